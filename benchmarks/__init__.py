@@ -1,0 +1,1 @@
+"""The built-in benchmarks, as test modules that can be run, read and copied."""

@@ -1,0 +1,16 @@
+"""MMLU-Branch: one test a task."""
+
+import pytest
+
+from pytest_instructlab_eval import mmlu_branch
+from pytest_instructlab_eval.mmlu_branch import MMLUBranchTask
+from pytest_instructlab_eval.models import Model
+from pytest_instructlab_eval.recording import Recorder
+
+
+@pytest.mark.eval("mmlu_branch")
+async def test_mmlu_branch(
+    mmlu_branch_task: MMLUBranchTask, served_model: Model, record_score: Recorder
+) -> None:
+    """The accuracy of the model on one task."""
+    record_score(await mmlu_branch.score(mmlu_branch_task, served_model))

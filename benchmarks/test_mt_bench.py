@@ -1,0 +1,18 @@
+"""MT-Bench: one test a question."""
+
+import pytest
+
+from pytest_instructlab_eval import mt_bench
+from pytest_instructlab_eval.models import Judge, Model
+from pytest_instructlab_eval.mt_bench import MTBenchQuestion
+from pytest_instructlab_eval.recording import Recorder
+
+
+@pytest.mark.eval("mt_bench", max_score=10)
+async def test_mt_bench(
+    mt_bench_question: MTBenchQuestion, served_model: Model, judge: Judge, record_score: Recorder
+) -> None:
+    """The judge's rating of each of the model's two answers to one question."""
+    answer = await mt_bench.answer(mt_bench_question, served_model)
+    for rating in await mt_bench.grade(mt_bench_question, answer, judge):
+        record_score(rating)

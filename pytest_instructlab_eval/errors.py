@@ -1,0 +1,60 @@
+"""Every exception this package raises on purpose.
+
+EvalError
+├── ConfigurationError        an option, file or server is not usable; nothing was asked of a model
+│   └── DataError             a benchmark's data is missing or malformed
+└── ModelError                a model or judge could not be asked one question
+    ├── ContextLengthError    the prompt is longer than the model's context
+    ├── UnreachableError      its server can't be reached or doesn't answer in time
+    └── ItemError             what a failing test shows: the reason, the question, the answer, the judgment
+
+They are turned into pytest.UsageError, or into a failing test, only at the edge (plugin.py, session.py).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "ContextLengthError",
+    "DataError",
+    "EvalError",
+    "ItemError",
+    "ModelError",
+    "UnreachableError",
+]
+
+
+class EvalError(Exception):
+    """The root of the tree."""
+
+
+class ConfigurationError(EvalError):
+    """An option, file or server is not usable; the message says which and what to do."""
+
+
+class DataError(ConfigurationError):
+    """A benchmark's data is missing or malformed; the message names the file and line."""
+
+
+class ModelError(EvalError):
+    """A model or judge could not be asked.
+
+    `prompt` is what it should have been asked, `status` the HTTP status of the server's refusal.
+    """
+
+    def __init__(self, message: str, *, prompt: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.prompt = prompt
+        self.status = status
+
+
+class ContextLengthError(ModelError):
+    """The prompt has more tokens than the model's context."""
+
+
+class UnreachableError(ModelError):
+    """The server can't be reached, or doesn't answer in time."""
+
+
+class ItemError(ModelError):
+    """What a failing eval test shows instead of a traceback through this package."""

@@ -1,0 +1,249 @@
+"""Baselines: what a run found, as a small JSON file to commit, with a readable diff.
+
+A question is a line, in order of its name; an MMLU task is one too, its answers a text of a character
+a question: 1 right, 0 wrong, "-" no score.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.reports.results import read_results, replace_text
+from pytest_instructlab_eval.scores import Result, Sample, Score, plain
+
+__all__ = [
+    "FINGERPRINT",
+    "PROMPTS",
+    "SCHEMA_VERSION",
+    "Baseline",
+    "differences",
+    "fingerprint",
+    "read_baseline",
+    "write_baseline",
+]
+
+SCHEMA_VERSION = 1
+PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
+"""Raised by one where a release asks or grades a benchmark in another way, so that scores don't compare."""
+
+FINGERPRINT = (
+    "model", "judge_model", "few_shots", "system_prompt", "merge_system_user_message", "first_n", "sample",
+    "data", "prompts",
+)  # fmt: skip
+"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`."""
+
+INFORMATIVE = frozenset({"model"})  # to compare models is what a baseline is for
+OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
+ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
+LONGEST = 60  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An earlier run: its configuration's fingerprint, and its results with their scores alone."""
+
+    fingerprint: Mapping[str, Any]
+    results: tuple[Result, ...]
+
+
+# --- configurations ---
+
+
+def fingerprint(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all settings by name (`dataclasses.asdict(settings)`, with "data"), those that scores depend on.
+
+    As plain data; settings that aren't there are left out, and "prompts" is added.
+    """
+    return _selected({"prompts": PROMPTS, **configuration})
+
+
+def _selected(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(configuration[name]) for name in FINGERPRINT if name in configuration}
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """What differs between two fingerprints so that scores don't compare; empty where they do.
+
+    The model may differ. A judge, "data" and "prompts" are compared where both sides have them, the
+    latter two by benchmark; any other setting that one side lacks counts as None.
+    """
+    found = []
+    for name in dict.fromkeys([*ours, *theirs]):
+        mine, other = ours.get(name), theirs.get(name)
+        unknown = name in OPTIONAL and (mine is None or other is None)
+        if name not in INFORMATIVE and not unknown:
+            found += _difference(name, mine, other)
+    return found
+
+
+def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        common = [key for key in ours if key in theirs]
+        return [text for key in common for text in _difference(f"{name} of {key}", ours[key], theirs[key])]
+    if ours == theirs:
+        return []
+    return [f"{name} is {_shown(ours)} here and {_shown(theirs)} in the baseline"]
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+# --- writing ---
+
+
+def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, Any]) -> None:
+    """Write the file whole or not at all; the same results make the same bytes.
+
+    Raises ConfigurationError where the results are not of one model, or of several scales a metric;
+    OSError where the file can't be written.
+    """
+    models = list(dict.fromkeys(result.model for result in results))
+    if len(models) != 1:
+        has = f"results of {', '.join(models)}" if models else "no results"
+        raise ConfigurationError(f"{path}: a baseline is of one model, and this run has {has}")
+    known = fingerprint({**configuration, "model": models[0]})
+    head = {"schema_version": SCHEMA_VERSION, "fingerprint": known}
+    text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
+    blocks = [_block(name, part, path) for name, part in sorted(_by(results, "benchmark").items())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n")
+
+
+def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:
+    """A benchmark's lines."""
+    maxima: dict[str, float] = {}
+    for score in (score for result in results for score in result.scores):
+        if maxima.setdefault(score.metric, score.maximum) != score.maximum:
+            raise ConfigurationError(
+                f"{path}: {benchmark} has {score.metric} scores up to {maxima[score.metric]:g} and up to "
+                f"{score.maximum:g}; a baseline needs one scale a metric"
+            )
+    questions = sorted(_by(results, "question").items())
+    lines = [f"    {_line(name)}: {_line(_entry(found))}" for name, found in questions]
+    inner = f'   "maxima": {_line(maxima)},\n   "questions": {{\n' + ",\n".join(lines) + "\n   }"
+    return f"\n  {_line(benchmark)}: {{\n{inner}\n  }}"
+
+
+def _entry(results: Sequence[Result]) -> dict[str, Any]:
+    """A question's scores by metric, a list where one was recorded twice; its group, if of another name."""
+    metrics: dict[str, list[Any]] = defaultdict(list)
+    for score in (score for result in results for score in result.scores):
+        metrics[score.metric].append(_compact(score))
+    scores = {name: found[0] if len(found) == 1 else found for name, found in metrics.items()}
+    group = results[0].group
+    return {"scores": scores} if group == results[0].question else {"group": group, "scores": scores}
+
+
+def _compact(score: Score) -> Any:
+    """A number or None; for samples the text of answers, else their values by id."""
+    if not score.samples:
+        return score.value
+    signs = {value: sign for sign, value in ANSWERS.items()}
+    numbered = [sample.id for sample in score.samples] == [str(n) for n in range(len(score.samples))]
+    if numbered and all(sample.value in signs for sample in score.samples):
+        return "".join(signs[sample.value] for sample in score.samples)
+    return {sample.id: sample.value for sample in score.samples}
+
+
+def _by(results: Sequence[Result], attribute: str) -> dict[str, list[Result]]:
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[getattr(result, attribute)].append(result)
+    return groups
+
+
+def _line(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, sort_keys=True)
+
+
+# --- reading ---
+
+
+def read_baseline(path: Path) -> Baseline:
+    """A baseline, or a whole results.json as one.
+
+    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema.
+    """
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        version = int(document["schema_version"])
+        whole = "results" in document
+    except OSError as error:
+        raise DataError(
+            f"{path} can't be read ({error.strerror}); save a baseline with --eval-save-baseline"
+        ) from None
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        raise DataError(f"{path} is neither a baseline nor a results.json of this plugin") from None
+    if whole:
+        known = document.get("fingerprint", document.get("configuration"))
+        return Baseline(_selected(_mapping(known, path)), tuple(read_results(path)))
+    if version > SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "
+            "plugin reads; upgrade pytest-instructlab-eval"
+        )
+    try:
+        return _baseline(document)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise DataError(
+            f"{path} is damaged: it is not as schema version {version} has it; save it anew with "
+            "--eval-save-baseline"
+        ) from None
+
+
+def _mapping(value: Any, path: Path) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise DataError(f"{path} is damaged: it has no configuration")
+    return value
+
+
+def _baseline(document: Mapping[str, Any]) -> Baseline:
+    configuration = dict(document["fingerprint"].items())
+    model = str(configuration["model"])
+    results = [
+        _result(benchmark, question, entry, block["maxima"], model)
+        for benchmark, block in document["benchmarks"].items()
+        for question, entry in block["questions"].items()
+    ]
+    return Baseline(configuration, tuple(results))
+
+
+def _result(benchmark: str, question: str, entry: Any, maxima: Mapping[str, Any], model: str) -> Result:
+    group = entry.get("group", question)
+    if not isinstance(group, str):
+        raise TypeError("a group is a text")
+    scores = [
+        _score(found, metric, _finite(maxima[metric]))
+        for metric, value in entry["scores"].items()
+        for found in (value if isinstance(value, list) else [value])
+    ]
+    return Result(benchmark, question, group, model, scores=tuple(scores))
+
+
+def _score(value: Any, metric: str, maximum: float) -> Score:
+    if isinstance(value, str):
+        samples = [Sample(str(number), ANSWERS[sign]) for number, sign in enumerate(value)]
+    elif isinstance(value, Mapping):
+        samples = [Sample(key, _optional(number)) for key, number in value.items()]
+    else:
+        return Score(_optional(value), metric, maximum)
+    return Score.mean_of(samples, metric=metric, maximum=maximum)
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else _finite(value)
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError("a score is a finite number")
+    return float(value)

@@ -1,0 +1,449 @@
+"""Gates evaluated over results: a verdict each, with the figure, the limit, the interval and the reasons.
+
+`evaluate` is the entry point, after `with_defaults` has added the gates that every benchmark has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_instructlab_eval.gates.comparison import Comparison, Evidence, compare, lowest, mean_interval
+from pytest_instructlab_eval.gates.language import Gate, Selector, close_matches
+from pytest_instructlab_eval.gates.statistics import (
+    CONFIDENCE,
+    Interval,
+    holm,
+    margin_verdict,
+    t_interval,
+    wilson_interval,
+)
+from pytest_instructlab_eval.reports.summary import Row, summarise
+from pytest_instructlab_eval.scores import Result
+
+__all__ = ["DEFAULTS", "GateReport", "Verdict", "evaluate", "with_defaults"]
+
+Verdict = Literal["passed", "failed", "inconclusive", "refused"]
+
+DEFAULTS: Mapping[Literal["error_rate", "unscored_rate"], float] = {"error_rate": 0.0, "unscored_rate": 0.05}
+WORST = 5  # questions named behind a verdict
+LISTED = 10  # names listed where one is unknown
+NO_COUNTS: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What became of one gate for one model.
+
+    `value`, `interval` (95 %) and `minimum_detectable_drop` are in the unit of what is gated and None
+    where there is none; `n` is how many questions they are over. `worst` are the questions behind the
+    figure, worst first: the lowest scores, the largest drops, what has no score. `unpaired` are the
+    questions that a drop leaves out, since one side alone has a score for them. `model` is None where
+    the gate's benchmark isn't in the run. A refused gate was not evaluated, and `message` says why.
+    """
+
+    gate: Gate
+    verdict: Verdict
+    message: str
+    model: str | None = None
+    value: float | None = None
+    interval: Interval | None = None
+    n: int = 0
+    minimum_detectable_drop: float | None = None
+    correlation: float | None = None
+    worst: tuple[Evidence, ...] = ()
+    unpaired: tuple[str, ...] = ()
+
+
+def with_defaults(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate]:
+    """The gates, and the default ones of each benchmark whose selector none of them has."""
+    given = list(gates)
+    named = {gate.selector for gate in given}
+    defaults = [
+        Gate(Selector(benchmark, figure=figure), "<=", limit)
+        for benchmark in dict.fromkeys(benchmarks)
+        for figure, limit in DEFAULTS.items()
+    ]
+    return given + [gate for gate in defaults if gate.selector not in named]
+
+
+def evaluate(
+    gates: Iterable[Gate],
+    results: Iterable[Result],
+    *,
+    baseline: Iterable[Result] | None = None,
+    differences: Sequence[str] = (),
+    deselected: Mapping[str, int] = NO_COUNTS,
+) -> list[GateReport]:
+    """A report for each gate and each model of its benchmark, in their order.
+
+    `baseline` are the results that a drop is measured against: of the model of the same name, or of the
+    only one in it. `differences` say how its configuration differs; then drops are refused. `deselected`
+    counts, by benchmark, the questions that the run left out; then all but the rates of errors and
+    unscored questions are refused, since these are about how the run went and not about the model.
+
+    A mean meets its limit or doesn't; its interval is told beside it. A drop's verdict is read off its
+    interval; where several groups of a benchmark are gated by drop, only what Holm's correction leaves
+    significant has failed.
+    """
+    found, before = list(results), None if baseline is None else list(baseline)
+    cases = [
+        case
+        for gate in gates
+        for case in _cases(
+            gate, found, _Context(before, differences, deselected.get(gate.selector.benchmark, 0))
+        )
+    ]
+    adjusted = _adjusted_p_values(cases)
+    return [_report(case, adjusted.get(number)) for number, case in enumerate(cases)]
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What decides, beside its results, whether a gate can be evaluated."""
+
+    baseline: Sequence[Result] | None
+    differences: Sequence[str]
+    deselected: int
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One gate for one model, and what it is about; `refusal` says why it can't be evaluated."""
+
+    gate: Gate
+    model: str | None = None
+    results: tuple[Result, ...] = ()
+    comparison: Comparison | None = None
+    against: str = ""
+    refusal: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The selector without its figure."""
+        return str(dataclasses.replace(self.gate.selector, figure="mean"))
+
+    @functools.cached_property
+    def row(self) -> Row:
+        """The mean and the counts, as the tables have them."""
+        return summarise(self.results)[0].overall
+
+    def number(self, value: float) -> str:
+        """A value with the digits that its unit deserves."""
+        digits = 2 if self.row.maximum > 1 and self.gate.selector.figure in ("mean", "drop") else 4
+        return f"{value:,.{digits}f}"
+
+
+def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Case]:
+    selector = gate.selector
+    ran = [result for result in results if result.benchmark == selector.benchmark]
+    if not ran:
+        names = {result.benchmark for result in results}
+        refusal = f"there is no benchmark {selector.benchmark} in this run" + _known(
+            selector.benchmark, names
+        )
+        return [_Case(gate, refusal=refusal)]
+    models = dict.fromkeys(result.model for result in ran)
+    return [
+        _case(gate, model, [result for result in ran if result.model == model], context) for model in models
+    ]
+
+
+def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _Case:
+    selector = gate.selector
+    refusal = _unknown_part(selector, ran)
+    if refusal:
+        return _Case(gate, model, refusal=refusal)
+    case = _Case(gate, model, _narrowed(ran, selector))
+    unusable = _deselected(gate, context) or _off_scale(case)
+    if unusable:
+        return dataclasses.replace(case, refusal=unusable)
+    return _with_comparison(case, context) if selector.figure == "drop" else case
+
+
+def _with_comparison(case: _Case, context: _Context) -> _Case:
+    """The case with the baseline's results beside its own."""
+    if context.baseline is None:
+        refusal = "a drop needs something to compare with: give an earlier run with --eval-baseline"
+        return dataclasses.replace(case, refusal=refusal)
+    if context.differences:
+        refusal = f"the baseline is of another configuration: {'; '.join(context.differences)}"
+        return dataclasses.replace(case, refusal=refusal)
+    selector = case.gate.selector
+    theirs = [result for result in context.baseline if result.benchmark == selector.benchmark]
+    models = list(dict.fromkeys(result.model for result in theirs))
+    against = case.model if case.model in models else models[0] if len(models) == 1 else None
+    if against is None:
+        return dataclasses.replace(case, refusal=_which_baseline(case, models))
+    narrowed = _narrowed([result for result in theirs if result.model == against], selector)
+    comparison = compare(case.results, narrowed)
+    if comparison is None:
+        refusal = f"not one question of {case.name} has a score both here and in the baseline"
+        return dataclasses.replace(case, refusal=refusal)
+    return dataclasses.replace(case, comparison=comparison, against=against)
+
+
+def _narrowed(results: Sequence[Result], selector: Selector) -> tuple[Result, ...]:
+    """The results of the selected group, with the scores of the selected metric."""
+    kept = [result for result in results if selector.group in (None, result.group)]
+    if selector.metric is None:
+        return tuple(kept)
+    return tuple(
+        dataclasses.replace(
+            result, scores=tuple(score for score in result.scores if score.metric == selector.metric)
+        )
+        for result in kept
+    )
+
+
+# --- refusals ---
+
+
+def _unknown_part(selector: Selector, ran: Sequence[Result]) -> str | None:
+    groups = {result.group for result in ran if result.group}
+    metrics = {score.metric for result in ran for score in result.scores}
+    if selector.group is not None and selector.group not in groups:
+        return f"{selector.benchmark} has no group {selector.group!r} in this run" + _known(
+            selector.group, groups
+        )
+    if selector.metric is not None and selector.metric not in metrics:
+        return f"{selector.benchmark} has no metric {selector.metric!r} in this run" + _known(
+            selector.metric, metrics
+        )
+    return None
+
+
+def _known(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return f" (there is {', '.join(names[:LISTED]) or 'none'}{more}){close_matches(name, names)}"
+
+
+def _deselected(gate: Gate, context: _Context) -> str | None:
+    if not context.deselected or gate.selector.figure in DEFAULTS:
+        return None
+    return (
+        f"{context.deselected:,} questions of {gate.selector.benchmark} were deselected, so that its figures "
+        "are not those of the benchmark; run all of them, or leave the gate out"
+    )
+
+
+def _off_scale(case: _Case) -> str | None:
+    """Why the limit can't be meant as it is written."""
+    gate, figure = case.gate, case.gate.selector.figure
+    if figure == "n":
+        return None
+    maxima = {score.maximum for result in case.results for score in result.scores}
+    if figure in ("mean", "drop") and len(maxima) > 1:
+        scales = ", ".join(f"{maximum:g}" for maximum in sorted(maxima))
+        return f"{case.name} has scores of several scales (up to {scales}); gate one of its metrics"
+    maximum = max(maxima, default=1.0) if figure in ("mean", "drop") else 1.0
+    if gate.percent and maximum != 1:
+        return f"{case.name} is scored up to {maximum:g}; write the limit in that unit, not as a percentage"
+    if (-maximum if figure == "drop" else 0) <= gate.limit <= maximum:
+        return None
+    hint = f" (50 % is 0.5 or 50%, not {gate.limit:g})" if maximum == 1 < gate.limit else ""
+    return f"{gate.selector} is never beyond {maximum:g}, so a limit of {gate.limit:g} decides nothing{hint}"
+
+
+def _which_baseline(case: _Case, models: Sequence[str]) -> str:
+    benchmark = case.gate.selector.benchmark
+    if not models:
+        return f"the baseline has no results of {benchmark}"
+    return f"the baseline has {benchmark} of several models ({', '.join(models)}), none of them {case.model}"
+
+
+# --- verdicts ---
+
+
+def _report(case: _Case, adjusted: float | None) -> GateReport:
+    if case.refusal is not None:
+        return GateReport(case.gate, "refused", case.refusal, case.model)
+    if case.comparison is not None:
+        return _drop_report(case, case.comparison, adjusted)
+    if case.gate.selector.figure == "n":
+        return _count_report(case)
+    if case.gate.selector.figure == "mean":
+        return _mean_report(case)
+    return _rate_report(case)
+
+
+def _mean_report(case: _Case) -> GateReport:
+    row, gate = case.row, case.gate
+    if row.value is None:
+        message = f"{case.name} has no score ({row.errors:,} errors, {row.unscored:,} unscored)"
+        return GateReport(gate, "failed", message, case.model)
+    interval = _interval_of_mean(case)
+    worst = lowest(case.results, WORST, highest=gate.operator in ("<", "<="))
+    holds = gate.holds(row.value)
+    details = f"{_interval_text(case, interval)}, {_questions(row.n)}"
+    message = f"{case.name} is {case.number(row.value)} ({details}); {_limit(case, holds)}"
+    if not holds:
+        message += _named("highest" if gate.operator in ("<", "<=") else "lowest", worst)
+    return GateReport(gate, _verdict(holds), message, case.model, row.value, interval, row.n, worst=worst)
+
+
+def _interval_of_mean(case: _Case) -> Interval | None:
+    """Of its questions; where a test recorded a mean without them, by the standard error that it gave."""
+    row, scores = case.row, [score for result in case.results for score in result.scores]
+    if row.value is not None and any(score.n > 1 and not score.samples for score in scores):
+        return t_interval(row.value, row.stderr, math.inf) if row.stderr else None
+    return mean_interval(case.results)
+
+
+def _rate_report(case: _Case) -> GateReport:
+    """A share of all that was asked: of turns, of samples, and of tests that ended early."""
+    figure, row, gate = case.gate.selector.figure, case.row, case.gate
+    scored = sum(score.n for result in case.results for score in result.scores)
+    asked = scored + row.errors + row.unscored
+    if not asked:
+        return GateReport(gate, "failed", f"nothing was asked of {case.name}", case.model)
+    count = row.errors if figure == "error_rate" else row.unscored
+    # Turns of a question may fail together, so a question is one observation.
+    observed = (
+        asked if any(score.n > 1 for result in case.results for score in result.scores) else len(case.results)
+    )
+    value = count / asked
+    interval, holds = wilson_interval(value * observed, observed), gate.holds(value)
+    worst = _without_score(case.results, figure)
+    word = "could not be asked" if figure == "error_rate" else "got no usable rating"
+    message = f"{case.name}: {count:,} of {asked:,} {word}, {case.number(value)} "
+    message += f"({_interval_text(case, interval)}); {_limit(case, holds)}"
+    message += "" if holds else _named("concerned", worst)
+    return GateReport(gate, _verdict(holds), message, case.model, value, interval, observed, worst=worst)
+
+
+def _without_score(results: Sequence[Result], figure: str) -> tuple[Evidence, ...]:
+    def concerned(result: Result) -> bool:
+        if figure == "error_rate":
+            return result.error is not None or any(score.errors for score in result.scores)
+        return any(score.unscored for score in result.scores)
+
+    return tuple(Evidence(result.question, result.value) for result in results if concerned(result))[:WORST]
+
+
+def _count_report(case: _Case) -> GateReport:
+    count = case.row.n
+    holds = case.gate.holds(count)
+    message = f"{case.name} has {_questions(count)} with a score; {_limit(case, holds)}"
+    return GateReport(case.gate, _verdict(holds), message, case.model, float(count), None, count)
+
+
+def _drop_report(case: _Case, comparison: Comparison, adjusted: float | None) -> GateReport:
+    interval, margin = comparison.interval(), case.gate.limit
+    verdict = _drop_verdict(comparison, interval, margin)
+    corrected = verdict == "failed" and adjusted is not None and adjusted > 1 - CONFIDENCE
+    if corrected:
+        verdict = "inconclusive"
+    worst, smallest = comparison.worst(WORST), comparison.minimum_detectable_drop
+    notes = [_drop_text(case, comparison, interval)]
+    if not comparison.unchanged or verdict != "passed":
+        notes.append(_drop_reason(case, verdict))
+    if corrected:
+        notes.append(f"it is one of several groups that are gated, and Holm's adjusted p is {adjusted:.2f}")
+    notes += _drop_notes(case, comparison, smallest)
+    message = "; ".join(notes) + ("" if verdict == "passed" else _named("dropped most", worst))
+    unpaired = tuple(dict.fromkeys(comparison.only_ours + comparison.only_theirs))
+    return GateReport(
+        case.gate, verdict, message, case.model, comparison.drop, interval, comparison.n, smallest,
+        comparison.correlation, worst, unpaired,
+    )  # fmt: skip
+
+
+def _drop_verdict(comparison: Comparison, interval: Interval | None, margin: float) -> Verdict:
+    """Read off the interval, but for a run with the same scores: it has not dropped, however small it is."""
+    if comparison.unchanged and margin >= 0:
+        return "passed"
+    return "inconclusive" if interval is None else margin_verdict(interval, margin)
+
+
+def _drop_text(case: _Case, comparison: Comparison, interval: Interval | None) -> str:
+    against = f"against {case.against}" if case.against != case.model else "against the baseline"
+    where = f"{_questions(comparison.n)} {against}"
+    if comparison.unchanged:
+        return f"{case.name} has the same score on each of {where}"
+    drop = comparison.drop
+    moved = "dropped" if drop > 0 else "rose" if drop < 0 else "changed"
+    text = f"{case.name} {moved} by {case.number(abs(drop))}"
+    signed = "" if drop >= 0 or interval is None else " of the drop"
+    return f"{text} ({_interval_text(case, interval)}{signed}, {where})"
+
+
+def _drop_reason(case: _Case, verdict: Verdict) -> str:
+    limit = f"{case.gate.limit:g}"
+    return {
+        "passed": f"a drop above {limit} is ruled out",
+        "failed": f"more than the {limit} that is allowed",
+    }.get(verdict, f"whether the drop is above {limit} can't be told")
+
+
+def _drop_notes(case: _Case, comparison: Comparison, smallest: float | None) -> list[str]:
+    notes = []
+    if comparison.answers is not None and not comparison.unchanged:
+        wrong, right = comparison.answers
+        p_value = comparison.mcnemar
+        exact = "" if p_value is None else f" (exact McNemar p = {p_value:.2g})"
+        notes.append(f"{wrong:,} answers turned wrong and {right:,} right{exact}")
+    if smallest is not None:
+        notes.append(f"this run could have seen a drop of {case.number(smallest)}")
+    if comparison.only_ours:
+        notes.append(f"left out, without a score in the baseline: {_listed(comparison.only_ours)}")
+    if comparison.only_theirs:
+        notes.append(f"left out, without a score in this run: {_listed(comparison.only_theirs)}")
+    return notes
+
+
+def _adjusted_p_values(cases: Sequence[_Case]) -> dict[int, float]:
+    """Holm's p value of each group's drop, by the case's place, where several of a benchmark are gated."""
+    families: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for number, case in enumerate(cases):
+        if case.comparison is not None and case.gate.selector.group is not None:
+            families[case.gate.selector.benchmark, case.model].append(number)
+    adjusted: dict[int, float] = {}
+    for family in families.values():
+        if len(family) > 1:
+            adjusted.update(zip(family, holm([_p_value(cases[number]) for number in family]), strict=True))
+    return adjusted
+
+
+def _p_value(case: _Case) -> float:
+    return 1.0 if case.comparison is None else case.comparison.p_value(case.gate.limit)
+
+
+# --- words ---
+
+
+def _verdict(holds: bool) -> Verdict:
+    return "passed" if holds else "failed"
+
+
+def _limit(case: _Case, holds: bool) -> str:
+    gate = case.gate
+    limit = f"{gate.limit:g}"
+    if gate.operator in (">=", ">"):
+        return f"at least {limit} is asked" if holds else f"below the {limit} that is asked"
+    return f"{limit} is allowed" if holds else f"above the {limit} that is allowed"
+
+
+def _interval_text(case: _Case, interval: Interval | None) -> str:
+    if interval is None:
+        return "its 95 % interval can't be measured"
+    return f"95 % interval {case.number(interval.low)} to {case.number(interval.high)}"
+
+
+def _questions(count: int) -> str:
+    return "1 question" if count == 1 else f"{count:,} questions"
+
+
+def _named(what: str, worst: Sequence[Evidence]) -> str:
+    return f"; {what}: {', '.join(map(str, worst))}" if worst else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - WORST:,} more" if len(names) > WORST else ""
+    return ", ".join(names[:WORST]) + more

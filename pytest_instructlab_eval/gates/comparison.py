@@ -1,0 +1,339 @@
+"""Results as questions: the interval of their mean, and two runs compared question by question.
+
+What depends on each other is one cluster: the turns of an MT-Bench question, the pairs of one qna file.
+The questions of an MMLU task are independent, and the tasks are strata of equal weight, so that means
+are those of `reports.summarise`.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from pytest_instructlab_eval.gates.statistics import (
+    CONFIDENCE,
+    Interval,
+    cluster_interval,
+    correlation,
+    mcnemar,
+    minimum_detectable_drop,
+    minimum_detectable_drop_of_answers,
+    p_value,
+    paired_answers_interval,
+    stratified_wilson_interval,
+)
+from pytest_instructlab_eval.scores import Result
+
+__all__ = [
+    "Comparison",
+    "Evidence",
+    "Pair",
+    "Unit",
+    "compare",
+    "lowest",
+    "mean_interval",
+    "questions_of",
+    "units",
+]
+
+CLUSTERED_BY_GROUP = frozenset({"mt_bench_branch"})  # a qna file's pairs are about one thing
+
+_T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Key(NamedTuple):
+    """What makes a question of one run the same as one of another run."""
+
+    question: str
+    metric: str
+    sample: str | None
+    repetition: int  # from 0, where a test records a metric, or a benchmark names a question, twice
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One figure about one question: a turn's rating, a sample of a task; `value` is None for no score."""
+
+    key: Key
+    group: str
+    value: float | None
+    maximum: float
+
+    @property
+    def label(self) -> str:
+        """The question's name; for a sample of a task, behind the task's."""
+        return self.key.question if self.key.sample is None else f"{self.key.question}:{self.key.sample}"
+
+    @property
+    def stratum(self) -> Hashable:
+        """The task whose mean it is part of; None for a figure of its own."""
+        return None if self.key.sample is None else (self.key.question, self.key.metric, self.key.repetition)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One question as both sides have it."""
+
+    unit: Unit
+    ours: float
+    theirs: float
+
+    @property
+    def drop(self) -> float:
+        """How much lower ours is; rounded, so that equal drops of fractions are equal."""
+        return round(self.theirs - self.ours, 12)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A question behind a verdict: its score, and the other side's where there is one."""
+
+    question: str
+    value: float | None
+    baseline: float | None = None
+
+    def __str__(self) -> str:
+        value = "no score" if self.value is None else f"{self.value:.3g}"
+        before = "" if self.baseline is None else f"{self.baseline:.3g} -> "
+        return f"{self.question} ({before}{value})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs of one benchmark over the questions that both have a score for.
+
+    `drop` is how much lower our mean is, in the unit of the score; `n` counts questions (two turns are
+    one). `only_ours` and `only_theirs` are the questions that one side alone has a score for.
+    """
+
+    pairs: tuple[Pair, ...]
+    by_group: bool
+    only_ours: tuple[str, ...] = ()
+    only_theirs: tuple[str, ...] = ()
+
+    @property
+    def drop(self) -> float:
+        """The drop of the mean: over tasks where there are tasks, else over all figures."""
+        return statistics.fmean(value for _, value in _cells(self._drops()))
+
+    @property
+    def n(self) -> int:
+        """How many questions are paired."""
+        return questions_of(pair.unit for pair in self.pairs)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether every question has the same score on both sides."""
+        return all(pair.drop == 0 for pair in self.pairs)
+
+    @property
+    def answers(self) -> tuple[int, int] | None:
+        """How many answers turned wrong and how many right; None where scores aren't answers."""
+        if not self._are_answers:
+            return None
+        losses, gains, _ = self._changes()
+        return sum(losses), sum(gains)
+
+    @property
+    def mcnemar(self) -> float | None:
+        """The p value of exact McNemar; None for scores that aren't answers, and over several tasks.
+
+        Over several tasks the drop weights tasks alike, and McNemar would weight questions alike.
+        """
+        changes = self.answers
+        if changes is None or len({pair.unit.stratum for pair in self.pairs}) > 1:
+            return None
+        return mcnemar(*changes)
+
+    @property
+    def correlation(self) -> float | None:
+        """Pearson's correlation of the two sides' scores."""
+        return correlation([pair.ours for pair in self.pairs], [pair.theirs for pair in self.pairs])
+
+    @property
+    def minimum_detectable_drop(self) -> float | None:
+        """The smallest true drop that this run would have shown in 80 % of cases; None where unknown."""
+        if self._are_answers:
+            return minimum_detectable_drop_of_answers(*self._changes())
+        return minimum_detectable_drop(self._clusters())
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
+        """The interval of the drop; None where it can't be measured.
+
+        For right and wrong answers `paired_answers_interval`, else `cluster_interval`. Where six or more
+        clusters all drop by the same, it is that drop alone: no spread is left to measure.
+        """
+        if self._are_answers:
+            return paired_answers_interval(*self._changes(), confidence)
+        clusters = self._clusters()
+        drops = {drop for cluster in clusters for drop in cluster}
+        if len(drops) == 1:
+            (drop,) = drops
+            return Interval(drop, drop) if 2 ** (1 - len(clusters)) <= 1 - confidence else None
+        return cluster_interval(clusters, confidence)
+
+    def p_value(self, margin: float) -> float:
+        """Of no more than the margin against a larger drop, two-sided."""
+        return p_value(self.interval, margin)
+
+    def worst(self, most: int) -> tuple[Evidence, ...]:
+        """The questions that dropped most; whole tasks where there are several."""
+        name = _namer([pair.unit for pair in self.pairs])
+        found = [
+            Evidence(label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part))
+            for label, part in _grouped(self.pairs, lambda pair: name(pair.unit)).items()
+        ]
+        dropped = [entry for entry in found if _fall(entry) > 0]
+        return tuple(sorted(dropped, key=_fall, reverse=True)[:most])
+
+    @functools.cached_property
+    def _are_answers(self) -> bool:
+        both = all(_is_answer(value, pair.unit) for pair in self.pairs for value in (pair.ours, pair.theirs))
+        return both and _independent([pair.unit for pair in self.pairs], self.by_group)
+
+    def _changes(self) -> tuple[list[int], list[int], list[int]]:
+        """Answers turned wrong, turned right, and all, of each stratum."""
+        strata = _grouped(self.pairs, lambda pair: pair.unit.stratum).values()
+        return (
+            [sum(pair.drop > 0 for pair in stratum) for stratum in strata],
+            [sum(pair.drop < 0 for pair in stratum) for stratum in strata],
+            [len(stratum) for stratum in strata],
+        )
+
+    def _drops(self) -> list[tuple[Unit, float]]:
+        return [(pair.unit, pair.drop) for pair in self.pairs]
+
+    def _clusters(self) -> list[list[float]]:
+        return _clustered(self._drops(), self.by_group)
+
+
+def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
+    """Both sides' results of one benchmark, paired by question; None where nothing is paired."""
+    our_units, their_units = units(ours), units(theirs)
+    found = {unit.key: unit.value for unit in their_units if unit.value is not None}
+    pairs = tuple(
+        Pair(unit, unit.value, found[unit.key])
+        for unit in our_units
+        if unit.value is not None and unit.key in found
+    )
+    if not pairs:
+        return None
+    paired = {pair.unit.key for pair in pairs}
+    return Comparison(
+        pairs, _by_group(our_units), _unpaired(our_units, paired), _unpaired(their_units, paired)
+    )
+
+
+def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> Interval | None:
+    """The interval of a benchmark's mean; None where it can't be measured.
+
+    For right and wrong answers `stratified_wilson_interval`, else `cluster_interval`.
+    """
+    scored = [(unit, unit.value) for unit in units(results) if unit.value is not None]
+    found = [unit for unit, _ in scored]
+    by_group = _by_group(found)
+    if not scored:
+        return None
+    if all(_is_answer(value, unit) for unit, value in scored) and _independent(found, by_group):
+        strata = _grouped(scored, lambda entry: entry[0].stratum).values()
+        right = [sum(value > 0 for _, value in stratum) for stratum in strata]
+        return stratified_wilson_interval(right, [len(stratum) for stratum in strata], confidence)
+    return cluster_interval(_clustered(scored, by_group), confidence)
+
+
+def units(results: Iterable[Result]) -> list[Unit]:
+    """Every figure of the results: a sample each where a score has samples, else a score each."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for result in results:
+        for score in result.scores:
+            name = (result.question, score.metric)
+            parts: list[tuple[str | None, float | None]]
+            parts = [(sample.id, sample.value) for sample in score.samples] or [(None, score.value)]
+            found += [
+                Unit(Key(*name, sample, seen[name]), _cluster_group(result), value, score.maximum)
+                for sample, value in parts
+            ]
+            seen[name] += 1
+    return found
+
+
+def questions_of(found: Iterable[Unit]) -> int:
+    """How many questions the figures are about; two turns or metrics of one count once."""
+    return len({(unit.key.question, unit.key.sample) for unit in found})
+
+
+def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Evidence, ...]:
+    """The questions with the lowest scores, or the highest; whole tasks where there are several."""
+    scored = [unit for unit in units(results) if unit.value is not None]
+    name = _namer(scored)
+    found = [
+        Evidence(label, statistics.fmean(unit.value or 0.0 for unit in part))
+        for label, part in _grouped(scored, name).items()
+    ]
+    return tuple(sorted(found, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])
+
+
+def _cluster_group(result: Result) -> str:
+    return result.group if result.benchmark in CLUSTERED_BY_GROUP else ""
+
+
+def _by_group(found: Sequence[Unit]) -> bool:
+    """Whether groups are the clusters; within a single group, its questions are."""
+    return len({unit.group for unit in found}) > 1
+
+
+def _cluster(unit: Unit, by_group: bool) -> str:
+    return unit.group if by_group else unit.key.question
+
+
+def _independent(found: Sequence[Unit], by_group: bool) -> bool:
+    """Whether every figure is a sample of a task, or every one a cluster of its own."""
+    if by_group or len({unit.key.sample is None for unit in found}) > 1:
+        return False
+    return len({(unit.key.question, unit.key.sample) for unit in found}) == len(found)
+
+
+def _is_answer(value: float, unit: Unit) -> bool:
+    return unit.maximum == 1 and value in (0.0, 1.0)
+
+
+def _cells(values: Sequence[tuple[Unit, float]]) -> list[tuple[Unit, float]]:
+    """The figures that the mean is over: of a task its mean, of anything else itself."""
+    single = [(unit, value) for unit, value in values if unit.stratum is None]
+    tasks = _grouped(
+        [entry for entry in values if entry[0].stratum is not None], lambda entry: entry[0].stratum
+    )
+    return single + [(part[0][0], statistics.fmean(value for _, value in part)) for part in tasks.values()]
+
+
+def _clustered(values: Sequence[tuple[Unit, float]], by_group: bool) -> list[list[float]]:
+    clusters = _grouped(_cells(values), lambda entry: _cluster(entry[0], by_group))
+    return [[value for _, value in cluster] for cluster in clusters.values()]
+
+
+def _namer(found: Sequence[Unit]) -> Callable[[Unit], str]:
+    """What a verdict's evidence is called: questions, and the samples of a task that stands alone."""
+    alone = len({unit.key.question for unit in found}) == 1
+    return lambda unit: unit.label if alone else unit.key.question
+
+
+def _fall(entry: Evidence) -> float:
+    return (entry.baseline or 0.0) - (entry.value or 0.0)
+
+
+def _unpaired(found: Sequence[Unit], paired: set[Key]) -> tuple[str, ...]:
+    left = [unit for unit in found if unit.value is not None and unit.key not in paired]
+    return tuple(dict.fromkeys(unit.label for unit in left))
+
+
+def _grouped(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+    groups: dict[_K, list[_T]] = defaultdict(list)
+    for entry in entries:
+        groups[key(entry)].append(entry)
+    return groups

@@ -1,0 +1,345 @@
+"""What can be said of a mean, and of the difference of two, from a limited number of questions.
+
+Three rules hold throughout. What can't be measured is None, never 0. Questions that depend on each
+other (the turns of a conversation, the pairs of one qna file) count as one *cluster*. And verdict and
+interval never contradict each other, since the verdict is read off the interval.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CONFIDENCE",
+    "FEW_CLUSTERS",
+    "Interval",
+    "MarginVerdict",
+    "cluster_interval",
+    "clustered_standard_error",
+    "correlation",
+    "holm",
+    "margin_verdict",
+    "mcnemar",
+    "minimum_detectable_drop",
+    "minimum_detectable_drop_of_answers",
+    "minimum_detectable_effect",
+    "p_value",
+    "paired_answers_interval",
+    "standard_error",
+    "stratified_wilson_interval",
+    "t_interval",
+    "wilson_interval",
+]
+
+CONFIDENCE = 0.95
+POWER = 0.8
+FEW_CLUSTERS = 10  # with fewer, the t interval of clustered means is too narrow when clusters are unequal
+FEWEST_CHANGES = 7.9  # exact McNemar needs six changes; a Poisson count of this mean has six in 80 % of runs
+
+MarginVerdict = Literal["passed", "failed", "inconclusive"]
+Clusters = Sequence[Sequence[float]]
+
+
+class Interval(NamedTuple):
+    """A confidence interval, in the unit of what it is about."""
+
+    low: float
+    high: float
+
+
+# --- one mean ---
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """The standard error of the mean of independent values: s / sqrt(n), s with n - 1.
+
+    Equation 1 of https://arxiv.org/abs/2411.00640. None for fewer than two values.
+    """
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def clustered_standard_error(clusters: Clusters) -> float | None:
+    """The standard error of the mean of all values, which are independent between clusters alone.
+
+    sqrt(G / (G - 1) * sum over clusters of (sum of its deviations)^2) / N for G clusters of N values
+    in all: the clustered estimate of https://arxiv.org/abs/2411.00640 (section 2.2) with the usual
+    correction for few clusters; for clusters of one value, the sample standard error. None where there
+    are fewer than two clusters.
+    """
+    count = sum(len(cluster) for cluster in clusters)
+    if len(clusters) < 2:
+        return None
+    mean = sum(value for cluster in clusters for value in cluster) / count
+    squares = sum(sum(value - mean for value in cluster) ** 2 for cluster in clusters)
+    return math.sqrt(len(clusters) / (len(clusters) - 1) * squares) / count
+
+
+def t_interval(
+    mean: float, stderr: float, degrees_of_freedom: float, confidence: float = CONFIDENCE
+) -> Interval:
+    """mean ± t * stderr, t the quantile of Student's distribution (Student, Biometrika 6, 1908)."""
+    half = _t_quantile((1 + confidence) / 2, degrees_of_freedom) * stderr
+    return Interval(mean - half, mean + half)
+
+
+def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
+    """The interval of the mean of all values, which are independent between clusters alone.
+
+    From ten clusters on, the t interval of the clustered standard error (Cameron and Miller, Journal of
+    Human Resources 50, 2015, section VI.D); its degrees of freedom are one less than the effective
+    number of clusters, (sum n)^2 / sum n^2 for n values in each (Kish, Survey Sampling, 1965), which is
+    G where all are of one size.
+
+    With fewer than ten, the wild cluster bootstrap with Rademacher weights (Cameron, Gelbach and
+    Miller, Review of Economics and Statistics 90, 2008), with all 2^G of its draws instead of random
+    ones. Inverted, it is Hartigan's typical values (JASA 64, 1969): of the means of all 2^G - 1 sets of
+    clusters, the k-th from either end, k = floor((1 - confidence) / 2 * 2^G). It holds its level for any
+    clusters with symmetric errors. None where k is 0 (fewer than six clusters at 95 %), and where
+    all clusters have the same mean.
+    """
+    means = {math.fsum(cluster) / len(cluster) for cluster in clusters}
+    stderr = clustered_standard_error(clusters)
+    if len(means) < 2 or not stderr:
+        return None
+    if len(clusters) < FEW_CLUSTERS:
+        return _typical_values(clusters, confidence)
+    mean = statistics.fmean(value for cluster in clusters for value in cluster)
+    return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
+
+
+def _degrees_of_freedom(clusters: Clusters) -> float:
+    sizes = [len(cluster) for cluster in clusters]
+    return sum(sizes) ** 2 / sum(size**2 for size in sizes) - 1
+
+
+def _typical_values(clusters: Clusters, confidence: float) -> Interval | None:
+    import numpy as np
+
+    count = len(clusters)
+    rank = math.floor((1 - confidence) / 2 * 2**count)
+    if rank < 1:
+        return None
+    sets = (np.arange(1, 2**count)[:, None] >> np.arange(count)) & 1
+    sums = sets @ np.array([math.fsum(cluster) for cluster in clusters])
+    means = np.sort(sums / (sets @ np.array([len(cluster) for cluster in clusters])))
+    return Interval(float(means[rank - 1]), float(means[-rank]))
+
+
+# --- right or wrong ---
+
+
+def wilson_interval(successes: float, count: float, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a proportion p of n, good for small n and at 0 and 1.
+
+    (p + z^2/2n ± z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n) (Wilson, JASA 22, 1927; recommended by
+    Brown, Cai and DasGupta, Statistical Science 16, 2001). Counts may be fractions, as effective ones are.
+    """
+    share, z2 = successes / count, _z_quantile((1 + confidence) / 2) ** 2
+    half = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2)))
+    centre, scale = share + z2 / (2 * count), 1 + z2 / count
+    return Interval(
+        (centre - half) / scale if share > 0 else 0.0, (centre + half) / scale if share < 1 else 1.0
+    )
+
+
+def stratified_wilson_interval(
+    successes: Sequence[float], counts: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval:
+    """The interval of the unweighted mean p of the proportions of independent strata (MMLU's tasks).
+
+    Wilson's at the effective number of questions (Korn and Graubard, Survey Methodology 24, 1998): the
+    smaller of (sum w)^2 / sum w^2 over questions, each of weight w = 1 / (T * count) (Kish, Survey
+    Sampling, 1965), and of p (1 - p) / variance, the variance from the T strata. The first keeps strata
+    of a question or three, whose own variance is hardly known, from looking certain. For one stratum it
+    is Wilson's own; it always has a width.
+    """
+    import numpy as np
+
+    number = np.asarray(counts, dtype=float)
+    shares = np.asarray(successes, dtype=float) / number
+    mean = float(shares.mean())
+    effective = len(shares) ** 2 / float((1 / number).sum())
+    variance = float((shares * (1 - shares) / number).sum()) / len(shares) ** 2
+    if variance:
+        effective = min(effective, mean * (1 - mean) / variance)
+    return wilson_interval(mean * effective, effective, confidence)
+
+
+# --- two models on the same questions ---
+
+
+def mcnemar(losses: int, gains: int) -> float:
+    """The p value of exact McNemar: the two-sided binomial test of losses of losses + gains at 1/2.
+
+    `losses` are the questions that turned wrong, `gains` those that turned right (McNemar,
+    Psychometrika 12, 1947). 1 where nothing changed.
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(losses, losses + gains, 0.5).pvalue) if losses + gains else 1.0
+
+
+def paired_answers_interval(
+    losses: Sequence[int], gains: Sequence[int], counts: Sequence[int], confidence: float = CONFIDENCE
+) -> Interval:
+    """The interval of the drop in the share of right answers, for any margin; a value a stratum each.
+
+    The drop is the unweighted mean over the T strata of (losses - gains) / count. It is written as
+    W * (2 * theta - 1): W the (weighted) share of questions that changed, theta the (weighted) share of
+    losses among these. theta gets the exact interval of Clopper and Pearson (Biometrika 26, 1934), with
+    several strata at the effective number of changes, (sum w)^2 / sum w^2 for the weights
+    w = 1 / (T * count) (Korn and Graubard, Survey Methodology 24, 1998). W gets `stratified_wilson_interval`.
+    The drop's interval is the hull of their products.
+
+    So a margin of 0 and one above it share one interval. With one stratum it excludes 0 exactly where
+    exact McNemar has p < 1 - confidence; for other margins, which McNemar doesn't know, the hull is a
+    little wide, as W and theta would have to err at once. Where nothing changed it still has a width.
+    """
+    import numpy as np
+
+    lost, gained = np.asarray(losses, dtype=float), np.asarray(gains, dtype=float)
+    weights = _weights(counts)
+    changed = float((weights * (lost + gained)).sum())
+    share = stratified_wilson_interval(list(lost + gained), list(counts), confidence)
+    balance = Interval(-1.0, 1.0)
+    if changed:
+        effective = changed**2 / float((weights**2 * (lost + gained)).sum())
+        exact = _clopper_pearson(float((weights * lost).sum()) / changed * effective, effective, confidence)
+        balance = Interval(2 * exact.low - 1, 2 * exact.high - 1)
+    return Interval(
+        balance.low * (share.low if balance.low > 0 else share.high),
+        balance.high * (share.high if balance.high > 0 else share.low),
+    )
+
+
+def _clopper_pearson(successes: float, count: float, confidence: float) -> Interval:
+    from scipy.special import betaincinv
+
+    tail, failures = (1 - confidence) / 2, count - successes
+    low = float(betaincinv(successes, failures + 1, tail)) if successes > 1e-9 else 0.0
+    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures > 1e-9 else 1.0
+    return Interval(low, high)
+
+
+def _weights(counts: Sequence[int]) -> NDArray[np.float64]:
+    """What one question of each stratum adds to the unweighted mean over strata."""
+    import numpy as np
+
+    return 1 / (len(counts) * np.asarray(counts, dtype=float))
+
+
+def correlation(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Pearson's correlation of the two models' scores, question by question.
+
+    The higher, the more pairing saves: the variance of the difference is
+    var(ours) + var(theirs) - 2 cov (https://arxiv.org/abs/2411.00640, section 4.2). None for fewer than
+    three questions, and where one side's scores are all equal.
+    """
+    if len(ours) < 3 or min(ours) == max(ours) or min(theirs) == max(theirs):
+        return None
+    return statistics.correlation(ours, theirs)
+
+
+def margin_verdict(interval: Interval, margin: float) -> MarginVerdict:
+    """Whether a drop is within its margin: passed where its interval ends there, failed where it lies above.
+
+    Non-inferiority by confidence interval, as in Piaggio et al., JAMA 308 (2012), figure 1. At 95 % a
+    true drop of exactly the margin fails in 2.5 % of runs.
+    """
+    if interval.high <= margin:
+        return "passed"
+    return "failed" if interval.low > margin else "inconclusive"
+
+
+def p_value(interval_of: Callable[[float], Interval | None], margin: float) -> float:
+    """The two-sided p value of "the drop is the margin" against a larger drop, by inverting an interval.
+
+    1 minus the largest confidence at which the interval still lies above the margin; 1 where none does,
+    and never below 1e-9. For paired answers of one stratum at margin 0 it is McNemar's.
+    """
+
+    def above(level: float) -> bool:
+        interval = interval_of(1 - level)
+        return interval is not None and interval.low > margin
+
+    low, high = -9.0, 0.0  # decimal logarithms of the level
+    if not above(1 - 1e-9):
+        return 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if above(10**middle) else (middle, high)
+    return float(10**high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values adjusted for being K: of the i-th smallest the max over j <= i of (K - j + 1) * p_j, or 1.
+
+    Holds the chance of any false alarm among K gates (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, (len(p_values) - rank) * p_values[index])
+        adjusted[index] = min(1.0, largest)
+    return adjusted
+
+
+# --- what a run could have seen ---
+
+
+def minimum_detectable_effect(stderr: float, degrees_of_freedom: float = math.inf) -> float:
+    """The true effect that a test at 95 % finds in 80 % of runs: (t_0.975 + t_0.8) * stderr.
+
+    Bloom, Evaluation Review 19 (1995); for evaluations, https://arxiv.org/abs/2411.00640, section 5.
+    """
+    quantiles = _t_quantile((1 + CONFIDENCE) / 2, degrees_of_freedom) + _t_quantile(POWER, degrees_of_freedom)
+    return float(quantiles * stderr)
+
+
+def minimum_detectable_drop(clusters: Clusters) -> float | None:
+    """The smallest drop that paired differences of this spread would have shown in 80 % of runs.
+
+    Half the width of `cluster_interval` and t_0.8 * stderr: for a t interval, `minimum_detectable_effect`.
+    None where there is no interval.
+    """
+    interval, stderr = cluster_interval(clusters), clustered_standard_error(clusters)
+    if interval is None or stderr is None:
+        return None
+    return (interval.high - interval.low) / 2 + _t_quantile(POWER, _degrees_of_freedom(clusters)) * stderr
+
+
+def minimum_detectable_drop_of_answers(
+    losses: Sequence[int], gains: Sequence[int], counts: Sequence[int]
+) -> float:
+    """The same for right and wrong answers, with McNemar's standard error: sqrt(sum of w^2 * changes).
+
+    w as in `paired_answers_interval`. At least 7.9 questions, since exact McNemar finds nothing in fewer
+    than six changes.
+    """
+    import numpy as np
+
+    weights = _weights(counts)
+    changes = np.asarray(losses, dtype=float) + np.asarray(gains, dtype=float)
+    effect = minimum_detectable_effect(math.sqrt(float((weights**2 * changes).sum())))
+    typical = float((weights**2 * counts).sum() / (weights * counts).sum())
+    return max(effect, FEWEST_CHANGES * typical)
+
+
+def _z_quantile(probability: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
+
+
+def _t_quantile(probability: float, degrees_of_freedom: float) -> float:
+    from scipy.special import stdtrit
+
+    if math.isinf(degrees_of_freedom):
+        return _z_quantile(probability)
+    return float(stdtrit(degrees_of_freedom, probability))

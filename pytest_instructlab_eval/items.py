@@ -1,0 +1,162 @@
+"""Which pytest items are eval tests, what each is called, and when one may run before its turn."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval.recording import Recorder
+
+__all__ = [
+    "BenchmarkModule",
+    "Identity",
+    "arguments",
+    "can_run_ahead",
+    "coroutine_function",
+    "identity",
+    "is_eval_test",
+    "recorder",
+]
+
+PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
+FIXTURES = frozenset(
+    {
+        "served_model", "judge", "record_score", "eval_settings",
+        "mmlu_task", "mmlu_branch_task", "mt_bench_question", "mt_bench_branch_question",
+    }
+)  # fmt: skip
+WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
+DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
+
+_RECORDER = pytest.StashKey[Recorder]()
+
+
+class BenchmarkModule(pytest.Module):
+    """A built-in benchmark, whatever the user's folder calls its own tests."""
+
+    def funcnamefilter(self, name: str) -> bool:
+        """Whether a function is a test."""
+        return name.startswith("test_")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an eval test is about."""
+
+    benchmark: str
+    question: str
+    group: str
+    model: str | None
+
+
+def coroutine_function(item: pytest.Function) -> Callable[..., Any] | None:
+    """The test's `async def` function; None for any other test.
+
+    Other plugins may have put a plain function around it.
+    """
+    function = item.obj
+    for candidate in (function, getattr(function, "__wrapped__", None)):
+        if inspect.iscoroutinefunction(candidate):
+            return candidate
+    return None
+
+
+def is_eval_test(item: pytest.Item) -> bool:
+    """Whether the item is an `async def` test that is marked `eval` or asks for one of our fixtures."""
+    if not isinstance(item, pytest.Function):
+        return False
+    named = item.get_closest_marker("eval") is not None or not FIXTURES.isdisjoint(item.fixturenames)
+    return named and coroutine_function(item) is not None
+
+
+def identity(item: pytest.Function) -> Identity:
+    """The benchmark, question, group and model (None where there is but one) of an eval test."""
+    marker = item.get_closest_marker("eval")
+    name = str(marker.args[0]) if marker and marker.args else item.originalname.removeprefix("test_")
+    parameters = _parameters(item)
+    model = parameters.get("served_model")
+    question, group = item.originalname, str(marker.kwargs.get("group", "") if marker else "")
+    if hasattr(item, "callspec"):
+        question = str(item.callspec.id)
+        if model is not None:
+            question = question.removesuffix(f"-{model}").removesuffix(str(model)) or item.originalname
+    for value in parameters.values():
+        if hasattr(value, "group"):
+            group = str(value.group)
+    return Identity(name, question, group, model)
+
+
+def recorder(item: pytest.Item) -> Recorder:
+    """The one recorder of an item."""
+    if _RECORDER not in item.stash:
+        marker = item.get_closest_marker("eval")
+        maximum = float(marker.kwargs.get("max_score", 1.0)) if marker else 1.0
+        item.stash[_RECORDER] = Recorder(maximum)
+    return item.stash[_RECORDER]
+
+
+def can_run_ahead(item: pytest.Item) -> bool:
+    """Whether the test needs nothing but parameters and our own fixtures, and will surely be run."""
+    if not isinstance(item, pytest.Function) or not is_eval_test(item):
+        return False
+    if any(item.get_closest_marker(name) for name in WAITING_MARKERS):
+        return False
+    config = item.config
+    if config.getoption("setuponly", False) or config.getoption("setupplan", False):
+        return False
+    asked = set(_argument_names(item))
+    return all(
+        _is_ours_or_parameter(item, name) if name in asked else _is_harmless(item, name)
+        for name in item.fixturenames
+    )
+
+
+def arguments(item: pytest.Function, ours: Callable[[str], Any]) -> dict[str, Any]:
+    """The arguments of a test that can run ahead; `ours` gives the value of one of our fixtures."""
+    parameters = _parameters(item)
+    return {
+        name: ours(name) if _fixture_module(item, name) == PLUGIN_MODULE else parameters[name]
+        for name in _argument_names(item)
+    }
+
+
+def _parameters(item: pytest.Function) -> dict[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec is not None else {}
+
+
+def _argument_names(item: pytest.Function) -> tuple[str, ...]:
+    return tuple(item._fixtureinfo.argnames)
+
+
+def _fixture(item: pytest.Function, name: str) -> Any:
+    """The function of the fixture that the item would get under this name; None where there is none."""
+    definitions = item._fixtureinfo.name2fixturedefs.get(name)
+    return definitions[-1].func if definitions else None
+
+
+def _fixture_module(item: pytest.Function, name: str) -> str:
+    return str(getattr(_fixture(item, name), "__module__", ""))
+
+
+def _is_ours_or_parameter(item: pytest.Function, name: str) -> bool:
+    function = _fixture(item, name)
+    if getattr(function, "__module__", None) == PLUGIN_MODULE:
+        return True
+    return name in _parameters(item) and getattr(function, "__name__", None) == DIRECT_PARAMETER
+
+
+def _is_harmless(item: pytest.Function, name: str) -> bool:
+    """Whether a fixture that isn't an argument (autouse, usefixtures) belongs to an installed plugin.
+
+    One of a conftest or of the test's own module may prepare what the test relies on.
+    """
+    if name == "request":  # our own fixtures ask for it
+        return True
+    module = _fixture_module(item, name)
+    own = {"", item.module.__name__}
+    return module not in own and module.split(".")[0] != "_pytest" and not module.endswith("conftest")

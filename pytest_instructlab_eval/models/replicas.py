@@ -1,0 +1,135 @@
+"""One model behind several servers: requests go where the fewest are outstanding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+from pytest_instructlab_eval.errors import EvalError, UnreachableError
+from pytest_instructlab_eval.models.protocol import Completion, Message, Model
+
+__all__ = ["Replica", "Replicas"]
+
+PROBE_INTERVAL = 5.0  # seconds between two looks at whether the servers answer
+PROBES = 2  # in vain, after which a server is taken out with what is in flight there
+
+T = TypeVar("T")
+
+
+class Replica(Model, Protocol):
+    """A model that can be looked for at its server."""
+
+    async def find(self, wait: float = 0.0) -> None:
+        """Raise ConfigurationError where the server doesn't answer or has no such model."""
+        ...
+
+
+class _Place:
+    """One server: what is in flight there, and whether it answers."""
+
+    def __init__(self, model: Replica) -> None:
+        self.model = model
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.failed_probes = 0
+
+    @property
+    def down(self) -> bool:
+        return self.failed_probes >= PROBES
+
+    async def ask(self, call: Callable[[Replica], Coroutine[Any, Any, T]]) -> T:
+        """What the model answers; raises UnreachableError where the server is taken out meanwhile."""
+        task = asyncio.ensure_future(call(self.model))
+        self.tasks.add(task)
+        try:
+            await asyncio.wait({task})
+            if task.cancelled():
+                raise UnreachableError(f"{self.model} was asked and stopped answering")
+            return task.result()
+        finally:
+            task.cancel()
+            self.tasks.discard(task)
+
+    def take_out(self) -> None:
+        """Send nothing there until it answers a probe; those who wait for it ask elsewhere."""
+        self.failed_probes = PROBES
+        for task in self.tasks:
+            task.cancel()
+
+
+class Replicas:
+    """The same model at several servers, asked as one.
+
+    A server that can't be reached is taken out, and what it was asked goes to the others; it is back
+    in when it answers again. Where none answers, the request fails as it would with one.
+    """
+
+    def __init__(self, models: Sequence[Replica]) -> None:
+        self._places = [_Place(model) for model in models]
+        self._probing: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        return self._places[0].model.name
+
+    async def find(self, wait: float = 0.0) -> None:
+        """Learn the model's name at every server; raises ConfigurationError where one hasn't got it."""
+        await asyncio.gather(*(place.model.find(wait) for place in self._places))
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> Completion:
+        """The model's answer to a chat; see `Model`."""
+        return await self._ask(
+            lambda model: model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
+        )
+
+    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
+        """The log-likelihood of each choice; see `Model`."""
+        return await self._ask(lambda model: model.choice_logprobs(prompt, choices))
+
+    async def close(self) -> None:
+        """Stop looking after the servers, and let each model close."""
+        if self._probing is not None:
+            self._probing.cancel()
+        await asyncio.gather(*(place.model.close() for place in self._places))
+
+    async def _ask(self, call: Callable[[Replica], Coroutine[Any, Any, T]]) -> T:
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.ensure_future(self._probe_all())
+        tried: set[_Place] = set()
+        while True:
+            place = self._least_busy(tried)
+            tried.add(place)
+            try:
+                return await place.ask(call)
+            except UnreachableError:
+                place.take_out()
+                if len(tried) == len(self._places):
+                    raise
+
+    def _least_busy(self, tried: set[_Place]) -> _Place:
+        places = [place for place in self._places if place not in tried]
+        answering = [place for place in places if not place.down]
+        return min(answering or places, key=lambda place: len(place.tasks))
+
+    async def _probe_all(self) -> None:
+        """Look at the servers as long as any is asked or out."""
+        while any(place.tasks or place.down for place in self._places):
+            await asyncio.sleep(PROBE_INTERVAL)
+            await asyncio.gather(*(self._probe(place) for place in self._places))
+
+    async def _probe(self, place: _Place) -> None:
+        try:
+            await place.model.find()
+            place.failed_probes = 0
+        except EvalError:
+            place.failed_probes += 1
+            if place.down:
+                place.take_out()

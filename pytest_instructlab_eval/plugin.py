@@ -1,0 +1,449 @@
+"""pytest's hooks and fixtures, each a line or two that delegates; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_instructlab_eval import options
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.models import Judge, Model
+    from pytest_instructlab_eval.options import Settings
+    from pytest_instructlab_eval.recording import Recorder
+    from pytest_instructlab_eval.session import EvalSession
+
+SESSION = pytest.StashKey["EvalSession"]()
+MARKER = (
+    "eval(name, max_score=1, group=''): an async test of benchmark `name`, which is run ahead and may record "
+    "scores up to `max_score` (pytest-instructlab-eval)"
+)
+ROLES = ("served_model", "judge")
+QUESTIONS = {
+    "mmlu_task": "mmlu",
+    "mmlu_branch_task": "mmlu_branch",
+    "mt_bench_question": "mt_bench",
+    "mt_bench_branch_question": "mt_bench_branch",
+}
+INERT = "needs a model to evaluate: name one with --eval-model"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    options.add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Any:
+    """Choose how xdist distributes, before xdist itself does."""
+    if not options.names_a_model(config):
+        return None
+    arguments = options.joined(config.invocation_params.args)
+    if arguments is not None:
+        return pytest.main(arguments, config.invocation_params.plugins)
+    from pytest_instructlab_eval import distribution
+
+    distribution.choose_work_stealing(config)
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the settings; where a model is named, take part in the run."""
+    config.addinivalue_line("markers", MARKER)
+    try:
+        settings = options.read_settings(config)
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
+    if settings is None:
+        return
+    from pytest_instructlab_eval.session import EvalSession
+
+    config.stash[SESSION] = EvalSession(config, settings)
+    config.pluginmanager.register(EvalHooks(config.stash[SESSION]), "instructlab-eval-session")
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args[:] = [str(benchmark_file(name)) for name in settings.selected()]
+        # xdist's workers would look for the root and the ini file beside the installed benchmarks.
+        config.option.rootdir = str(config.rootpath)
+        config.option.inifilename = str(config.inipath) if config.inipath else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a marked eval test where no model is named."""
+    if SESSION not in item.config.stash and item.get_closest_marker("eval") is not None:
+        pytest.skip(INERT)
+
+
+def benchmark_file(name: str) -> Path:
+    """The installed test module of a built-in benchmark."""
+    spec = importlib.util.find_spec("pytest_instructlab_eval.benchmarks")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) / f"test_{name}.py"
+
+
+# --- fixtures ---
+
+
+def _given(request: pytest.FixtureRequest, name: str) -> Any:
+    session = request.config.stash.get(SESSION, None)
+    if session is None:
+        pytest.skip(f"{name} {INERT}")
+    return session.fixture(name, request.node, getattr(request, "param", None))
+
+
+@pytest.fixture
+def served_model(request: pytest.FixtureRequest) -> Model:
+    """The model under evaluation (each `--eval-model` in turn); its methods wait in a plain `def` test."""
+    return _given(request, "served_model")  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest) -> Judge:
+    """The judge: a model with `grade`; its methods wait in a plain `def` test."""
+    return _given(request, "judge")  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def record_score(request: pytest.FixtureRequest) -> Recorder:
+    """Records a score of this test: a `Score`, or a number; once a metric."""
+    return _given(request, "record_score")  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def eval_settings(request: pytest.FixtureRequest) -> Settings:
+    """The settings of the run."""
+    return _given(request, "eval_settings")  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def mmlu_task(request: pytest.FixtureRequest) -> Any:
+    """Each MMLU task in turn; a test that asks for it becomes an item a task."""
+    pytest.skip(f"mmlu_task {INERT}")
+
+
+@pytest.fixture
+def mmlu_branch_task(request: pytest.FixtureRequest) -> Any:
+    """Each MMLU-Branch task in turn; a test that asks for it becomes an item a task."""
+    pytest.skip(f"mmlu_branch_task {INERT}")
+
+
+@pytest.fixture
+def mt_bench_branch_question(request: pytest.FixtureRequest) -> Any:
+    """Each pair of the taxonomy in turn; a test that asks for it becomes an item a pair."""
+    pytest.skip(f"mt_bench_branch_question {INERT}")
+
+
+@pytest.fixture
+def mt_bench_question(request: pytest.FixtureRequest) -> Any:
+    """Each MT-Bench question in turn; a test that asks for it becomes an item a question."""
+    pytest.skip(f"mt_bench_question {INERT}")
+
+
+# --- hooks of a run that evaluates ---
+
+
+class EvalHooks:
+    """Registered where a model is named."""
+
+    def __init__(self, session: EvalSession) -> None:
+        from pytest_instructlab_eval import distribution, items
+
+        self.eval = session
+        self.config = session.config
+        self.distribution = distribution
+        self.items = items
+        self.session: pytest.Session | None = None
+        self.usage_error: EvalError | None = None
+        self.reported: set[str] = set()
+        self.order: list[str] = []
+        self.nodes: list[Any] = []
+        self.written: Path | None = None
+
+    # collection
+
+    def pytest_report_header(self) -> list[str]:
+        """Say what is evaluated, and what is left out and why."""
+        from pytest_instructlab_eval.reports.header import header
+
+        return header(self.eval.settings, self.config)
+
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> Any:
+        """Name a built-in benchmark by its file alone, wherever it is installed."""
+        if str(module_path) not in self.config.args or module_path.name[5:-3] not in options.BENCHMARKS:
+            return None
+        if module_path != benchmark_file(module_path.name[5:-3]):
+            return None
+        from pytest_instructlab_eval.items import BenchmarkModule
+
+        return BenchmarkModule.from_parent(parent, path=module_path, nodeid=module_path.name)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make an item of each question that a test asks for."""
+        import inspect
+
+        names = metafunc.fixturenames
+        named = metafunc.definition.get_closest_marker("eval") or not self.items.FIXTURES.isdisjoint(names)
+        if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
+            names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
+        for fixture in QUESTIONS:
+            if fixture in names:
+                parameters = self._parameters(fixture)
+                metafunc.parametrize(fixture, parameters, ids=[parameter.id for parameter in parameters])
+
+    @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
+    def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Where there are several models, make an item of each; items of one model come together."""
+        models = list(self.eval.settings.labels)
+        if len(models) > 1 and "served_model" in metafunc.fixturenames:
+            metafunc.parametrize("served_model", models, ids=models, indirect=True, scope="session")
+
+    def _parameters(self, fixture: str) -> list[Any]:
+        try:
+            return self.eval.parameters(fixture)
+        except EvalError as error:
+            if self.distribution.is_worker(self.config):
+                raise pytest.Collector.CollectError(str(error)) from None
+            self.usage_error = self.usage_error or error
+            return []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self) -> None:
+        """End here where the data is not usable."""
+        if self.usage_error is not None:
+            raise pytest.UsageError(str(self.usage_error))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Under xdist, look at the data before any worker is started."""
+        self.session = session
+        controls = self.distribution.is_controller(self.config)
+        if controls or (self.eval.settings.hosted and not self.distribution.is_worker(self.config)):
+            self.eval.signs = self.distribution.Signs.for_controller()
+            self.config.add_cleanup(self.eval.signs.remove)
+        if controls:
+            named = [Path(argument.partition("::")[0]) for argument in self.config.args]
+            built_in = [name for name, benchmark in QUESTIONS.items() if benchmark_file(benchmark) in named]
+            self._check(lambda: self.eval.check_data(built_in))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Under xdist, look at the servers while the workers collect, before they are given anything."""
+        if self.distribution.is_controller(self.config):
+            self._check(self.eval.check_servers)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Know the items; look at the servers, unless nothing will be asked."""
+        if self.config.option.collectonly:
+            return
+        wanted = [item for item in session.items if self._asks_a_model(item)]
+        if wanted and not self.distribution.is_worker(self.config) and not session.testsfailed:
+            self._check(lambda: self.eval.check_data([]))
+            self._check(self.eval.check_servers)
+            self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
+            self.eval.asking.add(self.distribution.worker_id(self.config))
+            self._check(lambda: self.eval.serve(self._roles(wanted)))
+        self.eval.begin(session)
+        self.eval.route_records()
+        if wanted:
+            self.eval.settle()
+        for item in wanted:
+            counts = [
+                value.requests for value in self._parameter_values([item]) if hasattr(value, "requests")
+            ]
+            self.eval.progress.expect(counts[0] if counts else None)
+
+    def _parameter_values(self, items: Sequence[pytest.Item]) -> list[Any]:
+        specs = [getattr(item, "callspec", None) for item in items]
+        return [value for spec in specs if spec is not None for value in spec.params.values()]
+
+    @pytest.hookimpl(specname="pytest_collection_finish", tryfirst=True)
+    def pytest_worker_collection_finish(self, session: pytest.Session) -> None:
+        """Let the controller know which models will be asked."""
+        if self.distribution.is_worker(self.config):
+            for role in self._roles(session.items):
+                self.eval.signs.put_up(role)
+
+    def _asks_a_model(self, item: pytest.Item) -> bool:
+        return bool(self._roles([item]))
+
+    def _roles(self, items: Sequence[pytest.Item]) -> set[str]:
+        """Which of the models' fixtures the items ask for."""
+        return {role for item in items for role in ROLES if role in getattr(item, "fixturenames", ())}
+
+    def _check(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except EvalError as error:
+            self.eval.end()
+            raise pytest.UsageError(str(error)) from None
+
+    # running
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Have what comes next under way; under xdist, stop where another worker met the failure limit."""
+        if self.eval.signs.is_up("stop"):
+            item.session.shouldstop = "stopped by the controller"
+            return True
+        if not self.eval.signs.is_up("careful"):
+            self.eval.reach(item, nextitem)
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Wait for an eval test's coroutine."""
+        if not self.items.is_eval_test(pyfuncitem):
+            return None
+        self.eval.call(pyfuncitem)
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the result on the report of the call phase."""
+        scoring = isinstance(item, pytest.Function) and call.when == "call" and self._may_score(item)
+        if scoring:
+            self.eval.conclude(item, call)  # type: ignore[arg-type]
+        report = yield
+        if scoring:
+            self.eval.dress(report, item, call)  # type: ignore[arg-type]
+        return report
+
+    def _may_score(self, item: pytest.Function) -> bool:
+        return self.items.is_eval_test(item) or "record_score" in item.fixturenames
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Drop the run of an item that was never called."""
+        self.eval.leave(item)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
+        """Tell a question that has no score from one that has."""
+        record = getattr(report, "eval_result", None)
+        if record is None or report.when != "call" or not report.passed or record["outcome"] != "unscored":
+            return None
+        if any(score["metadata"].get("answered") for score in record["scores"]):
+            return "answered", "a", ("ANSWERED", {"green": True})
+        return "unscored", "u", ("UNSCORED", {"yellow": True})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect what was found; have the workers stop where the failure limit is reached."""
+        if self.distribution.is_worker(self.config):
+            return
+        self.eval.collect(report)
+        if report.when not in ("setup", "teardown") or report.outcome != "passed":
+            self.reported.add(report.nodeid)
+        if self.session is not None and (self.session.shouldfail or self.session.shouldstop):
+            self.eval.signs.put_up("stop")
+
+    # the end
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Stop, keep what was scored, and fail a run whose results are not all there."""
+        found = self.eval.finished_unreported(session)
+        self.eval.close(0.4 if self.distribution.is_worker(self.config) else 1.0)
+        if self.distribution.is_worker(self.config):
+            self.config.workeroutput["eval_results"] = [  # type: ignore[attr-defined]
+                result.to_plain() for result in found
+            ]
+            return
+        if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+            self.distribution.wait_for_outputs(self.nodes, 1.5)
+            for node in self.nodes:
+                self._take_in(node)
+        self.eval.add(found)
+        self.eval.sort_results(self.order or [item.nodeid for item in session.items])
+        self.written = self.eval.write()
+        ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if not self.config.option.collectonly and session.exitstatus in ended:
+            self._find_what_is_missing(session)
+
+    def _find_what_is_missing(self, session: pytest.Session) -> None:
+        missing = session.testscollected - len(self.reported)
+        if missing > 0 and not session.shouldstop and not session.shouldfail:
+            self.eval.problems.append(
+                f"{missing} of {session.testscollected} tests never reported a result; a worker may have died"
+            )
+        if self.eval.settings.stage != "answer":
+            unscored = self.eval.nothing_scored()
+            self.eval.problems += [f"no question of {name} has a score" for name in unscored]
+        self.eval.problems += self.eval.owner.problems if self.eval.owner is not None else []
+        if self.eval.problems:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the table of scores."""
+        from pytest_instructlab_eval.reports import rank, ranking_table, summarise, table
+
+        if self.distribution.is_worker(self.config):
+            return
+        settings, results = self.eval.settings, list(self.eval.results.values())
+        lines = table(summarise(results), verbose=self.config.get_verbosity() > 0, first_n=settings.first_n)
+        if len(settings.labels) > 1:
+            lines += ["", *ranking_table(rank(results))]
+        if results and self.config.get_verbosity() >= -1:
+            terminalreporter.ensure_newline()
+            terminalreporter.section(f"instructlab-eval: {', '.join(settings.labels)}")
+            for line in lines:
+                terminalreporter.write_line(line)
+            if self.written is not None:
+                terminalreporter.write_line(f"results: {self.written / 'results.json'}")
+        for problem in self.eval.problems:
+            terminalreporter.write_line(f"ERROR: {problem}", red=True)
+
+    def pytest_unconfigure(self) -> None:
+        """Leave no thread and no server behind."""
+        self.eval.end()
+
+    # xdist
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker where the controller's signs are."""
+        self.nodes.append(node)
+        self.eval.asking.add(node.gateway.id)
+        if self.eval.owner is not None:
+            self.eval.owner.expect(node.gateway.id)
+        self.eval.signs.tell(node)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Know the order in which results are told; serve the models that are asked."""
+        self.order = list(ids)
+        roles = {role for role in ROLES if self.eval.signs.is_up(role)}
+        if ids and roles and self.eval.owner is None:
+            self._check(lambda: self.eval.serve(roles))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Take in what a worker had scored and could not report."""
+        if error is not None:
+            self.eval.signs.put_up("careful")
+        self.eval.asking.discard(node.gateway.id)
+        if self.eval.owner is not None:
+            self.eval.owner.forget(node.gateway.id)
+        self._take_in(node)
+
+    def _take_in(self, node: Any) -> None:
+        from pytest_instructlab_eval.scores import Result
+
+        records = getattr(node, "workeroutput", {}).get("eval_results", ())
+        self.eval.add([Result.from_plain(record) for record in records])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Steal work, but none that is under way."""
+        if config.getvalue("dist") != "worksteal":
+            return None
+        return self.distribution.make_scheduler(config, log, self.eval.window + 2)

@@ -1,0 +1,72 @@
+"""`record_score`: what a test says about what it found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_instructlab_eval.errors import ItemError
+from pytest_instructlab_eval.scores import Score
+
+__all__ = ["Recorder", "describe"]
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a text could do to a terminal
+EVIDENCE = ("question", "answer", "judgment")
+
+
+class Recorder:
+    """Collects the scores of one test; `maximum` is that of a bare number."""
+
+    def __init__(self, maximum: float = 1.0) -> None:
+        self.scores: list[Score] = []
+        self._maximum = maximum
+
+    def __call__(
+        self,
+        score: Score | float | None,
+        *,
+        metric: str = "score",
+        maximum: float | None = None,
+        explanation: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a `Score`, or a number with what there is to say about it; None is *unscored*.
+
+        May be called more than once, with a metric each (the turns of a conversation). The texts
+        "question", "answer" and "judgment" of `metadata` are shown when the test fails.
+        """
+        if not isinstance(score, Score):
+            score = Score(
+                score,
+                metric,
+                self._maximum if maximum is None else maximum,
+                explanation=explanation,
+                metadata=dict(metadata or {}),
+            )
+        self.scores.append(score)
+
+    def raise_errors(self) -> None:
+        """Fail the test where something could not be asked."""
+        reasons = [f"{score.metric}: {score.error}" for score in self.scores if score.error]
+        if reasons:
+            raise ItemError(describe("\n".join(reasons), self.scores))
+
+
+def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
+    """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
+    parts = [reason]
+    if prompt and not any("question" in score.metadata for score in scores):
+        parts.append(f"question:\n{_indented(prompt)}")
+    for score in scores:
+        value = "no score" if score.value is None else f"{score.value:g} of {score.maximum:g}"
+        parts.append(f"{score.metric}: {value}")
+        shown = [(name, str(score.metadata[name])) for name in EVIDENCE if score.metadata.get(name)]
+        parts += [f"{name}:\n{_indented(text)}" for name, text in shown]
+    return "\n".join(parts)
+
+
+def _indented(text: str, most: int = 2000) -> str:
+    shown = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+    shown = CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", shown)
+    return "\n".join(f"    {line}" for line in shown.splitlines())

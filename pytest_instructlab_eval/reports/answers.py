@@ -1,0 +1,45 @@
+"""Reads the answers of an earlier run, of this plugin or of `instructlab-eval`, to judge them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.reports.instructlab import safe_name
+
+__all__ = ["read_answers"]
+
+
+def read_answers(folder: Path, model: str) -> dict[str, tuple[str, ...]]:
+    """A model's answers to each question, turn by turn, by the question's id.
+
+    `folder` holds `model_answer/`. Raises ConfigurationError where there is no file of the model, and
+    DataError where it isn't one of answers.
+    """
+    path = folder / "model_answer" / f"{safe_name(model)}.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
+            "--eval-stage answer"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} can't be read ({error})") from None
+    return dict(
+        _answer(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
+    )
+
+
+def _answer(line: str, place: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        record: Mapping[str, Any] = json.loads(line)
+        turns = record["choices"][0]["turns"]
+        if not all(isinstance(turn, str) for turn in turns):
+            raise TypeError
+        return str(record["question_id"]), tuple(turns)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise DataError(f"{place}: must be an answer, with question_id and choices[0].turns") from None

@@ -1,0 +1,30 @@
+"""What a run says of itself before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["header"]
+
+
+def header(settings: Settings, config: pytest.Config) -> list[str]:
+    """The model and judge, and where the benchmarks are run, which are left out and why."""
+    lines = [f"instructlab-eval: {', '.join(settings.labels)}{_place(settings.base_url)}"]
+    if settings.judge_model == REFERENCE_JUDGE:
+        lines.append("judge: the likeness to the reference answer (chrF), no language model")
+    elif settings.judge_model is not None:
+        lines.append(f"judge: {settings.label(settings.judge_model)}{_place(settings.judge_url)}")
+    if config.args_source is not config.ArgsSource.ARGS:
+        lines.append(f"benchmarks: {', '.join(settings.selected()) or 'none'}")
+        lines += [f"left out: {name} ({reason})" for name, reason in settings.left_out().items()]
+    return lines
+
+
+def _place(urls: Sequence[str]) -> str:
+    return f" at {', '.join(urls)}" if urls else ", served by this run"

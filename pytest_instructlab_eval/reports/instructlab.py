@@ -1,0 +1,174 @@
+"""Answers and judgments in InstructLab's own file layout, so that its tools read them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import urllib.parse
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pytest_instructlab_eval.reports.results import replace_text
+from pytest_instructlab_eval.scores import Result, Score, plain
+
+__all__ = ["branch_folder", "safe_name", "write_instructlab_files"]
+
+LONGEST_NAME = 120  # bytes; file systems end at 255
+
+
+def safe_name(name: str) -> str:
+    """A file name for a model: never another folder, never hidden, never too long.
+
+    Characters other than letters, digits, "-", "_" and "." are percent-encoded.
+    """
+    encoded = urllib.parse.quote(name.encode("utf-8", "replace"), safe="").replace("~", "%7E")
+    if encoded.startswith("."):
+        encoded = "%2E" + encoded[1:]
+    if len(encoded) > LONGEST_NAME:
+        encoded = (
+            encoded[: LONGEST_NAME - 17]
+            + "-"
+            + hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
+        )
+    return encoded or "%00"
+
+
+def write_instructlab_files(folder: Path, results: Sequence[Result]) -> None:
+    """Write a folder for MT-Bench and one for each ref that MT-Bench-Branch was run at.
+
+    In each: `model_answer/MODEL.jsonl` and `model_judgment/JUDGE_single.jsonl`, with what was answered and
+    judged. For a ref also `question.jsonl` and `reference_answer/JUDGE.jsonl`, with all that was asked.
+    Raises OSError.
+    """
+    places: dict[Path, list[Result]] = defaultdict(list)
+    for result in results:
+        place = _place(result)
+        if place is not None:
+            places[folder / place].append(result)
+    for path, found in places.items():
+        if found[0].benchmark == "mt_bench_branch":
+            _write_questions(path, found)
+        _write_answers(path, found)
+
+
+def _place(result: Result) -> Path | None:
+    """The folder that InstructLab's tools look in, None where the result has nothing to write."""
+    if not result.scores or result.benchmark not in ("mt_bench", "mt_bench_branch"):
+        return None
+    if result.benchmark == "mt_bench":
+        return Path("mt_bench")
+    return branch_folder(result.scores[0].metadata.get("ref"))
+
+
+def branch_folder(ref: str | None) -> Path:
+    """The folder of MT-Bench-Branch at a ref; None is the working tree.
+
+    A slash in the ref is one in the path, as InstructLab's tools have it.
+    """
+    parts = str(ref).split("/") if ref is not None else []
+    return Path("mt_bench_branch", *map(safe_name, parts))
+
+
+def _write_questions(folder: Path, results: Sequence[Result]) -> None:
+    asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
+    ordered = list(reversed(asked.values()))
+    _write(folder / "question.jsonl", [_question_record(result) for result in ordered])
+    for judge in dict.fromkeys(result.judge for result in ordered if result.judge):
+        references = [_reference_record(result, judge) for result in ordered]
+        _write(folder / "reference_answer" / f"{safe_name(judge)}.jsonl", references)
+
+
+def _write_answers(folder: Path, results: Sequence[Result]) -> None:
+    answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    judgments: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        answered = _answer_record(result)
+        if answered is not None:
+            answers[result.model].append(answered)
+        judgments[result.judge or ""] += [
+            _judgment_record(result, score) for score in result.scores if "judgment" in score.metadata
+        ]
+    for model, records in answers.items():
+        _write(folder / "model_answer" / f"{safe_name(model)}.jsonl", sorted(records, key=_order))
+    for judge, records in judgments.items():
+        if records:
+            path = folder / "model_judgment" / f"{safe_name(judge)}_single.jsonl"
+            _write(path, sorted(records, key=_order))
+
+
+def _question_record(result: Result) -> dict[str, Any]:
+    metadata = result.scores[0].metadata
+    return {
+        "qna_file": metadata.get("qna_file"),
+        "question_id": _question_id(result),
+        "category": metadata.get("category"),
+        "turns": [metadata.get("question")],
+        "reference": [metadata.get("reference")],
+    }
+
+
+def _reference_record(result: Result, judge: str) -> dict[str, Any]:
+    return {
+        "question_id": _question_id(result),
+        "answer_id": uuid.uuid4().hex[:22],
+        "model_id": judge,
+        "choices": [{"index": 0, "turns": [result.scores[0].metadata.get("reference")]}],
+        "tstamp": time.time(),
+    }
+
+
+def _answer_record(result: Result) -> dict[str, Any] | None:
+    turns = [score.metadata.get("answer") for score in result.scores]
+    if any(turn is None for turn in turns):
+        return None
+    return {
+        "question_id": _question_id(result),
+        "answer_id": uuid.uuid4().hex[:22],
+        "model_id": result.model,
+        "choices": [{"index": 0, "turns": turns}],
+        "tstamp": time.time(),
+    }
+
+
+def _judgment_record(result: Result, score: Score) -> dict[str, Any]:
+    metadata: Mapping[str, Any] = score.metadata
+    return {
+        "question_id": _question_id(result),
+        "model": result.model,
+        "judge": [result.judge, metadata.get("judge_prompt")],
+        "user_prompt": metadata.get("user_prompt"),
+        "judgment": metadata["judgment"],
+        "score": -1 if score.value is None else score.value,  # InstructLab's mark for no usable rating
+        "turn": metadata.get("turn"),
+        "tstamp": time.time(),
+    }
+
+
+def _question_id(result: Result) -> int | str:
+    """InstructLab's id where the scores have it, else the number in MT-Bench's own."""
+    known = result.scores[0].metadata.get("question_id")
+    if known is not None:
+        return str(known)
+    number = result.question.partition("-")[0]
+    return int(number) if number.isdecimal() else result.question
+
+
+def _order(record: Mapping[str, Any]) -> tuple[bool, int, str, int]:
+    """By number, then by name; turns in turn."""
+    identifier, turn = record["question_id"], int(record.get("turn") or 0)
+    number = isinstance(identifier, int)
+    return not number, identifier if number else 0, "" if number else str(identifier), turn
+
+
+def _write(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    import jsonlines
+
+    text = StringIO()
+    with jsonlines.Writer(text) as writer:
+        writer.write_all(plain(record) for record in records)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, text.getvalue())

@@ -1,0 +1,184 @@
+"""Results put together: a mean a benchmark and model, its metrics and groups, and the table of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from pytest_instructlab_eval.gates.statistics import clustered_standard_error
+from pytest_instructlab_eval.scores import Result, Score
+
+__all__ = ["Row", "Summary", "summarise", "table"]
+
+SHOWN_GROUPS = 5  # best and worst, where not all are shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One mean: `n` is how many scored questions it is over, `unscored` and `errors` count the rest.
+
+    `value` is None where nothing was scored, `stderr` where it can't be measured; both are in the
+    unit of the score, which ends at `maximum`.
+    """
+
+    label: str
+    value: float | None
+    maximum: float
+    stderr: float | None
+    n: int
+    unscored: int
+    errors: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """One benchmark with one model.
+
+    `overall` is the benchmark's score as InstructLab has it. `question_weighted` stands beside it
+    where a test's score is itself a mean over many questions. `metrics` and `groups` are empty
+    where there is but one.
+    """
+
+    benchmark: str
+    model: str
+    judge: str | None
+    overall: Row
+    question_weighted: Row | None
+    metrics: tuple[Row, ...]
+    groups: tuple[Row, ...]
+
+
+def summarise(results: Iterable[Result]) -> list[Summary]:
+    """The summary of each benchmark and model, in the order they were first met."""
+    sets: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        sets[result.benchmark, result.model].append(result)
+    return [_summary(benchmark, model, found) for (benchmark, model), found in sets.items()]
+
+
+def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
+    scores = [score for result in results for score in result.scores]
+    over_many = any(score.n > 1 for score in scores)
+    metrics = list(dict.fromkeys(score.metric for score in scores))
+    groups = list(dict.fromkeys(result.group for result in results if result.group))
+    judges = [result.judge for result in results if result.judge]
+    return Summary(
+        benchmark=benchmark,
+        model=model,
+        judge=judges[0] if judges else None,
+        overall=_row("mean over tasks" if over_many else "mean", results),
+        question_weighted=_question_weighted(scores, results) if over_many else None,
+        metrics=tuple(_metric_row(metric, results) for metric in metrics) if len(metrics) > 1 else (),
+        groups=tuple(_row(group, [result for result in results if result.group == group]) for group in groups)
+        if len(groups) > 1
+        else (),
+    )
+
+
+def _metric_row(metric: str, results: Sequence[Result]) -> Row:
+    return _row(metric, results, lambda score: score.metric == metric)
+
+
+def _row(label: str, results: Sequence[Result], keep: Callable[[Score], bool] = lambda _: True) -> Row:
+    """The unweighted mean over the scores that are kept, with a test's scores as one cluster."""
+    clusters = [[score for score in result.scores if keep(score)] for result in results]
+    scores = [score for cluster in clusters for score in cluster]
+    values = [[score.value for score in cluster if score.value is not None] for cluster in clusters]
+    flat = [value for cluster in values for value in cluster]
+    maxima = {score.maximum for score in scores}
+    comparable = bool(flat) and len(maxima) == 1
+    stderr = None
+    if comparable and any(score.n > 1 for score in scores):
+        stderr = _standard_error_of_means(scores)
+    elif comparable:
+        stderr = clustered_standard_error([cluster for cluster in values if cluster])
+    return Row(
+        label=label,
+        value=statistics.fmean(flat) if comparable else None,
+        maximum=max(maxima, default=1.0),
+        stderr=stderr,
+        n=sum(max((score.n for score in cluster), default=0) for cluster in clusters),
+        unscored=sum(score.unscored for score in scores),
+        errors=sum(score.errors for score in scores) + sum(result.error is not None for result in results),
+    )
+
+
+def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Row:
+    kept = [score for score in scores if score.value is not None]
+    n = sum(score.n for score in kept)
+    value = sum(score.n * (score.value or 0.0) for score in kept) / n if n else None
+    errors = [score.stderr for score in kept]
+    stderr = None
+    if n and all(error is not None for error in errors):
+        stderr = math.sqrt(sum((score.n * (score.stderr or 0.0)) ** 2 for score in kept)) / n
+    row = _row("mean over questions", results)
+    if row.value is None:
+        value = stderr = None
+    return dataclasses.replace(row, value=value, stderr=stderr)
+
+
+def _standard_error_of_means(scores: Sequence[Score]) -> float | None:
+    """Of an unweighted mean of independent means: the root of their summed variances, over their number."""
+    errors = [score.stderr for score in scores if score.value is not None]
+    if any(error is None for error in errors):
+        return None
+    return math.sqrt(sum((error or 0.0) ** 2 for error in errors)) / len(errors)
+
+
+def table(summaries: Sequence[Summary], *, verbose: bool = False, first_n: int | None = None) -> list[str]:
+    """The lines of the table: a block of rows a benchmark and model.
+
+    Of many groups the five best and worst are shown, all of them when `verbose`.
+    """
+    from tabulate import tabulate
+
+    if not summaries:
+        return []
+    head = ["benchmark", "score", "std. error", "questions", "unscored", "errors"]
+    rows: list[list[str]] = []
+    for summary in summaries:
+        rows += _block(summary, verbose, first_n, several=len({other.model for other in summaries}) > 1)
+    align = ("left", *["right"] * 5)
+    return tabulate(
+        rows, head, tablefmt="simple", disable_numparse=True, colalign=align, preserve_whitespace=True
+    ).splitlines()
+
+
+def _block(summary: Summary, verbose: bool, first_n: int | None, several: bool) -> list[list[str]]:
+    label = summary.benchmark
+    if several:
+        label += f" {summary.model}"
+    if first_n is not None:
+        label += f" (first {first_n}, not a sample)"
+    weighted = summary.question_weighted
+    rows = [_cells(f"{label}, {summary.overall.label}" if weighted else label, summary.overall)]
+    if weighted is not None:
+        rows.append(_cells(f"  {weighted.label}", weighted))
+    rows += [_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
+    return rows + _group_rows(summary.groups, verbose)
+
+
+def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:
+    if verbose or len(groups) <= 2 * SHOWN_GROUPS:
+        return [_cells(f"  {row.label}", row) for row in groups]
+    ranked = sorted((row for row in groups if row.value is not None), key=lambda row: -(row.value or 0.0))
+    unranked = [row for row in groups if row.value is None]
+    best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
+    hidden = len(ranked) - len(best) - len(worst)
+    rows = [_cells(f"  best: {row.label}", row) for row in best]
+    if hidden > 0:
+        rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
+    rows += [_cells(f"  worst: {row.label}", row) for row in worst]
+    return rows + [_cells(f"  {row.label}", row) for row in unranked]
+
+
+def _cells(label: str, row: Row) -> list[str]:
+    digits = 2 if row.maximum > 1 else 4
+    value = "no score" if row.value is None else f"{row.value:.{digits}f}"
+    if row.value is not None and row.maximum != 1:
+        value += f" of {row.maximum:g}"
+    stderr = "" if row.stderr is None else f"{row.stderr:.{digits}f}"
+    return [label, value, stderr, f"{row.n:,}", f"{row.unscored:,}", f"{row.errors:,}"]

@@ -1,0 +1,131 @@
+"""The models of one run as one process sees them: each asked at its server, or where the run serves it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from pytest_instructlab_eval.engine import Engine
+from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, ReferenceJudge, ServedModel
+from pytest_instructlab_eval.models.replicas import Replicas
+from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
+from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings
+from pytest_instructlab_eval.questions import recorded_answers
+from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
+
+__all__ = ["RunModels"]
+
+
+class RunModels:
+    """Makes each model once.
+
+    `budget` is how many requests may be in flight per server, `turns` where models that the run serves
+    wait (None where it serves none), `share` this process's number and how many share the machine.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Callable[[], Engine],
+        *,
+        budget: int,
+        turns: Callable[[], Turns],
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._budget = budget
+        self._turns = turns
+        self._share = share
+        self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
+        self._made: dict[tuple[str, str], Any] = {}
+        self._local: dict[str, Model] = {}
+
+    @property
+    def endpoints(self) -> Mapping[Any, Endpoint]:
+        """The servers that were asked so far."""
+        return self._endpoints
+
+    def candidate(self, label: str | None = None) -> Any:
+        """A model under evaluation by its label, by default the first."""
+        settings = self._settings
+        names = settings.labels
+        label = label if label is not None else next(iter(names))
+        name = names[label]
+        if settings.stage == "judge":
+            return self._recorded(label)
+        return self._model(name, settings.base_url, settings.api_key_env, "--eval-api-key-env")
+
+    @cached_property
+    def judge_model(self) -> Any:
+        """The model behind the judge, None where none was named or it is none."""
+        settings = self._settings
+        if settings.judge_model in (None, REFERENCE_JUDGE) or settings.stage == "answer":
+            return None
+        variable, option = settings.judge_api_key_env, "--eval-judge-api-key-env"
+        if settings.judge_url == settings.base_url and variable is None:
+            variable, option = settings.api_key_env, "--eval-api-key-env"
+        return self._model(settings.judge_model, settings.judge_url, variable, option)
+
+    @cached_property
+    def judge(self) -> Grader | None:
+        """The judge, None where none was named."""
+        if self._settings.stage == "answer":
+            return PostponedJudge(self._settings.judge_model)
+        if self._settings.judge_model == REFERENCE_JUDGE:
+            return ReferenceJudge()
+        if self.judge_model is None:
+            return None
+        merge = self._settings.merge_system_user_message or None
+        return Judge(self.judge_model, merge_system_user_message=merge)
+
+    async def check(self) -> None:
+        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
+        models = [self.candidate(label) for label in self._settings.labels]
+        for model in [*models, self.judge_model]:
+            if isinstance(model, (ServedModel, Replicas)):
+                await model.find(self._settings.wait)
+
+    def _recorded(self, label: str) -> Model:
+        key = (label, "recorded")
+        if key not in self._made:
+            self._made[key] = RecordedAnswers(label, recorded_answers(self._settings, label))
+        return self._made[key]  # type: ignore[no-any-return]
+
+    def _model(self, name: str, urls: tuple[str, ...], variable: str | None, option: str) -> Any:
+        key = (name, " ".join(urls))
+        if key not in self._made:
+            if not urls:
+                self._made[key] = ModelInTurn(name, self._turns(), self._connect)
+                self._engine().on_close(self._made[key].close)
+            else:
+                served = [ServedModel(name, self._endpoint(url, variable, option)) for url in urls]
+                self._made[key] = served[0] if len(served) == 1 else Replicas(served)
+        return self._made[key]
+
+    def _endpoint(self, url: str, variable: str | None = None, option: str = "") -> Endpoint:
+        key = (url, variable)
+        if key not in self._endpoints:
+            self._endpoints[key] = endpoint = Endpoint(
+                url,
+                api_key=os.environ.get(variable) if variable else None,
+                key_source=f"{option} {variable}" if variable else option,
+                budget=self._budget,
+                timeout=self._settings.request_timeout,
+            )
+            self._engine().on_close(endpoint.close)
+        return self._endpoints[key]
+
+    async def _connect(self, name: str, url: str) -> Model:
+        """The model behind a server that the run has started, or in this process."""
+        if url != LOCAL:
+            return ServedModel(name, self._endpoint(url))
+        from pytest_instructlab_eval.models.local import LocalModel
+
+        for other in list(self._local):
+            await self._local.pop(other).close()
+        number, processes = self._share
+        self._local[name] = LocalModel(name, worker=number, workers=processes)
+        return self._local[name]

@@ -1,0 +1,190 @@
+"""What an evaluation found: frozen records that know nothing of pytest, models or files.
+
+Three outcomes, never mixed: *scored*; *unscored* (the judge gave no usable rating); *error* (the
+model or judge could not be asked). An error is never a zero: means are over what was scored, and
+the counts of the rest travel beside them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+__all__ = ["Outcome", "Result", "Sample", "Score", "plain"]
+
+Outcome = Literal["scored", "unscored", "error"]
+
+
+def plain(value: Any) -> Any:
+    """The same data as exact builtins with encodable text, fit for JSON and for another process.
+
+    Numpy's scalars and arrays become numbers and lists, anything else that JSON lacks becomes a text.
+    A number that JSON lacks (NaN, infinity) becomes None; a lone surrogate in a text, which no UTF-8
+    file and no xdist worker can carry, becomes a question mark.
+    """
+    kind = type(value)
+    if kind in (bool, int, type(None)):
+        return value
+    if kind is str:
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {plain(str(plain(key))): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(entry) for entry in value]
+    return plain(_builtin(value))
+
+
+def _builtin(value: Any) -> Any:
+    """A number, an array or a kind of text of a library's own as a builtin; anything else as its text."""
+    for builtin in (int, float, str):
+        if isinstance(value, builtin):
+            return builtin.__str__(value) if builtin is str else builtin(value)
+    for name in ("tolist", "item"):  # numpy's and torch's
+        convert = getattr(value, name, None)
+        if callable(convert):
+            with contextlib.suppress(ValueError, TypeError):
+                converted = convert()
+                if not isinstance(converted, type(value)):
+                    return converted
+    return str.__str__(str(value))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One question's part of a `Score` that is a mean over many questions.
+
+    `value` is None where it could not be scored, and then `error` says why. `choice` is what the
+    model chose, `answer` what is right, `logprobs` the log-likelihood of each choice (nats).
+    """
+
+    id: str
+    value: float | None
+    choice: str | None = None
+    answer: str | None = None
+    logprobs: tuple[float, ...] = ()
+    error: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One figure of one test, 0 to `maximum`.
+
+    `value` is the mean over `n` scored questions, None where there was none; `unscored` and
+    `errors` count the rest. `stderr` is the standard error of that mean in the score's own unit,
+    None where it can't be measured. `error` says why something could not be asked. `metadata`
+    holds plain data; its texts "question", "answer" and "judgment" are shown when a test fails.
+    """
+
+    value: float | None
+    metric: str = "score"
+    maximum: float = 1.0
+    n: int = 1
+    unscored: int = 0
+    errors: int = 0
+    stderr: float | None = None
+    explanation: str = ""
+    error: str | None = None
+    samples: tuple[Sample, ...] = ()
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.value is None:
+            object.__setattr__(self, "n", 0)
+            if not self.errors and not self.unscored:
+                object.__setattr__(self, "errors" if self.error else "unscored", 1)
+            return
+        value = float(self.value)
+        if not math.isfinite(value):
+            raise ValueError(f"a score must be a finite number (got {value}); record None for no score")
+        object.__setattr__(self, "value", value)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Error if anything could not be asked, else unscored if anything has no score, else scored."""
+        if self.errors:
+            return "error"
+        return "unscored" if self.unscored else "scored"
+
+    @classmethod
+    def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
+        """The mean of the samples that have a value.
+
+        Its standard error is the sample standard deviation over the square root of n, as lm-eval
+        has it (https://arxiv.org/abs/2411.00640, equation 1).
+        """
+        values = [sample.value for sample in samples if sample.value is not None]
+        failed = [sample for sample in samples if sample.value is None]
+        error = None
+        if failed:
+            error = (
+                f"{len(failed)} of {len(samples)} questions could not be asked; "
+                f"the first, question {failed[0].id}: {failed[0].error}"
+            )
+        return cls(
+            value=statistics.fmean(values) if values else None,
+            metric=metric,
+            maximum=maximum,
+            n=len(values),
+            errors=len(failed),
+            stderr=statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None,
+            error=error,
+            samples=tuple(samples),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one test found about one model: the unit that reports and gates work on.
+
+    `question` is the test's own id in its benchmark, `group` the category or task that it belongs
+    to, `error` why the test itself ended early, `duration` the seconds its coroutine took.
+    """
+
+    benchmark: str
+    question: str
+    group: str
+    model: str
+    judge: str | None = None
+    scores: tuple[Score, ...] = ()
+    error: str | None = None
+    duration: float = 0.0
+    nodeid: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst outcome among its scores; error where the test ended early."""
+        outcomes = {score.outcome for score in self.scores}
+        if self.error is not None or "error" in outcomes:
+            return "error"
+        return "unscored" if "unscored" in outcomes or not self.scores else "scored"
+
+    @property
+    def value(self) -> float | None:
+        """The mean of what was scored, None where nothing was."""
+        values = [score.value for score in self.scores if score.value is not None]
+        return statistics.fmean(values) if values else None
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain data, with the outcome spelled out."""
+        record: dict[str, Any] = plain(dataclasses.asdict(self))
+        return {**record, "outcome": self.outcome}
+
+    @classmethod
+    def from_plain(cls, record: Mapping[str, Any]) -> Result:
+        """The inverse of `to_plain`."""
+        fields = {key: value for key, value in record.items() if key != "outcome"}
+        fields["scores"] = tuple(_score_from(score) for score in record["scores"])
+        return cls(**fields)
+
+
+def _score_from(record: Mapping[str, Any]) -> Score:
+    samples = tuple(
+        Sample(**{**sample, "logprobs": tuple(sample["logprobs"])}) for sample in record["samples"]
+    )
+    return Score(**{**record, "samples": samples})

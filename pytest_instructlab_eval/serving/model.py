@@ -1,0 +1,69 @@
+"""A `Model` that waits for its turn to be served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from pytest_instructlab_eval.models import Completion, Message, Model
+from pytest_instructlab_eval.serving.turns import Turns
+
+__all__ = ["ModelInTurn"]
+
+
+class ModelInTurn:
+    """A model that the run serves: asked where it is served, when it is.
+
+    `connect` gives the model behind a URL.
+    """
+
+    def __init__(self, name: str, turns: Turns, connect: Callable[[str, str], Awaitable[Model]]) -> None:
+        self._name = name
+        self._turns = turns
+        self._connect = connect
+        self._connected: tuple[str, Model] | None = None
+        self._connecting = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        return self._name
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> Completion:
+        """The model's answer to a chat; see `Model`."""
+        async with self._turns.use(self._name) as url:
+            model = await self._at(url)
+            return await model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
+
+    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
+        """The log-likelihood of each choice; see `Model`."""
+        async with self._turns.use(self._name) as url:
+            model = await self._at(url)
+            return await model.choice_logprobs(prompt, choices)
+
+    async def ready(self) -> None:
+        """Wait for the model's turn, so that nothing is prepared for a model that comes much later."""
+        async with self._turns.use(self._name):
+            pass
+
+    async def close(self) -> None:
+        """Close the model, where it was asked."""
+        if self._connected is not None:
+            await self._connected[1].close()
+            self._connected = None
+
+    async def _at(self, url: str) -> Model:
+        async with self._connecting:
+            if self._connected is None or self._connected[0] != url:
+                self._connected = (url, await self._connect(self._name, url))
+            return self._connected[1]
+
+    def __repr__(self) -> str:
+        return f"ModelInTurn({self._name!r})"

@@ -1,0 +1,155 @@
+"""Starts, swaps and stops the servers of a run, in the one process that owns them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.serving.process import ServerProcess, Started
+from pytest_instructlab_eval.serving.turns import Served, State, read_state, write_served
+
+__all__ = ["Launch", "Launcher", "Owner", "next_turn"]
+
+INTERVAL = 0.1  # seconds between two looks at what is waited for
+
+
+class Launcher(Protocol):
+    """Something that serves one model."""
+
+    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
+        """Serve it and wait until it answers; raises ConfigurationError where it doesn't."""
+        ...
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a model is served; models of one `place` (their GPUs) take turns there."""
+
+    launcher: Launcher
+    place: str = ""
+
+
+def next_turn(order: Iterable[str], served: Served, states: Sequence[State]) -> str | None:
+    """The model that is to be served next: the first in the order that is waited for, once nobody can go on.
+
+    None while a process is busy, or waits for a model that is served already and is about to see it.
+    """
+    known = {*served.up, *served.failed}
+    wanted = {model for state in states for model in state.wants}
+    if any(state.busy for state in states) or not wanted.isdisjoint(known):
+        return None
+    return next((model for model in order if model in wanted), None)
+
+
+class Owner:
+    """The servers of a run: `launches` in the order in which their turns come.
+
+    `say` is told what is waited for. To be started with `start`, which serves the first model, and
+    ended with `stop`.
+    """
+
+    def __init__(self, folder: Path, launches: Mapping[str, Launch], say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._launches = dict(launches)
+        self._say = say
+        self._processes: dict[str, ServerProcess] = {}
+        self._served = Served()
+        self._asking: set[str] = set()
+        self._ended = threading.Event()
+        self._watching: threading.Thread | None = None
+        self.problems: list[str] = []
+
+    def expect(self, process: str) -> None:
+        """A process will ask models."""
+        self._asking.add(process)
+
+    def forget(self, process: str) -> None:
+        """A process has ended."""
+        self._asking.discard(process)
+
+    def start(self, models: Sequence[str]) -> None:
+        """Serve what can be served at once of these models, in this order, and watch from then on.
+
+        Raises ConfigurationError where one can't be served.
+        """
+        places: set[str] = set()
+        for model in models:
+            if self._launches[model].place not in places:
+                places.add(self._launches[model].place)
+                self._serve(model)
+        self._watching = threading.Thread(target=self._watch, name="instructlab-eval-serving", daemon=True)
+        self._watching.start()
+
+    def begin_to_stop(self) -> None:
+        """Have every server end, without waiting."""
+        self._ended.set()
+        for process in list(self._processes.values()):
+            process.begin_to_stop()
+
+    def stop(self) -> None:
+        """End every server; nothing of them is left."""
+        self.begin_to_stop()
+        if self._watching is not None:
+            self._watching.join()
+        for model in list(self._processes):
+            self._processes.pop(model).stop()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(INTERVAL):
+            self._notice_ended()
+            states = [read_state(self._folder, process) for process in list(self._asking)]
+            model = next_turn(self._launches, self._served, states)
+            if states and model is not None:
+                self._take_turn(model)
+
+    def _take_turn(self, model: str) -> None:
+        before = self._served
+        self._publish(up={})  # whoever becomes busy from here on sees that nothing is served
+        if any(read_state(self._folder, process).busy for process in list(self._asking)):
+            self._publish(up=before.up)
+            return
+        self._publish(up=self._without_place_of(model, before.up))
+        try:
+            self._serve(model)
+        except (ConfigurationError, OSError) as error:
+            if not self._ended.is_set():
+                self._fail(model, str(error))
+
+    def _without_place_of(self, model: str, up: Mapping[str, str]) -> dict[str, str]:
+        place = self._launches[model].place
+        return {other: url for other, url in up.items() if self._launches[other].place != place}
+
+    def _serve(self, model: str) -> None:
+        place = self._launches[model].place
+        for other in [other for other in self._processes if self._launches[other].place == place]:
+            self._processes.pop(other).stop()
+        started = self._launches[model].launcher.start(self._say, self._ended.is_set)
+        if started.process is not None:
+            self._processes[model] = started.process
+        self._publish(up={**self._without_place_of(model, self._served.up), model: started.url})
+
+    def _notice_ended(self) -> None:
+        for model, process in list(self._processes.items()):
+            if process.status is not None and not self._ended.is_set():
+                self._processes.pop(model).stop()
+                lines = "".join(f"\n    {line}" for line in process.last_lines())
+                self._fail(
+                    model,
+                    f"the server of {model} ended during the run with status {process.status}\n"
+                    f"  the end of {process.log}:{lines}",
+                )
+
+    def _fail(self, model: str, reason: str) -> None:
+        self.problems.append(reason)
+        up = {other: url for other, url in self._served.up.items() if other != model}
+        self._publish(up=up, failed={**self._served.failed, model: reason.partition("\n")[0]})
+
+    def _publish(self, *, up: Mapping[str, str], failed: Mapping[str, str] | None = None) -> None:
+        self._served = Served(dict(up), self._served.failed if failed is None else failed)
+        with contextlib.suppress(FileNotFoundError):  # the folder is gone: the run has ended
+            write_served(self._folder, self._served)

@@ -1,0 +1,82 @@
+"""Which of a run's models it serves itself, and how."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.options import Settings
+from pytest_instructlab_eval.reports.instructlab import safe_name
+from pytest_instructlab_eval.serving.owner import Launch, Launcher
+from pytest_instructlab_eval.serving.process import Started
+from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source, visible_gpus
+
+__all__ = ["LOCAL", "plan"]
+
+LOCAL = "local:"  # where a model that every process runs for itself is "served"
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """A model that the processes of the run load themselves when they ask it."""
+
+    label: str
+
+    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
+        """There is nothing to start."""
+        say(f"{self.label} runs in this process")
+        return Started(LOCAL)
+
+
+def plan(settings: Settings) -> dict[str, Launch]:
+    """The models that the run serves, in the order of their turns: the candidates, then the judge.
+
+    Raises ConfigurationError where there is no way to serve them, or one is no model.
+    """
+    names = settings.hosted
+    if not names:
+        return {}
+    for name in names:
+        model_source(name)
+    if way(settings) == "local":
+        return {name: Launch(InProcess(settings.label(name) or name)) for name in names}
+    shares = divide_gpus(visible_gpus(), settings.gpus, settings.judge_gpus)
+    apart = settings.judge_gpus is not None
+    return {
+        name: Launch(_vllm(settings, name, shares[is_judge]), "judge" if is_judge and apart else "")
+        for name in names
+        for is_judge in [name not in settings.model]
+    }
+
+
+def way(settings: Settings) -> str:
+    """How the models are served: "vllm" or "local"."""
+    if settings.serve in ("vllm", "local"):
+        return settings.serve
+    if settings.serve == "auto":
+        if settings.vllm_python is not None or importlib.util.find_spec("vllm") is not None:
+            return "vllm"
+        if all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers")):
+            return "local"
+    raise ConfigurationError(
+        "there is no server to ask the model at: give the URL of one that runs with --eval-base-url, such as "
+        "http://127.0.0.1:8000/v1; or have vLLM started (pip install vllm, or name a Python that has it with "
+        "--eval-vllm-python); or run the model in this process (pip install 'pytest-instructlab-eval[local]')"
+    )
+
+
+def _vllm(settings: Settings, name: str, gpus: tuple[str, ...]) -> Launcher:
+    label = settings.label(name) or name
+    return VLLM(
+        name=name,
+        label=label,
+        python=settings.vllm_python or sys.executable,
+        log=settings.output_dir / "serving" / f"{safe_name(label)}.log",
+        gpus=gpus,
+        arguments=tuple(shlex.split(settings.vllm_args or "")),
+        timeout=settings.serve_timeout,
+    )

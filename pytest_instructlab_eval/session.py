@@ -1,0 +1,416 @@
+"""`EvalSession`: what one pytest run owns, from its settings to its results."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval import distribution, items, questions
+from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError
+from pytest_instructlab_eval.models import Blocking, Grader
+from pytest_instructlab_eval.options import Settings
+from pytest_instructlab_eval.recording import describe
+from pytest_instructlab_eval.reports import Progress, uncaptured, write_instructlab_files, write_results
+from pytest_instructlab_eval.run_models import RunModels
+from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
+
+__all__ = ["EvalSession"]
+
+TICK = 0.5  # seconds between two looks at the progress while a test is waited for
+
+_DURATION = pytest.StashKey[float]()
+_RESULT = pytest.StashKey[Result]()
+
+
+class EvalSession:
+    """One run's models, engine, look-ahead and results."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.results: dict[str, Result] = {}
+        self.progress = Progress()
+        self.problems: list[str] = []
+        self._look_ahead: LookAhead[pytest.Item, str] | None = None
+        self._engine: Engine | None = None
+        self.signs = distribution.Signs.for_worker(config)
+        self.owner: Owner | None = None
+        self.asking: set[str] = set()
+
+    # --- what tests are made of ---
+
+    @property
+    def engine(self) -> Engine:
+        """The loop that everything runs in; started when first needed."""
+        if self._engine is None:
+            self._engine = Engine()
+        return self._engine
+
+    @property
+    def budget(self) -> int:
+        """How many requests this process may have in flight per server."""
+        return distribution.divide(self.settings.max_concurrency, self.config)
+
+    @cached_property
+    def models(self) -> RunModels:
+        """The candidates and the judge."""
+        number = distribution.worker_number(self.config)
+        return RunModels(
+            self.settings,
+            lambda: self.engine,
+            budget=self.budget,
+            turns=lambda: self.turns,
+            share=(number, distribution.workers(self.config)),
+        )
+
+    @cached_property
+    def turns(self) -> Turns:
+        """Where this process waits for models that the run serves."""
+        process = distribution.worker_id(self.config)
+        return Turns(self.signs.folder, process, current_run.get)
+
+    @property
+    def judge(self) -> Grader | None:
+        """The judge, None where none was named."""
+        return self.models.judge
+
+    def fixture(self, name: str, item: pytest.Item, parameter: Any = None) -> Any:
+        """The value of one of our fixtures for an item: models wait in a plain `def` test."""
+        value: Any
+        if name == "record_score":
+            return items.recorder(item)
+        if name == "eval_settings":
+            return self.settings
+        if name == "served_model":
+            value = self.models.candidate(parameter)
+        elif name == "judge":
+            value = self.judge
+            if value is None:
+                pytest.skip("needs a judge: name one with --eval-judge-model")
+        else:
+            raise LookupError(name)
+        is_async = isinstance(item, pytest.Function) and items.coroutine_function(item) is not None
+        return value if is_async else Blocking(value, self.engine.call)
+
+    def parameters(self, fixture: str) -> list[Any]:
+        """The questions or tasks behind a parametrized fixture; raises DataError."""
+        return questions.READERS[fixture](self.settings)
+
+    # --- before anything is asked ---
+
+    def check_data(self, fixtures: Sequence[str]) -> None:
+        """Raise ConfigurationError where the output folder, or the data of these fixtures, is not usable."""
+        self._check_output_folder(self.settings.output_dir)
+        for fixture in fixtures:
+            self.parameters(fixture)
+
+    def check_servers(self) -> None:
+        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
+        self.engine.call(self.models.check())
+
+    def check_judge(self, asked: Sequence[Any]) -> None:
+        """Raise ConfigurationError where the judge can't grade some of these questions."""
+        from pytest_instructlab_eval import mt_bench
+
+        if self.judge is not None:
+            questions = [question for question in asked if hasattr(question, "references")]
+            mt_bench.check_judge(questions, self.judge)
+
+    def serve(self, roles: Collection[str]) -> None:
+        """Start what the run serves itself, if tests ask for it by these fixtures.
+
+        Raises ConfigurationError where it can't be served.
+        """
+        settings = self.settings
+        wanted = {*settings.model} if "served_model" in roles else set()
+        if settings.judge_model is not None and "judge" in roles:
+            wanted.add(settings.judge_model)
+        launches = {name: launch for name, launch in plan(settings).items() if name in wanted}
+        if not launches:
+            return
+        self.owner = Owner(self.signs.folder, launches, self._say)
+        for process in self.asking:
+            self.owner.expect(process)
+        self.owner.start(list(launches))
+
+    def _say(self, text: str) -> None:
+        """Tell the user what the run waits for, from whichever thread."""
+        reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self.config.get_verbosity() >= 0:
+            with uncaptured(self.config):
+                self.progress.hide(self.config)
+                reporter.ensure_newline()
+                reporter.write_line(f"instructlab-eval: {text}")
+
+    @staticmethod
+    def _check_output_folder(folder: Path) -> None:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                f"--eval-output-dir: {folder} can't be written ({existing} is not a folder that you may "
+                "write to); name another"
+            )
+
+    # --- running ---
+
+    def begin(self, session: pytest.Session) -> None:
+        """The items are known."""
+        self._look_ahead = LookAhead(
+            queue=distribution.worker_queue(session),
+            start=self._start_ahead,
+            key=lambda item: item.nodeid,
+            window=self.window,
+        )
+
+    @property
+    def window(self) -> int:
+        """How many tests may be under way ahead of pytest; all of them where models take turns."""
+        if self.settings.takes_turns:
+            return sys.maxsize // 4
+        return distribution.look_ahead_window(self.budget)
+
+    @staticmethod
+    def settle() -> None:
+        """Keep the garbage collector from walking through what stays until the end of the run.
+
+        The client's library alone is hundreds of thousands of objects, and pytest collects ten times
+        at its end: without them a process ends half a second earlier.
+        """
+        import openai  # noqa: F401
+
+        gc.freeze()
+
+    def _start_ahead(self, item: pytest.Item) -> Run | None:
+        if not isinstance(item, pytest.Function) or not items.can_run_ahead(item):
+            return None
+        if "judge" in item.fixturenames and self.judge is None:
+            return None  # its fixture will skip it
+        function = items.coroutine_function(item)
+        assert function is not None  # noqa: S101  (can_run_ahead)
+        model = items.identity(item).model
+        values = items.arguments(item, lambda name: self.fixture(name, item, model))
+        return self._start(function, values)
+
+    def _start(self, function: Callable[..., Any], values: Mapping[str, Any]) -> Run:
+        async def run() -> Any:
+            model = values.get("served_model")
+            if isinstance(model, ModelInTurn):
+                await model.ready()
+            return await function(**values)
+
+        started = self.engine.start(run)
+        if self.settings.hosted:
+            self.turns.begin(started)
+            started.done.add_done_callback(lambda _: self.turns.end(started))
+        return started
+
+    def reach(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Pytest has reached an item: have it and those after it under way."""
+        if self._look_ahead is None:
+            return
+        if not self.settings.hosted:
+            self._look_ahead.reach(item, nextitem)
+            return
+        self.turns.begin(item)  # so that no turn passes before all are under way
+        self._look_ahead.reach(item, nextitem)
+        self.turns.end(item)
+
+    def leave(self, item: pytest.Item) -> None:
+        """Pytest is done with an item; if it was never called, its run is not needed."""
+        run = self._look_ahead.take(item) if self._look_ahead is not None else None
+        if run is not None:
+            self.engine.cancel(run)
+
+    def call(self, item: pytest.Function) -> None:
+        """The call phase of an eval test: wait for its coroutine, which may have run already."""
+        run = self._look_ahead.take(item) if self._look_ahead is not None else None
+        if run is None:
+            function = items.coroutine_function(item)
+            assert function is not None  # noqa: S101  (the caller looked)
+            values = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+            run = self._start(function, values)
+        try:
+            run.wait(self._tick, TICK)
+            items.recorder(item).raise_errors()
+        except ItemError:
+            raise
+        except EvalError as error:
+            scores = items.recorder(item).scores
+            raise ItemError(describe(str(error), scores, getattr(error, "prompt", ""))) from error
+        finally:
+            item.stash[_DURATION] = run.duration
+            self.progress.hide(self.config)
+            self._replay(run.records)
+
+    def _tick(self) -> None:
+        if not distribution.is_worker(self.config):
+            self.progress.show(self.config, self.models.endpoints.values())
+
+    # --- log records ---
+
+    def _log_handlers(self) -> list[logging.Handler]:
+        """The handlers by which pytest collects the records of the item at hand."""
+        plugin = self.config.pluginmanager.getplugin("logging-plugin")
+        found = [getattr(plugin, name, None) for name in ("caplog_handler", "report_handler")]
+        return [handler for handler in found if isinstance(handler, logging.Handler)]
+
+    def route_records(self) -> None:
+        """Keep the records of runs ahead from the item that pytest happens to be at."""
+        router = RecordRouter()
+        logging.getLogger().addHandler(router)
+        self.config.add_cleanup(lambda: logging.getLogger().removeHandler(router))
+        for handler in self._log_handlers():
+            handler.addFilter(router.is_foreign)
+
+    def _replay(self, records: Sequence[logging.LogRecord]) -> None:
+        for record in list(records):
+            for handler in self._log_handlers():
+                if record.levelno >= handler.level:
+                    handler.handle(record)
+
+    # --- results ---
+
+    def conclude(self, item: pytest.Function, call: pytest.CallInfo[None]) -> Result | None:
+        """The result of an eval test whose call phase has ended; None where it has nothing to say."""
+        error = None
+        if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            error = call.excinfo.exconly(tryshort=True)
+            if isinstance(call.excinfo.value, EvalError):
+                error = str(call.excinfo.value).partition("\n")[0]
+        result = self._result(item, error)
+        asks = "record_score" in item.fixturenames
+        if not result.scores and (error is None or not (asks or isinstance(_value(call), EvalError))):
+            return None
+        item.stash[_RESULT] = result
+        others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
+        item.user_properties[:] = [*others, *properties(result)]  # a subtest may have put earlier ones there
+        return result
+
+    def _result(self, item: pytest.Function, error: str | None) -> Result:
+        about = items.identity(item)
+        scores = tuple(items.recorder(item).scores)
+        return Result(
+            benchmark=about.benchmark,
+            question=about.question,
+            group=about.group,
+            model=about.model or next(iter(self.settings.labels)),
+            judge=self.settings.label(self.settings.judge_model) if "judge" in item.fixturenames else None,
+            scores=scores,
+            error=None
+            if scores
+            else error,  # a failed assertion after a score is the test's, not the model's
+            duration=item.stash.get(_DURATION, 0.0),
+            nodeid=item.nodeid,
+        )
+
+    def dress(self, report: pytest.TestReport, item: pytest.Function, call: pytest.CallInfo[None]) -> None:
+        """Put the result on the report, and the reason where our own code would be shown."""
+        if _DURATION in item.stash:
+            report.duration = item.stash[_DURATION]
+        if _RESULT in item.stash:
+            report.eval_result = item.stash[_RESULT].to_plain()  # type: ignore[attr-defined]
+        if call.excinfo is not None and isinstance(call.excinfo.value, ItemError):
+            shown = call.excinfo.getrepr(style="value", chain=False)
+            crash = getattr(shown, "reprcrash", None)
+            if crash is not None:
+                crash.message = str(call.excinfo.value).partition("\n")[0]
+            report.longrepr = shown
+        elif report.failed and items.recorder(item).scores:
+            report.sections.append(("recorded scores", describe("", items.recorder(item).scores).strip()))
+
+    def collect(self, report: pytest.TestReport) -> None:
+        """Take in a report, from this process or from a worker."""
+        record = getattr(report, "eval_result", None)
+        if record is not None and report.when == "call":
+            self.results[report.nodeid] = Result.from_plain(record)
+
+    def finished_unreported(self, session: pytest.Session) -> list[Result]:
+        """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""
+        if self._look_ahead is None:
+            return []
+        found = []
+        by_id = {item.nodeid: item for item in session.items}
+        for nodeid, run in self._look_ahead.under_way.items():
+            item = by_id.get(nodeid)
+            done = run.done.done() and not run.done.cancelled() and run.done.exception() is None
+            if done and isinstance(item, pytest.Function) and items.recorder(item).scores:
+                found.append(self._result(item, None))
+        return found
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Take in results that came without a report."""
+        for result in results:
+            self.results.setdefault(result.nodeid, result)
+
+    def sort_results(self, nodeids: Sequence[str]) -> None:
+        """Put the results in the order of the tests."""
+        place = {nodeid: number for number, nodeid in enumerate(nodeids)}
+        ordered = sorted(self.results.items(), key=lambda entry: place.get(entry[0], len(place)))
+        self.results = dict(ordered)
+
+    def write(self) -> Path | None:
+        """Write the result files; the folder's path, None where there is nothing to write."""
+        if not self.results:
+            return None
+        folder, results = self.settings.output_dir, list(self.results.values())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_results(folder / "results.json", results, self.settings)
+            write_instructlab_files(folder, results)
+        except OSError as error:
+            self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
+            return None
+        return folder
+
+    def nothing_scored(self) -> list[str]:
+        """The benchmarks that were run and of which no question has a score."""
+        scored: dict[str, bool] = {}
+        for result in self.results.values():
+            scored[result.benchmark] = scored.get(result.benchmark, False) or result.value is not None
+        return [name for name, any_score in scored.items() if not any_score]
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Stop the engine in so many seconds at most; what is under way is cancelled."""
+        if self._engine is not None:
+            with contextlib.suppress(Exception):
+                self._engine.close(timeout)
+        if self.owner is not None:
+            self.owner.begin_to_stop()
+
+    def end(self) -> None:
+        """Leave nothing behind: no thread, no server."""
+        self.close()
+        if self.owner is not None:
+            self.owner.stop()
+
+
+def properties(result: Result) -> list[tuple[str, object]]:
+    """The result as flat test properties, for JUnit XML and other people's tools."""
+    found: list[tuple[str, object]] = [
+        ("eval.benchmark", result.benchmark),
+        ("eval.question", result.question),
+        ("eval.group", result.group),
+        ("eval.model", result.model),
+        ("eval.outcome", result.outcome),
+    ]
+    if result.judge is not None:
+        found.append(("eval.judge", result.judge))
+    if result.value is not None:
+        found.append(("eval.score", result.value))
+    found += [(f"eval.{score.metric}", score.value) for score in result.scores if score.value is not None]
+    return [(name, value) for name, value in dict(found).items() if value != ""]
+
+
+def _value(call: pytest.CallInfo[None]) -> BaseException | None:
+    return call.excinfo.value if call.excinfo is not None else None

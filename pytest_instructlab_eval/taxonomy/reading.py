@@ -1,0 +1,116 @@
+"""`Taxonomy`: the qna.yaml files at any Git ref, without a checkout, or of the working tree as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.taxonomy.files import QNA, Entry, Source, WorkingTree, qna_entries
+from pytest_instructlab_eval.taxonomy.qna import KNOWLEDGE, QnaFile, parse_qna, printable
+from pytest_instructlab_eval.taxonomy.repository import Commit, Repository
+
+__all__ = ["Taxonomy"]
+
+MOST_TOTAL = 64 * 2**20  # bytes of all files
+MOST_NAMED = 10  # files in one message
+
+
+class Taxonomy:
+    """A folder of `qna.yaml` files, usually a Git repository or a folder inside one.
+
+    Raises ConfigurationError where it is no folder that can be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+            raise ConfigurationError(
+                f"{printable(str(folder))} is not a folder that can be read; a taxonomy is expected there"
+            )
+        self._folder = folder
+
+    def read(
+        self, ref: str | None = None, *, include_knowledge: bool = False, only: Collection[str] | None = None
+    ) -> list[QnaFile]:
+        """The files at a ref, or in the working tree, by path; as InstructLab, without those of knowledge.
+
+        `only` names the paths to take, as `changed` gives them. Raises DataError where files can't be
+        read, naming up to ten of them, and where there are none.
+        """
+        with self._source(ref) as source:
+            entries = qna_entries(source, include_knowledge)
+            files = self._parsed(source, [entry for path, entry in entries.items() if _in(path, only)], ref)
+        if not entries and only is None:
+            raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {self._hint(ref)}")
+        return files
+
+    def changed(self, base: str, ref: str | None = None) -> list[str]:
+        """The paths at a ref, or in the working tree, that are new or differ, as a pull request has them.
+
+        What they are compared with is the merge base of `base` and the ref (of the working tree:
+        its HEAD). Files of knowledge are among them, files that moved too, removed ones are not.
+        """
+        with Repository.of(self._folder) as repository:
+            head = repository.resolve("HEAD" if ref is None else ref)
+            before = repository.merge_base(repository.resolve(base), head)
+            old = qna_entries(Commit(repository, before), True)
+            source = WorkingTree(self._folder) if ref is None else Commit(repository, head)
+            new = qna_entries(source, True)
+            return [path for path, entry in new.items() if not source.same(entry, old.get(path))]
+
+    def resolve(self, ref: str) -> str:
+        """The id of the commit that a branch, tag or anything else that Git takes for a commit names."""
+        with Repository.of(self._folder) as repository:
+            return repository.resolve(ref)
+
+    @contextlib.contextmanager
+    def _source(self, ref: str | None) -> Iterator[Source]:
+        if ref is None:
+            yield WorkingTree(self._folder)
+            return
+        with Repository.of(self._folder) as repository:
+            yield Commit(repository, repository.resolve(ref))
+
+    def _parsed(self, source: Source, entries: list[Entry], ref: str | None) -> list[QnaFile]:
+        files: list[QnaFile] = []
+        problems: list[str] = []
+        total = 0
+        for entry in entries:
+            try:
+                data = source.data(entry)
+                total += len(data)
+                files.append(parse_qna(data, entry.path, commit=source.commit, blob=entry.id))
+            except DataError as error:
+                problems.append(str(error))
+            if total > MOST_TOTAL:
+                raise DataError(f"{self._named(ref)} has more than {MOST_TOTAL:,} bytes of {QNA}")
+        if problems:
+            raise DataError(f"{self._named(ref)}: {_listed(problems)}")
+        return files
+
+    def _named(self, ref: str | None) -> str:
+        at = "" if ref is None else f" at {printable(ref)}"
+        return f"the taxonomy {printable(str(self._folder))}{at}"
+
+    def _hint(self, ref: str | None) -> str:
+        if ref is None and (self._folder / "HEAD").is_file() and (self._folder / "objects").is_dir():
+            return "it is a bare repository, which has no working tree: name a branch"
+        return (
+            f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
+            "unless they are asked for"
+        )
+
+
+def _in(path: str, only: Collection[str] | None) -> bool:
+    return only is None or path in only
+
+
+def _listed(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    lines = [f"{len(problems)} files can't be read", *problems[:MOST_NAMED]]
+    if len(problems) > MOST_NAMED:
+        lines.append(f"and {len(problems) - MOST_NAMED} more")
+    return "\n  ".join(lines)

@@ -1,0 +1,1 @@
+"""Runs against a real vLLM on this machine's CPU."""

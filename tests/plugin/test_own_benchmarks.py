@@ -1,0 +1,298 @@
+"""A benchmark of the user's own: an ordinary test function with the plugin's fixtures."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.scripted_server import Hang, ScriptedServer, default_reply
+
+from .conftest import Finished, Project, properties
+
+LATENCY = 0.2
+SLOW = 1.0
+
+CITIES = """
+    import logging
+    import pytest
+
+    log = logging.getLogger(__name__)
+
+    @pytest.mark.eval("capitals", max_score=10, group="geography")
+    @pytest.mark.parametrize("city", [f"city{number}" for number in range(20)])
+    async def test_capital(city, served_model, record_score):
+        log.warning("asking about %s", city)
+        reply = await served_model.chat([{"role": "user", "content": f"What about {city}?"}])
+        log.warning("the answer on %s is %r", city, reply.text)
+        if city != "city9":
+            record_score(5, metadata={"question": f"on {city}", "answer": reply.text})
+        shown = reply.text.split()[-1]
+        assert shown != "city7?"
+"""
+
+
+@pytest.fixture(scope="module")
+def city_server() -> Iterator[ScriptedServer]:
+    with ScriptedServer(latency=LATENCY) as server:
+        server.fault(Hang(SLOW), when=lambda body: "city3?" in str(body))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cities(make_project: Callable[[ScriptedServer], Project], city_server: ScriptedServer) -> Finished:
+    """A run of a parametrized benchmark: one item fails, one takes long, one records nothing."""
+    project = make_project(city_server)
+    project.write("test_capitals.py", CITIES)
+    args = ("test_capitals.py", "--junitxml=junit.xml", "-o", "junit_family=xunit1", "--log-level=INFO")
+    return project.evaluate(*args, ret=1, passed=19, failed=1)
+
+
+def test_an_asynchronous_test_is_run_ahead_of_its_turn(cities: Finished, city_server: ScriptedServer) -> None:
+    assert city_server.in_flight_peak == 20
+
+
+def test_each_item_asks_once(cities: Finished, city_server: ScriptedServer) -> None:
+    asked = [body["messages"][0]["content"] for body in city_server.chats]
+    assert sorted(asked) == sorted(f"What about city{number}?" for number in range(20))
+
+
+def test_a_failing_assertion_is_explained_with_the_values_of_its_item(cities: Finished) -> None:
+    failure = cities.failure("test_capital[city7]")
+    assert "city = 'city7'" in failure
+    assert '>       assert shown != "city7?"' in failure
+    assert "E       AssertionError: assert 'city7?' != 'city7?'" in failure
+    assert "engine.py" not in failure
+
+
+def test_a_failure_shows_what_was_recorded_with_it(cities: Finished) -> None:
+    failure = cities.failure("test_capital[city7]")
+    assert "recorded scores" in failure
+    assert "score: 5 of 10\nquestion:\n    on city7\nanswer:\n    Answer to: What about city7?" in failure
+
+
+def test_log_records_are_reported_with_the_item_that_made_them(cities: Finished) -> None:
+    failure = cities.failure("test_capital[city7]")
+    assert "Captured log call" in failure
+    assert "asking about city7" in failure
+    assert "the answer on city7 is" in failure
+    assert "asking about city6" not in cities.out
+    assert "asking about city8" not in cities.out
+
+
+def test_an_item_takes_as_long_as_its_own_coroutine(cities: Finished) -> None:
+    times = {name: float(case.attrib["time"]) for name, case in cities.cases.items()}
+    *others, longest = sorted(times.values())
+    assert times["test_capital[city3]"] == longest > LATENCY + SLOW
+    assert others[0] > LATENCY
+    assert longest - others[-1] > SLOW / 2
+
+
+def test_scores_are_in_the_table_and_the_files(cities: Finished) -> None:
+    assert cities.row("capitals") == ["5.00 of 10", "0.00", "19", "0", "0"]
+    assert set(cities.results) == {f"test_capital[city{n}]" for n in range(20) if n != 9}
+    assert properties(cities.cases["test_capital[city7]"]) == {
+        "eval.benchmark": "capitals",
+        "eval.question": "city7",
+        "eval.group": "geography",
+        "eval.model": "tiny",
+        "eval.outcome": "scored",
+        "eval.score": "5.0",
+    }
+
+
+TURNS = """
+    import os
+    import pytest
+
+    prepared = []
+
+    def is_its_turn(name):
+        return f"::{name} " in os.environ.get("PYTEST_CURRENT_TEST", "")
+
+    async def ask(model, text):
+        return (await model.chat([{"role": "user", "content": text}])).text
+
+    @pytest.fixture
+    def own(tmp_path):
+        path = tmp_path / "answer"
+        yield path
+        assert path.read_text() == "Answer to: own"
+
+    async def test_first(served_model):
+        await ask(served_model, "first")
+
+    async def test_ahead(served_model, record_score):
+        assert not is_its_turn("test_ahead")
+        record_score(0.5)
+        await ask(served_model, "ahead")
+
+    async def test_own_fixture(own, served_model):
+        assert is_its_turn("test_own_fixture")
+        own.write_text(await ask(served_model, "own"))
+
+    @pytest.mark.skip(reason="skipped by mark")
+    async def test_skip(served_model):
+        await ask(served_model, "unwanted")
+
+    @pytest.mark.skipif("True", reason="skipped by condition")
+    async def test_skipif(served_model):
+        await ask(served_model, "unwanted")
+
+    @pytest.mark.skipif("False", reason="not skipped")
+    async def test_not_skipped(served_model):
+        await ask(served_model, "not skipped")
+
+    @pytest.mark.xfail(reason="known", raises=ZeroDivisionError)
+    async def test_xfail(served_model):
+        await ask(served_model, "xfail")
+        1 / 0
+
+    @pytest.mark.xfail(run=False, reason="not run")
+    async def test_xfail_without_a_run(served_model):
+        await ask(served_model, "unwanted")
+
+    async def test_skip_from_inside(served_model):
+        await ask(served_model, "inside")
+        pytest.skip("skipped from inside")
+
+    async def test_xfail_from_inside(served_model):
+        pytest.xfail("given up from inside")
+
+    class TestInClass:
+        @pytest.fixture(autouse=True)
+        def prepare(self):
+            self.prepared = True
+
+        async def test_method(self, served_model):
+            assert self.prepared
+            await ask(served_model, "method")
+
+    class TestBareClass:
+        @pytest.mark.parametrize("number", [1, 2])
+        async def test_bare_method(self, number, served_model, record_score):
+            record_score(number / 2)
+            await ask(served_model, f"bare {number}")
+
+    def test_plain(served_model, judge, record_score):
+        reply = served_model.chat([{"role": "user", "content": "plain"}])
+        assert reply.text == "Answer to: plain"
+        score = judge.grade("plain", reply.text, reference="a reference")
+        assert score.value is not None
+        record_score(score)
+        assert len(served_model.choice_logprobs("The answer is", [" A", " B"])) == 2
+
+    @pytest.mark.eval("marked alone")
+    async def test_without_a_fixture():
+        assert not is_its_turn("test_without_a_fixture")
+
+    @pytest.fixture
+    def shadowed():
+        return "own"
+
+    async def test_a_parameter_shadowed_by_a_fixture(shadowed, served_model):
+        assert is_its_turn("test_a_parameter_shadowed_by_a_fixture")
+        assert shadowed == "own"
+"""
+
+
+def test_what_needs_its_turn_gets_it_and_marks_are_kept(project: Project) -> None:
+    project.write("test_turns.py", TURNS)
+    project.server.reply = lambda body: "[[7]]" if "<Question>" in str(body) else default_reply(body)
+    finished = project.evaluate(
+        "test_turns.py", *project.judge, "-rsx", passed=10, skipped=3, xfailed=3
+    )  # fmt: skip
+    reasons = (
+        "skipped by mark",
+        "skipped by condition",
+        "skipped from inside",
+        "known",
+        "given up from inside",
+    )
+    assert [reason for reason in reasons if reason not in finished.out] == []
+    asked = [body["messages"][-1]["content"] for body in project.server.chats]
+    asked = sorted(text for text in asked if "<Question>" not in text)
+    assert asked == [
+        "ahead", "bare 1", "bare 2", "first", "inside", "method", "not skipped", "own", "plain", "xfail",
+    ]  # fmt: skip
+    assert {record["benchmark"] for record in finished.document["results"]} == {
+        "ahead", "bare_method", "plain",
+    }  # fmt: skip
+    (graded,) = finished.results["test_plain"]["scores"]
+    assert (graded["metric"], graded["maximum"]) == ("rating", 10.0)
+    assert "<Reference answer>" in str(project.server.chats)
+
+
+PREPARED = """
+    import os
+    import pytest
+
+    @pytest.fixture(autouse=True)
+    def prepare(request, monkeypatch):
+        monkeypatch.setenv("PREPARED_FOR", request.node.name)
+
+    @pytest.mark.parametrize("number", range(5))
+    async def test_relies_on_it(number, served_model):
+        await served_model.chat([{"role": "user", "content": f"number {number}"}])
+        assert os.environ["PREPARED_FOR"] == f"test_relies_on_it[{number}]"
+"""
+
+
+def test_a_fixture_of_the_module_for_all_its_tests_is_in_force_when_they_run(project: Project) -> None:
+    project.write("test_prepared.py", PREPARED)
+    project.evaluate("test_prepared.py", passed=5)
+    assert len(project.server.chats) == 5
+    assert project.server.in_flight_peak == 1
+
+
+ENDINGS = """
+    import asyncio
+    import sys
+    import pytest
+
+    @pytest.mark.parametrize("number", range(3))
+    async def test_before(number, served_model):
+        await served_model.chat([{"role": "user", "content": f"before {number}"}])
+
+    async def test_division(served_model, record_score):
+        1 / 0
+
+    async def test_timeout(served_model):
+        await asyncio.wait_for(asyncio.sleep(30), 0.01)
+
+    async def test_cancelled(served_model):
+        raise asyncio.CancelledError
+
+    async def test_failed(served_model, record_score):
+        record_score(0.25)
+        pytest.fail("failed on purpose")
+
+    async def test_system_exit(served_model):
+        sys.exit(3)
+
+    @pytest.mark.parametrize("value", [1.0, None, float("nan")], ids=str)
+    async def test_number(value, served_model, record_score):
+        record_score(value)
+
+    @pytest.mark.parametrize("number", range(3))
+    async def test_after(number, served_model):
+        await served_model.chat([{"role": "user", "content": f"after {number}"}])
+"""
+
+
+def test_however_a_coroutine_ends_the_others_go_on(project: Project) -> None:
+    project.write("test_endings.py", ENDINGS)
+    finished = project.evaluate("test_endings.py", ret=1, passed=7, unscored=1, failed=6)
+    for name, reason in (
+        ("division", "ZeroDivisionError"),
+        ("timeout", "TimeoutError"),
+        ("cancelled", "CancelledError"),
+        ("failed", "failed on purpose"),
+        ("system_exit", "SystemExit"),
+        ("number[nan]", "a score must be a finite number (got nan)"),
+    ):
+        assert reason in finished.failure(f"test_{name}")
+    assert "0.25 of 1" in finished.failure("test_failed").partition("recorded scores")[2]
+    assert finished.results["test_division"]["error"] == "ZeroDivisionError: division by zero"
+    assert finished.row("division") == ["no score", "0", "0", "1"]
+    assert finished.row("number") == ["1.0000", "1", "1", "1"]
+    assert json.dumps(finished.document, allow_nan=False)

@@ -1,0 +1,96 @@
+"""While pytest waits for a slow answer, it is told how far the run is."""
+
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.scripted_server import Body, Hang
+
+from .conftest import Project
+from .screen import Screen
+
+SLOW = """
+    import pytest
+
+    @pytest.mark.eval("own")
+    @pytest.mark.parametrize("number", range(30))
+    async def test_number(number, served_model, record_score):
+        await served_model.chat([{"role": "user", "content": f"number {number}."}])
+        record_score(1)
+"""
+OFTEN = """
+    from pytest_instructlab_eval.reports import progress
+
+    progress.LOG_INTERVAL = 0.1
+"""
+COLUMNS = 100
+
+
+def about(text: str) -> Callable[[Body], bool]:
+    return lambda body: text in str(body)
+
+
+def test_a_log_gets_a_line_now_and_then_unless_it_is_a_quiet_one(project: Project) -> None:
+    project.write("conftest.py", OFTEN)
+    project.write("test_own.py", SLOW)
+    project.server.fault(Hang(1.5), times=2, when=about("number 7."))
+    running = [project.start(*project.model, "test_own.py", *quiet) for quiet in ((), ("-q",))]
+    finished, quiet = (project.expect(run.finish(), 0, passed=30) for run in running)
+    told = [line for line in finished.lines if line.startswith("instructlab-eval: ") and "requests" in line]
+    assert re.fullmatch(r"instructlab-eval: 29 requests; [\d.]+ requests/s, [\d,]+ tokens/s", told[-1])
+    finished.shows("test_own.py .......", "instructlab-eval: 29 requests; *", "*...* [[]100%[]]")
+    assert "requests/s" not in quiet.out
+
+
+@pytest.mark.parametrize("verbosity", [[], ["-v"]], ids=["dots", "verbose"])
+def test_a_terminal_has_a_live_line_that_leaves_no_trace(project: Project, verbosity: list[str]) -> None:
+    project.write("test_own.py", SLOW)
+    for number in (7, 19):
+        project.server.fault(Hang(1.5), when=about(f"number {number}."))
+    written = on_a_terminal(project, *project.model, "test_own.py", "--eval-max-concurrency=8", *verbosity)
+    assert re.search(r"\d+ requests; [\d.]+ requests/s, [\d,]+ tokens/s", written)
+    screen = Screen(COLUMNS)
+    screen.write(written)
+    text = "\n".join(screen.lines)
+    assert "requests/s" not in text
+    if verbosity:
+        shown = [line for line in screen.lines if line.startswith("test_own.py::")]
+        assert [line.split()[:2] for line in shown] == [
+            [f"test_own.py::test_number[{number}]", "PASSED"] for number in range(30)
+        ]
+    else:
+        assert re.search(rf"^test_own\.py {re.escape('.' * 30)} +\[100%\]$", text, re.MULTILINE)
+    assert re.search(r"^own +1\.0000 +0\.0000 +30 +0 +0$", text, re.MULTILINE)
+    assert re.search(r"^=+ 30 passed in .*=+$", text, re.MULTILINE)
+
+
+def on_a_terminal(project: Project, *args: str) -> str:
+    """What a run writes to a terminal."""
+    controller, terminal = pty.openpty()
+    env = project.environment(COLUMNS=str(COLUMNS), TERM="xterm")
+    with subprocess.Popen(
+        project.command(*args),
+        cwd=project.folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        written = b""
+        while chunk := read(controller):
+            written += chunk
+    os.close(controller)
+    assert process.returncode == 0, written.decode()
+    return written.decode().replace("\r\n", "\n\r")
+
+
+def read(controller: int) -> bytes:
+    try:
+        return os.read(controller, 4096)
+    except OSError:  # Linux, when the other end is closed
+        return b""

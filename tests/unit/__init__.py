@@ -1,0 +1,1 @@
+"""The parts by themselves: no network, no server, no pytest run of the plugin."""

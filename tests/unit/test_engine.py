@@ -1,0 +1,486 @@
+"""The engine: coroutines under way in a thread of their own, waited for in another."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_instructlab_eval.background import in_daemon_thread
+from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.close()
+
+
+def no_tick() -> None:
+    pass
+
+
+def result(run: Run) -> Any:
+    return run.wait(no_tick, 0.05)
+
+
+async def sleep_forever() -> None:
+    await asyncio.Event().wait()
+
+
+class Sleepers:
+    """Coroutines that sleep until they are cancelled, and count it."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.cancelled = 0
+
+    async def sleep(self) -> None:
+        self.begun += 1
+        try:
+            await sleep_forever()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+    def wait_until_begun(self, count: int) -> None:
+        deadline = time.monotonic() + 10
+        while self.begun < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+# --- runs ---
+
+
+def test_a_run_gives_what_its_coroutine_returns(engine: Engine) -> None:
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    assert result(engine.start(work)) == "done"
+
+
+def test_a_run_makes_its_coroutine_in_the_engines_thread(engine: Engine) -> None:
+    made: list[str] = []
+
+    async def work() -> None:
+        made.append(threading.current_thread().name)
+
+    result(engine.start(work))
+    assert made == ["instructlab-eval"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("wrong"),
+        TimeoutError("slow"),
+        asyncio.TimeoutError("slow"),
+        concurrent.futures.TimeoutError("slow"),
+        AssertionError("no"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
+)
+def test_a_run_raises_the_very_error_of_its_coroutine(engine: Engine, error: BaseException) -> None:
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        result(engine.start(fail))
+    assert caught.value is error
+
+
+def test_a_run_whose_coroutine_cannot_be_made_raises_why(engine: Engine) -> None:
+    def make() -> Any:
+        raise TypeError("missing an argument")
+
+    with pytest.raises(TypeError, match="missing an argument"):
+        result(engine.start(make))
+
+
+def test_a_run_that_exits_does_not_end_the_others(engine: Engine) -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def work() -> str:
+        await asyncio.sleep(0.02)
+        return "done"
+
+    leaving, working = engine.start(leave), engine.start(work)
+    with pytest.raises(SystemExit):
+        result(leaving)
+    assert result(working) == "done"
+
+
+def test_a_wait_ticks_until_the_run_is_done(engine: Engine) -> None:
+    run = engine.start(lambda: asyncio.sleep(0.2))
+    ticks: list[float] = []
+    run.wait(lambda: ticks.append(time.monotonic()), 0.02)
+    assert len(ticks) >= 2
+
+
+def test_an_error_of_the_tick_ends_the_wait(engine: Engine) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    run = engine.start(sleep_forever)
+    with pytest.raises(KeyboardInterrupt):
+        run.wait(interrupt, 0.01)
+
+
+def test_a_runs_duration_is_that_of_its_coroutine_and_not_of_the_wait(engine: Engine) -> None:
+    run = engine.start(lambda: asyncio.sleep(0.05))
+    time.sleep(0.2)
+    result(run)
+    assert 0.04 <= run.duration < 0.19
+
+
+def test_runs_are_under_way_at_the_same_time(engine: Engine) -> None:
+    arrived: list[int] = []
+    everyone = asyncio.Event()
+
+    async def meet() -> int:
+        arrived.append(1)
+        if len(arrived) == 50:
+            everyone.set()
+        await everyone.wait()
+        return len(arrived)
+
+    runs = [engine.start(meet) for _ in range(50)]
+    assert [result(run) for run in runs] == [50] * 50
+
+
+def test_a_run_sees_the_context_of_its_start(engine: Engine) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
+
+    async def look() -> str:
+        return variable.get()
+
+    token = variable.set("mine")
+    run = engine.start(look)
+    variable.reset(token)
+    assert result(run) == "mine"
+
+
+def test_call_gives_a_coroutines_result_and_error(engine: Engine) -> None:
+    async def work(value: int) -> int:
+        if value < 0:
+            raise ValueError("negative")
+        return value
+
+    assert engine.call(work(3)) == 3
+    with pytest.raises(ValueError, match="negative"):
+        engine.call(work(-1))
+
+
+# --- cancelling ---
+
+
+def test_a_cancelled_run_ends_and_its_wait_says_so(engine: Engine) -> None:
+    sleepers = Sleepers()
+    run = engine.start(sleepers.sleep)
+    sleepers.wait_until_begun(1)
+    engine.cancel(run)
+    with pytest.raises(concurrent.futures.CancelledError):
+        result(run)
+    assert sleepers.cancelled == 1
+
+
+def test_a_cancelled_run_leaves_the_others_alone(engine: Engine) -> None:
+    async def work() -> str:
+        await asyncio.sleep(0.05)
+        return "done"
+
+    sleepers = Sleepers()
+    cancelled, other = engine.start(sleepers.sleep), engine.start(work)
+    engine.cancel(cancelled)
+    assert result(other) == "done"
+
+
+def test_a_run_that_is_cancelled_before_its_first_step_ends_too(engine: Engine) -> None:
+    hold = threading.Event()
+    engine._loop.call_soon_threadsafe(hold.wait, 5)  # so that start and cancel come in the same step
+    run = engine.start(sleep_forever)
+    engine.cancel(run)
+    hold.set()
+    with pytest.raises(concurrent.futures.CancelledError):
+        run.done.result(timeout=2)
+    gc.collect()  # an un-awaited coroutine would warn, and warnings are errors
+
+
+def test_cancelling_a_run_that_is_done_changes_nothing(engine: Engine) -> None:
+    async def work() -> str:
+        return "done"
+
+    run = engine.start(work)
+    assert result(run) == "done"
+    engine.cancel(run)
+    assert result(run) == "done"
+
+
+# --- closing ---
+
+
+def test_close_cancels_hundreds_of_sleeping_runs_within_a_second() -> None:
+    engine, sleepers = Engine(), Sleepers()
+    runs = [engine.start(sleepers.sleep) for _ in range(500)]
+    sleepers.wait_until_begun(500)
+    started = time.monotonic()
+    engine.close()
+    assert time.monotonic() - started < 1.0
+    assert sleepers.cancelled == 500
+    assert all(run.done.cancelled() for run in runs)
+
+
+def test_close_does_not_wait_for_a_run_that_will_not_end() -> None:
+    engine = Engine()
+    begun = threading.Event()
+    stop = threading.Event()
+
+    async def stubborn() -> None:
+        begun.set()
+        while not stop.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    engine.start(stubborn)
+    assert begun.wait(5)
+    started = time.monotonic()
+    engine.close(timeout=0.2)
+    assert time.monotonic() - started < 1.0
+    stop.set()
+    engine._thread.join(5)
+
+
+def test_close_calls_what_is_to_be_closed() -> None:
+    engine = Engine()
+    closed: list[str] = []
+
+    async def close() -> None:
+        await asyncio.sleep(0)
+        closed.append(threading.current_thread().name)
+
+    engine.on_close(close)
+    engine.close()
+    assert closed == ["instructlab-eval"]
+
+
+def test_close_goes_on_where_something_cannot_be_closed() -> None:
+    engine = Engine()
+    closed: list[str] = []
+
+    async def fail() -> None:
+        raise OSError("no")
+
+    async def close() -> None:
+        closed.append("yes")
+
+    engine.on_close(fail)
+    engine.on_close(close)
+    engine.close()
+    assert closed == ["yes"]
+
+
+def test_close_leaves_no_thread_behind() -> None:
+    engine = Engine()
+    engine.close()
+    assert not engine._thread.is_alive()
+
+
+def test_an_engine_can_be_closed_twice_and_cancelled_after() -> None:
+    engine = Engine()
+    run = engine.start(sleep_forever)
+    engine.close()
+    engine.close()
+    engine.cancel(run)
+
+
+def test_the_engines_thread_does_not_keep_the_process_alive(engine: Engine) -> None:
+    assert engine._thread.daemon
+
+
+# --- looking ahead ---
+
+
+class Queue:
+    """All that comes after an item."""
+
+    def __init__(self, items: list[str]) -> None:
+        self._items = items
+
+    def ahead(self, item: str, nextitem: str | None, limit: int) -> Iterable[str]:
+        start = self._items.index(item) + 1
+        return self._items[start : start + limit]
+
+
+def look_ahead(
+    items: list[str], window: int, start: Callable[[str], Run | None] | None = None
+) -> tuple[LookAhead[str, str], list[str]]:
+    """A look-ahead over the items, and what it has started so far."""
+    started: list[str] = []
+
+    def begin(item: str) -> Run | None:
+        started.append(item)
+        return Run() if start is None else start(item)
+
+    return LookAhead(Queue(items), begin, str, window), started
+
+
+def test_reaching_an_item_starts_it_and_the_window_behind_it() -> None:
+    ahead, started = look_ahead(list("abcdefg"), window=3)
+    ahead.reach("a", "b")
+    assert started == ["a", "b", "c", "d"]
+
+
+def test_each_item_is_started_once_and_in_order() -> None:
+    items = list("abcdefg")
+    ahead, started = look_ahead(items, window=3)
+    for item in items:
+        ahead.reach(item, None)
+        ahead.take(item)
+    assert started == items
+
+
+@given(st.integers(0, 12), st.integers(0, 15))
+def test_there_are_never_more_than_the_window_under_way_beside_the_item(window: int, count: int) -> None:
+    items = [str(number) for number in range(count)]
+    ahead, _ = look_ahead(items, window)
+    for item in items:
+        ahead.reach(item, None)
+        assert len(ahead.under_way) <= window + 1
+        assert ahead.take(item) is not None
+
+
+def test_an_item_that_must_wait_for_its_turn_has_no_run() -> None:
+    ahead, _ = look_ahead(list("ab"), window=1, start=lambda item: None if item == "b" else Run())
+    ahead.reach("a", "b")
+    assert ahead.take("a") is not None
+    assert ahead.take("b") is None
+
+
+def test_an_item_that_must_wait_for_its_turn_is_not_looked_at_again() -> None:
+    ahead, started = look_ahead(list("ab"), window=1, start=lambda item: None)
+    ahead.reach("a", "b")
+    ahead.reach("b", None)
+    assert started == ["a", "b"]
+
+
+def test_a_run_is_taken_once() -> None:
+    ahead, _ = look_ahead(["a"], window=1)
+    ahead.reach("a", None)
+    assert ahead.take("a") is not None
+    assert ahead.take("a") is None
+
+
+# --- log records ---
+
+
+@pytest.fixture
+def router() -> Iterator[RecordRouter]:
+    router = RecordRouter()
+    logger = logging.getLogger("test_engine")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(router)
+    yield router
+    logger.removeHandler(router)
+
+
+def test_the_log_records_of_runs_stay_with_their_run(engine: Engine, router: RecordRouter) -> None:
+    logger = logging.getLogger("test_engine")
+
+    async def work(name: str) -> None:
+        for step in range(3):
+            logger.info("%s %s", name, step)
+            await asyncio.sleep(0)
+
+    runs = {name: engine.start(lambda name=name: work(name)) for name in "abc"}  # type: ignore[misc]
+    for run in runs.values():
+        result(run)
+    for name, run in runs.items():
+        assert [record.getMessage() for record in run.records] == [f"{name} {step}" for step in range(3)]
+
+
+def test_a_record_of_a_task_that_a_run_started_stays_with_the_run(
+    engine: Engine, router: RecordRouter
+) -> None:
+    async def log() -> None:
+        logging.getLogger("test_engine").info("from a task")
+
+    async def work() -> None:
+        await asyncio.gather(log(), log())
+
+    run = engine.start(work)
+    result(run)
+    assert [record.getMessage() for record in run.records] == ["from a task"] * 2
+
+
+def test_a_record_outside_any_run_is_foreign_to_none(router: RecordRouter) -> None:
+    record = logging.makeLogRecord({"msg": "hello"})
+    assert router.is_foreign(record)
+    router.emit(record)
+
+
+def test_a_record_inside_a_run_is_kept_from_other_handlers(engine: Engine) -> None:
+    async def look() -> bool:
+        return RecordRouter.is_foreign(logging.makeLogRecord({}))
+
+    assert result(engine.start(look)) is False
+
+
+def test_outside_a_run_there_is_no_current_one() -> None:
+    assert current_run.get() is None
+
+
+# --- blocking work ---
+
+
+def test_blocking_work_gives_its_result() -> None:
+    assert asyncio.run(in_daemon_thread(lambda: threading.current_thread().daemon)) is True
+
+
+def test_blocking_work_raises_its_error() -> None:
+    def fail() -> None:
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        asyncio.run(in_daemon_thread(fail))
+
+
+def test_blocking_work_does_not_hold_up_the_loop() -> None:
+    release = threading.Event()
+
+    async def work() -> str:
+        blocked = asyncio.ensure_future(in_daemon_thread(lambda: release.wait(5)))
+        await asyncio.sleep(0.02)
+        release.set()
+        return "released" if await blocked else "timed out"
+
+    assert asyncio.run(work()) == "released"
+
+
+def test_blocking_work_that_nobody_waits_for_any_more_does_no_harm() -> None:
+    release = threading.Event()
+
+    async def work() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(in_daemon_thread(lambda: release.wait(5)), 0.02)
+        release.set()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(work())

@@ -1,0 +1,444 @@
+"""Statistics of means and of paired differences: against scipy and statsmodels, and by simulation."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import proportion_confint
+
+from pytest_instructlab_eval.gates.statistics import (
+    Interval,
+    cluster_interval,
+    clustered_standard_error,
+    correlation,
+    holm,
+    margin_verdict,
+    mcnemar,
+    minimum_detectable_drop,
+    minimum_detectable_drop_of_answers,
+    minimum_detectable_effect,
+    p_value,
+    paired_answers_interval,
+    standard_error,
+    stratified_wilson_interval,
+    t_interval,
+    wilson_interval,
+)
+
+RUNS = 2000  # simulated pairs of runs
+NOISE = 3 * math.sqrt(0.05 * 0.95 / RUNS)  # three standard errors of a share of 5 % of them
+FINITE = st.floats(-100, 100)
+CLUSTERS = st.lists(st.lists(FINITE, min_size=1, max_size=3), min_size=2, max_size=14)
+
+
+# --- the standard error ---
+
+
+@given(st.lists(FINITE, min_size=2, max_size=20))
+def test_the_standard_error_of_a_mean_is_scipys(values: list[float]) -> None:
+    assert standard_error(values) == pytest.approx(float(scipy.stats.sem(values)), abs=1e-9)
+
+
+@pytest.mark.parametrize("values", [[], [1.0]])
+def test_of_fewer_than_two_values_there_is_no_standard_error(values: list[float]) -> None:
+    assert standard_error(values) is None
+
+
+@given(st.lists(FINITE, min_size=2, max_size=20))
+def test_for_clusters_of_one_it_is_the_standard_error_of_the_mean(values: list[float]) -> None:
+    expected = statistics.stdev(values) / math.sqrt(len(values))
+    assert clustered_standard_error([[value] for value in values]) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("clusters", [[], [[1.0]], [[1.0, 2.0, 3.0]]])
+def test_for_fewer_than_two_clusters_it_is_none(clusters: list[list[float]]) -> None:
+    assert clustered_standard_error(clusters) is None
+
+
+def test_for_two_clusters_it_is_as_worked_out_by_hand() -> None:
+    # mean 4; deviations by cluster (-3 - 1) and (1 + 3): sqrt(2 / 1 * (16 + 16)) / 4
+    assert clustered_standard_error([[1.0, 3.0], [5.0, 7.0]]) == 2.0
+
+
+def test_it_is_that_of_statsmodels_for_a_regression_on_a_constant() -> None:
+    clusters = [[1.0, 2.5], [4.0], [3.0, 3.5, 9.0], [0.0, 1.0], [7.0]]
+    values = [value for cluster in clusters for value in cluster]
+    groups = np.repeat(np.arange(len(clusters)), [len(cluster) for cluster in clusters])
+    model = OLS(values, np.ones(len(values)))
+    # statsmodels' own correction has (N - 1) / (N - 1) beside G / (G - 1) for a constant alone
+    fitted = model.fit(cov_type="cluster", cov_kwds={"groups": groups})
+    assert clustered_standard_error(clusters) == pytest.approx(float(fitted.bse[0]))
+
+
+def test_values_that_agree_within_their_clusters_count_less_than_independent_ones() -> None:
+    clustered = clustered_standard_error([[1.0, 1.0], [9.0, 9.0], [5.0, 5.0]])
+    apart = clustered_standard_error([[1.0], [1.0], [9.0], [9.0], [5.0], [5.0]])
+    assert clustered is not None
+    assert apart is not None
+    assert clustered > apart
+
+
+@given(st.lists(st.lists(FINITE, min_size=1, max_size=3), min_size=2, max_size=8), FINITE)
+def test_it_does_not_change_when_all_values_are_shifted(clusters: list[list[float]], shift: float) -> None:
+    shifted = [[value + shift for value in cluster] for cluster in clusters]
+    assert clustered_standard_error(shifted) == pytest.approx(clustered_standard_error(clusters), abs=1e-6)
+
+
+# --- intervals of a mean ---
+
+
+def test_the_t_interval_is_scipys() -> None:
+    expected = scipy.stats.t.interval(0.9, 7, loc=3.0, scale=0.5)
+    assert t_interval(3.0, 0.5, 7, confidence=0.9) == pytest.approx(expected)
+
+
+def test_the_t_interval_of_endless_degrees_of_freedom_is_the_normal_one() -> None:
+    assert t_interval(0.0, 1.0, math.inf) == pytest.approx(scipy.stats.norm.interval(0.95))
+
+
+def test_ten_clusters_have_the_t_interval_of_their_standard_error() -> None:
+    clusters = [[float(number), float(number**2)] for number in range(10)]
+    stderr = clustered_standard_error(clusters)
+    mean = statistics.fmean(value for cluster in clusters for value in cluster)
+    assert stderr is not None
+    assert cluster_interval(clusters) == t_interval(mean, stderr, 9)
+
+
+def test_clusters_of_unequal_size_count_as_fewer() -> None:
+    one_large = [[0.0, 1.0] * 20, *([float(number)] for number in range(12))]
+    stderr = clustered_standard_error(one_large)
+    assert stderr is not None
+    interval = cluster_interval(one_large)
+    assert interval is not None
+    assert interval.high - interval.low > 2 * t_interval(0, stderr, 12).high
+
+
+def test_six_clusters_have_the_lowest_and_highest_of_their_means() -> None:
+    clusters = [[1.0, 3.0], [4.0], [5.0], [6.0], [7.0], [10.0, 8.0]]
+    assert cluster_interval(clusters) == Interval(2.0, 9.0)
+
+
+def test_seven_clusters_have_the_third_typical_value_from_either_end() -> None:
+    # floor(0.025 * 128) = 3; the lowest means of sets are 0 of {0}, 1/2 of {0, 1} and 1 of {1}, {0, 2}, …
+    assert cluster_interval([[float(number)] for number in range(7)]) == Interval(1.0, 5.0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_the_interval_of_fewer_than_six_clusters_can_not_be_measured(count: int) -> None:
+    assert cluster_interval([[float(number), 0.5] for number in range(count)]) is None
+
+
+@pytest.mark.parametrize("count", [6, 9, 10, 80])
+def test_values_without_spread_have_no_interval_rather_than_one_of_no_width(count: int) -> None:
+    assert cluster_interval([[0.5, 0.5]] * count) is None
+    assert cluster_interval([[0.0, 1.0]] * count) is None
+
+
+@given(CLUSTERS)
+def test_the_interval_of_clusters_has_a_width_and_holds_their_mean(clusters: list[list[float]]) -> None:
+    interval = cluster_interval(clusters)
+    if interval is not None:
+        mean = statistics.fmean(value for cluster in clusters for value in cluster)
+        assert interval.low - 1e-9 <= mean <= interval.high + 1e-9
+        assert interval.low <= interval.high
+
+
+@given(CLUSTERS)
+def test_the_order_of_clusters_makes_no_difference(clusters: list[list[float]]) -> None:
+    assert cluster_interval(clusters[::-1]) == (
+        None if (interval := cluster_interval(clusters)) is None else pytest.approx(interval, abs=1e-6)
+    )
+
+
+@pytest.mark.parametrize(("successes", "count"), [(0, 5), (5, 5), (3, 10), (70, 100), (1, 1)])
+def test_wilsons_interval_is_that_of_statsmodels(successes: int, count: int) -> None:
+    expected = proportion_confint(successes, count, method="wilson")
+    assert wilson_interval(successes, count) == pytest.approx(expected, abs=1e-12)
+
+
+def test_wilsons_interval_of_all_right_has_a_width() -> None:
+    assert wilson_interval(4, 4).low < 0.6
+    assert wilson_interval(4, 4).high == 1.0
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_of_one_stratum_is_wilsons(answers: tuple[int, int]) -> None:
+    successes, count = answers
+    assert stratified_wilson_interval([successes], [count]) == pytest.approx(
+        wilson_interval(successes, count), abs=1e-12
+    )
+
+
+def test_the_interval_of_strata_is_never_narrower_than_their_summed_variances_make_it() -> None:
+    successes, counts = [600, 1500, 300], [1000, 2000, 1500]
+    shares = np.divide(successes, counts)
+    stderr = math.sqrt(float((shares * (1 - shares) / counts).sum())) / 3
+    normal = t_interval(float(shares.mean()), stderr, math.inf)
+    low, high = stratified_wilson_interval(successes, counts)
+    assert 1.0 <= (high - low) / (normal.high - normal.low) < 1.2
+
+
+def test_the_interval_of_strata_that_are_all_right_has_a_width() -> None:
+    interval = stratified_wilson_interval([3] * 57, [3] * 57)
+    assert 0.97 < interval.low < 0.98
+    assert interval.high == 1.0
+
+
+@pytest.mark.parametrize("counts", [[1] * 57, [3] * 57, list(range(5, 62)), [150] * 57])
+def test_the_interval_of_strata_holds_the_true_mean_in_95_percent_of_runs(counts: list[int]) -> None:
+    random = np.random.default_rng(7)
+    truth = random.uniform(0.3, 0.95, 57)
+    inside = 0
+    for right in random.binomial(counts, truth, (RUNS, 57)).tolist():
+        interval = stratified_wilson_interval(right, counts)
+        inside += interval.low <= truth.mean() <= interval.high
+    assert inside / RUNS >= 0.95 - NOISE
+
+
+# --- paired answers ---
+
+
+@pytest.mark.parametrize(("losses", "gains"), [(0, 0), (1, 0), (6, 0), (5, 12), (40, 20), (7, 7)])
+def test_mcnemar_is_the_exact_one_of_statsmodels(losses: int, gains: int) -> None:
+    expected = (
+        1.0 if losses + gains == 0 else statsmodels_mcnemar([[50, losses], [gains, 30]], exact=True).pvalue
+    )
+    assert mcnemar(losses, gains) == pytest.approx(expected)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 500), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
+def test_the_interval_of_paired_answers_excludes_no_drop_exactly_where_mcnemar_rejects_it(
+    losses: int, gains: int, same: int, confidence: float
+) -> None:
+    count = max(losses + gains + same, 1)
+    interval = paired_answers_interval([losses], [gains], [count], confidence)
+    excluded = interval.low > 0 or interval.high < 0
+    assert excluded == (mcnemar(losses, gains) < 1 - confidence)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 30)), min_size=1, max_size=8))
+def test_the_interval_of_paired_answers_holds_the_drop_and_has_a_width(
+    strata: list[tuple[int, int, int]],
+) -> None:
+    losses, gains = [loss for loss, _, _ in strata], [gain for _, gain, _ in strata]
+    counts = [max(1, sum(stratum)) for stratum in strata]
+    drop = float(np.mean(np.subtract(losses, gains) / counts))
+    low, high = paired_answers_interval(losses, gains, counts)
+    assert low - 1e-9 <= drop <= high + 1e-9
+    assert -1 <= low < high <= 1
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 100))
+def test_losses_and_gains_mirror_each_other(losses: int, gains: int, same: int) -> None:
+    count = losses + gains + same
+    low, high = paired_answers_interval([losses], [gains], [count])
+    assert paired_answers_interval([gains], [losses], [count]) == pytest.approx((-high, -low))
+
+
+def test_where_no_answer_changed_the_interval_still_has_a_width() -> None:
+    low, high = paired_answers_interval([0, 0], [0, 0], [10, 20])
+    assert low == -high
+    assert high > 0.1
+
+
+def test_equal_strata_are_as_one_stratum_of_all_for_the_verdict_on_no_drop() -> None:
+    assert paired_answers_interval([3, 3], [0, 0], [50, 50]).low > 0
+    assert paired_answers_interval([3, 2], [0, 0], [50, 50]).low < 0
+
+
+# --- differences ---
+
+
+def test_the_correlation_is_scipys() -> None:
+    ours, theirs = [1.0, 4.0, 2.0, 8.0], [2.0, 3.0, 2.5, 9.0]
+    assert correlation(ours, theirs) == pytest.approx(scipy.stats.pearsonr(ours, theirs).statistic)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [([], []), ([1.0, 2.0], [1.0, 2.0]), ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])]
+)
+def test_scores_that_do_not_vary_have_no_correlation(ours: list[float], theirs: list[float]) -> None:
+    assert correlation(ours, theirs) is None
+    assert correlation(theirs, ours) is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        (Interval(-0.2, 0.05), "passed"),
+        (Interval(-0.2, 0.1), "passed"),
+        (Interval(0.05, 0.2), "inconclusive"),
+        (Interval(0.1, 0.2), "inconclusive"),
+        (Interval(0.11, 0.2), "failed"),
+    ],
+)
+def test_a_verdict_is_read_off_the_interval(interval: Interval, verdict: str) -> None:
+    assert margin_verdict(interval, 0.1) == verdict
+
+
+def test_the_p_value_of_a_t_interval_is_that_of_the_t_test() -> None:
+    values = [0.3, 1.2, -0.4, 2.2, 0.9, 1.1, 0.2, 1.9, 0.7, 0.8, -0.1]
+    found = p_value(lambda level: cluster_interval([[value] for value in values], level), 0.1)
+    assert found == pytest.approx(scipy.stats.ttest_1samp(values, 0.1).pvalue, rel=1e-4)
+
+
+def test_the_p_value_of_paired_answers_is_mcnemars() -> None:
+    found = p_value(lambda level: paired_answers_interval([15], [4], [100], level), 0.0)
+    assert found == pytest.approx(mcnemar(15, 4), rel=1e-4)
+
+
+def test_the_p_value_of_few_clusters_is_that_of_all_sign_flips() -> None:
+    values = [1.0, 2.0, 3.0, 4.0, 5.0, -0.5, 2.5]
+    signs = 1 - 2 * ((np.arange(2**7)[:, None] >> np.arange(7)) & 1)
+    exact = 2 * float(np.mean(signs @ np.array(values) >= sum(values)))
+    found = p_value(lambda level: cluster_interval([[value] for value in values], level), 0.0)
+    assert found == pytest.approx(exact, rel=1e-4)
+
+
+def test_what_is_not_above_the_margin_has_a_p_value_of_one() -> None:
+    assert p_value(lambda level: paired_answers_interval([4], [15], [100], level), 0.0) == 1.0
+    assert p_value(lambda _: None, 0.0) == 1.0
+
+
+@pytest.mark.parametrize("p_values", [[0.2], [0.01, 0.04, 0.03], [0.5, 0.001, 0.9, 0.001, 0.02]])
+def test_holms_p_values_are_those_of_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
+def test_of_no_p_values_none_are_adjusted() -> None:
+    assert holm([]) == []
+
+
+# --- what a run could have seen ---
+
+
+def test_the_minimum_detectable_effect_has_the_power_that_statsmodels_gives_it() -> None:
+    effect = minimum_detectable_effect(1 / math.sqrt(200), 199)
+    power = TTestPower().power(effect, 200, 0.05, alternative="two-sided")
+    assert power == pytest.approx(0.8, abs=0.005)
+
+
+def test_the_minimum_detectable_drop_of_many_clusters_is_the_effect_of_their_standard_error() -> None:
+    clusters = [[float(number % 7), float(number % 3)] for number in range(40)]
+    stderr = clustered_standard_error(clusters)
+    assert stderr is not None
+    assert minimum_detectable_drop(clusters) == pytest.approx(minimum_detectable_effect(stderr, 39))
+
+
+@pytest.mark.parametrize("clusters", [[[1.0], [2.0], [3.0]], [[1.0]] * 20])
+def test_without_an_interval_it_is_not_known_what_could_have_been_seen(clusters: list[list[float]]) -> None:
+    assert minimum_detectable_drop(clusters) is None
+
+
+def test_answers_that_hardly_change_could_have_shown_no_less_than_exact_mcnemar_finds() -> None:
+    assert minimum_detectable_drop_of_answers([0], [0], [100]) == pytest.approx(0.079)
+    assert scipy.stats.poisson.sf(5, 7.9) == pytest.approx(0.8, abs=0.01)
+
+
+# --- simulated pairs of runs ---
+
+
+def ratings(drop: float, seed: int, questions: int = 80) -> Iterable[list[list[float]]]:
+    """The differences of two models' MT-Bench ratings, two turns a question, of pairs of runs.
+
+    Ratings are whole numbers from 1 to 10. The turns of a question differ alike, as its topic suits one
+    model more than the other; on average the candidate is `drop` lower, in such steps.
+    """
+    random = np.random.default_rng(seed)
+    quality = random.normal(5.5, 1.5, (RUNS, questions, 1))
+    suits = random.normal(0, 0.8, (RUNS, questions, 1))
+    shape = (RUNS, questions, 2)
+    theirs = np.clip(np.rint(quality + random.normal(0, 1, shape)), 1, 10)
+    ours = np.clip(np.rint(quality - drop + suits + random.normal(0, 1, shape)), 1, 10)
+    differences: list[list[list[float]]] = (theirs - ours).tolist()
+    return differences
+
+
+def verdicts_on_ratings(runs: Iterable[list[list[float]]]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for clusters in runs:
+        interval = cluster_interval(clusters)
+        found["inconclusive" if interval is None else margin_verdict(interval, 0.0)] += 1
+    return found
+
+
+@pytest.mark.parametrize("questions", [6, 8, 80])
+def test_without_a_true_drop_of_ratings_a_gate_on_it_fails_in_at_most_5_percent(questions: int) -> None:
+    found = verdicts_on_ratings(ratings(0.0, seed=questions, questions=questions))
+    assert 0 < found["failed"] <= (0.05 + NOISE) * RUNS
+
+
+@pytest.mark.parametrize("questions", [6, 8, 80])
+def test_a_true_drop_of_ratings_of_twice_what_could_be_seen_fails_it_in_at_least_95_percent(
+    questions: int,
+) -> None:
+    drops = (minimum_detectable_drop(clusters) for clusters in ratings(0.0, seed=5, questions=questions))
+    smallest = statistics.median(drop for drop in drops if drop is not None)
+    found = verdicts_on_ratings(ratings(2 * smallest, seed=3, questions=questions))
+    assert found["failed"] >= 0.95 * RUNS
+
+
+def test_a_true_drop_of_ratings_of_what_could_be_seen_fails_it_in_about_80_percent() -> None:
+    drops = (minimum_detectable_drop(clusters) for clusters in ratings(0.0, seed=5))
+    smallest = statistics.median(drop for drop in drops if drop is not None)
+    assert verdicts_on_ratings(ratings(smallest, seed=4))["failed"] / RUNS == pytest.approx(0.8, abs=0.04)
+
+
+Changes = tuple[NDArray[np.int64], NDArray[np.int64]]
+ONE_TASK, MANY_TASKS = [300], [10, 20, 40, 100, 200]
+
+
+def answers(drop: float, counts: list[int], seed: int) -> Changes:
+    """Answers turned wrong and turned right, a row a pair of runs, a column a task; a fifth of them change.
+
+    Tasks differ: in some the candidate is better, in others worse, and on average by `drop`.
+    """
+    random = np.random.default_rng(seed)
+    drops = drop + np.linspace(-0.1, 0.1, len(counts)) * (len(counts) > 1)
+    changing = np.maximum(0.2, np.abs(drops))
+    lost = random.binomial(counts, (changing + drops) / 2, (RUNS, len(counts)))
+    share = (changing - drops) / 2 / (1 - (changing + drops) / 2)
+    return lost, random.binomial(counts - lost, share)
+
+
+def verdicts_on_answers(changes: Changes, counts: list[int], margin: float = 0.0) -> Counter[str]:
+    pairs = zip(changes[0].tolist(), changes[1].tolist(), strict=True)
+    return Counter(margin_verdict(paired_answers_interval(*pair, counts), margin) for pair in pairs)
+
+
+def smallest_drop(counts: list[int]) -> float:
+    pairs = zip(*answers(0.0, counts, seed=5), strict=True)
+    return statistics.median(minimum_detectable_drop_of_answers(*pair, counts) for pair in pairs)
+
+
+@pytest.mark.parametrize("counts", [[20], ONE_TASK, MANY_TASKS], ids=["few", "one task", "many tasks"])
+def test_without_a_true_drop_of_answers_a_gate_on_it_fails_in_at_most_5_percent(counts: list[int]) -> None:
+    found = verdicts_on_answers(answers(0.0, counts, seed=1), counts)
+    assert 0 < found["failed"] <= (0.05 + NOISE) * RUNS
+
+
+@pytest.mark.parametrize("counts", [ONE_TASK, MANY_TASKS], ids=["one task", "many tasks"])
+def test_a_true_drop_of_answers_of_twice_what_could_be_seen_fails_it_in_at_least_95_percent(
+    counts: list[int],
+) -> None:
+    found = verdicts_on_answers(answers(2 * smallest_drop(counts), counts, seed=2), counts)
+    assert found["failed"] >= 0.95 * RUNS
+
+
+@pytest.mark.parametrize("counts", [ONE_TASK, MANY_TASKS], ids=["one task", "many tasks"])
+def test_a_true_drop_of_just_the_margin_fails_or_passes_in_at_most_5_percent_each(counts: list[int]) -> None:
+    found = verdicts_on_answers(answers(0.08, counts, seed=6), counts, margin=0.08)
+    assert max(found["failed"], found["passed"]) <= (0.05 + NOISE) * RUNS

@@ -1,0 +1,478 @@
+"""Flags and ini values: each is parsed once, and a bad value is quoted with what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_instructlab_eval import options
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.options import Settings, joined, read_settings
+
+Parse = Callable[[str], Any]
+
+URL = "http://127.0.0.1:8000/v1"
+
+VALID: list[tuple[str, Parse, str, Any]] = [
+    ("text", options.parse_text, "granite-7b-lab", "granite-7b-lab"),
+    ("text", options.parse_text, " blanks inside are kept ", " blanks inside are kept "),
+    ("url", options.parse_url, URL, URL),
+    ("url", options.parse_url, "https://models.example.com/team/v1/", "https://models.example.com/team/v1"),
+    ("url", options.parse_url, "http://localhost", "http://localhost"),
+    ("url", options.parse_url, "http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+    ("integer", options.parse_integer(1), "1", 1),
+    ("integer", options.parse_integer(1), "250", 250),
+    ("integer", options.parse_integer(0, 5), "0", 0),
+    ("integer", options.parse_integer(0, 5), "5", 5),
+    ("seconds", options.parse_seconds, "0", 0.0),
+    ("seconds", options.parse_seconds, "2.5", 2.5),
+    ("seconds", options.parse_seconds, "1e3", 1000.0),
+    ("timeout", options.parse_timeout, "0.5", 0.5),
+    ("timeout", options.parse_timeout, "600", 600.0),
+    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "mmlu", "mmlu"),
+    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "mt_bench", "mt_bench"),
+    ("boolean", options.parse_boolean, "true", True),
+    ("boolean", options.parse_boolean, "Yes", True),
+    ("boolean", options.parse_boolean, "on", True),
+    ("boolean", options.parse_boolean, "1", True),
+    ("boolean", options.parse_boolean, " False ", False),
+    ("boolean", options.parse_boolean, "no", False),
+    ("boolean", options.parse_boolean, "off", False),
+    ("boolean", options.parse_boolean, "0", False),
+    ("boolean", options.parse_boolean, "", False),
+    ("prompt", options.parse_prompt, "You are terse.", "You are terse."),
+    ("prompt", options.parse_prompt, "mail me @ home", "mail me @ home"),
+    ("path", options.parse_path, "data/mmlu", Path("data/mmlu")),
+    ("path", options.parse_path, "/srv/mmlu", Path("/srv/mmlu")),
+]
+
+INVALID: list[tuple[str, Parse, str, str]] = [
+    ("url", options.parse_url, "127.0.0.1:8000", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "localhost:8000/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "ftp://host/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "http:///v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "http://[::1/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "http://host:port/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "http://host:0/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", options.parse_url, "http://host:99999/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("integer", options.parse_integer(1), "0", "must be a whole number 1 or more"),
+    ("integer", options.parse_integer(1), "-3", "must be a whole number 1 or more"),
+    ("integer", options.parse_integer(1), "many", "must be a whole number 1 or more"),
+    ("integer", options.parse_integer(1), "1.5", "must be a whole number 1 or more"),
+    ("integer", options.parse_integer(1), "", "must be a whole number 1 or more"),
+    ("integer", options.parse_integer(0, 5), "6", "must be a whole number from 0 to 5"),
+    ("integer", options.parse_integer(0, 5), "-1", "must be a whole number from 0 to 5"),
+    ("integer", options.parse_integer(0, 5), "five", "must be a whole number from 0 to 5"),
+    ("seconds", options.parse_seconds, "-1", "must be a number of seconds, 0 or more"),
+    ("seconds", options.parse_seconds, "soon", "must be a number of seconds, 0 or more"),
+    ("seconds", options.parse_seconds, "nan", "must be a number of seconds, 0 or more"),
+    ("seconds", options.parse_seconds, "inf", "must be a number of seconds, 0 or more"),
+    ("timeout", options.parse_timeout, "0", "must be a number of seconds, more than 0"),
+    ("timeout", options.parse_timeout, "0.0", "must be a number of seconds, more than 0"),
+    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "mmlu_pr", "must be one of mmlu, mt_bench"),
+    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "MMLU", "must be one of mmlu, mt_bench"),
+    ("boolean", options.parse_boolean, "maybe", "must be true or false"),
+    ("boolean", options.parse_boolean, "2", "must be true or false"),
+    ("prompt", options.parse_prompt, "@/no/such/file", "must be a text, or @ and a readable UTF-8 file"),
+    ("prompt", options.parse_prompt, "@/", "must be a text, or @ and a readable UTF-8 file"),
+]
+
+
+def ids(table: list[tuple[str, Parse, str, Any]]) -> list[str]:
+    return [f"{kind} {value!r}" for kind, _, value, _ in table]
+
+
+@pytest.mark.parametrize(("kind", "parse", "value", "expected"), VALID, ids=ids(VALID))
+def test_a_valid_value_is_taken(kind: str, parse: Parse, value: str, expected: object) -> None:
+    assert parse(value) == expected
+
+
+@pytest.mark.parametrize(("kind", "parse", "value", "allowed"), INVALID, ids=ids(INVALID))
+def test_an_invalid_value_is_quoted_with_what_is_allowed(
+    kind: str, parse: Parse, value: str, allowed: str
+) -> None:
+    with pytest.raises(ValueError, match="must be") as caught:
+        parse(value)
+    assert allowed in str(caught.value)
+    assert f"got {value!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("parse", [options.parse_text, options.parse_prompt, options.parse_path])
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_text_is_refused(parse: Parse, value: str) -> None:
+    with pytest.raises(ValueError, match="must not be empty"):
+        parse(value)
+
+
+@given(st.integers(), st.integers(), st.integers(min_value=0, max_value=1000))
+def test_a_whole_number_is_taken_exactly_if_it_is_in_its_range(value: int, least: int, more: int) -> None:
+    parse = options.parse_integer(least, least + more)
+    if least <= value <= least + more:
+        assert parse(str(value)) == value
+    else:
+        with pytest.raises(ValueError, match="must be a whole number"):
+            parse(str(value))
+
+
+@given(st.sampled_from([entry[1] for entry in INVALID]), st.text())
+def test_whatever_the_value_a_parser_gives_a_value_or_says_why_not(parse: Parse, value: str) -> None:
+    message = "must "
+    try:
+        parse(value)
+    except ValueError as error:
+        message = str(error)
+    assert message.startswith("must ")
+
+
+# --- prompts and paths ---
+
+
+def test_a_prompt_can_be_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_text("You are terse.\n", encoding="utf-8")
+    assert options.parse_prompt(f"@{tmp_path}/prompt.txt") == "You are terse.\n"
+
+
+def test_a_prompt_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"readable UTF-8 file \(got '@.*prompt\.txt'"):
+        options.parse_prompt(f"@{tmp_path}/prompt.txt")
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert options.parse_path("~/mmlu") == Path("/home/ada/mmlu")
+
+
+def test_a_home_folder_that_nobody_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="no-such-user-here"):
+        options.parse_path("~no-such-user-here/mmlu")
+
+
+# --- secrets ---
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ada:hunter2@host/v1",
+        "https://hunter2@host/v1",
+        "ada:hunter2@host/v1",
+        "ftp://ada:hunter2@host",
+    ],
+)
+def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ValueError, match="must") as caught:
+        options.parse_url(url)
+    assert "hunter2" not in str(caught.value)
+    assert "host" in str(caught.value)
+
+
+def test_a_url_with_a_password_is_refused_with_the_options_that_take_a_key() -> None:
+    with pytest.raises(ValueError, match=r"--eval-api-key-env or --eval-judge-api-key-env"):
+        options.parse_url("http://ada:hunter2@host/v1")
+
+
+def test_the_name_of_a_variable_that_is_set_is_taken_and_not_its_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVER_KEY", "sk-secret")
+    assert options.parse_variable("SERVER_KEY") == "SERVER_KEY"
+
+
+def test_the_name_of_a_variable_that_is_not_set_is_quoted() -> None:
+    with pytest.raises(ValueError, match=r"must be the name of .* that is set \(got 'NO_SUCH_KEY_HERE'"):
+        options.parse_variable("NO_SUCH_KEY_HERE")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-0123456789abcdefghij",
+        "token-abc123def456",
+        "hf_AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGh",
+        "gsk_" + "a1B2" * 13,
+        "c0ffee00c0ffee00c0ffee00c0ffee00",
+    ],
+)
+def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="must be the name of an environment variable") as caught:
+        options.parse_variable(key)
+    assert key[5:] not in str(caught.value)
+    assert key[:4] in str(caught.value)
+
+
+# --- joined() ---
+
+
+def test_a_flag_whose_value_is_an_existing_path_is_joined_with_it(tmp_path: Path) -> None:
+    command = ["-q", "--eval-mmlu-data", str(tmp_path), "-x"]
+    assert joined(command) == ["-q", f"--eval-mmlu-data={tmp_path}", "-x"]
+
+
+def test_where_one_flag_needs_joining_all_are_joined(tmp_path: Path) -> None:
+    command = ["--eval-model", "tiny", "--eval-output-dir", str(tmp_path)]
+    assert joined(command) == ["--eval-model=tiny", f"--eval-output-dir={tmp_path}"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["-q", "tests"],
+        ["--eval-model", "a-model-of-no-such-path"],
+        ["--eval-model"],
+        ["--eval-mmlu-data=/"],
+        ["--eval-merge-system-user-message", "/"],
+        ["--other-flag", "/"],
+    ],
+)
+def test_a_command_line_that_pytest_understands_is_left_as_it_is(command: list[str]) -> None:
+    assert joined(command) is None
+
+
+def test_a_value_that_names_a_test_of_an_existing_file_is_joined() -> None:
+    value = f"{__file__}::test_x"
+    assert joined(["--eval-model", value]) == [f"--eval-model={value}"]
+
+
+# --- Settings ---
+
+
+def test_the_judge_is_asked_at_the_server_of_the_model_unless_it_has_its_own() -> None:
+    assert Settings(("m",), (URL,)).judge_url == (URL,)
+    assert Settings(("m",), (URL,), judge_base_url=("http://judge/v1",)).judge_url == ("http://judge/v1",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "hosted"),
+    [
+        (Settings(("m",)), ("m",)),
+        (Settings(("m",), (URL,)), ()),
+        (Settings(("m", "n"), judge_model="j"), ("m", "n", "j")),
+        (Settings(("m",), judge_model="m"), ("m",)),
+        (Settings(("m",), judge_model="j", judge_base_url=(URL,)), ("m",)),
+        (Settings(("m",), judge_model="reference"), ("m",)),
+        (Settings(("m",), judge_model="j", stage="answer"), ("m",)),
+        (Settings(("m",), judge_model="j", stage="judge"), ("j",)),
+    ],
+    ids=[
+        "model", "with a URL", "with a judge", "its own judge", "judge elsewhere", "reference", "answer",
+        "judge",
+    ],
+)  # fmt: skip
+def test_models_without_a_url_are_served_by_the_run(settings: Settings, hosted: tuple[str, ...]) -> None:
+    assert settings.hosted == hosted
+
+
+@pytest.mark.parametrize(
+    ("settings", "takes_turns"),
+    [
+        (Settings(("m",)), False),
+        (Settings(("m",), judge_model="m"), False),
+        (Settings(("m",), judge_model="j"), True),
+        (Settings(("m",), judge_model="j", judge_gpus=1), False),
+        (Settings(("m", "n"), judge_model="j", judge_gpus=1), True),
+        (Settings(("m", "n"), (URL,), judge_model="j"), False),
+    ],
+)
+def test_models_that_share_a_place_take_turns(settings: Settings, takes_turns: bool) -> None:
+    assert settings.takes_turns is takes_turns
+
+
+@pytest.mark.parametrize(
+    ("models", "labels"),
+    [
+        (["tiny"], ["tiny"]),
+        (["instructlab/granite-7b-lab", "granite"], ["instructlab/granite-7b-lab", "granite"]),
+        (["/models/one", "./two"], ["one", "two"]),
+        (["/a/x/model", "/b/y/model"], ["x/model", "y/model"]),
+        (["/a/hf/samples_1", "/b/hf/samples_1"], ["a/hf/samples_1", "b/hf/samples_1"]),
+    ],
+)
+def test_a_model_is_called_by_as_much_of_its_path_as_tells_it_from_others(
+    models: list[str], labels: list[str]
+) -> None:
+    assert Settings(tuple(models)).labels == dict(zip(labels, models, strict=True))
+
+
+def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
+    settings = Settings(("m",), (URL,))
+    assert settings.selected() == ("mmlu",)
+    assert settings.left_out() == {
+        "mmlu_branch": "it needs --eval-tasks-dir",
+        "mt_bench": "it needs --eval-judge-model",
+        "mt_bench_branch": "it needs --eval-taxonomy and --eval-judge-model",
+    }
+
+
+def test_every_benchmark_is_selected_where_its_needs_are_met() -> None:
+    folder = Path("somewhere")
+    settings = Settings(("m",), (URL,), judge_model="j", tasks_dir=folder, taxonomy=folder)
+    assert settings.selected() == ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
+    assert settings.left_out() == {}
+
+
+def test_a_benchmark_that_is_not_named_is_left_out() -> None:
+    settings = Settings(("m",), (URL,), judge_model="j", benchmark=("mt_bench",))
+    assert settings.selected() == ("mt_bench",)
+    assert set(settings.left_out().values()) == {"not named by --eval-benchmark"}
+
+
+def test_answering_needs_no_judge() -> None:
+    assert Settings(("m",), (URL,), stage="answer").selected() == ("mmlu", "mt_bench")
+
+
+def test_judging_leaves_out_what_has_no_judge() -> None:
+    settings = Settings(("m",), (URL,), judge_model="j", stage="judge")
+    assert settings.selected() == ("mt_bench",)
+    assert settings.left_out()["mmlu"] == "it has no judging step"
+
+
+# --- read_settings() ---
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(options.FIRST_N_VARIABLE, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # half the time
+
+
+def settings_of(pytester: pytest.Pytester, *arguments: str) -> Settings | None:
+    return read_settings(pytester.parseconfig("-p", "pytest_instructlab_eval.plugin", *arguments))
+
+
+def given_settings(pytester: pytest.Pytester, *arguments: str) -> Settings:
+    settings = settings_of(pytester, "--eval-model=tiny", f"--eval-base-url={URL}", *arguments)
+    assert settings is not None
+    return settings
+
+
+def test_without_a_model_there_are_no_settings(pytester: pytest.Pytester) -> None:
+    assert settings_of(pytester, f"--eval-base-url={URL}") is None
+
+
+def test_where_the_run_may_serve_nothing_a_model_needs_a_server(pytester: pytest.Pytester) -> None:
+    with pytest.raises(ConfigurationError, match=r"--eval-serve never needs a server .* --eval-base-url"):
+        settings_of(pytester, "--eval-model=tiny", "--eval-serve=never")
+
+
+def make_checkpoints(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").touch()
+    return [str(folder / name) for name in names]
+
+
+def test_checkpoints_are_taken_in_the_order_of_their_numbers(pytester: pytest.Pytester) -> None:
+    made = make_checkpoints(pytester.path / "run" / "hf_format", "samples_1000", "samples_500")
+    (pytester.path / "run" / "hf_format" / "logs").mkdir()
+    settings = settings_of(pytester, "--eval-checkpoints=run")
+    assert settings is not None
+    assert settings.model == tuple(reversed(made))
+    assert list(settings.labels) == ["samples_500", "samples_1000"]
+
+
+def test_checkpoints_come_after_the_models_that_are_named(pytester: pytest.Pytester) -> None:
+    made = make_checkpoints(pytester.path, "first")
+    settings = settings_of(pytester, "--eval-model=tiny", "--eval-checkpoints=.")
+    assert settings is not None
+    assert settings.model == ("tiny", *made)
+
+
+def test_a_folder_without_checkpoints_is_refused(pytester: pytest.Pytester) -> None:
+    with pytest.raises(ConfigurationError, match=r"--eval-checkpoints: .* has no checkpoint"):
+        settings_of(pytester, "--eval-checkpoints=.")
+
+
+def test_the_defaults_are_those_of_the_help(pytester: pytest.Pytester) -> None:
+    settings = given_settings(pytester)
+    assert settings == Settings(("tiny",), (URL,), output_dir=pytester.path / "eval_output")
+    assert (settings.few_shots, settings.max_concurrency) == (5, 64)
+
+
+def test_models_can_be_several(pytester: pytest.Pytester) -> None:
+    assert given_settings(pytester, "--eval-model=other").model == ("tiny", "other")
+
+
+def test_a_model_named_twice_is_refused(pytester: pytest.Pytester) -> None:
+    with pytest.raises(ConfigurationError, match=r"each model once \(got tiny, tiny\)"):
+        given_settings(pytester, "--eval-model=tiny")
+
+
+def test_mt_bench_named_without_a_judge_is_refused(pytester: pytest.Pytester) -> None:
+    with pytest.raises(ConfigurationError, match="--eval-judge-model"):
+        given_settings(pytester, "--eval-benchmark=mt_bench")
+
+
+def test_a_bad_value_is_told_with_its_flag(pytester: pytest.Pytester) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--eval-few-shots: must be .* \(got '9'\)$"):
+        given_settings(pytester, "--eval-few-shots=9")
+
+
+def test_a_bad_ini_value_is_told_with_its_name_and_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\neval_few_shots = 9\n")
+    with pytest.raises(ConfigurationError, match=r"^eval_few_shots in tox\.ini: must be .* \(got '9'\)$"):
+        given_settings(pytester)
+
+
+def test_every_option_can_stand_in_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini(
+        f"[pytest]\neval_model =\n    tiny\n    other\neval_base_url = {URL}\neval_first_n = 3\n"
+    )
+    settings = settings_of(pytester)
+    assert settings is not None
+    assert (settings.model, settings.base_url, settings.first_n) == (("tiny", "other"), (URL,), 3)
+
+
+def test_a_flag_goes_before_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\neval_first_n = 3\n")
+    assert given_settings(pytester, "--eval-first-n=2").first_n == 2
+
+
+def test_a_flag_for_yes_goes_before_an_ini_file_that_says_no(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\neval_merge_system_user_message = false\n")
+    assert given_settings(pytester).merge_system_user_message is False
+    assert given_settings(pytester, "--eval-merge-system-user-message").merge_system_user_message is True
+
+
+def test_a_path_of_the_ini_file_starts_at_the_ini_file(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeini("[pytest]\neval_output_dir = out\n")
+    monkeypatch.chdir(pytester.mkdir("sub"))
+    assert given_settings(pytester).output_dir == pytester.path / "out"
+
+
+def test_a_path_of_the_command_line_starts_at_the_working_folder(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeini("[pytest]\n")
+    monkeypatch.chdir(pytester.mkdir("sub"))
+    assert given_settings(pytester, "--eval-output-dir=out").output_dir == pytester.path / "sub" / "out"
+
+
+def test_instructlabs_variable_for_the_first_questions_is_honoured(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(options.FIRST_N_VARIABLE, "7")
+    assert given_settings(pytester).first_n == 7
+    assert given_settings(pytester, "--eval-first-n=2").first_n == 2
+
+
+def test_a_bad_value_of_instructlabs_variable_is_told_with_its_name(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(options.FIRST_N_VARIABLE, "all")
+    with pytest.raises(ConfigurationError, match=r"^\$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS: must be"):
+        given_settings(pytester)
+
+
+def test_every_option_is_a_field_of_the_settings() -> None:
+    fields = set(Settings.__dataclass_fields__)
+    assert {option.field for option in options.OPTIONS} == fields

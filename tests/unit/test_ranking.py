@@ -1,0 +1,90 @@
+"""The ranking of several models, and who can't be told from the best."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pytest_instructlab_eval.reports.ranking import rank, ranking_table
+from pytest_instructlab_eval.scores import Result, Sample, Score
+
+
+def graded(model: str, ratings: list[float], benchmark: str = "mt_bench") -> list[Result]:
+    """A rating a question, of 10."""
+    return [
+        Result(benchmark, str(number), "", model, scores=(Score(rating, "rating", 10.0),))
+        for number, rating in enumerate(ratings)
+    ]
+
+
+def task(model: str, right: str, name: str = "anatomy") -> Result:
+    """A task whose questions were answered right ("1") or wrong."""
+    samples = [Sample(str(number), float(mark == "1")) for number, mark in enumerate(right)]
+    return Result("mmlu", name, name, model, scores=(Score.mean_of(samples, metric="acc"),))
+
+
+def test_one_model_has_no_ranking() -> None:
+    assert rank(graded("one", [5, 6])) == []
+
+
+def test_the_best_comes_first_with_its_share_of_the_maximum() -> None:
+    ranks = rank([*graded("weak", [2, 3, 2, 3]), *graded("strong", [8, 9, 8, 9])])
+    assert [row.model for row in ranks] == ["strong", "weak"]
+    assert ranks[0].score == pytest.approx(0.85)
+    assert ranks[1].behind == pytest.approx(0.6)
+    assert not ranks[1].tied
+
+
+def test_a_steady_difference_tells_models_apart_where_the_means_alone_would_not() -> None:
+    easy_to_hard = [1.0, 3.0, 5.0, 7.0, 9.0, 2.0, 4.0, 6.0, 8.0, 1.5]
+    ranks = rank([*graded("a", easy_to_hard), *graded("b", [value + 0.5 for value in easy_to_hard])])
+    assert (ranks[0].model, ranks[1].tied) == ("b", False)
+    assert ranks[1].stderr is not None
+    assert ranks[1].behind < ranks[1].stderr  # the unpaired error is larger than the difference
+
+
+def test_a_difference_within_its_error_is_a_tie() -> None:
+    ranks = rank([*graded("a", [5, 6, 7, 8]), *graded("b", [8, 5, 6, 8])])
+    assert ranks[1].tied
+
+
+def test_the_error_of_a_difference_is_that_of_the_paired_differences() -> None:
+    ranks = rank([*graded("a", [9, 9, 9]), *graded("b", [6, 7, 8])])
+    differences = [0.3, 0.2, 0.1]
+    mean = sum(differences) / 3
+    expected = math.sqrt(sum((value - mean) ** 2 for value in differences) / 2 / 3)
+    assert ranks[1].behind_stderr == pytest.approx(expected)
+
+
+def test_tasks_are_paired_question_by_question() -> None:
+    ranks = rank(
+        [task("a", "1110"), task("a", "1111", "virology"), task("b", "0110"), task("b", "1011", "virology")]
+    )
+    assert ranks[0].model == "a"
+    assert ranks[1].behind == pytest.approx(0.25)
+
+
+def test_questions_that_one_model_has_no_score_for_are_left_out_of_the_difference() -> None:
+    ranks = rank([*graded("a", [9, 9, 9, 1]), *graded("b", [8, 8, 8])])
+    assert ranks[1].behind == pytest.approx(-0.1 if ranks[0].model == "b" else 0.1)
+
+
+def test_a_model_without_a_score_on_every_benchmark_is_not_ranked() -> None:
+    results = [*graded("a", [9, 8]), *graded("b", [7, 8]), task("a", "11"), task("b", "10"), task("c", "11")]
+    assert {row.model for row in rank(results)} == {"a", "b"}
+
+
+def test_benchmarks_weigh_the_same() -> None:
+    ranks = rank([*graded("a", [10, 10]), task("a", "00"), *graded("b", [10, 10]), task("b", "11")])
+    assert [(row.model, row.score) for row in ranks] == [("b", 1.0), ("a", 0.5)]
+
+
+def test_the_table_marks_the_best_and_its_ties() -> None:
+    lines = ranking_table(
+        rank([*graded("a", [5, 6, 7, 8]), *graded("b", [8, 5, 6, 8]), *graded("c", [1, 1, 2, 1])])
+    )
+    assert lines[2].startswith("b") or lines[2].startswith("a")
+    assert lines[2].endswith("best")
+    assert lines[3].endswith("can't be told from the best (95 %)")
+    assert lines[4].startswith("c")
