@@ -84,7 +84,7 @@ def test_eval_tests_run_once_and_ahead_and_the_others_as_ever(
     project.write("pytest.ini", f"[pytest]\nfilterwarnings = error\n{ini}\n")
     project.write("test_eval.py", EVAL_TESTS)
     project.write("test_others.py", others)
-    project.server.latency = 0.1
+    project.server.latency = 0.3
     without = ("-p", "no:hypothesispytest", *(("-p", "no:asyncio") if ini.startswith("anyio") else ()))
     finished = project.evaluate(*without, "test_eval.py", "test_others.py", bare=False, passed=passed)
     asked = sorted(body["messages"][0]["content"] for body in project.server.chats)

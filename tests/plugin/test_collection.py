@@ -68,6 +68,7 @@ def test_a_named_file_is_run_instead_of_the_benchmarks(project: Project) -> None
 
 def test_each_of_several_models_has_items_and_a_row_of_its_own(project: Project) -> None:
     project.server.models = ("tiny", "org/other", "strict")
+    project.server.latency = 0.2  # long enough for a second request to come while the first is answered
     args = ("--eval-model=org/other", *project.mt_bench_only, "--eval-first-n=3", "-v")
     finished = project.evaluate(*args, passed=6)
     questions = ("81-writing", "82-roleplay", "83-extraction")

@@ -9,7 +9,7 @@ from tests.scripted_server import Hang, ScriptedServer, default_reply
 
 from .conftest import Finished, Project, properties
 
-LATENCY = 0.2
+LATENCY = 0.5
 SLOW = 1.0
 
 CITIES = """

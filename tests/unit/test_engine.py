@@ -235,13 +235,13 @@ def test_cancelling_a_run_that_is_done_changes_nothing(engine: Engine) -> None:
 # --- closing ---
 
 
-def test_close_cancels_hundreds_of_sleeping_runs_within_a_second() -> None:
+def test_close_cancels_hundreds_of_sleeping_runs_at_once() -> None:
     engine, sleepers = Engine(), Sleepers()
     runs = [engine.start(sleepers.sleep) for _ in range(500)]
     sleepers.wait_until_begun(500)
     started = time.monotonic()
-    engine.close()
-    assert time.monotonic() - started < 1.0
+    engine.close(timeout=20.0)
+    assert time.monotonic() - started < 5.0  # 0.05 s on two quiet cores; they would sleep for minutes
     assert sleepers.cancelled == 500
     assert all(run.done.cancelled() for run in runs)
 
@@ -263,7 +263,7 @@ def test_close_does_not_wait_for_a_run_that_will_not_end() -> None:
     assert begun.wait(5)
     started = time.monotonic()
     engine.close(timeout=0.2)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 5.0
     stop.set()
     engine._thread.join(5)
 

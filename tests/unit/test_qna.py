@@ -257,7 +257,7 @@ BOMB = "a0: &a0 [x,x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
 def test_a_bomb_is_refused_at_once(text: str, reason: str) -> None:
     begin = time.perf_counter()
     assert reason in refusal(text)
-    assert time.perf_counter() - begin < 2
+    assert time.perf_counter() - begin < 10  # none takes a tenth of a second on two quiet cores
 
 
 def test_a_name_that_would_act_on_the_terminal_is_escaped_in_the_sentence() -> None:
