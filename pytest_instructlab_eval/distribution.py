@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+import os
 import re
 import shutil
 import tempfile
@@ -212,6 +214,18 @@ class Signs:
         """Show a sign to all workers."""
         if self._folder is not None:
             (self._folder / name).touch()
+
+    def leave(self, name: str, record: Any) -> None:
+        """Leave plain data for the controller."""
+        if self._folder is not None:
+            temporary = self._folder / f".{name}.{os.getpid()}"
+            temporary.write_text(json.dumps(record), encoding="utf-8")
+            temporary.replace(self._folder / name)
+
+    def found(self, name: str) -> Any:
+        """What a worker left under this name, None where nothing was."""
+        path = self.folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def is_up(self, name: str) -> bool:
         """Whether the sign is shown."""

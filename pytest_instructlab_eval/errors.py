@@ -3,6 +3,7 @@
 EvalError
 ├── ConfigurationError        an option, file or server is not usable; nothing was asked of a model
 │   └── DataError             a benchmark's data is missing or malformed
+├── GateError                 a gate failed: what its test shows
 └── ModelError                a model or judge could not be asked one question
     ├── ContextLengthError    the prompt is longer than the model's context
     ├── UnreachableError      its server can't be reached or doesn't answer in time
@@ -18,6 +19,7 @@ __all__ = [
     "ContextLengthError",
     "DataError",
     "EvalError",
+    "GateError",
     "ItemError",
     "ModelError",
     "UnreachableError",
@@ -34,6 +36,10 @@ class ConfigurationError(EvalError):
 
 class DataError(ConfigurationError):
     """A benchmark's data is missing or malformed; the message names the file and line."""
+
+
+class GateError(EvalError):
+    """A gate failed; the message says the figure, the limit and the questions behind it."""
 
 
 class ModelError(EvalError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ __all__ = [
     "arguments",
     "can_run_ahead",
     "coroutine_function",
+    "eval_tests",
     "identity",
     "is_eval_test",
+    "marked_gates",
     "recorder",
 ]
 
@@ -88,6 +90,18 @@ def identity(item: pytest.Function) -> Identity:
         if hasattr(value, "group"):
             group = str(value.group)
     return Identity(name, question, group, model)
+
+
+def eval_tests(items: Sequence[pytest.Item]) -> list[pytest.Function]:
+    """The eval tests among the items."""
+    return [item for item in items if isinstance(item, pytest.Function) and is_eval_test(item)]
+
+
+def marked_gates(item: pytest.Item) -> tuple[str, ...]:
+    """The gates of the test's marker: `@pytest.mark.eval("capitals", gates=["capitals >= 0.5"])`."""
+    marker = item.get_closest_marker("eval")
+    gates = marker.kwargs.get("gates", ()) if marker else ()
+    return (gates,) if isinstance(gates, str) else tuple(map(str, gates))
 
 
 def recorder(item: pytest.Item) -> Recorder:

@@ -63,6 +63,13 @@ class MMLUTask:
         return self.subject
 
     @property
+    def content(self) -> object:
+        """What tells its questions from others, None where they aren't known before it is loaded."""
+        if self.data is None:
+            return None
+        return _rows(self.data, "test", self.subject), _rows(self.data, "dev", self.subject)
+
+    @property
     def requests(self) -> int | None:
         """How many requests it takes, None where that isn't known before it is loaded."""
         if self.data is None:

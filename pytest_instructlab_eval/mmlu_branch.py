@@ -59,6 +59,11 @@ class MMLUBranchTask:
         return self.name
 
     @property
+    def content(self) -> object:
+        """What tells its questions from others, None where lm-eval alone knows them."""
+        return None if self.form is None else (self.form, _rows(self))
+
+    @property
     def requests(self) -> int | None:
         """How many questions it has, None where that isn't known before lm-eval has loaded it."""
         if self.form is None:

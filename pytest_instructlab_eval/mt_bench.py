@@ -74,6 +74,12 @@ class MTBenchQuestion:
         return self.category
 
     @property
+    def content(self) -> object:
+        """What tells it from other questions, and its grading from others'."""
+        prompts = [(prompt.system, prompt.template) for prompt in self.judge_prompts]
+        return self.turns, self.references, self.temperature, prompts
+
+    @property
     def requests(self) -> int:
         """An answer and a judgment a turn."""
         return 2 * len(self.turns)

@@ -48,6 +48,11 @@ class BranchQuestion:
         return self.path
 
     @property
+    def content(self) -> object:
+        """What tells it from other questions."""
+        return self.asked.content
+
+    @property
     def requests(self) -> int:
         """An answer and a judgment."""
         return self.asked.requests

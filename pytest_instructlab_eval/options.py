@@ -23,6 +23,7 @@ JUDGED = ("mt_bench", "mt_bench_branch")
 REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
+INCONCLUSIVE = ("warn", "fail", "pass")
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
 
 
@@ -62,6 +63,12 @@ class Settings:
     gpus: int | None = None
     judge_gpus: int | None = None
     serve_timeout: float = 1800.0
+    gate: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+    baseline: Path | None = None
+    save_baseline: Path | None = None
+    allow_mismatch: bool = False
+    inconclusive: str = "warn"
 
     @property
     def judge_url(self) -> tuple[str, ...]:
@@ -79,6 +86,11 @@ class Settings:
             if other == name:
                 return label
         return short_names([name])[0] if name is not None else None
+
+    @property
+    def gated(self) -> bool:
+        """Whether more than the default gates decide about the run."""
+        return bool(self.gate or self.gates) or self.baseline is not None
 
     @property
     def hosted(self) -> tuple[str, ...]:
@@ -229,6 +241,17 @@ def parse_boolean(value: str) -> bool:
     return truth[value.strip().lower()]
 
 
+def parse_gate(value: str) -> str:
+    """A gate in its small language, as it was written."""
+    from pytest_instructlab_eval import gates
+
+    try:
+        gates.parse_gate(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 def parse_prompt(value: str) -> str:
     """A text, or the text of the file named after an @."""
     if not value.startswith("@"):
@@ -250,6 +273,7 @@ class Option:
     default: str | None = None
     repeatable: bool = False
     is_path: bool = False
+    places: Literal["both", "flag", "ini"] = "both"
 
     @property
     def flag(self) -> str:
@@ -331,6 +355,19 @@ OPTIONS = (
     Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "
            "turns)", parse_integer(0)),
     Option("serve_timeout", "SECONDS", "how long a model may take to load", parse_timeout, "1800"),
+    Option("gate", "EXPR", "what the run must hold to, such as 'mmlu >= 0.5' or 'mt_bench.drop <= 0.1'; "
+           "repeatable; replaces one of the ini file on the same figure", parse_gate, repeatable=True,
+           places="flag"),
+    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate, repeatable=True,
+           places="ini"),
+    Option("baseline", "FILE", "the run that drops are measured against: what --eval-save-baseline wrote, or "
+           "a results.json", parse_path, is_path=True),
+    Option("save_baseline", "FILE", "write what the run finds to a small file, for --eval-baseline later",
+           parse_path, is_path=True),
+    Option("allow_mismatch", None, "compare with a baseline of another configuration all the same",
+           parse_boolean),
+    Option("inconclusive", "VERDICT", "what a gate is that can't be decided from so few questions: "
+           f"{', '.join(INCONCLUSIVE)}", parse_one_of(*INCONCLUSIVE), "warn"),
 )  # fmt: skip
 
 
@@ -339,7 +376,9 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("instructlab-eval", "evaluation of language models (instructlab-eval)")
     for option in OPTIONS:
         default = f" (default: {option.default})" if option.default else ""
-        if option.metavar is None:
+        if option.places == "ini":
+            pass
+        elif option.metavar is None:
             group.addoption(option.flag, dest=option.name, action="store_const", const="true",
                             default=None, help=option.help)  # fmt: skip
         else:
@@ -347,7 +386,9 @@ def add_options(parser: pytest.Parser) -> None:
                             action="append" if option.repeatable else "store",
                             help=option.help + default)  # fmt: skip
         kind: Literal["linelist", "string"] = "linelist" if option.repeatable else "string"
-        parser.addini(option.name, f"{option.help}; as {option.flag}", type=kind, default=None)
+        if option.places != "flag":
+            also = f"; as {option.flag}" if option.places == "both" else ""
+            parser.addini(option.name, option.help + also, type=kind, default=None)
 
 
 def joined(arguments: Sequence[str]) -> list[str] | None:
@@ -357,7 +398,7 @@ def joined(arguments: Sequence[str]) -> list[str] | None:
     such as `--eval-mmlu-data DIR`, for a path to collect: the root would be DIR, and the user's ini
     file and cache would not be found.
     """
-    flags = {option.flag for option in OPTIONS if option.metavar is not None}
+    flags = {option.flag for option in OPTIONS if option.metavar is not None and option.places != "ini"}
     result, mistaken, rest = [], False, iter(arguments)
     for argument in rest:
         value = next(rest, None) if argument in flags else None
@@ -438,6 +479,11 @@ def _checked(settings: Settings) -> Settings:
         )
     if len(set(settings.model)) < len(settings.model):
         raise ConfigurationError(f"--eval-model must name each model once (got {', '.join(settings.model)})")
+    if settings.save_baseline is not None and len(settings.model) > 1:
+        raise ConfigurationError(
+            "--eval-save-baseline keeps what is found of one model, and there are "
+            f"{len(settings.model)}; evaluate one"
+        )
     for name in settings.benchmark:
         if missing := settings.lacks(name):
             raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
@@ -453,10 +499,12 @@ def _checked(settings: Settings) -> Settings:
 
 def _value(config: pytest.Config, option: Option) -> Any:
     """The option's parsed value from the command line, else the ini file, else its default."""
-    given: str | Sequence[str] | None = config.getoption(option.name)
+    given: str | Sequence[str] | None = None
     source, base = option.flag, Path(config.invocation_params.dir)
+    if option.places != "ini":
+        given = config.getoption(option.name)
     if given is None:
-        given = config.getini(option.name) or None
+        given = (config.getini(option.name) or None) if option.places != "flag" else None
         if given is None:
             given = option.default
         elif config.inipath is not None:

@@ -13,6 +13,7 @@ from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 
 if TYPE_CHECKING:
+    from pytest_instructlab_eval.gates.check import GateReport
     from pytest_instructlab_eval.models import Judge, Model
     from pytest_instructlab_eval.options import Settings
     from pytest_instructlab_eval.recording import Recorder
@@ -159,7 +160,9 @@ class EvalHooks:
         self.items = items
         self.session: pytest.Session | None = None
         self.usage_error: EvalError | None = None
+        self.deselected: list[pytest.Item] = []
         self.reported: set[str] = set()
+        self.gates_told = 0
         self.order: list[str] = []
         self.nodes: list[Any] = []
         self.written: Path | None = None
@@ -212,6 +215,10 @@ class EvalHooks:
             self.usage_error = self.usage_error or error
             return []
 
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Know what is left out: gates over a part of a benchmark aren't evaluated."""
+        self.deselected += items
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self) -> None:
         """End here where the data is not usable."""
@@ -242,9 +249,12 @@ class EvalHooks:
         """Know the items; look at the servers, unless nothing will be asked."""
         if self.config.option.collectonly:
             return
+        from pytest_instructlab_eval.gating import Collected
+
         wanted = [item for item in session.items if self._asks_a_model(item)]
         if wanted and not self.distribution.is_worker(self.config) and not session.testsfailed:
             self._check(lambda: self.eval.check_data([]))
+            self._check(lambda: self.eval.gating.prepare(Collected.of(session.items, self.deselected)))
             self._check(self.eval.check_servers)
             self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
             self.eval.asking.add(self.distribution.worker_id(self.config))
@@ -267,6 +277,9 @@ class EvalHooks:
     def pytest_worker_collection_finish(self, session: pytest.Session) -> None:
         """Let the controller know which models will be asked."""
         if self.distribution.is_worker(self.config):
+            from pytest_instructlab_eval.gating import Collected
+
+            self.eval.signs.leave("collected", Collected.of(session.items, self.deselected).to_plain())
             for role in self._roles(session.items):
                 self.eval.signs.put_up(role)
 
@@ -328,7 +341,11 @@ class EvalHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
         """Tell a question that has no score from one that has."""
+        from pytest_instructlab_eval.gate_tests import GateTestReport, gate_status
+
         record = getattr(report, "eval_result", None)
+        if isinstance(report, GateTestReport):
+            return gate_status(report, self.eval.settings.inconclusive)
         if record is None or report.when != "call" or not report.passed or record["outcome"] != "unscored":
             return None
         if any(score["metadata"].get("answered") for score in record["scores"]):
@@ -346,6 +363,31 @@ class EvalHooks:
             self.eval.signs.put_up("stop")
 
     # the end
+
+    @pytest.hookimpl(specname="pytest_runtestloop", wrapper=True, trylast=True)
+    def pytest_gates(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """After the last test, evaluate the gates and tell each as a test."""
+        ended = yield
+        results = list(self.eval.results.values())
+        if results and not self.config.option.collectonly and not self.distribution.is_worker(self.config):
+            for report in self.eval.gating.evaluate(results):
+                self._tell(session, report)
+        return ended
+
+    def _tell(self, session: pytest.Session, gate: GateReport) -> None:
+        from pytest_instructlab_eval.gate_tests import as_tests
+
+        settings, hook = self.eval.settings, self.config.hook
+        reports = list(
+            as_tests(gate, inconclusive=settings.inconclusive, several_models=len(settings.labels) > 1)
+        )
+        nodeid, location = reports[0].nodeid, reports[0].location
+        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+        session.testscollected += 1  # only now, so that the tests themselves end at 100 %
+        self.gates_told += 1
+        for report in reports:
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -367,31 +409,40 @@ class EvalHooks:
         ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if not self.config.option.collectonly and session.exitstatus in ended:
             self._find_what_is_missing(session)
+            self.eval.save_baseline()
+        if self.eval.problems and session.exitstatus in ended:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.written is not None:
+            self.eval.write_summary(self.written, session.testsfailed)
 
     def _find_what_is_missing(self, session: pytest.Session) -> None:
         missing = session.testscollected - len(self.reported)
         if missing > 0 and not session.shouldstop and not session.shouldfail:
             self.eval.problems.append(
-                f"{missing} of {session.testscollected} tests never reported a result; a worker may have died"
+                f"{missing} of {session.testscollected - self.gates_told} tests never reported a result; a worker may have died"
             )
         if self.eval.settings.stage != "answer":
             unscored = self.eval.nothing_scored()
             self.eval.problems += [f"no question of {name} has a score" for name in unscored]
         self.eval.problems += self.eval.owner.problems if self.eval.owner is not None else []
-        if self.eval.problems:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the table of scores."""
         from pytest_instructlab_eval.reports import rank, ranking_table, summarise, table
+        from pytest_instructlab_eval.reports.changes import changes_table
+        from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
         if self.distribution.is_worker(self.config):
             return
         settings, results = self.eval.settings, list(self.eval.results.values())
-        lines = table(summarise(results), verbose=self.config.get_verbosity() > 0, first_n=settings.first_n)
+        verbose = self.config.get_verbosity() > 0
+        lines = table(summarise(results), verbose=verbose, first_n=settings.first_n)
         if len(settings.labels) > 1:
             lines += ["", *ranking_table(rank(results))]
+        compared = changes_table(self.eval.changes, verbose=verbose)
+        for part in (compared, verdict_lines(self.eval.gating.reports)):
+            lines += ["", *part] if part else []
         if results and self.config.get_verbosity() >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(settings.labels)}")
@@ -420,7 +471,12 @@ class EvalHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Know the order in which results are told; serve the models that are asked."""
-        self.order = list(ids)
+        from pytest_instructlab_eval.gating import Collected
+
+        first, self.order = not self.order, list(ids)
+        collected = self.eval.signs.found("collected")
+        if first and collected is not None:
+            self._check(lambda: self.eval.gating.prepare(Collected(**collected)))
         roles = {role for role in ROLES if self.eval.signs.is_up(role)}
         if ids and roles and self.eval.owner is None:
             self._check(lambda: self.eval.serve(roles))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.options import Settings
 
-__all__ = ["READERS", "recorded_answers"]
+__all__ = ["FIXTURES", "READERS", "data_digest", "recorded_answers"]
 
 
 def mmlu_tasks(settings: Settings) -> list[Any]:
@@ -88,6 +89,32 @@ def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], st
                 found[asked.turns[:count]] = answer
     return found
 
+
+def data_digest(benchmark: str, asked: Iterable[Any]) -> str | dict[str, str] | None:
+    """What tells a benchmark's questions and references from others: a digest, of a branch's one a group.
+
+    So that of a branch's files or tasks those that another run has too can be compared. None where
+    the data isn't known before it is asked (from a hub).
+    """
+    groups: dict[str, list[Any]] = {}
+    for question in asked:
+        if question.content is None:
+            return None
+        groups.setdefault(question.group if benchmark in BY_GROUP else "", []).append(question.content)
+    digests = {
+        group: hashlib.sha256(repr(contents).encode("utf-8", "replace")).hexdigest()[:12]
+        for group, contents in groups.items()
+    }
+    return digests if benchmark in BY_GROUP else digests.get("")
+
+
+FIXTURES = {
+    "mmlu": "mmlu_task",
+    "mmlu_branch": "mmlu_branch_task",
+    "mt_bench": "mt_bench_question",
+    "mt_bench_branch": "mt_bench_branch_question",
+}
+BY_GROUP = frozenset({"mmlu_branch", "mt_bench_branch"})
 
 READERS: Mapping[str, Callable[[Settings], list[Any]]] = {
     "mmlu_task": mmlu_tasks,

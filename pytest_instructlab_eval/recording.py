@@ -9,7 +9,7 @@ from typing import Any
 from pytest_instructlab_eval.errors import ItemError
 from pytest_instructlab_eval.scores import Score
 
-__all__ = ["Recorder", "describe"]
+__all__ = ["Recorder", "describe", "without_traceback"]
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a text could do to a terminal
 EVIDENCE = ("question", "answer", "judgment")
@@ -64,6 +64,15 @@ def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
         shown = [(name, str(score.metadata[name])) for name in EVIDENCE if score.metadata.get(name)]
         parts += [f"{name}:\n{_indented(text)}" for name, text in shown]
     return "\n".join(parts)
+
+
+def without_traceback(failure: Any) -> Any:
+    """What pytest shows of a failure (an ExceptionInfo) whose message says all: the message alone."""
+    shown = failure.getrepr(style="value", chain=False)
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        crash.message = str(failure.value).partition("\n")[0]
+    return shown
 
 
 def _indented(text: str, most: int = 2000) -> str:

@@ -170,6 +170,11 @@ class Result:
         values = [score.value for score in self.scores if score.value is not None]
         return statistics.fmean(values) if values else None
 
+    @property
+    def answered(self) -> bool:
+        """Whether it was answered, to be judged in a later run."""
+        return any(score.metadata.get("answered") for score in self.scores)
+
     def to_plain(self) -> dict[str, Any]:
         """As plain data, with the outcome spelled out."""
         record: dict[str, Any] = plain(dataclasses.asdict(self))

@@ -17,16 +17,27 @@ import pytest
 from pytest_instructlab_eval import distribution, items, questions
 from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError
+from pytest_instructlab_eval.gating import Gating
 from pytest_instructlab_eval.models import Blocking, Grader
 from pytest_instructlab_eval.options import Settings
-from pytest_instructlab_eval.recording import describe
-from pytest_instructlab_eval.reports import Progress, uncaptured, write_instructlab_files, write_results
+from pytest_instructlab_eval.recording import describe, without_traceback
+from pytest_instructlab_eval.reports import (
+    Progress,
+    summarise,
+    uncaptured,
+    write_instructlab_files,
+    write_results,
+)
+from pytest_instructlab_eval.reports.changes import Changes, changes
+from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
 
 __all__ = ["EvalSession"]
 
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
 TICK = 0.5  # seconds between two looks at the progress while a test is waited for
 
 _DURATION = pytest.StashKey[float]()
@@ -47,6 +58,8 @@ class EvalSession:
         self.signs = distribution.Signs.for_worker(config)
         self.owner: Owner | None = None
         self.asking: set[str] = set()
+        self.gating = Gating(settings, self._digests)
+        self._parameters: dict[str, list[Any]] = {}
 
     # --- what tests are made of ---
 
@@ -105,7 +118,17 @@ class EvalSession:
 
     def parameters(self, fixture: str) -> list[Any]:
         """The questions or tasks behind a parametrized fixture; raises DataError."""
-        return questions.READERS[fixture](self.settings)
+        if fixture not in self._parameters:
+            self._parameters[fixture] = questions.READERS[fixture](self.settings)
+        return self._parameters[fixture]
+
+    def _digests(self, benchmarks: Collection[str]) -> dict[str, Any]:
+        return {name: found for name in benchmarks if (found := self._digest(name)) is not None}
+
+    def _digest(self, benchmark: str) -> Any:
+        fixture = questions.FIXTURES.get(benchmark)
+        asked = self._parameters.get(fixture, ()) if fixture else ()
+        return questions.data_digest(benchmark, asked)
 
     # --- before anything is asked ---
 
@@ -321,11 +344,7 @@ class EvalSession:
         if _RESULT in item.stash:
             report.eval_result = item.stash[_RESULT].to_plain()  # type: ignore[attr-defined]
         if call.excinfo is not None and isinstance(call.excinfo.value, ItemError):
-            shown = call.excinfo.getrepr(style="value", chain=False)
-            crash = getattr(shown, "reprcrash", None)
-            if crash is not None:
-                crash.message = str(call.excinfo.value).partition("\n")[0]
-            report.longrepr = shown
+            report.longrepr = without_traceback(call.excinfo)
         elif report.failed and items.recorder(item).scores:
             report.sections.append(("recorded scores", describe("", items.recorder(item).scores).strip()))
 
@@ -359,6 +378,11 @@ class EvalSession:
         ordered = sorted(self.results.items(), key=lambda entry: place.get(entry[0], len(place)))
         self.results = dict(ordered)
 
+    @cached_property
+    def changes(self) -> list[Changes]:
+        """The results beside those that drops are measured against, once all are there."""
+        return changes(self.results.values(), self.gating.baseline or ())
+
     def write(self) -> Path | None:
         """Write the result files; the folder's path, None where there is nothing to write."""
         if not self.results:
@@ -366,12 +390,41 @@ class EvalSession:
         folder, results = self.settings.output_dir, list(self.results.values())
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_results(folder / "results.json", results, self.settings)
+            write_results(
+                folder / "results.json", results, self.settings,
+                fingerprint=self.gating.fingerprint, gates=self.gating.reports, changes=self.changes,
+            )  # fmt: skip
             write_instructlab_files(folder, results)
         except OSError as error:
             self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
             return None
         return folder
+
+    def save_baseline(self) -> None:
+        """Write --eval-save-baseline, where it is asked for."""
+        try:
+            self.gating.save(list(self.results.values()))
+        except (ConfigurationError, OSError) as error:
+            self.problems.append(f"--eval-save-baseline: the baseline could not be written: {error}")
+
+    def write_summary(self, folder: Path, failed: int) -> None:
+        """Write summary.md, and where a CI job shows such a page append it there."""
+        page = markdown(
+            ", ".join(self.settings.labels),
+            problems=self.problems,
+            errors=failed,
+            reports=self.gating.reports,
+            changes=self.changes,
+            summaries=summarise(self.results.values()),
+        )
+        shown = os.environ.get(STEP_SUMMARY)
+        try:
+            replace_text(folder / "summary.md", page)
+            if shown:
+                with open(shown, "a", encoding="utf-8") as file:
+                    file.write(page)
+        except OSError as error:
+            self.problems.append(f"the summary could not be written ({error})")
 
     def nothing_scored(self) -> list[str]:
         """The benchmarks that were run and of which no question has a score."""

@@ -26,14 +26,14 @@ from pytest_instructlab_eval.gates.statistics import (
 from pytest_instructlab_eval.reports.summary import Row, summarise
 from pytest_instructlab_eval.scores import Result
 
-__all__ = ["DEFAULTS", "GateReport", "Verdict", "evaluate", "with_defaults"]
+__all__ = ["DEFAULTS", "GateReport", "Verdict", "evaluate", "is_default", "unknown_part", "with_defaults"]
 
-Verdict = Literal["passed", "failed", "inconclusive", "refused"]
+Verdict = Literal["passed", "failed", "inconclusive", "refused", "skipped"]
 
 DEFAULTS: Mapping[Literal["error_rate", "unscored_rate"], float] = {"error_rate": 0.0, "unscored_rate": 0.05}
 WORST = 5  # questions named behind a verdict
 LISTED = 10  # names listed where one is unknown
-NO_COUNTS: Mapping[str, int] = {}
+NONE_LEFT_OUT: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class GateReport:
     where there is none; `n` is how many questions they are over. `worst` are the questions behind the
     figure, worst first: the lowest scores, the largest drops, what has no score. `unpaired` are the
     questions that a drop leaves out, since one side alone has a score for them. `model` is None where
-    the gate's benchmark isn't in the run. A refused gate was not evaluated, and `message` says why.
+    the gate's benchmark isn't in the run. A refused gate could not be evaluated, a skipped one was not
+    meant to be, and `message` says why.
     """
 
     gate: Gate
@@ -61,15 +62,26 @@ class GateReport:
 
 
 def with_defaults(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate]:
-    """The gates, and the default ones of each benchmark whose selector none of them has."""
-    given = list(gates)
-    named = {gate.selector for gate in given}
+    """The gates that hold, and the default ones of each benchmark whose selector none of them has.
+
+    Of several on one selector in one direction the last holds.
+    """
+    holding = {(gate.selector, gate.operator[0]): gate for gate in gates}
+    named = {gate.selector for gate in holding.values()}
     defaults = [
         Gate(Selector(benchmark, figure=figure), "<=", limit)
         for benchmark in dict.fromkeys(benchmarks)
         for figure, limit in DEFAULTS.items()
     ]
-    return given + [gate for gate in defaults if gate.selector not in named]
+    return [*holding.values(), *(gate for gate in defaults if gate.selector not in named)]
+
+
+def is_default(gate: Gate) -> bool:
+    """Whether every benchmark has this gate by itself."""
+    return gate.operator == "<=" and any(
+        gate.selector == Selector(gate.selector.benchmark, figure=figure) and gate.limit == limit
+        for figure, limit in DEFAULTS.items()
+    )
 
 
 def evaluate(
@@ -78,14 +90,14 @@ def evaluate(
     *,
     baseline: Iterable[Result] | None = None,
     differences: Sequence[str] = (),
-    deselected: Mapping[str, int] = NO_COUNTS,
+    left_out: Mapping[str, str] = NONE_LEFT_OUT,
 ) -> list[GateReport]:
     """A report for each gate and each model of its benchmark, in their order.
 
     `baseline` are the results that a drop is measured against: of the model of the same name, or of the
-    only one in it. `differences` say how its configuration differs; then drops are refused. `deselected`
-    counts, by benchmark, the questions that the run left out; then all but the rates of errors and
-    unscored questions are refused, since these are about how the run went and not about the model.
+    only one in it. `differences` say how its configuration differs; then drops are refused. `left_out`
+    says, by benchmark, why not all of its questions are in the run; then all but the rates of errors and
+    unscored questions are skipped, since these are about how the run went and not about the model.
 
     A mean meets its limit or doesn't; its interval is told beside it. A drop's verdict is read off its
     interval; where several groups of a benchmark are gated by drop, only what Holm's correction leaves
@@ -96,7 +108,7 @@ def evaluate(
         case
         for gate in gates
         for case in _cases(
-            gate, found, _Context(before, differences, deselected.get(gate.selector.benchmark, 0))
+            gate, found, _Context(before, differences, left_out.get(gate.selector.benchmark, ""))
         )
     ]
     adjusted = _adjusted_p_values(cases)
@@ -109,12 +121,15 @@ class _Context:
 
     baseline: Sequence[Result] | None
     differences: Sequence[str]
-    deselected: int
+    left_out: str
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One gate for one model, and what it is about; `refusal` says why it can't be evaluated."""
+    """One gate for one model, and what it is about; `refusal` says why it can't be evaluated.
+
+    `skipped` says why it isn't to be.
+    """
 
     gate: Gate
     model: str | None = None
@@ -122,6 +137,7 @@ class _Case:
     comparison: Comparison | None = None
     against: str = ""
     refusal: str | None = None
+    skipped: str | None = None
 
     @property
     def name(self) -> str:
@@ -142,6 +158,8 @@ class _Case:
 def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Case]:
     selector = gate.selector
     ran = [result for result in results if result.benchmark == selector.benchmark]
+    if context.left_out and (not ran or selector.figure not in DEFAULTS):
+        return [_Case(gate, skipped=context.left_out)]
     if not ran:
         names = {result.benchmark for result in results}
         refusal = f"there is no benchmark {selector.benchmark} in this run" + _known(
@@ -156,11 +174,11 @@ def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Ca
 
 def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _Case:
     selector = gate.selector
-    refusal = _unknown_part(selector, ran)
+    refusal = unknown_part(selector, _groups(ran), _metrics(ran))
     if refusal:
         return _Case(gate, model, refusal=refusal)
     case = _Case(gate, model, _narrowed(ran, selector))
-    unusable = _deselected(gate, context) or _off_scale(case)
+    unusable = _off_scale(case)
     if unusable:
         return dataclasses.replace(case, refusal=unusable)
     return _with_comparison(case, context) if selector.figure == "drop" else case
@@ -204,33 +222,31 @@ def _narrowed(results: Sequence[Result], selector: Selector) -> tuple[Result, ..
 # --- refusals ---
 
 
-def _unknown_part(selector: Selector, ran: Sequence[Result]) -> str | None:
-    groups = {result.group for result in ran if result.group}
-    metrics = {score.metric for result in ran for score in result.scores}
-    if selector.group is not None and selector.group not in groups:
+def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[str] | None) -> str | None:
+    """Why a benchmark of these groups and metrics (None: not known yet) lacks what is selected."""
+    if selector.group is not None and selector.group not in set(groups):
         return f"{selector.benchmark} has no group {selector.group!r} in this run" + _known(
             selector.group, groups
         )
-    if selector.metric is not None and selector.metric not in metrics:
+    if metrics is not None and selector.metric is not None and selector.metric not in set(metrics):
         return f"{selector.benchmark} has no metric {selector.metric!r} in this run" + _known(
             selector.metric, metrics
         )
     return None
 
 
+def _groups(results: Sequence[Result]) -> set[str]:
+    return {result.group for result in results if result.group}
+
+
+def _metrics(results: Sequence[Result]) -> set[str]:
+    return {score.metric for result in results for score in result.scores}
+
+
 def _known(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     return f" (there is {', '.join(names[:LISTED]) or 'none'}{more}){close_matches(name, names)}"
-
-
-def _deselected(gate: Gate, context: _Context) -> str | None:
-    if not context.deselected or gate.selector.figure in DEFAULTS:
-        return None
-    return (
-        f"{context.deselected:,} questions of {gate.selector.benchmark} were deselected, so that its figures "
-        "are not those of the benchmark; run all of them, or leave the gate out"
-    )
 
 
 def _off_scale(case: _Case) -> str | None:
@@ -262,6 +278,8 @@ def _which_baseline(case: _Case, models: Sequence[str]) -> str:
 
 
 def _report(case: _Case, adjusted: float | None) -> GateReport:
+    if case.skipped is not None:
+        return GateReport(case.gate, "skipped", case.skipped, case.model)
     if case.refusal is not None:
         return GateReport(case.gate, "refused", case.refusal, case.model)
     if case.comparison is not None:

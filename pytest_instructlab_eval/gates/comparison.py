@@ -8,6 +8,7 @@ are those of `reports.summarise`.
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -18,12 +19,14 @@ from pytest_instructlab_eval.gates.statistics import (
     CONFIDENCE,
     Interval,
     cluster_interval,
+    clustered_standard_error,
     correlation,
     mcnemar,
     minimum_detectable_drop,
     minimum_detectable_drop_of_answers,
     p_value,
     paired_answers_interval,
+    standard_error,
     stratified_wilson_interval,
 )
 from pytest_instructlab_eval.scores import Result
@@ -119,7 +122,27 @@ class Comparison:
     @property
     def drop(self) -> float:
         """The drop of the mean: over tasks where there are tasks, else over all figures."""
-        return statistics.fmean(value for _, value in _cells(self._drops()))
+        return _mean(self._drops())
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Our mean and theirs over the questions that are paired."""
+        ours = _mean([(pair.unit, pair.ours) for pair in self.pairs])
+        return ours, _mean([(pair.unit, pair.theirs) for pair in self.pairs])
+
+    @property
+    def stderr(self) -> float | None:
+        """The standard error of the drop; None where it can't be measured.
+
+        Over tasks, whose questions are independent, the root of their summed variances over their number.
+        """
+        drops = self._drops()
+        if any(unit.stratum is None for unit, _ in drops):
+            return clustered_standard_error(self._clusters())
+        strata = _grouped(drops, lambda entry: entry[0].stratum).values()
+        errors = [standard_error([drop for _, drop in stratum]) for stratum in strata]
+        known = [error for error in errors if error is not None]
+        return math.hypot(*known) / len(known) if len(known) == len(errors) else None
 
     @property
     def n(self) -> int:
@@ -310,6 +333,10 @@ def _cells(values: Sequence[tuple[Unit, float]]) -> list[tuple[Unit, float]]:
         [entry for entry in values if entry[0].stratum is not None], lambda entry: entry[0].stratum
     )
     return single + [(part[0][0], statistics.fmean(value for _, value in part)) for part in tasks.values()]
+
+
+def _mean(values: Sequence[tuple[Unit, float]]) -> float:
+    return statistics.fmean(value for _, value in _cells(values))
 
 
 def _clustered(values: Sequence[tuple[Unit, float]], by_group: bool) -> list[list[float]]:

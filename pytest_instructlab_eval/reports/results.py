@@ -7,7 +7,7 @@ import datetime
 import importlib.metadata
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,30 @@ __all__ = ["SCHEMA_VERSION", "read_results", "replace_text", "write_results"]
 SCHEMA_VERSION = 1
 
 
-def write_results(path: Path, results: Sequence[Result], settings: Settings) -> None:
-    """Write the file whole or not at all; raises OSError."""
+def write_results(
+    path: Path,
+    results: Sequence[Result],
+    settings: Settings,
+    *,
+    fingerprint: Mapping[str, Any] | None = None,
+    gates: Sequence[Any] = (),
+    changes: Sequence[Any] = (),
+) -> None:
+    """Write the file whole or not at all; raises OSError.
+
+    `fingerprint` is what the scores depend on; `gates` and `changes` are records.
+    """
     document = {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
         "configuration": dataclasses.asdict(settings),
+        "fingerprint": fingerprint or {},
         "models": settings.labels,
         "ranking": [dataclasses.asdict(row) for row in rank(results)],
         "summaries": [dataclasses.asdict(summary) for summary in summarise(results)],
+        "gates": [dataclasses.asdict(report) for report in gates],
+        "changes": [dataclasses.asdict(entry) for entry in changes],
         "results": [result.to_plain() for result in results],
     }
     replace_text(path, json.dumps(plain(document), indent=1, ensure_ascii=False) + "\n")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
 from pytest_instructlab_eval.scores import Result, Score
 
-__all__ = ["Row", "Summary", "summarise", "table"]
+__all__ = ["Row", "Summary", "row_cells", "summarise", "table"]
 
 SHOWN_GROUPS = 5  # best and worst, where not all are shown
 
@@ -154,28 +154,29 @@ def _block(summary: Summary, verbose: bool, first_n: int | None, several: bool) 
     if first_n is not None:
         label += f" (first {first_n}, not a sample)"
     weighted = summary.question_weighted
-    rows = [_cells(f"{label}, {summary.overall.label}" if weighted else label, summary.overall)]
+    rows = [row_cells(f"{label}, {summary.overall.label}" if weighted else label, summary.overall)]
     if weighted is not None:
-        rows.append(_cells(f"  {weighted.label}", weighted))
-    rows += [_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
+        rows.append(row_cells(f"  {weighted.label}", weighted))
+    rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
     return rows + _group_rows(summary.groups, verbose)
 
 
 def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:
     if verbose or len(groups) <= 2 * SHOWN_GROUPS:
-        return [_cells(f"  {row.label}", row) for row in groups]
+        return [row_cells(f"  {row.label}", row) for row in groups]
     ranked = sorted((row for row in groups if row.value is not None), key=lambda row: -(row.value or 0.0))
     unranked = [row for row in groups if row.value is None]
     best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
     hidden = len(ranked) - len(best) - len(worst)
-    rows = [_cells(f"  best: {row.label}", row) for row in best]
+    rows = [row_cells(f"  best: {row.label}", row) for row in best]
     if hidden > 0:
         rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
-    rows += [_cells(f"  worst: {row.label}", row) for row in worst]
-    return rows + [_cells(f"  {row.label}", row) for row in unranked]
+    rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
+    return rows + [row_cells(f"  {row.label}", row) for row in unranked]
 
 
-def _cells(label: str, row: Row) -> list[str]:
+def row_cells(label: str, row: Row) -> list[str]:
+    """The label, score, standard error, and the counts of questions, unscored ones and errors."""
     digits = 2 if row.maximum > 1 else 4
     value = "no score" if row.value is None else f"{row.value:.{digits}f}"
     if row.value is not None and row.maximum != 1:

@@ -4,12 +4,14 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +47,24 @@ class Finished:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """The counts in pytest's last line; warnings count too."""
-        return pytest.RunResult.parse_summary_nouns(self.lines)
+        """The counts in pytest's last line without those of the gates; warnings count too."""
+        counts = Counter(pytest.RunResult.parse_summary_nouns(self.lines))
+        for verdict, count in self.gates.items():
+            counts["failed" if verdict == "refused" else verdict] -= count
+        return {word: count for word, count in counts.items() if count}
+
+    @property
+    def gates(self) -> dict[str, int]:
+        """How many gates have which verdict."""
+        told = next((line for line in self.lines if line.startswith("gates: ")), "gates: ")
+        found = re.findall(r"(\d+) (\w+)", told)
+        return {verdict: int(count) for count, verdict in found}
 
     @property
     def order(self) -> list[str]:
-        """The node ids in the order of their reports (of a run with -v)."""
-        return [line.split(" ")[0] for line in self.lines if "::" in line and line.rstrip().endswith("%]")]
+        """The tests' node ids in the order of their reports (of a run with -v)."""
+        told = [line.split(" ")[0] for line in self.lines if "::" in line and line.rstrip().endswith("%]")]
+        return [nodeid for nodeid in told if not nodeid.startswith("gates::")]
 
     @property
     def document(self) -> dict[str, Any]:
@@ -66,9 +79,17 @@ class Finished:
 
     @property
     def cases(self) -> dict[str, ElementTree.Element]:
-        """The test cases in junit.xml by name."""
+        """The test cases in junit.xml by name, without the gates."""
+        return {name: case for name, case in self._cases() if case.attrib["classname"] != "gates"}
+
+    @property
+    def gate_cases(self) -> dict[str, ElementTree.Element]:
+        """The gates in junit.xml by name."""
+        return {name: case for name, case in self._cases() if case.attrib["classname"] == "gates"}
+
+    def _cases(self) -> list[tuple[str, ElementTree.Element]]:
         root = ElementTree.parse(self.folder / "junit.xml").getroot()
-        return {case.attrib["name"]: case for case in root.iter("testcase")}
+        return [(case.attrib["name"], case) for case in root.iter("testcase")]
 
     def row(self, label: str) -> list[str]:
         """The cells of the row of the table of scores that starts so: score, error, counts."""

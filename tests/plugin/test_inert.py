@@ -68,6 +68,11 @@ FLAGS = """
     --eval-gpus=N (default: all that are left)
     --eval-judge-gpus=N (default: they take turns)
     --eval-serve-timeout=SECONDS (default: 1800)
+    --eval-gate=EXPR
+    --eval-baseline=FILE
+    --eval-save-baseline=FILE
+    --eval-allow-mismatch
+    --eval-inconclusive=VERDICT (default: warn)
 """
 
 
@@ -124,4 +129,5 @@ def test_help_tells_every_option_with_its_default_and_its_ini_twin(project: Proj
     names = [re.split(r"[= ]", flag)[0] for flag in flags]
     assert [name for name in names if f"as {name}" not in " ".join(after.split())] == []
     for name in names:
-        assert f"  {name[2:].replace('-', '_')} (" in after
+        twin = {"--eval-gate": "eval_gates"}.get(name, name[2:].replace("-", "_"))
+        assert f"  {twin} (" in after

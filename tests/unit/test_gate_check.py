@@ -47,14 +47,14 @@ def report_of(
     baseline: Sequence[Result] | None = None,
     *,
     differences: Sequence[str] = (),
-    deselected: Mapping[str, int] | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> GateReport:
     (report,) = evaluate(
         [parse_gate(gate)],
         results,
         baseline=baseline,
         differences=differences,
-        deselected=deselected or {},
+        left_out=left_out or {},
     )
     return report
 
@@ -249,6 +249,12 @@ def test_a_gate_of_the_user_takes_the_place_of_a_default() -> None:
         "mmlu[law].unscored_rate <= 0",
         "mmlu.unscored_rate <= 0.05",
     ]
+
+
+def test_of_several_gates_on_one_figure_in_one_direction_the_last_holds() -> None:
+    texts = ["mmlu >= 0.5", "mmlu <= 0.9", "mmlu[law] >= 0.1", "mmlu > 0.6"]
+    held = with_defaults(map(parse_gate, texts), [])
+    assert [gate.text for gate in held] == ["mmlu > 0.6", "mmlu <= 0.9", "mmlu[law] >= 0.1"]
 
 
 # --- drops ---
@@ -467,20 +473,27 @@ def test_of_many_groups_ten_are_listed() -> None:
     assert "task09 and 4 more)" in report_of("mmlu[law] >= 0.5", results).message
 
 
-@pytest.mark.parametrize("gate", ["mmlu >= 0", "mmlu.n >= 0", "mmlu.drop <= 0"])
-def test_a_gate_over_deselected_questions_is_refused(gate: str) -> None:
-    found = report_of(gate, MMLU, MMLU, deselected={"mmlu": 55})
-    assert found.verdict == "refused"
-    assert found.message.startswith("55 questions of mmlu were deselected")
+LEFT_OUT = {"mmlu": "55 questions of mmlu were deselected"}
+
+
+@pytest.mark.parametrize("gate", ["mmlu >= 0", "mmlu.n >= 0", "mmlu.drop <= 0", "mmlu[history] >= 0"])
+def test_a_gate_over_a_part_of_a_benchmark_is_skipped_and_says_why(gate: str) -> None:
+    found = report_of(gate, MMLU, MMLU, left_out=LEFT_OUT)
+    assert (found.verdict, found.message) == ("skipped", LEFT_OUT["mmlu"])
 
 
 @pytest.mark.parametrize("gate", ["mmlu.error_rate <= 0", "mmlu.unscored_rate <= 0"])
-def test_rates_are_about_what_ran_whatever_was_deselected(gate: str) -> None:
-    assert report_of(gate, MMLU, deselected={"mmlu": 55}).verdict == "passed"
+def test_rates_are_about_what_ran_whatever_was_left_out(gate: str) -> None:
+    assert report_of(gate, MMLU, left_out=LEFT_OUT).verdict == "passed"
 
 
-def test_what_was_deselected_of_another_benchmark_makes_no_difference() -> None:
-    assert report_of("mmlu >= 0", MMLU, deselected={"mt_bench": 3}).verdict == "passed"
+def test_what_was_left_out_of_another_benchmark_makes_no_difference() -> None:
+    assert report_of("mmlu >= 0", MMLU, left_out={"mt_bench": "not run"}).verdict == "passed"
+
+
+def test_a_gate_of_a_benchmark_that_was_left_out_whole_is_skipped() -> None:
+    found = report_of("mt_bench.error_rate <= 0", MMLU, left_out={"mt_bench": "mt_bench is not in this run"})
+    assert (found.verdict, found.message) == ("skipped", "mt_bench is not in this run")
 
 
 def test_a_drop_against_another_configuration_is_refused_with_the_differences() -> None:

@@ -1,0 +1,197 @@
+"""Two sides compared, a benchmark and its groups: what got worse, what got better, what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_instructlab_eval.gates.comparison import Comparison, compare
+from pytest_instructlab_eval.gates.statistics import Interval
+from pytest_instructlab_eval.scores import Result
+
+__all__ = ["Change", "Changes", "Kind", "cells", "changes", "changes_table", "notes"]
+
+Kind = Literal["regression", "improvement", "unchanged", "new"]
+
+KINDS: tuple[Kind, ...] = ("regression", "improvement", "unchanged", "new")
+SHOWN = 10  # groups of a kind in the terminal, where not all are shown
+
+
+@dataclass(frozen=True)
+class Change:
+    """One mean on both sides, over the `n` questions that both have a score for, in the unit of the score.
+
+    `before` and `difference` (after - before) are None for what the other side doesn't have, `stderr` and
+    `interval` (95 %), which are those of the difference, where they can't be measured.
+    """
+
+    label: str
+    after: float
+    maximum: float
+    n: int
+    before: float | None = None
+    difference: float | None = None
+    stderr: float | None = None
+    interval: Interval | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the difference is, however small."""
+        if self.difference is None:
+            return "new"
+        if self.difference == 0:
+            return "unchanged"
+        return "regression" if self.difference < 0 else "improvement"
+
+    @property
+    def certain(self) -> bool:
+        """Whether chance alone would hardly make such a difference, at 95 %."""
+        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
+
+
+@dataclass(frozen=True)
+class Changes:
+    """One benchmark of a model beside another's: `groups` worst first, then the new ones.
+
+    `minimum_detectable_drop` is the smallest true drop that this comparison would have shown in 80 % of
+    cases, `unpaired` counts the questions that one side alone has a score for.
+    """
+
+    benchmark: str
+    model: str
+    against: str
+    overall: Change
+    groups: tuple[Change, ...]
+    minimum_detectable_drop: float | None
+    correlation: float | None
+    unpaired: int
+
+    @property
+    def title(self) -> str:
+        """The benchmark, and what is compared."""
+        if self.model == self.against:
+            return f"{self.benchmark} against the baseline"
+        return f"{self.benchmark}: {self.model} against {self.against}"
+
+    def of(self, kind: Kind) -> list[Change]:
+        """The groups of a kind, worst first."""
+        return [change for change in self.groups if change.kind == kind]
+
+
+def changes(ours: Iterable[Result], theirs: Iterable[Result]) -> list[Changes]:
+    """Each benchmark and model of ours beside its counterpart of theirs, where there is one."""
+    mine, other = list(ours), list(theirs)
+    pairs = dict.fromkeys((result.benchmark, result.model) for result in mine)
+    found = [_changes(benchmark, model, mine, other) for benchmark, model in pairs]
+    return [entry for entry in found if entry is not None]
+
+
+def _counterpart(benchmark: str, model: str, theirs: Iterable[Result]) -> str | None:
+    """The model to compare with: the one of the same name, or the only one that ran the benchmark."""
+    models = dict.fromkeys(result.model for result in theirs if result.benchmark == benchmark)
+    return model if model in models else next(iter(models)) if len(models) == 1 else None
+
+
+def _changes(benchmark: str, model: str, ours: Sequence[Result], theirs: Sequence[Result]) -> Changes | None:
+    against = _counterpart(benchmark, model, theirs)
+    mine = [result for result in ours if (result.benchmark, result.model) == (benchmark, model)]
+    other = [result for result in theirs if (result.benchmark, result.model) == (benchmark, against)]
+    whole = compare(mine, other)
+    if against is None or whole is None:
+        return None
+    names = list(dict.fromkeys(result.group for result in mine if result.group))
+    groups = [_group(name, mine, other) for name in names] if len(names) > 1 else []
+    known = sorted(
+        (group for group in groups if group is not None),
+        key=lambda group: (group.difference is None, group.difference or 0.0),
+    )
+    unpaired = len({*whole.only_ours, *whole.only_theirs})
+    return Changes(
+        benchmark, model, against, _change(benchmark, whole), tuple(known),
+        whole.minimum_detectable_drop, whole.correlation, unpaired,
+    )  # fmt: skip
+
+
+def _group(name: str, ours: Sequence[Result], theirs: Sequence[Result]) -> Change | None:
+    mine = [result for result in ours if result.group == name]
+    paired = compare(mine, [result for result in theirs if result.group == name])
+    if paired is not None:
+        return _change(name, paired)
+    alone = compare(mine, mine)  # by itself, for its mean
+    if alone is None:
+        return None
+    return Change(name, alone.means[0], alone.pairs[0].unit.maximum, alone.n)
+
+
+def _change(label: str, paired: Comparison) -> Change:
+    after, before = paired.means
+    drop = paired.interval()
+    return Change(
+        label=label,
+        after=after,
+        maximum=paired.pairs[0].unit.maximum,
+        n=paired.n,
+        before=before,
+        difference=0.0 if paired.unchanged else -paired.drop,
+        stderr=paired.stderr,
+        interval=Interval(-drop.high, -drop.low) if drop is not None else None,
+    )
+
+
+# --- as text ---
+
+
+def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[str]:
+    """The lines of the table: a block a benchmark and model, its regressions first."""
+    from tabulate import tabulate
+
+    if not found:
+        return []
+    head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
+    rows: list[list[str]] = []
+    for entry in found:
+        rows.append(cells(entry.title, entry.overall))
+        for kind in KINDS:
+            part = entry.of(kind)
+            shown = part if verbose else part[: 0 if kind == "unchanged" else SHOWN]
+            rows += [cells(f"  {kind}: {change.label}", change) for change in shown]
+            if len(part) > len(shown):
+                more = "unchanged" if kind == "unchanged" else f"more {kind}s"
+                rows.append([f"  … {len(part) - len(shown)} {more}, with -v", *[""] * 6])
+    align = ("left", *["right"] * 6)
+    lines = tabulate(
+        rows, head, tablefmt="simple", disable_numparse=True, colalign=align, preserve_whitespace=True
+    ).splitlines()
+    return [*lines, *(note for entry in found for note in notes(entry))]
+
+
+def cells(label: str, change: Change) -> list[str]:
+    """The label, before, after, difference, its interval and standard error, and the questions."""
+    digits = 2 if change.maximum > 1 else 4
+
+    def number(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+    interval = ""
+    if change.interval is not None:
+        interval = f"{number(change.interval.low, '+')} to {number(change.interval.high, '+')}"
+    return [
+        label, number(change.before), number(change.after), number(change.difference, "+"), interval,
+        number(change.stderr), f"{change.n:,}",
+    ]  # fmt: skip
+
+
+def notes(entry: Changes) -> list[str]:
+    """What to know of a comparison: how small a drop it could have seen, and what it leaves out."""
+    found = []
+    if entry.minimum_detectable_drop is not None:
+        digits = 2 if entry.overall.maximum > 1 else 4
+        seen = f"this run could have seen a drop of {entry.minimum_detectable_drop:.{digits}f}"
+        agreement = "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
+        found.append(f"{entry.benchmark}: {seen}{agreement}")
+    if entry.unpaired:
+        found.append(
+            f"{entry.benchmark}: left out, with a score on one side alone: {entry.unpaired:,} questions"
+        )
+    return found

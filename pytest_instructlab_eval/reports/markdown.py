@@ -1,0 +1,146 @@
+"""summary.md: a run for the one who reviews it, on a pull request or in a CI job's summary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.reports.changes import Changes, Kind, cells, notes
+from pytest_instructlab_eval.reports.summary import Summary, row_cells
+from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
+
+__all__ = ["LONGEST", "markdown"]
+
+LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
+ROWS = 200  # of one table, at most
+TEXT = 600  # characters of a message
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+MARKUP = re.compile(r"[`*_\[\]<>&|@#~\\!:]")
+CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
+
+VERDICTS = {
+    "passed": "✅ passed", "failed": "❌ failed", "refused": "❌ refused",
+    "inconclusive": "⚠️ inconclusive", "skipped": "skipped",
+}  # fmt: skip
+
+
+def markdown(
+    title: str,
+    *,
+    problems: Sequence[str],
+    errors: int,
+    reports: Sequence[GateReport],
+    changes: Sequence[Changes],
+    summaries: Sequence[Summary],
+) -> str:
+    """The page: the verdict, the gates, what got worse, the rest, the scores; never longer than `LONGEST`.
+
+    `errors` counts the tests that failed. Rows are left out, the last ones first, until it is short
+    enough, and it says how many.
+    """
+    rows = ROWS
+    while True:
+        sections = [
+            _verdict(title, problems, errors, reports),
+            _gates(reports, rows),
+            _worse(changes, rows),
+            _better(changes, rows),
+            _new(changes, rows),
+            _scores(summaries, rows),
+        ]
+        page = "\n\n".join(section for section in sections if section) + "\n"
+        if len(page) <= LONGEST:
+            return page
+        if rows <= 1:
+            return page[: LONGEST - 2] + "…\n"
+        rows //= 2
+
+
+def _verdict(title: str, problems: Sequence[str], errors: int, reports: Sequence[GateReport]) -> str:
+    bad = [report for report in reports if report.verdict in ("failed", "refused")]
+    open_ones = any(report.verdict == "inconclusive" for report in reports)
+    word = VERDICTS["failed" if problems or bad or errors else "inconclusive" if open_ones else "passed"]
+    lines = [f"## {word}: evaluation of {code(title)}", ""]
+    if reports:
+        lines.append(f"Gates: {counts(reports)}.")
+    if errors:
+        lines.append(f"{errors:,} tests failed.")
+    return "\n".join([*lines, *(f"- {text(problem)}" for problem in problems[:ROWS])]).rstrip()
+
+
+def _gates(reports: Sequence[GateReport], most: int) -> str:
+    told = noteworthy(reports)
+    models = {report.model for report in told if report.model is not None}
+    rows = [
+        (
+            VERDICTS[report.verdict],
+            code(f"{report.gate}" + (f" [{report.model}]" if len(models) > 1 else "")),
+            text(report.message),
+        )
+        for report in told
+    ]
+    return _table("Gates", ("verdict", "gate", "why"), rows, most)
+
+
+def _worse(found: Sequence[Changes], most: int) -> str:
+    return _table("What got worse", CHANGE_HEAD, _change_rows(found, "regression"), most)
+
+
+def _better(found: Sequence[Changes], most: int) -> str:
+    table = _table("What got better", CHANGE_HEAD, _change_rows(found, "improvement"), most)
+    return table + "".join(f"\n\n{text(note)}." for entry in found for note in notes(entry))
+
+
+def _new(found: Sequence[Changes], most: int) -> str:
+    rows = [(row[0], row[2], row[-2]) for row in _change_rows(found, "new")]
+    return _table("What is new", ("", "score", "questions"), rows, most)
+
+
+def _change_rows(found: Sequence[Changes], kind: Kind) -> list[Sequence[str]]:
+    """The benchmarks as a whole, then their groups."""
+    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in found]
+    parts = [(entry, f"{entry.benchmark}: {group.label}", group) for entry in found for group in entry.groups]
+    several = len({entry.model for entry in found}) > 1
+    rows: list[Sequence[str]] = []
+    for entry, label, change in (*wholes, *parts):
+        if change.kind == kind:
+            _, *numbers = cells("", change)
+            named = f"{label} ({entry.model})" if several else label
+            rows.append((code(named), *numbers, "" if change.certain else "may be chance"))
+    return rows
+
+
+def _scores(summaries: Sequence[Summary], most: int) -> str:
+    head = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
+    rows: list[Sequence[str]] = []
+    for summary in summaries:
+        _, *numbers = row_cells("", summary.overall)
+        rows.append((code(f"{summary.benchmark}, {summary.model}"), *numbers))
+    return _table("Scores", head, rows, most)
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
+    if not rows:
+        return ""
+    lines = [f"### {title}", "", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows[:most]]
+    if len(rows) > most:
+        lines += ["", f"… and {len(rows) - most:,} more, in results.json."]
+    return "\n".join(lines)
+
+
+def code(value: str) -> str:
+    """A name as it is, whatever is in it: no link, no mention, no markup, no end of the table's cell."""
+    shown = " ".join(CONTROLS.sub(" ", value).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{_shortened(shown)}`" if shown else ""
+
+
+def text(value: str) -> str:
+    """A sentence as plain text: what would be markup is shown, and nobody is mentioned."""
+    shown = " ".join(CONTROLS.sub(" ", value).split())
+    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", _shortened(shown))
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= TEXT else f"{value[:TEXT]}…"

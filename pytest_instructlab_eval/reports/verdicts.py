@@ -1,0 +1,34 @@
+"""What became of the gates, as lines for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pytest_instructlab_eval.gates.check import GateReport, Verdict, is_default
+
+__all__ = ["counts", "noteworthy", "verdict_lines"]
+
+ORDER: tuple[Verdict, ...] = ("failed", "refused", "inconclusive", "skipped", "passed")
+
+
+def noteworthy(reports: Sequence[GateReport]) -> list[GateReport]:
+    """The worst first, without the default gates that passed."""
+    shown = [report for report in reports if report.verdict != "passed" or not is_default(report.gate)]
+    return sorted(shown, key=lambda report: ORDER.index(report.verdict))
+
+
+def counts(reports: Sequence[GateReport]) -> str:
+    """How many gates have which verdict: "1 failed, 4 passed"."""
+    numbers = Counter(report.verdict for report in reports)
+    return ", ".join(f"{numbers[verdict]} {verdict}" for verdict in ORDER if numbers[verdict])
+
+
+def verdict_lines(reports: Sequence[GateReport]) -> list[str]:
+    """The counts, and a line for each gate that says something; empty where there are no gates."""
+    models = {report.model for report in reports if report.model is not None}
+    lines = []
+    for report in noteworthy(reports):
+        of = f" ({report.model})" if len(models) > 1 and report.model is not None else ""
+        lines.append(f"  {report.verdict}: {report.gate}{of}: {report.message}")
+    return [f"gates: {counts(reports)}", *lines] if reports else []
