@@ -114,29 +114,39 @@ class Gating:
         groups = self._collected.groups.get(name)
         if groups is not None and (problem := unknown_part(gate.selector, groups, None)):
             raise ConfigurationError(f"gate {gate.text!r}: {problem}")
-        if gate.selector.figure == "drop" and self._settings.baseline is None:
+        settings = self._settings
+        if gate.selector.figure == "drop" and settings.baseline is None and settings.base_model is None:
             raise ConfigurationError(
                 f"gate {gate.text!r}: a drop needs something to compare with; give an earlier run with "
-                "--eval-baseline"
+                "--eval-baseline, or a model with --eval-base-model"
+            )
+        if gate.selector.figure == "drop" and settings.base_questions == "base":
+            raise ConfigurationError(
+                f"gate {gate.text!r}: a drop is measured on the same questions; leave out "
+                "--eval-base-questions base"
             )
 
     def evaluate(self, results: Iterable[Result]) -> list[GateReport]:
         """The verdicts over the results of the whole run, which are kept too."""
         found = list(results)
-        final = [result for result in found if not result.answered]
+        ours, theirs = self.sides(found)
+        final = [result for result in ours if not result.answered]
         benchmarks = dict.fromkeys(result.benchmark for result in final)
         self.reports = evaluate(
             with_defaults(self._gates, benchmarks),
             final,
-            baseline=self.baseline,
+            baseline=theirs,
             left_out=self._left_out(found),
         )
         return self.reports
 
-    @property
-    def baseline(self) -> tuple[Result, ...] | None:
-        """What drops are measured against, None where there is nothing."""
-        return None if self._baseline is None else self._baseline.results
+    def sides(self, results: Iterable[Result]) -> tuple[list[Result], list[Result] | None]:
+        """The candidates' results, and what drops are measured against, None where there is nothing."""
+        base, found = self._settings.base_label, list(results)
+        ours = [result for result in found if result.model != base]
+        if base is not None:
+            return ours, [result for result in found if result.model == base]
+        return ours, None if self._baseline is None else list(self._baseline.results)
 
     def _left_out(self, results: Sequence[Result]) -> dict[str, str]:
         """Why figures of a benchmark would not be the benchmark's, by its name."""
@@ -154,7 +164,7 @@ class Gating:
     def save(self, results: Sequence[Result]) -> None:
         """Write --eval-save-baseline; raises ConfigurationError, or OSError where that fails."""
         if self._settings.save_baseline is not None:
-            write_baseline(self._settings.save_baseline, results, self.fingerprint)
+            write_baseline(self._settings.save_baseline, self.sides(results)[0], self.fingerprint)
 
 
 def _marked(benchmark: str, texts: Sequence[str]) -> Iterator[Gate]:

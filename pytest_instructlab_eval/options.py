@@ -23,6 +23,7 @@ JUDGED = ("mt_bench", "mt_bench_branch")
 REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
+BASE_QUESTIONS = ("same", "base")
 INCONCLUSIVE = ("warn", "fail", "pass")
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
 
@@ -68,6 +69,9 @@ class Settings:
     baseline: Path | None = None
     save_baseline: Path | None = None
     allow_mismatch: bool = False
+    base_model: str | None = None
+    base_model_url: tuple[str, ...] = ()
+    base_questions: str = "same"
     inconclusive: str = "warn"
 
     @property
@@ -76,9 +80,23 @@ class Settings:
         return self.judge_base_url or self.base_url
 
     @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The models that are asked the questions: the candidates, and the one they are compared with."""
+        return self.model if self.base_model is None else (*self.model, self.base_model)
+
+    @property
     def labels(self) -> dict[str, str]:
-        """The models under evaluation by what they are called in tests and tables: the ends of paths."""
-        return dict(zip(short_names(self.model), self.model, strict=True))
+        """The models that are asked by what they are called in tests and tables: the ends of paths."""
+        return dict(zip(short_names(self.evaluated), self.evaluated, strict=True))
+
+    @property
+    def base_label(self) -> str | None:
+        """What the model to compare with is called, None where there is none."""
+        return None if self.base_model is None else list(self.labels)[-1]
+
+    def urls(self, name: str) -> tuple[str, ...]:
+        """Where a model that is asked is served, empty where the run serves it."""
+        return self.base_model_url or self.base_url if name == self.base_model else self.base_url
 
     def label(self, name: str | None) -> str | None:
         """What any model is called in tests and tables, the judge too."""
@@ -95,7 +113,7 @@ class Settings:
     @property
     def hosted(self) -> tuple[str, ...]:
         """The models that this run serves itself, since there is no URL for them: candidates, then judge."""
-        candidates = () if self.base_url or self.stage == "judge" else self.model
+        candidates = tuple(name for name in self.evaluated if not self.urls(name) and self.stage != "judge")
         judge = (self.judge_model,) if self.judge_model and not self.judge_url else ()
         if self.stage == "answer" or self.judge_model == REFERENCE_JUDGE:
             judge = ()
@@ -326,9 +344,10 @@ OPTIONS = (
            parse_path, is_path=True),
     Option("branch", "REF", "the branch, tag or commit of the taxonomy that is read, without a checkout "
            "(default: the folder as it is)", parse_text),
-    Option("base_branch", "REF", "the ref of the taxonomy that the branch will be merged into", parse_text),
-    Option("changed_only", None, "MT-Bench-Branch: only the qna.yaml files that the branch adds or changes",
-           parse_boolean),
+    Option("base_branch", "REF", "MT-Bench-Branch: the ref that the branch will be merged into; only the "
+           "pairs that it doesn't have are asked", parse_text),
+    Option("changed_only", None, "MT-Bench-Branch: every pair of the qna.yaml files that the branch adds or "
+           "changes, and none of the others", parse_boolean),
     Option("include_knowledge", None, "MT-Bench-Branch: the pairs of knowledge files too", parse_boolean),
     Option("few_shots", "N", "MMLU and MMLU-Branch: solved examples before each question, 0 to 5",
            parse_integer(0, 5), "5"),
@@ -355,11 +374,17 @@ OPTIONS = (
     Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "
            "turns)", parse_integer(0)),
     Option("serve_timeout", "SECONDS", "how long a model may take to load", parse_timeout, "1800"),
+    Option("base_model", "NAME", "a model to compare with, which is asked the same questions", parse_text),
+    Option("base_model_url", "URL", "its server; repeatable (default: the same as --eval-base-url)",
+           parse_url, repeatable=True),
+    Option("base_questions", "WHICH", "MT-Bench-Branch: what the base model is asked: the same, or, as "
+           "InstructLab does, the questions of the base branch; one of "
+           f"{', '.join(BASE_QUESTIONS)}", parse_one_of(*BASE_QUESTIONS), "same"),
     Option("gate", "EXPR", "what the run must hold to, such as 'mmlu >= 0.5' or 'mt_bench.drop <= 0.1'; "
            "repeatable; replaces one of the ini file on the same figure", parse_gate, repeatable=True,
            places="flag"),
-    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate, repeatable=True,
-           places="ini"),
+    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate,
+           repeatable=True, places="ini"),
     Option("baseline", "FILE", "the run that drops are measured against: what --eval-save-baseline wrote, or "
            "a results.json", parse_path, is_path=True),
     Option("save_baseline", "FILE", "write what the run finds to a small file, for --eval-baseline later",
@@ -477,8 +502,12 @@ def _checked(settings: Settings) -> Settings:
             "--eval-serve never needs a server that runs: give its URL with --eval-base-url, such as "
             "http://127.0.0.1:8000/v1"
         )
-    if len(set(settings.model)) < len(settings.model):
-        raise ConfigurationError(f"--eval-model must name each model once (got {', '.join(settings.model)})")
+    if len(set(settings.evaluated)) < len(settings.evaluated):
+        raise ConfigurationError(
+            "--eval-model and --eval-base-model must name each model once (got "
+            f"{', '.join(settings.evaluated)}); a server can serve one model under two names"
+        )
+    _check_comparison(settings)
     if settings.save_baseline is not None and len(settings.model) > 1:
         raise ConfigurationError(
             "--eval-save-baseline keeps what is found of one model, and there are "
@@ -495,6 +524,20 @@ def _checked(settings: Settings) -> Settings:
                 f"--eval-{name.replace('_', '-')} needs --eval-taxonomy, the repository that it is a ref of"
             )
     return settings
+
+
+def _check_comparison(settings: Settings) -> None:
+    if settings.base_model is not None and settings.baseline is not None:
+        raise ConfigurationError(
+            "--eval-base-model and --eval-baseline both say what to compare with; give one of them"
+        )
+    if settings.base_model is None and (settings.base_model_url or settings.base_questions == "base"):
+        given = "--eval-base-model-url" if settings.base_model_url else "--eval-base-questions base"
+        raise ConfigurationError(f"{given} needs --eval-base-model, the model to compare with")
+    if settings.base_questions == "base" and settings.base_branch is None:
+        raise ConfigurationError(
+            "--eval-base-questions base needs --eval-base-branch, the ref whose questions it is asked"
+        )
 
 
 def _value(config: pytest.Config, option: Option) -> Any:

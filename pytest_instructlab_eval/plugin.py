@@ -160,6 +160,7 @@ class EvalHooks:
         self.items = items
         self.session: pytest.Session | None = None
         self.usage_error: EvalError | None = None
+        self.parametrized_apart: set[str] = set()
         self.deselected: list[pytest.Item] = []
         self.reported: set[str] = set()
         self.gates_told = 0
@@ -195,20 +196,52 @@ class EvalHooks:
         if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
             names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
         for fixture in QUESTIONS:
-            if fixture in names:
-                parameters = self._parameters(fixture)
+            if fixture not in names:
+                continue
+            parameters = self._parameters(fixture)
+            if fixture == "mt_bench_branch_question" and self._asks_each_its_own(metafunc):
+                self._parametrize_apart(metafunc, fixture, parameters)
+            else:
                 metafunc.parametrize(fixture, parameters, ids=[parameter.id for parameter in parameters])
+
+    def _asks_each_its_own(self, metafunc: pytest.Metafunc) -> bool:
+        """Whether the base model is asked other questions than the candidates."""
+        return self.eval.settings.base_questions == "base" and "served_model" in metafunc.fixturenames
+
+    def _parametrize_apart(self, metafunc: pytest.Metafunc, fixture: str, parameters: Sequence[Any]) -> None:
+        settings = self.eval.settings
+        pairs = [
+            (question, label)
+            for label in settings.labels
+            for question in (self._base_questions() if label == settings.base_label else parameters)
+        ]
+        metafunc.parametrize(
+            (fixture, "served_model"),
+            pairs,
+            ids=[f"{question.id}-{label}" for question, label in pairs],
+            indirect=["served_model"],
+        )
+        self.parametrized_apart.add(metafunc.definition.nodeid)
+
+    def _base_questions(self) -> list[Any]:
+        from pytest_instructlab_eval.questions import base_questions
+
+        return self._read(lambda: base_questions(self.eval.settings))
 
     @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
     def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
         """Where there are several models, make an item of each; items of one model come together."""
         models = list(self.eval.settings.labels)
-        if len(models) > 1 and "served_model" in metafunc.fixturenames:
+        apart = metafunc.definition.nodeid in self.parametrized_apart
+        if len(models) > 1 and "served_model" in metafunc.fixturenames and not apart:
             metafunc.parametrize("served_model", models, ids=models, indirect=True, scope="session")
 
     def _parameters(self, fixture: str) -> list[Any]:
+        return self._read(lambda: self.eval.parameters(fixture))
+
+    def _read(self, read: Callable[[], list[Any]]) -> list[Any]:
         try:
-            return self.eval.parameters(fixture)
+            return read()
         except EvalError as error:
             if self.distribution.is_worker(self.config):
                 raise pytest.Collector.CollectError(str(error)) from None
@@ -379,7 +412,7 @@ class EvalHooks:
 
         settings, hook = self.eval.settings, self.config.hook
         reports = list(
-            as_tests(gate, inconclusive=settings.inconclusive, several_models=len(settings.labels) > 1)
+            as_tests(gate, inconclusive=settings.inconclusive, several_models=len(settings.model) > 1)
         )
         nodeid, location = reports[0].nodeid, reports[0].location
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
@@ -416,10 +449,11 @@ class EvalHooks:
             self.eval.write_summary(self.written, session.testsfailed)
 
     def _find_what_is_missing(self, session: pytest.Session) -> None:
-        missing = session.testscollected - len(self.reported)
+        tests = session.testscollected - self.gates_told
+        missing = tests + self.gates_told - len(self.reported)
         if missing > 0 and not session.shouldstop and not session.shouldfail:
             self.eval.problems.append(
-                f"{missing} of {session.testscollected - self.gates_told} tests never reported a result; a worker may have died"
+                f"{missing} of {tests} tests never reported a result; a worker may have died"
             )
         if self.eval.settings.stage != "answer":
             unscored = self.eval.nothing_scored()
@@ -438,8 +472,8 @@ class EvalHooks:
         settings, results = self.eval.settings, list(self.eval.results.values())
         verbose = self.config.get_verbosity() > 0
         lines = table(summarise(results), verbose=verbose, first_n=settings.first_n)
-        if len(settings.labels) > 1:
-            lines += ["", *ranking_table(rank(results))]
+        if len(settings.model) > 1:
+            lines += ["", *ranking_table(rank(self.eval.gating.sides(results)[0]))]
         compared = changes_table(self.eval.changes, verbose=verbose)
         for part in (compared, verdict_lines(self.eval.gating.reports)):
             lines += ["", *part] if part else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.options import Settings
 
-__all__ = ["FIXTURES", "READERS", "data_digest", "recorded_answers"]
+__all__ = ["FIXTURES", "READERS", "base_questions", "data_digest", "recorded_answers"]
 
 
 def mmlu_tasks(settings: Settings) -> list[Any]:
@@ -61,14 +62,24 @@ def mt_bench_branch_questions(settings: Settings) -> list[Any]:
             "MT-Bench-Branch needs --eval-taxonomy, the repository of the qna.yaml files"
         )
     taxonomy = Taxonomy(settings.taxonomy)
-    changed = None
-    if settings.changed_only and settings.base_branch is not None:
+    changed, old = None, set()
+    if settings.base_branch is not None and settings.changed_only:
         changed = taxonomy.changed(settings.base_branch, settings.branch)
+    elif settings.base_branch is not None and settings.base_questions == "same":
+        before = taxonomy.fork(settings.base_branch, settings.branch)
+        earlier = taxonomy.read(before, include_knowledge=True, may_be_empty=True)
+        old = {pair.content for file in earlier for pair in file.pairs}
     files = taxonomy.read(settings.branch, include_knowledge=settings.include_knowledge, only=changed)
-    pairs = [pair for file in files for pair in file.pairs]
+    pairs = [pair for file in files for pair in file.pairs if pair.content not in old]
     return mt_bench_branch.questions(
         pairs, settings.mt_bench_data, ref=settings.branch, first_n=settings.first_n
     )
+
+
+def base_questions(settings: Settings) -> list[Any]:
+    """The pairs of --eval-base-branch, which the base model is asked in InstructLab's own way."""
+    at_base = dataclasses.replace(settings, branch=settings.base_branch, base_branch=None, changed_only=False)
+    return mt_bench_branch_questions(at_base)
 
 
 def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], str]:

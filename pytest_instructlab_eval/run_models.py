@@ -56,7 +56,7 @@ class RunModels:
         name = names[label]
         if settings.stage == "judge":
             return self._recorded(label)
-        return self._model(name, settings.base_url, settings.api_key_env, "--eval-api-key-env")
+        return self._model(name, settings.urls(name), settings.api_key_env, "--eval-api-key-env")
 
     @cached_property
     def judge_model(self) -> Any:

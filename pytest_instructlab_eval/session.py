@@ -156,7 +156,7 @@ class EvalSession:
         Raises ConfigurationError where it can't be served.
         """
         settings = self.settings
-        wanted = {*settings.model} if "served_model" in roles else set()
+        wanted = {*settings.evaluated} if "served_model" in roles else set()
         if settings.judge_model is not None and "judge" in roles:
             wanted.add(settings.judge_model)
         launches = {name: launch for name, launch in plan(settings).items() if name in wanted}
@@ -381,7 +381,9 @@ class EvalSession:
     @cached_property
     def changes(self) -> list[Changes]:
         """The results beside those that drops are measured against, once all are there."""
-        return changes(self.results.values(), self.gating.baseline or ())
+        ours, theirs = self.gating.sides(self.results.values())
+        paired = self.settings.base_questions == "same"
+        return changes(ours, theirs or (), paired=paired)
 
     def write(self) -> Path | None:
         """Write the result files; the folder's path, None where there is nothing to write."""

@@ -28,15 +28,18 @@ from pytest_instructlab_eval.gates.statistics import (
     paired_answers_interval,
     standard_error,
     stratified_wilson_interval,
+    t_interval,
 )
 from pytest_instructlab_eval.scores import Result
 
 __all__ = [
     "Comparison",
+    "Difference",
     "Evidence",
     "Pair",
     "Unit",
     "compare",
+    "difference",
     "lowest",
     "mean_interval",
     "questions_of",
@@ -132,17 +135,13 @@ class Comparison:
 
     @property
     def stderr(self) -> float | None:
-        """The standard error of the drop; None where it can't be measured.
+        """The standard error of the drop; None where it can't be measured."""
+        return _stderr_of(self._drops(), self.by_group)
 
-        Over tasks, whose questions are independent, the root of their summed variances over their number.
-        """
-        drops = self._drops()
-        if any(unit.stratum is None for unit, _ in drops):
-            return clustered_standard_error(self._clusters())
-        strata = _grouped(drops, lambda entry: entry[0].stratum).values()
-        errors = [standard_error([drop for _, drop in stratum]) for stratum in strata]
-        known = [error for error in errors if error is not None]
-        return math.hypot(*known) / len(known) if len(known) == len(errors) else None
+    @property
+    def maximum(self) -> float:
+        """The best possible score."""
+        return self.pairs[0].unit.maximum
 
     @property
     def n(self) -> int:
@@ -235,6 +234,51 @@ class Comparison:
         return _clustered(self._drops(), self.by_group)
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Two runs of one benchmark, each over questions of its own.
+
+    `means` are ours and theirs, `n` counts our questions, `stderr` is that of the difference of independent
+    means, None where it can't be measured.
+    """
+
+    means: tuple[float, float]
+    stderr: float | None
+    n: int
+    maximum: float
+
+    @property
+    def drop(self) -> float:
+        """How much lower our mean is."""
+        return self.means[1] - self.means[0]
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the means are the same."""
+        return self.drop == 0
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
+        """The interval of the drop by the normal distribution; None where it can't be measured."""
+        return None if not self.stderr else t_interval(self.drop, self.stderr, math.inf, confidence)
+
+
+def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
+    """The difference of the two sides' means, each over its own questions; None where one has no score."""
+    found = [
+        [(unit, unit.value) for unit in units(side) if unit.value is not None] for side in (ours, theirs)
+    ]
+    if not all(found):
+        return None
+    ours_error, theirs_error = (_stderr_of(side, _by_group([unit for unit, _ in side])) for side in found)
+    known = ours_error is not None and theirs_error is not None
+    return Difference(
+        means=(_mean(found[0]), _mean(found[1])),
+        stderr=math.hypot(ours_error or 0.0, theirs_error or 0.0) if known else None,
+        n=questions_of(unit for unit, _ in found[0]),
+        maximum=found[0][0][0].maximum,
+    )
+
+
 def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
     """Both sides' results of one benchmark, paired by question; None where nothing is paired."""
     our_units, their_units = units(ours), units(theirs)
@@ -257,7 +301,7 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
 
     For right and wrong answers `stratified_wilson_interval`, else `cluster_interval`.
     """
-    scored = [(unit, unit.value) for unit in units(results) if unit.value is not None]
+    scored = _scored(units(results))
     found = [unit for unit, _ in scored]
     by_group = _by_group(found)
     if not scored:
@@ -337,6 +381,20 @@ def _cells(values: Sequence[tuple[Unit, float]]) -> list[tuple[Unit, float]]:
 
 def _mean(values: Sequence[tuple[Unit, float]]) -> float:
     return statistics.fmean(value for _, value in _cells(values))
+
+
+def _scored(found: Iterable[Unit]) -> list[tuple[Unit, float]]:
+    return [(unit, unit.value) for unit in found if unit.value is not None]
+
+
+def _stderr_of(values: Sequence[tuple[Unit, float]], by_group: bool) -> float | None:
+    """Over tasks, whose questions are independent, the root of their summed variances over their number."""
+    if any(unit.stratum is None for unit, _ in values):
+        return clustered_standard_error(_clustered(values, by_group))
+    strata = _grouped(values, lambda entry: entry[0].stratum).values()
+    errors = [standard_error([value for _, value in stratum]) for stratum in strata]
+    known = [error for error in errors if error is not None]
+    return math.hypot(*known) / len(known) if len(known) == len(errors) else None
 
 
 def _clustered(values: Sequence[tuple[Unit, float]], by_group: bool) -> list[list[float]]:

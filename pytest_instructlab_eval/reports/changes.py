@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_instructlab_eval.gates.comparison import Comparison, compare
+from pytest_instructlab_eval.gates.comparison import Comparison, Difference, compare, difference
 from pytest_instructlab_eval.gates.statistics import Interval
 from pytest_instructlab_eval.scores import Result
 
 __all__ = ["Change", "Changes", "Kind", "cells", "changes", "changes_table", "notes"]
 
+Measure = Callable[[Iterable[Result], Iterable[Result]], Comparison | Difference | None]
 Kind = Literal["regression", "improvement", "unchanged", "new"]
 
 KINDS: tuple[Kind, ...] = ("regression", "improvement", "unchanged", "new")
@@ -63,9 +65,9 @@ class Changes:
     against: str
     overall: Change
     groups: tuple[Change, ...]
-    minimum_detectable_drop: float | None
-    correlation: float | None
-    unpaired: int
+    minimum_detectable_drop: float | None = None
+    correlation: float | None = None
+    unpaired: int = 0
 
     @property
     def title(self) -> str:
@@ -79,11 +81,14 @@ class Changes:
         return [change for change in self.groups if change.kind == kind]
 
 
-def changes(ours: Iterable[Result], theirs: Iterable[Result]) -> list[Changes]:
-    """Each benchmark and model of ours beside its counterpart of theirs, where there is one."""
+def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True) -> list[Changes]:
+    """Each benchmark and model of ours beside its counterpart of theirs, where there is one.
+
+    Question by question; where not `paired`, by means over questions of each side's own.
+    """
     mine, other = list(ours), list(theirs)
     pairs = dict.fromkeys((result.benchmark, result.model) for result in mine)
-    found = [_changes(benchmark, model, mine, other) for benchmark, model in pairs]
+    found = [_changes(benchmark, model, mine, other, paired) for benchmark, model in pairs]
     return [entry for entry in found if entry is not None]
 
 
@@ -93,48 +98,53 @@ def _counterpart(benchmark: str, model: str, theirs: Iterable[Result]) -> str | 
     return model if model in models else next(iter(models)) if len(models) == 1 else None
 
 
-def _changes(benchmark: str, model: str, ours: Sequence[Result], theirs: Sequence[Result]) -> Changes | None:
+def _changes(
+    benchmark: str, model: str, ours: Sequence[Result], theirs: Sequence[Result], paired: bool
+) -> Changes | None:
     against = _counterpart(benchmark, model, theirs)
     mine = [result for result in ours if (result.benchmark, result.model) == (benchmark, model)]
     other = [result for result in theirs if (result.benchmark, result.model) == (benchmark, against)]
-    whole = compare(mine, other)
+    measure = compare if paired else difference
+    whole = measure(mine, other)
     if against is None or whole is None:
         return None
     names = list(dict.fromkeys(result.group for result in mine if result.group))
-    groups = [_group(name, mine, other) for name in names] if len(names) > 1 else []
+    groups = [_group(name, mine, other, measure) for name in names] if len(names) > 1 else []
     known = sorted(
         (group for group in groups if group is not None),
         key=lambda group: (group.difference is None, group.difference or 0.0),
     )
-    unpaired = len({*whole.only_ours, *whole.only_theirs})
-    return Changes(
-        benchmark, model, against, _change(benchmark, whole), tuple(known),
-        whole.minimum_detectable_drop, whole.correlation, unpaired,
-    )  # fmt: skip
+    found = Changes(benchmark, model, against, _change(benchmark, whole), tuple(known))
+    if not isinstance(whole, Comparison):
+        return found
+    return dataclasses.replace(
+        found,
+        minimum_detectable_drop=whole.minimum_detectable_drop,
+        correlation=whole.correlation,
+        unpaired=len({*whole.only_ours, *whole.only_theirs}),
+    )
 
 
-def _group(name: str, ours: Sequence[Result], theirs: Sequence[Result]) -> Change | None:
+def _group(name: str, ours: Sequence[Result], theirs: Sequence[Result], measure: Measure) -> Change | None:
     mine = [result for result in ours if result.group == name]
-    paired = compare(mine, [result for result in theirs if result.group == name])
-    if paired is not None:
-        return _change(name, paired)
-    alone = compare(mine, mine)  # by itself, for its mean
-    if alone is None:
-        return None
-    return Change(name, alone.means[0], alone.pairs[0].unit.maximum, alone.n)
+    found = measure(mine, [result for result in theirs if result.group == name])
+    if found is not None:
+        return _change(name, found)
+    alone = difference(mine, mine)
+    return None if alone is None else Change(name, alone.means[0], alone.maximum, alone.n)
 
 
-def _change(label: str, paired: Comparison) -> Change:
-    after, before = paired.means
-    drop = paired.interval()
+def _change(label: str, found: Comparison | Difference) -> Change:
+    after, before = found.means
+    drop = found.interval()
     return Change(
         label=label,
         after=after,
-        maximum=paired.pairs[0].unit.maximum,
-        n=paired.n,
+        maximum=found.maximum,
+        n=found.n,
         before=before,
-        difference=0.0 if paired.unchanged else -paired.drop,
-        stderr=paired.stderr,
+        difference=0.0 if found.unchanged else -found.drop,
+        stderr=found.stderr,
         interval=Interval(-drop.high, -drop.low) if drop is not None else None,
     )
 

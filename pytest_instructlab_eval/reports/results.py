@@ -35,6 +35,7 @@ def write_results(
 
     `fingerprint` is what the scores depend on; `gates` and `changes` are records.
     """
+    candidates = [result for result in results if result.model != settings.base_label]
     document = {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -42,7 +43,7 @@ def write_results(
         "configuration": dataclasses.asdict(settings),
         "fingerprint": fingerprint or {},
         "models": settings.labels,
-        "ranking": [dataclasses.asdict(row) for row in rank(results)],
+        "ranking": [dataclasses.asdict(row) for row in rank(candidates)],
         "summaries": [dataclasses.asdict(summary) for summary in summarise(results)],
         "gates": [dataclasses.asdict(report) for report in gates],
         "changes": [dataclasses.asdict(entry) for entry in changes],

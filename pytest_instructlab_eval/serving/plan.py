@@ -49,7 +49,7 @@ def plan(settings: Settings) -> dict[str, Launch]:
     return {
         name: Launch(_vllm(settings, name, shares[is_judge]), "judge" if is_judge and apart else "")
         for name in names
-        for is_judge in [name not in settings.model]
+        for is_judge in [name not in settings.evaluated]
     }
 
 

@@ -45,6 +45,11 @@ class QnaPair:
     line: int
 
     @property
+    def content(self) -> tuple[str, str, str | None]:
+        """What is asked and expected, wherever it stands."""
+        return self.question, self.answer, self.context
+
+    @property
     def id(self) -> str:
         """What the test is called by: no two pairs share it, and a terminal can show it."""
         return f"{printable(self.path)}:{self.number}"

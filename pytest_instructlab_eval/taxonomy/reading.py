@@ -32,17 +32,22 @@ class Taxonomy:
         self._folder = folder
 
     def read(
-        self, ref: str | None = None, *, include_knowledge: bool = False, only: Collection[str] | None = None
+        self,
+        ref: str | None = None,
+        *,
+        include_knowledge: bool = False,
+        only: Collection[str] | None = None,
+        may_be_empty: bool = False,
     ) -> list[QnaFile]:
         """The files at a ref, or in the working tree, by path; as InstructLab, without those of knowledge.
 
         `only` names the paths to take, as `changed` gives them. Raises DataError where files can't be
-        read, naming up to ten of them, and where there are none.
+        read, naming up to ten of them, and, unless it `may_be_empty`, where there are none.
         """
         with self._source(ref) as source:
             entries = qna_entries(source, include_knowledge)
             files = self._parsed(source, [entry for path, entry in entries.items() if _in(path, only)], ref)
-        if not entries and only is None:
+        if not entries and only is None and not may_be_empty:
             raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {self._hint(ref)}")
         return files
 
@@ -53,12 +58,15 @@ class Taxonomy:
         its HEAD). Files of knowledge are among them, files that moved too, removed ones are not.
         """
         with Repository.of(self._folder) as repository:
-            head = repository.resolve("HEAD" if ref is None else ref)
-            before = repository.merge_base(repository.resolve(base), head)
-            old = qna_entries(Commit(repository, before), True)
-            source = WorkingTree(self._folder) if ref is None else Commit(repository, head)
+            old = qna_entries(Commit(repository, _fork(repository, base, ref)), True)
+            source = WorkingTree(self._folder) if ref is None else Commit(repository, repository.resolve(ref))
             new = qna_entries(source, True)
             return [path for path, entry in new.items() if not source.same(entry, old.get(path))]
+
+    def fork(self, base: str, ref: str | None = None) -> str:
+        """The id of the commit where a ref, or the working tree's HEAD, left `base`: their merge base."""
+        with Repository.of(self._folder) as repository:
+            return _fork(repository, base, ref)
 
     def resolve(self, ref: str) -> str:
         """The id of the commit that a branch, tag or anything else that Git takes for a commit names."""
@@ -101,6 +109,10 @@ class Taxonomy:
             f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
             "unless they are asked for"
         )
+
+
+def _fork(repository: Repository, base: str, ref: str | None) -> str:
+    return repository.merge_base(repository.resolve(base), repository.resolve("HEAD" if ref is None else ref))
 
 
 def _in(path: str, only: Collection[str] | None) -> bool:
