@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from pytest_instructlab_eval.errors import EvalError
-from pytest_instructlab_eval.reports import read_results
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+from pytest_instructlab_eval.gates import parse_gate
+from pytest_instructlab_eval.gates.baseline import Baseline, differences, fingerprint, read_baseline
+from pytest_instructlab_eval.gates.check import GateReport, evaluate, fails, verdicts
+from pytest_instructlab_eval.merging import merged
+from pytest_instructlab_eval.reports import read_run, summarise, table, write_instructlab_files, write_run
+from pytest_instructlab_eval.reports.changes import Changes, changes, changes_table
+from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.ranking import rank
+from pytest_instructlab_eval.reports.results import replace_text
+from pytest_instructlab_eval.reports.verdicts import verdict_lines
+from pytest_instructlab_eval.runs import Run
 
 __all__ = ["main"]
+
+RUN = click.Path(exists=True, path_type=Path)
 
 
 @click.group(help="What finished runs say, for scripts.")
@@ -19,22 +33,141 @@ def main() -> None:
     """The commands are below."""
 
 
-@main.command()
-@click.argument("output", type=click.Path(exists=True, path_type=Path))
-def best(output: Path) -> None:
-    """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder."""
-    path = output / "results.json" if output.is_dir() else output
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Errors as a sentence."""
     try:
-        results = read_results(path)
+        yield
     except EvalError as error:
         raise click.ClickException(str(error)) from None
-    ranks = rank(results)
-    scored = {result.model for result in results if result.value is not None}
+
+
+def _file(path: Path) -> Path:
+    return path / "results.json" if path.is_dir() else path
+
+
+@main.command()
+@click.argument("output", type=RUN)
+def best(output: Path) -> None:
+    """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder."""
+    with _told():
+        run = read_run(_file(output))
+    ranks = rank(run.candidates)
+    scored = {result.model for result in run.candidates if result.value is not None}
     if not ranks and len(scored) != 1:
-        raise click.ClickException(f"{path} has no two models with a score on every benchmark to choose from")
-    models = json.loads(path.read_text(encoding="utf-8")).get("models", {})
+        raise click.ClickException(
+            f"{_file(output)} has no two models with a score on every benchmark to choose from"
+        )
     winner = ranks[0].model if ranks else scored.pop()
-    click.echo(models.get(winner, winner))
+    click.echo(run.models.get(winner, winner))
+
+
+@main.command()
+@click.argument("before", type=RUN)
+@click.argument("after", type=RUN)
+@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="What AFTER must hold to; repeatable.")
+@click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations all the same.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every group.")
+def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: bool, verbose: bool) -> None:
+    """Compare two finished runs question by question: what got worse in AFTER, and what better.
+
+    BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 where a
+    gate fails.
+    """
+    with _told():
+        theirs, ours = read_baseline(_file(before)), read_baseline(_file(after))
+        differ = differences(ours.fingerprint, theirs.fingerprint, theirs_are=f"in {before}")
+        if differ and not allow_mismatch:
+            raise ConfigurationError(
+                f"{after} is of another configuration: {'; '.join(differ)}; insist with --allow-mismatch"
+            )
+        found = changes(ours.results, theirs.results)
+        if not found:
+            raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
+        reports = evaluate(map(parse_gate, gates), ours.results, baseline=theirs.results)
+    _print([*changes_table(found, verbose=verbose), *_after_blank(verdict_lines(reports))])
+    _exit(reports, "warn")
+
+
+@main.command()
+@click.argument("runs", metavar="RUN...", type=RUN, nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("eval_output"), show_default=True,
+              help="Where the whole run's results go.")  # fmt: skip
+@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="A gate more; repeatable.")
+@click.option("--baseline", type=RUN, help="What drops are measured against (default: what the runs had).")
+@click.option("--allow-mismatch", is_flag=True, help="Compare with a baseline of another configuration.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every group.")
+def merge(
+    runs: Sequence[Path],
+    *,
+    out: Path,
+    gates: Sequence[str],
+    baseline: Path | None,
+    allow_mismatch: bool,
+    verbose: bool,
+) -> None:
+    """Join the parts of a run (--eval-shard), and evaluate its gates over the whole.
+
+    Each RUN is a results.json or its folder. The exit status is 1 where a gate fails.
+    """
+    with _told():
+        run = merged({_file(path): read_run(_file(path)) for path in runs})
+        run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
+        earlier = _baseline(run, baseline, allow_mismatch)
+        reports = verdicts(run, earlier.results if earlier is not None else None)
+        found = changes(run.candidates, run.of_base or (earlier.results if earlier is not None else ()))
+        _write(out, run, reports, found)
+    first_n = run.configuration.get("first_n")
+    lines = table(summarise(run.results), verbose=verbose, first_n=first_n)
+    lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
+    _print([*lines, f"results: {out / 'results.json'}"])
+    _exit(reports, str(run.configuration.get("inconclusive", "warn")))
+
+
+def _baseline(run: Run, given: Path | None, allow_mismatch: bool) -> Baseline | None:
+    configured = run.configuration.get("baseline")
+    path = given if given is not None else Path(configured) if configured else None
+    if path is None:
+        return None
+    found = read_baseline(_file(path))
+    differ = differences(fingerprint(run.fingerprint), found.fingerprint)
+    if differ and not (allow_mismatch or run.configuration.get("allow_mismatch")):
+        raise ConfigurationError(
+            f"{path} is of another configuration: {'; '.join(differ)}; insist with --allow-mismatch"
+        )
+    return found
+
+
+def _write(folder: Path, run: Run, reports: Sequence[GateReport], found: Sequence[Changes]) -> None:
+    page = markdown(
+        ", ".join(name for name in run.models if name != run.base),
+        problems=(),
+        errors=sum(result.outcome == "error" for result in run.results),
+        reports=reports,
+        changes=found,
+        summaries=summarise(run.results),
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_run(folder / "results.json", run, gates=reports, changes=found)
+        write_instructlab_files(folder, run.results)
+        replace_text(folder / "summary.md", page)
+    except OSError as error:
+        raise ConfigurationError(
+            f"--out: the results could not be written to {folder} ({error.strerror}); name another folder"
+        ) from None
+
+
+def _after_blank(lines: Sequence[str]) -> list[str]:
+    return ["", *lines] if lines else []
+
+
+def _print(lines: Sequence[str]) -> None:
+    click.echo("\n".join(lines))
+
+
+def _exit(reports: Sequence[GateReport], inconclusive: str) -> None:
+    sys.exit(int(any(fails(report, inconclusive) for report in reports)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_instructlab_eval.errors import GateError
 from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.gates.check import GateReport, fails
 from pytest_instructlab_eval.recording import without_traceback
 
 __all__ = ["GateTestReport", "as_tests", "gate_status"]
@@ -62,9 +62,7 @@ def _name(gate: Gate, model: str | None) -> str:
 def _outcome(report: GateReport, inconclusive: str) -> Outcome:
     if report.verdict == "skipped":
         return "skipped", (FILE, 0, f"Skipped: {report.message}")
-    if report.verdict in ("failed", "refused") or (
-        report.verdict == "inconclusive" and inconclusive == "fail"
-    ):
+    if fails(report, inconclusive):
         try:
             raise GateError(report.message)
         except GateError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -18,9 +19,10 @@ from pytest_instructlab_eval.gates.baseline import (
     read_baseline,
     write_baseline,
 )
-from pytest_instructlab_eval.gates.check import GateReport, evaluate, unknown_part, with_defaults
+from pytest_instructlab_eval.gates.check import GateReport, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.options import BENCHMARKS, Settings
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, plain
 
 __all__ = ["Collected", "Gating"]
@@ -72,7 +74,7 @@ class Gating:
         self._gates: list[Gate] = []
         self.reports: list[GateReport] = []
 
-    @property
+    @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What this run's scores depend on, beside the model."""
         settings = asdict(self._settings)
@@ -126,27 +128,28 @@ class Gating:
                 "--eval-base-questions base"
             )
 
-    def evaluate(self, results: Iterable[Result]) -> list[GateReport]:
-        """The verdicts over the results of the whole run, which are kept too."""
-        found = list(results)
-        ours, theirs = self.sides(found)
-        final = [result for result in ours if not result.answered]
-        benchmarks = dict.fromkeys(result.benchmark for result in final)
-        self.reports = evaluate(
-            with_defaults(self._gates, benchmarks),
-            final,
-            baseline=theirs,
+    def run(self, results: Iterable[Result]) -> Run:
+        """The run as a whole, with these results."""
+        found = tuple(results)
+        return Run(
+            found,
+            configuration=asdict(self._settings),
+            fingerprint=self.fingerprint,
+            models=self._settings.labels,
+            base=self._settings.base_label,
+            gates=tuple(gate.text for gate in self._gates),
             left_out=self._left_out(found),
         )
+
+    def judge(self, results: Iterable[Result]) -> list[GateReport]:
+        """The verdicts over the results of the whole run, which are kept too."""
+        self.reports = verdicts(self.run(results), self.baseline)
         return self.reports
 
-    def sides(self, results: Iterable[Result]) -> tuple[list[Result], list[Result] | None]:
-        """The candidates' results, and what drops are measured against, None where there is nothing."""
-        base, found = self._settings.base_label, list(results)
-        ours = [result for result in found if result.model != base]
-        if base is not None:
-            return ours, [result for result in found if result.model == base]
-        return ours, None if self._baseline is None else list(self._baseline.results)
+    @property
+    def baseline(self) -> list[Result] | None:
+        """The earlier results that drops are measured against, None where there are none."""
+        return None if self._baseline is None else list(self._baseline.results)
 
     def _left_out(self, results: Sequence[Result]) -> dict[str, str]:
         """Why figures of a benchmark would not be the benchmark's, by its name."""
@@ -164,7 +167,8 @@ class Gating:
     def save(self, results: Sequence[Result]) -> None:
         """Write --eval-save-baseline; raises ConfigurationError, or OSError where that fails."""
         if self._settings.save_baseline is not None:
-            write_baseline(self._settings.save_baseline, self.sides(results)[0], self.fingerprint)
+            run = self.run(results)
+            write_baseline(self._settings.save_baseline, run.candidates, run.fingerprint)
 
 
 def _marked(benchmark: str, texts: Sequence[str]) -> Iterator[Gate]:

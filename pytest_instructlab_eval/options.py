@@ -64,6 +64,7 @@ class Settings:
     gpus: int | None = None
     judge_gpus: int | None = None
     serve_timeout: float = 1800.0
+    shard: tuple[int, int] | None = None
     gate: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
     baseline: Path | None = None
@@ -213,6 +214,15 @@ def parse_timeout(value: str) -> float:
     if number == 0:
         raise ValueError(f"must be a number of seconds, more than 0 (got {value!r})")
     return number
+
+
+def parse_shard(value: str) -> tuple[int, int]:
+    """The K of K/N and the N: one of N parts of a run."""
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
+    part, parts = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= part <= parts:
+        raise ValueError(f"must be K/N, part K of N, such as 2/5 (got {value!r})")
+    return part, parts
 
 
 def parse_variable(value: str) -> str:
@@ -374,6 +384,8 @@ OPTIONS = (
     Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "
            "turns)", parse_integer(0)),
     Option("serve_timeout", "SECONDS", "how long a model may take to load", parse_timeout, "1800"),
+    Option("shard", "K/N", "run part K of N, every Nth test; `python -m pytest_instructlab_eval merge` joins "
+           "the parts and evaluates the gates over the whole", parse_shard),
     Option("base_model", "NAME", "a model to compare with, which is asked the same questions", parse_text),
     Option("base_model_url", "URL", "its server; repeatable (default: the same as --eval-base-url)",
            parse_url, repeatable=True),

@@ -14,6 +14,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.gates.check import GateReport
+    from pytest_instructlab_eval.gating import Collected
     from pytest_instructlab_eval.models import Judge, Model
     from pytest_instructlab_eval.options import Settings
     from pytest_instructlab_eval.recording import Recorder
@@ -162,6 +163,7 @@ class EvalHooks:
         self.usage_error: EvalError | None = None
         self.parametrized_apart: set[str] = set()
         self.deselected: list[pytest.Item] = []
+        self.of_other_parts: list[pytest.Item] = []
         self.reported: set[str] = set()
         self.gates_told = 0
         self.order: list[str] = []
@@ -252,6 +254,18 @@ class EvalHooks:
         """Know what is left out: gates over a part of a benchmark aren't evaluated."""
         self.deselected += items
 
+    @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+    def pytest_shard(self, items: list[pytest.Item]) -> None:
+        """Keep this part of the run's tests."""
+        if self.eval.settings.shard is None:
+            return
+        part, parts = self.eval.settings.shard
+        deselected = list(self.deselected)
+        self.of_other_parts = [item for number, item in enumerate(items) if number % parts != part - 1]
+        items[:] = items[part - 1 :: parts]
+        self.config.hook.pytest_deselected(items=self.of_other_parts)
+        self.deselected = deselected
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self) -> None:
         """End here where the data is not usable."""
@@ -282,12 +296,10 @@ class EvalHooks:
         """Know the items; look at the servers, unless nothing will be asked."""
         if self.config.option.collectonly:
             return
-        from pytest_instructlab_eval.gating import Collected
-
         wanted = [item for item in session.items if self._asks_a_model(item)]
         if wanted and not self.distribution.is_worker(self.config) and not session.testsfailed:
             self._check(lambda: self.eval.check_data([]))
-            self._check(lambda: self.eval.gating.prepare(Collected.of(session.items, self.deselected)))
+            self._check(lambda: self.eval.gating.prepare(self._collected(session)))
             self._check(self.eval.check_servers)
             self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
             self.eval.asking.add(self.distribution.worker_id(self.config))
@@ -302,6 +314,11 @@ class EvalHooks:
             ]
             self.eval.progress.expect(counts[0] if counts else None)
 
+    def _collected(self, session: pytest.Session) -> Collected:
+        from pytest_instructlab_eval.gating import Collected
+
+        return Collected.of([*session.items, *self.of_other_parts], self.deselected)
+
     def _parameter_values(self, items: Sequence[pytest.Item]) -> list[Any]:
         specs = [getattr(item, "callspec", None) for item in items]
         return [value for spec in specs if spec is not None for value in spec.params.values()]
@@ -310,9 +327,7 @@ class EvalHooks:
     def pytest_worker_collection_finish(self, session: pytest.Session) -> None:
         """Let the controller know which models will be asked."""
         if self.distribution.is_worker(self.config):
-            from pytest_instructlab_eval.gating import Collected
-
-            self.eval.signs.leave("collected", Collected.of(session.items, self.deselected).to_plain())
+            self.eval.signs.leave("collected", self._collected(session).to_plain())
             for role in self._roles(session.items):
                 self.eval.signs.put_up(role)
 
@@ -402,8 +417,9 @@ class EvalHooks:
         """After the last test, evaluate the gates and tell each as a test."""
         ended = yield
         results = list(self.eval.results.values())
-        if results and not self.config.option.collectonly and not self.distribution.is_worker(self.config):
-            for report in self.eval.gating.evaluate(results):
+        partly = self.config.option.collectonly or self.eval.settings.shard is not None
+        if results and not partly and not self.distribution.is_worker(self.config):
+            for report in self.eval.gating.judge(results):
                 self._tell(session, report)
         return ended
 
@@ -473,7 +489,7 @@ class EvalHooks:
         verbose = self.config.get_verbosity() > 0
         lines = table(summarise(results), verbose=verbose, first_n=settings.first_n)
         if len(settings.model) > 1:
-            lines += ["", *ranking_table(rank(self.eval.gating.sides(results)[0]))]
+            lines += ["", *ranking_table(rank(self.eval.gating.run(results).candidates))]
         compared = changes_table(self.eval.changes, verbose=verbose)
         for part in (compared, verdict_lines(self.eval.gating.reports)):
             lines += ["", *part] if part else []

@@ -26,7 +26,7 @@ from pytest_instructlab_eval.reports import (
     summarise,
     uncaptured,
     write_instructlab_files,
-    write_results,
+    write_run,
 )
 from pytest_instructlab_eval.reports.changes import Changes, changes
 from pytest_instructlab_eval.reports.markdown import markdown
@@ -381,9 +381,9 @@ class EvalSession:
     @cached_property
     def changes(self) -> list[Changes]:
         """The results beside those that drops are measured against, once all are there."""
-        ours, theirs = self.gating.sides(self.results.values())
+        run = self.gating.run(self.results.values())
         paired = self.settings.base_questions == "same"
-        return changes(ours, theirs or (), paired=paired)
+        return changes(run.candidates, run.of_base or self.gating.baseline or (), paired=paired)
 
     def write(self) -> Path | None:
         """Write the result files; the folder's path, None where there is nothing to write."""
@@ -392,10 +392,8 @@ class EvalSession:
         folder, results = self.settings.output_dir, list(self.results.values())
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_results(
-                folder / "results.json", results, self.settings,
-                fingerprint=self.gating.fingerprint, gates=self.gating.reports, changes=self.changes,
-            )  # fmt: skip
+            run = self.gating.run(results)
+            write_run(folder / "results.json", run, gates=self.gating.reports, changes=self.changes)
             write_instructlab_files(folder, results)
         except OSError as error:
             self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
@@ -412,7 +410,7 @@ class EvalSession:
     def write_summary(self, folder: Path, failed: int) -> None:
         """Write summary.md, and where a CI job shows such a page append it there."""
         page = markdown(
-            ", ".join(self.settings.labels),
+            ", ".join(label for label in self.settings.labels if label != self.settings.base_label),
             problems=self.problems,
             errors=failed,
             reports=self.gating.reports,

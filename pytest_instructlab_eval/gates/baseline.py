@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.reports.results import read_results, replace_text
+from pytest_instructlab_eval.reports.results import read_run, replace_text
 from pytest_instructlab_eval.scores import Result, Sample, Score, plain
 
 __all__ = [
@@ -68,7 +68,9 @@ def _selected(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain(configuration[name]) for name in FINGERPRINT if name in configuration}
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+def differences(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, theirs_are: str = "in the baseline"
+) -> list[str]:
     """What differs between two fingerprints so that scores don't compare; empty where they do.
 
     The model may differ. A judge, "data" and "prompts" are compared where both sides have them, the
@@ -80,7 +82,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
         unknown = name in OPTIONAL and (mine is None or other is None)
         if name not in INFORMATIVE and not unknown:
             found += _difference(name, mine, other)
-    return found
+    return [f"{difference} {theirs_are}" for difference in found]
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
@@ -89,7 +91,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
         return [text for key in common for text in _difference(f"{name} of {key}", ours[key], theirs[key])]
     if ours == theirs:
         return []
-    return [f"{name} is {_shown(ours)} here and {_shown(theirs)} in the baseline"]
+    return [f"{name} is {_shown(ours)} here and {_shown(theirs)}"]
 
 
 def _shown(value: Any) -> str:
@@ -184,8 +186,9 @@ def read_baseline(path: Path) -> Baseline:
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         raise DataError(f"{path} is neither a baseline nor a results.json of this plugin") from None
     if whole:
-        known = document.get("fingerprint", document.get("configuration"))
-        return Baseline(_selected(_mapping(known, path)), tuple(read_results(path)))
+        run = read_run(path)
+        known = run.fingerprint or run.configuration
+        return Baseline(_selected(_mapping(known, path)), tuple(run.candidates))
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "

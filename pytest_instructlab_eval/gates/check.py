@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_instructlab_eval.gates.comparison import Comparison, Evidence, compare, lowest, mean_interval
-from pytest_instructlab_eval.gates.language import Gate, Selector, close_matches
+from pytest_instructlab_eval.gates.language import Gate, Selector, close_matches, parse_gate
 from pytest_instructlab_eval.gates.statistics import (
     CONFIDENCE,
     Interval,
@@ -24,9 +24,20 @@ from pytest_instructlab_eval.gates.statistics import (
     wilson_interval,
 )
 from pytest_instructlab_eval.reports.summary import Row, summarise
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result
 
-__all__ = ["DEFAULTS", "GateReport", "Verdict", "evaluate", "is_default", "unknown_part", "with_defaults"]
+__all__ = [
+    "DEFAULTS",
+    "GateReport",
+    "Verdict",
+    "evaluate",
+    "fails",
+    "is_default",
+    "unknown_part",
+    "verdicts",
+    "with_defaults",
+]
 
 Verdict = Literal["passed", "failed", "inconclusive", "refused", "skipped"]
 
@@ -76,6 +87,12 @@ def with_defaults(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate
     return [*holding.values(), *(gate for gate in defaults if gate.selector not in named)]
 
 
+def fails(report: GateReport, inconclusive: str) -> bool:
+    """Whether a verdict fails the run; `inconclusive` is warn, fail or pass."""
+    undecided = report.verdict == "inconclusive" and inconclusive == "fail"
+    return undecided or report.verdict in ("failed", "refused")
+
+
 def is_default(gate: Gate) -> bool:
     """Whether every benchmark has this gate by itself."""
     return gate.operator == "<=" and any(
@@ -113,6 +130,20 @@ def evaluate(
     ]
     adjusted = _adjusted_p_values(cases)
     return [_report(case, adjusted.get(number)) for number, case in enumerate(cases)]
+
+
+def verdicts(
+    run: Run, baseline: Iterable[Result] | None, *, differences: Sequence[str] = ()
+) -> list[GateReport]:
+    """The reports of a run's gates and the default ones, over its candidates; see `evaluate`.
+
+    Drops are measured against its base model, where it has one, else against the baseline. What is yet
+    to be judged is left out.
+    """
+    final = [result for result in run.candidates if not result.answered]
+    theirs = run.of_base if run.base is not None else baseline
+    gates = with_defaults(map(parse_gate, run.gates), (result.benchmark for result in final))
+    return evaluate(gates, final, baseline=theirs, differences=differences, left_out=run.left_out)
 
 
 @dataclass(frozen=True)

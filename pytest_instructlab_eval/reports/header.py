@@ -23,6 +23,10 @@ def header(settings: Settings, config: pytest.Config) -> list[str]:
         lines.append("judge: the likeness to the reference answer (chrF), no language model")
     elif settings.judge_model is not None:
         lines.append(f"judge: {settings.label(settings.judge_model)}{_place(settings.judge_url)}")
+    if settings.shard is not None:
+        lines.append(
+            "shard: {} of {}; join them with python -m pytest_instructlab_eval merge".format(*settings.shard)
+        )
     if config.args_source is not config.ArgsSource.ARGS:
         lines.append(f"benchmarks: {', '.join(settings.selected()) or 'none'}")
         lines += [f"left out: {name} ({reason})" for name, reason in settings.left_out().items()]

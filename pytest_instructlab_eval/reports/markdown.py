@@ -16,7 +16,7 @@ LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
 ROWS = 200  # of one table, at most
 TEXT = 600  # characters of a message
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-MARKUP = re.compile(r"[`*_\[\]<>&|@#~\\!:]")
+MARKUP = re.compile(r"[`*\[\]<>&|@#~\\!]|:(?=//)|(?<=www)\.")
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
 
 VERDICTS = {

@@ -12,48 +12,38 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.reports.ranking import rank
 from pytest_instructlab_eval.reports.summary import summarise
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, plain
 
-__all__ = ["SCHEMA_VERSION", "read_results", "replace_text", "write_results"]
+__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "write_run"]
 
 SCHEMA_VERSION = 1
+HEAD = ("configuration", "fingerprint", "models", "base", "gates", "left_out")  # of a run, beside its results
 
 
-def write_results(
-    path: Path,
-    results: Sequence[Result],
-    settings: Settings,
-    *,
-    fingerprint: Mapping[str, Any] | None = None,
-    gates: Sequence[Any] = (),
-    changes: Sequence[Any] = (),
-) -> None:
+def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
     """Write the file whole or not at all; raises OSError.
 
-    `fingerprint` is what the scores depend on; `gates` and `changes` are records.
+    `gates` and `changes` are records of what became of the gates, and of the comparison.
     """
-    candidates = [result for result in results if result.model != settings.base_label]
     document = {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
-        "configuration": dataclasses.asdict(settings),
-        "fingerprint": fingerprint or {},
-        "models": settings.labels,
-        "ranking": [dataclasses.asdict(row) for row in rank(candidates)],
-        "summaries": [dataclasses.asdict(summary) for summary in summarise(results)],
-        "gates": [dataclasses.asdict(report) for report in gates],
+        **{name: getattr(run, name) for name in HEAD},
+        "ranking": [dataclasses.asdict(row) for row in rank(run.candidates)],
+        "summaries": [dataclasses.asdict(summary) for summary in summarise(run.results)],
+        "verdicts": [dataclasses.asdict(report) for report in gates],
         "changes": [dataclasses.asdict(entry) for entry in changes],
-        "results": [result.to_plain() for result in results],
+        "results": [result.to_plain() for result in run.results],
     }
     replace_text(path, json.dumps(plain(document), indent=1, ensure_ascii=False) + "\n")
 
 
-def read_results(path: Path) -> list[Result]:
-    """The results in a file; raises DataError where it isn't one, or is of a newer schema."""
+def read_run(path: Path) -> Run:
+    """The run in a file; raises DataError where it isn't one, or is of a newer schema."""
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
         version = int(document["schema_version"])
@@ -67,11 +57,22 @@ def read_results(path: Path) -> list[Result]:
             "plugin reads; upgrade pytest-instructlab-eval"
         )
     try:
-        return [Result.from_plain(record) for record in document["results"]]
+        return _run(document)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise DataError(
             f"{path} is damaged: its results are not as schema version {version} has them"
         ) from None
+
+
+def _run(document: Mapping[str, Any]) -> Run:
+    results = tuple(Result.from_plain(record) for record in document["results"])
+    head: dict[str, Any] = {name: document[name] for name in HEAD if name in document}
+    return Run(results, **{**head, "gates": tuple(head.get("gates", ()))})
+
+
+def read_results(path: Path) -> list[Result]:
+    """The results in a file; raises DataError as `read_run`."""
+    return list(read_run(path).results)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -23,7 +23,8 @@ from pytest_instructlab_eval.gates.baseline import (
 )
 from pytest_instructlab_eval.gates.check import evaluate
 from pytest_instructlab_eval.options import Settings
-from pytest_instructlab_eval.reports.results import write_results
+from pytest_instructlab_eval.reports.results import write_run
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, Sample, Score
 
 CONFIGURATION = {"model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out")}
@@ -193,7 +194,7 @@ def score_of(value: Any) -> Score:
 def test_a_whole_results_json_is_a_baseline_too(tmp_path: Path) -> None:
     settings = Settings(("lab",), ("http://127.0.0.1:8000/v1",), few_shots=3)
     path = tmp_path / "results.json"
-    write_results(path, RESULTS, settings)
+    write_run(path, Run(tuple(RESULTS), dataclasses.asdict(settings)))
     found = read_baseline(path)
     assert list(found.results) == RESULTS
     assert differences(fingerprint(dataclasses.asdict(settings)), found.fingerprint) == []

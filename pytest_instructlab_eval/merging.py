@@ -1,0 +1,63 @@
+"""The parts of a run (`--eval-shard`) joined into the run that they are parts of."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.gates.baseline import differences
+from pytest_instructlab_eval.runs import Run
+
+__all__ = ["merged"]
+
+
+def merged(parts: Mapping[Path, Run]) -> Run:
+    """The whole run of these parts, which are named by their files.
+
+    Raises ConfigurationError where one is missing or given twice, and where they are of different
+    configurations, models or gates.
+    """
+    ordered = _in_order(parts)
+    (first_file, first), *others = ordered.items()
+    for file, run in others:
+        if found := _unlike(run, first):
+            raise ConfigurationError(f"{file} and {first_file} are no parts of one run: {'; '.join(found)}")
+    rounds = itertools.zip_longest(*(run.results for run in ordered.values()))  # every Nth test is a part's
+    return dataclasses.replace(
+        first,
+        results=tuple(result for found in rounds for result in found if result is not None),
+        configuration={**first.configuration, "shard": None},
+        left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
+    )
+
+
+def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
+    places: dict[int, Path] = {}
+    counts = set()
+    for file, run in parts.items():
+        shard = run.configuration.get("shard")
+        if shard is None:
+            raise ConfigurationError(f"{file} is a whole run, not a part of one (--eval-shard)")
+        number, count = shard
+        if number in places:
+            raise ConfigurationError(f"{places[number]} and {file} are both part {number} of {count}")
+        places[number] = file
+        counts.add(count)
+    if len(counts) > 1:
+        raise ConfigurationError(f"the runs were divided into {' and '.join(map(str, sorted(counts)))} parts")
+    missing = [str(number) for number in range(1, max(counts) + 1) if number not in places]
+    if missing:
+        raise ConfigurationError(f"of {max(counts)} parts, {', '.join(missing)} is missing; give all of them")
+    return {places[number]: parts[places[number]] for number in sorted(places)}
+
+
+def _unlike(run: Run, first: Run) -> list[str]:
+    found = differences(run.fingerprint, first.fingerprint, theirs_are="there")
+    if run.models != first.models:
+        found.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
+    if run.gates != first.gates:
+        found.append(f"the gates are {', '.join(run.gates)} here and {', '.join(first.gates)} there")
+    return found

@@ -1,0 +1,42 @@
+"""A run as a whole: its results, what they depend on, and what they must hold to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_instructlab_eval.scores import Result
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run found, enough to compare it, to join it with others and to judge it later.
+
+    `configuration` are all its settings by name, `fingerprint` those that scores depend on, `models`
+    each model's name or path by what tests call it, `base` the one of them that the others are compared
+    with. `gates` are the texts of those that were asked for, and `left_out` says, by benchmark, why not
+    all of its questions are here.
+    """
+
+    results: tuple[Result, ...]
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    base: str | None = None
+    gates: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> list[Result]:
+        """The results without those of the base model."""
+        return [result for result in self.results if result.model != self.base]
+
+    @property
+    def of_base(self) -> list[Result] | None:
+        """The results of the base model, None where there is none."""
+        if self.base is None:
+            return None
+        return [result for result in self.results if result.model == self.base]
