@@ -13,7 +13,6 @@ from pytest_instructlab_eval.errors import ModelError, UnreachableError
 from pytest_instructlab_eval.knowledge_tasks.questions import (
     DUPLICATE,
     FAILED,
-    NOT_CONFIRMED,
     Draft,
     arranged,
     without_duplicates,
@@ -147,7 +146,7 @@ async def _look(passage: Passage, entry: Draft | str, teacher: Teacher) -> Draft
     if isinstance(entry, str):
         return entry
     try:
-        return entry if await teacher.confirms(passage, entry) else NOT_CONFIRMED
+        return await teacher.objection(passage, entry) or entry
     except UnreachableError:
         raise
     except ModelError as error:

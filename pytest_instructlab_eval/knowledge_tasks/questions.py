@@ -16,6 +16,7 @@ __all__ = [
     "ABOUT_OTHERS",
     "ABOUT_PASSAGE",
     "ALIKE",
+    "CUT_OFF",
     "DUPLICATE",
     "FAILED",
     "INCOMPLETE",
@@ -32,6 +33,7 @@ __all__ = [
 
 # Why a question that was asked for isn't kept, as the user reads it.
 NOT_WRITTEN = "not written"
+CUT_OFF = "cut off by --max-tokens"
 INCOMPLETE = "incomplete"
 ALIKE = "two choices alike"
 ABOUT_OTHERS = "a choice speaks of the others"
@@ -40,7 +42,7 @@ NOT_CONFIRMED = "not confirmed by a second look"
 DUPLICATE = "a duplicate"
 FAILED = "the teacher could not be asked"
 REASONS = (
-    NOT_WRITTEN, INCOMPLETE, ALIKE, ABOUT_OTHERS, ABOUT_PASSAGE, NOT_CONFIRMED, DUPLICATE, FAILED,
+    NOT_WRITTEN, CUT_OFF, INCOMPLETE, ALIKE, ABOUT_OTHERS, ABOUT_PASSAGE, NOT_CONFIRMED, DUPLICATE, FAILED,
 )  # fmt: skip
 
 MOST_QUESTION = 1000  # characters

@@ -83,15 +83,23 @@ class TaskFolder:
         )
 
     def write(self, name: str, questions: Sequence[Question], subject: str, made_from: str) -> None:
-        """Write a task; the YAML comes last, so that a task that is there is whole."""
+        """Write a task; the YAML comes last, so that a task that is there is whole.
+
+        Raises ConfigurationError where the folder can't be written to.
+        """
         import yaml
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         task, rows = self._files(name)
         records = (json.dumps(_record(question, name, subject)) + "\n" for question in questions)
         settings = yaml.safe_dump(_settings(name, rows, made_from), sort_keys=False)
-        replace_text(rows, "".join(records))
-        replace_text(task, settings)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_text(rows, "".join(records))
+            replace_text(task, settings)
+        except OSError as error:
+            raise ConfigurationError(
+                f"--out: {shown(self.folder)} can't be written to ({error.strerror})"
+            ) from None
 
     def _files(self, name: str) -> tuple[Path, Path]:
         return self.folder / f"{name}_task.yaml", self.folder / f"mmlubench_{name}.jsonl"
