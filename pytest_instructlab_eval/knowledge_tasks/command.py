@@ -186,4 +186,5 @@ def _kept(outcomes: Sequence[FileOutcome]) -> str:
     written = sum(outcome.task is not None for outcome in outcomes)
     if not written:
         return ""
-    return f"; what was made of {written} files is kept, and the same command goes on from there"
+    files = "1 file" if written == 1 else f"{written} files"
+    return f"; what was made of {files} is kept, and the same command goes on from there"

@@ -39,7 +39,7 @@ def summary_lines(outcomes: Sequence[FileOutcome]) -> Iterator[str]:
     ]
     if earlier:
         rows.append(("questions of an earlier run", earlier))
-    yield from tabulate(rows, tablefmt="plain", intfmt=",").splitlines()
+    yield from tabulate(rows, tablefmt="plain", intfmt=",", preserve_whitespace=True).splitlines()
     letters: Counter[int] = sum((outcome.letters for outcome in outcomes), Counter())
     if letters:
         yield "right answers: " + ", ".join(
