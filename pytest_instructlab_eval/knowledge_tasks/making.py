@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from pytest_instructlab_eval.errors import ModelError, UnreachableError
+from pytest_instructlab_eval.errors import ContextLengthError, ModelError, UnreachableError
 from pytest_instructlab_eval.knowledge_tasks.questions import (
     DUPLICATE,
     FAILED,
@@ -105,6 +105,7 @@ async def _make(job: Job, teacher: Teacher, folder: TaskFolder, gate: asyncio.Se
     exams = await asyncio.gather(*(_examine(passage, teacher, gate) for passage in job.passages))
     kept = without_duplicates([draft for exam in exams for draft in exam.drafts])
     if not kept:
+        folder.discard(job.name)
         return FileOutcome(job.file.path, None, _outcomes(exams, kept))
     questions = arranged(kept, random.Random(f"{teacher.seed} {job.file.path}"))  # noqa: S311 - nothing secret
     folder.write(job.name, questions, job.file.domain or "knowledge", job.made_from)
@@ -129,9 +130,9 @@ async def _examine(passage: Passage, teacher: Teacher, gate: asyncio.Semaphore) 
         except UnreachableError:
             raise
         except ModelError as error:
-            return _Exam(passage, [], Counter({FAILED: teacher.count}), str(error))
+            return _Exam(passage, [], Counter({FAILED: teacher.count}), _told(error))
         looks = await asyncio.gather(*(_look(passage, entry, teacher) for entry in written))
-    errors = [str(look) for look in looks if isinstance(look, ModelError)]
+    errors = [_told(look) for look in looks if isinstance(look, ModelError)]
     reasons = (FAILED if isinstance(look, ModelError) else look for look in looks)
     return _Exam(
         passage,
@@ -151,6 +152,11 @@ async def _look(passage: Passage, entry: Draft | str, teacher: Teacher) -> Draft
         raise
     except ModelError as error:
         return error
+
+
+def _told(error: ModelError) -> str:
+    fits = "; a smaller --max-tokens leaves more room" if isinstance(error, ContextLengthError) else ""
+    return f"{error}{fits}"
 
 
 def _outcomes(exams: Sequence[_Exam], kept: Sequence[Draft]) -> tuple[PassageOutcome, ...]:

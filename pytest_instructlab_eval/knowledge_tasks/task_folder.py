@@ -101,6 +101,12 @@ class TaskFolder:
                 f"--out: {shown(self.folder)} can't be written to ({error.strerror})"
             ) from None
 
+    def discard(self, name: str) -> None:
+        """Let go of a task that was to be overwritten and has no question any more."""
+        if self._overwrite:
+            for path in self._files(name):
+                path.unlink(missing_ok=True)
+
     def _files(self, name: str) -> tuple[Path, Path]:
         return self.folder / f"{name}_task.yaml", self.folder / f"mmlubench_{name}.jsonl"
 

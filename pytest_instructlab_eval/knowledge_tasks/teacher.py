@@ -141,7 +141,7 @@ class Teacher:
 
     def fingerprint(self, passages: Sequence[Passage]) -> str:
         """The same where the same model is asked for the same questions on the same passages."""
-        asked = [self.model.name, self.seed, self.max_tokens, LOOK, *map(self._asked, passages)]
+        asked = [self.model.name, self.seed, LOOK, *map(self._asked, passages)]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def _asked(self, passage: Passage) -> list[Message]:

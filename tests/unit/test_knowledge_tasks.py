@@ -15,7 +15,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, UnreachableError
+from pytest_instructlab_eval.errors import (
+    ConfigurationError,
+    ContextLengthError,
+    DataError,
+    ModelError,
+    UnreachableError,
+)
 from pytest_instructlab_eval.knowledge_tasks import FileOutcome, TaskFolder, Teacher, make_tasks
 from pytest_instructlab_eval.knowledge_tasks.questions import (
     CUT_OFF,
@@ -317,6 +323,20 @@ def test_nothing_is_asked_where_something_would_be_overwritten(tmp_path: Path) -
     [hill] = make(FakeTeacher(on_passage), [changed], tmp_path, overwrite=True)
     assert hill.kept == 2
     assert "higher" in (tmp_path / "mmlubench_knowledge_hill.jsonl").read_text("utf-8")
+
+
+def test_a_task_that_was_to_be_overwritten_does_not_outlive_its_questions(tmp_path: Path) -> None:
+    make(FakeTeacher(on_passage), [BAY, HILL], tmp_path)
+    make(FakeTeacher(lambda user: "I'd rather not."), [HILL], tmp_path, overwrite=True)
+    assert [task.name for task in find_task_files(tmp_path)] == ["knowledge_bay"]
+
+
+def test_a_passage_that_does_not_fit_is_told_of_with_what_to_do(tmp_path: Path) -> None:
+    long = ContextLengthError("the prompt has 4,000 tokens and the model's context is 4,096")
+    [hill] = make(FakeTeacher(lambda user: long), [HILL], tmp_path)
+    assert [passage.error for passage in hill.passages] == [
+        f"{long}; a smaller --max-tokens leaves more room"
+    ]
 
 
 def test_a_yaml_has_no_more_than_sdg_writes_and_a_digest(tmp_path: Path) -> None:
