@@ -19,9 +19,11 @@ from pytest_instructlab_eval.knowledge_tasks.questions import (
 )
 from pytest_instructlab_eval.knowledge_tasks.task_folder import TaskFolder, task_names
 from pytest_instructlab_eval.knowledge_tasks.teacher import Passage, Teacher, passages
-from pytest_instructlab_eval.taxonomy import QnaFile
+from pytest_instructlab_eval.taxonomy import KNOWLEDGE, QnaFile
 
 __all__ = ["FileOutcome", "PassageOutcome", "make_tasks"]
+
+MOST_SUBJECT = 100  # characters
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,13 @@ async def _make(job: Job, teacher: Teacher, folder: TaskFolder, gate: asyncio.Se
         folder.discard(job.name)
         return FileOutcome(job.file.path, None, _outcomes(exams, kept))
     questions = arranged(kept, random.Random(f"{teacher.seed} {job.file.path}"))  # noqa: S311 - nothing secret
-    folder.write(job.name, questions, job.file.domain or "knowledge", job.made_from)
+    folder.write(job.name, questions, _subject(job.file), job.made_from)
     letters = Counter(question.answer for question in questions)
     return FileOutcome(job.file.path, job.name, _outcomes(exams, kept), letters)
+
+
+def _subject(file: QnaFile) -> str:
+    return " ".join((file.domain or KNOWLEDGE).split())[:MOST_SUBJECT]
 
 
 @dataclass(frozen=True)

@@ -26,26 +26,30 @@ __all__ = ["TaskFolder", "task_names"]
 
 MOST_NAME = 120  # characters; a file's name has 255 bytes
 OTHER = re.compile(r"[^A-Za-z0-9_-]+")
+DIGITS = 16  # of a digest in a name
+DIGEST = re.compile(rf"_[0-9a-f]{{{DIGITS}}}\Z")
 
 
 def task_names(paths: Sequence[str]) -> dict[str, str]:
     """The task of each qna.yaml by its path: its folders, as SDG joins them.
 
-    Where that would leave out a character, be long, or be another's name too, a digest of the path is
-    put behind it. File systems that take upper and lower case for the same are thought of.
+    Where that would leave out a character, be long, look like a digest or be another's name too, a
+    digest of the path is put behind it. File systems that take upper and lower case for the same are thought of.
     """
     plain = {path: path.rpartition("/")[0].replace("/", "_") or path for path in paths}
     uses = collections.Counter(name.casefold() for name in plain.values())
     return {
-        path: name
-        if uses[name.casefold()] == 1 and not OTHER.search(name) and len(name) <= MOST_NAME
-        else _with_digest(name, path)
+        path: name if uses[name.casefold()] == 1 and _is_plain(name) else _with_digest(name, path)
         for path, name in plain.items()
     }
 
 
+def _is_plain(name: str) -> bool:
+    return len(name) <= MOST_NAME and not OTHER.search(name) and not DIGEST.search(name)
+
+
 def _with_digest(name: str, path: str) -> str:
-    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
     return f"{OTHER.sub('_', name)[:MOST_NAME]}_{digest}"
 
 

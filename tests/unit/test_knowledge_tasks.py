@@ -65,6 +65,12 @@ def test_two_files_never_make_one_task() -> None:
     assert len({name.casefold() for name in names.values()}) == 3
 
 
+def test_no_path_can_be_made_to_have_the_name_of_another() -> None:
+    one = "knowledge/a b/qna.yaml"
+    imitation = f"knowledge/{task_names([one])[one].removeprefix('knowledge_')}/qna.yaml"
+    assert len(set(task_names([one, imitation]).values())) == 2
+
+
 PIECES = st.sampled_from(["a", "B", "_", "/", "..", " ", ",", "*", "\n", "{{x}}", "é", "\x00", "x" * 90])
 PATHS = st.lists(PIECES, max_size=6).map(lambda parts: f"knowledge/{''.join(parts)}/qna.yaml")
 
@@ -337,6 +343,12 @@ def test_a_passage_that_does_not_fit_is_told_of_with_what_to_do(tmp_path: Path) 
     assert [passage.error for passage in hill.passages] == [
         f"{long}; a smaller --max-tokens leaves more room"
     ]
+
+
+def test_a_subject_of_a_megabyte_does_not_fill_every_row(tmp_path: Path) -> None:
+    endless = QnaFile(HILL.path, 3, HILL.pairs, domain="hills " * 200_000)
+    make(FakeTeacher(on_passage), [endless], tmp_path)
+    assert (tmp_path / "mmlubench_knowledge_hill.jsonl").stat().st_size < 2_000
 
 
 def test_a_yaml_has_no_more_than_sdg_writes_and_a_digest(tmp_path: Path) -> None:
