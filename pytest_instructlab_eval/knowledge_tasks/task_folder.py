@@ -34,7 +34,8 @@ def task_names(paths: Sequence[str]) -> dict[str, str]:
     """The task of each qna.yaml by its path: its folders, as SDG joins them.
 
     Where that would leave out a character, be long, look like a digest or be another's name too, a
-    digest of the path is put behind it. File systems that take upper and lower case for the same are thought of.
+    digest of the path is put behind it. Names that differ in upper and lower case alone count as one, as
+    some file systems have it.
     """
     plain = {path: path.rpartition("/")[0].replace("/", "_") or path for path in paths}
     uses = collections.Counter(name.casefold() for name in plain.values())
