@@ -14,6 +14,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.baseline import Baseline, differences, fingerprint, read_baseline
 from pytest_instructlab_eval.gates.check import GateReport, evaluate, fails, verdicts
+from pytest_instructlab_eval.knowledge_tasks.command import tasks
 from pytest_instructlab_eval.merging import merged
 from pytest_instructlab_eval.reports import read_run, summarise, table, write_instructlab_files, write_run
 from pytest_instructlab_eval.reports.changes import Changes, changes, changes_table
@@ -28,7 +29,7 @@ __all__ = ["main"]
 RUN = click.Path(exists=True, path_type=Path)
 
 
-@click.group(help="What finished runs say, for scripts.")
+@click.group(help="What comes before and after evaluation runs, for scripts.")
 def main() -> None:
     """The commands are below."""
 
@@ -169,6 +170,8 @@ def _print(lines: Sequence[str]) -> None:
 def _exit(reports: Sequence[GateReport], inconclusive: str) -> None:
     sys.exit(int(any(fails(report, inconclusive) for report in reports)))
 
+
+main.add_command(tasks)
 
 if __name__ == "__main__":
     main(prog_name="python -m pytest_instructlab_eval")

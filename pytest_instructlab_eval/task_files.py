@@ -18,7 +18,7 @@ from pytest_instructlab_eval.data import LETTERS
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.safe_yaml import first_tag, read_yaml, shown
 
-__all__ = ["Form", "TaskFile", "find_task_files"]
+__all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files"]
 
 GROUP = "mmlu_pr"  # the group (in older files) or tag of MMLU-Branch's tasks
 Form = Literal["letters", "texts"]

@@ -63,6 +63,7 @@ class Endpoint:
     """One server. Models that it serves share its connections and budget.
 
     `key_source` says where the key is from, for error messages; the key itself is in none of them.
+    `prefix` is what the options begin with that the messages name.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Endpoint:
         budget: int = 64,
         timeout: float = 600.0,
         retries: int = RETRIES,
+        prefix: str = "--eval-",
     ) -> None:
         from openai import AsyncOpenAI, DefaultAioHttpClient
 
@@ -84,6 +86,7 @@ class Endpoint:
         self._key_source = key_source
         self._timeout = timeout
         self._retries = retries
+        self._prefix = prefix
         self._unreachable = False
         self._client = AsyncOpenAI(
             base_url=base_url,
@@ -168,7 +171,7 @@ class Endpoint:
     def _hint(self, wait: float) -> str:
         if wait:
             return f" after {wait:g} s of waiting"
-        return "; start it, correct the URL, or have the run wait for it with --eval-wait SECONDS"
+        return f"; start it, correct the URL, or have the run wait for it with {self._prefix}wait SECONDS"
 
     def _count(self, reply: Mapping[str, Any]) -> None:
         usage = reply.get("usage")
@@ -181,7 +184,7 @@ class Endpoint:
 
         status = getattr(error, "status_code", None)
         if isinstance(error, openai.APITimeoutError) and "Timeout" in type(_root_cause(error)).__name__:
-            text = f"{self} gave no answer within {self._timeout:g} s (--eval-request-timeout)"
+            text = f"{self} gave no answer within {self._timeout:g} s ({self._prefix}request-timeout)"
             return UnreachableError(text, prompt=prompt)
         if isinstance(error, openai.APIConnectionError):
             text = f"{self} can't be reached ({self.safe(_root_cause(error))})"

@@ -22,6 +22,7 @@ __all__ = ["ServedModel"]
 
 PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat template is rendered
 NOT_SERVED = (404, 405, 501)
+NOT_UNDERSTOOD = (400, 404, 415, 422, 501)  # what servers answer to a parameter that they don't have
 
 
 class ServedModel:
@@ -35,6 +36,7 @@ class ServedModel:
         self._scorer = ChoiceScorer(self._complete, self._tokenize, ways)
         self._templates: dict[str, asyncio.Task[tuple[str, str] | None]] = {}
         self._tokenizes = True
+        self._follows_schemas = True
         self._finding = asyncio.Lock()
 
     @property
@@ -71,8 +73,13 @@ class ServedModel:
         temperature: float = 0.0,
         max_tokens: int = 1024,
         seed: int | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> Completion:
-        """The model's answer to a chat; see `Model`."""
+        """The model's answer to a chat; see `Model`.
+
+        `schema` is the JSON schema of the answer. A server that doesn't know how to keep a model to one
+        is asked without, so whoever gives a schema still has to look at the text.
+        """
         body: dict[str, Any] = {
             "messages": list(messages), "n": 1, "temperature": temperature, "max_tokens": max_tokens,
         }  # fmt: skip
@@ -82,12 +89,31 @@ class ServedModel:
         async with self._endpoint.place():
             started = time.perf_counter()
             try:
-                reply = await self._post("/chat/completions", body, asked)
+                reply = await self._answer(body, schema, asked)
             except ContextLengthError as error:
                 raise await self._measured(error, messages) from None
             latency = time.perf_counter() - started
         self._endpoint.traffic.requests += 1
         return _completion(reply, latency, self._endpoint, asked)
+
+    async def _answer(
+        self, body: Mapping[str, Any], schema: Mapping[str, Any] | None, asked: str
+    ) -> dict[str, Any]:
+        path = "/chat/completions"
+        if schema is None or not self._follows_schemas:
+            return await self._post(path, body, asked)
+        named = {"name": "answer", "schema": schema, "strict": True}
+        structured = {**body, "response_format": {"type": "json_schema", "json_schema": named}}
+        try:
+            return await self._post(path, structured, asked)
+        except ContextLengthError:
+            raise
+        except ModelError as error:
+            if error.status not in NOT_UNDERSTOOD:
+                raise
+        reply = await self._post(path, body, asked)
+        self._follows_schemas = False  # it was the schema, since without it there is an answer
+        return reply
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """The log-likelihood of each choice; see `Model`."""

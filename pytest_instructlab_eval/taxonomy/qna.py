@@ -14,7 +14,7 @@ from pytest_instructlab_eval.safe_yaml import shown
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["MOST_BYTES", "QnaFile", "QnaPair", "parse_qna", "printable"]
+__all__ = ["KNOWLEDGE", "MOST_BYTES", "QnaFile", "QnaPair", "parse_qna", "printable"]
 
 MOST_BYTES = 2**20  # of one qna.yaml; the largest of InstructLab's has 38 kB
 VERSIONS = {"1": 1, "2": 2, "3": 3}  # a file that names no version is of the first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -246,8 +247,11 @@ BOMB = "a0: &a0 [x,x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (BOMB, "line 2: the alias *a0 is not taken"),
-        ("[" * 1_000_000, "line 1: nested deeper"),
+        (BOMB, r"line 2: the alias \*a0 is not taken"),
+        (
+            "[" * 1_000_000,
+            "line 1: (nested deeper|not YAML: exceeded maximum nesting)",
+        ),  # libyaml's own limit
         ("- " * 500_000, "line 1: nested deeper"),
         ("{a: " * 250_000, "line 1: nested deeper"),
         ("a: " + "x" * 2_000_000, f"{PATH} is larger than 1,048,576 bytes"),
@@ -256,7 +260,7 @@ BOMB = "a0: &a0 [x,x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
 )
 def test_a_bomb_is_refused_at_once(text: str, reason: str) -> None:
     begin = time.perf_counter()
-    assert reason in refusal(text)
+    assert re.search(reason, refusal(text))
     assert time.perf_counter() - begin < 10  # none takes a tenth of a second on two quiet cores
 
 
