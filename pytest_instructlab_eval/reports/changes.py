@@ -201,7 +201,6 @@ def notes(entry: Changes) -> list[str]:
         agreement = "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
         found.append(f"{entry.benchmark}: {seen}{agreement}")
     if entry.unpaired:
-        found.append(
-            f"{entry.benchmark}: left out, with a score on one side alone: {entry.unpaired:,} questions"
-        )
+        left = "1 question" if entry.unpaired == 1 else f"{entry.unpaired:,} questions"
+        found.append(f"{entry.benchmark}: left out, with a score on one side alone: {left}")
     return found

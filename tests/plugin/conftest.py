@@ -265,6 +265,13 @@ class Project:
         """`run` with the model and its server named."""
         return self.run(*self.model, *args, ret=ret, env=env, bare=bare, **outcomes)
 
+    def script(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run the plugin's command line to its end."""
+        command = [sys.executable, "-m", "pytest_instructlab_eval", *args]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+        )
+
     def expect(self, finished: Finished, ret: int, **outcomes: int) -> Finished:
         shown = f"{finished.out}\n--- stderr ---\n{finished.err}"
         print(shown)

@@ -1,8 +1,13 @@
 """Gates: each a test of its own, in the terminal, in the JUnit file and in the exit status."""
 
-from tests.scripted_server import Body
+import json
+from collections.abc import Callable
 
-from .conftest import Project
+import pytest
+
+from tests.scripted_server import Body, ScriptedServer, Status, default_reply
+
+from .conftest import Finished, Project, is_judgment, properties
 
 OWN = """
     import pytest
@@ -10,21 +15,279 @@ OWN = """
     @pytest.mark.eval("own", gates=["own >= 0.25"])
     @pytest.mark.parametrize("number", range(40))
     async def test_number(number, served_model, record_score):
-        reply = await served_model.chat([{"role": "user", "content": f"number {number}."}])
-        record_score(float("right" in reply.text))
+        reply = await served_model.chat([{"role": "user", "content": f"number {number}"}])
+        record_score(float(reply.text == "right"))
 """
-RIGHT = 20  # of the forty, and the even ones of the others
 
 
-def answers_to(right: range) -> object:
+def right_up_to(limit: int) -> Callable[[Body], str]:
+    """Answers that are right for the numbers below the limit."""
+
     def reply(body: Body) -> str:
-        number = int(body["messages"][0]["content"].removesuffix(".").split()[-1])
-        return "right" if number in right else "wrong"
+        number = int(body["messages"][0]["content"].split()[-1])
+        return "right" if number < limit else "wrong"
 
     return reply
 
 
-def own(project: Project, *args: str, right: range, ret: int = 0) -> object:
+def own(
+    project: Project, *args: str, right: int, ret: int = 0, passed: int = 40, **outcomes: int
+) -> Finished:
+    """A run of forty questions, of which the first are answered right."""
     project.write("test_own.py", OWN)
-    project.server.reply = answers_to(right)  # type: ignore[assignment]
-    return project.evaluate("test_own.py", *args, ret=ret, passed=40)
+    project.server.reply = right_up_to(right)
+    finished = project.evaluate("test_own.py", *args, ret=ret)
+    assert finished.outcomes == {
+        word: count for word, count in {"passed": passed, **outcomes}.items() if count
+    }
+    return finished
+
+
+def refused(project: Project, *args: str) -> str:
+    """What a run says that ends before anything is asked."""
+    project.write("test_own.py", OWN)
+    asked = len(project.server.chats)
+    finished = project.evaluate("test_own.py", *args, ret=4)
+    assert len(project.server.chats) == asked
+    return finished.out + finished.err
+
+
+JUNIT = ("--junitxml=junit.xml", "-o", "junit_family=xunit1")
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_each_gate_is_a_test_of_its_own(project: Project, processes: str) -> None:
+    project.write("pytest.ini", "[pytest]\neval_gates =\n    own >= 0.4\n    own.error_rate <= 10%\n")
+    gates = ("--eval-gate=own >= 0.9", "--eval-gate=own <= 60%")
+    finished = own(project, *gates, "-v", "-n", processes, *JUNIT, right=20, ret=1)
+    finished.shows(
+        "gates::own >= 0.9 FAILED *",
+        "gates::own.error_rate <= 10% PASSED *",
+        "gates::own <= 60% PASSED *",
+        "gates::own.unscored_rate <= 0.05 PASSED *",
+        "_* own >= 0.9 _*",
+        "own is 0.5000 (95 % interval 0.3520 to 0.6480, 40 questions); below the 0.9 that is asked; *",
+        "gates: 1 failed, 3 passed",
+        "  failed: own >= 0.9: own is 0.5000 *",
+        "FAILED gates::own >= 0.9 - own is 0.5000 *",
+    )
+    assert finished.failure("own >= 0.9").count("\n") <= 2, "only the sentence is shown"
+    case = finished.gate_cases["own >= 0.9"]
+    assert case.find("failure") is not None
+    assert properties(case)["eval.verdict"] == "failed"
+    assert properties(case)["eval.value"] == "0.5"
+    assert [name for name, case in finished.gate_cases.items() if case.find("failure") is None] == [
+        "own.error_rate <= 10%",
+        "own <= 60%",
+        "own.unscored_rate <= 0.05",
+    ]
+    assert [report["verdict"] for report in finished.document["verdicts"]].count("failed") == 1
+
+
+def test_a_gate_of_a_marker_holds_and_can_be_replaced(project: Project) -> None:
+    failed = own(project, right=4, ret=1)
+    failed.shows("FAILED gates::own >= 0.25 - *")
+    own(project, "--eval-gate=own >= 0.05", right=4)
+
+
+def test_a_question_that_could_not_be_asked_fails_the_default_gate_too(project: Project) -> None:
+    project.server.fault(Status(400, "not today"), when=lambda body: "number 7'" in str(body))
+    finished = own(project, right=40, ret=1, passed=39, failed=1)
+    finished.shows("FAILED gates::own.error_rate <= 0 - own: 1 of 40 could not be asked*")
+    assert "above the 0 that is allowed; concerned: 7 (no score)" in finished.out
+
+
+def test_too_many_questions_without_a_rating_fail_the_default_gate(project: Project) -> None:
+    project.server.reply = lambda body: (
+        "Hm." if is_judgment(body) and "out of tea" in str(body) else default_reply(body)
+    )
+    finished = project.evaluate(*project.mt_bench_only, ret=1, passed=7, unscored=1)
+    finished.shows("FAILED gates::mt_bench.unscored_rate <= 0.05 - *")
+    lenient = project.evaluate(*project.mt_bench_only, "--eval-gate=mt_bench.unscored_rate <= 20%")
+    assert lenient.gates == {"passed": 2}
+
+
+def test_a_gate_over_deselected_questions_is_skipped_and_says_why(project: Project) -> None:
+    finished = own(project, "-k", "1", "-rs", "--eval-gate=own >= 0.9", right=0, passed=13, deselected=27)
+    finished.shows("SKIPPED [[]1] gates:0: 27 questions of own were deselected*")
+
+
+def test_a_gate_of_a_benchmark_that_is_not_run_is_skipped(project: Project) -> None:
+    project.write("pytest.ini", "[pytest]\neval_gates =\n    mmlu >= 0.9\n    somebody_elses >= 1\n")
+    finished = own(project, "-rs", right=40)
+    assert finished.gates == {"skipped": 2, "passed": 3}
+    finished.shows("SKIPPED *mmlu is not in this run")
+
+
+def test_nothing_is_gated_after_the_run_was_stopped(project: Project) -> None:
+    project.server.fault(Status(400, "not today"), when=lambda body: "number 0'" in str(body), times=1)
+    finished = own(project, "-x", right=40, ret=1, passed=0, failed=1)
+    assert finished.gates == {}
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        ("own > = 1", "column 7: expected a number such as 0.5 or 50%"),
+        ("onw >= 0.5", "there is no benchmark 'onw' (known: mmlu, *); did you mean own?"),
+        ("other >= 0.5", "there is no benchmark 'other'"),
+        ("own[blue] >= 0.5", "own has no group 'blue' in this run"),
+        ("own.drop <= 0.01", "a drop needs something to compare with; give an earlier run with --eval-base"),
+    ],
+)
+def test_a_gate_that_cannot_be_meant_ends_the_run_before_anything_is_asked(
+    project: Project, gate: str, reason: str
+) -> None:
+    shown = refused(project, f"--eval-gate={gate}")
+    assert all(part in shown for part in reason.split("*")), shown
+
+
+def test_workers_tell_the_controller_what_can_be_gated(project: Project) -> None:
+    assert "own has no group 'blue' in this run" in refused(project, "--eval-gate=own[blue] >= 0.5", "-n2")
+
+
+# --- baselines ---
+
+
+def test_a_run_is_compared_with_a_saved_one_question_by_question(project: Project) -> None:
+    own(project, "--eval-save-baseline=main.json", right=38)
+    baseline = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 5%")
+    same = own(project, *baseline, right=38)
+    same.shows("  passed: own.drop <= 5%: own has the same score on each of 40 questions *")
+    worse = own(project, *baseline, *JUNIT, right=20, ret=1)
+    worse.shows(
+        "own against the baseline * 0.9500 * 0.5000 * -0.4500 *",
+        "own: this run could have seen a drop of *",
+        "FAILED gates::own.drop <= 5% - own dropped by 0.4500 *",
+    )
+    assert "18 answers turned wrong and 0 right (exact McNemar p = 7.6e-06)" in worse.out
+    assert "eval.interval_low" in properties(worse.gate_cases["own.drop <= 5%"])
+    (change,) = worse.document["changes"]
+    assert change["overall"]["difference"] == pytest.approx(-0.45)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ret", "shown"),
+    [("warn", 0, "INCONCLUSIVE"), ("fail", 1, "FAILED"), ("pass", 0, "PASSED")],
+)
+def test_a_drop_that_cannot_be_told_is_inconclusive(
+    project: Project, verdict: str, ret: int, shown: str
+) -> None:
+    own(project, "--eval-save-baseline=main.json", right=38)
+    project.server.reply = right_up_to(36)
+    gate = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 0.01", f"--eval-inconclusive={verdict}")
+    finished = project.evaluate("test_own.py", *gate, "-v", ret=ret)
+    finished.shows(f"gates::own.drop <= 0.01 {shown} *", "gates: 1 inconclusive, 3 passed")
+    assert "whether the drop is above 0.01 can't be told" in finished.out
+
+
+def test_a_whole_results_json_is_a_baseline_too(project: Project) -> None:
+    own(project, "--eval-output-dir=before", right=30)
+    finished = own(project, "--eval-baseline=before/results.json", right=31)
+    finished.shows("own against the baseline * +0.0250 *")
+
+
+def test_a_baseline_of_another_configuration_is_refused_with_the_differences(project: Project) -> None:
+    path = project.folder / "main.json"
+    project.evaluate(*project.mt_bench_only, f"--eval-save-baseline={path}", "--eval-first-n=4", passed=4)
+    asked = len(project.server.chats)
+    compared = (*project.mt_bench_only, f"--eval-baseline={path}")
+    finished = project.evaluate(*compared, "--eval-first-n=5", ret=4)
+    assert "main.json is of another configuration: first_n is 5 here and 4 in the" in finished.err
+    assert len(project.server.chats) == asked
+    insisted = project.evaluate(*compared, "--eval-first-n=5", "--eval-allow-mismatch", passed=5)
+    insisted.shows("mt_bench: left out, with a score on one side alone: 1 question")
+
+
+def test_a_baseline_of_other_questions_is_refused(project: Project) -> None:
+    other = project.own_mmlu()
+    save = project.folder / "main.json"
+    project.evaluate(f"--eval-mmlu-data={other}", "-k", "anatomy", f"--eval-save-baseline={save}")
+    path = other / "test" / "anatomy_test.csv"
+    path.write_text(path.read_text("utf-8").replace("?", "!", 1), "utf-8")
+    args = (f"--eval-mmlu-data={other}", "-k", "anatomy", f"--eval-baseline={save}")
+    assert "data of mmlu is" in project.evaluate(*args, ret=4).err
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "can't be read"),
+        ("[]", "is neither a baseline nor a results.json of this plugin"),
+        ('{"schema_version": 99, "fingerprint": {}, "benchmarks": {}}', "has schema version 99, newer than"),
+    ],
+    ids=["missing", "something else", "newer"],
+)
+def test_a_baseline_that_cannot_be_read_is_named(project: Project, text: str | None, reason: str) -> None:
+    if text is not None:
+        project.write("main.json", text)
+    assert reason in refused(project, "--eval-baseline=main.json")
+
+
+# --- a base model ---
+
+
+def test_a_base_model_answers_the_same_questions_and_is_what_drops_are_measured_against(
+    project: Project,
+) -> None:
+    with ScriptedServer(models=("base",)) as server:
+        server.reply = right_up_to(38)
+        base = ("--eval-base-model=base", f"--eval-base-model-url={server.url}", "--eval-gate=own.drop <= 5%")
+        finished = own(project, *base, right=20, ret=1, passed=80)
+        assert len(server.chats) == len(project.server.chats) == 40
+    finished.shows(
+        f"compared with: base at {server.url}",
+        "own tiny  * 0.5000 *",
+        "own base  * 0.9500 *",
+        "own: tiny against base * 0.9500 * 0.5000 * -0.4500 *",
+        "FAILED gates::own.drop <= 5% - own dropped by 0.4500 *",
+    )
+    assert "ranking" not in finished.out
+
+
+# --- the summary ---
+
+
+def test_the_summary_says_the_verdict_first_and_is_shown_by_the_ci_job(project: Project) -> None:
+    shown = project.folder / "step.md"
+    shown.write_text("earlier\n", "utf-8")
+    own(project, "--eval-save-baseline=main.json", right=38)
+    args = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 5%")
+    project.write("test_own.py", OWN)
+    project.server.reply = right_up_to(20)
+    project.evaluate("test_own.py", *args, ret=1, env={"GITHUB_STEP_SUMMARY": str(shown)}, passed=40)
+    page = (project.folder / "eval_output/summary.md").read_text("utf-8")
+    assert shown.read_text("utf-8") == "earlier\n" + page
+    head, *sections = page.split("\n### ")
+    assert head.splitlines()[0] == "## ❌ failed: evaluation of `tiny`"
+    assert [section.splitlines()[0] for section in sections] == ["Gates", "What got worse", "Scores"]
+    assert "| ❌ failed | `own.drop <= 5%` | own dropped by 0.4500 " in page
+    assert "| `own as a whole` | 0.9500 | 0.5000 | -0.4500 | " in page
+
+
+# --- parts of a run ---
+
+
+def test_parts_of_a_run_find_together_what_the_whole_does(project: Project) -> None:
+    whole = own(project, "--eval-gate=own >= 0.6", right=20, ret=1)
+    for part in (1, 2, 3):
+        args = (f"--eval-shard={part}/3", f"--eval-output-dir=part{part}", "--eval-gate=own >= 0.6")
+        count = len(range(part - 1, 40, 3))
+        finished = own(project, *args, right=20, passed=count, deselected=40 - count)
+        assert finished.gates == {}
+    merge = project.script("merge", "part1", "part2", "part3", "--out", "merged")
+    assert merge.returncode == 1
+    assert "  failed: own >= 0.6: own is 0.5000" in merge.stdout
+    document = json.loads((project.folder / "merged/results.json").read_text("utf-8"))
+    assert [result["nodeid"] for result in document["results"]] == [
+        result["nodeid"] for result in whole.document["results"]
+    ]
+    assert [report["message"] for report in document["verdicts"]] == [
+        report["message"] for report in whole.document["verdicts"]
+    ]
+    incomplete = project.script("merge", "part1", "part3", "--out", "merged")
+    assert incomplete.returncode == 1
+    assert incomplete.stderr == "Error: of 3 parts, 2 is missing; give all of them\n"
+    compared = project.script("compare", "merged", "eval_output", "--gate", "own.drop <= 0")
+    assert compared.returncode == 0, compared.stderr
+    assert "own has the same score on each of 40 questions" in compared.stdout
