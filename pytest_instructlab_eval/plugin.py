@@ -348,6 +348,11 @@ class EvalHooks:
     # the end
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Stop at once."""
+        self.eval.interrupt()
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop, keep what was scored, and fail a run whose results are not all there."""
         found = self.eval.finished_unreported(session)
