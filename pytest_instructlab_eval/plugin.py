@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.stash[SESSION] = EvalSession(config, settings)
     config.pluginmanager.register(EvalHooks(config.stash[SESSION]), "instructlab-eval-session")
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if options.asks_for_benchmarks(config):
         config.args[:] = [str(benchmark_file(name)) for name in settings.selected()]
         # xdist's workers would look for the root and the ini file beside the installed benchmarks.
         config.option.rootdir = str(config.rootpath)

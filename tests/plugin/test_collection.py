@@ -44,6 +44,25 @@ def test_the_ini_file_of_the_folder_holds_wherever_data_and_benchmarks_are(proje
     assert project.server.requests == []
 
 
+def test_a_model_in_the_ini_file_is_for_the_folders_own_tests(project: Project) -> None:
+    project.write("test_own.py", "async def test_of_the_project(served_model):\n    pass\n")
+    ini = f"eval_model = tiny\neval_base_url = {project.server.url}\neval_mmlu_data = {project.mmlu}\n"
+    project.write("pytest.ini", f"[pytest]\n{ini}")
+    finished = project.run(passed=1)
+    finished.shows(
+        "benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)", "test_own.py .*"
+    )
+    finished = project.run("--collect-only", "-q", "--eval-benchmark=mmlu")
+    assert {line.partition("::")[0] for line in finished.lines if "::" in line} == {"test_mmlu.py"}
+
+
+def test_a_fixture_of_the_folder_for_all_its_tests_does_not_hold_up_the_benchmarks(project: Project) -> None:
+    project.write("conftest.py", "import pytest\n\n@pytest.fixture(autouse=True)\ndef prepare():\n    pass\n")
+    project.server.latency = 0.3
+    project.evaluate(*project.mt_bench_only, passed=8)
+    assert project.server.in_flight_peak > 1
+
+
 def test_naming_rules_of_the_folder_are_not_for_the_installed_benchmarks(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\npython_files = check_*.py\npython_functions = check_*\n")
     finished = project.evaluate("--collect-only", "-q", *project.mt_bench_only)
