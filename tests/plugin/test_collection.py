@@ -85,6 +85,20 @@ def test_a_named_file_is_run_instead_of_the_benchmarks(project: Project) -> None
     assert project.server.requests == []
 
 
+def test_a_node_id_of_a_benchmark_can_be_given_back(project: Project) -> None:
+    ids = ("test_mt_bench.py::test_mt_bench[82-roleplay]", "test_mmlu.py::test_mmlu[anatomy]")
+    finished = project.evaluate(*ids, *project.judge, *project.data, "-v", passed=2)
+    assert finished.order == list(ids)
+    project.write("test_mmlu.py", "def test_of_the_project():\n    pass\n")
+    project.evaluate("test_mmlu.py", passed=1)
+
+
+def test_a_run_that_only_sets_up_misses_no_result(project: Project) -> None:
+    finished = project.evaluate(*project.mt_bench_only, "--setup-plan", "--eval-first-n=1")
+    finished.shows("*test_mt_bench.py::test_mt_bench[[]81-writing[]] (fixtures used: *")
+    assert not project.server.chats
+
+
 def test_each_of_several_models_has_items_and_a_row_of_its_own(project: Project) -> None:
     project.server.models = ("tiny", "org/other", "strict")
     project.server.latency = 0.2  # long enough for a second request to come while the first is answered
