@@ -17,8 +17,14 @@ heavy_libraries = threading.Lock()
 T = TypeVar("T")
 
 
-async def in_daemon_thread(function: Callable[[], T]) -> T:
-    """What the function returns or raises; unlike `asyncio.to_thread`, Ctrl-C needn't await its end."""
+async def in_daemon_thread(
+    function: Callable[[], T], *, turn: contextlib.AbstractContextManager[object] | None = None
+) -> T:
+    """What the function returns or raises; unlike `asyncio.to_thread`, Ctrl-C needn't await its end.
+
+    It holds `turn`, such as `heavy_libraries`, and isn't called where nobody waits for it any more when
+    its turn has come.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -32,10 +38,13 @@ async def in_daemon_thread(function: Callable[[], T]) -> T:
 
     def work() -> None:
         result, error = None, None
-        try:
-            result = function()
-        except Exception as raised:
-            error = raised
+        with turn or contextlib.nullcontext():
+            if done.done():
+                return
+            try:
+                result = function()
+            except Exception as raised:
+                error = raised
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result, error)
 

@@ -78,6 +78,7 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="instructlab-eval", daemon=True)
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._stopping = False
         self._thread.start()
 
     def _serve(self) -> None:
@@ -118,11 +119,15 @@ class Engine:
         """Have a coroutine function called in the loop before it stops."""
         self._closers.append(closer)
 
+    def stop(self, timeout: float = 1.0) -> None:
+        """Cancel what is under way, close what was opened and stop; don't wait for it."""
+        if self._thread.is_alive() and not self._stopping:
+            self._stopping = True
+            asyncio.run_coroutine_threadsafe(self._wind_up(timeout * 0.8), self._loop)
+
     def close(self, timeout: float = 1.0) -> None:
-        """Cancel what is under way, close what was opened and stop, in `timeout` seconds at most."""
-        if not self._thread.is_alive():
-            return
-        asyncio.run_coroutine_threadsafe(self._wind_up(timeout * 0.8), self._loop)
+        """Stop, and wait for it `timeout` seconds at most."""
+        self.stop(timeout)
         self._thread.join(timeout)
         if not self._thread.is_alive():
             self._loop.close()

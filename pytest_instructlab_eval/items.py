@@ -167,9 +167,10 @@ def _is_ours_or_parameter(item: pytest.Function, name: str) -> bool:
 def _is_harmless(item: pytest.Function, name: str) -> bool:
     """Whether a fixture that isn't an argument (autouse, usefixtures) belongs to an installed plugin.
 
-    One of a conftest or of the test's own module may prepare what the test relies on.
+    One of a conftest or of the test's own module may prepare what the test relies on; a built-in
+    benchmark relies on nothing of the folder that it is run in.
     """
-    if name == "request":  # our own fixtures ask for it
+    if name == "request" or item.getparent(BenchmarkModule):  # our own fixtures ask for a request
         return True
     module = _fixture_module(item, name)
     own = {"", item.module.__name__}

@@ -108,7 +108,8 @@ def check(tasks: Sequence[MMLUTask]) -> None:
     """Raise DataError where the tasks' data is missing or malformed; the hub is asked for the first alone."""
     for task in tasks:
         if task.data is None:
-            _load(task)
+            with heavy_libraries:
+                _load(task)
             return
         _rows(task.data, "test", task.subject)
         examples = len(_rows(task.data, "dev", task.subject))
@@ -125,7 +126,8 @@ async def score(task: MMLUTask, model: Model) -> Score:
     `samples` has every question's choice and log-likelihoods. A question that couldn't be asked is
     counted as an error and left out of the mean.
     """
-    return await score_questions(await in_daemon_thread(functools.partial(_load, task)), model)
+    questions = await in_daemon_thread(functools.partial(_load, task), turn=heavy_libraries)
+    return await score_questions(questions, model)
 
 
 async def score_questions(questions: Sequence[Question], model: Model) -> Score:
@@ -151,19 +153,18 @@ async def _answer(question: Question, model: Model) -> Sample:
 
 def _load(task: MMLUTask) -> list[Question]:
     """The task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
-    with heavy_libraries:
-        definition = _definition(task)
-        docs = list(definition.eval_docs)[: task.first_n]
-        texts = _texts(definition, docs)
-        ask = _chat_prompts if task.system_prompt is not None else _text_prompts
-        prompts: Sequence[Any] = ask(definition, task, docs[0], texts)
-        chat = task.system_prompt is not None
-        requests = definition.construct_requests(docs[0], "", apply_chat_template=chat)
-        choices = tuple(request.args[1] for request in requests)
-        return [
-            Question(str(number), prompt, choices, definition.doc_to_target(doc))
-            for number, (prompt, doc) in enumerate(zip(prompts, docs, strict=True))
-        ]
+    definition = _definition(task)
+    docs = list(definition.eval_docs)[: task.first_n]
+    texts = _texts(definition, docs)
+    ask = _chat_prompts if task.system_prompt is not None else _text_prompts
+    prompts: Sequence[Any] = ask(definition, task, docs[0], texts)
+    chat = task.system_prompt is not None
+    requests = definition.construct_requests(docs[0], "", apply_chat_template=chat)
+    choices = tuple(request.args[1] for request in requests)
+    return [
+        Question(str(number), prompt, choices, definition.doc_to_target(doc))
+        for number, (prompt, doc) in enumerate(zip(prompts, docs, strict=True))
+    ]
 
 
 def _texts(definition: Any, docs: Sequence[Any]) -> list[str]:

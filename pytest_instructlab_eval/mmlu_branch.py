@@ -94,7 +94,8 @@ def check(tasks: Sequence[MMLUBranchTask]) -> None:
     """Raise DataError where a task's questions are malformed, or fewer than its solved examples."""
     for task in tasks:
         if task.form is None:
-            _load_by_lm_eval(task)
+            with heavy_libraries:
+                _load_by_lm_eval(task)
             continue
         count = len(_rows(task))
         if count < task.few_shots:
@@ -110,7 +111,8 @@ async def score(task: MMLUBranchTask, model: Model) -> Score:
     The likelihood of a choice is that of all its tokens, as lm-eval's `acc` has it.
     """
     load = _load if task.form is not None else _load_by_lm_eval
-    return await score_questions(await in_daemon_thread(functools.partial(load, task)), model)
+    questions = await in_daemon_thread(functools.partial(load, task), turn=heavy_libraries)
+    return await score_questions(questions, model)
 
 
 # --- SDG's own tasks ---
@@ -182,10 +184,9 @@ def _continuations(task: MMLUBranchTask, row: MMLURow) -> tuple[str, ...]:
 def _load_by_lm_eval(task: MMLUBranchTask) -> list[Question]:
     """The questions of any multiple-choice task; this runs what the task holds."""
     try:
-        with heavy_libraries:
-            definition = _definition(task)
-            docs = list(definition.eval_docs)[: task.first_n]
-            return [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
+        definition = _definition(task)
+        docs = list(definition.eval_docs)[: task.first_n]
+        return [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
     except DataError:
         raise
     except Exception as error:

@@ -16,7 +16,15 @@ from pytest_instructlab_eval.errors import ConfigurationError
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["BENCHMARKS", "FIRST_N_VARIABLE", "Settings", "add_options", "joined", "read_settings"]
+__all__ = [
+    "BENCHMARKS",
+    "FIRST_N_VARIABLE",
+    "Settings",
+    "add_options",
+    "asks_for_benchmarks",
+    "joined",
+    "read_settings",
+]
 
 BENCHMARKS = ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
 JUDGED = ("mt_bench", "mt_bench_branch")
@@ -451,6 +459,17 @@ def names_a_model(config: pytest.Config) -> bool:
     """Whether the command line or the ini file has anything to evaluate."""
     names = ("eval_model", "eval_checkpoints")
     return any(config.getoption(name) or config.getini(name) for name in names)
+
+
+def asks_for_benchmarks(config: pytest.Config) -> bool:
+    """Whether the built-in benchmarks are collected in place of the folder's own tests.
+
+    It takes a command line that names a model or a benchmark, and no file: what the ini file says once
+    for the project is for its own tests.
+    """
+    if config.args_source is config.ArgsSource.ARGS:
+        return False
+    return any(config.getoption(name) for name in ("eval_model", "eval_checkpoints", "eval_benchmark"))
 
 
 def read_settings(config: pytest.Config) -> Settings | None:

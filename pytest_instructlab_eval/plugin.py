@@ -68,11 +68,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.stash[SESSION] = EvalSession(config, settings)
     config.pluginmanager.register(EvalHooks(config.stash[SESSION]), "instructlab-eval-session")
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if options.asks_for_benchmarks(config):
         config.args[:] = [str(benchmark_file(name)) for name in settings.selected()]
         # xdist's workers would look for the root and the ini file beside the installed benchmarks.
         config.option.rootdir = str(config.rootpath)
         config.option.inifilename = str(config.inipath) if config.inipath else None
+    else:
+        config.args[:] = [installed(argument, config.invocation_params.dir) for argument in config.args]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -86,6 +88,18 @@ def benchmark_file(name: str) -> Path:
     spec = importlib.util.find_spec("pytest_instructlab_eval.benchmarks")
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]) / f"test_{name}.py"
+
+
+def installed(argument: str, folder: Path) -> str:
+    """The node id of a built-in benchmark, as pytest shows it, with the file's real path.
+
+    Any other argument stays as it is, and so does one of a file that the folder has itself.
+    """
+    file, separator, rest = argument.partition("::")
+    name = file.removeprefix("test_").removesuffix(".py")
+    if file != f"test_{name}.py" or name not in options.BENCHMARKS or (folder / file).exists():
+        return argument
+    return f"{benchmark_file(name)}{separator}{rest}"
 
 
 # --- fixtures ---
@@ -180,7 +194,8 @@ class EvalHooks:
 
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> Any:
         """Name a built-in benchmark by its file alone, wherever it is installed."""
-        if str(module_path) not in self.config.args or module_path.name[5:-3] not in options.BENCHMARKS:
+        named = {argument.partition("::")[0] for argument in self.config.args}
+        if str(module_path) not in named or module_path.name[5:-3] not in options.BENCHMARKS:
             return None
         if module_path != benchmark_file(module_path.name[5:-3]):
             return None
@@ -439,6 +454,11 @@ class EvalHooks:
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Stop at once."""
+        self.eval.interrupt()
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop, keep what was scored, and fail a run whose results are not all there."""
         found = self.eval.finished_unreported(session)
@@ -456,7 +476,8 @@ class EvalHooks:
         self.eval.sort_results(self.order or [item.nodeid for item in session.items])
         self.written = self.eval.write()
         ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if not self.config.option.collectonly and session.exitstatus in ended:
+        without_tests = self.config.option.collectonly or self.config.getoption("setuponly", False)
+        if not without_tests and session.exitstatus in ended:
             self._find_what_is_missing(session)
             self.eval.save_baseline()
         if self.eval.problems and session.exitstatus in ended:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pytest_instructlab_eval.errors import ItemError
 from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Recorder", "describe", "without_traceback"]
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a text could do to a terminal
 EVIDENCE = ("question", "answer", "judgment")
 
 
@@ -55,7 +54,7 @@ class Recorder:
 
 def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
     """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
-    parts = [reason]
+    parts = [visible(reason)]
     if prompt and not any("question" in score.metadata for score in scores):
         parts.append(f"question:\n{_indented(prompt)}")
     for score in scores:
@@ -77,5 +76,4 @@ def without_traceback(failure: Any) -> Any:
 
 def _indented(text: str, most: int = 2000) -> str:
     shown = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
-    shown = CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", shown)
-    return "\n".join(f"    {line}" for line in shown.splitlines())
+    return "\n".join(f"    {line}" for line in visible(shown).splitlines())

@@ -433,6 +433,11 @@ class EvalSession:
             scored[result.benchmark] = scored.get(result.benchmark, False) or result.value is not None
         return [name for name, any_score in scored.items() if not any_score]
 
+    def interrupt(self) -> None:
+        """Ask nothing more; what is under way would only slow the end down."""
+        if self._engine is not None:
+            self._engine.stop()
+
     def close(self, timeout: float = 1.0) -> None:
         """Stop the engine in so many seconds at most; what is under way is cancelled."""
         if self._engine is not None:

@@ -15,6 +15,7 @@ from pytest_instructlab_eval.errors import (
     ModelError,
     UnreachableError,
 )
+from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Budget", "Endpoint", "Traffic"]
 
@@ -208,8 +209,8 @@ class Endpoint:
         return f"check the variable that holds it ({self._key_source})"
 
     def safe(self, value: object) -> str:
-        """A short text without the key."""
-        text = " ".join(str(value).split())
+        """A short text without the key and without anything that a terminal would act upon."""
+        text = visible(" ".join(str(value).split()))
         if self._api_key:
             text = text.replace(self._api_key, "[key]")
         return text if len(text) <= 500 else text[:500] + "…"

@@ -62,9 +62,8 @@ class ServedModel:
             if candidate in names:
                 self._served_name = candidate
                 return
-        raise ConfigurationError(
-            f"{self._endpoint} has no model {self._name!r}; it has: {', '.join(names) or 'none'}"
-        )
+        served = self._endpoint.safe(", ".join(names)) or "none"
+        raise ConfigurationError(f"{self._endpoint} has no model {self._name!r}; it has: {served}")
 
     async def chat(
         self,

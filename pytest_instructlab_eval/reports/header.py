@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings
+from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings, asks_for_benchmarks
 
 if TYPE_CHECKING:
     import pytest
@@ -27,9 +27,11 @@ def header(settings: Settings, config: pytest.Config) -> list[str]:
         lines.append(
             "shard: {} of {}; join them with python -m pytest_instructlab_eval merge".format(*settings.shard)
         )
-    if config.args_source is not config.ArgsSource.ARGS:
+    if asks_for_benchmarks(config):
         lines.append(f"benchmarks: {', '.join(settings.selected()) or 'none'}")
         lines += [f"left out: {name} ({reason})" for name, reason in settings.left_out().items()]
+    elif config.args_source is not config.ArgsSource.ARGS:
+        lines.append("benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)")
     return lines
 
 

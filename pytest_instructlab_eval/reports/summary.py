@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
 from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Row", "Summary", "row_cells", "summarise", "table"]
 
@@ -182,4 +183,11 @@ def row_cells(label: str, row: Row) -> list[str]:
     if row.value is not None and row.maximum != 1:
         value += f" of {row.maximum:g}"
     stderr = "" if row.stderr is None else f"{row.stderr:.{digits}f}"
-    return [label, value, stderr, f"{row.n:,}", f"{row.unscored:,}", f"{row.errors:,}"]
+    return [
+        visible(label).replace("\n", "\\n"),
+        value,
+        stderr,
+        f"{row.n:,}",
+        f"{row.unscored:,}",
+        f"{row.errors:,}",
+    ]

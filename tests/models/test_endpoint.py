@@ -433,6 +433,15 @@ def test_a_server_that_tells_the_key_does_not_get_it_into_the_message(
     assert server.count(CHATS) == 1
 
 
+def test_a_message_of_the_server_cannot_act_upon_the_terminal(server: ScriptedServer) -> None:
+    server.fault(Status(400, "no \x1b[2J \ud83d"))
+    with pytest.raises(ModelError, match=r"answered 400: no \\x1b\[2J \\ud83d$"):
+        with_model(server, ask)
+    server.models = ("\x1b[2J",)
+    with pytest.raises(ConfigurationError, match=r"it has: \\x1b\[2J$"):
+        with_model(server, lambda model: model.find())
+
+
 def test_a_long_message_is_not_cut_in_the_middle_of_the_key(server: ScriptedServer) -> None:
     server.fault(Status(400, "x" * 490 + KEY + "y" * 100))
     with pytest.raises(ModelError) as caught:

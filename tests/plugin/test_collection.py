@@ -44,6 +44,25 @@ def test_the_ini_file_of_the_folder_holds_wherever_data_and_benchmarks_are(proje
     assert project.server.requests == []
 
 
+def test_a_model_in_the_ini_file_is_for_the_folders_own_tests(project: Project) -> None:
+    project.write("test_own.py", "async def test_of_the_project(served_model):\n    pass\n")
+    ini = f"eval_model = tiny\neval_base_url = {project.server.url}\neval_mmlu_data = {project.mmlu}\n"
+    project.write("pytest.ini", f"[pytest]\n{ini}")
+    finished = project.run(passed=1)
+    finished.shows(
+        "benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)", "test_own.py .*"
+    )
+    finished = project.run("--collect-only", "-q", "--eval-benchmark=mmlu")
+    assert {line.partition("::")[0] for line in finished.lines if "::" in line} == {"test_mmlu.py"}
+
+
+def test_a_fixture_of_the_folder_for_all_its_tests_does_not_hold_up_the_benchmarks(project: Project) -> None:
+    project.write("conftest.py", "import pytest\n\n@pytest.fixture(autouse=True)\ndef prepare():\n    pass\n")
+    project.server.latency = 0.3
+    project.evaluate(*project.mt_bench_only, passed=8)
+    assert project.server.in_flight_peak > 1
+
+
 def test_naming_rules_of_the_folder_are_not_for_the_installed_benchmarks(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\npython_files = check_*.py\npython_functions = check_*\n")
     finished = project.evaluate("--collect-only", "-q", *project.mt_bench_only)
@@ -64,6 +83,20 @@ def test_a_named_file_is_run_instead_of_the_benchmarks(project: Project) -> None
     assert "benchmarks:" not in finished.out
     assert "left out" not in finished.out
     assert project.server.requests == []
+
+
+def test_a_node_id_of_a_benchmark_can_be_given_back(project: Project) -> None:
+    ids = ("test_mt_bench.py::test_mt_bench[82-roleplay]", "test_mmlu.py::test_mmlu[anatomy]")
+    finished = project.evaluate(*ids, *project.judge, *project.data, "-v", passed=2)
+    assert finished.order == list(ids)
+    project.write("test_mmlu.py", "def test_of_the_project():\n    pass\n")
+    project.evaluate("test_mmlu.py", passed=1)
+
+
+def test_a_run_that_only_sets_up_misses_no_result(project: Project) -> None:
+    finished = project.evaluate(*project.mt_bench_only, "--setup-plan", "--eval-first-n=1")
+    finished.shows("*test_mt_bench.py::test_mt_bench[[]81-writing[]] (fixtures used: *")
+    assert not project.server.chats
 
 
 def test_each_of_several_models_has_items_and_a_row_of_its_own(project: Project) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scripted_server import ScriptedServer
+from tests.scripted_server import ScriptedServer, Status
 
 from .conftest import Finished, Project
 
@@ -184,6 +184,13 @@ def test_a_result_that_never_arrives_fails_the_run_under_any_distribution(projec
     finished.shows("scheduling tests via LoadScheduling")
     finished.shows("ERROR: 1 of 30 tests never reported a result; a worker may have died")
     assert len(finished.results) == 29
+
+
+def test_a_server_cannot_end_a_process_by_what_it_says(project: Project) -> None:
+    project.write("test_own.py", DEADLY.partition("    def test_deadly")[0])
+    project.server.fault(Status(400, "half a character \ud83d and \x1b[2J"), times=None)
+    finished = project.evaluate("test_own.py", "-n2", ret=1, failed=30)
+    assert finished.out.count(r"answered 400: half a character \ud83d and \x1b[2J") >= 30
 
 
 def test_data_that_only_a_process_meets_is_told_in_one_sentence(project: Project) -> None:

@@ -268,6 +268,17 @@ def test_close_does_not_wait_for_a_run_that_will_not_end() -> None:
     engine._thread.join(5)
 
 
+def test_stop_cancels_without_waiting_and_close_may_follow() -> None:
+    engine, sleepers = Engine(), Sleepers()
+    run = engine.start(sleepers.sleep)
+    sleepers.wait_until_begun(1)
+    engine.stop()
+    with pytest.raises(concurrent.futures.CancelledError):
+        result(run)
+    engine.close()
+    assert not engine._thread.is_alive()
+
+
 def test_close_calls_what_is_to_be_closed() -> None:
     engine = Engine()
     closed: list[str] = []
@@ -472,6 +483,21 @@ def test_blocking_work_does_not_hold_up_the_loop() -> None:
         return "released" if await blocked else "timed out"
 
     assert asyncio.run(work()) == "released"
+
+
+def test_blocking_work_whose_turn_comes_after_its_end_is_not_begun() -> None:
+    turn, called = threading.Lock(), []
+
+    async def work() -> None:
+        with turn, pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(in_daemon_thread(lambda: called.append("late"), turn=turn), 0.02)
+        await in_daemon_thread(lambda: called.append("in time"), turn=turn)
+
+    asyncio.run(work())
+    for thread in threading.enumerate():
+        if thread.name == "instructlab-eval-work":
+            thread.join(5)
+    assert called == ["in time"]
 
 
 def test_blocking_work_that_nobody_waits_for_any_more_does_no_harm() -> None:

@@ -108,5 +108,6 @@ def test_a_long_text_is_cut_and_its_length_told() -> None:
 
 
 def test_control_characters_of_an_answer_are_shown_not_sent_to_the_terminal() -> None:
+    assert "away \\x1b[31m" in describe("away \x1b[31m", [])
     score = Score(0.0, metadata={"answer": "red \x1b[31m and\ttab"})
     assert "red \\x1b[31m and\ttab" in describe("", [score])

@@ -245,6 +245,11 @@ def test_a_run_of_all_questions_has_no_such_label() -> None:
     assert not any("first" in line for line in lines_of(question("81", 4.0)))
 
 
+def test_a_group_of_a_strangers_name_is_one_row_that_a_terminal_can_show() -> None:
+    lines = table(summarise([question("1", 5.0, group="a\nb\x1b[2J"), question("2", 5.0, group="\ud83d")]))
+    assert [line.split("  ")[1] for line in lines[-2:]] == [r"a\nb\x1b[2J", r"\ud83d"]
+
+
 def test_models_are_named_where_there_are_several() -> None:
     lines = lines_of(task("law", 1.0), task("law", 0.0, model="other"))
     assert row_of(lines, "mmlu tiny")[0] == "1.0000"
