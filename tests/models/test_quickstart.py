@@ -29,6 +29,6 @@ def test_the_readmes_first_command_shows_lab_clearly_better_than_base(tmp_path: 
     command = [sys.executable, "-m", "pytest_instructlab_eval", "best", str(tmp_path)]
     best = subprocess.run(command, capture_output=True, text=True, check=True)
     assert best.stdout == "examples/quickstart/models/lab\n"
-    behind = re.search(r"^base .*  (0\.\d+) ± (0\.\d+)$", done.stdout, re.MULTILINE)
+    behind = re.search(r"^base .* (0\.\d+) to (0\.\d+)$", done.stdout, re.MULTILINE)
     assert behind is not None, done.stdout
-    assert float(behind[1]) > 3 * float(behind[2])
+    assert float(behind[1]) > 0.4  # of 1, at 95 %
