@@ -23,6 +23,9 @@ JUDGED = ("mt_bench", "mt_bench_branch")
 REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
+# Of vLLM's arguments, those by which the run finds its own server.
+VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
+            "--ssl-keyfile", "--ssl-certfile"}  # fmt: skip
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
 
 
@@ -211,12 +214,19 @@ def parse_one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def parse_arguments(value: str) -> str:
-    """Arguments as a shell would take them."""
+def parse_vllm_arguments(value: str) -> str:
+    """Arguments as a shell would take them, none of which decides where and how vLLM can be asked."""
     try:
-        shlex.split(value)
+        arguments = shlex.split(value)
     except ValueError as error:
         raise ValueError(f"must be arguments as a shell takes them (got {value!r}: {error})") from None
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        if name in VLLM_OWN:
+            raise ValueError(
+                f"must leave {name} to the run, which has to find its server; to serve the model in a way of "
+                "your own, start vLLM yourself and give its URL with --eval-base-url"
+            )
     return value
 
 
@@ -325,7 +335,8 @@ OPTIONS = (
            "it is installed, else runs the model in this process", parse_one_of(*SERVE), "auto"),
     Option("vllm_python", "PYTHON", "the Python that has vLLM (default: the one that runs pytest)",
            parse_text),
-    Option("vllm_args", "ARGS", "more arguments for vLLM, such as '--max-model-len 4096'", parse_arguments),
+    Option("vllm_args", "ARGS", "more arguments for vLLM, such as '--max-model-len 4096'",
+           parse_vllm_arguments),
     Option("gpus", "N", "GPUs for the model, over which vLLM spreads it (default: all that are left)",
            parse_integer(0)),
     Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "

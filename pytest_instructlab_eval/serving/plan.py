@@ -41,13 +41,17 @@ def plan(settings: Settings) -> dict[str, Launch]:
     if not names:
         return {}
     for name in names:
-        model_source(name)
+        model_source(name, "--eval-model" if name in settings.model else "--eval-judge-model")
     if way(settings) == "local":
         return {name: Launch(InProcess(settings.label(name) or name)) for name in names}
     shares = divide_gpus(visible_gpus(), settings.gpus, settings.judge_gpus)
     apart = settings.judge_gpus is not None
     return {
-        name: Launch(_vllm(settings, name, shares[is_judge]), "judge" if is_judge and apart else "")
+        name: Launch(
+            _vllm(settings, name, shares[is_judge]),
+            place="judge" if is_judge and apart else "",
+            label=settings.label(name) or name,
+        )
         for name in names
         for is_judge in [name not in settings.model]
     }
