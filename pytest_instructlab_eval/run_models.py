@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, ReferenceJudge, ServedModel
+from pytest_instructlab_eval.models.endpoint import RETRIES
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings
@@ -16,6 +17,8 @@ from pytest_instructlab_eval.questions import recorded_answers
 from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
 
 __all__ = ["RunModels"]
+
+RETRIES_OF_OWN = 2  # a server of the run's that has ended doesn't come back
 
 
 class RunModels:
@@ -105,7 +108,9 @@ class RunModels:
                 self._made[key] = served[0] if len(served) == 1 else Replicas(served)
         return self._made[key]
 
-    def _endpoint(self, url: str, variable: str | None = None, option: str = "") -> Endpoint:
+    def _endpoint(
+        self, url: str, variable: str | None = None, option: str = "", *, retries: int = RETRIES
+    ) -> Endpoint:
         key = (url, variable)
         if key not in self._endpoints:
             self._endpoints[key] = endpoint = Endpoint(
@@ -114,6 +119,7 @@ class RunModels:
                 key_source=f"{option} {variable}" if variable else option,
                 budget=self._budget,
                 timeout=self._settings.request_timeout,
+                retries=retries,
             )
             self._engine().on_close(endpoint.close)
         return self._endpoints[key]
@@ -121,7 +127,7 @@ class RunModels:
     async def _connect(self, name: str, url: str) -> Model:
         """The model behind a server that the run has started, or in this process."""
         if url != LOCAL:
-            return ServedModel(name, self._endpoint(url))
+            return ServedModel(name, self._endpoint(url, retries=RETRIES_OF_OWN))
         from pytest_instructlab_eval.models.local import LocalModel
 
         for other in list(self._local):
