@@ -77,11 +77,13 @@ class Settings:
         return dict(zip(short_names(self.model), self.model, strict=True))
 
     def label(self, name: str | None) -> str | None:
-        """What any model is called in tests and tables, the judge too."""
-        for label, other in self.labels.items():
-            if other == name:
-                return label
-        return short_names([name])[0] if name is not None else None
+        """What any model is called in tests, tables and files, the judge too: no two are called alike."""
+        labels = self.labels
+        known = next((label for label, other in labels.items() if other == name), None)
+        if known is not None or name is None:
+            return known
+        short = short_names([name])[0]
+        return short_names([*self.model, name])[-1] if short in labels else short
 
     @property
     def hosted(self) -> tuple[str, ...]:
@@ -396,6 +398,9 @@ def read_settings(config: pytest.Config) -> Settings | None:
     given["model"] = (*given.get("model", ()), *checkpoints(given.get("checkpoints")))
     if not given["model"]:
         return None
+    if "judge_model" in given:
+        same = (name for name in given["model"] if _is_same_folder(name, given["judge_model"]))
+        given["judge_model"] = next(same, given["judge_model"])  # so that one server serves both
     if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
         given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
     return _checked(Settings(**given))
@@ -439,6 +444,11 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 def _is_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))
+
+
+def _is_same_folder(one: str, other: str) -> bool:
+    paths = [os.path.realpath(os.path.expanduser(name)) for name in (one, other)]
+    return paths[0] == paths[1] and os.path.isdir(paths[0])
 
 
 def _checked(settings: Settings) -> Settings:

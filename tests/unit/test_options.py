@@ -313,6 +313,16 @@ def test_a_model_is_called_by_as_much_of_its_path_as_tells_it_from_others(
     assert Settings(tuple(models)).labels == dict(zip(labels, models, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("judge", "label"),
+    [("/b/judge", "judge"), ("/b/model", "b/model"), ("/a/model", "model"), ("reference", "reference")],
+)
+def test_a_judge_is_called_by_the_end_of_its_path_that_no_model_is_called_by(judge: str, label: str) -> None:
+    settings = Settings(("/a/model",), judge_model=judge)
+    assert settings.labels == {"model": "/a/model"}
+    assert settings.label(judge) == label
+
+
 def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
     settings = Settings(("m",), (URL,))
     assert settings.selected() == ("mmlu",)
@@ -363,6 +373,15 @@ def given_settings(pytester: pytest.Pytester, *arguments: str) -> Settings:
     settings = settings_of(pytester, "--eval-model=tiny", f"--eval-base-url={URL}", *arguments)
     assert settings is not None
     return settings
+
+
+def test_a_judge_that_is_the_models_folder_in_other_words_is_the_same_model(
+    pytester: pytest.Pytester,
+) -> None:
+    folder = pytester.mkdir("granite")
+    settings = settings_of(pytester, "--eval-model=./granite", f"--eval-judge-model={folder}/")
+    assert settings is not None
+    assert settings.hosted == ("./granite",)
 
 
 def test_without_a_model_there_are_no_settings(pytester: pytest.Pytester) -> None:
