@@ -70,10 +70,11 @@ def main() -> None:
 
 
 def make(folder: Path, shape: Shape) -> None:
+    import torch
+    import transformers
+
     from tests.e2e.make_model import make_tokenizer
 
-    torch: Any = importlib.import_module("torch")
-    transformers: Any = importlib.import_module("transformers")
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
     config = transformers.LlamaConfig(
@@ -116,13 +117,13 @@ async def run_ours(
 def run_lm_eval(
     folder: Path, data: Path, names: Sequence[str], batch_size: str
 ) -> tuple[float, dict[str, float], Logprobs]:
+    import torch
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
     from tests.lm_eval_peer import task
 
     tasks = [task(name, data) for name in names]
-    torch: Any = importlib.import_module("torch")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = HFLM(pretrained=str(folder), batch_size=batch_size, device=device)
     started = time.perf_counter()
