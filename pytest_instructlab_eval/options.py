@@ -383,9 +383,9 @@ def joined(arguments: Sequence[str]) -> list[str] | None:
 
 
 def names_a_model(config: pytest.Config) -> bool:
-    """Whether the command line or the ini file has anything to evaluate."""
+    """Whether the command line or the ini file has anything to evaluate; may be asked early."""
     names = ("eval_model", "eval_checkpoints")
-    return any(config.getoption(name) or config.getini(name) for name in names)
+    return any(getattr(config.known_args_namespace, name) or config.getini(name) for name in names)
 
 
 def read_settings(config: pytest.Config) -> Settings | None:

@@ -38,6 +38,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
+    """Where the folder's own tests won't be run, leave what their conftest files need alone too."""
+    known = early_config.known_args_namespace
+    if options.names_a_model(early_config) and not known.file_or_dir:
+        known.file_or_dir = [str(early_config.invocation_params.dir)]
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Any:
     """Choose how xdist distributes, before xdist itself does."""

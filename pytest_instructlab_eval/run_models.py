@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, ReferenceJudge, ServedModel
-from pytest_instructlab_eval.models.endpoint import RETRIES
+from pytest_instructlab_eval.models.endpoint import RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings
@@ -44,12 +44,13 @@ class RunModels:
         self._share = share
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._made: dict[tuple[str, str], Any] = {}
-        self._local: dict[str, Model] = {}
+        self._local: Model | None = None
+        self._local_traffic: list[Traffic] = []
 
     @property
-    def endpoints(self) -> Mapping[Any, Endpoint]:
-        """The servers that were asked so far."""
-        return self._endpoints
+    def traffic(self) -> list[Traffic]:
+        """What servers, and models in this process, were asked so far."""
+        return [endpoint.traffic for endpoint in self._endpoints.values()] + self._local_traffic
 
     def candidate(self, label: str | None = None) -> Any:
         """A model under evaluation by its label, by default the first."""
@@ -130,8 +131,9 @@ class RunModels:
             return ServedModel(name, self._endpoint(url, retries=RETRIES_OF_OWN))
         from pytest_instructlab_eval.models.local import LocalModel
 
-        for other in list(self._local):
-            await self._local.pop(other).close()
+        if self._local is not None:
+            await self._local.close()
         number, processes = self._share
-        self._local[name] = LocalModel(name, worker=number, workers=processes)
-        return self._local[name]
+        self._local = model = LocalModel(name, worker=number, workers=processes)
+        self._local_traffic.append(model.traffic)
+        return model

@@ -20,11 +20,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.background import in_daemon_thread
+from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.local.grouping import first_group
 from pytest_instructlab_eval.models.local.jobs import Chat
+from pytest_instructlab_eval.options import Settings
+from pytest_instructlab_eval.run_models import RunModels
+from pytest_instructlab_eval.serving import LOCAL, Turns
+from pytest_instructlab_eval.serving.turns import Served, write_served
 
 WHY = "install the extra `local`"
 torch = pytest.importorskip("torch", reason=WHY)
@@ -535,6 +540,22 @@ def test_what_was_asked_is_counted(checkpoint: Path) -> None:
     requests, tokens = with_model(checkpoint, use)
     assert requests == len(TASK)
     assert tokens > 1000
+
+
+def test_what_a_run_asks_a_model_of_its_own_process_is_part_of_its_progress(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    name = str(checkpoint)
+    write_served(tmp_path, Served(up={name: LOCAL}))
+    engine = Engine()
+    models = RunModels(
+        Settings((name,), serve="local"), lambda: engine, budget=1, turns=lambda: Turns(tmp_path)
+    )
+    try:
+        engine.call(score_together(models.candidate(), TASK))
+        assert sum(traffic.requests for traffic in models.traffic) == len(TASK)
+    finally:
+        engine.close(5.0)
 
 
 # --- what is no model ---
