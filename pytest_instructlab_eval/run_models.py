@@ -127,11 +127,13 @@ class RunModels:
 
     async def _connect(self, name: str, url: str) -> Model:
         """The model behind a server that the run has started, or in this process."""
-        if url != LOCAL:
+        if not url.startswith(LOCAL):
             return ServedModel(name, self._endpoint(url, retries=RETRIES_OF_OWN))
         from pytest_instructlab_eval.models.local import LocalModel
 
         if self._local is not None:
+            if self._local.name == name:
+                return self._local
             await self._local.close()
         number, processes = self._share
         self._local = model = LocalModel(name, worker=number, workers=processes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source
 
 __all__ = ["LOCAL", "plan"]
 
-LOCAL = "local:"  # where a model that every process runs for itself is "served"
+LOCAL = "local:"  # what the URL of a model begins with that every process runs for itself
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class InProcess:
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
         """There is nothing to start."""
         say(f"{self.label} runs in this process")
-        return Started(LOCAL)
+        return Started(LOCAL + secrets.token_hex(4))  # a turn's own, since another model's turn closes it
 
 
 def plan(settings: Settings) -> dict[str, Launch]:

@@ -28,7 +28,7 @@ from pytest_instructlab_eval.models.local.grouping import first_group
 from pytest_instructlab_eval.models.local.jobs import Chat
 from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.run_models import RunModels
-from pytest_instructlab_eval.serving import LOCAL, Turns
+from pytest_instructlab_eval.serving import LOCAL, Turns, plan
 from pytest_instructlab_eval.serving.turns import Served, write_served
 
 WHY = "install the extra `local`"
@@ -554,6 +554,22 @@ def test_what_a_run_asks_a_model_of_its_own_process_is_part_of_its_progress(
     try:
         engine.call(score_together(models.candidate(), TASK))
         assert sum(traffic.requests for traffic in models.traffic) == len(TASK)
+    finally:
+        engine.close(5.0)
+
+
+def test_a_model_whose_turn_comes_again_is_loaded_again(checkpoint: Path, copy: Path, tmp_path: Path) -> None:
+    one, other = str(checkpoint), str(copy)
+    engine = Engine()
+    settings = Settings((one, other), serve="local")
+    models = RunModels(settings, lambda: engine, budget=1, turns=lambda: Turns(tmp_path))
+    by_name = {name: models.candidate(label) for label, name in settings.labels.items()}
+    launches = plan(settings)
+    try:
+        for name in (one, other, one):
+            url = launches[name].launcher.start(lambda _: None, lambda: False).url
+            write_served(tmp_path, Served(up={name: url}))
+            assert engine.call(by_name[name].choice_logprobs(TASK[0], LETTERS))
     finally:
         engine.close(5.0)
 
