@@ -1,5 +1,11 @@
 """What a run collects: the installed benchmarks, or what the command line names."""
 
+import importlib.util
+
+import pytest
+
+from pytest_instructlab_eval.plugin import benchmark_file
+
 from .conftest import Project
 
 FAILING = "def test_of_the_project():\n    raise AssertionError\n"
@@ -87,3 +93,10 @@ def test_each_of_several_models_has_items_and_a_row_of_its_own(project: Project)
     answers = [body["model"] for body in project.server.chats if body["model"] != "strict"]
     assert sorted(answers) == ["org/other"] * 6 + ["tiny"] * 6
     assert project.server.in_flight_peak > 1
+
+
+def test_a_checkout_that_python_finds_before_the_installation_has_its_benchmarks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert benchmark_file("mmlu").is_file()
