@@ -33,6 +33,9 @@ STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
 INCONCLUSIVE = ("warn", "fail", "pass")
+# Of vLLM's arguments, those by which the run finds its own server.
+VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
+            "--ssl-keyfile", "--ssl-certfile"}  # fmt: skip
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
 
 
@@ -108,11 +111,13 @@ class Settings:
         return self.base_model_url or self.base_url if name == self.base_model else self.base_url
 
     def label(self, name: str | None) -> str | None:
-        """What any model is called in tests and tables, the judge too."""
-        for label, other in self.labels.items():
-            if other == name:
-                return label
-        return short_names([name])[0] if name is not None else None
+        """What any model is called in tests, tables and files, the judge too: no two are called alike."""
+        labels = self.labels
+        known = next((label for label, other in labels.items() if other == name), None)
+        if known is not None or name is None:
+            return known
+        short = short_names([name])[0]
+        return short_names([*self.model, name])[-1] if short in labels else short
 
     @property
     def gated(self) -> bool:
@@ -259,12 +264,19 @@ def parse_one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def parse_arguments(value: str) -> str:
-    """Arguments as a shell would take them."""
+def parse_vllm_arguments(value: str) -> str:
+    """Arguments as a shell would take them, none of which decides where and how vLLM can be asked."""
     try:
-        shlex.split(value)
+        arguments = shlex.split(value)
     except ValueError as error:
         raise ValueError(f"must be arguments as a shell takes them (got {value!r}: {error})") from None
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        if name in VLLM_OWN:
+            raise ValueError(
+                f"must leave {name} to the run, which has to find its server; to serve the model in a way of "
+                "your own, start vLLM yourself and give its URL with --eval-base-url"
+            )
     return value
 
 
@@ -386,7 +398,8 @@ OPTIONS = (
            "it is installed, else runs the model in this process", parse_one_of(*SERVE), "auto"),
     Option("vllm_python", "PYTHON", "the Python that has vLLM (default: the one that runs pytest)",
            parse_text),
-    Option("vllm_args", "ARGS", "more arguments for vLLM, such as '--max-model-len 4096'", parse_arguments),
+    Option("vllm_args", "ARGS", "more arguments for vLLM, such as '--max-model-len 4096'",
+           parse_vllm_arguments),
     Option("gpus", "N", "GPUs for the model, over which vLLM spreads it (default: all that are left)",
            parse_integer(0)),
     Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "
@@ -456,9 +469,9 @@ def joined(arguments: Sequence[str]) -> list[str] | None:
 
 
 def names_a_model(config: pytest.Config) -> bool:
-    """Whether the command line or the ini file has anything to evaluate."""
+    """Whether the command line or the ini file has anything to evaluate; may be asked early."""
     names = ("eval_model", "eval_checkpoints")
-    return any(config.getoption(name) or config.getini(name) for name in names)
+    return any(getattr(config.known_args_namespace, name) or config.getini(name) for name in names)
 
 
 def asks_for_benchmarks(config: pytest.Config) -> bool:
@@ -482,6 +495,9 @@ def read_settings(config: pytest.Config) -> Settings | None:
     given["model"] = (*given.get("model", ()), *checkpoints(given.get("checkpoints")))
     if not given["model"]:
         return None
+    if "judge_model" in given:
+        same = (name for name in given["model"] if _is_same_folder(name, given["judge_model"]))
+        given["judge_model"] = next(same, given["judge_model"])  # so that one server serves both
     if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
         given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
     return _checked(Settings(**given))
@@ -525,6 +541,11 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 def _is_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))
+
+
+def _is_same_folder(one: str, other: str) -> bool:
+    paths = [os.path.realpath(os.path.expanduser(name)) for name in (one, other)]
+    return paths[0] == paths[1] and os.path.isdir(paths[0])
 
 
 def _checked(settings: Settings) -> Settings:

@@ -40,18 +40,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
+    """Where the folder's own tests won't be run, leave what their conftest files need alone too."""
+    known = early_config.known_args_namespace
+    if options.names_a_model(early_config) and not known.file_or_dir:
+        known.file_or_dir = [str(early_config.invocation_params.dir)]
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Any:
-    """Choose how xdist distributes, before xdist itself does."""
-    if not options.names_a_model(config):
-        return None
-    arguments = options.joined(config.invocation_params.args)
-    if arguments is not None:
-        return pytest.main(arguments, config.invocation_params.plugins)
-    from pytest_instructlab_eval import distribution
+    """Start anew where pytest took an option's value for a path to collect."""
+    arguments = options.joined(config.invocation_params.args) if options.names_a_model(config) else None
+    return None if arguments is None else pytest.main(arguments, config.invocation_params.plugins)
 
-    distribution.choose_work_stealing(config)
-    return None
+
+@pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
+def pytest_choose_distribution(config: pytest.Config) -> Generator[None, Any, Any]:
+    """Choose how xdist distributes, before xdist itself does: a wrapper is, whatever order they came in."""
+    if options.names_a_model(config):
+        from pytest_instructlab_eval import distribution
+
+        distribution.choose_work_stealing(config)
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -87,7 +99,8 @@ def benchmark_file(name: str) -> Path:
     """The installed test module of a built-in benchmark."""
     spec = importlib.util.find_spec("pytest_instructlab_eval.benchmarks")
     places = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(places[0]) / f"test_{name}.py"
+    checkout = Path(__file__).parents[1] / "benchmarks"  # found first where pytest runs in one
+    return Path(places[0] if places else checkout) / f"test_{name}.py"
 
 
 def installed(argument: str, folder: Path) -> str:

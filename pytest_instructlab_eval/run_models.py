@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, ReferenceJudge, ServedModel
+from pytest_instructlab_eval.models.endpoint import RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings
@@ -16,6 +17,8 @@ from pytest_instructlab_eval.questions import recorded_answers
 from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
 
 __all__ = ["RunModels"]
+
+RETRIES_OF_OWN = 2  # a server of the run's that has ended doesn't come back
 
 
 class RunModels:
@@ -41,12 +44,13 @@ class RunModels:
         self._share = share
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._made: dict[tuple[str, str], Any] = {}
-        self._local: dict[str, Model] = {}
+        self._local: Model | None = None
+        self._local_traffic: list[Traffic] = []
 
     @property
-    def endpoints(self) -> Mapping[Any, Endpoint]:
-        """The servers that were asked so far."""
-        return self._endpoints
+    def traffic(self) -> list[Traffic]:
+        """What servers, and models in this process, were asked so far."""
+        return [endpoint.traffic for endpoint in self._endpoints.values()] + self._local_traffic
 
     def candidate(self, label: str | None = None) -> Any:
         """A model under evaluation by its label, by default the first."""
@@ -105,7 +109,9 @@ class RunModels:
                 self._made[key] = served[0] if len(served) == 1 else Replicas(served)
         return self._made[key]
 
-    def _endpoint(self, url: str, variable: str | None = None, option: str = "") -> Endpoint:
+    def _endpoint(
+        self, url: str, variable: str | None = None, option: str = "", *, retries: int = RETRIES
+    ) -> Endpoint:
         key = (url, variable)
         if key not in self._endpoints:
             self._endpoints[key] = endpoint = Endpoint(
@@ -114,18 +120,22 @@ class RunModels:
                 key_source=f"{option} {variable}" if variable else option,
                 budget=self._budget,
                 timeout=self._settings.request_timeout,
+                retries=retries,
             )
             self._engine().on_close(endpoint.close)
         return self._endpoints[key]
 
     async def _connect(self, name: str, url: str) -> Model:
         """The model behind a server that the run has started, or in this process."""
-        if url != LOCAL:
-            return ServedModel(name, self._endpoint(url))
+        if not url.startswith(LOCAL):
+            return ServedModel(name, self._endpoint(url, retries=RETRIES_OF_OWN))
         from pytest_instructlab_eval.models.local import LocalModel
 
-        for other in list(self._local):
-            await self._local.pop(other).close()
+        if self._local is not None:
+            if self._local.name == name:
+                return self._local
+            await self._local.close()
         number, processes = self._share
-        self._local[name] = LocalModel(name, worker=number, workers=processes)
-        return self._local[name]
+        self._local = model = LocalModel(name, worker=number, workers=processes)
+        self._local_traffic.append(model.traffic)
+        return model

@@ -278,7 +278,7 @@ class EvalSession:
 
     def _tick(self) -> None:
         if not distribution.is_worker(self.config):
-            self.progress.show(self.config, self.models.endpoints.values())
+            self.progress.show(self.config, self.models.traffic)
 
     # --- log records ---
 

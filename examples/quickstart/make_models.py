@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import importlib
 import logging
 import os
 import random
@@ -20,11 +19,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # before the import: the same me
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import texts
-
-# By name, since the environment that checks the types of this file doesn't have all of them.
-tokenizers: Any = importlib.import_module("tokenizers")
-torch: Any = importlib.import_module("torch")
-transformers: Any = importlib.import_module("transformers")
+import tokenizers
+import torch
+import transformers
 
 HERE = Path(__file__).parent
 VOCABULARY = 1024

@@ -19,6 +19,7 @@ from pytest_instructlab_eval.gates.statistics import (
     CONFIDENCE,
     Interval,
     cluster_interval,
+    cluster_t_interval,
     clustered_standard_error,
     correlation,
     mcnemar,
@@ -198,6 +199,10 @@ class Comparison:
             (drop,) = drops
             return Interval(drop, drop) if 2 ** (1 - len(clusters)) <= 1 - confidence else None
         return cluster_interval(clusters, confidence)
+
+    def t_interval(self, confidence: float = CONFIDENCE) -> Interval | None:
+        """Student's interval of the drop, of however few clusters; see `cluster_t_interval`."""
+        return cluster_t_interval(self._clusters(), confidence)
 
     def p_value(self, margin: float) -> float:
         """Of no more than the margin against a larger drop, two-sided."""

@@ -22,9 +22,11 @@ __all__ = [
     "Interval",
     "MarginVerdict",
     "cluster_interval",
+    "cluster_t_interval",
     "clustered_standard_error",
     "correlation",
     "holm",
+    "interval_of_mean",
     "margin_verdict",
     "mcnemar",
     "minimum_detectable_drop",
@@ -104,14 +106,38 @@ def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Inte
     clusters with symmetric errors. None where k is 0 (fewer than six clusters at 95 %), and where
     all clusters have the same mean.
     """
-    means = {math.fsum(cluster) / len(cluster) for cluster in clusters}
+    if len(clusters) >= FEW_CLUSTERS:
+        return cluster_t_interval(clusters, confidence)
+    return _typical_values(clusters, confidence) if _vary(clusters) else None
+
+
+def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
+    """The t interval of `cluster_interval`, of however few clusters.
+
+    It is exact for clusters of one size with normal errors alone. None for fewer than two clusters, and
+    where all have the same mean.
+    """
     stderr = clustered_standard_error(clusters)
-    if len(means) < 2 or not stderr:
+    if not stderr or not _vary(clusters):
         return None
-    if len(clusters) < FEW_CLUSTERS:
-        return _typical_values(clusters, confidence)
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
     return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
+
+
+def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
+    """The interval of the mean of independent estimates, each given with its own.
+
+    How far each reaches to either side is added up as variances are: the "method of variance estimates
+    recovery" (Zou and Donner, Statistics in Medicine 27, 2008). One estimate keeps its interval.
+    """
+    mean = statistics.fmean(value for value, _ in parts)
+    below = math.hypot(*(value - interval.low for value, interval in parts)) / len(parts)
+    above = math.hypot(*(interval.high - value for value, interval in parts)) / len(parts)
+    return Interval(mean - below, mean + above)
+
+
+def _vary(clusters: Clusters) -> bool:
+    return len({math.fsum(cluster) / len(cluster) for cluster in clusters}) > 1
 
 
 def _degrees_of_freedom(clusters: Clusters) -> float:

@@ -17,7 +17,7 @@ from pytest_instructlab_eval.errors import (
 )
 from pytest_instructlab_eval.visible import visible
 
-__all__ = ["Budget", "Endpoint", "Traffic"]
+__all__ = ["RETRIES", "Budget", "Endpoint", "Traffic"]
 
 RETRIES = 5  # with openai's backoff (0.5 s, doubled up to 8 s) about 15 s, or as Retry-After says
 RETRY_PAUSE = 0.5  # seconds between two looks for a server that is coming up

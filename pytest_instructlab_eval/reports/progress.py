@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_instructlab_eval.models import Endpoint
+    from pytest_instructlab_eval.models.endpoint import Traffic
 
 __all__ = ["Progress"]
 
@@ -53,7 +53,7 @@ class Progress:
             parts.append(f"{duration(rest / rate)} left")
         return "; ".join(parts)
 
-    def show(self, config: pytest.Config, endpoints: Iterable[Endpoint]) -> None:
+    def show(self, config: pytest.Config, traffic: Iterable[Traffic]) -> None:
         """Say it where it is time to: to be called while nothing else is written."""
         self.start()
         now = time.monotonic()
@@ -64,10 +64,10 @@ class Progress:
         if now - self._said < (LIVE_INTERVAL if live else LOG_INTERVAL):
             return
         self._said = now
-        traffic = [endpoint.traffic for endpoint in endpoints]
+        counts = list(traffic)
         text = self.line(
-            sum(count.requests for count in traffic),
-            sum(count.tokens for count in traffic),
+            sum(count.requests for count in counts),
+            sum(count.tokens for count in counts),
             now - (self._started or now),
         )
         with uncaptured(config):

@@ -4,129 +4,103 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.gates.statistics import clustered_standard_error
-from pytest_instructlab_eval.reports.summary import summarise
+from pytest_instructlab_eval.gates.comparison import Comparison, compare
+from pytest_instructlab_eval.gates.statistics import Interval, interval_of_mean
+from pytest_instructlab_eval.reports.summary import Summary, summarise
 from pytest_instructlab_eval.scores import Result
 
 __all__ = ["Rank", "rank", "ranking_table"]
-
-CONFIDENCE_95 = 1.959963984540054  # the 97.5th percentile of the standard normal distribution
 
 
 @dataclass(frozen=True)
 class Rank:
     """A model's place: `score` and `stderr` are shares of the best possible, 0 to 1.
 
-    `behind` is the mean difference to the best model over the questions that both have a score for,
-    `behind_stderr` its standard error (None where it can't be measured); `tied` says that the
-    difference could be nothing, at 95 %.
+    `behind` is how much lower the model is than the best one, over the questions that both have a score
+    for, and `interval` that difference's at 95 %; None where it can't be measured. `tied` says that
+    another model can't be told from the best.
     """
 
     model: str
     score: float
     stderr: float | None
-    behind: float
-    behind_stderr: float | None
+    behind: float | None
+    interval: Interval | None
     tied: bool
 
 
 def rank(results: Iterable[Result]) -> list[Rank]:
-    """The models that were run on every benchmark, the best first; empty where there are fewer than two.
+    """The models that have a score on every benchmark, the best first; empty where there are fewer than two.
 
-    The score is the unweighted mean over the benchmarks of the score over its maximum.
+    A score is the unweighted mean over the benchmarks of the score over its maximum, and so is a difference.
     """
     found = list(results)
     summaries = summarise(found)
     benchmarks = {summary.benchmark for summary in summaries}
-    scores: dict[str, dict[str, tuple[float, float | None]]] = {}
+    scored: dict[str, list[Summary]] = defaultdict(list)
     for summary in summaries:
         if summary.overall.value is not None:
-            stderr = summary.overall.stderr
-            share = None if stderr is None else stderr / summary.overall.maximum
-            scores.setdefault(summary.model, {})[summary.benchmark] = (
-                summary.overall.value / summary.overall.maximum,
-                share,
-            )
-    whole = {model: rows for model, rows in scores.items() if set(rows) == benchmarks}
-    if len(whole) < 2:
+            scored[summary.model].append(summary)
+    scores = {model: _score(part) for model, part in scored.items() if len(part) == len(benchmarks)}
+    if len(scores) < 2:
         return []
-    ordered = sorted(whole, key=lambda model: -_mean(whole[model]))
-    best = _by_question(found, ordered[0])
-    return [_rank(model, whole[model], best, _by_question(found, model)) for model in ordered]
+    ordered = sorted(scores, key=lambda model: -scores[model][0])
+    by_benchmark: dict[str, dict[str, list[Result]]] = {model: defaultdict(list) for model in ordered}
+    for result in found:
+        if result.model in by_benchmark:
+            by_benchmark[result.model][result.benchmark].append(result)
+    best, *others = ordered
+    first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False)
+    return [
+        first,
+        *(_rank(model, scores[model], by_benchmark[model], by_benchmark[best]) for model in others),
+    ]
+
+
+def _score(summaries: Sequence[Summary]) -> tuple[float, float | None]:
+    """The mean over a model's benchmarks, and its standard error."""
+    rows = [summary.overall for summary in summaries]
+    errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
+    stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
+    return statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
 
 
 def _rank(
     model: str,
-    rows: Mapping[str, tuple[float, float | None]],
-    best: Mapping[str, Mapping[tuple[str, str], float]],
-    own: Mapping[str, Mapping[tuple[str, str], float]],
+    score: tuple[float, float | None],
+    own: Mapping[str, Sequence[Result]],
+    best: Mapping[str, Sequence[Result]],
 ) -> Rank:
-    behind, stderr = _difference(best, own)
-    tied = stderr is None or abs(behind) <= CONFIDENCE_95 * stderr
-    return Rank(
-        model, _mean(rows), _stderr_of_mean([error for _, error in rows.values()]), behind, stderr, tied
-    )
+    found = [compare(own[benchmark], best[benchmark]) for benchmark in best]
+    paired = [comparison for comparison in found if comparison is not None]
+    if len(paired) < len(found):
+        return Rank(model, *score, behind=None, interval=None, tied=True)
+    behind = statistics.fmean(comparison.drop / _maximum(comparison) for comparison in paired)
+    interval = _interval(paired)
+    return Rank(model, *score, behind, interval, tied=interval is None or interval.low <= 0)
 
 
-def _mean(rows: Mapping[str, tuple[float, float | None]]) -> float:
-    return statistics.fmean(value for value, _ in rows.values())
+def _interval(paired: Sequence[Comparison]) -> Interval | None:
+    """The interval of the mean over the benchmarks; None where that of one of them can't be measured.
 
-
-def _stderr_of_mean(errors: Sequence[float | None]) -> float | None:
-    known = [error for error in errors if error is not None]
-    return math.hypot(*known) / len(known) if known and len(known) == len(errors) else None
-
-
-def _by_question(results: Sequence[Result], model: str) -> dict[str, dict[tuple[str, str], float]]:
-    """By benchmark, the share of the best possible that each question got; (test, question) is the key."""
-    found: dict[str, dict[tuple[str, str], float]] = {}
-    for result in results:
-        if result.model == model:
-            found.setdefault(result.benchmark, {}).update(_shares(result))
-    return found
-
-
-def _shares(result: Result) -> dict[tuple[str, str], float]:
-    samples = {
-        (result.question, sample.id): sample.value
-        for score in result.scores
-        for sample in score.samples
-        if sample.value is not None
-    }
-    if samples:
-        return samples
-    values = [score.value / score.maximum for score in result.scores if score.value is not None]
-    return {(result.question, ""): statistics.fmean(values)} if values else {}
-
-
-def _difference(
-    best: Mapping[str, Mapping[tuple[str, str], float]], own: Mapping[str, Mapping[tuple[str, str], float]]
-) -> tuple[float, float | None]:
-    """The mean over benchmarks of the paired difference, and its standard error.
-
-    Inside a benchmark each test (a task, a question) weighs the same, as in its score. The variance of a
-    mean of k independent means is the sum of theirs over k squared.
+    A benchmark's is the one that gates rely on, and Student's where there are too few clusters for that:
+    else three skills of a taxonomy could never tell two models apart.
     """
-    means, errors = [], []
-    for benchmark in best:
-        tests: dict[str, list[float]] = {}
-        for key, value in best[benchmark].items():
-            if key in own.get(benchmark, {}):
-                tests.setdefault(key[0], []).append(value - own[benchmark][key])
-        if not tests:
-            return 0.0, None
-        means.append(statistics.fmean(statistics.fmean(values) for values in tests.values()))
-        errors.append(_stderr_of_tests(list(tests.values())))
-    return statistics.fmean(means), _stderr_of_mean(errors)
+    parts = []
+    for comparison in paired:
+        interval, maximum = comparison.interval() or comparison.t_interval(), _maximum(comparison)
+        if interval is None:
+            return None
+        parts.append((comparison.drop / maximum, Interval(interval.low / maximum, interval.high / maximum)))
+    return interval_of_mean(parts)
 
 
-def _stderr_of_tests(tests: Sequence[Sequence[float]]) -> float | None:
-    if all(len(values) == 1 for values in tests):
-        return clustered_standard_error(tests)
-    return _stderr_of_mean([clustered_standard_error([[value] for value in values]) for values in tests])
+def _maximum(comparison: Comparison) -> float:
+    return comparison.pairs[0].unit.maximum
 
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
@@ -136,8 +110,8 @@ def ranking_table(ranks: Sequence[Rank]) -> list[str]:
     if not ranks:
         return []
     rows = [[row.model, f"{row.score:.4f}", _number(row.stderr), *_verdict(row, ranks[0])] for row in ranks]
-    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", ""]
-    align = ("left", "right", "right", "right", "left")
+    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
+    align = ("left", "right", "right", "right", "right", "left")
     return tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=align).splitlines()
 
 
@@ -145,8 +119,8 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _verdict(row: Rank, best: Rank) -> tuple[str, str]:
+def _verdict(row: Rank, best: Rank) -> tuple[str, str, str]:
     if row is best:
-        return "", "best"
-    margin = "" if row.behind_stderr is None else f" ± {CONFIDENCE_95 * row.behind_stderr:.4f}"
-    return f"{row.behind:.4f}{margin}", "can't be told from the best (95 %)" if row.tied else ""
+        return "", "", "best"
+    between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
+    return _number(row.behind), between, "can't be told from the best" if row.tied else ""

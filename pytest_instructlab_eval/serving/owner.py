@@ -28,10 +28,14 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Launch:
-    """How a model is served; models of one `place` (their GPUs) take turns there."""
+    """How a model is served; models of one `place` (their GPUs) take turns there.
+
+    `label` is what messages call it, by default its name.
+    """
 
     launcher: Launcher
     place: str = ""
+    label: str = ""
 
 
 def next_turn(order: Iterable[str], served: Served, states: Sequence[State]) -> str | None:
@@ -137,12 +141,9 @@ class Owner:
         for model, process in list(self._processes.items()):
             if process.status is not None and not self._ended.is_set():
                 self._processes.pop(model).stop()
-                lines = "".join(f"\n    {line}" for line in process.last_lines())
-                self._fail(
-                    model,
-                    f"the server of {model} ended during the run with status {process.status}\n"
-                    f"  the end of {process.log}:{lines}",
-                )
+                name = self._launches[model].label or model
+                ended = f"the server of {name} ended during the run with status {process.status}"
+                self._fail(model, f"{ended}\n{process.end_of_log()}")
 
     def _fail(self, model: str, reason: str) -> None:
         self.problems.append(reason)

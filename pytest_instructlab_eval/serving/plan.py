@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source
 
 __all__ = ["LOCAL", "plan"]
 
-LOCAL = "local:"  # where a model that every process runs for itself is "served"
+LOCAL = "local:"  # what the URL of a model begins with that every process runs for itself
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class InProcess:
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
         """There is nothing to start."""
         say(f"{self.label} runs in this process")
-        return Started(LOCAL)
+        return Started(LOCAL + secrets.token_hex(4))  # a turn's own, since another model's turn closes it
 
 
 def plan(settings: Settings) -> dict[str, Launch]:
@@ -41,13 +42,17 @@ def plan(settings: Settings) -> dict[str, Launch]:
     if not names:
         return {}
     for name in names:
-        model_source(name)
+        model_source(name, "--eval-model" if name in settings.model else "--eval-judge-model")
     if way(settings) == "local":
         return {name: Launch(InProcess(settings.label(name) or name)) for name in names}
     shares = divide_gpus(visible_gpus(), settings.gpus, settings.judge_gpus)
     apart = settings.judge_gpus is not None
     return {
-        name: Launch(_vllm(settings, name, shares[is_judge]), "judge" if is_judge and apart else "")
+        name: Launch(
+            _vllm(settings, name, shares[is_judge]),
+            place="judge" if is_judge and apart else "",
+            label=settings.label(name) or name,
+        )
         for name in names
         for is_judge in [name not in settings.evaluated]
     }

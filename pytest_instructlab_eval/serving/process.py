@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ServerProcess", "Started"]
+__all__ = ["ServerProcess", "Started", "shown"]
 
 GUARD = Path(__file__).with_name("guard.py")
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
@@ -56,12 +56,22 @@ class ServerProcess:
         lines = self.text().splitlines()[-count:]
         return [line if len(line) <= LINE_LENGTH else line[:LINE_LENGTH] + "…" for line in lines]
 
+    def end_of_log(self) -> str:
+        """The end of its log and where it is, as a paragraph of a message."""
+        return "\n    ".join([f"  the end of {shown(self.log)}:", *self.last_lines()])
+
     def text(self) -> str:
         """Its whole log."""
         try:
             return self.log.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be told."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.serving.process import ServerProcess, Started
+from pytest_instructlab_eval.serving.process import ServerProcess, Started, shown
 
 __all__ = ["VLLM", "divide_gpus", "has_vllm", "model_source", "visible_gpus"]
 
@@ -31,6 +31,8 @@ except importlib.metadata.PackageNotFoundError:
     named = False
 print(json.dumps([found, named]))
 """
+# This Python's paths; and the key that vLLM would ask the run for, which asks its own server without one.
+NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VLLM_API_KEY")
 PORT_TAKEN = re.compile(r"address already in use|Errno 98", re.IGNORECASE)
 CAUSES = (
     (
@@ -55,14 +57,14 @@ CAUSES = (
         r"|LocalEntryNotFound|Invalid repository ID|Can't load the configuration|not the path to a directory"
         r"|We couldn't connect to|OfflineModeIsEnabled|does not appear to have a file named"
         r"|HFValidationError",
-        "there is no such model, or its hub can't be reached: give --eval-model the folder of one, or the "
-        "name of one on the hub",
+        "there is no such model, or its hub can't be reached: give the folder of one, or the name of one on "
+        "the hub",
     ),
     (
         r"is not a valid JSON file|Unrecognized model in|Model architectures .* are not supported"
         r"|Cannot find any model weights|SafetensorError|Couldn't instantiate the backend tokenizer",
-        "it is no whole model that vLLM can load: --eval-model needs a folder with config.json, the "
-        "tokenizer's files and all *.safetensors, of an architecture that this vLLM knows",
+        "it is no whole model that vLLM can load: that is a folder with config.json, the tokenizer's files "
+        "and all *.safetensors, of an architecture that this vLLM knows",
     ),
     (
         r": error: (?:unrecognized arguments|argument |ambiguous option)",
@@ -142,7 +144,7 @@ class VLLM:
 
     def environment(self) -> dict[str, str]:
         """This process's environment, with the devices that are the server's."""
-        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
         if self.gpus:
             kept["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         return kept
@@ -156,9 +158,8 @@ class VLLM:
         said = f": {cause}" if cause else ""
         error = ERROR.search(text)
         first = f"\n  its first error: {error[1]}" if error else ""
-        lines = "".join(f"\n    {line}" for line in process.last_lines())
         ended = f"vLLM with {self.label} ended with status {process.status}{said}"
-        return f"{ended}{first}\n  the end of {shown(self.log)}:{lines}"
+        return f"{ended}{first}\n{process.end_of_log()}"
 
     def _becomes_ready(
         self, process: ServerProcess, port: int, say: Callable[[str], None], stopped: Callable[[], bool]
@@ -173,10 +174,9 @@ class VLLM:
                 raise ConfigurationError(f"vLLM with {self.label} was stopped while it loaded")
             if now - started > self.timeout:
                 process.stop()
-                lines = "".join(f"\n    {line}" for line in process.last_lines())
                 raise ConfigurationError(
-                    f"vLLM with {self.label} was not ready within {self.timeout:g} s (--eval-serve-timeout)\n"
-                    f"  the end of {shown(self.log)}:{lines}"
+                    f"vLLM with {self.label} was not ready within {self.timeout:g} s; where its log shows "
+                    f"that it still loads, give it longer with --eval-serve-timeout\n{process.end_of_log()}"
                 )
             if now - said >= 30:
                 said = now
@@ -185,20 +185,20 @@ class VLLM:
         return False
 
 
-def model_source(name: str) -> str:
+def model_source(name: str, option: str = "--eval-model") -> str:
     """What is to be loaded for a model's name: a folder, or a name on the hub (a bare one is InstructLab's).
 
-    Raises ConfigurationError for a folder that is no model.
+    Raises ConfigurationError, which names the option, for a folder that is no model.
     """
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ConfigurationError(
-                f"--eval-model: the folder {name} is no model that can be loaded: it has no config.json"
+                f"{option}: the folder {name} is no model that can be loaded: it has no config.json"
             )
         return str(path.resolve())
     if path.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ConfigurationError(f"--eval-model: there is no folder {name}")
+        raise ConfigurationError(f"{option}: there is no folder {name}")
     return name if "/" in name else f"instructlab/{name}"
 
 
@@ -233,12 +233,6 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]
         return ()
     count = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
     return tuple(map(str, range(count)))
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be told."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _healthy(port: int) -> bool:

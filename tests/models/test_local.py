@@ -8,6 +8,7 @@ import gc
 import importlib
 import json
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,17 +20,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.background import in_daemon_thread
+from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Completion, Message
-from pytest_instructlab_eval.models import local as module
-from pytest_instructlab_eval.models.local import LocalModel, first_group
+from pytest_instructlab_eval.models.local import LocalModel
+from pytest_instructlab_eval.models.local.grouping import first_group
+from pytest_instructlab_eval.models.local.jobs import Chat
+from pytest_instructlab_eval.options import Settings
+from pytest_instructlab_eval.run_models import RunModels
+from pytest_instructlab_eval.serving import LOCAL, Turns, plan
+from pytest_instructlab_eval.serving.turns import Served, write_served
 
-for library in ("torch", "transformers"):
-    pytest.importorskip(library, reason=f"needs {library}: install the extra `local`")
+WHY = "install the extra `local`"
+torch = pytest.importorskip("torch", reason=WHY)
+transformers = pytest.importorskip("transformers", reason=WHY)
+tokenizers = pytest.importorskip("tokenizers", reason=WHY)
 
-torch: Any = importlib.import_module("torch")  # by name, so that types are checked alike without them
-transformers: Any = importlib.import_module("transformers")
-tokenizers: Any = importlib.import_module("tokenizers")
+# Only now, since they import torch.
+from pytest_instructlab_eval.models.local import loading, scorer, writer  # noqa: E402
+from pytest_instructlab_eval.models.local.loaded import Loaded  # noqa: E402
 
 T = TypeVar("T")
 
@@ -180,13 +189,13 @@ def rows(
 ) -> tuple[T, list[tuple[int, int]]]:
     """What the action gives, and the shape of what each forward pass has computed."""
     shapes: list[tuple[int, int]] = []
-    inner = module.Loaded.logits
+    inner = Loaded.logits
 
     def spy(self: Any, ids: Any, *rest: Any, **options: Any) -> Any:
         shapes.append(tuple(ids.shape))
         return inner(self, ids, *rest, **options)
 
-    monkeypatch.setattr(module.Loaded, "logits", spy)
+    monkeypatch.setattr(Loaded, "logits", spy)
     return action(), shapes
 
 
@@ -294,14 +303,14 @@ def test_a_choice_without_a_token_has_no_likelihood(checkpoint: Path) -> None:
 
 def test_a_batch_without_memory_is_halved(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = scores(checkpoint, TASK)
-    inner = module.Loaded.logits
+    inner = Loaded.logits
 
     def small(self: Any, ids: Any, *rest: Any, **options: Any) -> Any:
         if ids.shape[0] > 2:
             raise torch.OutOfMemoryError
         return inner(self, ids, *rest, **options)
 
-    monkeypatch.setattr(module.Loaded, "logits", small)
+    monkeypatch.setattr(Loaded, "logits", small)
     assert scores(checkpoint, TASK) == [pytest.approx(row, abs=CLOSE) for row in expected]
 
 
@@ -311,7 +320,7 @@ def test_a_question_without_memory_for_itself_says_so(
     def none(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(module.Scorer, "_logprobs", none)
+    monkeypatch.setattr(scorer.Scorer, "_logprobs", none)
     with pytest.raises(ModelError, match="cpu has too little memory for a prompt of this length"):
         scores(checkpoint, TASK[:3])
 
@@ -408,9 +417,9 @@ def test_without_a_seed_answers_differ(checkpoint: Path) -> None:
 
 
 def test_draws_follow_the_models_probabilities() -> None:
-    async def sampler() -> module.Sampler:
+    async def sampler() -> writer.Sampler:
         done = asyncio.get_running_loop().create_future()
-        return module.Sampler([module.Chat(done, HELLO, 0.5, 1, seed=0)])
+        return writer.Sampler([Chat(done, HELLO, 0.5, 1, seed=0)])
 
     draw = asyncio.run(sampler())
     scores = torch.tensor([0.0, 0.5, 1.0]) * 0.5
@@ -444,14 +453,14 @@ def test_a_chat_that_the_template_refuses_says_why(checkpoint: Path) -> None:
 def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set once a forward pass has begun, each of which takes a while."""
     begun = threading.Event()
-    inner = module.Limits.__call__
+    inner = writer.Limits.__call__
 
     def late(self: Any, *arguments: Any, **options: Any) -> Any:
         begun.set()
         time.sleep(0.02)
         return inner(self, *arguments, **options)
 
-    monkeypatch.setattr(module.Limits, "__call__", late)
+    monkeypatch.setattr(writer.Limits, "__call__", late)
     return begun
 
 
@@ -533,6 +542,38 @@ def test_what_was_asked_is_counted(checkpoint: Path) -> None:
     assert tokens > 1000
 
 
+def test_what_a_run_asks_a_model_of_its_own_process_is_part_of_its_progress(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    name = str(checkpoint)
+    write_served(tmp_path, Served(up={name: LOCAL}))
+    engine = Engine()
+    models = RunModels(
+        Settings((name,), serve="local"), lambda: engine, budget=1, turns=lambda: Turns(tmp_path)
+    )
+    try:
+        engine.call(score_together(models.candidate(), TASK))
+        assert sum(traffic.requests for traffic in models.traffic) == len(TASK)
+    finally:
+        engine.close(5.0)
+
+
+def test_a_model_whose_turn_comes_again_is_loaded_again(checkpoint: Path, copy: Path, tmp_path: Path) -> None:
+    one, other = str(checkpoint), str(copy)
+    engine = Engine()
+    settings = Settings((one, other), serve="local")
+    models = RunModels(settings, lambda: engine, budget=1, turns=lambda: Turns(tmp_path))
+    by_name = {name: models.candidate(label) for label, name in settings.labels.items()}
+    launches = plan(settings)
+    try:
+        for name in (one, other, one):
+            url = launches[name].launcher.start(lambda _: None, lambda: False).url
+            write_served(tmp_path, Served(up={name: url}))
+            assert engine.call(by_name[name].choice_logprobs(TASK[0], LETTERS))
+    finally:
+        engine.close(5.0)
+
+
 # --- what is no model ---
 
 
@@ -608,9 +649,12 @@ def test_a_device_that_is_not_there_is_named(checkpoint: Path) -> None:
 
 
 def test_without_torch_the_extra_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else find(name))
-    assert refusal(checkpoint).endswith("pip install 'pytest-instructlab-eval[local]'")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for part in ("loading", "worker"):
+        monkeypatch.delitem(sys.modules, f"pytest_instructlab_eval.models.local.{part}")
+    said = refusal(checkpoint)
+    assert "needs torch and transformers to run in this process" in said
+    assert said.endswith("pip install 'pytest-instructlab-eval[local]'")
 
 
 def test_a_hub_that_is_not_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -622,12 +666,12 @@ def test_a_hub_that_is_not_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_workers_share_the_cores(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[int] = []
-    inner = module.Loaded.logits
+    inner = Loaded.logits
 
     def spy(*arguments: Any, **options: Any) -> Any:
         found.append(torch.get_num_threads())
         return inner(*arguments, **options)
 
-    monkeypatch.setattr(module.Loaded, "logits", spy)
+    monkeypatch.setattr(Loaded, "logits", spy)
     scores(checkpoint, TASK)
-    assert set(found) == {max(1, module._cores() // 2)}
+    assert set(found) == {max(1, loading._cores() // 2)}

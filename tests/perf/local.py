@@ -1,10 +1,10 @@
 """MMLU by a model in the same process, and by lm-eval's `hf` on the same weights, one after the other.
 
-    python -m tests.perf.local [--shape granite-7b] [--mmlu-data DIR] [TASK...]
+    python -m tests.perf.local [--shape small] [--mmlu-data DIR] [TASK...]
 
-The weights are random ones of the shape, made on the spot: `tiny` runs anywhere, `granite-7b` needs a GPU
-of 24 GB. Without data, made-up questions are asked. Each time is that of asking alone: rendering prompts,
-tokenizing and computing, without imports, reading weights, and reading data on lm-eval's side.
+The weights are random ones of the shape, made on the spot: `tiny` and `small` run anywhere, `granite-7b`
+needs a GPU of 24 GB. Without data, made-up questions are asked. Each time is that of asking alone: rendering
+prompts, tokenizing and computing, without imports, reading weights, and reading data on lm-eval's side.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import importlib
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,24 @@ from pytest_instructlab_eval import mmlu
 from pytest_instructlab_eval.models.local import LocalModel
 from tests.examples_data import write_mmlu
 
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a Llama; `vocabulary` None is that of the tokenizer."""
+
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    vocabulary: int | None = None
+    dtype: str = "float32"
+
+
+SHAPES = {
+    "tiny": Shape(width=64, inner=64, layers=2, heads=2),
+    "small": Shape(width=256, inner=688, layers=6, heads=8),
+    "granite-7b": Shape(4096, inner=11008, layers=32, heads=32, vocabulary=32008, dtype="bfloat16"),
+}
 TASKS = ("anatomy", "astronomy", "global_facts", "philosophy")
 ROWS = 100  # made-up questions a task
 Logprobs = dict[str, list[list[float]]]
@@ -29,7 +48,7 @@ Logprobs = dict[str, list[list[float]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=("tiny", "granite-7b"), default="tiny")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--mmlu-data", type=Path)
     parser.add_argument("--batch-size", default="16", help="lm-eval's: a number or auto")
     parser.add_argument("tasks", nargs="*", default=TASKS)
@@ -38,7 +57,7 @@ def main() -> None:
         folder, data = Path(name, "model"), options.mmlu_data or Path(name, "mmlu")
         if options.mmlu_data is None:
             write_mmlu(data, rows=ROWS)
-        make(folder, options.shape)
+        make(folder, SHAPES[options.shape])
         ours, our_acc, our_logprobs = asyncio.run(run_ours(folder, data, options.tasks))
         theirs, acc, logprobs = run_lm_eval(folder, data, options.tasks, options.batch_size)
     questions = sum(map(len, logprobs.values()))
@@ -50,28 +69,28 @@ def main() -> None:
     print(f"greatest difference of a log-likelihood {difference(our_logprobs, logprobs):.1e}")
 
 
-def make(folder: Path, shape: str) -> None:
-    from tests.e2e import make_model
+def make(folder: Path, shape: Shape) -> None:
+    import torch
+    import transformers
 
-    tokenizer = make_model.make_tokenizer()
+    from tests.e2e.make_model import make_tokenizer
+
+    tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
-    if shape == "tiny":
-        make_model.make_model(tokenizer, seed=0, layers=2).save_pretrained(folder)
-        return
-    torch: Any = importlib.import_module("torch")
-    transformers: Any = importlib.import_module("transformers")
     config = transformers.LlamaConfig(
-        vocab_size=32008,
-        hidden_size=4096,
-        intermediate_size=11008,
-        num_hidden_layers=32,
-        num_attention_heads=32,
+        vocab_size=shape.vocabulary or len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
         max_position_embeddings=4096,
         eos_token_id=tokenizer.eos_token_id,
-        dtype="bfloat16",
+        initializer_range=0.1,  # likelihoods that differ
+        dtype=shape.dtype,
     )
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda"):
+    torch.manual_seed(0)
+    torch.set_default_dtype(getattr(torch, shape.dtype))
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         transformers.LlamaForCausalLM(config).save_pretrained(folder)
     torch.set_default_dtype(torch.float32)
     torch.cuda.empty_cache()
@@ -98,13 +117,13 @@ async def run_ours(
 def run_lm_eval(
     folder: Path, data: Path, names: Sequence[str], batch_size: str
 ) -> tuple[float, dict[str, float], Logprobs]:
+    import torch
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
     from tests.lm_eval_peer import task
 
     tasks = [task(name, data) for name in names]
-    torch: Any = importlib.import_module("torch")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = HFLM(pretrained=str(folder), batch_size=batch_size, device=device)
     started = time.perf_counter()

@@ -1,5 +1,11 @@
 """What a run collects: the installed benchmarks, or what the command line names."""
 
+import importlib.util
+
+import pytest
+
+from pytest_instructlab_eval.plugin import benchmark_file
+
 from .conftest import Project
 
 FAILING = "def test_of_the_project():\n    raise AssertionError\n"
@@ -20,13 +26,14 @@ def test_the_installed_benchmarks_are_collected_where_no_file_is_named(project: 
 
 
 def test_the_ini_file_of_the_folder_holds_wherever_data_and_benchmarks_are(project: Project) -> None:
-    project.write("test_own.py", FAILING)
+    project.write("own/test_own.py", FAILING)
+    project.write("own/conftest.py", "import needed_by_the_folders_own_tests_alone\n")
     project.write(
         "pytest.ini",
         """
         [pytest]
         addopts = --strict-markers --strict-config -W error --import-mode=importlib
-        testpaths = test_own.py
+        testpaths = own
         markers = ours: a marker of the folder
         """,
     )
@@ -40,7 +47,7 @@ def test_the_ini_file_of_the_folder_holds_wherever_data_and_benchmarks_are(proje
         "configfile: pytest.ini",
         "*Module test_mmlu.py>",
     )
-    assert "test_own" not in finished.out.replace("testpaths: test_own.py", "")
+    assert "test_own" not in finished.out
     assert project.server.requests == []
 
 
@@ -119,3 +126,10 @@ def test_each_of_several_models_has_items_and_a_row_of_its_own(project: Project)
     answers = [body["model"] for body in project.server.chats if body["model"] != "strict"]
     assert sorted(answers) == ["org/other"] * 6 + ["tiny"] * 6
     assert project.server.in_flight_peak > 1
+
+
+def test_a_checkout_that_python_finds_before_the_installation_has_its_benchmarks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert benchmark_file("mmlu").is_file()

@@ -171,7 +171,9 @@ def test_a_server_that_does_not_start_is_told_with_the_cause_and_its_last_lines(
 def test_a_server_that_is_not_ready_in_time_is_told(hosting: Hosting) -> None:
     data = f"--eval-mmlu-data={hosting.project.mmlu}"
     finished = hosting.run(data, "--eval-vllm-args=--hang", "--eval-serve-timeout=1", ret=4)
-    assert "vLLM with tiny was not ready within 1 s (--eval-serve-timeout)" in finished.out + finished.err
+    shown = finished.out + finished.err
+    assert "vLLM with tiny was not ready within 1 s" in shown
+    assert "--eval-serve-timeout" in shown
     hosting.assert_gone()
 
 

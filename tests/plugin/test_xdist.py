@@ -201,3 +201,11 @@ def test_data_that_only_a_process_meets_is_told_in_one_sentence(project: Project
     assert "anatomy_test.csv can't be read (No such file or directory)" in finished.out
     assert "Traceback" not in finished.out
     assert "pytest_instructlab_eval/" not in finished.out
+
+
+def test_work_is_stolen_though_an_options_value_is_a_folder_for_which_the_run_starts_anew(
+    project: Project,
+) -> None:
+    project.write("conftest.py", "def pytest_report_header(config):\n    return config.option.dist\n")
+    finished = project.evaluate("--collect-only", "-n", "2", "--eval-mmlu-data", str(project.mmlu))
+    finished.shows("worksteal")

@@ -24,7 +24,12 @@ MODULES = [
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith(".plugin")])
 def test_a_module_says_what_is_public_and_has_it(name: str) -> None:
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers"):
+            raise
+        pytest.skip("needs the extra `local`")
     assert all(hasattr(module, public) for public in module.__all__)
     assert len(set(module.__all__)) == len(module.__all__)
 

@@ -47,6 +47,8 @@ VALID: list[tuple[str, Parse, str, Any]] = [
     ("boolean", options.parse_boolean, "", False),
     ("prompt", options.parse_prompt, "You are terse.", "You are terse."),
     ("prompt", options.parse_prompt, "mail me @ home", "mail me @ home"),
+    ("arguments", options.parse_vllm_arguments, "--max-model-len 4096", "--max-model-len 4096"),
+    ("arguments", options.parse_vllm_arguments, "--hf-overrides '{\"a\": 1}'", "--hf-overrides '{\"a\": 1}'"),
     ("path", options.parse_path, "data/mmlu", Path("data/mmlu")),
     ("path", options.parse_path, "/srv/mmlu", Path("/srv/mmlu")),
 ]
@@ -80,6 +82,7 @@ INVALID: list[tuple[str, Parse, str, str]] = [
     ("boolean", options.parse_boolean, "maybe", "must be true or false"),
     ("boolean", options.parse_boolean, "2", "must be true or false"),
     ("prompt", options.parse_prompt, "@/no/such/file", "must be a text, or @ and a readable UTF-8 file"),
+    ("arguments", options.parse_vllm_arguments, "--dtype 'half", "must be arguments as a shell takes them"),
     ("prompt", options.parse_prompt, "@/", "must be a text, or @ and a readable UTF-8 file"),
 ]
 
@@ -101,6 +104,15 @@ def test_an_invalid_value_is_quoted_with_what_is_allowed(
         parse(value)
     assert allowed in str(caught.value)
     assert f"got {value!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["--port 8000", "--api_key=abc123", "--dtype half --served-model-name abc123"]
+)
+def test_what_the_run_finds_its_server_by_is_not_for_the_user_to_say_and_no_key_is_shown(value: str) -> None:
+    with pytest.raises(ValueError, match=r"must leave --[a-z-]+ to the run") as caught:
+        options.parse_vllm_arguments(value)
+    assert "abc123" not in str(caught.value)
 
 
 @pytest.mark.parametrize("parse", [options.parse_text, options.parse_prompt, options.parse_path])
@@ -301,6 +313,16 @@ def test_a_model_is_called_by_as_much_of_its_path_as_tells_it_from_others(
     assert Settings(tuple(models)).labels == dict(zip(labels, models, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("judge", "label"),
+    [("/b/judge", "judge"), ("/b/model", "b/model"), ("/a/model", "model"), ("reference", "reference")],
+)
+def test_a_judge_is_called_by_the_end_of_its_path_that_no_model_is_called_by(judge: str, label: str) -> None:
+    settings = Settings(("/a/model",), judge_model=judge)
+    assert settings.labels == {"model": "/a/model"}
+    assert settings.label(judge) == label
+
+
 def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
     settings = Settings(("m",), (URL,))
     assert settings.selected() == ("mmlu",)
@@ -351,6 +373,15 @@ def given_settings(pytester: pytest.Pytester, *arguments: str) -> Settings:
     settings = settings_of(pytester, "--eval-model=tiny", f"--eval-base-url={URL}", *arguments)
     assert settings is not None
     return settings
+
+
+def test_a_judge_that_is_the_models_folder_in_other_words_is_the_same_model(
+    pytester: pytest.Pytester,
+) -> None:
+    folder = pytester.mkdir("granite")
+    settings = settings_of(pytester, "--eval-model=./granite", f"--eval-judge-model={folder}/")
+    assert settings is not None
+    assert settings.hosted == ("./granite",)
 
 
 def test_without_a_model_there_are_no_settings(pytester: pytest.Pytester) -> None:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_instructlab_eval.models import Endpoint
 from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.reports import progress as module
 from pytest_instructlab_eval.reports.progress import Progress, duration
@@ -75,8 +74,8 @@ def config(reporter: Reporter | None, verbose: int = 0) -> pytest.Config:
     )
 
 
-def endpoints(requests: int) -> list[Endpoint]:
-    return cast("list[Endpoint]", [SimpleNamespace(traffic=Traffic(requests, 7 * requests))] * 2)
+def traffic(requests: int) -> list[Traffic]:
+    return [Traffic(requests, 7 * requests)] * 2
 
 
 def test_in_a_log_a_line_is_told_once_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +84,7 @@ def test_in_a_log_a_line_is_told_once_an_interval(monkeypatch: pytest.MonkeyPatc
     progress, reporter = expecting(100), Reporter()
     for now in (100.0, 110.0, 131.0, 140.0, 162.0):
         clock.now = now
-        progress.show(config(reporter), endpoints(10))
+        progress.show(config(reporter), traffic(10))
     assert [line.partition(";")[0] for line in reporter.lines] == [
         "instructlab-eval: 20 of 100 requests",
         "instructlab-eval: 20 of 100 requests",
@@ -95,10 +94,10 @@ def test_in_a_log_a_line_is_told_once_an_interval(monkeypatch: pytest.MonkeyPatc
 def test_a_quiet_run_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOG_INTERVAL", 0.0)
     progress, reporter = Progress(), Reporter()
-    progress.show(config(reporter, verbose=-1), endpoints(1))
+    progress.show(config(reporter, verbose=-1), traffic(1))
     assert reporter.lines == []
 
 
 def test_without_a_reporter_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOG_INTERVAL", 0.0)
-    Progress().show(config(None), endpoints(1))
+    Progress().show(config(None), traffic(1))

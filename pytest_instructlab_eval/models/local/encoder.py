@@ -1,0 +1,132 @@
+"""The tokens of questions and chats, as lm-eval's `hf` model has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_instructlab_eval.errors import ContextLengthError, ModelError
+from pytest_instructlab_eval.models.choices import last_line
+from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, short
+from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.protocol import Message
+
+__all__ = ["Encoder"]
+
+
+class Encoder:
+    """The tokens of questions and chats; raises ModelError where they don't fit the model."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._name = loaded.name
+        self._context = loaded.context
+        self._tokenizer = loaded.tokenizer
+        bos, eos = loaded.tokenizer.bos_token_id, loaded.tokenizer.eos_token_id
+        self._first = eos if bos is None else bos
+        self._first_text = None if self._first is None else loaded.tokenizer.decode([self._first])
+        self._ends: dict[tuple[str, tuple[str, ...], bool], list[list[int]] | None] = {}
+
+    def render(self, job: Job) -> None:
+        """Put messages through the chat template."""
+        if isinstance(job, Chat):
+            job.rendered = self._rendered(job.messages)
+        elif isinstance(job, Question):
+            job.rendered = job.prompt if isinstance(job.prompt, str) else self._rendered(job.prompt)
+
+    def heads(self, jobs: Sequence[Job]) -> list[list[int]]:
+        """The tokens of what precedes an answer or a choice, of all jobs at once: on all cores."""
+        texts = [self._head(job) for job in jobs]
+        plain = [
+            isinstance(job, Chat) or self._has_first(text) for job, text in zip(jobs, texts, strict=True)
+        ]
+        found: list[list[int]] = [[] for _ in jobs]
+        for flag in set(plain):
+            places = [place for place, other in enumerate(plain) if other == flag]
+            encoded = self._encode([texts[place] for place in places], flag)
+            for place, tokens in zip(places, encoded, strict=True):
+                found[place] = tokens
+        return found
+
+    @staticmethod
+    def _head(job: Job) -> str:
+        if isinstance(job, Question):
+            return job.rendered.rstrip()
+        return job.rendered if isinstance(job, Chat) else ""
+
+    def encode(self, job: Job, head: list[int]) -> None:
+        """Keep the tokens with the job; raises ModelError where it can't be asked."""
+        if isinstance(job, Chat):
+            job.prompt = head
+            self._check_length(len(head) + job.max_tokens, job.max_tokens)
+        elif isinstance(job, Question):
+            self._encode_question(job, head)
+
+    def _encode_question(self, question: Question, head: list[int]) -> None:
+        """As lm-eval's `hf` model does it: a choice is what it adds to the tokens of the context.
+
+        White space at the end of the context belongs to the choices.
+        """
+        context = question.rendered.rstrip()
+        choices = tuple(question.rendered[len(context) :] + choice for choice in question.choices)
+        if context:
+            question.context = head
+            question.continuations = self._continuations(context, head, choices)
+        else:
+            self._encode_without_context(question, choices)
+        for choice, continuation in zip(question.choices, question.continuations, strict=True):
+            if not continuation or not question.context:
+                raise ModelError(
+                    f"the choice {choice!r} adds no token to the prompt, so it has no likelihood"
+                )
+            self._check_length(len(question.context) + len(continuation) - 1)  # the last is not read
+
+    def _continuations(self, context: str, head: list[int], choices: tuple[str, ...]) -> list[list[int]]:
+        """What each choice adds, by the last line alone where that tells: questions end alike."""
+        plain = self._has_first(context)
+        key = (last_line(context), choices, plain)
+        if key not in self._ends:
+            self._ends[key] = self._added(*key)
+        found = self._ends[key]
+        if found is not None:
+            return found
+        return [whole[len(head) :] for whole in self._encode([context + choice for choice in choices], plain)]
+
+    def _added(self, text: str, choices: tuple[str, ...], plain: bool) -> list[list[int]] | None:
+        """What each choice adds to the text's tokens; None where one changes them."""
+        head, *wholes = self._encode([text, *(text + choice for choice in choices)], plain)
+        if any(whole[: len(head)] != head for whole in wholes):
+            return None
+        return [whole[len(head) :] for whole in wholes]
+
+    def _encode_without_context(self, question: Question, choices: tuple[str, ...]) -> None:
+        if self._first is None:
+            raise ModelError(f"{self._name} has no token to begin with: an empty prompt can't be asked")
+        question.context = [self._first]
+        found = self._encode(choices, plain=True)
+        question.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in found]
+
+    def _has_first(self, text: str) -> bool:
+        return self._first_text is not None and text.startswith(self._first_text)
+
+    def _encode(self, texts: Sequence[str], plain: bool) -> list[list[int]]:
+        options = {"add_special_tokens": False} if plain else {}
+        found: list[list[int]] = self._tokenizer(list(texts), verbose=False, **options)["input_ids"]
+        return found
+
+    def _rendered(self, messages: Sequence[Message]) -> str:
+        if not self._tokenizer.chat_template:
+            raise ModelError(f"{self._name} has no chat template, so it can't be asked a chat")
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
+                )
+            )
+        except Exception as error:  # the template's own
+            raise ModelError(f"{self._name}'s chat template refuses the chat ({short(error)})") from None
+
+    def _check_length(self, count: int, asked: int = 0) -> None:
+        if count > self._context:
+            answer = f", {asked:,} of which are for the answer" if asked else ""
+            raise ContextLengthError(
+                f"the prompt has {count:,} tokens{answer} and the model's context is {self._context:,}"
+            )

@@ -1,0 +1,99 @@
+"""What is asked of the model, and how each asker is told: a result, or an error of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pytest_instructlab_eval.errors import EvalError, ModelError
+from pytest_instructlab_eval.models.protocol import Message
+
+__all__ = ["Chat", "Job", "Question", "refuse", "settle", "short"]
+
+
+@dataclasses.dataclass
+class Job:
+    """A request that waits for the thread; without a subclass it waits for the model to be loaded."""
+
+    done: asyncio.Future[Any]
+
+    @property
+    def text(self) -> str:
+        """What the model is asked, for errors."""
+        return ""
+
+
+@dataclasses.dataclass
+class Question(Job):
+    """Choices to score; the text, and the tokens of the context and of each choice, are the encoder's."""
+
+    prompt: str | Sequence[Message]
+    choices: Sequence[str]
+    rendered: str = ""
+    context: list[int] = dataclasses.field(default_factory=list)
+    continuations: list[list[int]] = dataclasses.field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many tokens a row has that takes the context and all choices."""
+        return len(self.context) + sum(len(tokens) - 1 for tokens in self.continuations)
+
+    @property
+    def text(self) -> str:
+        """What the model is asked, for errors."""
+        return self.prompt if isinstance(self.prompt, str) else _last_content(self.prompt)
+
+
+@dataclasses.dataclass
+class Chat(Job):
+    """A chat to answer; the text and the tokens of the prompt are the encoder's."""
+
+    messages: Sequence[Message]
+    temperature: float
+    max_tokens: int
+    seed: int | None
+    rendered: str = ""
+    prompt: list[int] = dataclasses.field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What the model is asked, for errors."""
+        return _last_content(self.messages)
+
+
+def settle(jobs: Sequence[Job], results: Sequence[Any]) -> None:
+    """Hand results over to the loops that wait for them."""
+    for job, result in zip(jobs, results, strict=True):
+        _in_loop(job, functools.partial(job.done.set_result, result))
+
+
+def refuse(jobs: Sequence[Job], error: EvalError) -> None:
+    """Fail those of the jobs that have no result, each with an error of its own."""
+    for job in jobs:
+        own = type(error)(str(error))
+        if isinstance(own, ModelError):
+            own.prompt = job.text
+        _in_loop(job, functools.partial(job.done.set_exception, own))
+
+
+def _in_loop(job: Job, settle: Callable[[], None]) -> None:
+    def settle_once() -> None:
+        if not job.done.done():
+            settle()
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        job.done.get_loop().call_soon_threadsafe(settle_once)
+
+
+def short(error: BaseException) -> str:
+    """Someone else's error in a line."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+def _last_content(messages: Sequence[Message]) -> str:
+    return messages[-1]["content"] if messages else ""

@@ -1,0 +1,64 @@
+"""How much fits the device at once, by what is free and by what has failed."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.local.jobs import Job
+from pytest_instructlab_eval.models.local.loaded import Loaded
+
+__all__ = ["Fit", "free_memory"]
+
+PART_OF_MEMORY = 0.7  # of what is free on a GPU; the rest is for what isn't counted
+NO_LIMIT = 10**6
+
+J = TypeVar("J", bound=Job)
+T = TypeVar("T")
+
+
+class Fit:
+    """Runs batches, in halves where the device has no memory for the whole, and learns from it."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._most = loaded.batch_size or NO_LIMIT
+
+    def rows(self, tokens: int, computed: int) -> int:
+        """How many rows of so many tokens, of which so many are computed, are to be run at once."""
+        return max(1, min(self._most, self._in_memory(tokens, computed)))
+
+    def _in_memory(self, tokens: int, computed: int) -> int:
+        device = self._loaded.device
+        if device.type != "cuda":
+            return NO_LIMIT
+        free, _ = torch.cuda.mem_get_info(device)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        logits = computed * self._loaded.vocabulary * 8  # and once more as float32
+        return int((free + kept) * PART_OF_MEMORY) // (tokens * self._loaded.token_bytes + logits)
+
+    def run(self, work: Callable[[Sequence[J]], list[T]], jobs: Sequence[J]) -> list[T]:
+        """What `work` gives for the jobs; raises ModelError where one alone doesn't fit."""
+        with contextlib.suppress(torch.OutOfMemoryError):
+            return work(jobs)
+        free_memory()
+        if len(jobs) == 1:
+            raise ModelError(
+                f"{self._loaded.device} has too little memory for a prompt of this length; run on another "
+                "device, or serve the model"
+            )
+        half = len(jobs) // 2
+        self._most = min(self._most, half)
+        return [*self.run(work, jobs[:half]), *self.run(work, jobs[half:])]
+
+
+def free_memory() -> None:
+    """Give back to the device what nothing uses any more."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,0 +1,54 @@
+"""The few-shot part of a task's questions, computed once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from pytest_instructlab_eval.models.local.grouping import shared_length
+from pytest_instructlab_eval.models.local.loaded import Loaded
+
+__all__ = ["Prefix"]
+
+
+class Prefix:
+    """The keys and values of the tokens that a group's questions begin with, kept for the next group."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._tokens: list[int] = []
+        self._cache: Any = DynamicCache()
+
+    def become(self, tokens: list[int]) -> None:
+        """Hold just these tokens, computing those that aren't there yet."""
+        kept = shared_length(self._tokens, tokens)
+        for layer in self._cache.layers:  # one that an error has left behind may have more
+            layer.keys, layer.values = layer.keys[..., :kept, :], layer.values[..., :kept, :]
+        self._tokens = tokens[:kept]
+        if tokens[kept:]:
+            ids = torch.tensor([tokens[kept:]], device=self._loaded.device)
+            self._loaded.logits(ids, [0], self._cache)
+            self._tokens = tokens
+
+    def shared(self) -> Any:
+        """A cache for one forward pass in which every row begins with the prefix."""
+        return Cache(layers=[SharedLayer(layer) for layer in self._cache.layers])
+
+
+class SharedLayer(DynamicLayer):  # type: ignore[misc]
+    """What precedes every row; what the rows add is read once and not kept."""
+
+    def __init__(self, prefix: Any) -> None:
+        super().__init__()
+        self.lazy_initialization(prefix.keys, prefix.values)
+        self.keys, self.values = prefix.keys, prefix.values
+
+    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        rows = key_states.shape[0]
+        return (
+            torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),
+            torch.cat([self.values.expand(rows, -1, -1, -1), value_states], dim=-2),
+        )

@@ -1,0 +1,64 @@
+"""Questions as rows of a forward pass: tokens, and the mask and positions that keep choices apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+__all__ = ["Row", "apart", "row_of", "tokens_of"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A context and some of its choices as one row of a forward pass.
+
+    `spans` are the columns of each choice that has several tokens, all of it but the last token;
+    `reads` are (question, choice, column, token): where the log-probability of a token is read.
+    """
+
+    tokens: list[int]
+    context: int
+    spans: list[tuple[int, int]]
+    reads: list[tuple[int, int, int, int]]
+
+
+def row_of(number: int, context: list[int], continuations: Iterable[tuple[int, list[int]]]) -> Row:
+    """A question by its number, and some of its choices by theirs."""
+    tokens, spans, reads = list(context), [], []
+    for choice, continuation in continuations:
+        start = len(tokens)
+        tokens += continuation[:-1]
+        if len(tokens) > start:
+            spans.append((start, len(tokens)))
+        columns = (len(context) - 1, *range(start, len(tokens)))
+        reads += [(number, choice, *read) for read in zip(columns, continuation, strict=True)]
+    return Row(tokens, len(context), spans, reads)
+
+
+def tokens_of(rows: Sequence[Row], device: Any) -> Any:
+    """The tokens, padded on the right, where nothing that comes before sees them."""
+    width = max(len(row.tokens) for row in rows)
+    padded = [row.tokens + [0] * (width - len(row.tokens)) for row in rows]
+    return torch.tensor(padded, device=device)
+
+
+def apart(rows: Sequence[Row], shared: int, network: Any) -> dict[str, Any]:
+    """The mask, 0 or the least number, and positions by which a choice follows its context alone.
+
+    The mask has the shape (rows, 1, columns, columns with those of the prefix).
+    """
+    width = max(len(row.tokens) for row in rows)
+    seen = torch.ones(width, shared + width, dtype=torch.bool).tril(shared).repeat(len(rows), 1, 1)
+    positions = torch.arange(shared, shared + width).repeat(len(rows), 1)
+    for place, row in enumerate(rows):
+        for start, end in row.spans:
+            seen[place, start:end, shared + row.context : shared + start] = False
+            positions[place, start:end] -= start - row.context
+    mask = torch.zeros(seen.shape, dtype=network.dtype).masked_fill_(~seen, torch.finfo(network.dtype).min)
+    return {
+        "attention_mask": mask[:, None].to(network.device),
+        "position_ids": positions.to(network.device),
+    }

@@ -1,0 +1,84 @@
+"""The log-likelihoods of choices, by one row a question where the model allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from pytest_instructlab_eval.models.local.grouping import shared_length
+from pytest_instructlab_eval.models.local.jobs import Question
+from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.memory import Fit
+from pytest_instructlab_eval.models.local.prefix import Prefix
+from pytest_instructlab_eval.models.local.rows import Row, apart, row_of, tokens_of
+
+__all__ = ["Scorer"]
+
+TOKENS_AT_ONCE = {"cuda": 16384, "mps": 2048}  # of a forward pass; more is no faster
+TOKENS_AT_ONCE_ON_CPU = 512
+
+
+class Scorer:
+    """The log-likelihoods of choices, by one row a question where the model allows it."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._prefix = Prefix(loaded)
+        self._fit = Fit(loaded)
+
+    def score(self, questions: Sequence[Question]) -> Iterator[tuple[list[Question], list[list[float]]]]:
+        """Batches of the questions with the log-likelihoods of their choices; longest first."""
+        shared = self._share(questions)
+        waiting = sorted(questions, key=lambda question: question.size, reverse=True)
+        while waiting := [question for question in waiting if not question.done.done()]:
+            batch = waiting[: self._most(waiting[0], shared)]
+            yield batch, self._fit.run(lambda jobs: self._logprobs(jobs, shared), batch)
+            waiting = waiting[len(batch) :]
+
+    def _share(self, questions: Sequence[Question]) -> int:
+        """Have the tokens ready that all begin with; how many. Each keeps one to go on from."""
+        if not self._loaded.shares:
+            return 0
+        contexts = [question.context for question in questions]
+        count = min(shared_length(min(contexts), max(contexts)), min(map(len, contexts)) - 1)
+        self._prefix.become(contexts[0][:count])
+        return count
+
+    def _most(self, longest: Question, shared: int) -> int:
+        computed = longest.size - shared
+        at_once = TOKENS_AT_ONCE.get(self._loaded.device.type, TOKENS_AT_ONCE_ON_CPU)
+        return max(1, min(at_once // computed, self._fit.rows(longest.size, computed)))
+
+    def _logprobs(self, questions: Sequence[Question], shared: int) -> list[list[float]]:
+        rows = [row for number, job in enumerate(questions) for row in self._rows(number, job, shared)]
+        reads = [(place, *read) for place, row in enumerate(rows) for read in row.reads]
+        columns = sorted({column for _, _, _, column, _ in reads})
+        where = {column: index for index, column in enumerate(columns)}
+        logits = self._loaded.logits(
+            tokens_of(rows, self._loaded.device), columns, **self._surroundings(rows, shared)
+        )
+        picked = logits[[read[0] for read in reads], [where[read[3]] for read in reads]]
+        tokens = torch.tensor([[read[4]] for read in reads], device=picked.device)
+        values = picked.float().log_softmax(dim=-1).gather(-1, tokens)[:, 0].tolist()
+        found = [[0.0] * len(question.choices) for question in questions]
+        for (_, number, choice, _, _), value in zip(reads, values, strict=True):
+            found[number][choice] += value
+        return found
+
+    def _rows(self, number: int, question: Question, shared: int) -> list[Row]:
+        """The question as a row; as a row for each choice of several tokens where they can't be packed."""
+        context, numbered = question.context[shared:], list(enumerate(question.continuations))
+        if self._loaded.packs:
+            return [row_of(number, context, numbered)]
+        short = [entry for entry in numbered if len(entry[1]) == 1]
+        groups = [short] * bool(short) + [[entry] for entry in numbered if len(entry[1]) > 1]
+        return [row_of(number, context, group) for group in groups]
+
+    def _surroundings(self, rows: Sequence[Row], shared: int) -> dict[str, Any]:
+        """What a forward pass must know beside the tokens."""
+        cache = {"cache": self._prefix.shared()} if shared else {}
+        if all(len(row.spans) < 2 for row in rows):
+            return cache
+        return {**cache, **apart(rows, shared, self._loaded.network)}

@@ -1,0 +1,56 @@
+"""Which model is to be loaded and how; a folder that is none is refused before anything heavy is imported."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import ConfigurationError
+
+__all__ = ["Wish"]
+
+HUB_OWNER = "instructlab"  # of a bare name
+NEEDED = {
+    "config.json": ("config.json",),
+    "weights (model.safetensors)": ("*.safetensors", "pytorch_model*.bin"),
+    "a tokenizer (tokenizer.json)": (
+        "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "*.tiktoken"
+    ),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """A model and how it is to be run; see `LocalModel`."""
+
+    name: str
+    device: str | None
+    dtype: str | None
+    batch_size: int | None
+    worker: int
+    workers: int
+
+    def source(self) -> str:
+        """The folder or hub name to load from; raises ConfigurationError where a folder is no model."""
+        path = Path(self.name).expanduser()
+        if path.is_dir():
+            _check_folder(path)
+            return str(path)
+        if path.exists():
+            raise ConfigurationError(
+                f"{self.name} is a file; a model is a folder with config.json and weights"
+            )
+        if path.is_absolute() or self.name.startswith((".", "~")) or self.name.count("/") > 1:
+            raise ConfigurationError(
+                f"there is no folder {self.name}; give a model's folder or its name on the hub"
+            )
+        return self.name if "/" in self.name else f"{HUB_OWNER}/{self.name}"
+
+
+def _check_folder(path: Path) -> None:
+    missing = [what for what, patterns in NEEDED.items() if not any(any(path.glob(p)) for p in patterns)]
+    if missing:
+        raise ConfigurationError(
+            f"{path} is no model that transformers can load: it has no {', no '.join(missing)}; give a "
+            "folder as `save_pretrained` writes it"
+        )

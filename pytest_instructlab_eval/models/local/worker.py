@@ -1,0 +1,132 @@
+"""Does what is asked, in the thread that owns the weights."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.endpoint import Traffic
+from pytest_instructlab_eval.models.local.encoder import Encoder
+from pytest_instructlab_eval.models.local.grouping import first_group
+from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, settle, short
+from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.scorer import Scorer
+from pytest_instructlab_eval.models.local.writer import Writer
+
+__all__ = ["Worker"]
+
+
+J = TypeVar("J", bound=Job)
+
+
+class Stopped(Exception):
+    """The model is being closed."""
+
+
+class Worker:
+    """Does the jobs of `waiting`, those of a kind together, in the order they came."""
+
+    def __init__(
+        self, loaded: Loaded, waiting: collections.deque[Job], traffic: Traffic, stop: threading.Event
+    ) -> None:
+        self._waiting = waiting
+        self._name = loaded.name
+        self._traffic = traffic
+        self._stop = stop
+        self._encoder = Encoder(loaded)
+        self._scorer = Scorer(loaded)
+        self._writer = Writer(loaded)
+        self._stop_between_layers(loaded.network)
+
+    def _stop_between_layers(self, network: Any) -> None:
+        """Have a closed model end within a forward pass: Ctrl-C waits for it, and one can take minutes."""
+
+        def look(*_: Any) -> None:
+            if self._stop.is_set():
+                raise Stopped
+
+        for layers in network.modules():
+            if isinstance(layers, torch.nn.ModuleList):
+                for layer in layers:
+                    layer.register_forward_pre_hook(look)
+
+    def work(self, arrivals: Sequence[Job]) -> None:
+        """Take these in, and do the first batch of chats or group of questions."""
+        self._waiting += self._encoded(arrivals)
+        while self._waiting and self._waiting[0].done.done():
+            self._waiting.popleft()
+        if not self._waiting:
+            return
+        with torch.inference_mode():
+            if isinstance(self._waiting[0], Question):
+                self._score()
+            elif isinstance(self._waiting[0], Chat):
+                self._write()
+            else:
+                settle([self._waiting.popleft()], [None])
+
+    def _encoded(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs with their tokens, without those that are refused for them."""
+        readable, found = [], []
+        for job in jobs:
+            with self._failing([job]):
+                self._encoder.render(job)
+                readable.append(job)
+        for job, tokens in zip(readable, self._encoder.heads(readable), strict=True):
+            with self._failing([job]):
+                self._encoder.encode(job, tokens)
+                found.append(job)
+        return found
+
+    def _score(self) -> None:
+        questions = list(_leading(self._waiting, Question))
+        group = questions[: first_group([question.context for question in questions])]
+        self._leave(group)
+        with self._failing(group):
+            for batch, found in self._scorer.score(group):
+                self._count(len(batch), sum(len(question.context) for question in batch))
+                settle(batch, found)
+
+    def _write(self) -> None:
+        chats = list(_leading(self._waiting, Chat))
+        batch = chats[: self._writer.most(chats)]
+        self._leave(batch)
+        with self._failing(batch):
+            completions = self._writer.write(batch)
+            self._count(
+                len(batch), sum(found.prompt_tokens + found.completion_tokens for found in completions)
+            )
+            settle(batch, completions)
+
+    def _leave(self, jobs: Sequence[Job]) -> None:
+        for _ in jobs:
+            self._waiting.popleft()
+
+    def _count(self, requests: int, tokens: int) -> None:
+        self._traffic.requests += requests
+        self._traffic.tokens += tokens
+
+    @contextlib.contextmanager
+    def _failing(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """What goes wrong is the failure of those of the jobs that have no result yet."""
+        try:
+            yield
+        except ModelError as error:
+            refuse(jobs, error)
+        except Stopped:
+            refuse(jobs, ModelError(f"{self._name} was closed"))
+        except Exception as error:
+            refuse(jobs, ModelError(f"{self._name} failed ({short(error)})"))
+
+
+def _leading(jobs: Iterable[Job], kind: type[J]) -> Iterator[J]:
+    for job in jobs:
+        if not isinstance(job, kind):
+            return
+        yield job

@@ -1,0 +1,116 @@
+"""The answers to chats; each ends and is sampled by itself, whatever it shares a batch with."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from pytest_instructlab_eval.models.local.jobs import Chat
+from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.loading import quiet
+from pytest_instructlab_eval.models.local.memory import Fit
+from pytest_instructlab_eval.models.protocol import Completion
+
+__all__ = ["Limits", "Sampler", "Writer"]
+
+MOST_CHATS = {"cuda": 64, "mps": 8}
+MOST_CHATS_ON_CPU = 8
+
+
+class Writer:
+    """The answers to chats; each row ends and is sampled by itself, whatever it shares a batch with."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._fit = Fit(loaded)
+
+    def most(self, chats: Sequence[Chat]) -> int:
+        """How many of the chats, from the first, to answer together."""
+        some = chats[: MOST_CHATS.get(self._loaded.device.type, MOST_CHATS_ON_CPU)]
+        longest = max(len(chat.prompt) + chat.max_tokens for chat in some)
+        return min(len(some), self._fit.rows(longest, 1))
+
+    def write(self, chats: Sequence[Chat]) -> list[Completion]:
+        """The answers, in the order of the chats."""
+        return self._fit.run(self._completions, chats)
+
+    def _completions(self, chats: Sequence[Chat]) -> list[Completion]:
+        started = time.perf_counter()
+        written = self._generate(chats)
+        latency = time.perf_counter() - started
+        return [self._completion(*pair, latency) for pair in zip(chats, written, strict=True)]
+
+    def _generate(self, chats: Sequence[Chat]) -> list[list[int]]:
+        """The tokens of each answer and what follows it."""
+        width = max(len(chat.prompt) for chat in chats)
+        device = self._loaded.device
+        gaps = [width - len(chat.prompt) for chat in chats]
+        ids = [[0] * gap + chat.prompt for gap, chat in zip(gaps, chats, strict=True)]
+        mask = [[0] * gap + [1] * (width - gap) for gap in gaps]
+        with quiet():
+            found = self._loaded.network.generate(
+                torch.tensor(ids, device=device),
+                attention_mask=torch.tensor(mask, device=device),
+                max_new_tokens=max(chat.max_tokens for chat in chats),
+                logits_processor=[Sampler(chats)],
+                stopping_criteria=[Limits(chats, width)],
+            )
+        rows: list[list[int]] = found[:, width:].tolist()
+        return rows
+
+    def _completion(self, chat: Chat, written: Sequence[int], latency: float) -> Completion:
+        ends = (place for place, token in enumerate(written) if token in self._loaded.ends)
+        end = next(ends, len(written))
+        stopped = end < min(len(written), chat.max_tokens)
+        tokens = written[: min(end, chat.max_tokens)]
+        return Completion(
+            text=self._loaded.tokenizer.decode(tokens, skip_special_tokens=True),
+            finish_reason="stop" if stopped else "length",
+            prompt_tokens=len(chat.prompt),
+            completion_tokens=len(tokens) + stopped,
+            latency=latency,
+        )
+
+
+class Sampler:
+    """Makes the likeliest token of a row a draw at the row's temperature, by its own seed.
+
+    Noise of Gumbel's distribution on the logits: its greatest is a draw from their softmax
+    (https://arxiv.org/abs/1611.01144, section 2).
+    """
+
+    def __init__(self, chats: Sequence[Chat]) -> None:
+        self._rows = [
+            (place, chat.temperature, torch.Generator().manual_seed(_seed(chat)))
+            for place, chat in enumerate(chats)
+            if chat.temperature > 0
+        ]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """The scores of the next token, of shape (rows, vocabulary)."""
+        for place, temperature, generator in self._rows:
+            noise = -torch.empty(scores.shape[1]).exponential_(generator=generator).log()
+            scores[place] = scores[place].float() / temperature + noise.to(scores.device)
+        return scores
+
+
+def _seed(chat: Chat) -> int:
+    return secrets.randbits(63) if chat.seed is None else chat.seed
+
+
+class Limits:
+    """Ends a row at its own limit, or when nobody waits for it any more."""
+
+    def __init__(self, chats: Sequence[Chat], width: int) -> None:
+        self._chats = chats
+        self._width = width
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Whether each row is at its end."""
+        written = input_ids.shape[1] - self._width
+        ended = [written >= chat.max_tokens or chat.done.done() for chat in self._chats]
+        return torch.tensor(ended, device=input_ids.device)
