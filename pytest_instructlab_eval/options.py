@@ -49,6 +49,8 @@ class Settings:
     include_knowledge: bool = False
     few_shots: int = 5
     first_n: int | None = None
+    sample: int | None = None
+    sample_seed: int | None = None
     max_concurrency: int = 64
     request_timeout: float = 600.0
     wait: float = 0.0
@@ -310,6 +312,9 @@ OPTIONS = (
            parse_integer(0, 5), "5"),
     Option("first_n", "N", "ask only the first N questions of MT-Bench and of each MMLU task (default: all, "
            f"or what ${FIRST_N_VARIABLE} says)", parse_integer(1)),
+    Option("sample", "N", "a sample of N questions of each benchmark, over its tasks, categories or files in "
+           "proportion, the same every time (default: all)", parse_integer(1)),
+    Option("sample_seed", "N", "draw another sample (default: 0)", parse_integer(0)),
     Option("max_concurrency", "N", "requests in flight per server", parse_integer(1), "64"),
     Option("request_timeout", "SECONDS", "how long one request may take", parse_timeout, "600"),
     Option("wait", "SECONDS", "how long to wait for a server to come up", parse_seconds, "0"),
@@ -387,6 +392,8 @@ def read_settings(config: pytest.Config) -> Settings | None:
         return None
     if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
         given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
+    if "sample" in given:
+        given.setdefault("sample_seed", 0)
     return _checked(Settings(**given))
 
 
@@ -443,6 +450,13 @@ def _checked(settings: Settings) -> Settings:
             raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
     if settings.changed_only and settings.base_branch is None:
         raise ConfigurationError("--eval-changed-only needs --eval-base-branch, the ref to compare with")
+    if settings.sample is not None and settings.first_n is not None:
+        raise ConfigurationError(
+            f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) each say which questions are asked: "
+            "give one of them"
+        )
+    if settings.sample_seed is not None and settings.sample is None:
+        raise ConfigurationError("--eval-sample-seed needs --eval-sample, the size of the sample")
     for name in ("branch", "base_branch"):
         if getattr(settings, name) is not None and settings.taxonomy is None:
             raise ConfigurationError(

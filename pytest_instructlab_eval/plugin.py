@@ -389,7 +389,8 @@ class EvalHooks:
         if self.distribution.is_worker(self.config):
             return
         settings, results = self.eval.settings, list(self.eval.results.values())
-        lines = table(summarise(results), verbose=self.config.get_verbosity() > 0, first_n=settings.first_n)
+        verbose = self.config.get_verbosity() > 0
+        lines = table(summarise(results), verbose=verbose, first_n=settings.first_n, sample=settings.sample)
         if len(settings.labels) > 1:
             lines += ["", *ranking_table(rank(results))]
         if results and self.config.get_verbosity() >= -1:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.options import Settings
+from pytest_instructlab_eval.sampling import stratified
 
 __all__ = ["READERS", "recorded_answers"]
 
@@ -23,7 +25,7 @@ def mmlu_tasks(settings: Settings) -> list[Any]:
         system_prompt=settings.system_prompt,
     )
     mmlu.check(tasks)
-    return tasks
+    return _sampled_tasks(tasks, settings)
 
 
 def mmlu_branch_tasks(settings: Settings) -> list[Any]:
@@ -40,14 +42,14 @@ def mmlu_branch_tasks(settings: Settings) -> list[Any]:
         trust=settings.trust_tasks,
     )
     mmlu_branch.check(tasks)
-    return tasks
+    return _sampled_tasks(tasks, settings)
 
 
 def mt_bench_questions(settings: Settings) -> list[Any]:
     """MT-Bench's questions."""
     from pytest_instructlab_eval import mt_bench
 
-    return mt_bench.questions(settings.mt_bench_data, first_n=settings.first_n)
+    return _sampled(mt_bench.questions(settings.mt_bench_data, first_n=settings.first_n), settings)
 
 
 def mt_bench_branch_questions(settings: Settings) -> list[Any]:
@@ -65,9 +67,31 @@ def mt_bench_branch_questions(settings: Settings) -> list[Any]:
         changed = taxonomy.changed(settings.base_branch, settings.branch)
     files = taxonomy.read(settings.branch, include_knowledge=settings.include_knowledge, only=changed)
     pairs = [pair for file in files for pair in file.pairs]
-    return mt_bench_branch.questions(
+    found = mt_bench_branch.questions(
         pairs, settings.mt_bench_data, ref=settings.branch, first_n=settings.first_n
     )
+    return _sampled(found, settings)
+
+
+def _sampled(questions: Sequence[Any], settings: Settings) -> list[Any]:
+    """The sample that the settings ask for, over the groups: categories, or qna.yaml files."""
+    if settings.sample is None:
+        return list(questions)
+    groups: dict[str, list[str]] = {}
+    for question in questions:
+        groups.setdefault(question.group, []).append(question.id)
+    drawn = stratified(groups, settings.sample, settings.sample_seed or 0)
+    kept = {question for found in drawn.values() for question in found}
+    return [question for question in questions if question.id in kept]
+
+
+def _sampled_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
+    """The tasks that have a part of the sample, with their rows of it."""
+    if settings.sample is None:
+        return list(tasks)
+    rows = {task.id: range(task.size) for task in tasks}
+    drawn = stratified(rows, settings.sample, settings.sample_seed or 0)
+    return [dataclasses.replace(task, rows=tuple(drawn[task.id])) for task in tasks if task.id in drawn]
 
 
 def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], str]:

@@ -35,7 +35,7 @@ PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
 
 FINGERPRINT = (
     "model", "judge_model", "few_shots", "system_prompt", "merge_system_user_message", "first_n", "sample",
-    "data", "prompts",
+    "sample_seed", "data", "prompts",
 )  # fmt: skip
 """The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`."""
 

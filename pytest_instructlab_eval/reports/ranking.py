@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
-from pytest_instructlab_eval.reports.summary import summarise
+from pytest_instructlab_eval.reports.summary import summarise, variance_of_sum
 from pytest_instructlab_eval.scores import Result
 
 __all__ = ["Rank", "rank", "ranking_table"]
@@ -126,7 +126,12 @@ def _difference(
 def _stderr_of_tests(tests: Sequence[Sequence[float]]) -> float | None:
     if all(len(values) == 1 for values in tests):
         return clustered_standard_error(tests)
-    return _stderr_of_mean([clustered_standard_error([[value] for value in values]) for values in tests])
+    means = [
+        (statistics.fmean(values), clustered_standard_error([[value] for value in values]), len(values))
+        for values in tests
+    ]
+    variance = variance_of_sum(means)
+    return math.sqrt(variance) / len(tests) if variance is not None else None
 
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
+from pytest_instructlab_eval.options import BENCHMARKS
 from pytest_instructlab_eval.scores import Result, Score
 
-__all__ = ["Row", "Summary", "summarise", "table"]
+__all__ = ["Row", "Summary", "summarise", "table", "variance_of_sum"]
 
 SHOWN_GROUPS = 5  # best and worst, where not all are shown
 
@@ -110,10 +111,8 @@ def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Ro
     kept = [score for score in scores if score.value is not None]
     n = sum(score.n for score in kept)
     value = sum(score.n * (score.value or 0.0) for score in kept) / n if n else None
-    errors = [score.stderr for score in kept]
-    stderr = None
-    if n and all(error is not None for error in errors):
-        stderr = math.sqrt(sum((score.n * (score.stderr or 0.0)) ** 2 for score in kept)) / n
+    variance = variance_of_sum([(score.value, score.stderr, score.n) for score in kept], by_size=True)
+    stderr = math.sqrt(variance) / n if n and variance is not None else None
     row = _row("mean over questions", results)
     if row.value is None:
         value = stderr = None
@@ -122,16 +121,40 @@ def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Ro
 
 def _standard_error_of_means(scores: Sequence[Score]) -> float | None:
     """Of an unweighted mean of independent means: the root of their summed variances, over their number."""
-    errors = [score.stderr for score in scores if score.value is not None]
-    if any(error is None for error in errors):
+    means = [(score.value, score.stderr, score.n) for score in scores if score.value is not None]
+    variance = variance_of_sum(means)
+    return math.sqrt(variance) / len(means) if means and variance is not None else None
+
+
+def variance_of_sum(
+    means: Sequence[tuple[float | None, float | None, int]], *, by_size: bool = False
+) -> float | None:
+    """The variance of the sum of independent means, each with its standard error and its size, its weight.
+
+    One question alone, as a small sample has of a task, shows no variance. All such are taken together:
+    theirs sum to m times the sample variance of the m of them, more than the true sum on the average
+    (collapsed strata: Cochran, Sampling Techniques, 3rd ed., 5A.12). None where there is but one, or where
+    the error of a mean over more isn't known.
+    """
+    known = [error * (size if by_size else 1) for _, error, size in means if error is not None]
+    alone = [value for value, error, size in means if error is None and size == 1 and value is not None]
+    if len(alone) == 1 or len(known) + len(alone) < len(means):
         return None
-    return math.sqrt(sum((error or 0.0) ** 2 for error in errors)) / len(errors)
+    between = len(alone) * statistics.variance(alone) if alone else 0.0
+    return sum(error**2 for error in known) + between
 
 
-def table(summaries: Sequence[Summary], *, verbose: bool = False, first_n: int | None = None) -> list[str]:
+def table(
+    summaries: Sequence[Summary],
+    *,
+    verbose: bool = False,
+    first_n: int | None = None,
+    sample: int | None = None,
+) -> list[str]:
     """The lines of the table: a block of rows a benchmark and model.
 
-    Of many groups the five best and worst are shown, all of them when `verbose`.
+    Of many groups the five best and worst are shown, all of them when `verbose`. `first_n` and `sample` are
+    how many questions of each built-in benchmark were chosen so, if not all were asked.
     """
     from tabulate import tabulate
 
@@ -140,19 +163,26 @@ def table(summaries: Sequence[Summary], *, verbose: bool = False, first_n: int |
     head = ["benchmark", "score", "std. error", "questions", "unscored", "errors"]
     rows: list[list[str]] = []
     for summary in summaries:
-        rows += _block(summary, verbose, first_n, several=len({other.model for other in summaries}) > 1)
+        chosen = _chosen(summary.benchmark, first_n, sample)
+        rows += _block(summary, verbose, chosen, several=len({other.model for other in summaries}) > 1)
     align = ("left", *["right"] * 5)
     return tabulate(
         rows, head, tablefmt="simple", disable_numparse=True, colalign=align, preserve_whitespace=True
     ).splitlines()
 
 
-def _block(summary: Summary, verbose: bool, first_n: int | None, several: bool) -> list[list[str]]:
+def _chosen(benchmark: str, first_n: int | None, sample: int | None) -> str:
+    """How the questions were chosen; a benchmark of the user's own asks what it asks."""
+    if sample is not None and benchmark in BENCHMARKS:
+        return f" (sample of {sample:,})"
+    return f" (first {first_n}, not a sample)" if first_n is not None else ""
+
+
+def _block(summary: Summary, verbose: bool, chosen: str, several: bool) -> list[list[str]]:
     label = summary.benchmark
     if several:
         label += f" {summary.model}"
-    if first_n is not None:
-        label += f" (first {first_n}, not a sample)"
+    label += chosen
     weighted = summary.question_weighted
     rows = [_cells(f"{label}, {summary.overall.label}" if weighted else label, summary.overall)]
     if weighted is not None:

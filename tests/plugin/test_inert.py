@@ -55,6 +55,8 @@ FLAGS = """
     --eval-include-knowledge
     --eval-few-shots=N (default: 5)
     --eval-first-n=N (default: all, or what $INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS says)
+    --eval-sample=N (default: all)
+    --eval-sample-seed=N (default: 0)
     --eval-max-concurrency=N (default: 64)
     --eval-request-timeout=SECONDS (default: 600)
     --eval-wait=SECONDS (default: 0)

@@ -473,6 +473,24 @@ def test_a_bad_value_of_instructlabs_variable_is_told_with_its_name(
         given_settings(pytester)
 
 
+def test_a_sample_and_the_first_questions_exclude_each_other(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = r"--eval-sample and --eval-first-n \(or \$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS\)"
+    with pytest.raises(ConfigurationError, match=both):
+        given_settings(pytester, "--eval-sample=9", "--eval-first-n=2")
+    monkeypatch.setenv(options.FIRST_N_VARIABLE, "7")
+    with pytest.raises(ConfigurationError, match=both):
+        given_settings(pytester, "--eval-sample=9")
+
+
+def test_a_sample_has_a_seed_and_a_seed_needs_a_sample(pytester: pytest.Pytester) -> None:
+    assert given_settings(pytester, "--eval-sample=9").sample_seed == 0
+    assert given_settings(pytester, "--eval-sample=9", "--eval-sample-seed=4").sample_seed == 4
+    with pytest.raises(ConfigurationError, match="--eval-sample-seed needs --eval-sample"):
+        given_settings(pytester, "--eval-sample-seed=4")
+
+
 def test_every_option_is_a_field_of_the_settings() -> None:
     fields = set(Settings.__dataclass_fields__)
     assert {option.field for option in options.OPTIONS} == fields
