@@ -7,6 +7,7 @@ text that is put to the judge can pass for a rating or for a heading of the prom
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,18 +152,16 @@ async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> lis
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
     the other turn's score as it is.
     """
-    scores = []
-    for number in range(1, len(question.turns) + 1):
-        if number > len(answer.turns):
-            metadata = {"question": question.turns[number - 1], "category": question.category}
-            reason = answer.error or "the model gave no answer"
-            scores.append(Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=metadata))
-        else:
-            scores.append(await _grade_turn(question, answer, judge, number))
-    return scores
+    turns = range(1, len(question.turns) + 1)
+    # At the same time, so that judges that take turns have one each.
+    return await asyncio.gather(*(_grade_turn(question, answer, judge, number) for number in turns))
 
 
 async def _grade_turn(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
+    if number > len(answer.turns):
+        asked = {"question": question.turns[number - 1], "category": question.category}
+        reason = answer.error or "the model gave no answer"
+        return Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=asked)
     prompt = question.judge_prompts[number - 1]
     fields = _fields(question, answer, number)
     score = await judge.rate(
@@ -172,7 +171,7 @@ async def _grade_turn(question: MTBenchQuestion, answer: Answer, judge: Grader, 
         answer=answer.turns[number - 1],
         reference=question.references[number - 1] if question.references else None,
         metric=f"turn_{number}",
-        merge=conversation_template(judge.name, default="mixtral") == "mistral",
+        merge=lambda name: conversation_template(name, default="mixtral") == "mistral",
     )
     metadata = {"judge_prompt": prompt.name, **score.metadata, "category": question.category, "turn": number}
     return replace(score, metadata=metadata)

@@ -34,9 +34,10 @@ class Settings:
     base_url: tuple[str, ...] = ()
     checkpoints: Path | None = None
     api_key_env: str | None = None
-    judge_model: str | None = None
+    judge_model: tuple[str, ...] = ()
     judge_base_url: tuple[str, ...] = ()
     judge_api_key_env: str | None = None
+    no_canaries: bool = False
     benchmark: tuple[str, ...] = ()
     mmlu_data: Path | None = None
     mt_bench_data: Path | None = None
@@ -66,36 +67,76 @@ class Settings:
     serve_timeout: float = 1800.0
 
     @property
-    def judge_url(self) -> tuple[str, ...]:
-        """Where the judge is served: at the candidate's servers unless it has its own."""
-        return self.judge_base_url or self.base_url
+    def judges(self) -> dict[str, str]:
+        """The judges by what they are called in tests and tables."""
+        names = tuple(dict.fromkeys((*self.model, *self.judge_model)))
+        short = dict(zip(names, short_names(names), strict=True))
+        known = {name: label for label, name in self.labels.items()}
+        return {known.get(name, short[name]): name for name in self.judge_model}
+
+    @property
+    def judge(self) -> str | None:
+        """What the judge, or the panel of judges, is called; None where there is none."""
+        return ", ".join(self.judges) or None
+
+    @property
+    def judging_models(self) -> tuple[str, ...]:
+        """The judges that are language models and are asked in this run."""
+        return (
+            ()
+            if self.stage == "answer"
+            else tuple(name for name in self.judge_model if name != REFERENCE_JUDGE)
+        )
+
+    def judge_urls(self, judge: str) -> tuple[str, ...]:
+        """Where a judge is served: at the candidate's servers unless it has its own.
+
+        Of several judges each has one URL, or all have the same; several URLs of one judge are replicas.
+        """
+        judges, urls = self.judging_models, self.judge_base_url or self.base_url
+        return (urls[judges.index(judge)],) if len(judges) == len(self.judge_base_url) > 1 else urls
+
+    @property
+    def self_judged(self) -> tuple[str, ...]:
+        """The models whose answers are judged by the same model at the same server."""
+        return tuple(
+            label
+            for label, name in self.labels.items()
+            if name in self.judging_models and self._same_place(self.judge_urls(name), self.base_url)
+        )
+
+    @staticmethod
+    def _same_place(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+        return not set(ours).isdisjoint(theirs) or not (ours or theirs)
+
+    @property
+    def gated(self) -> bool:
+        """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
+        return any(getattr(self, name, None) for name in ("gate", "gates", "baseline"))
 
     @property
     def labels(self) -> dict[str, str]:
         """The models under evaluation by what they are called in tests and tables: the ends of paths."""
         return dict(zip(short_names(self.model), self.model, strict=True))
 
-    def label(self, name: str | None) -> str | None:
-        """What any model is called in tests and tables, the judge too."""
-        for label, other in self.labels.items():
-            if other == name:
-                return label
-        return short_names([name])[0] if name is not None else None
+    def label(self, name: str) -> str:
+        """What a model is called in tests and tables, a judge too."""
+        called = {other: label for label, other in {**self.judges, **self.labels}.items()}
+        return called.get(name, name)
 
     @property
     def hosted(self) -> tuple[str, ...]:
-        """The models that this run serves itself, since there is no URL for them: candidates, then judge."""
+        """The models that this run serves itself, since there is no URL for them: candidates, then judges."""
         candidates = () if self.base_url or self.stage == "judge" else self.model
-        judge = (self.judge_model,) if self.judge_model and not self.judge_url else ()
-        if self.stage == "answer" or self.judge_model == REFERENCE_JUDGE:
-            judge = ()
-        return tuple(dict.fromkeys((*candidates, *judge)))
+        judges = [name for name in self.judging_models if not self.judge_urls(name)]
+        return tuple(dict.fromkeys((*candidates, *judges)))
 
     @property
     def takes_turns(self) -> bool:
         """Whether models that this run serves can't all be served at once."""
-        beside = self.judge_gpus is not None and self.judge_model in self.hosted
-        return len(self.hosted) - beside > 1
+        judges = len([name for name in self.hosted if name not in self.model])
+        others = len(self.hosted) - judges
+        return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
 
     def left_out(self) -> dict[str, str]:
         """The benchmarks that this run leaves out, each with the reason."""
@@ -113,7 +154,7 @@ class Settings:
         """The option without which a benchmark can't be run, None where nothing is missing."""
         needs = {"mmlu_branch": ("tasks_dir",), "mt_bench_branch": ("taxonomy",)}.get(benchmark, ())
         judge = ("judge_model",) if benchmark in JUDGED and self.stage != "answer" else ()
-        missing = [name for name in (*needs, *judge) if getattr(self, name) is None]
+        missing = [name for name in (*needs, *judge) if not getattr(self, name)]
         return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
 
     def selected(self) -> tuple[str, ...]:
@@ -283,12 +324,14 @@ OPTIONS = (
     Option("api_key_env", "VARIABLE", "the name of the environment variable that holds the server's key",
            parse_variable),
     Option("judge_model", "NAME", "the model that grades answers, as its server names it; or "
-           f"{REFERENCE_JUDGE!r}, which compares an answer with its reference and needs no server",
-           parse_text),
-    Option("judge_base_url", "URL", "the judge's server; repeatable (default: the same as --eval-base-url)",
-           parse_url, repeatable=True),
+           f"{REFERENCE_JUDGE!r}, which compares answer and reference and needs no server; repeatable, "
+           "for a panel whose mean rating counts", parse_text, repeatable=True),
+    Option("judge_base_url", "URL", "the judge's server; repeatable, for several of one judge, or for one of "
+           "each judge of a panel (default: the same as --eval-base-url)", parse_url, repeatable=True),
     Option("judge_api_key_env", "VARIABLE", "the name of the environment variable that holds the judge's key",
            parse_variable),
+    Option("no_canaries", None, "don't try the judge on six answers of plain worth before a gated run",
+           parse_boolean),
     Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BENCHMARKS)}; repeatable (default: all "
            "whose needs are met)", parse_one_of(*BENCHMARKS), repeatable=True),
     Option("mmlu_data", "DIR", "MMLU as its authors published it: dev/SUBJECT_dev.csv and "
@@ -445,6 +488,7 @@ def _checked(settings: Settings) -> Settings:
         )
     if len(set(settings.model)) < len(settings.model):
         raise ConfigurationError(f"--eval-model must name each model once (got {', '.join(settings.model)})")
+    _check_judges(settings)
     for name in settings.benchmark:
         if missing := settings.lacks(name):
             raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
@@ -463,6 +507,18 @@ def _checked(settings: Settings) -> Settings:
                 f"--eval-{name.replace('_', '-')} needs --eval-taxonomy, the repository that it is a ref of"
             )
     return settings
+
+
+def _check_judges(settings: Settings) -> None:
+    if len(set(settings.judge_model)) < len(settings.judge_model):
+        given = ", ".join(settings.judge_model)
+        raise ConfigurationError(f"--eval-judge-model must name each judge once (got {given})")
+    judges, urls = settings.judging_models, settings.judge_base_url
+    if 1 < len(judges) != len(urls) > 1:
+        raise ConfigurationError(
+            f"--eval-judge-base-url must be given once, or once for each of the {len(judges)} judges "
+            f"{', '.join(judges)} in their order (got {len(urls)})"
+        )
 
 
 def _value(config: pytest.Config, option: Option) -> Any:

@@ -159,6 +159,7 @@ class EvalHooks:
         self.items = items
         self.session: pytest.Session | None = None
         self.usage_error: EvalError | None = None
+        self.prepared = False
         self.reported: set[str] = set()
         self.order: list[str] = []
         self.nodes: list[Any] = []
@@ -248,7 +249,7 @@ class EvalHooks:
             self._check(self.eval.check_servers)
             self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
             self.eval.asking.add(self.distribution.worker_id(self.config))
-            self._check(lambda: self.eval.serve(self._roles(wanted)))
+            self._prepare(self._roles(wanted))
         self.eval.begin(session)
         self.eval.route_records()
         if wanted:
@@ -276,6 +277,13 @@ class EvalHooks:
     def _roles(self, items: Sequence[pytest.Item]) -> set[str]:
         """Which of the models' fixtures the items ask for."""
         return {role for item in items for role in ROLES if role in getattr(item, "fixturenames", ())}
+
+    def _prepare(self, roles: set[str]) -> None:
+        """Try the judges, if tests ask for one, and serve what the run serves itself."""
+        self.prepared = True
+        if "judge" in roles:
+            self._check(self.eval.try_judges)
+        self._check(lambda: self.eval.serve(roles))
 
     def _check(self, check: Callable[[], None]) -> None:
         try:
@@ -423,8 +431,8 @@ class EvalHooks:
         """Know the order in which results are told; serve the models that are asked."""
         self.order = list(ids)
         roles = {role for role in ROLES if self.eval.signs.is_up(role)}
-        if ids and roles and self.eval.owner is None:
-            self._check(lambda: self.eval.serve(roles))
+        if ids and roles and not self.prepared:
+            self._prepare(roles)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

@@ -77,7 +77,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     found = []
     for name in dict.fromkeys([*ours, *theirs]):
         mine, other = ours.get(name), theirs.get(name)
-        unknown = name in OPTIONAL and (mine is None or other is None)
+        unknown = name in OPTIONAL and (not mine or not other)
         if name not in INFORMATIVE and not unknown:
             found += _difference(name, mine, other)
     return found

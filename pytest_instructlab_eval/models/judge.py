@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pytest_instructlab_eval.errors import ModelError
@@ -76,7 +76,7 @@ class Grader(Protocol):
         answer: str,
         reference: str | None = None,
         metric: str = "rating",
-        merge: bool = False,
+        merge: Callable[[str], bool] | None = None,
     ) -> Score:
         """A rating of an answer, by a benchmark's own judge prompt where the judge reads prompts."""
         ...
@@ -142,18 +142,19 @@ class Judge:
         answer: str,
         reference: str | None = None,
         metric: str = "rating",
-        merge: bool = False,
+        merge: Callable[[str], bool] | None = None,
     ) -> Score:
         """The rating in the judge's reply to a prompt: scored, unscored, or an error.
 
-        A reply without a usable rating is asked for once more, less coldly. `merge` is what the prompt
-        wants done with the system message where the judge itself wasn't told. `reference` is kept with
-        the score; the prompt has its own.
+        A reply without a usable rating is asked for once more, less coldly. `merge` says of a judge's name
+        whether the system message is to be merged, where the judge itself wasn't told. `reference` is kept
+        with the score; the prompt has its own.
         """
         evidence = {"question": question, "answer": answer, "user_prompt": user}
         if reference is not None:
             evidence["reference"] = reference
-        messages = _messages(system, user, merge if self._merge is None else self._merge)
+        merged = merge is not None and merge(self.name) if self._merge is None else self._merge
+        messages = _messages(system, user, merged)
         ratings: list[float] = []
         judgment = ""
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pytest_instructlab_eval.errors import ModelError
@@ -47,7 +47,7 @@ class PostponedJudge:
         answer: str,
         reference: str | None = None,
         metric: str = "rating",
-        merge: bool = False,
+        merge: Callable[[str], bool] | None = None,
     ) -> Score:
         """As `grade`."""
         return await self.grade(question, answer, reference=reference, metric=metric)

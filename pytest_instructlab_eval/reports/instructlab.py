@@ -77,7 +77,7 @@ def _write_questions(folder: Path, results: Sequence[Result]) -> None:
     asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
     ordered = list(reversed(asked.values()))
     _write(folder / "question.jsonl", [_question_record(result) for result in ordered])
-    for judge in dict.fromkeys(result.judge for result in ordered if result.judge):
+    for judge in dict.fromkeys(judge for result in ordered for judge in _judges(result) if judge):
         references = [_reference_record(result, judge) for result in ordered]
         _write(folder / "reference_answer" / f"{safe_name(judge)}.jsonl", references)
 
@@ -89,9 +89,9 @@ def _write_answers(folder: Path, results: Sequence[Result]) -> None:
         answered = _answer_record(result)
         if answered is not None:
             answers[result.model].append(answered)
-        judgments[result.judge or ""] += [
-            _judgment_record(result, score) for score in result.scores if "judgment" in score.metadata
-        ]
+        for score in result.scores:
+            for judgment in _judgments(result, score):
+                judgments[judgment["judge"]].append(_judgment_record(result, score, judgment))
     for model, records in answers.items():
         _write(folder / "model_answer" / f"{safe_name(model)}.jsonl", sorted(records, key=_order))
     for judge, records in judgments.items():
@@ -134,15 +134,31 @@ def _answer_record(result: Result) -> dict[str, Any] | None:
     }
 
 
-def _judgment_record(result: Result, score: Score) -> dict[str, Any]:
+def _judges(result: Result) -> list[str]:
+    """The judges of a result, each by its own name; those of a panel as they rated."""
+    found = [judgment["judge"] for score in result.scores for judgment in _judgments(result, score)]
+    return list(dict.fromkeys(found or [result.judge or ""]))
+
+
+def _judgments(result: Result, score: Score) -> list[Mapping[str, Any]]:
+    """Every judgment behind a score, with its "judge" and "rating"; none where it wasn't judged."""
+    known = score.metadata.get("judgments")
+    if known is None:
+        judgment = score.metadata.get("judgment")
+        known = [] if judgment is None else [{"rating": score.value, "judgment": judgment}]
+    return [{"judge": result.judge or "", **judgment} for judgment in known]
+
+
+def _judgment_record(result: Result, score: Score, judgment: Mapping[str, Any]) -> dict[str, Any]:
     metadata: Mapping[str, Any] = score.metadata
+    rating = judgment["rating"]
     return {
         "question_id": _question_id(result),
         "model": result.model,
-        "judge": [result.judge, metadata.get("judge_prompt")],
+        "judge": [judgment["judge"], judgment.get("judge_prompt", metadata.get("judge_prompt"))],
         "user_prompt": metadata.get("user_prompt"),
-        "judgment": metadata["judgment"],
-        "score": -1 if score.value is None else score.value,  # InstructLab's mark for no usable rating
+        "judgment": judgment["judgment"],
+        "score": -1 if rating is None else rating,  # InstructLab's mark for no usable rating
         "turn": metadata.get("turn"),
         "tstamp": time.time(),
     }

@@ -6,10 +6,11 @@ import dataclasses
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
 from pytest_instructlab_eval.options import BENCHMARKS
+from pytest_instructlab_eval.reports.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.scores import Result, Score
 
 __all__ = ["Row", "Summary", "summarise", "table", "variance_of_sum"]
@@ -40,7 +41,9 @@ class Summary:
 
     `overall` is the benchmark's score as InstructLab has it. `question_weighted` stands beside it
     where a test's score is itself a mean over many questions. `metrics` and `groups` are empty
-    where there is but one.
+    where there is but one. `agreement` is how the judges of a panel agree (Krippendorff's alpha) and
+    `judge_spread` how a judge that was asked again disagrees with itself, None where that isn't known;
+    `agreement_n` and `judge_spread_n` are how many answers they are over.
     """
 
     benchmark: str
@@ -50,6 +53,10 @@ class Summary:
     question_weighted: Row | None
     metrics: tuple[Row, ...]
     groups: tuple[Row, ...]
+    agreement: float | None = None
+    agreement_n: int = 0
+    judge_spread: float | None = None
+    judge_spread_n: int = 0
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
@@ -66,6 +73,8 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
     metrics = list(dict.fromkeys(score.metric for score in scores))
     groups = list(dict.fromkeys(result.group for result in results if result.group))
     judges = [result.judge for result in results if result.judge]
+    agreement, agreement_n = judges_agreement(scores)
+    spread, spread_n = judge_spread(scores)
     return Summary(
         benchmark=benchmark,
         model=model,
@@ -76,6 +85,10 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
         groups=tuple(_row(group, [result for result in results if result.group == group]) for group in groups)
         if len(groups) > 1
         else (),
+        agreement=agreement,
+        agreement_n=agreement_n,
+        judge_spread=spread,
+        judge_spread_n=spread_n,
     )
 
 
@@ -188,7 +201,15 @@ def _block(summary: Summary, verbose: bool, chosen: str, several: bool) -> list[
     if weighted is not None:
         rows.append(_cells(f"  {weighted.label}", weighted))
     rows += [_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
-    return rows + _group_rows(summary.groups, verbose)
+    return rows + list(_reliability_rows(summary)) + _group_rows(summary.groups, verbose)
+
+
+def _reliability_rows(summary: Summary) -> Iterator[list[str]]:
+    if summary.agreement_n:
+        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
+        yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
+    if summary.judge_spread is not None:
+        yield ["  judge's spread", f"{summary.judge_spread:.2f}", "", f"{summary.judge_spread_n:,}", "", ""]
 
 
 def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:

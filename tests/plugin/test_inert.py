@@ -43,6 +43,7 @@ FLAGS = """
     --eval-judge-model=NAME
     --eval-judge-base-url=URL (default: the same as --eval-base-url)
     --eval-judge-api-key-env=VARIABLE
+    --eval-no-canaries
     --eval-benchmark=NAME (default: all whose needs are met)
     --eval-mmlu-data=DIR (default: the data set's hub)
     --eval-mt-bench-data=PATH (default: the published wheel)
