@@ -37,6 +37,7 @@ class Settings:
     judge_model: tuple[str, ...] = ()
     judge_base_url: tuple[str, ...] = ()
     judge_api_key_env: str | None = None
+    judge_repeat: int = 1
     no_canaries: bool = False
     benchmark: tuple[str, ...] = ()
     mmlu_data: Path | None = None
@@ -52,6 +53,7 @@ class Settings:
     first_n: int | None = None
     sample: int | None = None
     sample_seed: int | None = None
+    repeat: int = 1
     max_concurrency: int = 64
     request_timeout: float = 600.0
     wait: float = 0.0
@@ -87,6 +89,11 @@ class Settings:
             if self.stage == "answer"
             else tuple(name for name in self.judge_model if name != REFERENCE_JUDGE)
         )
+
+    @property
+    def judgments(self) -> int:
+        """How many judgments an answer gets from language models."""
+        return self.judge_repeat * len(self.judging_models)
 
     def judge_urls(self, judge: str) -> tuple[str, ...]:
         """Where a judge is served: at the candidate's servers unless it has its own.
@@ -330,6 +337,8 @@ OPTIONS = (
            "each judge of a panel (default: the same as --eval-base-url)", parse_url, repeatable=True),
     Option("judge_api_key_env", "VARIABLE", "the name of the environment variable that holds the judge's key",
            parse_variable),
+    Option("judge_repeat", "K", "have each answer judged K times, sampled and not at temperature 0, and "
+           "take the mean", parse_integer(1), "1"),
     Option("no_canaries", None, "don't try the judge on six answers of plain worth before a gated run",
            parse_boolean),
     Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BENCHMARKS)}; repeatable (default: all "
@@ -358,6 +367,8 @@ OPTIONS = (
     Option("sample", "N", "a sample of N questions of each benchmark, over its tasks, categories or files in "
            "proportion, the same every time (default: all)", parse_integer(1)),
     Option("sample_seed", "N", "draw another sample (default: 0)", parse_integer(0)),
+    Option("repeat", "K", "MT-Bench and MT-Bench-Branch: ask each question that is answered at a temperature "
+           "above 0 K times, and take the mean", parse_integer(1), "1"),
     Option("max_concurrency", "N", "requests in flight per server", parse_integer(1), "64"),
     Option("request_timeout", "SECONDS", "how long one request may take", parse_timeout, "600"),
     Option("wait", "SECONDS", "how long to wait for a server to come up", parse_seconds, "0"),

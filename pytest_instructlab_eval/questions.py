@@ -49,7 +49,13 @@ def mt_bench_questions(settings: Settings) -> list[Any]:
     """MT-Bench's questions."""
     from pytest_instructlab_eval import mt_bench
 
-    return _sampled(mt_bench.questions(settings.mt_bench_data, first_n=settings.first_n), settings)
+    found = mt_bench.questions(
+        settings.mt_bench_data,
+        first_n=settings.first_n,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
+    )
+    return _sampled(found, settings)
 
 
 def mt_bench_branch_questions(settings: Settings) -> list[Any]:
@@ -68,7 +74,12 @@ def mt_bench_branch_questions(settings: Settings) -> list[Any]:
     files = taxonomy.read(settings.branch, include_knowledge=settings.include_knowledge, only=changed)
     pairs = [pair for file in files for pair in file.pairs]
     found = mt_bench_branch.questions(
-        pairs, settings.mt_bench_data, ref=settings.branch, first_n=settings.first_n
+        pairs,
+        settings.mt_bench_data,
+        ref=settings.branch,
+        first_n=settings.first_n,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
     )
     return _sampled(found, settings)
 
@@ -94,8 +105,8 @@ def _sampled_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
     return [dataclasses.replace(task, rows=tuple(drawn[task.id])) for task in tasks if task.id in drawn]
 
 
-def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], str]:
-    """A model's answers in the output folder, by the user's turns of the conversation so far.
+def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """A model's answers in the output folder, each time it was asked, by the user's turns so far.
 
     Raises ConfigurationError where there are none.
     """
@@ -108,8 +119,8 @@ def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], st
         recorded = read_answers(settings.output_dir / folder, model)
         for question in READERS[f"{name}_question"](settings):
             asked = getattr(question, "asked", question)  # a pair of the taxonomy is asked as a question
-            for count, answer in enumerate(recorded.get(asked.number, ()), start=1):
-                found[asked.turns[:count]] = answer
+            for count, answers in enumerate(recorded.get(asked.number, ()), start=1):
+                found[asked.turns[:count]] = answers
     return found
 
 

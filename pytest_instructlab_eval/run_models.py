@@ -88,7 +88,9 @@ class RunModels:
         return self._grading(self._judging_model(name))
 
     def _grading(self, model: Model) -> Judge:
-        return Judge(model, merge_system_user_message=self._settings.merge_system_user_message or None)
+        settings = self._settings
+        merge = settings.merge_system_user_message or None
+        return Judge(model, merge_system_user_message=merge, repeats=settings.judge_repeat)
 
     def _judging_model(self, name: str) -> Any:
         """The model behind a judge."""

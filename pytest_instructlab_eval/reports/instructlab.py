@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 import time
 import urllib.parse
 import uuid
@@ -122,14 +123,14 @@ def _reference_record(result: Result, judge: str) -> dict[str, Any]:
 
 
 def _answer_record(result: Result) -> dict[str, Any] | None:
-    turns = [score.metadata.get("answer") for score in result.scores]
-    if any(turn is None for turn in turns):
+    turns = [score.metadata.get("answers") or [score.metadata.get("answer")] for score in result.scores]
+    if any(answer is None for answers in turns for answer in answers):
         return None
     return {
         "question_id": _question_id(result),
         "answer_id": uuid.uuid4().hex[:22],
         "model_id": result.model,
-        "choices": [{"index": 0, "turns": turns}],
+        "choices": [{"index": index, "turns": time} for index, time in enumerate(zip(*turns, strict=True))],
         "tstamp": time.time(),
     }
 
@@ -141,12 +142,29 @@ def _judges(result: Result) -> list[str]:
 
 
 def _judgments(result: Result, score: Score) -> list[Mapping[str, Any]]:
-    """Every judgment behind a score, with its "judge" and "rating"; none where it wasn't judged."""
+    """What each judge made of a turn, with its "judge" and "rating"; nothing where it wasn't judged.
+
+    Of repeated judgments by one judge the mean stands for all, so that InstructLab's tools, which give each
+    line the same weight, find the same mean as we do.
+    """
     known = score.metadata.get("judgments")
     if known is None:
         judgment = score.metadata.get("judgment")
         known = [] if judgment is None else [{"rating": score.value, "judgment": judgment}]
-    return [{"judge": result.judge or "", **judgment} for judgment in known]
+    by_judge: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for judgment in known:
+        by_judge[judgment.get("judge", result.judge or "")].append(judgment)
+    return [{"judge": judge, **_mean_judgment(found)} for judge, found in by_judge.items()]
+
+
+def _mean_judgment(judgments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One judgment for several by one judge: the mean of the ratings there are, and every text."""
+    if len(judgments) == 1:
+        return dict(judgments[0])
+    ratings = [judgment["rating"] for judgment in judgments if judgment["rating"] is not None]
+    rating = statistics.fmean(ratings) if ratings else None
+    texts = [f"{number}: {judgment['judgment']}" for number, judgment in enumerate(judgments, start=1)]
+    return {**judgments[0], "rating": rating, "judgment": "\n\n".join(texts)}
 
 
 def _judgment_record(result: Result, score: Score, judgment: Mapping[str, Any]) -> dict[str, Any]:
