@@ -16,9 +16,10 @@ from string import ascii_uppercase
 from typing import Any
 
 from pytest_instructlab_eval.background import heavy_libraries, in_daemon_thread
-from pytest_instructlab_eval.data import MMLURow, read_mmlu
+from pytest_instructlab_eval.data import MMLU_TEST_ROWS, MMLURow, read_mmlu
 from pytest_instructlab_eval.errors import DataError, ModelError
 from pytest_instructlab_eval.models import Message, Model
+from pytest_instructlab_eval.sampling import chosen_rows
 from pytest_instructlab_eval.scores import Sample, Score
 
 __all__ = [
@@ -38,7 +39,8 @@ PREFIX = "mmlu_"
 class MMLUTask:
     """One subject, such as "anatomy", and how to ask it; the questions are loaded when it is asked.
 
-    `data` is the folder of the published CSV files, or None for the data set's hub.
+    `data` is the folder of the published CSV files, or None for the data set's hub. `rows` are the
+    numbers of those that are asked, from 0; where it is None, the first `first_n` are, or all.
     """
 
     subject: str
@@ -46,6 +48,7 @@ class MMLUTask:
     few_shots: int = 5
     first_n: int | None = None
     system_prompt: str | None = None
+    rows: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -72,9 +75,18 @@ class MMLUTask:
     @property
     def requests(self) -> int | None:
         """How many requests it takes, None where that isn't known before it is loaded."""
+        if self.rows is not None:
+            return len(self.rows)
         if self.data is None:
             return self.first_n
         return len(_rows(self.data, "test", self.subject)[: self.first_n])
+
+    @property
+    def size(self) -> int:
+        """How many questions there are; what was published, for the hub's."""
+        if self.data is None:
+            return MMLU_TEST_ROWS[self.subject]
+        return len(_rows(self.data, "test", self.subject))
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,7 @@ async def _answer(question: Question, model: Model) -> Sample:
 def _load(task: MMLUTask) -> list[Question]:
     """The task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
     definition = _definition(task)
-    docs = list(definition.eval_docs)[: task.first_n]
+    numbers, docs = _docs(definition, task)
     texts = _texts(definition, docs)
     ask = _chat_prompts if task.system_prompt is not None else _text_prompts
     prompts: Sequence[Any] = ask(definition, task, docs[0], texts)
@@ -163,8 +175,20 @@ def _load(task: MMLUTask) -> list[Question]:
     choices = tuple(request.args[1] for request in requests)
     return [
         Question(str(number), prompt, choices, definition.doc_to_target(doc))
-        for number, (prompt, doc) in enumerate(zip(prompts, docs, strict=True))
+        for number, prompt, doc in zip(numbers, prompts, docs, strict=True)
     ]
+
+
+def _docs(definition: Any, task: MMLUTask) -> tuple[list[int], list[Any]]:
+    """The rows that are asked, their numbers first."""
+    docs = list(definition.eval_docs)
+    if task.rows and task.rows[-1] >= len(docs):
+        raise DataError(
+            f"the hub has {len(docs)} questions for {task.subject}, fewer than the {task.size} that were "
+            "published; take a sample of a local copy with --eval-mmlu-data"
+        )
+    numbers, chosen = zip(*chosen_rows(docs, task.first_n, task.rows), strict=True)
+    return list(numbers), list(chosen)
 
 
 def _texts(definition: Any, docs: Sequence[Any]) -> list[str]:

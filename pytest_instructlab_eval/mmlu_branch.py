@@ -21,6 +21,7 @@ from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.mmlu import Question, score_questions
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.safe_yaml import shown
+from pytest_instructlab_eval.sampling import chosen_rows
 from pytest_instructlab_eval.scores import Score
 from pytest_instructlab_eval.task_files import Form, find_task_files
 from pytest_instructlab_eval.task_rows import check_answer, read_rows
@@ -37,7 +38,8 @@ class MMLUBranchTask:
     """One task and how to ask it; its questions are read when it is asked.
 
     `name` is lm-eval's, `file` the task's YAML, `data` its rows. `form` says what is scored as a
-    choice: its letter or its text; where it is None, lm-eval itself asks the task.
+    choice: its letter or its text; where it is None, lm-eval itself asks the task. `rows` are the numbers
+    of those that are asked, from 0; where it is None, the first `first_n` are, or all.
     """
 
     name: str
@@ -47,6 +49,7 @@ class MMLUBranchTask:
     few_shots: int = 5
     first_n: int | None = None
     system_prompt: str | None = None
+    rows: tuple[int, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -66,9 +69,16 @@ class MMLUBranchTask:
     @property
     def requests(self) -> int | None:
         """How many questions it has, None where that isn't known before lm-eval has loaded it."""
+        if self.rows is not None:
+            return len(self.rows)
         if self.form is None:
             return self.first_n
         return len(_rows(self)[: self.first_n])
+
+    @property
+    def size(self) -> int:
+        """How many questions there are."""
+        return len(_rows(self)) if self.form is not None else len(_load_by_lm_eval(self))
 
 
 def tasks(
@@ -129,18 +139,20 @@ def _load(task: MMLUBranchTask) -> list[Question]:
     """The task's questions as lm-eval would put them.
 
     As there, the solved examples are drawn anew for each question, and from all questions: now and
-    then the question itself is among them, with its answer.
+    then the question itself is among them, with its answer. They are drawn for questions that aren't
+    asked too, so that those of a sample are those of the whole.
     """
     rows = _rows(task)
     draw = random.Random(SEED)  # noqa: S311 - nothing secret; it must be lm-eval's
+    examples = [draw.sample(rows, task.few_shots) for _ in rows]
     return [
         Question(
             str(number),
-            _prompt(task, draw.sample(rows, task.few_shots), row),
+            _prompt(task, examples[number], row),
             _continuations(task, row),
             row.answer,
         )
-        for number, row in enumerate(rows[: task.first_n])
+        for number, row in chosen_rows(rows, task.first_n, task.rows)
     ]
 
 
@@ -186,7 +198,8 @@ def _load_by_lm_eval(task: MMLUBranchTask) -> list[Question]:
     try:
         definition = _definition(task)
         docs = list(definition.eval_docs)[: task.first_n]
-        return [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
+        asked = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
+        return [question for _, question in chosen_rows(asked, numbers=task.rows)]
     except DataError:
         raise
     except Exception as error:

@@ -7,6 +7,7 @@ text that is put to the judge can pass for a rating or for a heading of the prom
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from pytest_instructlab_eval.data import MTBenchFiles, mt_bench_files
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
 from pytest_instructlab_eval.models import Grader, Message, Model
 from pytest_instructlab_eval.models.judge import MAXIMUM_RATING, defused
+from pytest_instructlab_eval.models.pooling import pooled
 from pytest_instructlab_eval.scores import Score
 
 __all__ = [
@@ -53,7 +55,10 @@ class JudgePrompt:
 
 @dataclass(frozen=True)
 class MTBenchQuestion:
-    """One question: a conversation's user turns, and how the judge is asked about each."""
+    """One question: a conversation's user turns, and how the judge is asked about each.
+
+    It is asked `repeats` times, and an answer gets so many `judgments`.
+    """
 
     number: str
     category: str
@@ -62,6 +67,8 @@ class MTBenchQuestion:
     judge_prompts: tuple[JudgePrompt, ...]
     references: tuple[str, ...] = ()
     system_prompts: Mapping[str, str] = field(default_factory=dict)
+    repeats: int = 1
+    judgments: int = 1
 
     @property
     def id(self) -> str:
@@ -81,25 +88,38 @@ class MTBenchQuestion:
 
     @property
     def requests(self) -> int:
-        """An answer and a judgment a turn."""
-        return 2 * len(self.turns)
+        """An answer and its judgments, a turn and a repeat."""
+        return len(self.turns) * self.repeats * (1 + self.judgments)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answers to the turns that it could be asked; `error` says why one is missing."""
+    """A model's answers to the turns that it could be asked; `error` says why one is missing.
+
+    `again` has the further answers of a question that is asked repeatedly.
+    """
 
     turns: tuple[str, ...]
     error: str | None = None
+    again: tuple[Answer, ...] = ()
 
 
-def questions(source: Path | None = None, *, first_n: int | None = None) -> list[MTBenchQuestion]:
-    """The questions of the published wheel, or of a folder or wheel; raises DataError."""
+def questions(
+    source: Path | None = None, *, first_n: int | None = None, repeats: int = 1, judgments: int = 1
+) -> list[MTBenchQuestion]:
+    """The questions of the published wheel, or of a folder or wheel; raises DataError.
+
+    One that is answered at temperature 0 is asked once whatever the `repeats`: it would be answered alike.
+    """
     files = mt_bench_files(source)
     place = str(source or "the published wheel")
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     references = {str(record.get("question_id")): record for record in files.references}
-    return [_question(record, prompts, references, files, place) for record in files.questions[:first_n]]
+    found = [_question(record, prompts, references, files, place) for record in files.questions[:first_n]]
+    return [
+        replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments)
+        for question in found
+    ]
 
 
 class Referenced(Protocol):
@@ -131,8 +151,18 @@ def check_judge(questions: Iterable[Referenced], judge: Grader) -> None:
 async def answer(question: MTBenchQuestion, model: Model) -> Answer:
     """The model's answer to each turn, with the turns before it in view.
 
-    Ends at the first turn that could not be asked.
+    Ends at the first turn that could not be asked. Where the question is asked repeatedly, each time has a
+    seed of its own.
     """
+    if question.repeats == 1:
+        return await _answer(question, model, None)
+    first, *others = await asyncio.gather(
+        *(_answer(question, model, seed) for seed in range(question.repeats))
+    )
+    return replace(first, again=tuple(others))
+
+
+async def _answer(question: MTBenchQuestion, model: Model, seed: int | None) -> Answer:
     messages: list[Message] = []
     system = question.system_prompts.get(conversation_template(model.name, default="granite"), "")
     if system:
@@ -142,7 +172,7 @@ async def answer(question: MTBenchQuestion, model: Model) -> Answer:
         messages.append({"role": "user", "content": turn})
         try:
             completion = await model.chat(
-                messages, temperature=question.temperature, max_tokens=ANSWER_TOKENS
+                messages, temperature=question.temperature, max_tokens=ANSWER_TOKENS, seed=seed
             )
         except ModelError as error:
             return Answer(tuple(answers), str(error))
@@ -155,20 +185,31 @@ async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> lis
     """A score a turn, "turn_1" and "turn_2"; the second turn's judge sees both.
 
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
-    the other turn's score as it is.
+    the other turn's score as it is. Of several answers the mean counts, as one question.
     """
-    scores = []
-    for number in range(1, len(question.turns) + 1):
-        if number > len(answer.turns):
-            metadata = {"question": question.turns[number - 1], "category": question.category}
-            reason = answer.error or "the model gave no answer"
-            scores.append(Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=metadata))
-        else:
-            scores.append(await _grade_turn(question, answer, judge, number))
-    return scores
+    # All at the same time, so that judges that take turns have one each.
+    turns = range(1, len(question.turns) + 1)
+    return await asyncio.gather(*(_grade_turns(question, answer, judge, number) for number in turns))
+
+
+async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
+    """The score of one turn in all answers."""
+    scores = await asyncio.gather(
+        *(_grade_turn(question, given, judge, number) for given in (answer, *answer.again))
+    )
+    if len(scores) == 1:
+        return scores[0]
+    parts = {str(number): score for number, score in enumerate(scores, start=1)}
+    score = pooled(parts, "answer", all_needed=False)
+    answers = [score.metadata.get("answer") for score in scores]
+    return replace(score, metadata={**score.metadata, "answers": answers})
 
 
 async def _grade_turn(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
+    if number > len(answer.turns):
+        asked = {"question": question.turns[number - 1], "category": question.category}
+        reason = answer.error or "the model gave no answer"
+        return Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=asked)
     prompt = question.judge_prompts[number - 1]
     fields = _fields(question, answer, number)
     score = await judge.rate(
@@ -178,7 +219,7 @@ async def _grade_turn(question: MTBenchQuestion, answer: Answer, judge: Grader, 
         answer=answer.turns[number - 1],
         reference=question.references[number - 1] if question.references else None,
         metric=f"turn_{number}",
-        merge=conversation_template(judge.name, default="mixtral") == "mistral",
+        merge=lambda name: conversation_template(name, default="mixtral") == "mistral",
     )
     metadata = {"judge_prompt": prompt.name, **score.metadata, "category": question.category, "turn": number}
     return replace(score, metadata=metadata)

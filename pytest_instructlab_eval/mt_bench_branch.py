@@ -54,7 +54,7 @@ class BranchQuestion:
 
     @property
     def requests(self) -> int:
-        """An answer and a judgment."""
+        """Its answers and their judgments."""
         return self.asked.requests
 
     @property
@@ -81,6 +81,8 @@ def questions(
     *,
     ref: str | None = None,
     first_n: int | None = None,
+    repeats: int = 1,
+    judgments: int = 1,
 ) -> list[BranchQuestion]:
     """A question for each pair, in their order, judged by the prompt of the published wheel.
 
@@ -101,6 +103,8 @@ def questions(
             judge_prompts=(prompt,),
             references=(pair.answer,),
             system_prompts=files.system_prompts,
+            repeats=repeats,
+            judgments=judgments,
         )
         taken.add(asked.number)
         found.append(BranchQuestion(pair.id, pair.path, asked, ref))

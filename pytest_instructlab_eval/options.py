@@ -47,9 +47,11 @@ class Settings:
     base_url: tuple[str, ...] = ()
     checkpoints: Path | None = None
     api_key_env: str | None = None
-    judge_model: str | None = None
+    judge_model: tuple[str, ...] = ()
     judge_base_url: tuple[str, ...] = ()
     judge_api_key_env: str | None = None
+    judge_repeat: int = 1
+    no_canaries: bool = False
     benchmark: tuple[str, ...] = ()
     mmlu_data: Path | None = None
     mt_bench_data: Path | None = None
@@ -62,6 +64,9 @@ class Settings:
     include_knowledge: bool = False
     few_shots: int = 5
     first_n: int | None = None
+    sample: int | None = None
+    sample_seed: int | None = None
+    repeat: int = 1
     max_concurrency: int = 64
     request_timeout: float = 600.0
     wait: float = 0.0
@@ -87,9 +92,57 @@ class Settings:
     inconclusive: str = "warn"
 
     @property
-    def judge_url(self) -> tuple[str, ...]:
-        """Where the judge is served: at the candidate's servers unless it has its own."""
-        return self.judge_base_url or self.base_url
+    def judges(self) -> dict[str, str]:
+        """The judges by what they are called in tests and tables."""
+        names = tuple(dict.fromkeys((*self.evaluated, *self.judge_model)))
+        short = dict(zip(names, short_names(names), strict=True))
+        known = {name: label for label, name in self.labels.items()}
+        return {known.get(name, short[name]): name for name in self.judge_model}
+
+    @property
+    def judge(self) -> str | None:
+        """What the judge, or the panel of judges, is called; None where there is none."""
+        return ", ".join(self.judges) or None
+
+    @property
+    def judging_models(self) -> tuple[str, ...]:
+        """The judges that are language models and are asked in this run."""
+        return (
+            ()
+            if self.stage == "answer"
+            else tuple(name for name in self.judge_model if name != REFERENCE_JUDGE)
+        )
+
+    @property
+    def judgments(self) -> int:
+        """How many judgments an answer gets from language models."""
+        return self.judge_repeat * len(self.judging_models)
+
+    def judge_urls(self, judge: str) -> tuple[str, ...]:
+        """Where a judge is served: at the candidate's servers unless it has its own.
+
+        Of several judges each has one URL, or all have the same; several URLs of one judge are replicas.
+        """
+        judges, urls = self.judging_models, self.judge_base_url or self.base_url
+        return (urls[judges.index(judge)],) if len(judges) == len(self.judge_base_url) > 1 else urls
+
+    @property
+    def self_judged(self) -> tuple[str, ...]:
+        """The models whose answers are judged by the same model at the same server."""
+        return tuple(
+            label
+            for label, name in self.labels.items()
+            if name in self.judging_models and self._same_place(self.judge_urls(name), self.base_url)
+        )
+
+    @staticmethod
+    def _same_place(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+        return not set(ours).isdisjoint(theirs) or not (ours or theirs)
+
+    @property
+    def gated(self) -> bool:
+        """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
+        return bool(self.gate or self.gates) or self.baseline is not None
 
     @property
     def evaluated(self) -> tuple[str, ...]:
@@ -110,34 +163,24 @@ class Settings:
         """Where a model that is asked is served, empty where the run serves it."""
         return self.base_model_url or self.base_url if name == self.base_model else self.base_url
 
-    def label(self, name: str | None) -> str | None:
-        """What any model is called in tests, tables and files, the judge too: no two are called alike."""
-        labels = self.labels
-        known = next((label for label, other in labels.items() if other == name), None)
-        if known is not None or name is None:
-            return known
-        short = short_names([name])[0]
-        return short_names([*self.model, name])[-1] if short in labels else short
-
-    @property
-    def gated(self) -> bool:
-        """Whether more than the default gates decide about the run."""
-        return bool(self.gate or self.gates) or self.baseline is not None
+    def label(self, name: str) -> str:
+        """What a model is called in tests, tables and files, a judge too: no two are called alike."""
+        called = {other: label for label, other in {**self.judges, **self.labels}.items()}
+        return called.get(name, name)
 
     @property
     def hosted(self) -> tuple[str, ...]:
-        """The models that this run serves itself, since there is no URL for them: candidates, then judge."""
-        candidates = tuple(name for name in self.evaluated if not self.urls(name) and self.stage != "judge")
-        judge = (self.judge_model,) if self.judge_model and not self.judge_url else ()
-        if self.stage == "answer" or self.judge_model == REFERENCE_JUDGE:
-            judge = ()
-        return tuple(dict.fromkeys((*candidates, *judge)))
+        """The models that this run serves itself, since there is no URL for them: candidates, then judges."""
+        candidates = [name for name in self.evaluated if not self.urls(name) and self.stage != "judge"]
+        judges = [name for name in self.judging_models if not self.judge_urls(name)]
+        return tuple(dict.fromkeys((*candidates, *judges)))
 
     @property
     def takes_turns(self) -> bool:
         """Whether models that this run serves can't all be served at once."""
-        beside = self.judge_gpus is not None and self.judge_model in self.hosted
-        return len(self.hosted) - beside > 1
+        judges = len([name for name in self.hosted if name not in self.evaluated])
+        others = len(self.hosted) - judges
+        return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
 
     def left_out(self) -> dict[str, str]:
         """The benchmarks that this run leaves out, each with the reason."""
@@ -155,7 +198,7 @@ class Settings:
         """The option without which a benchmark can't be run, None where nothing is missing."""
         needs = {"mmlu_branch": ("tasks_dir",), "mt_bench_branch": ("taxonomy",)}.get(benchmark, ())
         judge = ("judge_model",) if benchmark in JUDGED and self.stage != "answer" else ()
-        missing = [name for name in (*needs, *judge) if getattr(self, name) is None]
+        missing = [name for name in (*needs, *judge) if not getattr(self, name)]
         return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
 
     def selected(self) -> tuple[str, ...]:
@@ -353,12 +396,16 @@ OPTIONS = (
     Option("api_key_env", "VARIABLE", "the name of the environment variable that holds the server's key",
            parse_variable),
     Option("judge_model", "NAME", "the model that grades answers, as its server names it; or "
-           f"{REFERENCE_JUDGE!r}, which compares an answer with its reference and needs no server",
-           parse_text),
-    Option("judge_base_url", "URL", "the judge's server; repeatable (default: the same as --eval-base-url)",
-           parse_url, repeatable=True),
+           f"{REFERENCE_JUDGE!r}, which compares answer and reference and needs no server; repeatable, "
+           "for a panel whose mean rating counts", parse_text, repeatable=True),
+    Option("judge_base_url", "URL", "the judge's server; repeatable, for several of one judge, or for one of "
+           "each judge of a panel (default: the same as --eval-base-url)", parse_url, repeatable=True),
     Option("judge_api_key_env", "VARIABLE", "the name of the environment variable that holds the judge's key",
            parse_variable),
+    Option("judge_repeat", "K", "have each answer judged K times, sampled and not at temperature 0, and "
+           "take the mean", parse_integer(1), "1"),
+    Option("no_canaries", None, "don't try the judge on six answers of plain worth before a gated run",
+           parse_boolean),
     Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BENCHMARKS)}; repeatable (default: all "
            "whose needs are met)", parse_one_of(*BENCHMARKS), repeatable=True),
     Option("mmlu_data", "DIR", "MMLU as its authors published it: dev/SUBJECT_dev.csv and "
@@ -383,6 +430,11 @@ OPTIONS = (
            parse_integer(0, 5), "5"),
     Option("first_n", "N", "ask only the first N questions of MT-Bench and of each MMLU task (default: all, "
            f"or what ${FIRST_N_VARIABLE} says)", parse_integer(1)),
+    Option("sample", "N", "a sample of N questions of each benchmark, over its tasks, categories or files in "
+           "proportion, the same every time (default: all)", parse_integer(1)),
+    Option("sample_seed", "N", "draw another sample (default: 0)", parse_integer(0)),
+    Option("repeat", "K", "MT-Bench and MT-Bench-Branch: ask each question that is answered at a temperature "
+           "above 0 K times, and take the mean", parse_integer(1), "1"),
     Option("max_concurrency", "N", "requests in flight per server", parse_integer(1), "64"),
     Option("request_timeout", "SECONDS", "how long one request may take", parse_timeout, "600"),
     Option("wait", "SECONDS", "how long to wait for a server to come up", parse_seconds, "0"),
@@ -496,10 +548,11 @@ def read_settings(config: pytest.Config) -> Settings | None:
     if not given["model"]:
         return None
     if "judge_model" in given:
-        same = (name for name in given["model"] if _is_same_folder(name, given["judge_model"]))
-        given["judge_model"] = next(same, given["judge_model"])  # so that one server serves both
+        given["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
     if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
         given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
+    if "sample" in given:
+        given.setdefault("sample_seed", 0)
     return _checked(Settings(**given))
 
 
@@ -543,6 +596,11 @@ def _is_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))
 
 
+def _as_named(name: str, models: Sequence[str]) -> str:
+    """The name as the models have it, where it is the same folder in other words: one server serves both."""
+    return next((model for model in models if _is_same_folder(model, name)), name)
+
+
 def _is_same_folder(one: str, other: str) -> bool:
     paths = [os.path.realpath(os.path.expanduser(name)) for name in (one, other)]
     return paths[0] == paths[1] and os.path.isdir(paths[0])
@@ -560,6 +618,7 @@ def _checked(settings: Settings) -> Settings:
             f"{', '.join(settings.evaluated)}); a server can serve one model under two names"
         )
     _check_comparison(settings)
+    _check_judges(settings)
     if settings.save_baseline is not None and len(settings.model) > 1:
         raise ConfigurationError(
             "--eval-save-baseline keeps what is found of one model, and there are "
@@ -570,6 +629,13 @@ def _checked(settings: Settings) -> Settings:
             raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
     if settings.changed_only and settings.base_branch is None:
         raise ConfigurationError("--eval-changed-only needs --eval-base-branch, the ref to compare with")
+    if settings.sample is not None and settings.first_n is not None:
+        raise ConfigurationError(
+            f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) each say which questions are asked: "
+            "give one of them"
+        )
+    if settings.sample_seed is not None and settings.sample is None:
+        raise ConfigurationError("--eval-sample-seed needs --eval-sample, the size of the sample")
     for name in ("branch", "base_branch"):
         if getattr(settings, name) is not None and settings.taxonomy is None:
             raise ConfigurationError(
@@ -589,6 +655,18 @@ def _check_comparison(settings: Settings) -> None:
     if settings.base_questions == "base" and settings.base_branch is None:
         raise ConfigurationError(
             "--eval-base-questions base needs --eval-base-branch, the ref whose questions it is asked"
+        )
+
+
+def _check_judges(settings: Settings) -> None:
+    if len(set(settings.judge_model)) < len(settings.judge_model):
+        given = ", ".join(settings.judge_model)
+        raise ConfigurationError(f"--eval-judge-model must name each judge once (got {given})")
+    judges, urls = settings.judging_models, settings.judge_base_url
+    if 1 < len(judges) != len(urls) > 1:
+        raise ConfigurationError(
+            f"--eval-judge-base-url must be given once, or once for each of the {len(judges)} judges "
+            f"{', '.join(judges)} in their order (got {len(urls)})"
         )
 
 

@@ -191,6 +191,7 @@ class EvalHooks:
         self.parametrized_apart: set[str] = set()
         self.deselected: list[pytest.Item] = []
         self.of_other_parts: list[pytest.Item] = []
+        self.prepared = False
         self.reported: set[str] = set()
         self.gates_told = 0
         self.order: list[str] = []
@@ -331,7 +332,7 @@ class EvalHooks:
             self._check(self.eval.check_servers)
             self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
             self.eval.asking.add(self.distribution.worker_id(self.config))
-            self._check(lambda: self.eval.serve(self._roles(wanted)))
+            self._prepare(self._roles(wanted))
         self.eval.begin(session)
         self.eval.route_records()
         if wanted:
@@ -365,6 +366,13 @@ class EvalHooks:
     def _roles(self, items: Sequence[pytest.Item]) -> set[str]:
         """Which of the models' fixtures the items ask for."""
         return {role for item in items for role in ROLES if role in getattr(item, "fixturenames", ())}
+
+    def _prepare(self, roles: set[str]) -> None:
+        """Try the judges, if tests ask for one, and serve what the run serves itself."""
+        self.prepared = True
+        if "judge" in roles:
+            self._check(self.eval.try_judges)
+        self._check(lambda: self.eval.serve(roles))
 
     def _check(self, check: Callable[[], None]) -> None:
         try:
@@ -521,7 +529,7 @@ class EvalHooks:
             return
         settings, results = self.eval.settings, list(self.eval.results.values())
         verbose = self.config.get_verbosity() > 0
-        lines = table(summarise(results), verbose=verbose, first_n=settings.first_n)
+        lines = table(summarise(results), verbose=verbose, first_n=settings.first_n, sample=settings.sample)
         if len(settings.model) > 1:
             lines += ["", *ranking_table(rank(self.eval.gating.run(results).candidates))]
         compared = changes_table(self.eval.changes, verbose=verbose)
@@ -562,8 +570,8 @@ class EvalHooks:
         if first and collected is not None:
             self._check(lambda: self.eval.gating.prepare(Collected(**collected)))
         roles = {role for role in ROLES if self.eval.signs.is_up(role)}
-        if ids and roles and self.eval.owner is None:
-            self._check(lambda: self.eval.serve(roles))
+        if ids and roles and not self.prepared:
+            self._prepare(roles)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.options import Settings
+from pytest_instructlab_eval.sampling import stratified
 
 __all__ = ["FIXTURES", "READERS", "base_questions", "data_digest", "recorded_answers"]
 
@@ -25,7 +26,7 @@ def mmlu_tasks(settings: Settings) -> list[Any]:
         system_prompt=settings.system_prompt,
     )
     mmlu.check(tasks)
-    return tasks
+    return _sampled_tasks(tasks, settings)
 
 
 def mmlu_branch_tasks(settings: Settings) -> list[Any]:
@@ -42,14 +43,20 @@ def mmlu_branch_tasks(settings: Settings) -> list[Any]:
         trust=settings.trust_tasks,
     )
     mmlu_branch.check(tasks)
-    return tasks
+    return _sampled_tasks(tasks, settings)
 
 
 def mt_bench_questions(settings: Settings) -> list[Any]:
     """MT-Bench's questions."""
     from pytest_instructlab_eval import mt_bench
 
-    return mt_bench.questions(settings.mt_bench_data, first_n=settings.first_n)
+    found = mt_bench.questions(
+        settings.mt_bench_data,
+        first_n=settings.first_n,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
+    )
+    return _sampled(found, settings)
 
 
 def mt_bench_branch_questions(settings: Settings) -> list[Any]:
@@ -71,9 +78,15 @@ def mt_bench_branch_questions(settings: Settings) -> list[Any]:
         old = {pair.content for file in earlier for pair in file.pairs}
     files = taxonomy.read(settings.branch, include_knowledge=settings.include_knowledge, only=changed)
     pairs = [pair for file in files for pair in file.pairs if pair.content not in old]
-    return mt_bench_branch.questions(
-        pairs, settings.mt_bench_data, ref=settings.branch, first_n=settings.first_n
+    found = mt_bench_branch.questions(
+        pairs,
+        settings.mt_bench_data,
+        ref=settings.branch,
+        first_n=settings.first_n,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
     )
+    return _sampled(found, settings)
 
 
 def base_questions(settings: Settings) -> list[Any]:
@@ -82,8 +95,29 @@ def base_questions(settings: Settings) -> list[Any]:
     return mt_bench_branch_questions(at_base)
 
 
-def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], str]:
-    """A model's answers in the output folder, by the user's turns of the conversation so far.
+def _sampled(questions: Sequence[Any], settings: Settings) -> list[Any]:
+    """The sample that the settings ask for, over the groups: categories, or qna.yaml files."""
+    if settings.sample is None:
+        return list(questions)
+    groups: dict[str, list[str]] = {}
+    for question in questions:
+        groups.setdefault(question.group, []).append(question.id)
+    drawn = stratified(groups, settings.sample, settings.sample_seed or 0)
+    kept = {question for found in drawn.values() for question in found}
+    return [question for question in questions if question.id in kept]
+
+
+def _sampled_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
+    """The tasks that have a part of the sample, with their rows of it."""
+    if settings.sample is None:
+        return list(tasks)
+    rows = {task.id: range(task.size) for task in tasks}
+    drawn = stratified(rows, settings.sample, settings.sample_seed or 0)
+    return [dataclasses.replace(task, rows=tuple(drawn[task.id])) for task in tasks if task.id in drawn]
+
+
+def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """A model's answers in the output folder, each time it was asked, by the user's turns so far.
 
     Raises ConfigurationError where there are none.
     """
@@ -96,8 +130,8 @@ def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], st
         recorded = read_answers(settings.output_dir / folder, model)
         for question in READERS[f"{name}_question"](settings):
             asked = getattr(question, "asked", question)  # a pair of the taxonomy is asked as a question
-            for count, answer in enumerate(recorded.get(asked.number, ()), start=1):
-                found[asked.turns[:count]] = answer
+            for count, answers in enumerate(recorded.get(asked.number, ()), start=1):
+                found[asked.turns[:count]] = answers
     return found
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from pytest_instructlab_eval.engine import Engine
-from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, ReferenceJudge, ServedModel
+from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, Panel, ReferenceJudge, ServedModel
 from pytest_instructlab_eval.models.endpoint import RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
@@ -63,32 +63,52 @@ class RunModels:
         return self._model(name, settings.urls(name), settings.api_key_env, "--eval-api-key-env")
 
     @cached_property
-    def judge_model(self) -> Any:
-        """The model behind the judge, None where none was named or it is none."""
-        settings = self._settings
-        if settings.judge_model in (None, REFERENCE_JUDGE) or settings.stage == "answer":
-            return None
-        variable, option = settings.judge_api_key_env, "--eval-judge-api-key-env"
-        if settings.judge_url == settings.base_url and variable is None:
-            variable, option = settings.api_key_env, "--eval-api-key-env"
-        return self._model(settings.judge_model, settings.judge_url, variable, option)
+    def judges(self) -> dict[str, Grader]:
+        """Each judge by what it is called; empty where none is asked."""
+        if self._settings.stage == "answer":
+            return {}
+        return {label: self._judge(name) for label, name in self._settings.judges.items()}
 
     @cached_property
     def judge(self) -> Grader | None:
-        """The judge, None where none was named."""
+        """The judge, or the panel of judges; None where none was named."""
         if self._settings.stage == "answer":
-            return PostponedJudge(self._settings.judge_model)
-        if self._settings.judge_model == REFERENCE_JUDGE:
+            return PostponedJudge(self._settings.judge)
+        if len(self.judges) > 1:
+            return Panel(self.judges)
+        return next(iter(self.judges.values()), None)
+
+    async def judge_at(self, name: str, url: str) -> Grader:
+        """A judge that the run serves, asked where it is served though its turn isn't announced yet."""
+        return self._grading(await self._judging_model(name).at(url))
+
+    async def let_go(self, name: str) -> None:
+        """Close a judge that this process won't ask again."""
+        await self._judging_model(name).close()
+
+    def _judge(self, name: str) -> Grader:
+        if name == REFERENCE_JUDGE:
             return ReferenceJudge()
-        if self.judge_model is None:
-            return None
-        merge = self._settings.merge_system_user_message or None
-        return Judge(self.judge_model, merge_system_user_message=merge)
+        return self._grading(self._judging_model(name))
+
+    def _grading(self, model: Model) -> Judge:
+        settings = self._settings
+        merge = settings.merge_system_user_message or None
+        return Judge(model, merge_system_user_message=merge, repeats=settings.judge_repeat)
+
+    def _judging_model(self, name: str) -> Any:
+        """The model behind a judge."""
+        settings, urls = self._settings, self._settings.judge_urls(name)
+        variable, option = settings.judge_api_key_env, "--eval-judge-api-key-env"
+        if urls == settings.base_url and variable is None:
+            variable, option = settings.api_key_env, "--eval-api-key-env"
+        return self._model(name, urls, variable, option)
 
     async def check(self) -> None:
         """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
         models = [self.candidate(label) for label in self._settings.labels]
-        for model in [*models, self.judge_model]:
+        models += [self._judging_model(name) for name in self._settings.judging_models]
+        for model in models:
             if isinstance(model, (ServedModel, Replicas)):
                 await model.find(self._settings.wait)
 

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import CancelledError
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class EvalSession:
         self.asking: set[str] = set()
         self.gating = Gating(settings, self._digests)
         self._parameters: dict[str, list[Any]] = {}
+        self._judged_first: Any = None  # the question by whose prompts judges are tried
 
     # --- what tests are made of ---
 
@@ -119,7 +121,9 @@ class EvalSession:
     def parameters(self, fixture: str) -> list[Any]:
         """The questions or tasks behind a parametrized fixture; raises DataError."""
         if fixture not in self._parameters:
-            self._parameters[fixture] = questions.READERS[fixture](self.settings)
+            self._parameters[fixture] = found = questions.READERS[fixture](self.settings)
+            first = getattr(found[0], "asked", found[0]) if found else None
+            self._judged_first = self._judged_first or (first if hasattr(first, "judge_prompts") else None)
         return self._parameters[fixture]
 
     def _digests(self, benchmarks: Collection[str]) -> dict[str, Any]:
@@ -146,9 +150,38 @@ class EvalSession:
         """Raise ConfigurationError where the judge can't grade some of these questions."""
         from pytest_instructlab_eval import mt_bench
 
-        if self.judge is not None:
-            questions = [question for question in asked if hasattr(question, "references")]
-            mt_bench.check_judge(questions, self.judge)
+        questions = [question for question in asked if hasattr(question, "references")]
+        for judge in self.models.judges.values():
+            mt_bench.check_judge(questions, judge)
+
+    def try_judges(self) -> None:
+        """Raise ConfigurationError where a judge that runs already can't tell good answers from bad ones."""
+        from pytest_instructlab_eval.canaries import try_judge
+
+        for label, judge in self.models.judges.items():
+            if self._tries_judges and self.settings.judges[label] not in self.settings.hosted:
+                self.engine.call(try_judge(label, judge, self._judged_first))
+
+    @property
+    def _tries_judges(self) -> bool:
+        return self.settings.gated and not self.settings.no_canaries
+
+    def _try_served(self, name: str, url: str) -> None:
+        """The same of a judge that the run has just started, in the owner's thread."""
+        from pytest_instructlab_eval.canaries import try_judge
+
+        async def attempt() -> None:
+            judge = await self.models.judge_at(name, url)
+            try:
+                await try_judge(self.settings.label(name), judge, self._judged_first)
+            finally:
+                if distribution.is_controller(self.config):
+                    await self.models.let_go(name)
+
+        try:
+            self.engine.call(attempt())
+        except CancelledError:
+            raise ConfigurationError("the run ended before its judge was tried") from None
 
     def serve(self, roles: Collection[str]) -> None:
         """Start what the run serves itself, if tests ask for it by these fixtures.
@@ -157,12 +190,17 @@ class EvalSession:
         """
         settings = self.settings
         wanted = {*settings.evaluated} if "served_model" in roles else set()
-        if settings.judge_model is not None and "judge" in roles:
-            wanted.add(settings.judge_model)
+        wanted |= {*settings.judge_model} if "judge" in roles else set()
         launches = {name: launch for name, launch in plan(settings).items() if name in wanted}
         if not launches:
             return
-        self.owner = Owner(self.signs.folder, launches, self._say)
+        tried = self.settings.judging_models if self._tries_judges and "judge" in roles else ()
+        self.owner = Owner(
+            self.signs.folder,
+            launches,
+            self._say,
+            lambda name, url: self._try_served(name, url) if name in tried else None,
+        )
         for process in self.asking:
             self.owner.expect(process)
         self.owner.start(list(launches))
@@ -328,7 +366,7 @@ class EvalSession:
             question=about.question,
             group=about.group,
             model=about.model or next(iter(self.settings.labels)),
-            judge=self.settings.label(self.settings.judge_model) if "judge" in item.fixturenames else None,
+            judge=self.settings.judge if "judge" in item.fixturenames else None,
             scores=scores,
             error=None
             if scores

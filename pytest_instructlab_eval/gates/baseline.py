@@ -34,10 +34,14 @@ PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
 """Raised by one where a release asks or grades a benchmark in another way, so that scores don't compare."""
 
 FINGERPRINT = (
-    "model", "judge_model", "few_shots", "system_prompt", "merge_system_user_message", "first_n", "sample",
-    "data", "prompts",
+    "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "merge_system_user_message",
+    "first_n", "sample", "sample_seed", "data", "prompts",
 )  # fmt: skip
-"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`."""
+"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`.
+
+The mean of repeated answers is no other than that of single ones; repeated judgments are asked for
+at another temperature.
+"""
 
 INFORMATIVE = frozenset({"model"})  # to compare models is what a baseline is for
 OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
@@ -79,7 +83,7 @@ def differences(
     found = []
     for name in dict.fromkeys([*ours, *theirs]):
         mine, other = ours.get(name), theirs.get(name)
-        unknown = name in OPTIONAL and (mine is None or other is None)
+        unknown = name in OPTIONAL and (not mine or not other)
         if name not in INFORMATIVE and not unknown:
             found += _difference(name, mine, other)
     return [f"{difference} {theirs_are}" for difference in found]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.pooling import pooled
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
 from pytest_instructlab_eval.scores import Score
 
@@ -15,6 +17,10 @@ __all__ = ["MAXIMUM_RATING", "Grader", "Judge", "defused", "parse_ratings"]
 MAXIMUM_RATING = 10.0
 JUDGMENT_TOKENS = 2048
 SECOND_TRY_TEMPERATURE = 0.7
+REPEAT_TEMPERATURE = 1.0  # the judge's own distribution, whose mean a mean of ratings estimates
+
+Try = tuple[float, int | None]  # a temperature, and the seed where there is one
+FIRST_TRIES: tuple[Try, ...] = ((0.0, None), (SECOND_TRY_TEMPERATURE, None))
 
 NUMBER = r"(\d{1,3}(?:\.\d{1,6})?)"
 DOUBLE = re.compile(rf"\[\[\s*{NUMBER}\s*\]\]")
@@ -76,7 +82,7 @@ class Grader(Protocol):
         answer: str,
         reference: str | None = None,
         metric: str = "rating",
-        merge: bool = False,
+        merge: Callable[[str], bool] | None = None,
     ) -> Score:
         """A rating of an answer, by a benchmark's own judge prompt where the judge reads prompts."""
         ...
@@ -86,12 +92,17 @@ class Judge:
     """A `Model` that also grades.
 
     `merge_system_user_message` puts the system prompt at the head of the user's message, for models
-    whose chat template has no system role; None leaves it to each prompt.
+    whose chat template has no system role; None leaves it to each prompt. With `repeats` above 1 each
+    answer is rated so many times, not at temperature 0 but sampled at 1 with a seed each, as G-Eval does
+    (https://arxiv.org/abs/2303.16634), and the mean of the ratings counts.
     """
 
-    def __init__(self, model: Model, *, merge_system_user_message: bool | None = None) -> None:
+    def __init__(
+        self, model: Model, *, merge_system_user_message: bool | None = None, repeats: int = 1
+    ) -> None:
         self._model = model
         self._merge = merge_system_user_message
+        self._repeats = repeats
 
     @property
     def name(self) -> str:
@@ -142,42 +153,57 @@ class Judge:
         answer: str,
         reference: str | None = None,
         metric: str = "rating",
-        merge: bool = False,
+        merge: Callable[[str], bool] | None = None,
     ) -> Score:
         """The rating in the judge's reply to a prompt: scored, unscored, or an error.
 
-        A reply without a usable rating is asked for once more, less coldly. `merge` is what the prompt
-        wants done with the system message where the judge itself wasn't told. `reference` is kept with
-        the score; the prompt has its own.
+        A reply without a usable rating is asked for once more, less coldly. `merge` says of a judge's name
+        whether the system message is to be merged, where the judge itself wasn't told. `reference` is kept
+        with the score; the prompt has its own.
         """
         evidence = {"question": question, "answer": answer, "user_prompt": user}
         if reference is not None:
             evidence["reference"] = reference
-        messages = _messages(system, user, merge if self._merge is None else self._merge)
+        merged = merge is not None and merge(self.name) if self._merge is None else self._merge
+        messages = _messages(system, user, merged)
+        if self._repeats == 1:
+            return await self._judgment(messages, FIRST_TRIES, metric, evidence)
+        scores = await asyncio.gather(
+            *(
+                self._judgment(messages, _sampled_tries(number, self._repeats), metric, evidence)
+                for number in range(self._repeats)
+            )
+        )
+        parts = {str(number): score for number, score in enumerate(scores, start=1)}
+        return pooled(parts, "repeat", all_needed=False)
+
+    async def _judgment(
+        self, messages: Sequence[Message], tries: Sequence[Try], metric: str, evidence: Mapping[str, str]
+    ) -> Score:
+        """The rating of the first of the tries whose reply has one."""
         ratings: list[float] = []
         judgment = ""
         try:
-            for temperature in (0.0, SECOND_TRY_TEMPERATURE):
-                judgment = (await self.chat(messages, temperature=temperature)).text
+            for temperature, seed in tries:
+                judgment = (await self.chat(messages, temperature=temperature, seed=seed)).text
                 ratings = parse_ratings(judgment)
                 if ratings:
                     break
         except ModelError as error:
-            return Score(
-                None,
-                metric,
-                MAXIMUM_RATING,
-                error=f"the judge could not be asked: {error}",
-                metadata=evidence,
-            )
-        evidence |= {"judgment": judgment}
+            reason = f"the judge could not be asked: {error}"
+            return Score(None, metric, MAXIMUM_RATING, error=reason, metadata=evidence)
+        metadata: dict[str, Any] = {**evidence, "judgment": judgment}
         if not ratings:
             reason = "the judge gave no rating from 1 to 10, asked twice"
-            return Score(None, metric, MAXIMUM_RATING, explanation=reason, metadata=evidence)
-        contradictory = {"contradictory_ratings": ratings} if len(set(ratings)) > 1 else {}
-        return Score(
-            ratings[-1], metric, MAXIMUM_RATING, explanation=judgment, metadata={**evidence, **contradictory}
-        )
+            return Score(None, metric, MAXIMUM_RATING, explanation=reason, metadata=metadata)
+        if len(set(ratings)) > 1:
+            metadata["contradictory_ratings"] = ratings
+        return Score(ratings[-1], metric, MAXIMUM_RATING, explanation=judgment, metadata=metadata)
+
+
+def _sampled_tries(number: int, repeats: int) -> tuple[Try, Try]:
+    """How the judgment of this number, from 0, of so many is asked for: no seed is used twice."""
+    return (REPEAT_TEMPERATURE, number), (REPEAT_TEMPERATURE, repeats + number)
 
 
 def _messages(system: str, user: str, merge: bool) -> list[Message]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pytest_instructlab_eval.background import in_daemon_thread
@@ -67,7 +67,7 @@ class ReferenceJudge:
         answer: str,
         reference: str | None = None,
         metric: str = "rating",
-        merge: bool = False,
+        merge: Callable[[str], bool] | None = None,
     ) -> Score:
         """As `grade`: a judge's prompt is not read."""
         return await self.grade(question, answer, reference=reference, metric=metric)

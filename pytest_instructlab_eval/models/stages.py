@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pytest_instructlab_eval.errors import ModelError
@@ -47,7 +47,7 @@ class PostponedJudge:
         answer: str,
         reference: str | None = None,
         metric: str = "rating",
-        merge: bool = False,
+        merge: Callable[[str], bool] | None = None,
     ) -> Score:
         """As `grade`."""
         return await self.grade(question, answer, reference=reference, metric=metric)
@@ -60,10 +60,11 @@ class PostponedJudge:
 class RecordedAnswers:
     """A `Model` that gives the answers of an earlier run.
 
-    `answers` has them by the user's turns of the conversation so far.
+    `answers` has them by the user's turns of the conversation so far, one for each time that the model was
+    asked: the seed of a chat, from 0, says which.
     """
 
-    def __init__(self, name: str, answers: Mapping[tuple[str, ...], str]) -> None:
+    def __init__(self, name: str, answers: Mapping[tuple[str, ...], Sequence[str]]) -> None:
         self._name = name
         self._answers = answers
 
@@ -81,7 +82,14 @@ class RecordedAnswers:
                 "--eval-stage answer",
                 prompt=turns[-1] if turns else "",
             )
-        return Completion(self._answers[turns], "stop", 0, 0, 0.0)
+        answers, number = self._answers[turns], options.get("seed") or 0
+        if number >= len(answers):
+            raise ModelError(
+                f"there is no recorded answer number {number + 1} of {self._name} to this question; ask it "
+                "with --eval-stage answer and the same --eval-repeat",
+                prompt=turns[-1],
+            )
+        return Completion(answers[number], "stop", 0, 0, 0.0)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
         """Raise ModelError: likelihoods aren't recorded."""

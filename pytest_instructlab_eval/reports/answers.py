@@ -13,8 +13,8 @@ from pytest_instructlab_eval.reports.instructlab import safe_name
 __all__ = ["read_answers"]
 
 
-def read_answers(folder: Path, model: str) -> dict[str, tuple[str, ...]]:
-    """A model's answers to each question, turn by turn, by the question's id.
+def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """A model's answers to each question by its id: for each turn, those of each time that it was asked.
 
     `folder` holds `model_answer/`. Raises ConfigurationError where there is no file of the model, and
     DataError where it isn't one of answers.
@@ -34,12 +34,12 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[str, ...]]:
     )
 
 
-def _answer(line: str, place: str) -> tuple[str, tuple[str, ...]]:
+def _answer(line: str, place: str) -> tuple[str, tuple[tuple[str, ...], ...]]:
     try:
         record: Mapping[str, Any] = json.loads(line)
-        turns = record["choices"][0]["turns"]
-        if not all(isinstance(turn, str) for turn in turns):
+        times = [choice["turns"] for choice in record["choices"]]
+        if not times or not all(isinstance(turn, str) for turns in times for turn in turns):
             raise TypeError
-        return str(record["question_id"]), tuple(turns)
+        return str(record["question_id"]), tuple(zip(*times, strict=True))
     except (ValueError, LookupError, TypeError, RecursionError):
         raise DataError(f"{place}: must be an answer, with question_id and choices[0].turns") from None

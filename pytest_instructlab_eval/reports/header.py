@@ -14,15 +14,21 @@ __all__ = ["header"]
 
 
 def header(settings: Settings, config: pytest.Config) -> list[str]:
-    """The model and judge, and where the benchmarks are run, which are left out and why."""
+    """The model, what it is compared with, the judges, the benchmarks, and what is left out and why."""
     candidates = [label for label in settings.labels if label != settings.base_label]
     lines = [f"instructlab-eval: {', '.join(candidates)}{_place(settings.base_url)}"]
     if settings.base_model is not None:
         lines.append(f"compared with: {settings.base_label}{_place(settings.urls(settings.base_model))}")
-    if settings.judge_model == REFERENCE_JUDGE:
-        lines.append("judge: the likeness to the reference answer (chrF), no language model")
-    elif settings.judge_model is not None:
-        lines.append(f"judge: {settings.label(settings.judge_model)}{_place(settings.judge_url)}")
+    for label, name in settings.judges.items():
+        if name == REFERENCE_JUDGE:
+            lines.append("judge: the likeness to the reference answer (chrF), no language model")
+        else:
+            lines.append(f"judge: {label}{_place(settings.judge_urls(name))}")
+    lines += [
+        f"warning: {label} judges its own answers, and models favour their own; name another "
+        "with --eval-judge-model"
+        for label in settings.self_judged
+    ]
     if settings.shard is not None:
         lines.append(
             "shard: {} of {}; join them with python -m pytest_instructlab_eval merge".format(*settings.shard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 import time
 import urllib.parse
 import uuid
@@ -77,7 +78,7 @@ def _write_questions(folder: Path, results: Sequence[Result]) -> None:
     asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
     ordered = list(reversed(asked.values()))
     _write(folder / "question.jsonl", [_question_record(result) for result in ordered])
-    for judge in dict.fromkeys(result.judge for result in ordered if result.judge):
+    for judge in dict.fromkeys(judge for result in ordered for judge in _judges(result) if judge):
         references = [_reference_record(result, judge) for result in ordered]
         _write(folder / "reference_answer" / f"{safe_name(judge)}.jsonl", references)
 
@@ -89,9 +90,9 @@ def _write_answers(folder: Path, results: Sequence[Result]) -> None:
         answered = _answer_record(result)
         if answered is not None:
             answers[result.model].append(answered)
-        judgments[result.judge or ""] += [
-            _judgment_record(result, score) for score in result.scores if "judgment" in score.metadata
-        ]
+        for score in result.scores:
+            for judgment in _judgments(result, score):
+                judgments[judgment["judge"]].append(_judgment_record(result, score, judgment))
     for model, records in answers.items():
         _write(folder / "model_answer" / f"{safe_name(model)}.jsonl", sorted(records, key=_order))
     for judge, records in judgments.items():
@@ -122,27 +123,60 @@ def _reference_record(result: Result, judge: str) -> dict[str, Any]:
 
 
 def _answer_record(result: Result) -> dict[str, Any] | None:
-    turns = [score.metadata.get("answer") for score in result.scores]
-    if any(turn is None for turn in turns):
+    turns = [score.metadata.get("answers") or [score.metadata.get("answer")] for score in result.scores]
+    if any(answer is None for answers in turns for answer in answers):
         return None
     return {
         "question_id": _question_id(result),
         "answer_id": uuid.uuid4().hex[:22],
         "model_id": result.model,
-        "choices": [{"index": 0, "turns": turns}],
+        "choices": [{"index": index, "turns": time} for index, time in enumerate(zip(*turns, strict=True))],
         "tstamp": time.time(),
     }
 
 
-def _judgment_record(result: Result, score: Score) -> dict[str, Any]:
+def _judges(result: Result) -> list[str]:
+    """The judges of a result, each by its own name; those of a panel as they rated."""
+    found = [judgment["judge"] for score in result.scores for judgment in _judgments(result, score)]
+    return list(dict.fromkeys(found or [result.judge or ""]))
+
+
+def _judgments(result: Result, score: Score) -> list[Mapping[str, Any]]:
+    """What each judge made of a turn, with its "judge" and "rating"; nothing where it wasn't judged.
+
+    Of repeated judgments by one judge the mean stands for all, so that InstructLab's tools, which give each
+    line the same weight, find the same mean as we do.
+    """
+    known = score.metadata.get("judgments")
+    if known is None:
+        judgment = score.metadata.get("judgment")
+        known = [] if judgment is None else [{"rating": score.value, "judgment": judgment}]
+    by_judge: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for judgment in known:
+        by_judge[judgment.get("judge", result.judge or "")].append(judgment)
+    return [{"judge": judge, **_mean_judgment(found)} for judge, found in by_judge.items()]
+
+
+def _mean_judgment(judgments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One judgment for several by one judge: the mean of the ratings there are, and every text."""
+    if len(judgments) == 1:
+        return dict(judgments[0])
+    ratings = [judgment["rating"] for judgment in judgments if judgment["rating"] is not None]
+    rating = statistics.fmean(ratings) if ratings else None
+    texts = [f"{number}: {judgment['judgment']}" for number, judgment in enumerate(judgments, start=1)]
+    return {**judgments[0], "rating": rating, "judgment": "\n\n".join(texts)}
+
+
+def _judgment_record(result: Result, score: Score, judgment: Mapping[str, Any]) -> dict[str, Any]:
     metadata: Mapping[str, Any] = score.metadata
+    rating = judgment["rating"]
     return {
         "question_id": _question_id(result),
         "model": result.model,
-        "judge": [result.judge, metadata.get("judge_prompt")],
+        "judge": [judgment["judge"], judgment.get("judge_prompt", metadata.get("judge_prompt"))],
         "user_prompt": metadata.get("user_prompt"),
-        "judgment": metadata["judgment"],
-        "score": -1 if score.value is None else score.value,  # InstructLab's mark for no usable rating
+        "judgment": judgment["judgment"],
+        "score": -1 if rating is None else rating,  # InstructLab's mark for no usable rating
         "turn": metadata.get("turn"),
         "tstamp": time.time(),
     }

@@ -6,9 +6,11 @@ import dataclasses
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
+from pytest_instructlab_eval.options import BENCHMARKS
+from pytest_instructlab_eval.reports.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.visible import visible
 
@@ -40,7 +42,9 @@ class Summary:
 
     `overall` is the benchmark's score as InstructLab has it. `question_weighted` stands beside it
     where a test's score is itself a mean over many questions. `metrics` and `groups` are empty
-    where there is but one.
+    where there is but one. `agreement` is how the judges of a panel agree (Krippendorff's alpha) and
+    `judge_spread` how a judge that was asked again disagrees with itself, None where that isn't known;
+    `agreement_n` and `judge_spread_n` are how many answers they are over.
     """
 
     benchmark: str
@@ -50,6 +54,10 @@ class Summary:
     question_weighted: Row | None
     metrics: tuple[Row, ...]
     groups: tuple[Row, ...]
+    agreement: float | None = None
+    agreement_n: int = 0
+    judge_spread: float | None = None
+    judge_spread_n: int = 0
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
@@ -66,6 +74,8 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
     metrics = list(dict.fromkeys(score.metric for score in scores))
     groups = list(dict.fromkeys(result.group for result in results if result.group))
     judges = [result.judge for result in results if result.judge]
+    agreement, agreement_n = judges_agreement(scores)
+    spread, spread_n = judge_spread(scores)
     return Summary(
         benchmark=benchmark,
         model=model,
@@ -76,6 +86,10 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
         groups=tuple(_row(group, [result for result in results if result.group == group]) for group in groups)
         if len(groups) > 1
         else (),
+        agreement=agreement,
+        agreement_n=agreement_n,
+        judge_spread=spread,
+        judge_spread_n=spread_n,
     )
 
 
@@ -111,10 +125,8 @@ def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Ro
     kept = [score for score in scores if score.value is not None]
     n = sum(score.n for score in kept)
     value = sum(score.n * (score.value or 0.0) for score in kept) / n if n else None
-    errors = [score.stderr for score in kept]
-    stderr = None
-    if n and all(error is not None for error in errors):
-        stderr = math.sqrt(sum((score.n * (score.stderr or 0.0)) ** 2 for score in kept)) / n
+    variance = variance_of_sum([(score.value, score.stderr, score.n) for score in kept], by_size=True)
+    stderr = math.sqrt(variance) / n if n and variance is not None else None
     row = _row("mean over questions", results)
     if row.value is None:
         value = stderr = None
@@ -123,16 +135,40 @@ def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Ro
 
 def _standard_error_of_means(scores: Sequence[Score]) -> float | None:
     """Of an unweighted mean of independent means: the root of their summed variances, over their number."""
-    errors = [score.stderr for score in scores if score.value is not None]
-    if any(error is None for error in errors):
+    means = [(score.value, score.stderr, score.n) for score in scores if score.value is not None]
+    variance = variance_of_sum(means)
+    return math.sqrt(variance) / len(means) if means and variance is not None else None
+
+
+def variance_of_sum(
+    means: Sequence[tuple[float | None, float | None, int]], *, by_size: bool = False
+) -> float | None:
+    """The variance of the sum of independent means, each with its standard error and its size, its weight.
+
+    One question alone, as a small sample has of a task, shows no variance. All such are taken together:
+    theirs sum to m times the sample variance of the m of them, more than the true sum on the average
+    (collapsed strata: Cochran, Sampling Techniques, 3rd ed., 5A.12). None where there is but one, or where
+    the error of a mean over more isn't known.
+    """
+    known = [error * (size if by_size else 1) for _, error, size in means if error is not None]
+    alone = [value for value, error, size in means if error is None and size == 1 and value is not None]
+    if len(alone) == 1 or len(known) + len(alone) < len(means):
         return None
-    return math.sqrt(sum((error or 0.0) ** 2 for error in errors)) / len(errors)
+    between = len(alone) * statistics.variance(alone) if alone else 0.0
+    return sum(error**2 for error in known) + between
 
 
-def table(summaries: Sequence[Summary], *, verbose: bool = False, first_n: int | None = None) -> list[str]:
+def table(
+    summaries: Sequence[Summary],
+    *,
+    verbose: bool = False,
+    first_n: int | None = None,
+    sample: int | None = None,
+) -> list[str]:
     """The lines of the table: a block of rows a benchmark and model.
 
-    Of many groups the five best and worst are shown, all of them when `verbose`.
+    Of many groups the five best and worst are shown, all of them when `verbose`. `first_n` and `sample` are
+    how many questions of each built-in benchmark were chosen so, if not all were asked.
     """
     from tabulate import tabulate
 
@@ -141,25 +177,40 @@ def table(summaries: Sequence[Summary], *, verbose: bool = False, first_n: int |
     head = ["benchmark", "score", "std. error", "questions", "unscored", "errors"]
     rows: list[list[str]] = []
     for summary in summaries:
-        rows += _block(summary, verbose, first_n, several=len({other.model for other in summaries}) > 1)
+        chosen = _chosen(summary.benchmark, first_n, sample)
+        rows += _block(summary, verbose, chosen, several=len({other.model for other in summaries}) > 1)
     align = ("left", *["right"] * 5)
     return tabulate(
         rows, head, tablefmt="simple", disable_numparse=True, colalign=align, preserve_whitespace=True
     ).splitlines()
 
 
-def _block(summary: Summary, verbose: bool, first_n: int | None, several: bool) -> list[list[str]]:
+def _chosen(benchmark: str, first_n: int | None, sample: int | None) -> str:
+    """How the questions were chosen; a benchmark of the user's own asks what it asks."""
+    if sample is not None and benchmark in BENCHMARKS:
+        return f" (sample of {sample:,})"
+    return f" (first {first_n}, not a sample)" if first_n is not None else ""
+
+
+def _block(summary: Summary, verbose: bool, chosen: str, several: bool) -> list[list[str]]:
     label = summary.benchmark
     if several:
         label += f" {summary.model}"
-    if first_n is not None:
-        label += f" (first {first_n}, not a sample)"
+    label += chosen
     weighted = summary.question_weighted
     rows = [row_cells(f"{label}, {summary.overall.label}" if weighted else label, summary.overall)]
     if weighted is not None:
         rows.append(row_cells(f"  {weighted.label}", weighted))
     rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
-    return rows + _group_rows(summary.groups, verbose)
+    return rows + list(_reliability_rows(summary)) + _group_rows(summary.groups, verbose)
+
+
+def _reliability_rows(summary: Summary) -> Iterator[list[str]]:
+    if summary.agreement_n:
+        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
+        yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
+    if summary.judge_spread is not None:
+        yield ["  judge's spread", f"{summary.judge_spread:.2f}", "", f"{summary.judge_spread_n:,}", "", ""]
 
 
 def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:

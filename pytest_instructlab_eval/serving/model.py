@@ -39,13 +39,13 @@ class ModelInTurn:
     ) -> Completion:
         """The model's answer to a chat; see `Model`."""
         async with self._turns.use(self._name) as url:
-            model = await self._at(url)
+            model = await self.at(url)
             return await model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """The log-likelihood of each choice; see `Model`."""
         async with self._turns.use(self._name) as url:
-            model = await self._at(url)
+            model = await self.at(url)
             return await model.choice_logprobs(prompt, choices)
 
     async def ready(self) -> None:
@@ -59,7 +59,8 @@ class ModelInTurn:
             await self._connected[1].close()
             self._connected = None
 
-    async def _at(self, url: str) -> Model:
+    async def at(self, url: str) -> Model:
+        """The model at the URL where it is served, whoever's turn it is."""
         async with self._connecting:
             if self._connected is None or self._connected[0] != url:
                 self._connected = (url, await self._connect(self._name, url))

@@ -53,11 +53,19 @@ def next_turn(order: Iterable[str], served: Served, states: Sequence[State]) -> 
 class Owner:
     """The servers of a run: `launches` in the order in which their turns come.
 
-    `say` is told what is waited for. To be started with `start`, which serves the first model, and
-    ended with `stop`.
+    `say` is told what is waited for. `try_out` is given each model that has just been started, and its URL,
+    before anybody else may ask it, and raises ConfigurationError where it won't do. To be started with
+    `start`, which serves the first model, and ended with `stop`.
     """
 
-    def __init__(self, folder: Path, launches: Mapping[str, Launch], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        launches: Mapping[str, Launch],
+        say: Callable[[str], None],
+        try_out: Callable[[str, str], None] = lambda model, url: None,
+    ) -> None:
+        self._try_out = try_out
         self._folder = folder
         self._launches = dict(launches)
         self._say = say
@@ -135,6 +143,12 @@ class Owner:
         started = self._launches[model].launcher.start(self._say, self._ended.is_set)
         if started.process is not None:
             self._processes[model] = started.process
+        try:
+            self._try_out(model, started.url)
+        except ConfigurationError:
+            if started.process is not None:
+                self._processes.pop(model).stop()
+            raise
         self._publish(up={**self._without_place_of(model, self._served.up), model: started.url})
 
     def _notice_ended(self) -> None:

@@ -34,7 +34,7 @@ class InProcess:
 
 
 def plan(settings: Settings) -> dict[str, Launch]:
-    """The models that the run serves, in the order of their turns: the candidates, then the judge.
+    """The models that the run serves, in the order of their turns: the candidates, then the judges.
 
     Raises ConfigurationError where there is no way to serve them, or one is no model.
     """
@@ -44,7 +44,7 @@ def plan(settings: Settings) -> dict[str, Launch]:
     for name in names:
         model_source(name, "--eval-model" if name in settings.model else "--eval-judge-model")
     if way(settings) == "local":
-        return {name: Launch(InProcess(settings.label(name) or name)) for name in names}
+        return {name: Launch(InProcess(settings.label(name))) for name in names}
     shares = divide_gpus(visible_gpus(), settings.gpus, settings.judge_gpus)
     apart = settings.judge_gpus is not None
     return {
@@ -75,7 +75,7 @@ def way(settings: Settings) -> str:
 
 
 def _vllm(settings: Settings, name: str, gpus: tuple[str, ...]) -> Launcher:
-    label = settings.label(name) or name
+    label = settings.label(name)
     return VLLM(
         name=name,
         label=label,

@@ -285,6 +285,13 @@ class Project:
         return finished
 
 
+def make_gated(project: Project) -> None:
+    """Have every run of the project decide something, so that its judges are tried."""
+    project.write(
+        "conftest.py", "from pytest_instructlab_eval.options import Settings\n\nSettings.gated = True\n"
+    )
+
+
 FOREIGN = ("PYTEST", "INSTRUCTLAB", "XDG_", "CI", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB")
 
 

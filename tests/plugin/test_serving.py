@@ -15,7 +15,7 @@ import pytest
 
 from tests.scripted_server import ScriptedServer
 
-from .conftest import Finished, Project
+from .conftest import Finished, Project, make_gated
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +48,16 @@ PYTHON = f"""
     signal.signal(signal.SIGTERM, stop)
     if "--hang" in sys.argv:
         signal.pause()
+    from pytest_instructlab_eval.canaries import CANARIES
+    from tests.scripted_server import default_reply
+
+    def fair(body):
+        text = body["messages"][-1]["content"]
+        known = [canary for canary in CANARIES if canary.question in text]
+        return f"[[{{9 if known[0].good in text else 2}}]]" if known else default_reply(body)
+
     with ScriptedServer(models=(name,), port=port, keep_requests=True) as server:
+        server.reply = fair if "--fair" in sys.argv else default_reply
         try:
             while not ("--die-after-answering" in sys.argv and server.chats):
                 time.sleep(0.02)
@@ -120,6 +129,18 @@ def test_candidate_and_judge_take_turns_all_answers_first(hosting: Hosting, proc
     finished = hosting.run(*mt_bench, "--eval-judge-model=judge", "-n", processes, passed=8)
     assert hosting.events == ["start tiny", "end tiny 16", "start judge", "end judge 16"]
     assert finished.row("mt_bench")[-3:] == ["8", "0", "0"]
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_judge_is_tried_when_its_turn_comes_and_before_it_judges(hosting: Hosting, processes: str) -> None:
+    make_gated(hosting.project)
+    mt_bench = (f"--eval-mt-bench-data={hosting.project.mt_bench}", "--eval-benchmark=mt_bench")
+    judge = (*mt_bench, "--eval-judge-model=judge", "-n", processes)
+    finished = hosting.run(*judge, ret=1, failed=8)
+    assert hosting.events == ["start tiny", "end tiny 16", "start judge", "end judge 6"]
+    finished.shows("ERROR: the judge judge doesn't rate every plainly good answer above *--eval-no-canaries")
+    hosting.run(*judge, "--eval-vllm-args=--fair", passed=8)
+    assert hosting.events[4:] == ["start tiny", "end tiny 16", "start judge", "end judge 22"]
 
 
 def test_a_judge_with_gpus_of_its_own_is_served_beside_the_model(hosting: Hosting) -> None:

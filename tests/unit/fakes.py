@@ -17,6 +17,7 @@ class Chat:
     messages: tuple[Message, ...]
     temperature: float
     max_tokens: int
+    seed: int | None = None
 
     @property
     def last(self) -> str:
@@ -52,7 +53,7 @@ class FakeModel:
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        self.chats.append(Chat(tuple(messages), temperature, max_tokens))
+        self.chats.append(Chat(tuple(messages), temperature, max_tokens, seed))
         return Completion(self._say(messages), "stop", 1, 1, 0.0)
 
     async def choice_logprobs(self, prompt: Prompt, choices: Sequence[str]) -> list[float]:

@@ -187,6 +187,15 @@ def test_only_the_first_questions_are_asked_where_that_is_wanted(mmlu_folder: Pa
     assert asked(first) == asked(every)[:3]
 
 
+def test_rows_of_a_sample_are_asked_as_in_the_whole_and_keep_their_numbers(mmlu_folder: Path) -> None:
+    every = MMLUTask("anatomy", mmlu_folder)
+    some = MMLUTask("anatomy", mmlu_folder, rows=(1, 3))
+    assert asked(some) == [asked(every)[1], asked(every)[3]]
+    score = asyncio.run(mmlu.score(some, FakeModel()))
+    assert [sample.id for sample in score.samples] == ["1", "3"]
+    assert (some.requests, some.size, MMLUTask("anatomy").size) == (2, 4, 135)
+
+
 # --- check ---
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -246,6 +247,14 @@ def test_a_task_of_sdgs_is_read_without_lm_eval_jinja_or_datasets(tmp_path: Path
     assert done.stdout.strip() == "8 []"
 
 
+def test_rows_of_a_sample_have_the_examples_that_they_have_in_the_whole(tmp_path: Path) -> None:
+    write_task(tmp_path, "lamps", rows(24))
+    every, _ = by_us(one_task(tmp_path))
+    some, score = by_us(dataclasses.replace(one_task(tmp_path), rows=(2, 17)))
+    assert some == every[2 * 4 : 3 * 4] + every[17 * 4 : 18 * 4]
+    assert [sample.id for sample in score.samples] == ["2", "17"]
+
+
 # --- score ---
 
 
@@ -346,3 +355,13 @@ def test_a_trusted_task_that_cannot_be_asked_is_found_before_anything_is(
     write_task(tmp_path, "lamps", rows(6), **changes)
     with pytest.raises(DataError, match=rf"lamps_task\.yaml: {message}"):
         mmlu_branch.check([trusted(tmp_path, few_shots=0)])
+
+
+def test_rows_of_a_sample_of_a_trusted_task_are_asked_as_in_the_whole(tmp_path: Path) -> None:
+    write_task(tmp_path, "lamps", rows(8), doc_to_text=OWN_TEXT)
+    task = trusted(tmp_path)
+    every, _ = by_us(task)
+    some, score = by_us(dataclasses.replace(task, rows=(2, 7)))
+    assert task.size == 8
+    assert some == every[2 * 4 : 3 * 4] + every[7 * 4 : 8 * 4]
+    assert [sample.id for sample in score.samples] == ["2", "7"]

@@ -257,8 +257,53 @@ def test_a_value_that_names_a_test_of_an_existing_file_is_joined() -> None:
 
 
 def test_the_judge_is_asked_at_the_server_of_the_model_unless_it_has_its_own() -> None:
-    assert Settings(("m",), (URL,)).judge_url == (URL,)
-    assert Settings(("m",), (URL,), judge_base_url=("http://judge/v1",)).judge_url == ("http://judge/v1",)
+    assert Settings(("m",), (URL,), judge_model=("j",)).judge_urls("j") == (URL,)
+    own = Settings(("m",), (URL,), judge_model=("j",), judge_base_url=("http://judge/v1",))
+    assert own.judge_urls("j") == ("http://judge/v1",)
+
+
+@pytest.mark.parametrize(
+    ("judges", "urls", "places"),
+    [
+        (("j",), ("a", "b"), {"j": ("a", "b")}),
+        (("j", "k"), (), {"j": (URL,), "k": (URL,)}),
+        (("j", "k"), ("a",), {"j": ("a",), "k": ("a",)}),
+        (("j", "k"), ("a", "b"), {"j": ("a",), "k": ("b",)}),
+        (("reference", "j", "k"), ("a", "b"), {"j": ("a",), "k": ("b",)}),
+        (("reference", "j"), ("a", "b"), {"j": ("a", "b")}),
+    ],
+)
+def test_urls_are_replicas_of_one_judge_or_one_for_each_of_a_panel(
+    judges: tuple[str, ...], urls: tuple[str, ...], places: dict[str, tuple[str, ...]]
+) -> None:
+    settings = Settings(("m",), (URL,), judge_model=judges, judge_base_url=urls)
+    assert {judge: settings.judge_urls(judge) for judge in settings.judging_models} == places
+
+
+@pytest.mark.parametrize(
+    ("settings", "self_judged"),
+    [
+        (Settings(("m", "n"), (URL,), judge_model=("m",)), ("m",)),
+        (Settings(("m",), (URL,), judge_model=("j", "m")), ("m",)),
+        (Settings(("m",), judge_model=("m",)), ("m",)),
+        (Settings(("m",), (URL,), judge_model=("m",), judge_base_url=("http://judge/v1",)), ()),
+        (Settings(("m",), (URL,), judge_model=("j",)), ()),
+        (Settings(("m",), judge_model=("m",), stage="answer"), ()),
+        (Settings(("reference",), (URL,), judge_model=("reference",)), ()),
+    ],
+    ids=["of two", "in a panel", "served", "elsewhere", "another", "not judged yet", "no model"],
+)
+def test_a_model_judges_itself_where_name_and_server_are_the_same(
+    settings: Settings, self_judged: tuple[str, ...]
+) -> None:
+    assert settings.self_judged == self_judged
+
+
+def test_judges_are_called_so_that_they_can_be_told_apart() -> None:
+    settings = Settings(("/m/step-1/granite",), judge_model=("/a/judge", "/b/judge", "/m/step-1/granite"))
+    assert list(settings.judges) == ["a/judge", "b/judge", "granite"]
+    assert settings.judge == "a/judge, b/judge, granite"
+    assert settings.label("/a/judge") == "a/judge"
 
 
 @pytest.mark.parametrize(
@@ -266,16 +311,17 @@ def test_the_judge_is_asked_at_the_server_of_the_model_unless_it_has_its_own() -
     [
         (Settings(("m",)), ("m",)),
         (Settings(("m",), (URL,)), ()),
-        (Settings(("m", "n"), judge_model="j"), ("m", "n", "j")),
-        (Settings(("m",), judge_model="m"), ("m",)),
-        (Settings(("m",), judge_model="j", judge_base_url=(URL,)), ("m",)),
-        (Settings(("m",), judge_model="reference"), ("m",)),
-        (Settings(("m",), judge_model="j", stage="answer"), ("m",)),
-        (Settings(("m",), judge_model="j", stage="judge"), ("j",)),
+        (Settings(("m", "n"), judge_model=("j",)), ("m", "n", "j")),
+        (Settings(("m",), judge_model=("m",)), ("m",)),
+        (Settings(("m",), judge_model=("j",), judge_base_url=(URL,)), ("m",)),
+        (Settings(("m",), judge_model=("reference",)), ("m",)),
+        (Settings(("m",), judge_model=("j",), stage="answer"), ("m",)),
+        (Settings(("m",), judge_model=("j",), stage="judge"), ("j",)),
+        (Settings(("m",), judge_model=("j", "reference", "k")), ("m", "j", "k")),
     ],
     ids=[
         "model", "with a URL", "with a judge", "its own judge", "judge elsewhere", "reference", "answer",
-        "judge",
+        "judge", "panel",
     ],
 )  # fmt: skip
 def test_models_without_a_url_are_served_by_the_run(settings: Settings, hosted: tuple[str, ...]) -> None:
@@ -286,11 +332,13 @@ def test_models_without_a_url_are_served_by_the_run(settings: Settings, hosted: 
     ("settings", "takes_turns"),
     [
         (Settings(("m",)), False),
-        (Settings(("m",), judge_model="m"), False),
-        (Settings(("m",), judge_model="j"), True),
-        (Settings(("m",), judge_model="j", judge_gpus=1), False),
-        (Settings(("m", "n"), judge_model="j", judge_gpus=1), True),
-        (Settings(("m", "n"), (URL,), judge_model="j"), False),
+        (Settings(("m",), judge_model=("m",)), False),
+        (Settings(("m",), judge_model=("j",)), True),
+        (Settings(("m",), judge_model=("j",), judge_gpus=1), False),
+        (Settings(("m", "n"), judge_model=("j",), judge_gpus=1), True),
+        (Settings(("m",), judge_model=("j", "k"), judge_gpus=1), True),
+        (Settings(("m",), judge_model=("j", "reference"), judge_gpus=1), False),
+        (Settings(("m", "n"), (URL,), judge_model=("j",)), False),
     ],
 )
 def test_models_that_share_a_place_take_turns(settings: Settings, takes_turns: bool) -> None:
@@ -318,7 +366,7 @@ def test_a_model_is_called_by_as_much_of_its_path_as_tells_it_from_others(
     [("/b/judge", "judge"), ("/b/model", "b/model"), ("/a/model", "model"), ("reference", "reference")],
 )
 def test_a_judge_is_called_by_the_end_of_its_path_that_no_model_is_called_by(judge: str, label: str) -> None:
-    settings = Settings(("/a/model",), judge_model=judge)
+    settings = Settings(("/a/model",), judge_model=(judge,))
     assert settings.labels == {"model": "/a/model"}
     assert settings.label(judge) == label
 
@@ -335,13 +383,13 @@ def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
 
 def test_every_benchmark_is_selected_where_its_needs_are_met() -> None:
     folder = Path("somewhere")
-    settings = Settings(("m",), (URL,), judge_model="j", tasks_dir=folder, taxonomy=folder)
+    settings = Settings(("m",), (URL,), judge_model=("j",), tasks_dir=folder, taxonomy=folder)
     assert settings.selected() == ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
     assert settings.left_out() == {}
 
 
 def test_a_benchmark_that_is_not_named_is_left_out() -> None:
-    settings = Settings(("m",), (URL,), judge_model="j", benchmark=("mt_bench",))
+    settings = Settings(("m",), (URL,), judge_model=("j",), benchmark=("mt_bench",))
     assert settings.selected() == ("mt_bench",)
     assert set(settings.left_out().values()) == {"not named by --eval-benchmark"}
 
@@ -351,7 +399,7 @@ def test_answering_needs_no_judge() -> None:
 
 
 def test_judging_leaves_out_what_has_no_judge() -> None:
-    settings = Settings(("m",), (URL,), judge_model="j", stage="judge")
+    settings = Settings(("m",), (URL,), judge_model=("j",), stage="judge")
     assert settings.selected() == ("mt_bench",)
     assert settings.left_out()["mmlu"] == "it has no judging step"
 
@@ -502,6 +550,33 @@ def test_a_bad_value_of_instructlabs_variable_is_told_with_its_name(
     monkeypatch.setenv(options.FIRST_N_VARIABLE, "all")
     with pytest.raises(ConfigurationError, match=r"^\$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS: must be"):
         given_settings(pytester)
+
+
+def test_judges_of_a_panel_that_cannot_be_placed_are_refused(pytester: pytest.Pytester) -> None:
+    panel = ("--eval-judge-model=a", "--eval-judge-model=b", "--eval-judge-model=c")
+    urls = (f"--eval-judge-base-url={URL}", "--eval-judge-base-url=http://two/v1")
+    with pytest.raises(ConfigurationError, match=r"each of the 3 judges a, b, c in their order \(got 2\)"):
+        given_settings(pytester, *panel, *urls)
+    with pytest.raises(ConfigurationError, match=r"each judge once \(got a, b, c, a\)"):
+        given_settings(pytester, *panel, "--eval-judge-model=a")
+
+
+def test_a_sample_and_the_first_questions_exclude_each_other(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = r"--eval-sample and --eval-first-n \(or \$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS\)"
+    with pytest.raises(ConfigurationError, match=both):
+        given_settings(pytester, "--eval-sample=9", "--eval-first-n=2")
+    monkeypatch.setenv(options.FIRST_N_VARIABLE, "7")
+    with pytest.raises(ConfigurationError, match=both):
+        given_settings(pytester, "--eval-sample=9")
+
+
+def test_a_sample_has_a_seed_and_a_seed_needs_a_sample(pytester: pytest.Pytester) -> None:
+    assert given_settings(pytester, "--eval-sample=9").sample_seed == 0
+    assert given_settings(pytester, "--eval-sample=9", "--eval-sample-seed=4").sample_seed == 4
+    with pytest.raises(ConfigurationError, match="--eval-sample-seed needs --eval-sample"):
+        given_settings(pytester, "--eval-sample-seed=4")
 
 
 def test_every_option_is_a_field_of_the_settings() -> None:

@@ -134,3 +134,12 @@ def test_the_table_marks_the_best_and_its_ties() -> None:
     assert lines[2].endswith("best")
     assert lines[3].endswith("can't be told from the best")
     assert lines[4].startswith("c")
+
+
+def test_a_sample_of_one_question_a_task_can_tell_models_apart() -> None:
+    names = [f"task{number}" for number in range(12)]
+    strong = [task("strong", "1", name) for name in names]
+    weak = [task("weak", "0" if number else "1", name) for number, name in enumerate(names)]
+    ranks = rank([*strong, *weak, task("strong", "111", "law"), task("weak", "000", "law")])
+    assert ranks[1].interval is not None
+    assert not ranks[1].tied

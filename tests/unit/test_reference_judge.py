@@ -102,7 +102,7 @@ def test_a_judge_prompt_makes_no_difference() -> None:
         answer="Cem docks last.",
         reference=REFERENCE,
         metric="turn_2",
-        merge=True,
+        merge=lambda name: True,
     )
     score = asyncio.run(rated)
     assert score.metric == "turn_2"

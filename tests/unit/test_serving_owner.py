@@ -156,8 +156,14 @@ Script = Sequence[Sequence[str]]
 class Serving:
     """An owner that is ended with its context, and the processes that ask its models."""
 
-    def __init__(self, machine: Machine, launches: Mapping[str, Launch], processes: int = 1) -> None:
-        self.owner = Owner(machine.folder, launches, quiet)
+    def __init__(
+        self,
+        machine: Machine,
+        launches: Mapping[str, Launch],
+        processes: int = 1,
+        try_out: Callable[[str, str], None] = lambda model, url: None,
+    ) -> None:
+        self.owner = Owner(machine.folder, launches, quiet, try_out)
         self.machine = machine
         self.models = list(launches)
         self.turns = [Turns(machine.folder, f"gw{number}", current.get) for number in range(processes)]
@@ -565,6 +571,50 @@ def test_a_server_that_was_stopped_for_another_is_no_problem(machine: Machine) -
         serving.play([[ANSWER_THEN_JUDGE]])
         time.sleep(0.02)
     assert serving.owner.problems == []
+
+
+# --- trials ---
+
+
+class Trial:
+    """What the owner gave to be tried, and when; `refused` won't do."""
+
+    def __init__(self, machine: Machine, refused: str = "") -> None:
+        self.machine = machine
+        self.refused = refused
+        self.tried: list[tuple[str, bool]] = []
+
+    def __call__(self, model: str, url: str) -> None:
+        announced = model in read_served(self.machine.folder).up
+        self.tried.append((model, announced))
+        if model == self.refused:
+            raise ConfigurationError("it rates everything alike")
+
+
+def test_each_model_is_tried_before_anybody_may_ask_it(machine: Machine) -> None:
+    trial = Trial(machine)
+    with Serving(machine, machine.launches("candidate", "judge"), try_out=trial) as serving:
+        serving.play([[ANSWER_THEN_JUDGE]])
+    assert trial.tried == [("candidate", False), ("judge", False)]
+
+
+def test_a_model_that_fails_its_trial_in_its_turn_is_never_asked_and_leaves_nothing(machine: Machine) -> None:
+    launches = machine.launches("candidate", "judge")
+    with (
+        Serving(machine, launches, try_out=Trial(machine, "judge")) as serving,
+        pytest.raises(ModelError, match="it rates everything alike"),
+    ):
+        serving.play([[ANSWER_THEN_JUDGE]])
+    assert "judge" not in machine.asked()
+    assert serving.owner.problems == ["it rates everything alike"]
+    assert machine.live == set()
+
+
+def test_a_model_that_fails_its_trial_at_the_start_ends_the_run(machine: Machine) -> None:
+    owner = Owner(machine.folder, machine.launches("judge"), quiet, Trial(machine, "judge"))
+    with pytest.raises(ConfigurationError, match="it rates everything alike"):
+        owner.start(["judge"])
+    assert machine.live == set()
 
 
 # --- the end ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,15 @@ def test_without_the_standard_error_of_a_part_there_is_none_of_the_whole() -> No
     assert summary.question_weighted is not None
     assert (summary.overall.stderr, summary.question_weighted.stderr) == (None, None)
     assert summary.overall.value == 0.75
+
+
+def test_tasks_of_a_single_question_each_are_taken_for_one_stratum() -> None:
+    """Two of them here, 1 and 0: m times their sample variance is 2 * 0.5."""
+    summary = summary_of(task("anatomy", 1.0, 0.0, 1.0), task("law", 1.0), task("virology", 0.0))
+    own = statistics.variance([1.0, 0.0, 1.0]) / 3
+    assert summary.overall.stderr == pytest.approx(math.sqrt(own + 2 * 0.5) / 3)
+    assert summary.question_weighted is not None
+    assert summary.question_weighted.stderr == pytest.approx(math.sqrt(3**2 * own + 2 * 0.5) / 5)
 
 
 def test_questions_scored_one_by_one_have_no_question_weighted_mean() -> None:
@@ -161,8 +171,8 @@ def test_the_standard_error_of_a_single_question_is_not_known() -> None:
 # --- the table ---
 
 
-def lines_of(*results: Result, verbose: bool = False, first_n: int | None = None) -> list[str]:
-    return table(summarise(results), verbose=verbose, first_n=first_n)
+def lines_of(*results: Result, **options: Any) -> list[str]:
+    return table(summarise(results), **options)
 
 
 def row_of(lines: list[str], label: str) -> list[str]:
@@ -239,6 +249,13 @@ def test_a_run_of_the_first_questions_is_labelled_so() -> None:
     assert any(
         "mt_bench (first 3, not a sample)" in line for line in lines_of(question("81", 4.0), first_n=3)
     )
+
+
+def test_a_sample_is_labelled_so_but_not_a_benchmark_of_ones_own() -> None:
+    own = Result("capitals", "France", "", "tiny", scores=(Score(1.0),))
+    lines = lines_of(question("81", 4.0), own, sample=1000)
+    assert row_of(lines, "mt_bench (sample of 1,000)")[0] == "4.00"
+    assert row_of(lines, "capitals")[0] == "1.0000"
 
 
 def test_a_run_of_all_questions_has_no_such_label() -> None:

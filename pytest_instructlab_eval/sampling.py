@@ -1,0 +1,67 @@
+"""A stratified sample of questions: the same on every machine, and contained in every larger one."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TypeVar
+
+__all__ = ["allocation", "chosen_rows", "stratified"]
+
+T = TypeVar("T")
+
+
+def allocation(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int]:
+    """How many of `n` questions each stratum gets, in proportion to its size.
+
+    Each gets one before any gets a second; the next goes to the stratum of size p with s questions so far
+    that has the largest p^2 / (s(s+1)), as seats of the U.S. House are apportioned (Huntington-Hill,
+    2 U.S.C. 2a). A larger `n` takes none away. Equals, and the first ones where `n` is less than the
+    number of strata, come in an order that the seed decides.
+    """
+    waiting = [(_priority(size, 0), _rank(seed, name), name) for name, size in sizes.items() if size > 0]
+    heapq.heapify(waiting)
+    found = dict.fromkeys(sizes, 0)
+    for _ in range(min(n, sum(sizes.values()))):
+        _, rank, name = heapq.heappop(waiting)
+        found[name] += 1
+        if found[name] < sizes[name]:
+            heapq.heappush(waiting, (_priority(sizes[name], found[name]), rank, name))
+    return found
+
+
+def _priority(size: int, seats: int) -> tuple[bool, Fraction]:
+    """What the smallest of is served first."""
+    return (False, Fraction(0)) if seats == 0 else (True, Fraction(seats * (seats + 1), size * size))
+
+
+def stratified(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) -> dict[str, list[T]]:
+    """`n` questions of all strata, or all where there are fewer: by stratum, each in its own order.
+
+    Strata that get none are left out. A question is known by its text (`str`), which must be unique in its
+    stratum: whether it is drawn doesn't depend on where it stands.
+    """
+    share = allocation({name: len(questions) for name, questions in strata.items()}, n, seed)
+    found = {}
+    for name, questions in strata.items():
+        ranks = [_rank(seed, name, str(question)) for question in questions]
+        drawn = heapq.nsmallest(share[name], range(len(questions)), key=ranks.__getitem__)
+        if drawn:
+            found[name] = [questions[place] for place in sorted(drawn)]
+    return found
+
+
+def _rank(seed: int, *names: str) -> bytes:
+    """A place in an order that is random to the eye, and no other on any machine or version of Python."""
+    return hashlib.sha256("\0".join((str(seed), *names)).encode("utf-8", "surrogatepass")).digest()
+
+
+def chosen_rows(
+    rows: Sequence[T], first_n: int | None = None, numbers: Sequence[int] | None = None
+) -> list[tuple[int, T]]:
+    """The rows of these numbers, else the first so many, else all: each with its number, from 0."""
+    if numbers is not None:
+        return [(number, rows[number]) for number in numbers]
+    return list(enumerate(rows[:first_n]))

@@ -1,0 +1,90 @@
+"""Judges: several as a panel, one that is the model itself, and one that can't tell good from bad."""
+
+import json
+import statistics
+
+import pytest
+
+from pytest_instructlab_eval.canaries import CANARIES
+from pytest_instructlab_eval.reports.agreement import krippendorff_alpha
+from tests.scripted_server import Body, content_text, default_reply, rating_of
+
+from .conftest import Project, is_judgment, make_gated
+
+
+def canary_of(body: Body) -> bool:
+    return any(canary.question in content_text(body["messages"][-1]) for canary in CANARIES)
+
+
+def fair(body: Body) -> str:
+    """A judge that knows what is plainly good."""
+    text = content_text(body["messages"][-1])
+    if not canary_of(body):
+        return default_reply(body)
+    return "[[9]]" if any(canary.good in text for canary in CANARIES) else "[[2]]"
+
+
+def test_a_panel_rates_by_its_mean_and_tells_how_far_its_judges_agree(project: Project) -> None:
+    project.server.models = ("tiny", "kind")
+
+    def reply(body: Body) -> str:
+        rating = rating_of(content_text(body["messages"][-1]))
+        kind = is_judgment(body) and body["model"] == "kind"
+        return f"Good! [[{min(10, rating + 2)}]]" if kind else default_reply(body)
+
+    project.server.reply = reply
+    panel = ("--eval-judge-model=tiny", "--eval-judge-model=kind")
+    data = ("--eval-benchmark=mt_bench", f"--eval-mt-bench-data={project.mt_bench}")
+    finished = project.evaluate(*panel, *data, passed=8)
+    finished.shows(
+        f"judge: tiny at {project.server.url}",
+        f"judge: kind at {project.server.url}",
+        "warning: tiny judges its own answers, and models favour their own; *",
+    )
+    strict = {
+        content_text(body["messages"][-1]): rating_of(content_text(body["messages"][-1]))
+        for body in project.server.chats
+        if is_judgment(body)
+    }
+    pairs = [[rating, min(10, rating + 2)] for rating in strict.values()]
+    assert len(pairs) == 16
+    mean = statistics.fmean(map(statistics.fmean, pairs))
+    assert finished.row("mt_bench")[0] == f"{mean:.2f} of 10"
+    assert finished.row("agreement (Krippendorff's alpha)") == [f"{krippendorff_alpha(pairs):.2f}", "16"]
+    (summary,) = finished.document["summaries"]
+    assert (summary["judge"], summary["agreement_n"]) == ("tiny, kind", 16)
+    folder = project.folder / "eval_output" / "mt_bench" / "model_judgment"
+    scores = {
+        path.name: [json.loads(line)["score"] for line in path.read_text("utf-8").splitlines()]
+        for path in folder.iterdir()
+    }
+    assert sorted(scores["tiny_single.jsonl"]) == sorted(first for first, _ in pairs)
+    assert sorted(scores["kind_single.jsonl"]) == sorted(second for _, second in pairs)
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_gated_run_ends_before_its_first_question_where_the_judge_is_unfit(
+    project: Project, processes: str
+) -> None:
+    make_gated(project)
+    finished = project.evaluate(*project.mt_bench_only, "-n", processes, ret=4)
+    errors = [line for line in (finished.out + finished.err).splitlines() if line.startswith("ERROR: ")]
+    assert len(errors) == 1
+    assert "ERROR: the judge tiny doesn't rate every plainly good answer above" in errors[0]
+    assert len(project.server.chats) == 6
+    assert all(map(canary_of, project.server.chats))
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_fit_judge_is_tried_once_and_before_all_questions(project: Project, processes: str) -> None:
+    make_gated(project)
+    project.server.reply = fair
+    project.evaluate(*project.mt_bench_only, "-n", processes, passed=8)
+    assert [canary_of(body) for body in project.server.chats] == [True] * 6 + [False] * 32
+
+
+def test_the_trial_can_be_left_out_and_is_left_out_where_nothing_is_judged(project: Project) -> None:
+    make_gated(project)
+    project.evaluate(*project.mt_bench_only, "--eval-no-canaries", passed=8)
+    project.evaluate(*project.judge, *project.data, "--eval-benchmark=mmlu", "-k", "anatomy")
+    assert not any(map(canary_of, project.server.chats))

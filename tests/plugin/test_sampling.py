@@ -1,0 +1,48 @@
+"""A part of every benchmark with `--eval-sample`; the same question several times with `--eval-repeat`."""
+
+from pytest_instructlab_eval.mt_bench import TEMPERATURES
+from tests.scripted_server import Body
+
+from .conftest import MMLU_ROWS, Project, is_judgment
+
+
+def test_a_sample_is_over_all_tasks_and_categories_and_said_to_be_one(project: Project) -> None:
+    sample = ("--eval-sample=60", "--eval-sample-seed=3")
+    finished = project.evaluate(*sample, *project.judge, *project.data, passed=57 + 8)
+    assert finished.row("mmlu (sample of 60), mean over tasks")[2:] == ["60", "0", "0"]
+    assert finished.row("mt_bench (sample of 60)")[2:] == ["8", "0", "0"]
+    rows = [
+        [sample["id"] for score in record["scores"] for sample in score["samples"]]
+        for record in finished.document["results"]
+        if record["benchmark"] == "mmlu"
+    ]
+    assert sorted(map(len, rows)) == [1] * 54 + [2] * 3
+    assert {number for numbers in rows for number in numbers} == set(map(str, range(MMLU_ROWS)))
+    settings = finished.document["configuration"]
+    assert (settings["sample"], settings["sample_seed"]) == (60, 3)
+
+
+def test_several_processes_ask_the_sample_that_one_does(project: Project) -> None:
+    args = ("--eval-sample=4", "-q", *project.judge, *project.data)
+    first = project.evaluate(*args, passed=8)
+    requests = {str(body) for body in project.server.chats}
+    project.server.requests.clear()
+    second = project.evaluate(*args, "-n2", passed=8)
+    assert second.results.keys() == first.results.keys()
+    assert {str(body) for body in project.server.chats} == requests
+
+
+def test_repeats_make_no_more_questions_and_show_the_judges_spread(project: Project) -> None:
+    def reply(body: Body) -> str:
+        return f"[[{5 + body['seed'] % 2}]]" if is_judgment(body) else f"Answer {body.get('seed')}."
+
+    project.server.reply = reply
+    repeats = ("--eval-repeat=3", "--eval-judge-repeat=2")
+    finished = project.evaluate(*repeats, *project.mt_bench_only, passed=8)
+    sampled = sum(temperature > 0 for temperature in TEMPERATURES.values())
+    times = 3 * sampled + (8 - sampled)
+    assert len(project.server.chats) == 2 * times * (1 + 2)
+    assert finished.row("mt_bench") == ["5.50 of 10", "0.00", "8", "0", "0"]
+    assert finished.row("judge's spread") == ["0.71", str(2 * times)]
+    (summary,) = finished.document["summaries"]
+    assert (summary["overall"]["n"], summary["judge_spread_n"]) == (8, 2 * times)
