@@ -613,9 +613,10 @@ def _checked(settings: Settings) -> Settings:
             "http://127.0.0.1:8000/v1"
         )
     if len(set(settings.evaluated)) < len(settings.evaluated):
+        options = "--eval-model" if settings.base_model is None else "--eval-model and --eval-base-model"
         raise ConfigurationError(
-            "--eval-model and --eval-base-model must name each model once (got "
-            f"{', '.join(settings.evaluated)}); a server can serve one model under two names"
+            f"{options} must name each model once (got {', '.join(settings.evaluated)}); a server can serve "
+            "one model under two names"
         )
     _check_comparison(settings)
     _check_judges(settings)

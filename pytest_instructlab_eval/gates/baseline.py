@@ -208,7 +208,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def _mapping(value: Any, path: Path) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
+    if not value or not isinstance(value, Mapping):
         raise DataError(f"{path} is damaged: it has no configuration")
     return value
 

@@ -103,7 +103,9 @@ def test_too_many_questions_without_a_rating_fail_the_default_gate(project: Proj
     )
     finished = project.evaluate(*project.mt_bench_only, ret=1, passed=7, unscored=1)
     finished.shows("FAILED gates::mt_bench.unscored_rate <= 0.05 - *")
-    lenient = project.evaluate(*project.mt_bench_only, "--eval-gate=mt_bench.unscored_rate <= 20%")
+    lenient = project.evaluate(
+        *project.mt_bench_only, "--eval-gate=mt_bench.unscored_rate <= 20%", "--eval-no-canaries"
+    )
     assert lenient.gates == {"passed": 2}
 
 
@@ -191,7 +193,7 @@ def test_a_baseline_of_another_configuration_is_refused_with_the_differences(pro
     path = project.folder / "main.json"
     project.evaluate(*project.mt_bench_only, f"--eval-save-baseline={path}", "--eval-first-n=4", passed=4)
     asked = len(project.server.chats)
-    compared = (*project.mt_bench_only, f"--eval-baseline={path}")
+    compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-canaries")
     finished = project.evaluate(*compared, "--eval-first-n=5", ret=4)
     assert "main.json is of another configuration: first_n is 5 here and 4 in the" in finished.err
     assert len(project.server.chats) == asked
