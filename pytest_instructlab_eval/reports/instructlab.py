@@ -78,7 +78,7 @@ def _write_questions(folder: Path, results: Sequence[Result]) -> None:
     asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
     ordered = list(reversed(asked.values()))
     _write(folder / "question.jsonl", [_question_record(result) for result in ordered])
-    for judge in dict.fromkeys(judge for result in ordered for judge in _judges(result) if judge):
+    for judge in _judges(ordered):
         references = [_reference_record(result, judge) for result in ordered]
         _write(folder / "reference_answer" / f"{safe_name(judge)}.jsonl", references)
 
@@ -135,10 +135,16 @@ def _answer_record(result: Result) -> dict[str, Any] | None:
     }
 
 
-def _judges(result: Result) -> list[str]:
-    """The judges of a result, each by its own name; those of a panel as they rated."""
-    found = [judgment["judge"] for score in result.scores for judgment in _judgments(result, score)]
-    return list(dict.fromkeys(found or [result.judge or ""]))
+def _judges(results: Sequence[Result]) -> list[str]:
+    """The judges that rated, each by its own name; where none did, the one that was to."""
+    rated = [
+        judgment["judge"]
+        for result in results
+        for score in result.scores
+        for judgment in _judgments(result, score)
+    ]
+    named = rated or [result.judge or "" for result in results]
+    return [judge for judge in dict.fromkeys(named) if judge]
 
 
 def _judgments(result: Result, score: Score) -> list[Mapping[str, Any]]:
