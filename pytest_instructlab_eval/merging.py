@@ -59,5 +59,6 @@ def _unlike(run: Run, first: Run) -> list[str]:
     if run.models != first.models:
         found.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
     if run.gates != first.gates:
-        found.append(f"the gates are {', '.join(run.gates)} here and {', '.join(first.gates)} there")
+        gates = [", ".join(found.gates) or "none" for found in (run, first)]
+        found.append("the gates are {} here and {} there".format(*gates))
     return found

@@ -1,0 +1,115 @@
+"""A pull request to a taxonomy: what is new in it, and two models on it."""
+
+import subprocess
+
+import pytest
+
+from tests.scripted_server import Body, content_text
+
+from .conftest import Project, is_judgment
+
+QNA = """
+version: 2
+created_by: tester
+task_description: knots
+seed_examples:
+"""
+A, B = "compositional_skills/a/qna.yaml", "compositional_skills/b/qna.yaml"
+
+
+def qna(*questions: str) -> str:
+    pairs = (f"  - question: {question}\n    answer: the answer to {question}\n" for question in questions)
+    return QNA.lstrip() + "".join(pairs)
+
+
+@pytest.fixture
+def taxonomy(project: Project) -> tuple[str, ...]:
+    """Options for a repository whose branch `pr` changes a pair of one file and adds another file."""
+    folder = project.folder / "taxonomy"
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+    project.write(f"taxonomy/{A}", qna("bowline", "clove"))
+    git("init", "-b", "main")
+    git("add", ".")
+    git("commit", "-m", "main")
+    git("checkout", "-b", "pr")
+    project.write(f"taxonomy/{A}", qna("bowline", "sheet bend"))
+    project.write(f"taxonomy/{B}", qna("reef", "granny"))
+    git("add", ".")
+    git("commit", "-m", "pr")
+    git("checkout", "main")
+    return (
+        "--eval-benchmark=mt_bench_branch", f"--eval-mt-bench-data={project.mt_bench}", *project.judge,
+        f"--eval-taxonomy={folder}", "--eval-branch=pr", "--eval-base-branch=main",
+    )  # fmt: skip
+
+
+def asked(project: Project, model: str) -> list[str]:
+    """The questions that a model was asked."""
+    chats = [body for body in project.server.chats if not is_judgment(body) and body["model"] == model]
+    return sorted(content_text(body["messages"][-1]) for body in chats)
+
+
+def reply(body: Body) -> str:
+    """The judge likes what the base model says a little more, and of the new file nothing."""
+    if not is_judgment(body):
+        return f"{body['model']}'s answer"
+    prompt = content_text(body["messages"][-1])
+    return "[[8]]" if "base's answer" in prompt else "[[2]]" if "reef" in prompt else "[[6]]"
+
+
+def test_the_base_branch_alone_selects_the_pairs_that_are_new(
+    project: Project, taxonomy: tuple[str, ...]
+) -> None:
+    project.evaluate(*taxonomy, passed=3)
+    assert asked(project, "tiny") == ["granny", "reef", "sheet bend"]
+
+
+def test_every_pair_of_the_changed_files_can_be_asked(project: Project, taxonomy: tuple[str, ...]) -> None:
+    finished = project.evaluate(*taxonomy, "--eval-changed-only", "-v", passed=4)
+    assert asked(project, "tiny") == ["bowline", "granny", "reef", "sheet bend"]
+    assert finished.order == [
+        f"test_mt_bench_branch.py::test_mt_bench_branch[{file}:{number}]"
+        for file in (A, B)
+        for number in (1, 2)
+    ]
+
+
+def test_the_base_model_is_asked_the_same_questions(project: Project, taxonomy: tuple[str, ...]) -> None:
+    project.server.models = ("tiny", "base", "judge")
+    project.server.reply = reply
+    args = (*taxonomy[:2], "--eval-judge-model=judge", *taxonomy[3:], "--eval-changed-only")
+    finished = project.evaluate(*args, "--eval-base-model=base", passed=8)
+    assert asked(project, "base") == asked(project, "tiny") == ["bowline", "granny", "reef", "sheet bend"]
+    finished.shows(
+        "mt_bench_branch: tiny against base * 8.00 * 5.00 * -3.00 *",
+        f"  regression: {B} * 8.00 * 4.00 * -4.00 *",
+        f"  regression: {A} * 8.00 * 6.00 * -2.00 *",
+    )
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_instructlabs_way_asks_the_base_model_what_the_base_branch_has(
+    project: Project, taxonomy: tuple[str, ...], processes: str
+) -> None:
+    project.server.models = ("tiny", "base", "judge")
+    project.server.reply = reply
+    args = (*taxonomy[:2], "--eval-judge-model=judge", *taxonomy[3:], "--eval-base-questions=base")
+    finished = project.evaluate(*args, "--eval-base-model=base", "-n", processes, passed=6)
+    assert asked(project, "tiny") == ["bowline", "granny", "reef", "sheet bend"]
+    assert asked(project, "base") == ["bowline", "clove"]
+    finished.shows(
+        "mt_bench_branch: tiny against base * 8.00 * 5.00 * -3.00 *",
+        f"  regression: {A} * 8.00 * 6.00 * -2.00 *",
+        f"  new: {B} * 4.00 *",
+    )
+    output = project.folder / "eval_output/mt_bench_branch"
+    assert (output / "pr/model_answer/tiny.jsonl").is_file()
+    assert (output / "main/model_answer/base.jsonl").is_file()
+    refused = project.evaluate(
+        *args, "--eval-base-model=base", "--eval-gate=mt_bench_branch.drop <= 1", ret=4
+    )
+    assert "a drop is measured on the same questions" in refused.out + refused.err

@@ -1,0 +1,121 @@
+"""Two sides compared: what got worse, what better, what is new, and what is said of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_instructlab_eval.reports.changes import Change, changes, changes_table
+from pytest_instructlab_eval.scores import Result, Sample, Score
+
+
+def rated(model: str, ratings: dict[str, Sequence[float]]) -> list[Result]:
+    """Results of MT-Bench-Branch: the ratings of each file's pairs."""
+    return [
+        Result("mt_bench_branch", f"{file}:{number}", file, model, "judge", (Score(value, "rating", 10.0),))
+        for file, values in ratings.items()
+        for number, value in enumerate(values, start=1)
+    ]
+
+
+def answered(model: str, answers: dict[str, str]) -> list[Result]:
+    """Results of MMLU: 1 right, 0 wrong."""
+    return [
+        Result("mmlu", name, name, model, scores=(Score.mean_of(samples(text), metric="acc"),))
+        for name, text in answers.items()
+    ]
+
+
+def samples(text: str) -> list[Sample]:
+    return [Sample(str(number), float(sign)) for number, sign in enumerate(text)]
+
+
+BASE = rated("base", {"same": [5, 6, 7], "worse": [8, 8, 9], "worst": [9, 9, 9], "better": [1, 2, 3]})
+LAB = rated(
+    "lab", {"better": [4, 4, 4], "worst": [1, 2, 1], "new": [3, 4], "worse": [7, 8, 8], "same": [5, 6, 7]}
+)
+
+
+def test_groups_come_worst_first_and_new_ones_last() -> None:
+    (found,) = changes(LAB, BASE)
+    assert [(group.label, group.kind) for group in found.groups] == [
+        ("worst", "regression"),
+        ("worse", "regression"),
+        ("same", "unchanged"),
+        ("better", "improvement"),
+        ("new", "new"),
+    ]
+    assert (found.model, found.against, found.unpaired) == ("lab", "base", 2)
+    assert found.overall.n == 12
+    assert found.overall.difference == pytest.approx((12 + 4 + 23 + 18) / 12 - (6 + 25 + 27 + 18) / 12)
+
+
+def test_a_new_group_has_its_mean_and_nothing_to_compare_with() -> None:
+    (found,) = changes(LAB, BASE)
+    assert found.of("new") == [Change("new", 3.5, 10.0, 2)]
+
+
+def test_a_difference_travels_with_its_standard_error() -> None:
+    (found,) = changes(LAB, BASE)
+    worse = found.of("regression")[1]
+    assert worse.before == pytest.approx(25 / 3)
+    assert worse.difference == pytest.approx(-2 / 3)
+    assert worse.stderr == pytest.approx(1 / 3)  # of the differences -1, 0 and -1
+    assert worse.interval is None, "three pairs of one file say too little"
+    assert not worse.certain
+
+
+def test_answers_of_tasks_are_compared_task_by_task() -> None:
+    ours = answered("lab", {"law": "1" * 30 + "0" * 70, "logic": "10"})
+    theirs = answered("base", {"law": "1" * 90 + "0" * 10, "logic": "01"})
+    (found,) = changes(ours, theirs)
+    law, logic = found.groups
+    assert (law.label, law.certain) == ("law", True)
+    assert law.difference == pytest.approx(-0.6)
+    assert law.interval is not None
+    assert law.interval.low < -0.6 < law.interval.high < 0
+    assert (logic.difference, logic.kind) == (0, "unchanged")
+    assert found.overall.difference == pytest.approx(-0.3)
+
+
+def test_the_other_side_is_the_model_of_the_same_name_or_the_only_one() -> None:
+    assert [found.against for found in changes(rated("a", {"x": [1, 2]}), rated("b", {"x": [1, 2]}))] == ["b"]
+    two = [*rated("a", {"x": [3, 4]}), *rated("b", {"x": [1, 2]})]
+    assert [found.against for found in changes(rated("a", {"x": [1, 2]}), two)] == ["a"]
+    assert changes(rated("c", {"x": [1, 2]}), two) == []
+
+
+def test_sides_with_no_question_in_common_are_not_compared() -> None:
+    assert changes(rated("a", {"x": [1]}), rated("a", {"y": [1]})) == []
+
+
+def test_unpaired_means_are_of_each_sides_own_questions() -> None:
+    draw = random.Random(1)
+    ours = rated("lab", {f"file{number}": [draw.gauss(5, 1) for _ in range(4)] for number in range(12)})
+    theirs = rated("base", {f"file{number}": [draw.gauss(7, 1) for _ in range(6)] for number in range(12)})
+    (found,) = changes(ours, theirs, paired=False)
+    assert (found.overall.n, found.unpaired, found.minimum_detectable_drop) == (48, 0, None)
+    assert found.overall.difference == pytest.approx(-2, abs=0.6)
+    assert found.overall.certain
+    (twice,) = changes(ours, ours, paired=False)
+    assert twice.overall.stderr is not None
+    assert twice.overall.stderr > 0, "the same questions by chance are not taken for pairs"
+
+
+def test_the_table_has_the_regressions_first_and_counts_what_did_not_change() -> None:
+    lines = changes_table(changes(LAB, BASE))
+    labels = [line.split("  ")[0].strip() or line.split("  ")[1].strip() for line in lines[2:]]
+    assert labels[:6] == [
+        "mt_bench_branch: lab against base",
+        "regression: worst",
+        "regression: worse",
+        "improvement: better",
+        "… 1 unchanged, with -v",
+        "new: new",
+    ]
+    assert "-7.67" in lines[3]
+    assert lines[-1] == "mt_bench_branch: left out, with a score on one side alone: 2 questions"
+    assert any("unchanged: same" in line for line in changes_table(changes(LAB, BASE), verbose=True))
+    assert changes_table([]) == []

@@ -1,0 +1,104 @@
+"""summary.md: the verdict first, never too long, and nothing in it that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_instructlab_eval.gates import parse_gate
+from pytest_instructlab_eval.gates.check import GateReport, Verdict
+from pytest_instructlab_eval.reports.changes import changes
+from pytest_instructlab_eval.reports.markdown import LONGEST, code, markdown, text
+from pytest_instructlab_eval.reports.summary import summarise
+from pytest_instructlab_eval.scores import Result, Score
+
+
+def report(verdict: Verdict, gate: str = "own >= 0.5", message: str = "own is 0.4") -> GateReport:
+    return GateReport(parse_gate(gate), verdict, message, "lab")
+
+
+def own(model: str, values: dict[str, float]) -> list[Result]:
+    return [Result("own", name, name, model, scores=(Score(value),)) for name, value in values.items()]
+
+
+def page(
+    *, reports: Sequence[GateReport] = (), problems: Sequence[str] = (), errors: int = 0, results: int = 0
+) -> str:
+    ours = own("lab", {f"group{number:05}": 0.25 for number in range(results)})
+    theirs = own("base", {f"group{number:05}": 0.5 for number in range(results)})
+    return markdown(
+        "lab",
+        problems=problems,
+        errors=errors,
+        reports=reports,
+        changes=changes(ours, theirs),
+        summaries=summarise(ours),
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "problems", "errors", "head"),
+    [
+        (["passed"], [], 0, "## ✅ passed: evaluation of `lab`"),
+        ([], [], 0, "## ✅ passed: evaluation of `lab`"),
+        (["passed", "inconclusive"], [], 0, "## ⚠️ inconclusive: evaluation of `lab`"),
+        (["inconclusive", "failed"], [], 1, "## ❌ failed: evaluation of `lab`"),
+        (["refused"], [], 1, "## ❌ failed: evaluation of `lab`"),
+        (["passed"], ["a worker died"], 0, "## ❌ failed: evaluation of `lab`"),
+        (["passed", "skipped"], [], 2, "## ❌ failed: evaluation of `lab`"),
+    ],
+)
+def test_the_verdict_comes_first(
+    verdicts: list[Verdict], problems: list[str], errors: int, head: str
+) -> None:
+    found = page(reports=[report(verdict) for verdict in verdicts], problems=problems, errors=errors)
+    assert found.splitlines()[0] == head
+    assert all(problem in found for problem in problems)
+
+
+def test_gates_come_worst_first_without_defaults_that_passed() -> None:
+    default = report("passed", "own.error_rate <= 0")
+    found = page(reports=[default, report("passed", "own >= 0.1"), report("failed", "own >= 0.9")])
+    rows = [line for line in found.splitlines() if line.startswith("| ✅") or line.startswith("| ❌")]
+    assert [row.split(" | ")[1] for row in rows] == ["`own >= 0.9`", "`own >= 0.1`"]
+    assert "Gates: 1 failed, 2 passed." in found
+
+
+def test_what_got_worse_stands_with_its_interval() -> None:
+    found = page(results=12)
+    assert "| `own as a whole` | 0.5000 | 0.2500 | -0.2500 | -0.2500 to -0.2500 |" in found
+    assert "| `own: group00003` | 0.5000 | 0.2500 | -0.2500 |" in found
+
+
+def test_it_is_never_too_long_and_says_what_is_left_out() -> None:
+    found = page(results=5000, reports=[report("failed", message="x" * 5000)] * 300, errors=5)
+    assert len(found) <= LONGEST
+    assert "more, in results.json." in found
+    assert found.startswith("## ❌ failed")
+
+
+HOSTILE = (
+    "</td><script>|` @everyone [x](http://evil) ![i](https://evil) **b** \n# h \x1b[31m www.evil.example"
+)
+
+
+def test_foreign_text_stays_text() -> None:
+    shown = code(HOSTILE)
+    assert shown[0] == shown[-1] == "`"
+    assert "`" not in shown[1:-1]
+    assert "\n" not in shown
+    assert "\x1b" not in shown
+    assert "|" not in shown.replace("\\|", "")
+    plain = text(HOSTILE)
+    for markup in ("<", ">", "|", "`", "@", "[", "](", "**", "\n", "\x1b", "://", "www."):
+        assert markup not in plain
+
+
+@given(st.text(max_size=200))
+def test_no_text_ends_its_cell_or_its_line(value: str) -> None:
+    for shown in (code(value), text(value)):
+        assert len(shown.splitlines()) <= 1
+        assert "|" not in shown.replace("\\|", "")

@@ -1,0 +1,64 @@
+"""The parts of a run joined: all of them, each once, of one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.merging import merged
+from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.scores import Result, Score
+
+
+def part(shard: tuple[int, int] | None, names: str, **changes: Any) -> Run:
+    results = tuple(Result("own", name, "", "lab", scores=(Score(1.0),), nodeid=name) for name in names)
+    configuration: Mapping[str, Any] = {"shard": list(shard) if shard else None, "few_shots": 5}
+    given: dict[str, Any] = {"fingerprint": {"few_shots": 5}, "models": {"lab": "lab"}, **changes}
+    return Run(results, configuration, **given)
+
+
+def whole(*parts: Run) -> Run:
+    return merged({Path(f"part{number}.json"): found for number, found in enumerate(parts, start=1)})
+
+
+def test_results_are_in_the_order_of_the_whole_run() -> None:
+    found = whole(part((3, 3), "cf"), part((1, 3), "adg"), part((2, 3), "be"))
+    assert "".join(result.nodeid for result in found.results) == "abcdefg"
+    assert found.configuration == {"shard": None, "few_shots": 5}
+
+
+def test_what_was_left_out_of_a_part_was_left_out_of_the_whole() -> None:
+    found = whole(part((1, 2), "a"), part((2, 2), "b", left_out={"own": "3 questions were deselected"}))
+    assert found.left_out == {"own": "3 questions were deselected"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ([part((1, 3), "a"), part((3, 3), "b")], "of 3 parts, 2 is missing; give all of them"),
+        ([part((1, 2), "a"), part((1, 2), "a")], "part1.json and part2.json are both part 1 of 2"),
+        ([part((1, 2), "a"), part((2, 3), "a")], "the runs were divided into 2 and 3 parts"),
+        ([part(None, "a")], "part1.json is a whole run, not a part of one (--eval-shard)"),
+        (
+            [part((1, 2), "a"), part((2, 2), "b", fingerprint={"few_shots": 0})],
+            "part2.json and part1.json are no parts of one run: few_shots is 0 here and 5 there",
+        ),
+        (
+            [part((1, 2), "a"), part((2, 2), "b", models={"base": "base"})],
+            "no parts of one run: the models are base here and lab there",
+        ),
+        (
+            [part((1, 2), "a"), part((2, 2), "b", gates=("own >= 1",))],
+            "no parts of one run: the gates are own >= 1 here and none there",
+        ),
+    ],
+    ids=["missing", "twice", "other divisions", "whole", "configuration", "models", "gates"],
+)
+def test_what_is_not_all_of_one_run_is_refused(parts: list[Run], reason: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        whole(*parts)
+    assert reason in str(refused.value)
