@@ -9,8 +9,10 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ctrl_c_reaches_runs() -> Iterator[None]:
-    """What a shell starts in the background ignores Ctrl-C, and so would the runs that it starts."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+def signals_reach_runs() -> Iterator[None]:
+    """What a shell starts in the background, or with nohup, ignores signals, and so would what it starts."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    previous = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, previous)
+    for number, handler in previous.items():
+        signal.signal(number, handler)

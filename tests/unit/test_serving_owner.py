@@ -24,7 +24,7 @@ from pytest_instructlab_eval.serving import Launch, Owner, ServerProcess, Starte
 from pytest_instructlab_eval.serving.owner import next_turn
 from pytest_instructlab_eval.serving.turns import Served, State, read_served, read_state
 
-SECONDS = 20  # for what takes a fraction of one
+SECONDS = 60  # for what takes a fraction of one
 BUSY = State(busy=True)
 IDLE = State(busy=False)
 

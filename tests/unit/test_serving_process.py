@@ -17,7 +17,7 @@ import pytest
 
 from pytest_instructlab_eval.serving import ServerProcess, guard, process
 
-SECONDS = 10  # for what takes a fraction of one
+SECONDS = 60  # for what takes a fraction of one
 FAMILY = (
     "sleep 60 & echo begun >&3; sleep 60"  # a shell, its child in the background and one in the foreground
 )
