@@ -33,7 +33,7 @@ from pytest_instructlab_eval.reports.changes import Changes, changes
 from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.run_models import RunModels
-from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.scores import Result, plain
 from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
 
 __all__ = ["EvalSession"]
@@ -492,7 +492,7 @@ class EvalSession:
 
 
 def properties(result: Result) -> list[tuple[str, object]]:
-    """The result as flat test properties, for JUnit XML and other people's tools."""
+    """The result as flat test properties, for JUnit XML, other tools and a worker's report."""
     found: list[tuple[str, object]] = [
         ("eval.benchmark", result.benchmark),
         ("eval.question", result.question),
@@ -505,7 +505,7 @@ def properties(result: Result) -> list[tuple[str, object]]:
     if result.value is not None:
         found.append(("eval.score", result.value))
     found += [(f"eval.{score.metric}", score.value) for score in result.scores if score.value is not None]
-    return [(name, value) for name, value in dict(found).items() if value != ""]
+    return [(plain(name), plain(value)) for name, value in dict(found).items() if value != ""]
 
 
 def _value(call: pytest.CallInfo[None]) -> BaseException | None:

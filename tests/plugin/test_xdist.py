@@ -193,6 +193,22 @@ def test_a_server_cannot_end_a_process_by_what_it_says(project: Project) -> None
     assert finished.out.count(r"answered 400: half a character \ud83d and \x1b[2J") >= 30
 
 
+STRANGE_GROUP = """
+    import pytest
+
+    @pytest.mark.eval("own", group="a folder of half a character: \\udcff")
+    @pytest.mark.parametrize("number", range(4))
+    async def test_number(number, served_model, record_score):
+        record_score(1, metric="\\udcff")
+"""
+
+
+def test_a_name_that_no_report_can_carry_loses_no_result(project: Project) -> None:
+    project.write("test_own.py", STRANGE_GROUP)
+    finished = project.evaluate("test_own.py", "-n2", "--junitxml=junit.xml", passed=4)
+    assert {record["group"] for record in finished.results.values()} == {"a folder of half a character: ?"}
+
+
 def test_data_that_only_a_process_meets_is_told_in_one_sentence(project: Project) -> None:
     data = project.own_mmlu()
     (data / "test" / "anatomy_test.csv").unlink()
