@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import cached_property
@@ -217,11 +218,14 @@ class EvalSession:
     @staticmethod
     def _check_output_folder(folder: Path) -> None:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
             raise ConfigurationError(
                 f"--eval-output-dir: {folder} can't be written ({existing} is not a folder that you may "
-                "write to); name another"
-            )
+                f"write to: {error.strerror}); name another"
+            ) from None
 
     # --- running ---
 

@@ -25,7 +25,8 @@ def test_mt_bench_runs_from_the_published_data(judging_vllm: Server, tmp_path: P
     name, url = judging_vllm.name, judging_vllm.url
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", processes, "--eval-model",
                name, "--eval-base-url", url, "--eval-judge-model", name, "--eval-benchmark", "mt_bench",
-               "--eval-first-n", str(len(QUESTIONS)), "--junit-xml", "junit.xml"]  # fmt: skip
+               "--eval-first-n", str(len(QUESTIONS)), "--junit-xml", "junit.xml",
+               "--eval-gate", "mt_bench.unscored_rate <= 20%", "--eval-no-canaries"]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
