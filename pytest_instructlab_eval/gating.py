@@ -21,9 +21,9 @@ from pytest_instructlab_eval.gates.baseline import (
 )
 from pytest_instructlab_eval.gates.check import GateReport, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
-from pytest_instructlab_eval.options import BENCHMARKS, Settings
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, plain
+from pytest_instructlab_eval.settings import BENCHMARKS, Settings
 
 __all__ = ["Collected", "Gating"]
 

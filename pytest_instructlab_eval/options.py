@@ -5,352 +5,49 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shlex
-import urllib.parse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.parsers import (
+    parse_boolean,
+    parse_gate,
+    parse_integer,
+    parse_one_of,
+    parse_path,
+    parse_prompt,
+    parse_seconds,
+    parse_shard,
+    parse_text,
+    parse_timeout,
+    parse_url,
+    parse_variable,
+    parse_vllm_arguments,
+)
+from pytest_instructlab_eval.settings import (
+    BASE_QUESTIONS,
+    BENCHMARKS,
+    FIRST_N_VARIABLE,
+    INCONCLUSIVE,
+    REFERENCE_JUDGE,
+    SERVE,
+    STAGES,
+    Settings,
+)
 
 if TYPE_CHECKING:
     import pytest
 
 __all__ = [
-    "BENCHMARKS",
     "FIRST_N_VARIABLE",
-    "Settings",
+    "OPTIONS",
     "add_options",
     "asks_for_benchmarks",
     "joined",
+    "names_a_model",
     "read_settings",
 ]
-
-BENCHMARKS = ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
-JUDGED = ("mt_bench", "mt_bench_branch")
-REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
-STAGES = ("answer", "judge")
-SERVE = ("auto", "never", "vllm", "local")
-BASE_QUESTIONS = ("same", "base")
-INCONCLUSIVE = ("warn", "fail", "pass")
-# Of vLLM's arguments, those by which the run finds its own server.
-VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
-            "--ssl-keyfile", "--ssl-certfile"}  # fmt: skip
-FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What one run was asked to do; every path is absolute."""
-
-    model: tuple[str, ...]
-    base_url: tuple[str, ...] = ()
-    checkpoints: Path | None = None
-    api_key_env: str | None = None
-    judge_model: tuple[str, ...] = ()
-    judge_base_url: tuple[str, ...] = ()
-    judge_api_key_env: str | None = None
-    judge_repeat: int = 1
-    no_canaries: bool = False
-    benchmark: tuple[str, ...] = ()
-    mmlu_data: Path | None = None
-    mt_bench_data: Path | None = None
-    tasks_dir: Path | None = None
-    trust_tasks: bool = False
-    taxonomy: Path | None = None
-    branch: str | None = None
-    base_branch: str | None = None
-    changed_only: bool = False
-    include_knowledge: bool = False
-    few_shots: int = 5
-    first_n: int | None = None
-    sample: int | None = None
-    sample_seed: int | None = None
-    repeat: int = 1
-    max_concurrency: int = 64
-    request_timeout: float = 600.0
-    wait: float = 0.0
-    system_prompt: str | None = None
-    merge_system_user_message: bool = False
-    output_dir: Path = Path("eval_output")
-    stage: str | None = None
-    serve: str = "auto"
-    vllm_python: str | None = None
-    vllm_args: str | None = None
-    gpus: int | None = None
-    judge_gpus: int | None = None
-    serve_timeout: float = 1800.0
-    shard: tuple[int, int] | None = None
-    gate: tuple[str, ...] = ()
-    gates: tuple[str, ...] = ()
-    baseline: Path | None = None
-    save_baseline: Path | None = None
-    allow_mismatch: bool = False
-    base_model: str | None = None
-    base_model_url: tuple[str, ...] = ()
-    base_questions: str = "same"
-    inconclusive: str = "warn"
-
-    @property
-    def judges(self) -> dict[str, str]:
-        """The judges by what they are called in tests and tables."""
-        names = tuple(dict.fromkeys((*self.evaluated, *self.judge_model)))
-        short = dict(zip(names, short_names(names), strict=True))
-        known = {name: label for label, name in self.labels.items()}
-        return {known.get(name, short[name]): name for name in self.judge_model}
-
-    @property
-    def judge(self) -> str | None:
-        """What the judge, or the panel of judges, is called; None where there is none."""
-        return ", ".join(self.judges) or None
-
-    @property
-    def judging_models(self) -> tuple[str, ...]:
-        """The judges that are language models and are asked in this run."""
-        return (
-            ()
-            if self.stage == "answer"
-            else tuple(name for name in self.judge_model if name != REFERENCE_JUDGE)
-        )
-
-    @property
-    def judgments(self) -> int:
-        """How many judgments an answer gets from language models."""
-        return self.judge_repeat * len(self.judging_models)
-
-    def judge_urls(self, judge: str) -> tuple[str, ...]:
-        """Where a judge is served: at the candidate's servers unless it has its own.
-
-        Of several judges each has one URL, or all have the same; several URLs of one judge are replicas.
-        """
-        judges, urls = self.judging_models, self.judge_base_url or self.base_url
-        return (urls[judges.index(judge)],) if len(judges) == len(self.judge_base_url) > 1 else urls
-
-    @property
-    def self_judged(self) -> tuple[str, ...]:
-        """The models whose answers are judged by the same model at the same server."""
-        return tuple(
-            label
-            for label, name in self.labels.items()
-            if name in self.judging_models and self._same_place(self.judge_urls(name), self.base_url)
-        )
-
-    @staticmethod
-    def _same_place(ours: Sequence[str], theirs: Sequence[str]) -> bool:
-        return not set(ours).isdisjoint(theirs) or not (ours or theirs)
-
-    @property
-    def gated(self) -> bool:
-        """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
-        return bool(self.gate or self.gates) or self.baseline is not None
-
-    @property
-    def evaluated(self) -> tuple[str, ...]:
-        """The models that are asked the questions: the candidates, and the one they are compared with."""
-        return self.model if self.base_model is None else (*self.model, self.base_model)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The models that are asked by what they are called in tests and tables: the ends of paths."""
-        return dict(zip(short_names(self.evaluated), self.evaluated, strict=True))
-
-    @property
-    def base_label(self) -> str | None:
-        """What the model to compare with is called, None where there is none."""
-        return None if self.base_model is None else list(self.labels)[-1]
-
-    def urls(self, name: str) -> tuple[str, ...]:
-        """Where a model that is asked is served, empty where the run serves it."""
-        return self.base_model_url or self.base_url if name == self.base_model else self.base_url
-
-    def label(self, name: str) -> str:
-        """What a model is called in tests, tables and files, a judge too: no two are called alike."""
-        called = {other: label for label, other in {**self.judges, **self.labels}.items()}
-        return called.get(name, name)
-
-    @property
-    def hosted(self) -> tuple[str, ...]:
-        """The models that this run serves itself, since there is no URL for them: candidates, then judges."""
-        candidates = [name for name in self.evaluated if not self.urls(name) and self.stage != "judge"]
-        judges = [name for name in self.judging_models if not self.judge_urls(name)]
-        return tuple(dict.fromkeys((*candidates, *judges)))
-
-    @property
-    def takes_turns(self) -> bool:
-        """Whether models that this run serves can't all be served at once."""
-        judges = len([name for name in self.hosted if name not in self.evaluated])
-        others = len(self.hosted) - judges
-        return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
-
-    def left_out(self) -> dict[str, str]:
-        """The benchmarks that this run leaves out, each with the reason."""
-        reasons = {}
-        for name in BENCHMARKS:
-            if self.benchmark and name not in self.benchmark:
-                reasons[name] = "not named by --eval-benchmark"
-            elif missing := self.lacks(name):
-                reasons[name] = f"it needs {missing}"
-            elif self.stage == "judge" and name not in JUDGED:
-                reasons[name] = "it has no judging step"
-        return reasons
-
-    def lacks(self, benchmark: str) -> str | None:
-        """The option without which a benchmark can't be run, None where nothing is missing."""
-        needs = {"mmlu_branch": ("tasks_dir",), "mt_bench_branch": ("taxonomy",)}.get(benchmark, ())
-        judge = ("judge_model",) if benchmark in JUDGED and self.stage != "answer" else ()
-        missing = [name for name in (*needs, *judge) if not getattr(self, name)]
-        return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
-
-    def selected(self) -> tuple[str, ...]:
-        """The benchmarks that this run collects where no file is named."""
-        return tuple(name for name in BENCHMARKS if name not in self.left_out())
-
-
-def parse_text(value: str) -> str:
-    """A text that isn't empty."""
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
-
-
-def parse_url(value: str) -> str:
-    """The URL of an OpenAI-compatible API, without a slash at its end."""
-    try:
-        parts = urllib.parse.urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets that don't match, a port that is no number
-        usable = False
-    if not usable:
-        raise ValueError(f"must be a URL such as http://127.0.0.1:8000/v1 (got {without_password(value)!r})")
-    if parts.username or parts.password:
-        raise ValueError(
-            f"must not hold a user or password (got {without_password(value)!r}); name the variable that "
-            "holds the key with --eval-api-key-env or --eval-judge-api-key-env"
-        )
-    return value.rstrip("/")
-
-
-def without_password(url: str) -> str:
-    """The URL with what stands before an @ in its host left out."""
-    scheme, separator, rest = url.rpartition("//")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}…@{host}" if at and user else url
-
-
-def parse_integer(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A parser of whole numbers from `least` to `most`."""
-    allowed = f"{least} or more" if most is None else f"from {least} to {most}"
-
-    def parse(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            number = least - 1
-        if number < least or (most is not None and number > most):
-            raise ValueError(f"must be a whole number {allowed} (got {value!r})")
-        return number
-
-    return parse
-
-
-def parse_seconds(value: str) -> float:
-    """A duration in seconds, 0 or more."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"must be a number of seconds, 0 or more (got {value!r})")
-    return number
-
-
-def parse_timeout(value: str) -> float:
-    """A duration in seconds, more than 0."""
-    number = parse_seconds(value)
-    if number == 0:
-        raise ValueError(f"must be a number of seconds, more than 0 (got {value!r})")
-    return number
-
-
-def parse_shard(value: str) -> tuple[int, int]:
-    """The K of K/N and the N: one of N parts of a run."""
-    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
-    part, parts = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= part <= parts:
-        raise ValueError(f"must be K/N, part K of N, such as 2/5 (got {value!r})")
-    return part, parts
-
-
-def parse_variable(value: str) -> str:
-    """The name of an environment variable that is set; its value is never shown."""
-    if value not in os.environ:
-        raise ValueError(
-            f"must be the name of an environment variable that is set "
-            f"(got {shortened(value)!r}, which isn't); export the key under that name"
-        )
-    return value
-
-
-def shortened(value: str) -> str:
-    """The value where it looks like a variable's name: should someone give a key for one, it isn't shown."""
-    return value if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", value) and len(value) <= 40 else value[:4] + "…"
-
-
-def parse_one_of(*allowed: str) -> Callable[[str], str]:
-    """A parser of one of the names."""
-
-    def parse(value: str) -> str:
-        if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)} (got {value!r})")
-        return value
-
-    return parse
-
-
-def parse_vllm_arguments(value: str) -> str:
-    """Arguments as a shell would take them, none of which decides where and how vLLM can be asked."""
-    try:
-        arguments = shlex.split(value)
-    except ValueError as error:
-        raise ValueError(f"must be arguments as a shell takes them (got {value!r}: {error})") from None
-    for argument in arguments:
-        name = argument.partition("=")[0].replace("_", "-")
-        if name in VLLM_OWN:
-            raise ValueError(
-                f"must leave {name} to the run, which has to find its server; to serve the model in a way of "
-                "your own, start vLLM yourself and give its URL with --eval-base-url"
-            )
-    return value
-
-
-def parse_boolean(value: str) -> bool:
-    """The truth values of ini files."""
-    truth = {"true": True, "1": True, "yes": True, "on": True, "": False}
-    truth |= {"false": False, "0": False, "no": False, "off": False}
-    if value.strip().lower() not in truth:
-        raise ValueError(f"must be true or false (got {value!r})")
-    return truth[value.strip().lower()]
-
-
-def parse_gate(value: str) -> str:
-    """A gate in its small language, as it was written."""
-    from pytest_instructlab_eval import gates
-
-    try:
-        gates.parse_gate(value)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def parse_prompt(value: str) -> str:
-    """A text, or the text of the file named after an @."""
-    if not value.startswith("@"):
-        return parse_text(value)
-    try:
-        return parse_text(Path(value[1:]).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"must be a text, or @ and a readable UTF-8 file (got {value!r}: {error})") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -375,14 +72,6 @@ class Option:
     def name(self) -> str:
         """The ini name; also where pytest keeps the flag's value."""
         return "eval_" + self.field
-
-
-def parse_path(value: str) -> Path:
-    """A path, made absolute later (an ini file's paths start at the ini file)."""
-    try:
-        return Path(parse_text(value)).expanduser()
-    except RuntimeError:
-        raise ValueError(f"must be a path (got {value!r}: there is no such user's home)") from None
 
 
 OPTIONS = (
@@ -577,23 +266,6 @@ def _by_numbers(path: Path) -> list[tuple[int, str]]:
     """Names as people sort them: samples_500 before samples_1000."""
     parts = re.split(r"(\d+)", str(path))
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def short_names(names: Sequence[str]) -> list[str]:
-    """Names of models as tests and tables have them: a path by as much of its end as tells it from others.
-
-    A name on a hub or a server stays whole.
-    """
-    parts = [Path(os.path.abspath(name)).parts if _is_path(name) else (name,) for name in names]
-    for depth in range(1, max(map(len, parts), default=1) + 1):
-        short = ["/".join(part[-depth:]) for part in parts]
-        if len(set(short)) == len(short):
-            return short
-    return list(names)
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))
 
 
 def _as_named(name: str, models: Sequence[str]) -> str:

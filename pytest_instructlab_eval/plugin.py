@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_instructlab_eval import options
-from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+from pytest_instructlab_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.gates.check import GateReport
-    from pytest_instructlab_eval.gating import Collected
     from pytest_instructlab_eval.models import Judge, Model
-    from pytest_instructlab_eval.options import Settings
     from pytest_instructlab_eval.recording import Recorder
     from pytest_instructlab_eval.session import EvalSession
+    from pytest_instructlab_eval.settings import Settings
 
-SESSION = pytest.StashKey["EvalSession"]()
+SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
 MARKER = (
-    "eval(name, max_score=1, group=''): an async test of benchmark `name`, which is run ahead and may record "
-    "scores up to `max_score` (pytest-instructlab-eval)"
+    "eval(name, max_score=1, group='', gates=()): an async test of benchmark `name`, which is run ahead, may "
+    "record scores up to `max_score` and must hold to the gates (pytest-instructlab-eval)"
 )
-ROLES = ("served_model", "judge")
-QUESTIONS = {
-    "mmlu_task": "mmlu",
-    "mmlu_branch_task": "mmlu_branch",
-    "mt_bench_question": "mt_bench",
-    "mt_bench_branch_question": "mt_bench_branch",
-}
 INERT = "needs a model to evaluate: name one with --eval-model"
 
 
@@ -76,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if settings is None:
         return
+    from pytest_instructlab_eval.hooks import EvalHooks
+    from pytest_instructlab_eval.installed import benchmark_file, with_installed_file
     from pytest_instructlab_eval.session import EvalSession
 
     config.stash[SESSION] = EvalSession(config, settings)
@@ -86,33 +77,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.rootdir = str(config.rootpath)
         config.option.inifilename = str(config.inipath) if config.inipath else None
     else:
-        config.args[:] = [installed(argument, config.invocation_params.dir) for argument in config.args]
+        config.args[:] = [
+            with_installed_file(argument, config.invocation_params.dir) for argument in config.args
+        ]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a marked eval test where no model is named."""
     if SESSION not in item.config.stash and item.get_closest_marker("eval") is not None:
         pytest.skip(INERT)
-
-
-def benchmark_file(name: str) -> Path:
-    """The installed test module of a built-in benchmark."""
-    spec = importlib.util.find_spec("pytest_instructlab_eval.benchmarks")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    checkout = Path(__file__).parents[1] / "benchmarks"  # found first where pytest runs in one
-    return Path(places[0] if places else checkout) / f"test_{name}.py"
-
-
-def installed(argument: str, folder: Path) -> str:
-    """The node id of a built-in benchmark, as pytest shows it, with the file's real path.
-
-    Any other argument stays as it is, and so does one of a file that the folder has itself.
-    """
-    file, separator, rest = argument.partition("::")
-    name = file.removeprefix("test_").removesuffix(".py")
-    if file != f"test_{name}.py" or name not in options.BENCHMARKS or (folder / file).exists():
-        return argument
-    return f"{benchmark_file(name)}{separator}{rest}"
 
 
 # --- fixtures ---
@@ -171,427 +144,3 @@ def mt_bench_branch_question(request: pytest.FixtureRequest) -> Any:
 def mt_bench_question(request: pytest.FixtureRequest) -> Any:
     """Each MT-Bench question in turn; a test that asks for it becomes an item a question."""
     pytest.skip(f"mt_bench_question {INERT}")
-
-
-# --- hooks of a run that evaluates ---
-
-
-class EvalHooks:
-    """Registered where a model is named."""
-
-    def __init__(self, session: EvalSession) -> None:
-        from pytest_instructlab_eval import distribution, items
-
-        self.eval = session
-        self.config = session.config
-        self.distribution = distribution
-        self.items = items
-        self.session: pytest.Session | None = None
-        self.usage_error: EvalError | None = None
-        self.parametrized_apart: set[str] = set()
-        self.deselected: list[pytest.Item] = []
-        self.of_other_parts: list[pytest.Item] = []
-        self.prepared = False
-        self.reported: set[str] = set()
-        self.gates_told = 0
-        self.order: list[str] = []
-        self.nodes: list[Any] = []
-        self.written: Path | None = None
-
-    # collection
-
-    def pytest_report_header(self) -> list[str]:
-        """Say what is evaluated, and what is left out and why."""
-        from pytest_instructlab_eval.reports.header import header
-
-        return header(self.eval.settings, self.config)
-
-    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> Any:
-        """Name a built-in benchmark by its file alone, wherever it is installed."""
-        named = {argument.partition("::")[0] for argument in self.config.args}
-        if str(module_path) not in named or module_path.name[5:-3] not in options.BENCHMARKS:
-            return None
-        if module_path != benchmark_file(module_path.name[5:-3]):
-            return None
-        from pytest_instructlab_eval.items import BenchmarkModule
-
-        return BenchmarkModule.from_parent(parent, path=module_path, nodeid=module_path.name)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make an item of each question that a test asks for."""
-        import inspect
-
-        names = metafunc.fixturenames
-        named = metafunc.definition.get_closest_marker("eval") or not self.items.FIXTURES.isdisjoint(names)
-        if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
-            names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
-        for fixture in QUESTIONS:
-            if fixture not in names:
-                continue
-            parameters = self._parameters(fixture)
-            if fixture == "mt_bench_branch_question" and self._asks_each_its_own(metafunc):
-                self._parametrize_apart(metafunc, fixture, parameters)
-            else:
-                metafunc.parametrize(fixture, parameters, ids=[parameter.id for parameter in parameters])
-
-    def _asks_each_its_own(self, metafunc: pytest.Metafunc) -> bool:
-        """Whether the base model is asked other questions than the candidates."""
-        return self.eval.settings.base_questions == "base" and "served_model" in metafunc.fixturenames
-
-    def _parametrize_apart(self, metafunc: pytest.Metafunc, fixture: str, parameters: Sequence[Any]) -> None:
-        settings = self.eval.settings
-        pairs = [
-            (question, label)
-            for label in settings.labels
-            for question in (self._base_questions() if label == settings.base_label else parameters)
-        ]
-        metafunc.parametrize(
-            (fixture, "served_model"),
-            pairs,
-            ids=[f"{question.id}-{label}" for question, label in pairs],
-            indirect=["served_model"],
-        )
-        self.parametrized_apart.add(metafunc.definition.nodeid)
-
-    def _base_questions(self) -> list[Any]:
-        from pytest_instructlab_eval.questions import base_questions
-
-        return self._read(lambda: base_questions(self.eval.settings))
-
-    @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
-    def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Where there are several models, make an item of each; items of one model come together."""
-        models = list(self.eval.settings.labels)
-        apart = metafunc.definition.nodeid in self.parametrized_apart
-        if len(models) > 1 and "served_model" in metafunc.fixturenames and not apart:
-            metafunc.parametrize("served_model", models, ids=models, indirect=True, scope="session")
-
-    def _parameters(self, fixture: str) -> list[Any]:
-        return self._read(lambda: self.eval.parameters(fixture))
-
-    def _read(self, read: Callable[[], list[Any]]) -> list[Any]:
-        try:
-            return read()
-        except EvalError as error:
-            if self.distribution.is_worker(self.config):
-                raise pytest.Collector.CollectError(str(error)) from None
-            self.usage_error = self.usage_error or error
-            return []
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Know what is left out: gates over a part of a benchmark aren't evaluated."""
-        self.deselected += items
-
-    @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
-    def pytest_shard(self, items: list[pytest.Item]) -> None:
-        """Keep this part of the run's tests."""
-        if self.eval.settings.shard is None:
-            return
-        part, parts = self.eval.settings.shard
-        deselected = list(self.deselected)
-        self.of_other_parts = [item for number, item in enumerate(items) if number % parts != part - 1]
-        items[:] = items[part - 1 :: parts]
-        self.config.hook.pytest_deselected(items=self.of_other_parts)
-        self.deselected = deselected
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self) -> None:
-        """End here where the data is not usable."""
-        if self.usage_error is not None:
-            raise pytest.UsageError(str(self.usage_error))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Under xdist, look at the data before any worker is started."""
-        self.session = session
-        controls = self.distribution.is_controller(self.config)
-        if controls or (self.eval.settings.hosted and not self.distribution.is_worker(self.config)):
-            self.eval.signs = self.distribution.Signs.for_controller()
-            self.config.add_cleanup(self.eval.signs.remove)
-        if controls:
-            named = [Path(argument.partition("::")[0]) for argument in self.config.args]
-            built_in = [name for name, benchmark in QUESTIONS.items() if benchmark_file(benchmark) in named]
-            self._check(lambda: self.eval.check_data(built_in))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
-        """Under xdist, look at the servers while the workers collect, before they are given anything."""
-        if self.distribution.is_controller(self.config):
-            self._check(self.eval.check_servers)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Know the items; look at the servers, unless nothing will be asked."""
-        if self.config.option.collectonly:
-            return
-        wanted = [item for item in session.items if self._asks_a_model(item)]
-        if wanted and not self.distribution.is_worker(self.config) and not session.testsfailed:
-            self._check(lambda: self.eval.check_data([]))
-            self._check(lambda: self.eval.gating.prepare(self._collected(session)))
-            self._check(self.eval.check_servers)
-            self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
-            self.eval.asking.add(self.distribution.worker_id(self.config))
-            self._prepare(self._roles(wanted))
-        self.eval.begin(session)
-        self.eval.route_records()
-        if wanted:
-            self.eval.settle()
-        for item in wanted:
-            counts = [
-                value.requests for value in self._parameter_values([item]) if hasattr(value, "requests")
-            ]
-            self.eval.progress.expect(counts[0] if counts else None)
-
-    def _collected(self, session: pytest.Session) -> Collected:
-        from pytest_instructlab_eval.gating import Collected
-
-        return Collected.of([*session.items, *self.of_other_parts], self.deselected)
-
-    def _parameter_values(self, items: Sequence[pytest.Item]) -> list[Any]:
-        specs = [getattr(item, "callspec", None) for item in items]
-        return [value for spec in specs if spec is not None for value in spec.params.values()]
-
-    @pytest.hookimpl(specname="pytest_collection_finish", tryfirst=True)
-    def pytest_worker_collection_finish(self, session: pytest.Session) -> None:
-        """Let the controller know which models will be asked."""
-        if self.distribution.is_worker(self.config):
-            self.eval.signs.leave("collected", self._collected(session).to_plain())
-            for role in self._roles(session.items):
-                self.eval.signs.put_up(role)
-
-    def _asks_a_model(self, item: pytest.Item) -> bool:
-        return bool(self._roles([item]))
-
-    def _roles(self, items: Sequence[pytest.Item]) -> set[str]:
-        """Which of the models' fixtures the items ask for."""
-        return {role for item in items for role in ROLES if role in getattr(item, "fixturenames", ())}
-
-    def _prepare(self, roles: set[str]) -> None:
-        """Try the judges, if tests ask for one, and serve what the run serves itself."""
-        self.prepared = True
-        if "judge" in roles:
-            self._check(self.eval.try_judges)
-        self._check(lambda: self.eval.serve(roles))
-
-    def _check(self, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except EvalError as error:
-            self.eval.end()
-            raise pytest.UsageError(str(error)) from None
-
-    # running
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Have what comes next under way; under xdist, stop where another worker met the failure limit."""
-        if self.eval.signs.is_up("stop"):
-            item.session.shouldstop = "stopped by the controller"
-            return True
-        if not self.eval.signs.is_up("careful"):
-            self.eval.reach(item, nextitem)
-        return None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """Wait for an eval test's coroutine."""
-        if not self.items.is_eval_test(pyfuncitem):
-            return None
-        self.eval.call(pyfuncitem)
-        return True
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result on the report of the call phase."""
-        scoring = isinstance(item, pytest.Function) and call.when == "call" and self._may_score(item)
-        if scoring:
-            self.eval.conclude(item, call)  # type: ignore[arg-type]
-        report = yield
-        if scoring:
-            self.eval.dress(report, item, call)  # type: ignore[arg-type]
-        return report
-
-    def _may_score(self, item: pytest.Function) -> bool:
-        return self.items.is_eval_test(item) or "record_score" in item.fixturenames
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Drop the run of an item that was never called."""
-        self.eval.leave(item)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
-        """Tell a question that has no score from one that has."""
-        from pytest_instructlab_eval.gate_tests import GateTestReport, gate_status
-
-        record = getattr(report, "eval_result", None)
-        if isinstance(report, GateTestReport):
-            return gate_status(report, self.eval.settings.inconclusive)
-        if record is None or report.when != "call" or not report.passed or record["outcome"] != "unscored":
-            return None
-        if any(score["metadata"].get("answered") for score in record["scores"]):
-            return "answered", "a", ("ANSWERED", {"green": True})
-        return "unscored", "u", ("UNSCORED", {"yellow": True})
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect what was found; have the workers stop where the failure limit is reached."""
-        if self.distribution.is_worker(self.config):
-            return
-        self.eval.collect(report)
-        if report.when not in ("setup", "teardown") or report.outcome != "passed":
-            self.reported.add(report.nodeid)
-        if self.session is not None and (self.session.shouldfail or self.session.shouldstop):
-            self.eval.signs.put_up("stop")
-
-    # the end
-
-    @pytest.hookimpl(specname="pytest_runtestloop", wrapper=True, trylast=True)
-    def pytest_gates(self, session: pytest.Session) -> Generator[None, Any, Any]:
-        """After the last test, evaluate the gates and tell each as a test."""
-        ended = yield
-        results = list(self.eval.results.values())
-        partly = self.config.option.collectonly or self.eval.settings.shard is not None
-        if results and not partly and not self.distribution.is_worker(self.config):
-            for report in self.eval.gating.judge(results):
-                self._tell(session, report)
-        return ended
-
-    def _tell(self, session: pytest.Session, gate: GateReport) -> None:
-        from pytest_instructlab_eval.gate_tests import as_tests
-
-        settings, hook = self.eval.settings, self.config.hook
-        reports = list(
-            as_tests(gate, inconclusive=settings.inconclusive, several_models=len(settings.model) > 1)
-        )
-        nodeid, location = reports[0].nodeid, reports[0].location
-        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
-        session.testscollected += 1  # only now, so that the tests themselves end at 100 %
-        self.gates_told += 1
-        for report in reports:
-            hook.pytest_runtest_logreport(report=report)
-        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        """Stop at once."""
-        self.eval.interrupt()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Stop, keep what was scored, and fail a run whose results are not all there."""
-        found = self.eval.finished_unreported(session)
-        self.eval.close(0.4 if self.distribution.is_worker(self.config) else 1.0)
-        if self.distribution.is_worker(self.config):
-            self.config.workeroutput["eval_results"] = [  # type: ignore[attr-defined]
-                result.to_plain() for result in found
-            ]
-            return
-        if session.exitstatus == pytest.ExitCode.INTERRUPTED:
-            self.distribution.wait_for_outputs(self.nodes, 1.5)
-            for node in self.nodes:
-                self._take_in(node)
-        self.eval.add(found)
-        self.eval.sort_results(self.order or [item.nodeid for item in session.items])
-        self.written = self.eval.write()
-        ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        without_tests = self.config.option.collectonly or self.config.getoption("setuponly", False)
-        if not without_tests and session.exitstatus in ended:
-            self._find_what_is_missing(session)
-            self.eval.save_baseline()
-        if self.eval.problems and session.exitstatus in ended:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.written is not None:
-            self.eval.write_summary(self.written, session.testsfailed)
-
-    def _find_what_is_missing(self, session: pytest.Session) -> None:
-        tests = session.testscollected - self.gates_told
-        missing = tests + self.gates_told - len(self.reported)
-        if missing > 0 and not session.shouldstop and not session.shouldfail:
-            self.eval.problems.append(
-                f"{missing} of {tests} tests never reported a result; a worker may have died"
-            )
-        if self.eval.settings.stage != "answer":
-            unscored = self.eval.nothing_scored()
-            self.eval.problems += [f"no question of {name} has a score" for name in unscored]
-        self.eval.problems += self.eval.owner.problems if self.eval.owner is not None else []
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print the table of scores."""
-        from pytest_instructlab_eval.reports import rank, ranking_table, summarise, table
-        from pytest_instructlab_eval.reports.changes import changes_table
-        from pytest_instructlab_eval.reports.verdicts import verdict_lines
-
-        if self.distribution.is_worker(self.config):
-            return
-        settings, results = self.eval.settings, list(self.eval.results.values())
-        verbose = self.config.get_verbosity() > 0
-        lines = table(summarise(results), verbose=verbose, first_n=settings.first_n, sample=settings.sample)
-        if len(settings.model) > 1:
-            lines += ["", *ranking_table(rank(self.eval.gating.run(results).candidates))]
-        compared = changes_table(self.eval.changes, verbose=verbose)
-        for part in (compared, verdict_lines(self.eval.gating.reports)):
-            lines += ["", *part] if part else []
-        if results and self.config.get_verbosity() >= -1:
-            terminalreporter.ensure_newline()
-            terminalreporter.section(f"instructlab-eval: {', '.join(settings.labels)}")
-            for line in lines:
-                terminalreporter.write_line(line)
-            if self.written is not None:
-                terminalreporter.write_line(f"results: {self.written / 'results.json'}")
-        for problem in self.eval.problems:
-            terminalreporter.write_line(f"ERROR: {problem}", red=True)
-
-    def pytest_unconfigure(self) -> None:
-        """Leave no thread and no server behind."""
-        self.eval.end()
-
-    # xdist
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where the controller's signs are."""
-        self.nodes.append(node)
-        self.eval.asking.add(node.gateway.id)
-        if self.eval.owner is not None:
-            self.eval.owner.expect(node.gateway.id)
-        self.eval.signs.tell(node)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Know the order in which results are told; serve the models that are asked."""
-        from pytest_instructlab_eval.gating import Collected
-
-        first, self.order = not self.order, list(ids)
-        collected = self.eval.signs.found("collected")
-        if first and collected is not None:
-            self._check(lambda: self.eval.gating.prepare(Collected(**collected)))
-        roles = {role for role in ROLES if self.eval.signs.is_up(role)}
-        if ids and roles and not self.prepared:
-            self._prepare(roles)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take in what a worker had scored and could not report."""
-        if error is not None:
-            self.eval.signs.put_up("careful")
-        self.eval.asking.discard(node.gateway.id)
-        if self.eval.owner is not None:
-            self.eval.owner.forget(node.gateway.id)
-        self._take_in(node)
-
-    def _take_in(self, node: Any) -> None:
-        from pytest_instructlab_eval.scores import Result
-
-        records = getattr(node, "workeroutput", {}).get("eval_results", ())
-        self.eval.add([Result.from_plain(record) for record in records])
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """Steal work, but none that is under way."""
-        if config.getvalue("dist") != "worksteal":
-            return None
-        return self.distribution.make_scheduler(config, log, self.eval.window + 2)

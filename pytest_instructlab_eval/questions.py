@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.sampling import stratified
+from pytest_instructlab_eval.settings import Settings
 
 __all__ = ["FIXTURES", "READERS", "base_questions", "data_digest", "recorded_answers"]
 

@@ -12,9 +12,9 @@ from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, Panel
 from pytest_instructlab_eval.models.endpoint import RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
-from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings
 from pytest_instructlab_eval.questions import recorded_answers
 from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
+from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 
 __all__ = ["RunModels"]
 

@@ -21,7 +21,6 @@ from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run,
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError
 from pytest_instructlab_eval.gating import Gating
 from pytest_instructlab_eval.models import Blocking, Grader
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.recording import describe, without_traceback
 from pytest_instructlab_eval.reports import (
     Progress,
@@ -36,6 +35,7 @@ from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.scores import Result, plain
 from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
+from pytest_instructlab_eval.settings import Settings
 
 __all__ = ["EvalSession"]
 

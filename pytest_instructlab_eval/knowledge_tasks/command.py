@@ -19,7 +19,7 @@ from pytest_instructlab_eval.knowledge_tasks.summary import file_lines, summary_
 from pytest_instructlab_eval.knowledge_tasks.task_folder import TaskFolder
 from pytest_instructlab_eval.knowledge_tasks.teacher import Teacher
 from pytest_instructlab_eval.models import Endpoint, ServedModel
-from pytest_instructlab_eval.options import (
+from pytest_instructlab_eval.parsers import (
     parse_integer,
     parse_seconds,
     parse_text,

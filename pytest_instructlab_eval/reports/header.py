@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.options import REFERENCE_JUDGE, Settings, asks_for_benchmarks
+from pytest_instructlab_eval.options import asks_for_benchmarks
+from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 
 if TYPE_CHECKING:
     import pytest

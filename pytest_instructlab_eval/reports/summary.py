@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
-from pytest_instructlab_eval.options import BENCHMARKS
 from pytest_instructlab_eval.reports.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.settings import BENCHMARKS
 from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Row", "Summary", "row_cells", "summarise", "table"]

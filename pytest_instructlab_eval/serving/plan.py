@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.reports.instructlab import safe_name
 from pytest_instructlab_eval.serving.owner import Launch, Launcher
 from pytest_instructlab_eval.serving.process import Started
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source, visible_gpus
+from pytest_instructlab_eval.settings import Settings
 
 __all__ = ["LOCAL", "plan"]
 

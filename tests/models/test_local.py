@@ -26,10 +26,10 @@ from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.local.grouping import first_group
 from pytest_instructlab_eval.models.local.jobs import Chat
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.serving import LOCAL, Turns, plan
 from pytest_instructlab_eval.serving.turns import Served, write_served
+from pytest_instructlab_eval.settings import Settings
 
 WHY = "install the extra `local`"
 torch = pytest.importorskip("torch", reason=WHY)

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from pytest_instructlab_eval.plugin import benchmark_file
+from pytest_instructlab_eval.installed import benchmark_file
 
 from .conftest import Project
 

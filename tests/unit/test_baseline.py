@@ -22,10 +22,10 @@ from pytest_instructlab_eval.gates.baseline import (
     write_baseline,
 )
 from pytest_instructlab_eval.gates.check import evaluate
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.reports.results import write_run
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, Sample, Score
+from pytest_instructlab_eval.settings import Settings
 
 CONFIGURATION = {"model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out")}
 

@@ -10,80 +10,81 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval import options
+from pytest_instructlab_eval import options, parsers
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.options import Settings, joined, read_settings
+from pytest_instructlab_eval.options import joined, read_settings
+from pytest_instructlab_eval.settings import Settings
 
 Parse = Callable[[str], Any]
 
 URL = "http://127.0.0.1:8000/v1"
 
 VALID: list[tuple[str, Parse, str, Any]] = [
-    ("text", options.parse_text, "granite-7b-lab", "granite-7b-lab"),
-    ("text", options.parse_text, " blanks inside are kept ", " blanks inside are kept "),
-    ("url", options.parse_url, URL, URL),
-    ("url", options.parse_url, "https://models.example.com/team/v1/", "https://models.example.com/team/v1"),
-    ("url", options.parse_url, "http://localhost", "http://localhost"),
-    ("url", options.parse_url, "http://[::1]:8000/v1", "http://[::1]:8000/v1"),
-    ("integer", options.parse_integer(1), "1", 1),
-    ("integer", options.parse_integer(1), "250", 250),
-    ("integer", options.parse_integer(0, 5), "0", 0),
-    ("integer", options.parse_integer(0, 5), "5", 5),
-    ("seconds", options.parse_seconds, "0", 0.0),
-    ("seconds", options.parse_seconds, "2.5", 2.5),
-    ("seconds", options.parse_seconds, "1e3", 1000.0),
-    ("timeout", options.parse_timeout, "0.5", 0.5),
-    ("timeout", options.parse_timeout, "600", 600.0),
-    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "mmlu", "mmlu"),
-    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "mt_bench", "mt_bench"),
-    ("boolean", options.parse_boolean, "true", True),
-    ("boolean", options.parse_boolean, "Yes", True),
-    ("boolean", options.parse_boolean, "on", True),
-    ("boolean", options.parse_boolean, "1", True),
-    ("boolean", options.parse_boolean, " False ", False),
-    ("boolean", options.parse_boolean, "no", False),
-    ("boolean", options.parse_boolean, "off", False),
-    ("boolean", options.parse_boolean, "0", False),
-    ("boolean", options.parse_boolean, "", False),
-    ("prompt", options.parse_prompt, "You are terse.", "You are terse."),
-    ("prompt", options.parse_prompt, "mail me @ home", "mail me @ home"),
-    ("arguments", options.parse_vllm_arguments, "--max-model-len 4096", "--max-model-len 4096"),
-    ("arguments", options.parse_vllm_arguments, "--hf-overrides '{\"a\": 1}'", "--hf-overrides '{\"a\": 1}'"),
-    ("path", options.parse_path, "data/mmlu", Path("data/mmlu")),
-    ("path", options.parse_path, "/srv/mmlu", Path("/srv/mmlu")),
+    ("text", parsers.parse_text, "granite-7b-lab", "granite-7b-lab"),
+    ("text", parsers.parse_text, " blanks inside are kept ", " blanks inside are kept "),
+    ("url", parsers.parse_url, URL, URL),
+    ("url", parsers.parse_url, "https://models.example.com/team/v1/", "https://models.example.com/team/v1"),
+    ("url", parsers.parse_url, "http://localhost", "http://localhost"),
+    ("url", parsers.parse_url, "http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+    ("integer", parsers.parse_integer(1), "1", 1),
+    ("integer", parsers.parse_integer(1), "250", 250),
+    ("integer", parsers.parse_integer(0, 5), "0", 0),
+    ("integer", parsers.parse_integer(0, 5), "5", 5),
+    ("seconds", parsers.parse_seconds, "0", 0.0),
+    ("seconds", parsers.parse_seconds, "2.5", 2.5),
+    ("seconds", parsers.parse_seconds, "1e3", 1000.0),
+    ("timeout", parsers.parse_timeout, "0.5", 0.5),
+    ("timeout", parsers.parse_timeout, "600", 600.0),
+    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "mmlu", "mmlu"),
+    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "mt_bench", "mt_bench"),
+    ("boolean", parsers.parse_boolean, "true", True),
+    ("boolean", parsers.parse_boolean, "Yes", True),
+    ("boolean", parsers.parse_boolean, "on", True),
+    ("boolean", parsers.parse_boolean, "1", True),
+    ("boolean", parsers.parse_boolean, " False ", False),
+    ("boolean", parsers.parse_boolean, "no", False),
+    ("boolean", parsers.parse_boolean, "off", False),
+    ("boolean", parsers.parse_boolean, "0", False),
+    ("boolean", parsers.parse_boolean, "", False),
+    ("prompt", parsers.parse_prompt, "You are terse.", "You are terse."),
+    ("prompt", parsers.parse_prompt, "mail me @ home", "mail me @ home"),
+    ("arguments", parsers.parse_vllm_arguments, "--max-model-len 4096", "--max-model-len 4096"),
+    ("arguments", parsers.parse_vllm_arguments, "--hf-overrides '{\"a\": 1}'", "--hf-overrides '{\"a\": 1}'"),
+    ("path", parsers.parse_path, "data/mmlu", Path("data/mmlu")),
+    ("path", parsers.parse_path, "/srv/mmlu", Path("/srv/mmlu")),
 ]
 
 INVALID: list[tuple[str, Parse, str, str]] = [
-    ("url", options.parse_url, "127.0.0.1:8000", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "localhost:8000/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "ftp://host/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "http:///v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "http://[::1/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "http://host:port/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "http://host:0/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", options.parse_url, "http://host:99999/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("integer", options.parse_integer(1), "0", "must be a whole number 1 or more"),
-    ("integer", options.parse_integer(1), "-3", "must be a whole number 1 or more"),
-    ("integer", options.parse_integer(1), "many", "must be a whole number 1 or more"),
-    ("integer", options.parse_integer(1), "1.5", "must be a whole number 1 or more"),
-    ("integer", options.parse_integer(1), "", "must be a whole number 1 or more"),
-    ("integer", options.parse_integer(0, 5), "6", "must be a whole number from 0 to 5"),
-    ("integer", options.parse_integer(0, 5), "-1", "must be a whole number from 0 to 5"),
-    ("integer", options.parse_integer(0, 5), "five", "must be a whole number from 0 to 5"),
-    ("seconds", options.parse_seconds, "-1", "must be a number of seconds, 0 or more"),
-    ("seconds", options.parse_seconds, "soon", "must be a number of seconds, 0 or more"),
-    ("seconds", options.parse_seconds, "nan", "must be a number of seconds, 0 or more"),
-    ("seconds", options.parse_seconds, "inf", "must be a number of seconds, 0 or more"),
-    ("timeout", options.parse_timeout, "0", "must be a number of seconds, more than 0"),
-    ("timeout", options.parse_timeout, "0.0", "must be a number of seconds, more than 0"),
-    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "mmlu_pr", "must be one of mmlu, mt_bench"),
-    ("benchmark", options.parse_one_of("mmlu", "mt_bench"), "MMLU", "must be one of mmlu, mt_bench"),
-    ("boolean", options.parse_boolean, "maybe", "must be true or false"),
-    ("boolean", options.parse_boolean, "2", "must be true or false"),
-    ("prompt", options.parse_prompt, "@/no/such/file", "must be a text, or @ and a readable UTF-8 file"),
-    ("arguments", options.parse_vllm_arguments, "--dtype 'half", "must be arguments as a shell takes them"),
-    ("prompt", options.parse_prompt, "@/", "must be a text, or @ and a readable UTF-8 file"),
+    ("url", parsers.parse_url, "127.0.0.1:8000", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "localhost:8000/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "ftp://host/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http:///v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://[::1/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://host:port/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://host:0/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://host:99999/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("integer", parsers.parse_integer(1), "0", "must be a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "-3", "must be a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "many", "must be a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "1.5", "must be a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "", "must be a whole number 1 or more"),
+    ("integer", parsers.parse_integer(0, 5), "6", "must be a whole number from 0 to 5"),
+    ("integer", parsers.parse_integer(0, 5), "-1", "must be a whole number from 0 to 5"),
+    ("integer", parsers.parse_integer(0, 5), "five", "must be a whole number from 0 to 5"),
+    ("seconds", parsers.parse_seconds, "-1", "must be a number of seconds, 0 or more"),
+    ("seconds", parsers.parse_seconds, "soon", "must be a number of seconds, 0 or more"),
+    ("seconds", parsers.parse_seconds, "nan", "must be a number of seconds, 0 or more"),
+    ("seconds", parsers.parse_seconds, "inf", "must be a number of seconds, 0 or more"),
+    ("timeout", parsers.parse_timeout, "0", "must be a number of seconds, more than 0"),
+    ("timeout", parsers.parse_timeout, "0.0", "must be a number of seconds, more than 0"),
+    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "mmlu_pr", "must be one of mmlu, mt_bench"),
+    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "MMLU", "must be one of mmlu, mt_bench"),
+    ("boolean", parsers.parse_boolean, "maybe", "must be true or false"),
+    ("boolean", parsers.parse_boolean, "2", "must be true or false"),
+    ("prompt", parsers.parse_prompt, "@/no/such/file", "must be a text, or @ and a readable UTF-8 file"),
+    ("arguments", parsers.parse_vllm_arguments, "--dtype 'half", "must be arguments as a shell takes them"),
+    ("prompt", parsers.parse_prompt, "@/", "must be a text, or @ and a readable UTF-8 file"),
 ]
 
 
@@ -111,11 +112,11 @@ def test_an_invalid_value_is_quoted_with_what_is_allowed(
 )
 def test_what_the_run_finds_its_server_by_is_not_for_the_user_to_say_and_no_key_is_shown(value: str) -> None:
     with pytest.raises(ValueError, match=r"must leave --[a-z-]+ to the run") as caught:
-        options.parse_vllm_arguments(value)
+        parsers.parse_vllm_arguments(value)
     assert "abc123" not in str(caught.value)
 
 
-@pytest.mark.parametrize("parse", [options.parse_text, options.parse_prompt, options.parse_path])
+@pytest.mark.parametrize("parse", [parsers.parse_text, parsers.parse_prompt, parsers.parse_path])
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_text_is_refused(parse: Parse, value: str) -> None:
     with pytest.raises(ValueError, match="must not be empty"):
@@ -124,7 +125,7 @@ def test_an_empty_text_is_refused(parse: Parse, value: str) -> None:
 
 @given(st.integers(), st.integers(), st.integers(min_value=0, max_value=1000))
 def test_a_whole_number_is_taken_exactly_if_it_is_in_its_range(value: int, least: int, more: int) -> None:
-    parse = options.parse_integer(least, least + more)
+    parse = parsers.parse_integer(least, least + more)
     if least <= value <= least + more:
         assert parse(str(value)) == value
     else:
@@ -147,23 +148,23 @@ def test_whatever_the_value_a_parser_gives_a_value_or_says_why_not(parse: Parse,
 
 def test_a_prompt_can_be_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "prompt.txt").write_text("You are terse.\n", encoding="utf-8")
-    assert options.parse_prompt(f"@{tmp_path}/prompt.txt") == "You are terse.\n"
+    assert parsers.parse_prompt(f"@{tmp_path}/prompt.txt") == "You are terse.\n"
 
 
 def test_a_prompt_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "prompt.txt").write_bytes(b"caf\xe9")
     with pytest.raises(ValueError, match=r"readable UTF-8 file \(got '@.*prompt\.txt'"):
-        options.parse_prompt(f"@{tmp_path}/prompt.txt")
+        parsers.parse_prompt(f"@{tmp_path}/prompt.txt")
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
-    assert options.parse_path("~/mmlu") == Path("/home/ada/mmlu")
+    assert parsers.parse_path("~/mmlu") == Path("/home/ada/mmlu")
 
 
 def test_a_home_folder_that_nobody_has_is_refused() -> None:
     with pytest.raises(ValueError, match="no-such-user-here"):
-        options.parse_path("~no-such-user-here/mmlu")
+        parsers.parse_path("~no-such-user-here/mmlu")
 
 
 # --- secrets ---
@@ -180,26 +181,26 @@ def test_a_home_folder_that_nobody_has_is_refused() -> None:
 )
 def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="must") as caught:
-        options.parse_url(url)
+        parsers.parse_url(url)
     assert "hunter2" not in str(caught.value)
     assert "host" in str(caught.value)
 
 
 def test_a_url_with_a_password_is_refused_with_the_options_that_take_a_key() -> None:
     with pytest.raises(ValueError, match=r"--eval-api-key-env or --eval-judge-api-key-env"):
-        options.parse_url("http://ada:hunter2@host/v1")
+        parsers.parse_url("http://ada:hunter2@host/v1")
 
 
 def test_the_name_of_a_variable_that_is_set_is_taken_and_not_its_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SERVER_KEY", "sk-secret")
-    assert options.parse_variable("SERVER_KEY") == "SERVER_KEY"
+    assert parsers.parse_variable("SERVER_KEY") == "SERVER_KEY"
 
 
 def test_the_name_of_a_variable_that_is_not_set_is_quoted() -> None:
     with pytest.raises(ValueError, match=r"must be the name of .* that is set \(got 'NO_SUCH_KEY_HERE'"):
-        options.parse_variable("NO_SUCH_KEY_HERE")
+        parsers.parse_variable("NO_SUCH_KEY_HERE")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_the_name_of_a_variable_that_is_not_set_is_quoted() -> None:
 )
 def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
     with pytest.raises(ValueError, match="must be the name of an environment variable") as caught:
-        options.parse_variable(key)
+        parsers.parse_variable(key)
     assert key[5:] not in str(caught.value)
     assert key[:4] in str(caught.value)
 

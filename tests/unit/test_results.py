@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.reports.results import (
     SCHEMA_VERSION,
     read_results,
@@ -23,6 +22,7 @@ from pytest_instructlab_eval.reports.results import (
 )
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, Sample, Score
+from pytest_instructlab_eval.settings import Settings
 
 SETTINGS = Settings(
     ("tiny",), ("http://127.0.0.1:8000/v1",), api_key_env="SERVER_KEY", output_dir=Path("/out")

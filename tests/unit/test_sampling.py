@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval import data, questions
-from pytest_instructlab_eval.options import Settings
 from pytest_instructlab_eval.sampling import allocation, chosen_rows, stratified
+from pytest_instructlab_eval.settings import Settings
 
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
 

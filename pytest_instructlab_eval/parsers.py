@@ -1,0 +1,189 @@
+"""The values of options: small parsers, each of which quotes what it doesn't take and says what it would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import ConfigurationError
+
+__all__ = [
+    "parse_boolean",
+    "parse_gate",
+    "parse_integer",
+    "parse_one_of",
+    "parse_path",
+    "parse_prompt",
+    "parse_seconds",
+    "parse_shard",
+    "parse_text",
+    "parse_timeout",
+    "parse_url",
+    "parse_variable",
+    "parse_vllm_arguments",
+    "shortened",
+    "without_password",
+]
+
+# Of vLLM's arguments, those by which the run finds its own server.
+VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
+            "--ssl-keyfile", "--ssl-certfile"}  # fmt: skip
+
+
+def parse_text(value: str) -> str:
+    """A text that isn't empty."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def parse_url(value: str) -> str:
+    """The URL of an OpenAI-compatible API, without a slash at its end."""
+    try:
+        parts = urllib.parse.urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that don't match, a port that is no number
+        usable = False
+    if not usable:
+        raise ValueError(f"must be a URL such as http://127.0.0.1:8000/v1 (got {without_password(value)!r})")
+    if parts.username or parts.password:
+        raise ValueError(
+            f"must not hold a user or password (got {without_password(value)!r}); name the variable that "
+            "holds the key with --eval-api-key-env or --eval-judge-api-key-env"
+        )
+    return value.rstrip("/")
+
+
+def without_password(url: str) -> str:
+    """The URL with what stands before an @ in its host left out."""
+    scheme, separator, rest = url.rpartition("//")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}…@{host}" if at and user else url
+
+
+def parse_integer(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` to `most`."""
+    allowed = f"{least} or more" if most is None else f"from {least} to {most}"
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise ValueError(f"must be a whole number {allowed} (got {value!r})")
+        return number
+
+    return parse
+
+
+def parse_seconds(value: str) -> float:
+    """A duration in seconds, 0 or more."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"must be a number of seconds, 0 or more (got {value!r})")
+    return number
+
+
+def parse_timeout(value: str) -> float:
+    """A duration in seconds, more than 0."""
+    number = parse_seconds(value)
+    if number == 0:
+        raise ValueError(f"must be a number of seconds, more than 0 (got {value!r})")
+    return number
+
+
+def parse_shard(value: str) -> tuple[int, int]:
+    """The K of K/N and the N: one of N parts of a run."""
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
+    part, parts = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= part <= parts:
+        raise ValueError(f"must be K/N, part K of N, such as 2/5 (got {value!r})")
+    return part, parts
+
+
+def parse_variable(value: str) -> str:
+    """The name of an environment variable that is set; its value is never shown."""
+    if value not in os.environ:
+        raise ValueError(
+            f"must be the name of an environment variable that is set "
+            f"(got {shortened(value)!r}, which isn't); export the key under that name"
+        )
+    return value
+
+
+def shortened(value: str) -> str:
+    """The value where it looks like a variable's name: should someone give a key for one, it isn't shown."""
+    return value if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", value) and len(value) <= 40 else value[:4] + "…"
+
+
+def parse_one_of(*allowed: str) -> Callable[[str], str]:
+    """A parser of one of the names."""
+
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)} (got {value!r})")
+        return value
+
+    return parse
+
+
+def parse_vllm_arguments(value: str) -> str:
+    """Arguments as a shell would take them, none of which decides where and how vLLM can be asked."""
+    try:
+        arguments = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"must be arguments as a shell takes them (got {value!r}: {error})") from None
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        if name in VLLM_OWN:
+            raise ValueError(
+                f"must leave {name} to the run, which has to find its server; to serve the model in a way of "
+                "your own, start vLLM yourself and give its URL with --eval-base-url"
+            )
+    return value
+
+
+def parse_boolean(value: str) -> bool:
+    """The truth values of ini files."""
+    truth = {"true": True, "1": True, "yes": True, "on": True, "": False}
+    truth |= {"false": False, "0": False, "no": False, "off": False}
+    if value.strip().lower() not in truth:
+        raise ValueError(f"must be true or false (got {value!r})")
+    return truth[value.strip().lower()]
+
+
+def parse_gate(value: str) -> str:
+    """A gate in its small language, as it was written."""
+    from pytest_instructlab_eval import gates
+
+    try:
+        gates.parse_gate(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def parse_prompt(value: str) -> str:
+    """A text, or the text of the file named after an @."""
+    if not value.startswith("@"):
+        return parse_text(value)
+    try:
+        return parse_text(Path(value[1:]).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"must be a text, or @ and a readable UTF-8 file (got {value!r}: {error})") from None
+
+
+def parse_path(value: str) -> Path:
+    """A path, made absolute later (an ini file's paths start at the ini file)."""
+    try:
+        return Path(parse_text(value)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"must be a path (got {value!r}: there is no such user's home)") from None

@@ -1,0 +1,203 @@
+"""What one run was asked to do: one frozen record."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["BENCHMARKS", "REFERENCE_JUDGE", "Settings", "short_names"]
+
+BENCHMARKS = ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
+JUDGED = ("mt_bench", "mt_bench_branch")
+REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
+STAGES = ("answer", "judge")
+SERVE = ("auto", "never", "vllm", "local")
+BASE_QUESTIONS = ("same", "base")
+INCONCLUSIVE = ("warn", "fail", "pass")
+FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What one run was asked to do; every path is absolute."""
+
+    model: tuple[str, ...]
+    base_url: tuple[str, ...] = ()
+    checkpoints: Path | None = None
+    api_key_env: str | None = None
+    judge_model: tuple[str, ...] = ()
+    judge_base_url: tuple[str, ...] = ()
+    judge_api_key_env: str | None = None
+    judge_repeat: int = 1
+    no_canaries: bool = False
+    benchmark: tuple[str, ...] = ()
+    mmlu_data: Path | None = None
+    mt_bench_data: Path | None = None
+    tasks_dir: Path | None = None
+    trust_tasks: bool = False
+    taxonomy: Path | None = None
+    branch: str | None = None
+    base_branch: str | None = None
+    changed_only: bool = False
+    include_knowledge: bool = False
+    few_shots: int = 5
+    first_n: int | None = None
+    sample: int | None = None
+    sample_seed: int | None = None
+    repeat: int = 1
+    max_concurrency: int = 64
+    request_timeout: float = 600.0
+    wait: float = 0.0
+    system_prompt: str | None = None
+    merge_system_user_message: bool = False
+    output_dir: Path = Path("eval_output")
+    stage: str | None = None
+    serve: str = "auto"
+    vllm_python: str | None = None
+    vllm_args: str | None = None
+    gpus: int | None = None
+    judge_gpus: int | None = None
+    serve_timeout: float = 1800.0
+    shard: tuple[int, int] | None = None
+    gate: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+    baseline: Path | None = None
+    save_baseline: Path | None = None
+    allow_mismatch: bool = False
+    base_model: str | None = None
+    base_model_url: tuple[str, ...] = ()
+    base_questions: str = "same"
+    inconclusive: str = "warn"
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """The judges by what they are called in tests and tables."""
+        names = tuple(dict.fromkeys((*self.evaluated, *self.judge_model)))
+        short = dict(zip(names, short_names(names), strict=True))
+        known = {name: label for label, name in self.labels.items()}
+        return {known.get(name, short[name]): name for name in self.judge_model}
+
+    @property
+    def judge(self) -> str | None:
+        """What the judge, or the panel of judges, is called; None where there is none."""
+        return ", ".join(self.judges) or None
+
+    @property
+    def judging_models(self) -> tuple[str, ...]:
+        """The judges that are language models and are asked in this run."""
+        return (
+            ()
+            if self.stage == "answer"
+            else tuple(name for name in self.judge_model if name != REFERENCE_JUDGE)
+        )
+
+    @property
+    def judgments(self) -> int:
+        """How many judgments an answer gets from language models."""
+        return self.judge_repeat * len(self.judging_models)
+
+    def judge_urls(self, judge: str) -> tuple[str, ...]:
+        """Where a judge is served: at the candidate's servers unless it has its own.
+
+        Of several judges each has one URL, or all have the same; several URLs of one judge are replicas.
+        """
+        judges, urls = self.judging_models, self.judge_base_url or self.base_url
+        return (urls[judges.index(judge)],) if len(judges) == len(self.judge_base_url) > 1 else urls
+
+    @property
+    def self_judged(self) -> tuple[str, ...]:
+        """The models whose answers are judged by the same model at the same server."""
+        return tuple(
+            label
+            for label, name in self.labels.items()
+            if name in self.judging_models and self._same_place(self.judge_urls(name), self.base_url)
+        )
+
+    @staticmethod
+    def _same_place(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+        return not set(ours).isdisjoint(theirs) or not (ours or theirs)
+
+    @property
+    def gated(self) -> bool:
+        """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
+        return bool(self.gate or self.gates) or self.baseline is not None
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The models that are asked the questions: the candidates, and the one they are compared with."""
+        return self.model if self.base_model is None else (*self.model, self.base_model)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The models that are asked by what they are called in tests and tables: the ends of paths."""
+        return dict(zip(short_names(self.evaluated), self.evaluated, strict=True))
+
+    @property
+    def base_label(self) -> str | None:
+        """What the model to compare with is called, None where there is none."""
+        return None if self.base_model is None else list(self.labels)[-1]
+
+    def urls(self, name: str) -> tuple[str, ...]:
+        """Where a model that is asked is served, empty where the run serves it."""
+        return self.base_model_url or self.base_url if name == self.base_model else self.base_url
+
+    def label(self, name: str) -> str:
+        """What a model is called in tests, tables and files, a judge too: no two are called alike."""
+        called = {other: label for label, other in {**self.judges, **self.labels}.items()}
+        return called.get(name, name)
+
+    @property
+    def hosted(self) -> tuple[str, ...]:
+        """The models that this run serves itself, since there is no URL for them: candidates, then judges."""
+        candidates = [name for name in self.evaluated if not self.urls(name) and self.stage != "judge"]
+        judges = [name for name in self.judging_models if not self.judge_urls(name)]
+        return tuple(dict.fromkeys((*candidates, *judges)))
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether models that this run serves can't all be served at once."""
+        judges = len([name for name in self.hosted if name not in self.evaluated])
+        others = len(self.hosted) - judges
+        return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
+
+    def left_out(self) -> dict[str, str]:
+        """The benchmarks that this run leaves out, each with the reason."""
+        reasons = {}
+        for name in BENCHMARKS:
+            if self.benchmark and name not in self.benchmark:
+                reasons[name] = "not named by --eval-benchmark"
+            elif missing := self.lacks(name):
+                reasons[name] = f"it needs {missing}"
+            elif self.stage == "judge" and name not in JUDGED:
+                reasons[name] = "it has no judging step"
+        return reasons
+
+    def lacks(self, benchmark: str) -> str | None:
+        """The option without which a benchmark can't be run, None where nothing is missing."""
+        needs = {"mmlu_branch": ("tasks_dir",), "mt_bench_branch": ("taxonomy",)}.get(benchmark, ())
+        judge = ("judge_model",) if benchmark in JUDGED and self.stage != "answer" else ()
+        missing = [name for name in (*needs, *judge) if not getattr(self, name)]
+        return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
+
+    def selected(self) -> tuple[str, ...]:
+        """The benchmarks that this run collects where no file is named."""
+        return tuple(name for name in BENCHMARKS if name not in self.left_out())
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names of models as tests and tables have them: a path by as much of its end as tells it from others.
+
+    A name on a hub or a server stays whole.
+    """
+    parts = [Path(os.path.abspath(name)).parts if _is_path(name) else (name,) for name in names]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        short = ["/".join(part[-depth:]) for part in parts]
+        if len(set(short)) == len(short):
+            return short
+    return list(names)
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))
