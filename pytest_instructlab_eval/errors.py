@@ -9,7 +9,8 @@ EvalError
     ├── UnreachableError      its server can't be reached or doesn't answer in time
     └── ItemError             what a failing test shows: the reason, the question, the answer, the judgment
 
-They are turned into pytest.UsageError, or into a failing test, only at the edge (plugin.py, hooks.py, session.py).
+They are turned into pytest.UsageError, or into a failing test, only at the edge (plugin.py, hooks.py,
+session.py).
 """
 
 from __future__ import annotations

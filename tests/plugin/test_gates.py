@@ -114,13 +114,6 @@ def test_a_gate_over_deselected_questions_is_skipped_and_says_why(project: Proje
     finished.shows("SKIPPED [[]1] gates:0: 27 questions of own were deselected*")
 
 
-def test_a_gate_of_a_benchmark_that_is_not_run_is_skipped(project: Project) -> None:
-    project.write("pytest.ini", "[pytest]\neval_gates =\n    mmlu >= 0.9\n    somebody_elses >= 1\n")
-    finished = own(project, "-rs", right=40)
-    assert finished.gates == {"skipped": 2, "passed": 3}
-    finished.shows("SKIPPED *mmlu is not in this run")
-
-
 def test_nothing_is_gated_after_the_run_was_stopped(project: Project) -> None:
     project.server.fault(Status(400, "not today"), when=lambda body: "number 0'" in str(body), times=1)
     finished = own(project, "-x", right=40, ret=1, passed=0, failed=1)
@@ -130,18 +123,14 @@ def test_nothing_is_gated_after_the_run_was_stopped(project: Project) -> None:
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        ("own > = 1", "column 7: expected a number such as 0.5 or 50%"),
-        ("onw >= 0.5", "there is no benchmark 'onw' (known: mmlu, *); did you mean own?"),
-        ("other >= 0.5", "there is no benchmark 'other'"),
-        ("own[blue] >= 0.5", "own has no group 'blue' in this run"),
-        ("own.drop <= 0.01", "a drop needs something to compare with; give an earlier run with --eval-base"),
+        ("own > = 1", "--eval-gate: gate 'own > = 1': column 7: expected a number such as 0.5 or 50%"),
+        ("onw >= 0.5", "gate 'onw >= 0.5': there is no benchmark 'onw'"),
     ],
 )
 def test_a_gate_that_cannot_be_meant_ends_the_run_before_anything_is_asked(
     project: Project, gate: str, reason: str
 ) -> None:
-    shown = refused(project, f"--eval-gate={gate}")
-    assert all(part in shown for part in reason.split("*")), shown
+    assert reason in refused(project, f"--eval-gate={gate}")
 
 
 def test_workers_tell_the_controller_what_can_be_gated(project: Project) -> None:
@@ -151,8 +140,8 @@ def test_workers_tell_the_controller_what_can_be_gated(project: Project) -> None
 # --- baselines ---
 
 
-def test_a_run_is_compared_with_a_saved_one_question_by_question(project: Project) -> None:
-    own(project, "--eval-save-baseline=main.json", right=38)
+def test_a_run_is_compared_with_a_saved_one_question_by_question(project: Project, earlier: str) -> None:
+    project.write("main.json", earlier)
     baseline = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 5%")
     same = own(project, *baseline, right=38)
     same.shows("  passed: own.drop <= 5%: own has the same score on each of 40 questions *")
@@ -168,14 +157,24 @@ def test_a_run_is_compared_with_a_saved_one_question_by_question(project: Projec
     assert change["overall"]["difference"] == pytest.approx(-0.45)
 
 
+@pytest.fixture(scope="module")
+def earlier(make_project: Callable[[ScriptedServer], Project]) -> str:
+    """A baseline with 38 right answers."""
+    with ScriptedServer() as server:
+        project = make_project(server)
+        own(project, "--eval-save-baseline=main.json", right=38)
+    return (project.folder / "main.json").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("verdict", "ret", "shown"),
     [("warn", 0, "INCONCLUSIVE"), ("fail", 1, "FAILED"), ("pass", 0, "PASSED")],
 )
 def test_a_drop_that_cannot_be_told_is_inconclusive(
-    project: Project, verdict: str, ret: int, shown: str
+    project: Project, earlier: str, verdict: str, ret: int, shown: str
 ) -> None:
-    own(project, "--eval-save-baseline=main.json", right=38)
+    project.write("main.json", earlier)
+    project.write("test_own.py", OWN)
     project.server.reply = right_up_to(36)
     gate = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 0.01", f"--eval-inconclusive={verdict}")
     finished = project.evaluate("test_own.py", *gate, "-v", ret=ret)
@@ -211,21 +210,6 @@ def test_a_baseline_of_other_questions_is_refused(project: Project) -> None:
     assert "data of mmlu is" in project.evaluate(*args, ret=4).err
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (None, "can't be read"),
-        ("[]", "is neither a baseline nor a results.json of this plugin"),
-        ('{"schema_version": 99, "fingerprint": {}, "benchmarks": {}}', "has schema version 99, newer than"),
-    ],
-    ids=["missing", "something else", "newer"],
-)
-def test_a_baseline_that_cannot_be_read_is_named(project: Project, text: str | None, reason: str) -> None:
-    if text is not None:
-        project.write("main.json", text)
-    assert reason in refused(project, "--eval-baseline=main.json")
-
-
 # --- a base model ---
 
 
@@ -250,10 +234,12 @@ def test_a_base_model_answers_the_same_questions_and_is_what_drops_are_measured_
 # --- the summary ---
 
 
-def test_the_summary_says_the_verdict_first_and_is_shown_by_the_ci_job(project: Project) -> None:
+def test_the_summary_says_the_verdict_first_and_is_shown_by_the_ci_job(
+    project: Project, earlier: str
+) -> None:
     shown = project.folder / "step.md"
     shown.write_text("earlier\n", "utf-8")
-    own(project, "--eval-save-baseline=main.json", right=38)
+    project.write("main.json", earlier)
     args = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 5%")
     project.write("test_own.py", OWN)
     project.server.reply = right_up_to(20)

@@ -1,0 +1,143 @@
+"""The gates of a run: gathered, checked before anything is asked, and what is left out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.gating import Collected, Gating
+from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.settings import Settings
+
+OWN = Collected({"own": ["red", "green"]}, {"own": ["own >= 0.25"]})
+
+
+def digests(benchmarks: Collection[str]) -> Mapping[str, Any]:
+    return dict.fromkeys(benchmarks, "123")
+
+
+def gating(collected: Collected = OWN, **settings: Any) -> Gating:
+    found = Gating(Settings(("lab",), ("http://127.0.0.1:8000/v1",), **settings), digests)
+    found.prepare(collected)
+    return found
+
+
+def refusal(collected: Collected = OWN, **settings: Any) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        gating(collected, **settings)
+    return str(refused.value)
+
+
+def results(*values: float, benchmark: str = "own", **more: Any) -> list[Result]:
+    return [
+        Result(benchmark, str(number), "red", "lab", scores=(Score(value, **more),))
+        for number, value in enumerate(values)
+    ]
+
+
+def verdicts(reports: list[GateReport]) -> dict[str, str]:
+    return {report.gate.text: report.verdict for report in reports}
+
+
+def test_marker_ini_file_and_command_line_all_gate_and_the_later_replaces_the_earlier() -> None:
+    found = gating(gates=("own <= 0.9", "own >= 0.5", "own[red] >= 0.1"), gate=("own >= 0.75",))
+    assert verdicts(found.judge(results(1.0, 0.5, 0.5))) == {
+        "own >= 0.75": "failed",
+        "own <= 0.9": "passed",
+        "own[red] >= 0.1": "passed",
+        "own.error_rate <= 0": "passed",
+        "own.unscored_rate <= 0.05": "passed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        (
+            "onw >= 0.5",
+            "there is no benchmark 'onw' (known: mmlu, mmlu_branch, mt_bench, mt_bench_branch, own)",
+        ),
+        ("onw >= 0.5", "did you mean own?"),
+        ("other >= 0.5", "there is no benchmark 'other'"),
+        ("own[blue] >= 0.5", "own has no group 'blue' in this run (there is green, red)"),
+        (
+            "own.drop <= 0.01",
+            "a drop needs something to compare with; give an earlier run with --eval-baseline",
+        ),
+    ],
+)
+def test_a_gate_that_cannot_be_meant_is_refused_in_a_sentence(gate: str, reason: str) -> None:
+    shown = refusal(gate=(gate,))
+    assert shown.startswith(f"gate {gate!r}: ")
+    assert reason in shown
+
+
+def test_a_gate_of_the_ini_file_may_be_about_a_benchmark_of_another_run() -> None:
+    found = gating(gates=("mmlu >= 0.5", "somebody_elses >= 1"))
+    reports = found.judge(results(1.0))
+    assert [(report.gate.text, report.message) for report in reports if report.verdict == "skipped"] == [
+        ("mmlu >= 0.5", "mmlu is not in this run"),
+        ("somebody_elses >= 1", "somebody_elses is not in this run"),
+    ]
+
+
+def test_a_misspelt_gate_of_the_ini_file_is_refused() -> None:
+    assert "did you mean mmlu?" in refusal(gates=("mmul >= 0.5",))
+
+
+def test_a_marker_gates_its_own_benchmark_alone() -> None:
+    shown = refusal(Collected({"own": []}, {"own": ["mmlu >= 0.5"]}))
+    assert shown == "gate 'mmlu >= 0.5': the marker of own can't gate mmlu; put it into eval_gates"
+
+
+def test_what_was_deselected_is_not_gated_but_for_how_the_run_went() -> None:
+    found = gating(Collected({"own": []}, {}, {"own": 3}), gate=("own >= 0.9",))
+    assert verdicts(found.judge(results(0.0))) == {
+        "own >= 0.9": "skipped",
+        "own.error_rate <= 0": "passed",
+        "own.unscored_rate <= 0.05": "passed",
+    }
+
+
+def test_what_is_yet_to_be_judged_is_not_gated() -> None:
+    found = gating(gate=("own >= 0.9",))
+    answered = [
+        Result("own", "1", "red", "lab", scores=(Score(None, metadata={"answered": True}),)),
+    ]
+    (report,) = [report for report in found.judge(answered) if report.gate.text == "own >= 0.9"]
+    assert (report.verdict, report.message) == ("skipped", "the answers of own are yet to be judged")
+    assert all(report.verdict == "skipped" for report in found.reports)
+
+
+def test_a_base_models_results_are_what_drops_are_measured_against_and_are_not_gated_themselves() -> None:
+    found = gating(base_model="base", gate=("own.drop <= 0.5", "own <= 0.5"))
+    ours = [Result("own", str(number), "red", "lab", scores=(Score(0.0),)) for number in range(40)]
+    theirs = [Result("own", str(number), "red", "base", scores=(Score(1.0),)) for number in range(40)]
+    reports = found.judge([*ours, *theirs])
+    assert {report.model for report in reports} == {"lab"}
+    assert verdicts(reports)["own.drop <= 0.5"] == "failed"
+    assert verdicts(reports)["own <= 0.5"] == "passed"
+
+
+def test_a_baseline_of_another_configuration_is_refused_with_every_difference(tmp_path: Path) -> None:
+    path = tmp_path / "main.json"
+    gating(save_baseline=path, few_shots=0).save(results(1.0, 0.0))
+    shown = refusal(baseline=path, few_shots=5, system_prompt="Hi")
+    assert shown.startswith(
+        "--eval-baseline main.json is of another configuration: few_shots is 5 here and 0 in"
+    )
+    assert "system_prompt is 'Hi' here and not set in the baseline" in shown
+    assert "--eval-allow-mismatch" in shown
+    insisted = gating(baseline=path, few_shots=5, allow_mismatch=True)
+    assert insisted.baseline is not None
+    assert [result.value for result in insisted.baseline] == [1.0, 0.0]
+
+
+def test_a_baseline_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"main.json can't be read .*--eval-save-baseline"):
+        gating(baseline=tmp_path / "main.json")
