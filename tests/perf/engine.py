@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ITEMS, LATENCY, BUDGET = 2000, 0.2, 32
+# The plugins that are installed for this project's own tests; hypothesis takes most of a second a process.
+ALONE = ("-p", "no:hypothesispytest", "-p", "no:asyncio", "-p", "no:anyio")
 TEST = f"""
 import pytest
 
@@ -52,7 +54,7 @@ def main() -> None:
 def run(processes: str) -> str:
     with tempfile.TemporaryDirectory() as name, server() as url:
         Path(name, "test_many.py").write_text(TEST)
-        command = [sys.executable, "-m", "pytest", "-q", "-n", processes, "--eval-model", "tiny",
+        command = [sys.executable, "-m", "pytest", *ALONE, "-q", "-n", processes, "--eval-model", "tiny",
                    "--eval-base-url", url, "--eval-max-concurrency", str(BUDGET), "test_many.py"]  # fmt: skip
         started = time.perf_counter()
         done = subprocess.run(command, cwd=name, check=True, capture_output=True, text=True)
