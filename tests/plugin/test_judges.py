@@ -11,6 +11,11 @@ from tests.scripted_server import Body, content_text, default_reply, rating_of
 
 from .conftest import Project, is_judgment, make_gated
 
+OWN = """
+    async def test_own(served_model):
+        assert (await served_model.chat([{"role": "user", "content": "Hello"}])).text
+"""
+
 
 def canary_of(body: Body) -> bool:
     return any(canary.question in content_text(body["messages"][-1]) for canary in CANARIES)
@@ -86,5 +91,6 @@ def test_a_fit_judge_is_tried_once_and_before_all_questions(project: Project, pr
 def test_the_trial_can_be_left_out_and_is_left_out_where_nothing_is_judged(project: Project) -> None:
     make_gated(project)
     project.evaluate(*project.mt_bench_only, "--eval-no-canaries", passed=8)
-    project.evaluate(*project.judge, *project.data, "--eval-benchmark=mmlu", "-k", "anatomy")
+    project.write("test_own.py", OWN)
+    project.evaluate(*project.judge, "test_own.py", passed=1)
     assert not any(map(canary_of, project.server.chats))

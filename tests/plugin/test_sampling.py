@@ -23,11 +23,11 @@ def test_a_sample_is_over_all_tasks_and_categories_and_said_to_be_one(project: P
 
 
 def test_several_processes_ask_the_sample_that_one_does(project: Project) -> None:
-    args = ("--eval-sample=4", "-q", *project.judge, *project.data)
-    first = project.evaluate(*args, passed=8)
+    args = ("--eval-sample=4", *project.mt_bench_only)
+    first = project.evaluate(*args, passed=4)
     requests = {str(body) for body in project.server.chats}
     project.server.requests.clear()
-    second = project.evaluate(*args, "-n2", passed=8)
+    second = project.evaluate(*args, "-n2", passed=4)
     assert second.results.keys() == first.results.keys()
     assert {str(body) for body in project.server.chats} == requests
 
