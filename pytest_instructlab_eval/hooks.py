@@ -347,18 +347,18 @@ class EvalHooks:
         without_tests = self.config.option.collectonly or self.config.getoption("setuponly", False)
         if not without_tests and session.exitstatus in ended:
             self._find_what_is_missing(session)
-            self.eval.save_baseline()
+            self.eval.save_baseline(stopped=bool(session.shouldstop or session.shouldfail))
         if self.eval.problems and session.exitstatus in ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.written is not None:
             self.eval.write_summary(self.written, session.testsfailed)
 
     def _find_what_is_missing(self, session: pytest.Session) -> None:
-        tests = session.testscollected - self.gates_told
-        missing = tests + self.gates_told - len(self.reported)
+        missing = session.testscollected - len(self.reported)
         if missing > 0 and not session.shouldstop and not session.shouldfail:
             self.eval.problems.append(
-                f"{missing} of {tests} tests never reported a result; a worker may have died"
+                f"{missing} of {session.testscollected - self.gates_told} tests never reported a result; "
+                "a worker may have died"
             )
         if self.eval.settings.stage != "answer":
             unscored = self.eval.nothing_scored()

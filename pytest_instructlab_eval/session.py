@@ -19,6 +19,7 @@ import pytest
 from pytest_instructlab_eval import distribution, items, questions
 from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError
+from pytest_instructlab_eval.gates.check import fails
 from pytest_instructlab_eval.gating import Gating
 from pytest_instructlab_eval.models import Blocking, Grader
 from pytest_instructlab_eval.recording import describe, without_traceback
@@ -442,19 +443,38 @@ class EvalSession:
             return None
         return folder
 
-    def save_baseline(self) -> None:
-        """Write --eval-save-baseline, where it is asked for."""
+    def save_baseline(self, *, stopped: bool) -> None:
+        """Write --eval-save-baseline, where it is asked for; not of a run that was stopped before its end."""
+        if stopped and self.settings.save_baseline is not None:
+            self.problems.append(
+                "--eval-save-baseline: nothing was saved, as the run was stopped before its end"
+            )
+            return
         try:
             self.gating.save(list(self.results.values()))
         except (ConfigurationError, OSError) as error:
             self.problems.append(f"--eval-save-baseline: the baseline could not be written: {error}")
 
+    @property
+    def not_gated(self) -> str | None:
+        """Why the gates of a run with results were not evaluated; None where they were."""
+        if self.gating.reports or self.settings.stage == "answer":
+            return None
+        if self.settings.shard is not None:
+            return "this is a part of a run, whose gates are evaluated when its parts are merged"
+        return "the run was stopped before its end, so its gates were not evaluated"
+
     def write_summary(self, folder: Path, failed: int) -> None:
-        """Write summary.md, and where a CI job shows such a page append it there."""
+        """Write summary.md, and where a CI job shows such a page append it there.
+
+        `failed` counts the tests that failed, gates among them.
+        """
+        gates = sum(fails(report, self.settings.inconclusive) for report in self.gating.reports)
         page = markdown(
             ", ".join(label for label in self.settings.labels if label != self.settings.base_label),
             problems=self.problems,
-            errors=failed,
+            not_gated=self.not_gated,
+            errors=failed - gates,
             reports=self.gating.reports,
             changes=self.changes,
             summaries=summarise(self.results.values()),

@@ -10,6 +10,7 @@ from typing import Literal
 from pytest_instructlab_eval.gates.comparison import Comparison, Difference, compare, difference
 from pytest_instructlab_eval.gates.statistics import Interval
 from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["Change", "Changes", "Kind", "cells", "changes", "changes_table", "notes"]
 
@@ -161,11 +162,11 @@ def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[st
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
     for entry in found:
-        rows.append(cells(entry.title, entry.overall))
+        rows.append(cells(visible_line(entry.title), entry.overall))
         for kind in KINDS:
             part = entry.of(kind)
             shown = part if verbose else part[: 0 if kind == "unchanged" else SHOWN]
-            rows += [cells(f"  {kind}: {change.label}", change) for change in shown]
+            rows += [cells(f"  {kind}: {visible_line(change.label)}", change) for change in shown]
             if len(part) > len(shown):
                 more = "unchanged" if kind == "unchanged" else f"more {kind}s"
                 rows.append([f"  … {len(part) - len(shown)} {more}, with -v", *[""] * 6])

@@ -31,18 +31,19 @@ def markdown(
     problems: Sequence[str],
     errors: int,
     reports: Sequence[GateReport],
+    not_gated: str | None = None,
     changes: Sequence[Changes],
     summaries: Sequence[Summary],
 ) -> str:
     """The page: the verdict, the gates, what got worse, the rest, the scores; never longer than `LONGEST`.
 
-    `errors` counts the tests that failed. Rows are left out, the last ones first, until it is short
-    enough, and it says how many.
+    `errors` counts the tests that failed, `not_gated` says why no gate was evaluated. Rows are left out,
+    the last ones first, until it is short enough, and it says how many.
     """
     rows = ROWS
     while True:
         sections = [
-            _verdict(title, problems, errors, reports),
+            _verdict(title, problems, errors, reports, not_gated),
             _gates(reports, rows),
             _worse(changes, rows),
             _better(changes, rows),
@@ -57,16 +58,20 @@ def markdown(
         rows //= 2
 
 
-def _verdict(title: str, problems: Sequence[str], errors: int, reports: Sequence[GateReport]) -> str:
-    bad = [report for report in reports if report.verdict in ("failed", "refused")]
-    open_ones = any(report.verdict == "inconclusive" for report in reports)
-    word = VERDICTS["failed" if problems or bad or errors else "inconclusive" if open_ones else "passed"]
+def _verdict(
+    title: str, problems: Sequence[str], errors: int, reports: Sequence[GateReport], not_gated: str | None
+) -> str:
+    verdicts = {report.verdict for report in reports}
+    failed = bool(problems or errors) or not verdicts.isdisjoint({"failed", "refused"})
+    undecided = not_gated is not None or "inconclusive" in verdicts
+    word = VERDICTS["failed" if failed else "inconclusive" if undecided else "passed"]
     lines = [f"## {word}: evaluation of {code(title)}", ""]
     if reports:
         lines.append(f"Gates: {counts(reports)}.")
     if errors:
-        lines.append(f"{errors:,} tests failed.")
-    return "\n".join([*lines, *(f"- {text(problem)}" for problem in problems[:ROWS])]).rstrip()
+        lines.append("1 test failed." if errors == 1 else f"{errors:,} tests failed.")
+    told = [*problems, *([not_gated] if not_gated is not None else [])]
+    return "\n".join([*lines, *(f"- {text(problem)}" for problem in told[:ROWS])]).rstrip()
 
 
 def _gates(reports: Sequence[GateReport], most: int) -> str:

@@ -12,7 +12,7 @@ from pytest_instructlab_eval.gates.statistics import clustered_standard_error
 from pytest_instructlab_eval.reports.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.settings import BENCHMARKS
-from pytest_instructlab_eval.visible import visible
+from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["Row", "Summary", "row_cells", "summarise", "table"]
 
@@ -235,7 +235,7 @@ def row_cells(label: str, row: Row) -> list[str]:
         value += f" of {row.maximum:g}"
     stderr = "" if row.stderr is None else f"{row.stderr:.{digits}f}"
     return [
-        visible(label).replace("\n", "\\n"),
+        visible_line(label),
         value,
         stderr,
         f"{row.n:,}",

@@ -114,10 +114,14 @@ def test_a_gate_over_deselected_questions_is_skipped_and_says_why(project: Proje
     finished.shows("SKIPPED [[]1] gates:0: 27 questions of own were deselected*")
 
 
-def test_nothing_is_gated_after_the_run_was_stopped(project: Project) -> None:
+def test_a_run_that_was_stopped_is_neither_gated_nor_a_baseline(project: Project) -> None:
     project.server.fault(Status(400, "not today"), when=lambda body: "number 0'" in str(body), times=1)
-    finished = own(project, "-x", right=40, ret=1, passed=0, failed=1)
+    finished = own(project, "-x", "--eval-save-baseline=main.json", right=40, ret=1, passed=0, failed=1)
     assert finished.gates == {}
+    finished.shows("ERROR: --eval-save-baseline: nothing was saved, as the run was stopped")
+    assert not (project.folder / "main.json").exists()
+    page = (project.folder / "eval_output/summary.md").read_text("utf-8")
+    assert "the run was stopped before its end, so its gates were not evaluated" in page
 
 
 @pytest.mark.parametrize(

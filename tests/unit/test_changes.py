@@ -104,6 +104,13 @@ def test_unpaired_means_are_of_each_sides_own_questions() -> None:
     assert twice.overall.stderr > 0, "the same questions by chance are not taken for pairs"
 
 
+def test_names_that_could_act_upon_a_terminal_are_shown_instead() -> None:
+    ours, theirs = (rated(name, {"a\x1b[2J": [1, 2], "b\nc": [3, 4]}) for name in ("lab", "base"))
+    shown = "\n".join(changes_table(changes(ours, theirs), verbose=True))
+    assert "\x1b" not in shown
+    assert "unchanged: b\\nc" in shown
+
+
 def test_the_table_has_the_regressions_first_and_counts_what_did_not_change() -> None:
     lines = changes_table(changes(LAB, BASE))
     labels = [line.split("  ")[0].strip() or line.split("  ")[1].strip() for line in lines[2:]]

@@ -25,7 +25,12 @@ def own(model: str, values: dict[str, float]) -> list[Result]:
 
 
 def page(
-    *, reports: Sequence[GateReport] = (), problems: Sequence[str] = (), errors: int = 0, results: int = 0
+    *,
+    reports: Sequence[GateReport] = (),
+    problems: Sequence[str] = (),
+    errors: int = 0,
+    results: int = 0,
+    not_gated: str | None = None,
 ) -> str:
     ours = own("lab", {f"group{number:05}": 0.25 for number in range(results)})
     theirs = own("base", {f"group{number:05}": 0.5 for number in range(results)})
@@ -34,6 +39,7 @@ def page(
         problems=problems,
         errors=errors,
         reports=reports,
+        not_gated=not_gated,
         changes=changes(ours, theirs),
         summaries=summarise(ours),
     )
@@ -57,6 +63,14 @@ def test_the_verdict_comes_first(
     found = page(reports=[report(verdict) for verdict in verdicts], problems=problems, errors=errors)
     assert found.splitlines()[0] == head
     assert all(problem in found for problem in problems)
+
+
+def test_a_run_whose_gates_were_not_evaluated_has_not_passed() -> None:
+    found = page(not_gated="the run was stopped before its end")
+    assert found.startswith("## ⚠️ inconclusive: evaluation of `lab`\n\n- the run was stopped before its end")
+    assert page(not_gated="stopped", errors=1).startswith(
+        "## ❌ failed: evaluation of `lab`\n\n1 test failed."
+    )
 
 
 def test_gates_come_worst_first_without_defaults_that_passed() -> None:
