@@ -446,9 +446,7 @@ class EvalSession:
     def save_baseline(self, *, stopped: bool) -> None:
         """Write --eval-save-baseline, where it is asked for; not of a run that was stopped before its end."""
         if stopped and self.settings.save_baseline is not None:
-            self.problems.append(
-                "--eval-save-baseline: nothing was saved, as the run was stopped before its end"
-            )
+            self.problems.append("--eval-save-baseline: nothing was saved, as the run was stopped")
             return
         try:
             self.gating.save(list(self.results.values()))
