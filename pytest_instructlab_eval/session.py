@@ -469,7 +469,7 @@ class EvalSession:
         """
         gates = sum(fails(report, self.settings.inconclusive) for report in self.gating.reports)
         page = markdown(
-            ", ".join(label for label in self.settings.labels if label != self.settings.base_label),
+            ", ".join(self.settings.candidates),
             problems=self.problems,
             not_gated=self.not_gated,
             errors=failed - gates,

@@ -135,6 +135,11 @@ class Settings:
         return dict(zip(short_names(self.evaluated), self.evaluated, strict=True))
 
     @property
+    def candidates(self) -> tuple[str, ...]:
+        """What the models are called that are not there to compare with."""
+        return tuple(label for label in self.labels if label != self.base_label)
+
+    @property
     def base_label(self) -> str | None:
         """What the model to compare with is called, None where there is none."""
         return None if self.base_model is None else list(self.labels)[-1]

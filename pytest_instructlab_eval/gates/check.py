@@ -13,7 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_instructlab_eval.gates.comparison import Comparison, Evidence, compare, lowest, mean_interval
+from pytest_instructlab_eval.gates.comparison import (
+    Comparison,
+    Evidence,
+    compare,
+    counterpart,
+    lowest,
+    mean_interval,
+)
 from pytest_instructlab_eval.gates.language import Gate, Selector, close_matches, parse_gate
 from pytest_instructlab_eval.gates.statistics import (
     CONFIDENCE,
@@ -132,9 +139,7 @@ def evaluate(
     return [_report(case, adjusted.get(number)) for number, case in enumerate(cases)]
 
 
-def verdicts(
-    run: Run, baseline: Iterable[Result] | None, *, differences: Sequence[str] = ()
-) -> list[GateReport]:
+def verdicts(run: Run, baseline: Iterable[Result] | None) -> list[GateReport]:
     """The reports of a run's gates and the default ones, over its candidates; see `evaluate`.
 
     Drops are measured against its base model, where it has one, else against the baseline. What is yet
@@ -143,7 +148,7 @@ def verdicts(
     final = [result for result in run.candidates if not result.answered]
     theirs = run.of_base if run.base is not None else baseline
     gates = with_defaults(map(parse_gate, run.gates), (result.benchmark for result in final))
-    return evaluate(gates, final, baseline=theirs, differences=differences, left_out=run.left_out)
+    return evaluate(gates, final, baseline=theirs, left_out=run.left_out)
 
 
 @dataclass(frozen=True)
@@ -226,7 +231,7 @@ def _with_comparison(case: _Case, context: _Context) -> _Case:
     selector = case.gate.selector
     theirs = [result for result in context.baseline if result.benchmark == selector.benchmark]
     models = list(dict.fromkeys(result.model for result in theirs))
-    against = case.model if case.model in models else models[0] if len(models) == 1 else None
+    against = counterpart(case.model, models)
     if against is None:
         return dataclasses.replace(case, refusal=_which_baseline(case, models))
     narrowed = _narrowed([result for result in theirs if result.model == against], selector)

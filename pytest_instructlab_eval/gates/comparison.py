@@ -11,7 +11,7 @@ import functools
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -40,6 +40,7 @@ __all__ = [
     "Pair",
     "Unit",
     "compare",
+    "counterpart",
     "difference",
     "lowest",
     "mean_interval",
@@ -267,11 +268,14 @@ class Difference:
         return None if not self.stderr else t_interval(self.drop, self.stderr, math.inf, confidence)
 
 
+def counterpart(model: str | None, models: Collection[str]) -> str | None:
+    """Which of these models one is compared with: the one of the same name, or the only one."""
+    return model if model in models else next(iter(models)) if len(models) == 1 else None
+
+
 def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
     """The difference of the two sides' means, each over its own questions; None where one has no score."""
-    found = [
-        [(unit, unit.value) for unit in units(side) if unit.value is not None] for side in (ours, theirs)
-    ]
+    found = [_scored(units(side)) for side in (ours, theirs)]
     if not all(found):
         return None
     ours_error, theirs_error = (_stderr_of(side, _by_group([unit for unit, _ in side])) for side in found)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_instructlab_eval.gates.comparison import Comparison, Difference, compare, difference
+from pytest_instructlab_eval.gates.comparison import Comparison, Difference, compare, counterpart, difference
 from pytest_instructlab_eval.gates.statistics import Interval
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.visible import visible_line
@@ -93,16 +93,10 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
     return [entry for entry in found if entry is not None]
 
 
-def _counterpart(benchmark: str, model: str, theirs: Iterable[Result]) -> str | None:
-    """The model to compare with: the one of the same name, or the only one that ran the benchmark."""
-    models = dict.fromkeys(result.model for result in theirs if result.benchmark == benchmark)
-    return model if model in models else next(iter(models)) if len(models) == 1 else None
-
-
 def _changes(
     benchmark: str, model: str, ours: Sequence[Result], theirs: Sequence[Result], paired: bool
 ) -> Changes | None:
-    against = _counterpart(benchmark, model, theirs)
+    against = counterpart(model, {result.model for result in theirs if result.benchmark == benchmark})
     mine = [result for result in ours if (result.benchmark, result.model) == (benchmark, model)]
     other = [result for result in theirs if (result.benchmark, result.model) == (benchmark, against)]
     measure = compare if paired else difference

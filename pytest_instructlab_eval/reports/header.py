@@ -16,8 +16,7 @@ __all__ = ["header"]
 
 def header(settings: Settings, config: pytest.Config) -> list[str]:
     """The model, what it is compared with, the judges, the benchmarks, and what is left out and why."""
-    candidates = [label for label in settings.labels if label != settings.base_label]
-    lines = [f"instructlab-eval: {', '.join(candidates)}{_place(settings.base_url)}"]
+    lines = [f"instructlab-eval: {', '.join(settings.candidates)}{_place(settings.base_url)}"]
     if settings.base_model is not None:
         lines.append(f"compared with: {settings.base_label}{_place(settings.urls(settings.base_model))}")
     for label, name in settings.judges.items():

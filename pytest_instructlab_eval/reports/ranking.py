@@ -79,7 +79,7 @@ def _rank(
     paired = [comparison for comparison in found if comparison is not None]
     if len(paired) < len(found):
         return Rank(model, *score, behind=None, interval=None, tied=True)
-    behind = statistics.fmean(comparison.drop / _maximum(comparison) for comparison in paired)
+    behind = statistics.fmean(comparison.drop / comparison.maximum for comparison in paired)
     interval = _interval(paired)
     return Rank(model, *score, behind, interval, tied=interval is None or interval.low <= 0)
 
@@ -92,15 +92,11 @@ def _interval(paired: Sequence[Comparison]) -> Interval | None:
     """
     parts = []
     for comparison in paired:
-        interval, maximum = comparison.interval() or comparison.t_interval(), _maximum(comparison)
+        interval, maximum = comparison.interval() or comparison.t_interval(), comparison.maximum
         if interval is None:
             return None
         parts.append((comparison.drop / maximum, Interval(interval.low / maximum, interval.high / maximum)))
     return interval_of_mean(parts)
-
-
-def _maximum(comparison: Comparison) -> float:
-    return comparison.pairs[0].unit.maximum
 
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
