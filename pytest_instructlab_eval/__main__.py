@@ -12,17 +12,23 @@ import click
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.baseline import Baseline, differences, fingerprint, read_baseline
+from pytest_instructlab_eval.gates.baseline import (
+    check_comparable,
+    fingerprint,
+    read_baseline,
+    save_run,
+)
 from pytest_instructlab_eval.gates.check import GateReport, evaluate, fails, verdicts
 from pytest_instructlab_eval.knowledge_tasks.command import tasks
 from pytest_instructlab_eval.merging import merged
-from pytest_instructlab_eval.reports import read_run, summarise, table, write_instructlab_files, write_run
-from pytest_instructlab_eval.reports.changes import Changes, changes, changes_table
+from pytest_instructlab_eval.reports import read_run, summarise, table
+from pytest_instructlab_eval.reports.changes import Changes, changes, changes_table, run_changes
+from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.ranking import rank
-from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.scores import Result
 
 __all__ = ["main"]
 
@@ -77,11 +83,8 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
     """
     with _told():
         theirs, ours = read_baseline(_file(before)), read_baseline(_file(after))
-        differ = differences(ours.fingerprint, theirs.fingerprint, theirs_are=f"in {before}")
-        if differ and not allow_mismatch:
-            raise ConfigurationError(
-                f"{after} is of another configuration: {'; '.join(differ)}; insist with --allow-mismatch"
-            )
+        if not allow_mismatch:
+            check_comparable(ours.fingerprint, theirs, str(before), "--allow-mismatch")
         found = changes(ours.results, theirs.results)
         if not found:
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
@@ -96,6 +99,8 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
               help="Where the whole run's results go.")  # fmt: skip
 @click.option("--gate", "gates", metavar="EXPR", multiple=True, help="A gate more; repeatable.")
 @click.option("--baseline", type=RUN, help="What drops are measured against (default: what the runs had).")
+@click.option("--save-baseline", type=click.Path(path_type=Path), metavar="FILE",
+              help="Keep what the whole run found, as --eval-save-baseline does.")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare with a baseline of another configuration.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def merge(
@@ -104,6 +109,7 @@ def merge(
     out: Path,
     gates: Sequence[str],
     baseline: Path | None,
+    save_baseline: Path | None,
     allow_mismatch: bool,
     verbose: bool,
 ) -> None:
@@ -115,48 +121,51 @@ def merge(
         run = merged({_file(path): read_run(_file(path)) for path in runs})
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
         earlier = _baseline(run, baseline, allow_mismatch)
-        reports = verdicts(run, earlier.results if earlier is not None else None)
-        found = changes(run.candidates, run.of_base or (earlier.results if earlier is not None else ()))
-        _write(out, run, reports, found)
-    first_n = run.configuration.get("first_n")
-    lines = table(summarise(run.results), verbose=verbose, first_n=first_n)
+        reports = verdicts(run, earlier)
+        found = run_changes(run, earlier)
+        _write(out, run, reports, found, save_baseline)
+    chosen = {name: run.configuration.get(name) for name in ("first_n", "sample")}
+    lines = table(summarise(run.results), verbose=verbose, **chosen)
     lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
     _print([*lines, f"results: {out / 'results.json'}"])
-    _exit(reports, str(run.configuration.get("inconclusive", "warn")))
+    _exit(reports, _inconclusive(run))
 
 
-def _baseline(run: Run, given: Path | None, allow_mismatch: bool) -> Baseline | None:
+def _baseline(run: Run, given: Path | None, allow_mismatch: bool) -> list[Result] | None:
     configured = run.configuration.get("baseline")
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
     found = read_baseline(_file(path))
-    differ = differences(fingerprint(run.fingerprint), found.fingerprint)
-    if differ and not (allow_mismatch or run.configuration.get("allow_mismatch")):
-        raise ConfigurationError(
-            f"{path} is of another configuration: {'; '.join(differ)}; insist with --allow-mismatch"
-        )
-    return found
+    if not (allow_mismatch or run.configuration.get("allow_mismatch")):
+        check_comparable(fingerprint(run.fingerprint), found, str(path), "--allow-mismatch")
+    return list(found.results)
 
 
-def _write(folder: Path, run: Run, reports: Sequence[GateReport], found: Sequence[Changes]) -> None:
+def _write(
+    folder: Path, run: Run, reports: Sequence[GateReport], found: Sequence[Changes], baseline: Path | None
+) -> None:
     page = markdown(
         ", ".join(name for name in run.models if name != run.base),
         problems=(),
         errors=sum(result.outcome == "error" for result in run.results),
         reports=reports,
+        inconclusive=_inconclusive(run),
         changes=found,
         summaries=summarise(run.results),
     )
+    place = f"--out: {folder}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_run(folder / "results.json", run, gates=reports, changes=found)
-        write_instructlab_files(folder, run.results)
-        replace_text(folder / "summary.md", page)
+        write_run_folder(folder, run, gates=reports, changes=found, page=page)
+        if baseline is not None:
+            place = f"--save-baseline: {baseline}"
+            save_run(baseline, run)
     except OSError as error:
-        raise ConfigurationError(
-            f"--out: the results could not be written to {folder} ({error.strerror}); name another folder"
-        ) from None
+        raise ConfigurationError(f"{place} can't be written ({error.strerror}); name another") from None
+
+
+def _inconclusive(run: Run) -> str:
+    return str(run.configuration.get("inconclusive", "warn"))
 
 
 def _after_blank(lines: Sequence[str]) -> list[str]:

@@ -14,16 +14,15 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.baseline import (
     Baseline,
-    differences,
+    check_comparable,
     fingerprint,
     read_baseline,
-    write_baseline,
 )
 from pytest_instructlab_eval.gates.check import GateReport, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, plain
-from pytest_instructlab_eval.settings import BENCHMARKS, Settings
+from pytest_instructlab_eval.settings import Settings
 
 __all__ = ["Collected", "Gating"]
 
@@ -32,26 +31,52 @@ __all__ = ["Collected", "Gating"]
 class Collected:
     """What the gates need to know of a run's tests: the groups of each benchmark, deselected ones too.
 
-    `gates` are those that tests are marked with, by benchmark; `deselected` counts by benchmark.
+    `gates` are those that tests are marked with, by benchmark; `deselected` counts by benchmark, `empty`
+    are the benchmarks without a question. `part` says, by benchmark, which of its tests pytest collected
+    where it did not collect all, and `tests` are all of the run that this is a shard of.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     gates: Mapping[str, Sequence[str]] = field(default_factory=dict)
     deselected: Mapping[str, int] = field(default_factory=dict)
+    empty: Sequence[str] = ()
+    part: Mapping[str, str] = field(default_factory=dict)
+    tests: Sequence[str] = ()
 
     @classmethod
-    def of(cls, items: Sequence[pytest.Item], deselected: Sequence[pytest.Item]) -> Collected:
-        """Of the eval tests among a run's items, and among those that it left out."""
-        from pytest_instructlab_eval.items import eval_tests, identity, marked_gates
+    def of(
+        cls,
+        items: Sequence[pytest.Item],
+        deselected: Sequence[pytest.Item],
+        *,
+        part: Callable[[pytest.Item], str] = lambda item: "",
+        tests: Sequence[str] = (),
+    ) -> Collected:
+        """Of the tests that may score among a run's items, and among those that it left out.
+
+        `part` says of an item which tests of its file were collected, where not all were.
+        """
+        from pytest_instructlab_eval.items import identity, is_empty, marked_gates, scoring_tests
 
         groups: dict[str, dict[str, None]] = {}
-        gates: dict[str, Sequence[str]] = {}
-        for item in eval_tests([*items, *deselected]):
+        gates: dict[str, dict[str, None]] = {}
+        asked, parts = set(), {}
+        for item in scoring_tests([*items, *deselected]):
             about = identity(item)
             groups.setdefault(about.benchmark, {}).update({about.group: None} if about.group else {})
-            gates.setdefault(about.benchmark, marked_gates(item))
-        counts = Counter(identity(item).benchmark for item in eval_tests(deselected))
-        return cls({name: list(found) for name, found in groups.items()}, gates, dict(counts))
+            gates.setdefault(about.benchmark, {}).update(dict.fromkeys(marked_gates(item)))
+            if not is_empty(item):
+                asked.add(about.benchmark)
+            if which := part(item):
+                parts[about.benchmark] = which
+        return cls(
+            groups={name: list(found) for name, found in groups.items()},
+            gates={name: list(found) for name, found in gates.items()},
+            deselected=dict(Counter(identity(item).benchmark for item in scoring_tests(deselected))),
+            empty=[name for name in groups if name not in asked],
+            part=parts,
+            tests=tests,
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data, fit for another process."""
@@ -63,22 +88,27 @@ class Gating:
     """What one run must hold to.
 
     `digests` gives, for benchmarks by name, what tells their data from other data (see
-    `questions.data_digests`).
+    `questions.data_digest`).
     """
 
     def __init__(self, settings: Settings, digests: Callable[[Collection[str]], Mapping[str, Any]]) -> None:
         self._settings = settings
         self._digests = digests
-        self._collected = Collected()
         self._baseline: Baseline | None = None
         self._gates: list[Gate] = []
+        self.collected = Collected()
         self.reports: list[GateReport] = []
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What this run's scores depend on, beside the model."""
         settings = asdict(self._settings)
-        return fingerprint({**settings, "data": self._digests(list(self._collected.groups))})
+        return fingerprint({**settings, "data": self._digests(list(self.collected.groups))})
+
+    @property
+    def gated(self) -> bool:
+        """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
+        return bool(self._gates) or self._baseline is not None
 
     def prepare(self, collected: Collected) -> None:
         """Know what will be run.
@@ -86,64 +116,89 @@ class Gating:
         Raises ConfigurationError for a gate that can't be meant, and for a baseline that can't be
         compared with.
         """
-        self._collected = collected
+        self.collected = collected
         settings = self._settings
         self._gates = [
             *(gate for name, texts in collected.gates.items() for gate in _marked(name, texts)),
-            *map(parse_gate, settings.gates),
+            *(parse_gate(text, standing=True) for text in settings.gates),
             *map(parse_gate, settings.gate),
         ]
         for gate in self._gates:
             self._check(gate)
         if settings.baseline is not None:
             self._baseline = read_baseline(settings.baseline)
-            found = differences(self.fingerprint, self._baseline.fingerprint)
-            if found and not settings.allow_mismatch:
-                raise ConfigurationError(
-                    f"--eval-baseline {settings.baseline.name} is of another configuration: "
-                    f"{'; '.join(found)}; save one of this configuration with --eval-save-baseline, or "
-                    "insist with --eval-allow-mismatch"
-                )
+            if not settings.allow_mismatch:
+                name, insist = f"--eval-baseline {settings.baseline.name}", "--eval-allow-mismatch"
+                check_comparable(self.fingerprint, self._baseline, name, insist)
 
     def _check(self, gate: Gate) -> None:
-        """Raise ConfigurationError where the gate names what this run can't have."""
-        name, known = gate.selector.benchmark, sorted({*self._collected.groups, *BENCHMARKS})
-        near = close_matches(name, known)
-        if name not in known and (near or gate.text in self._settings.gate):
-            raise ConfigurationError(
-                f"gate {gate.text!r}: there is no benchmark {name!r} (known: {', '.join(known)}){near}"
-            )
-        groups = self._collected.groups.get(name)
-        if groups is not None and (problem := unknown_part(gate.selector, groups, None)):
-            raise ConfigurationError(f"gate {gate.text!r}: {problem}")
-        settings = self._settings
-        if gate.selector.figure == "drop" and settings.baseline is None and settings.base_model is None:
-            raise ConfigurationError(
-                f"gate {gate.text!r}: a drop needs something to compare with; give an earlier run with "
-                "--eval-baseline, or a model with --eval-base-model"
-            )
-        if gate.selector.figure == "drop" and settings.base_questions == "base":
-            raise ConfigurationError(
-                f"gate {gate.text!r}: a drop is measured on the same questions; leave out "
-                "--eval-base-questions base"
-            )
+        """Raise ConfigurationError where the gate names what this run can't have.
 
-    def run(self, results: Iterable[Result]) -> Run:
-        """The run as a whole, with these results."""
-        found = tuple(results)
+        A standing gate is for other runs too, so that of these only a group that none has is refused.
+        """
+        selector, groups = gate.selector, self.collected.groups
+        problem = None
+        if selector.benchmark not in groups:
+            problem = None if gate.standing else self._not_in_this_run(selector.benchmark)
+        elif selector.benchmark not in self.collected.empty and not (gate.standing and self._is_partial):
+            problem = unknown_part(selector, groups[selector.benchmark], None)
+        if problem is None and selector.figure == "drop" and not gate.standing:
+            problem = self._incomparable()
+        if problem is not None:
+            raise ConfigurationError(f"gate {gate.text!r}: {problem}")
+
+    @property
+    def _is_partial(self) -> bool:
+        """Whether groups that a benchmark has may not be in this run."""
+        settings, collected = self._settings, self.collected
+        fewer = settings.sample is not None or settings.first_n is not None or settings.changed_only
+        return fewer or bool(collected.part) or settings.base_branch is not None
+
+    def _not_in_this_run(self, benchmark: str) -> str:
+        reasons, known = self._settings.left_out(), sorted(self.collected.groups)
+        if benchmark in reasons:
+            return f"{benchmark} is left out of this run ({reasons[benchmark]})"
+        names = ", ".join(known) or "none"
+        return f"there is no benchmark {benchmark!r} in this run (there is {names})" + close_matches(
+            benchmark, [*known, *(name for name in reasons if name not in known)]
+        )
+
+    def _incomparable(self) -> str | None:
+        settings = self._settings
+        if settings.baseline is None and settings.base_model is None:
+            return (
+                "a drop needs something to compare with; give an earlier run with --eval-baseline, or a "
+                "model with --eval-base-model"
+            )
+        if settings.base_questions == "base":
+            return "a drop is measured on the same questions; leave out --eval-base-questions base"
+        return None
+
+    def run(self, results: Iterable[Result], *, incomplete: str | None = None) -> Run:
+        """The run as a whole, with these results; `incomplete` says why some are missing."""
         return Run(
-            found,
+            tuple(results),
             configuration=asdict(self._settings),
             fingerprint=self.fingerprint,
             models=self._settings.labels,
             base=self._settings.base_label,
-            gates=tuple(gate.text for gate in self._gates),
-            left_out=self._left_out(found),
+            gates=tuple(gate.text for gate in self._gates if not gate.standing),
+            standing_gates=tuple(gate.text for gate in self._gates if gate.standing),
+            left_out=self._left_out(),
+            incomplete=incomplete,
+            tests=tuple(self.collected.tests),
         )
 
     def judge(self, results: Iterable[Result]) -> list[GateReport]:
-        """The verdicts over the results of the whole run, which are kept too."""
-        self.reports = verdicts(self.run(results), self.baseline)
+        """The verdicts over the results of the whole run, which are kept too.
+
+        There are none where the run has neither results nor a benchmark that is gated.
+        """
+        run = self.run(results)
+        concerned = run.results or any(
+            gate.selector.benchmark in self.collected.groups for gate in self._gates
+        )
+        self.reports = verdicts(run, self.baseline) if concerned else []
         return self.reports
 
     @property
@@ -151,29 +206,26 @@ class Gating:
         """The earlier results that drops are measured against, None where there are none."""
         return None if self._baseline is None else list(self._baseline.results)
 
-    def _left_out(self, results: Sequence[Result]) -> dict[str, str]:
+    def _left_out(self) -> dict[str, str]:
         """Why figures of a benchmark would not be the benchmark's, by its name."""
-        ran = {result.benchmark for result in results}
-        absent = {gate.selector.benchmark for gate in self._gates} - ran - {*self._collected.groups}
-        reasons = {name: f"{name} is not in this run" for name in absent}
-        for name, count in self._collected.deselected.items():
-            reasons[name] = (
-                f"{count:,} questions of {name} were deselected, so that its figures are not those of the "
-                "benchmark; run all of them, or leave the gate out"
-            )
-        answered = {result.benchmark for result in results if result.answered}
-        return reasons | {name: f"the answers of {name} are yet to be judged" for name in answered}
-
-    def save(self, results: Sequence[Result]) -> None:
-        """Write --eval-save-baseline; raises ConfigurationError, or OSError where that fails."""
-        if self._settings.save_baseline is not None:
-            run = self.run(results)
-            write_baseline(self._settings.save_baseline, run.candidates, run.fingerprint)
+        collected = self.collected
+        reasons = {}
+        for gate in self._gates:
+            name = gate.selector.benchmark
+            if name not in collected.groups:
+                near = close_matches(name, list(collected.groups))
+                reasons[name] = f"{name} is not in this run{near}"
+        so = "so that its figures are not those of the benchmark; run all of them"
+        for name, which in collected.part.items():
+            reasons[name] = f"of {name} only those that {which} were run, {so}"
+        for name, count in collected.deselected.items():
+            reasons[name] = f"{count:,} questions of {name} were deselected, {so}"
+        return reasons | {name: f"{name} has no questions in this run" for name in collected.empty}
 
 
 def _marked(benchmark: str, texts: Sequence[str]) -> Iterator[Gate]:
     for text in texts:
-        gate = parse_gate(text)
+        gate = parse_gate(text, standing=True)
         if gate.selector.benchmark != benchmark:
             raise ConfigurationError(
                 f"gate {text!r}: the marker of {benchmark} can't gate {gate.selector.benchmark}; put it into "

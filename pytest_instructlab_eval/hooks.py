@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +39,11 @@ class EvalHooks:
         self.usage_error: EvalError | None = None
         self.parametrized_apart: set[str] = set()
         self.deselected: list[pytest.Item] = []
-        self.of_other_parts: list[pytest.Item] = []
+        self.of_all_parts: list[pytest.Item] = []
         self.prepared = False
         self.reported: set[str] = set()
         self.gates_told = 0
+        self.completed = False
         self.order: list[str] = []
         self.nodes: list[Any] = []
         self.written: Path | None = None
@@ -137,9 +140,13 @@ class EvalHooks:
             return
         part, parts = self.eval.settings.shard
         deselected = list(self.deselected)
-        self.of_other_parts = [item for number, item in enumerate(items) if number % parts != part - 1]
-        items[:] = items[part - 1 :: parts]
-        self.config.hook.pytest_deselected(items=self.of_other_parts)
+        self.of_all_parts = list(items)
+        names = sorted(item.nodeid for item in items)  # whatever order this run has them in
+        mine = set(names[part - 1 :: parts])
+        items[:] = [item for item in self.of_all_parts if item.nodeid in mine]
+        self.config.hook.pytest_deselected(
+            items=[item for item in self.of_all_parts if item.nodeid not in mine]
+        )
         self.deselected = deselected
 
     @pytest.hookimpl(tryfirst=True)
@@ -173,13 +180,14 @@ class EvalHooks:
         if self.config.option.collectonly:
             return
         wanted = [item for item in session.items if self._asks_a_model(item)]
-        if wanted and not self.distribution.is_worker(self.config) and not session.testsfailed:
-            self._check(lambda: self.eval.check_data([]))
-            self._check(lambda: self.eval.gating.prepare(self._collected(session)))
-            self._check(self.eval.check_servers)
-            self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
-            self.eval.asking.add(self.distribution.worker_id(self.config))
-            self._prepare(self._roles(wanted))
+        runs = not session.testsfailed or self.config.option.continue_on_collection_errors
+        if runs and not self.distribution.is_worker(self.config):
+            self._check_collected(session)
+            if wanted:
+                self._check(self.eval.check_servers)
+                self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
+                self.eval.asking.add(self.distribution.worker_id(self.config))
+                self._prepare(self._roles(wanted))
         self.eval.begin(session)
         self.eval.route_records()
         if wanted:
@@ -190,10 +198,32 @@ class EvalHooks:
             ]
             self.eval.progress.expect(counts[0] if counts else None)
 
+    def _check_collected(self, session: pytest.Session) -> None:
+        """End here where what was collected can't be held to the gates, or kept."""
+        collected = self._collected(session)
+        if collected.groups:
+            self._check(lambda: self.eval.check_data([]))
+            self._check(lambda: self.eval.gating.prepare(collected))
+
     def _collected(self, session: pytest.Session) -> Collected:
         from pytest_instructlab_eval.gating import Collected
 
-        return Collected.of([*session.items, *self.of_other_parts], self.deselected)
+        items, tests = self.of_all_parts or session.items, [item.nodeid for item in self.of_all_parts]
+        return Collected.of(items, self.deselected, part=self._part, tests=tests)
+
+    def _part(self, item: pytest.Item) -> str:
+        """Which tests of an item's file pytest collected, where it left others out unsaid."""
+        if item.path in self._files_of_named_questions:
+            return "the command line names"
+        if self.config.getoption("lf", False):
+            failures = getattr(self.config.pluginmanager.get_plugin("lfplugin"), "lastfailed", None)
+            return "failed last time (--lf)" if failures else ""
+        return ""
+
+    @cached_property
+    def _files_of_named_questions(self) -> set[Path]:
+        named = [argument.partition("::") for argument in self.config.args]
+        return {Path(os.path.abspath(file)) for file, _, name in named if "[" in name}
 
     def _parameter_values(self, items: Sequence[pytest.Item]) -> list[Any]:
         specs = [getattr(item, "callspec", None) for item in items]
@@ -253,16 +283,13 @@ class EvalHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the result on the report of the call phase."""
-        scoring = isinstance(item, pytest.Function) and call.when == "call" and self._may_score(item)
+        scoring = call.when == "call" and self.items.may_score(item)
         if scoring:
             self.eval.conclude(item, call)  # type: ignore[arg-type]
         report = yield
         if scoring:
             self.eval.dress(report, item, call)  # type: ignore[arg-type]
         return report
-
-    def _may_score(self, item: pytest.Function) -> bool:
-        return self.items.is_eval_test(item) or "record_score" in item.fixturenames
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
@@ -299,12 +326,18 @@ class EvalHooks:
     def pytest_gates(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """After the last test, evaluate the gates and tell each as a test."""
         ended = yield
-        results = list(self.eval.results.values())
-        partly = self.config.option.collectonly or self.eval.settings.shard is not None
-        if results and not partly and not self.distribution.is_worker(self.config):
-            for report in self.eval.gating.judge(results):
+        self.completed = not self.without_tests  # a gate that fails may stop the run too, but at its end
+        whole = self.completed and self.eval.settings.shard is None
+        if whole and not self.distribution.is_worker(self.config):
+            for report in self.eval.gating.judge(self.eval.results.values()):
                 self._tell(session, report)
         return ended
+
+    @property
+    def without_tests(self) -> bool:
+        """Whether pytest was asked not to run the tests."""
+        named = ("collectonly", "setuponly", "setupplan")
+        return any(self.config.getoption(name, False) for name in named)
 
     def _tell(self, session: pytest.Session, gate: GateReport) -> None:
         from pytest_instructlab_eval.gate_tests import as_tests
@@ -342,24 +375,33 @@ class EvalHooks:
                 self._take_in(node)
         self.eval.add(found)
         self.eval.sort_results(self.order or [item.nodeid for item in session.items])
-        self.written = self.eval.write()
-        ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        without_tests = self.config.option.collectonly or self.config.getoption("setuponly", False)
-        if not without_tests and session.exitstatus in ended:
-            self._find_what_is_missing(session)
-            self.eval.save_baseline(stopped=bool(session.shouldstop or session.shouldfail))
-        if self.eval.problems and session.exitstatus in ended:
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.eval.gating.collected.tests:
+            session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
+        ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        incomplete = self._why_incomplete(session)
+        if ended and not self.without_tests:
+            self._find_problems(incomplete)
+            self.eval.save_baseline(incomplete=incomplete)
+        anything = self.completed and self.eval.gating.collected.groups
+        if self.eval.results or (ended and anything):
+            self.written = self.eval.write(failed=session.testsfailed, incomplete=incomplete)
+        if self.eval.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.written is not None:
-            self.eval.write_summary(self.written, session.testsfailed)
 
-    def _find_what_is_missing(self, session: pytest.Session) -> None:
+    def _why_incomplete(self, session: pytest.Session) -> str | None:
+        """Why tests have no result, None where each has reported."""
+        if not self.completed:
+            return "the run was stopped before its end"
         missing = session.testscollected - len(self.reported)
-        if missing > 0 and not session.shouldstop and not session.shouldfail:
-            self.eval.problems.append(
-                f"{missing} of {session.testscollected - self.gates_told} tests never reported a result; "
-                "a worker may have died"
-            )
+        if missing <= 0:
+            return None
+        tests = session.testscollected - self.gates_told
+        return f"{missing} of {tests} tests never reported a result; a worker may have died"
+
+    def _find_problems(self, incomplete: str | None) -> None:
+        """What fails the run beside its tests."""
+        if self.completed and incomplete is not None:
+            self.eval.problems.append(incomplete)
         if self.eval.settings.stage != "answer":
             unscored = self.eval.nothing_scored()
             self.eval.problems += [f"no question of {name} has a score" for name in unscored]
@@ -381,8 +423,8 @@ class EvalHooks:
             lines += ["", *ranking_table(rank(self.eval.gating.run(results).candidates))]
         compared = changes_table(self.eval.changes, verbose=verbose)
         for part in (compared, verdict_lines(self.eval.gating.reports)):
-            lines += ["", *part] if part else []
-        if results and self.config.get_verbosity() >= -1:
+            lines += ["", *part] if part and lines else part
+        if lines and self.config.get_verbosity() >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(settings.labels)}")
             for line in lines:
@@ -412,9 +454,9 @@ class EvalHooks:
         """Know the order in which results are told; serve the models that are asked."""
         from pytest_instructlab_eval.gating import Collected
 
-        first, self.order = not self.order, list(ids)
+        self.order = list(ids)
         collected = self.eval.signs.found("collected")
-        if first and collected is not None:
+        if collected is not None and not self.eval.gating.collected.groups:
             self._check(lambda: self.eval.gating.prepare(Collected(**collected)))
         roles = {role for role in ROLES if self.eval.signs.is_up(role)}
         if ids and roles and not self.prepared:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from _pytest.compat import NOTSET
 
+from pytest_instructlab_eval.questions import OF_A_BRANCH, digest
 from pytest_instructlab_eval.recording import Recorder
 
 __all__ = [
@@ -16,12 +18,15 @@ __all__ = [
     "Identity",
     "arguments",
     "can_run_ahead",
+    "content_digest",
     "coroutine_function",
-    "eval_tests",
     "identity",
+    "is_empty",
     "is_eval_test",
     "marked_gates",
+    "may_score",
     "recorder",
+    "scoring_tests",
 ]
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
@@ -47,7 +52,7 @@ class BenchmarkModule(pytest.Module):
 
 @dataclass(frozen=True)
 class Identity:
-    """What an eval test is about."""
+    """What a test that scores is about."""
 
     benchmark: str
     question: str
@@ -75,8 +80,21 @@ def is_eval_test(item: pytest.Item) -> bool:
     return named and coroutine_function(item) is not None
 
 
+def may_score(item: pytest.Item) -> bool:
+    """Whether the item is a test, `async` or not, that may record what it found about a model."""
+    if not isinstance(item, pytest.Function):
+        return False
+    asks = "record_score" in item.fixturenames or item.get_closest_marker("eval") is not None
+    return asks or is_eval_test(item)
+
+
+def is_empty(item: pytest.Function) -> bool:
+    """Whether the item stands for a test of which no question was collected."""
+    return any(value is NOTSET for value in _parameters(item).values())
+
+
 def identity(item: pytest.Function) -> Identity:
-    """The benchmark, question, group and model (None where there is but one) of an eval test."""
+    """The benchmark, question, group and model (None where there is but one) of such a test."""
     marker = item.get_closest_marker("eval")
     name = str(marker.args[0]) if marker and marker.args else item.originalname.removeprefix("test_")
     parameters = _parameters(item)
@@ -92,9 +110,15 @@ def identity(item: pytest.Function) -> Identity:
     return Identity(name, question, group, model)
 
 
-def eval_tests(items: Sequence[pytest.Item]) -> list[pytest.Function]:
-    """The eval tests among the items."""
-    return [item for item in items if isinstance(item, pytest.Function) and is_eval_test(item)]
+def content_digest(item: pytest.Function) -> str:
+    """What tells a question of a branch from another branch's of the same name; empty for any other test."""
+    contents = [value.content for name, value in _parameters(item).items() if name in OF_A_BRANCH]
+    return digest(contents[0]) if contents else ""
+
+
+def scoring_tests(items: Sequence[pytest.Item]) -> list[pytest.Function]:
+    """The tests among the items that may score."""
+    return [item for item in items if isinstance(item, pytest.Function) and may_score(item)]
 
 
 def marked_gates(item: pytest.Item) -> tuple[str, ...]:

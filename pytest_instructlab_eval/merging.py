@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,20 +16,22 @@ __all__ = ["merged"]
 def merged(parts: Mapping[Path, Run]) -> Run:
     """The whole run of these parts, which are named by their files.
 
-    Raises ConfigurationError where one is missing or given twice, and where they are of different
-    configurations, models or gates.
+    Raises ConfigurationError where one is missing, given twice or incomplete, and where they are of
+    different tests, configurations, models or gates.
     """
     ordered = _in_order(parts)
     (first_file, first), *others = ordered.items()
     for file, run in others:
         if found := _unlike(run, first):
             raise ConfigurationError(f"{file} and {first_file} are no parts of one run: {'; '.join(found)}")
-    rounds = itertools.zip_longest(*(run.results for run in ordered.values()))  # every Nth test is a part's
+    place = {nodeid: number for number, nodeid in enumerate(first.tests)}
+    results = [result for run in ordered.values() for result in run.results]
     return dataclasses.replace(
         first,
-        results=tuple(result for found in rounds for result in found if result is not None),
+        results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
         configuration={**first.configuration, "shard": None},
         left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
+        tests=(),
     )
 
 
@@ -41,6 +42,8 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
         shard = run.configuration.get("shard")
         if shard is None:
             raise ConfigurationError(f"{file} is a whole run, not a part of one (--eval-shard)")
+        if run.incomplete is not None:
+            raise ConfigurationError(f"{file} is incomplete: {run.incomplete}; run this part again")
         number, count = shard
         if number in places:
             raise ConfigurationError(f"{places[number]} and {file} are both part {number} of {count}")
@@ -55,10 +58,13 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
 
 
 def _unlike(run: Run, first: Run) -> list[str]:
-    found = differences(run.fingerprint, first.fingerprint, theirs_are="there")
+    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=())
+    other = set(run.tests) ^ set(first.tests)
+    if other:
+        found.append(f"{len(other):,} tests are of one run alone, such as {min(other)}")
     if run.models != first.models:
         found.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
-    if run.gates != first.gates:
-        gates = [", ".join(found.gates) or "none" for found in (run, first)]
+    gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
+    if gates[0] != gates[1]:
         found.append("the gates are {} here and {} there".format(*gates))
     return found

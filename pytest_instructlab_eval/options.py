@@ -292,11 +292,7 @@ def _checked(settings: Settings) -> Settings:
         )
     _check_comparison(settings)
     _check_judges(settings)
-    if settings.save_baseline is not None and len(settings.model) > 1:
-        raise ConfigurationError(
-            "--eval-save-baseline keeps what is found of one model, and there are "
-            f"{len(settings.model)}; evaluate one"
-        )
+    _check_baseline(settings)
     for name in settings.benchmark:
         if missing := settings.lacks(name):
             raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
@@ -328,6 +324,27 @@ def _check_comparison(settings: Settings) -> None:
     if settings.base_questions == "base" and settings.base_branch is None:
         raise ConfigurationError(
             "--eval-base-questions base needs --eval-base-branch, the ref whose questions it is asked"
+        )
+
+
+def _check_baseline(settings: Settings) -> None:
+    """Raise ConfigurationError where the run can't become a baseline."""
+    if settings.save_baseline is None:
+        return
+    if len(settings.model) > 1:
+        raise ConfigurationError(
+            "--eval-save-baseline keeps what is found of one model, and there are "
+            f"{len(settings.model)}; evaluate one"
+        )
+    if settings.shard is not None:
+        raise ConfigurationError(
+            "--eval-save-baseline keeps what a whole run found, and --eval-shard runs a part; give the "
+            "option to the merge: python -m pytest_instructlab_eval merge --save-baseline FILE"
+        )
+    if settings.stage == "answer":
+        raise ConfigurationError(
+            "--eval-save-baseline keeps scores, and --eval-stage answer has none yet; give it to the run "
+            "with --eval-stage judge"
         )
 
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.sampling import stratified
 from pytest_instructlab_eval.settings import Settings
 
-__all__ = ["FIXTURES", "READERS", "base_questions", "data_digest", "recorded_answers"]
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.taxonomy import QnaPair, Taxonomy
+
+__all__ = [
+    "FIXTURES",
+    "OF_A_BRANCH",
+    "READERS",
+    "base_questions",
+    "data_digest",
+    "digest",
+    "recorded_answers",
+]
 
 
 def mmlu_tasks(settings: Settings) -> list[Any]:
@@ -61,38 +72,54 @@ def mt_bench_questions(settings: Settings) -> list[Any]:
 
 def mt_bench_branch_questions(settings: Settings) -> list[Any]:
     """The pairs of --eval-taxonomy at its ref."""
-    from pytest_instructlab_eval import mt_bench_branch
     from pytest_instructlab_eval.taxonomy import Taxonomy
 
     if settings.taxonomy is None:
         raise ConfigurationError(
             "MT-Bench-Branch needs --eval-taxonomy, the repository of the qna.yaml files"
         )
-    taxonomy = Taxonomy(settings.taxonomy)
-    changed, old = None, set()
-    if settings.base_branch is not None and settings.changed_only:
-        changed = taxonomy.changed(settings.base_branch, settings.branch)
-    elif settings.base_branch is not None and settings.base_questions == "same":
+    taxonomy, old = Taxonomy(settings.taxonomy), set()
+    if settings.base_branch is not None and not settings.changed_only and settings.base_questions == "same":
         before = taxonomy.fork(settings.base_branch, settings.branch)
         earlier = taxonomy.read(before, include_knowledge=True, may_be_empty=True)
         old = {pair.content for file in earlier for pair in file.pairs}
-    files = taxonomy.read(settings.branch, include_knowledge=settings.include_knowledge, only=changed)
-    pairs = [pair for file in files for pair in file.pairs if pair.content not in old]
+    pairs = _pairs(taxonomy, settings.branch, settings)
+    return _asked([pair for pair in pairs if pair.content not in old], settings.branch, settings)
+
+
+def base_questions(settings: Settings) -> list[Any]:
+    """The pairs of --eval-base-branch, which the base model is asked in InstructLab's own way.
+
+    With --eval-changed-only, those of the files that the branch changes, as they were.
+    """
+    from pytest_instructlab_eval.taxonomy import Taxonomy
+
+    assert settings.taxonomy is not None  # noqa: S101  (the branch's own were read before)
+    pairs = _pairs(Taxonomy(settings.taxonomy), settings.base_branch, settings)
+    return _asked(pairs, settings.base_branch, settings)
+
+
+def _pairs(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaPair]:
+    """The pairs at a ref, of the files that are asked."""
+    changed = None
+    if settings.base_branch is not None and settings.changed_only:
+        changed = taxonomy.changed(settings.base_branch, settings.branch)
+    files = taxonomy.read(ref, include_knowledge=settings.include_knowledge, only=changed)
+    return [pair for file in files for pair in file.pairs]
+
+
+def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> list[Any]:
+    from pytest_instructlab_eval import mt_bench_branch
+
     found = mt_bench_branch.questions(
         pairs,
         settings.mt_bench_data,
-        ref=settings.branch,
+        ref=ref,
         first_n=settings.first_n,
         repeats=settings.repeat,
         judgments=settings.judgments,
     )
     return _sampled(found, settings)
-
-
-def base_questions(settings: Settings) -> list[Any]:
-    """The pairs of --eval-base-branch, which the base model is asked in InstructLab's own way."""
-    at_base = dataclasses.replace(settings, branch=settings.base_branch, base_branch=None, changed_only=False)
-    return mt_bench_branch_questions(at_base)
 
 
 def _sampled(questions: Sequence[Any], settings: Settings) -> list[Any]:
@@ -135,22 +162,26 @@ def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], tu
     return found
 
 
-def data_digest(benchmark: str, asked: Iterable[Any]) -> str | dict[str, str] | None:
-    """What tells a benchmark's questions and references from others: a digest, of a branch's one a group.
+def data_digest(benchmark: str, asked: Sequence[Any], settings: Settings) -> str | None:
+    """What tells the questions and references of MMLU or MT-Bench from others, however few are `asked`.
 
-    So that of a branch's files or tasks those that another run has too can be compared. None where
-    the data isn't known before it is asked (from a hub).
+    None for any other benchmark, and where the data isn't known before it is asked (from a hub). What a
+    branch has is told apart question by question (`digest`): the rest of it can be compared.
     """
-    groups: dict[str, list[Any]] = {}
-    for question in asked:
-        if question.content is None:
-            return None
-        groups.setdefault(question.group if benchmark in BY_GROUP else "", []).append(question.content)
-    digests = {
-        group: hashlib.sha256(repr(contents).encode("utf-8", "replace")).hexdigest()[:12]
-        for group, contents in groups.items()
-    }
-    return digests if benchmark in BY_GROUP else digests.get("")
+    fixture = FIXTURES.get(benchmark)
+    if fixture is None or fixture in OF_A_BRANCH or any(question.content is None for question in asked):
+        return None
+    whole = asked
+    if settings.sample is not None or settings.first_n is not None:
+        whole = READERS[fixture](dataclasses.replace(settings, sample=None, first_n=None))
+    return digest([question.content for question in whole])
+
+
+def digest(content: Any) -> str:
+    """What tells a content from others, in twelve letters and digits; empty where there is none."""
+    if content is None:
+        return ""
+    return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 FIXTURES = {
@@ -159,7 +190,7 @@ FIXTURES = {
     "mt_bench": "mt_bench_question",
     "mt_bench_branch": "mt_bench_branch_question",
 }
-BY_GROUP = frozenset({"mmlu_branch", "mt_bench_branch"})
+OF_A_BRANCH = frozenset({"mmlu_branch_task", "mt_bench_branch_question"})
 
 READERS: Mapping[str, Callable[[Settings], list[Any]]] = {
     "mmlu_task": mmlu_tasks,

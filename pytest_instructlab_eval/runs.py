@@ -17,8 +17,10 @@ class Run:
 
     `configuration` are all its settings by name, `fingerprint` those that scores depend on, `models`
     each model's name or path by what tests call it, `base` the one of them that the others are compared
-    with. `gates` are the texts of those that were asked for, and `left_out` says, by benchmark, why not
-    all of its questions are here.
+    with. `gates` are the texts of those that were asked for, `standing_gates` of those that markers and
+    the ini file have for every run. `left_out` says, by benchmark, why not all of its questions are here,
+    `incomplete` why tests of the run itself have no result, and `tests` are those of the whole run that
+    this is a part of.
     """
 
     results: tuple[Result, ...]
@@ -27,7 +29,10 @@ class Run:
     models: Mapping[str, str] = field(default_factory=dict)
     base: str | None = None
     gates: tuple[str, ...] = ()
+    standing_gates: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    incomplete: str | None = None
+    tests: tuple[str, ...] = ()
 
     @property
     def candidates(self) -> list[Result]:
@@ -40,3 +45,8 @@ class Run:
         if self.base is None:
             return None
         return [result for result in self.results if result.model == self.base]
+
+    @property
+    def paired(self) -> bool:
+        """Whether the base model was asked the same questions as the candidates."""
+        return bool(self.configuration.get("base_questions", "same") == "same")

@@ -143,7 +143,8 @@ class Result:
     """What one test found about one model: the unit that reports and gates work on.
 
     `question` is the test's own id in its benchmark, `group` the category or task that it belongs
-    to, `error` why the test itself ended early, `duration` the seconds its coroutine took.
+    to, `error` why the test itself ended early, `duration` the seconds its coroutine took. `content`
+    tells the question from another of the same name, where a branch can have changed it.
     """
 
     benchmark: str
@@ -155,6 +156,7 @@ class Result:
     error: str | None = None
     duration: float = 0.0
     nodeid: str = ""
+    content: str = ""
 
     @property
     def outcome(self) -> Outcome:

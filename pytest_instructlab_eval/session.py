@@ -19,6 +19,7 @@ import pytest
 from pytest_instructlab_eval import distribution, items, questions
 from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError
+from pytest_instructlab_eval.gates.baseline import save_run
 from pytest_instructlab_eval.gates.check import fails
 from pytest_instructlab_eval.gating import Gating
 from pytest_instructlab_eval.models import Blocking, Grader
@@ -27,12 +28,10 @@ from pytest_instructlab_eval.reports import (
     Progress,
     summarise,
     uncaptured,
-    write_instructlab_files,
-    write_run,
 )
-from pytest_instructlab_eval.reports.changes import Changes, changes
+from pytest_instructlab_eval.reports.changes import Changes, run_changes
+from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
-from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.scores import Result, plain
 from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
@@ -134,7 +133,7 @@ class EvalSession:
     def _digest(self, benchmark: str) -> Any:
         fixture = questions.FIXTURES.get(benchmark)
         asked = self._parameters.get(fixture, ()) if fixture else ()
-        return questions.data_digest(benchmark, asked)
+        return questions.data_digest(benchmark, asked, self.settings) if asked else None
 
     # --- before anything is asked ---
 
@@ -166,7 +165,7 @@ class EvalSession:
 
     @property
     def _tries_judges(self) -> bool:
-        return self.settings.gated and not self.settings.no_canaries
+        return self.gating.gated and not self.settings.no_canaries
 
     def _try_served(self, name: str, url: str) -> None:
         """The same of a judge that the run has just started, in the owner's thread."""
@@ -378,6 +377,7 @@ class EvalSession:
             else error,  # a failed assertion after a score is the test's, not the model's
             duration=item.stash.get(_DURATION, 0.0),
             nodeid=item.nodeid,
+            content=items.content_digest(item),
         )
 
     def dress(self, report: pytest.TestReport, item: pytest.Function, call: pytest.CallInfo[None]) -> None:
@@ -424,67 +424,61 @@ class EvalSession:
     @cached_property
     def changes(self) -> list[Changes]:
         """The results beside those that drops are measured against, once all are there."""
-        run = self.gating.run(self.results.values())
-        paired = self.settings.base_questions == "same"
-        return changes(run.candidates, run.of_base or self.gating.baseline or (), paired=paired)
+        return run_changes(self.gating.run(self.results.values()), self.gating.baseline)
 
-    def write(self) -> Path | None:
-        """Write the result files; the folder's path, None where there is nothing to write."""
-        if not self.results:
-            return None
-        folder, results = self.settings.output_dir, list(self.results.values())
+    def write(self, *, failed: int, incomplete: str | None) -> Path | None:
+        """Write the run's files, and its page where a CI job shows one; the folder, None where that failed.
+
+        `failed` counts the tests that failed, gates among them; `incomplete` says why tests have no result.
+        """
+        folder = self.settings.output_dir
+        run = self.gating.run(self.results.values(), incomplete=incomplete)
+        page = self._page(failed, incomplete)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            run = self.gating.run(results)
-            write_run(folder / "results.json", run, gates=self.gating.reports, changes=self.changes)
-            write_instructlab_files(folder, results)
+            write_run_folder(folder, run, gates=self.gating.reports, changes=self.changes, page=page)
         except OSError as error:
             self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
             return None
-        return folder
-
-    def save_baseline(self, *, stopped: bool) -> None:
-        """Write --eval-save-baseline, where it is asked for; not of a run that was stopped before its end."""
-        if stopped and self.settings.save_baseline is not None:
-            self.problems.append("--eval-save-baseline: nothing was saved, as the run was stopped")
-            return
-        try:
-            self.gating.save(list(self.results.values()))
-        except (ConfigurationError, OSError) as error:
-            self.problems.append(f"--eval-save-baseline: the baseline could not be written: {error}")
-
-    @property
-    def not_gated(self) -> str | None:
-        """Why the gates of a run with results were not evaluated; None where they were."""
-        if self.gating.reports or self.settings.stage == "answer":
-            return None
-        if self.settings.shard is not None:
-            return "this is a part of a run, whose gates are evaluated when its parts are merged"
-        return "the run was stopped before its end, so its gates were not evaluated"
-
-    def write_summary(self, folder: Path, failed: int) -> None:
-        """Write summary.md, and where a CI job shows such a page append it there.
-
-        `failed` counts the tests that failed, gates among them.
-        """
-        gates = sum(fails(report, self.settings.inconclusive) for report in self.gating.reports)
-        page = markdown(
-            ", ".join(self.settings.candidates),
-            problems=self.problems,
-            not_gated=self.not_gated,
-            errors=failed - gates,
-            reports=self.gating.reports,
-            changes=self.changes,
-            summaries=summarise(self.results.values()),
-        )
         shown = os.environ.get(STEP_SUMMARY)
         try:
-            replace_text(folder / "summary.md", page)
             if shown:
                 with open(shown, "a", encoding="utf-8") as file:
                     file.write(page)
         except OSError as error:
-            self.problems.append(f"the summary could not be written ({error})")
+            self.problems.append(f"${STEP_SUMMARY}: {shown} can't be written ({error.strerror})")
+        return folder
+
+    def _page(self, failed: int, incomplete: str | None) -> str:
+        """What summary.md says."""
+        gates = sum(fails(report, self.settings.inconclusive) for report in self.gating.reports)
+        not_gated = None
+        if incomplete is not None and not self.gating.reports:
+            not_gated = f"{incomplete}, so its gates were not evaluated"
+        if self.settings.shard is not None:
+            not_gated = "this is a part of a run, whose gates are evaluated when its parts are merged"
+        return markdown(
+            ", ".join(self.settings.candidates),
+            problems=self.problems,
+            not_gated=not_gated,
+            errors=failed - gates,
+            reports=self.gating.reports,
+            inconclusive=self.settings.inconclusive,
+            changes=self.changes,
+            summaries=summarise(self.results.values()),
+        )
+
+    def save_baseline(self, *, incomplete: str | None) -> None:
+        """Write --eval-save-baseline, where it is asked for; not of a run that is not whole."""
+        if self.settings.save_baseline is None:
+            return
+        run = self.gating.run(self.results.values(), incomplete=incomplete)
+        try:
+            save_run(self.settings.save_baseline, run)
+        except ConfigurationError as error:
+            self.problems.append(f"--eval-save-baseline: {error}")
+        except OSError as error:
+            place = self.settings.save_baseline
+            self.problems.append(f"--eval-save-baseline: {place} can't be written ({error.strerror})")
 
     def nothing_scored(self) -> list[str]:
         """The benchmarks that were run and of which no question has a score."""

@@ -120,11 +120,6 @@ class Settings:
         return not set(ours).isdisjoint(theirs) or not (ours or theirs)
 
     @property
-    def gated(self) -> bool:
-        """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
-        return bool(self.gate or self.gates) or self.baseline is not None
-
-    @property
     def evaluated(self) -> tuple[str, ...]:
         """The models that are asked the questions: the candidates, and the one they are compared with."""
         return self.model if self.base_model is None else (*self.model, self.base_model)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.reports.results import read_run, replace_text
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, Sample, Score, plain
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "PROMPTS",
     "SCHEMA_VERSION",
     "Baseline",
+    "check_comparable",
     "differences",
     "fingerprint",
     "read_baseline",
+    "save_run",
     "write_baseline",
 ]
 
@@ -43,7 +46,9 @@ The mean of repeated answers is no other than that of single ones; repeated judg
 at another temperature.
 """
 
-INFORMATIVE = frozenset({"model"})  # to compare models is what a baseline is for
+INFORMATIVE = frozenset({"model", "first_n", "sample", "sample_seed"})
+"""To compare models is what a baseline is for, and what both were asked is compared, however much that is."""
+
 OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
 ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
 LONGEST = 60  # characters of a value in a message
@@ -73,20 +78,38 @@ def _selected(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, theirs_are: str = "in the baseline"
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    *,
+    theirs_are: str = "in the baseline",
+    ignoring: Collection[str] = INFORMATIVE,
 ) -> list[str]:
     """What differs between two fingerprints so that scores don't compare; empty where they do.
 
-    The model may differ. A judge, "data" and "prompts" are compared where both sides have them, the
-    latter two by benchmark; any other setting that one side lacks counts as None.
+    Unless told otherwise the model may differ, and which questions were asked: those are compared that
+    both sides have. A judge, "data" and "prompts" are compared where both sides have them, the latter two
+    by benchmark; any other setting that one side lacks counts as None.
     """
     found = []
     for name in dict.fromkeys([*ours, *theirs]):
         mine, other = ours.get(name), theirs.get(name)
         unknown = name in OPTIONAL and (not mine or not other)
-        if name not in INFORMATIVE and not unknown:
+        if name not in ignoring and not unknown:
             found += _difference(name, mine, other)
     return [f"{difference} {theirs_are}" for difference in found]
+
+
+def check_comparable(ours: Mapping[str, Any], baseline: Baseline, name: str, insist: str) -> None:
+    """Raise ConfigurationError where a run of our fingerprint doesn't compare with the baseline.
+
+    `name` is how the message calls the baseline, `insist` the option that leaves this check out.
+    """
+    found = differences(ours, baseline.fingerprint)
+    if found:
+        raise ConfigurationError(
+            f"{name} is of another configuration: {'; '.join(found)}; save one of this configuration with "
+            f"--eval-save-baseline, or insist with {insist}"
+        )
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
@@ -104,6 +127,21 @@ def _shown(value: Any) -> str:
 
 
 # --- writing ---
+
+
+def save_run(path: Path, run: Run) -> None:
+    """Write what a run found of its one candidate, as `write_baseline`.
+
+    Raises ConfigurationError where that would be a part of a benchmark.
+    """
+    found = run.candidates
+    ran = {result.benchmark for result in found}
+    partial = [reason for name, reason in run.left_out.items() if name in ran]
+    partial += [run.incomplete] if run.incomplete is not None else []
+    partial += ["its answers are yet to be judged"] if any(result.answered for result in found) else []
+    if partial:
+        raise ConfigurationError(f"nothing was saved, since the run is not whole: {partial[0]}")
+    write_baseline(path, found, run.fingerprint)
 
 
 def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, Any]) -> None:
@@ -140,13 +178,18 @@ def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:
 
 
 def _entry(results: Sequence[Result]) -> dict[str, Any]:
-    """A question's scores by metric, a list where one was recorded twice; its group, if of another name."""
+    """A question's scores by metric, a list where one was recorded twice, its content, and its group.
+
+    The group is there where it is of another name.
+    """
     metrics: dict[str, list[Any]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
         metrics[score.metric].append(_compact(score))
     scores = {name: found[0] if len(found) == 1 else found for name, found in metrics.items()}
-    group = results[0].group
-    return {"scores": scores} if group == results[0].question else {"group": group, "scores": scores}
+    first = results[0]
+    content = {"content": first.content} if first.content else {}
+    group = {"group": first.group} if first.group != first.question else {}
+    return {**content, **group, "scores": scores}
 
 
 def _compact(score: Score) -> Any:
@@ -225,15 +268,15 @@ def _baseline(document: Mapping[str, Any]) -> Baseline:
 
 
 def _result(benchmark: str, question: str, entry: Any, maxima: Mapping[str, Any], model: str) -> Result:
-    group = entry.get("group", question)
-    if not isinstance(group, str):
-        raise TypeError("a group is a text")
+    group, content = entry.get("group", question), entry.get("content", "")
+    if not (isinstance(group, str) and isinstance(content, str)):
+        raise TypeError("a group and a content are texts")
     scores = [
         _score(found, metric, _finite(maxima[metric]))
         for metric, value in entry["scores"].items()
         for found in (value if isinstance(value, list) else [value])
     ]
-    return Result(benchmark, question, group, model, scores=tuple(scores))
+    return Result(benchmark, question, group, model, scores=tuple(scores), content=content)
 
 
 def _score(value: Any, metric: str, maximum: float) -> Score:

@@ -52,6 +52,8 @@ DEFAULTS: Mapping[Literal["error_rate", "unscored_rate"], float] = {"error_rate"
 WORST = 5  # questions named behind a verdict
 LISTED = 10  # names listed where one is unknown
 NONE_LEFT_OUT: Mapping[str, str] = {}
+NO_BASELINE = "a drop needs something to compare with: give an earlier run with --eval-baseline"
+UNPAIRED = "a drop is measured on the same questions, and the base model was asked others"
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ class GateReport:
     `value`, `interval` (95 %) and `minimum_detectable_drop` are in the unit of what is gated and None
     where there is none; `n` is how many questions they are over. `worst` are the questions behind the
     figure, worst first: the lowest scores, the largest drops, what has no score. `unpaired` are the
-    questions that a drop leaves out, since one side alone has a score for them. `model` is None where
-    the gate's benchmark isn't in the run. A refused gate could not be evaluated, a skipped one was not
-    meant to be, and `message` says why.
+    questions that a drop leaves out, since one side alone has a score for them, or they were changed.
+    `model` is None where the gate's benchmark isn't in the run. A refused gate could not be evaluated, a
+    skipped one was not meant to be, and `message` says why.
     """
 
     gate: Gate
@@ -113,15 +115,17 @@ def evaluate(
     results: Iterable[Result],
     *,
     baseline: Iterable[Result] | None = None,
-    differences: Sequence[str] = (),
+    no_baseline: str = NO_BASELINE,
     left_out: Mapping[str, str] = NONE_LEFT_OUT,
 ) -> list[GateReport]:
     """A report for each gate and each model of its benchmark, in their order.
 
     `baseline` are the results that a drop is measured against: of the model of the same name, or of the
-    only one in it. `differences` say how its configuration differs; then drops are refused. `left_out`
-    says, by benchmark, why not all of its questions are in the run; then all but the rates of errors and
-    unscored questions are skipped, since these are about how the run went and not about the model.
+    only one in it; `no_baseline` says why there are none. `left_out` says, by benchmark, why not all of
+    its questions are in the run; then all but the rates of errors and unscored questions are skipped,
+    since these are about how the run went and not about the model. Of answers that are yet to be judged
+    the rate of errors alone is known. What a gate is about but the run doesn't have is a refusal, or, of a
+    standing gate, no reason to fail: it is skipped.
 
     A mean meets its limit or doesn't; its interval is told beside it. A drop's verdict is read off its
     interval; where several groups of a benchmark are gated by drop, only what Holm's correction leaves
@@ -132,7 +136,7 @@ def evaluate(
         case
         for gate in gates
         for case in _cases(
-            gate, found, _Context(before, differences, left_out.get(gate.selector.benchmark, ""))
+            gate, found, _Context(before, no_baseline, left_out.get(gate.selector.benchmark, ""))
         )
     ]
     adjusted = _adjusted_p_values(cases)
@@ -142,13 +146,19 @@ def evaluate(
 def verdicts(run: Run, baseline: Iterable[Result] | None) -> list[GateReport]:
     """The reports of a run's gates and the default ones, over its candidates; see `evaluate`.
 
-    Drops are measured against its base model, where it has one, else against the baseline. What is yet
-    to be judged is left out.
+    Drops are measured against its base model, where it has one, else against the baseline.
     """
-    final = [result for result in run.candidates if not result.answered]
+    standing = [parse_gate(text, standing=True) for text in run.standing_gates]
+    asked = [parse_gate(text) for text in run.gates]
+    gates = with_defaults([*standing, *asked], (result.benchmark for result in run.candidates))
     theirs = run.of_base if run.base is not None else baseline
-    gates = with_defaults(map(parse_gate, run.gates), (result.benchmark for result in final))
-    return evaluate(gates, final, baseline=theirs, left_out=run.left_out)
+    return evaluate(
+        gates,
+        run.candidates,
+        baseline=theirs if run.paired else None,
+        no_baseline=NO_BASELINE if run.paired else UNPAIRED,
+        left_out=run.left_out,
+    )
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ class _Context:
     """What decides, beside its results, whether a gate can be evaluated."""
 
     baseline: Sequence[Result] | None
-    differences: Sequence[str]
+    no_baseline: str
     left_out: str
 
 
@@ -196,6 +206,8 @@ def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Ca
     ran = [result for result in results if result.benchmark == selector.benchmark]
     if context.left_out and (not ran or selector.figure not in DEFAULTS):
         return [_Case(gate, skipped=context.left_out)]
+    if selector.figure != "error_rate" and any(result.answered for result in ran):
+        return [_Case(gate, skipped=f"the answers of {selector.benchmark} are yet to be judged")]
     if not ran:
         names = {result.benchmark for result in results}
         refusal = f"there is no benchmark {selector.benchmark} in this run" + _known(
@@ -210,6 +222,9 @@ def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Ca
 
 def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _Case:
     selector = gate.selector
+    absent = unknown_part(Selector(selector.benchmark, selector.group), _groups(ran), None)
+    if absent:
+        return _without(_Case(gate, model), absent)
     refusal = unknown_part(selector, _groups(ran), _metrics(ran))
     if refusal:
         return _Case(gate, model, refusal=refusal)
@@ -223,23 +238,27 @@ def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _
 def _with_comparison(case: _Case, context: _Context) -> _Case:
     """The case with the baseline's results beside its own."""
     if context.baseline is None:
-        refusal = "a drop needs something to compare with: give an earlier run with --eval-baseline"
-        return dataclasses.replace(case, refusal=refusal)
-    if context.differences:
-        refusal = f"the baseline is of another configuration: {'; '.join(context.differences)}"
-        return dataclasses.replace(case, refusal=refusal)
+        return _without(case, context.no_baseline)
     selector = case.gate.selector
     theirs = [result for result in context.baseline if result.benchmark == selector.benchmark]
     models = list(dict.fromkeys(result.model for result in theirs))
     against = counterpart(case.model, models)
+    if not models:
+        return _without(case, f"the baseline has no results of {selector.benchmark}")
     if against is None:
         return dataclasses.replace(case, refusal=_which_baseline(case, models))
     narrowed = _narrowed([result for result in theirs if result.model == against], selector)
     comparison = compare(case.results, narrowed)
     if comparison is None:
-        refusal = f"not one question of {case.name} has a score both here and in the baseline"
-        return dataclasses.replace(case, refusal=refusal)
+        return _without(case, f"not one question of {case.name} is the same, with a score, in the baseline")
     return dataclasses.replace(case, comparison=comparison, against=against)
+
+
+def _without(case: _Case, reason: str) -> _Case:
+    """The case where the run doesn't have what its gate is about."""
+    if case.gate.standing:
+        return dataclasses.replace(case, skipped=reason)
+    return dataclasses.replace(case, refusal=reason)
 
 
 def _narrowed(results: Sequence[Result], selector: Selector) -> tuple[Result, ...]:
@@ -305,8 +324,6 @@ def _off_scale(case: _Case) -> str | None:
 
 def _which_baseline(case: _Case, models: Sequence[str]) -> str:
     benchmark = case.gate.selector.benchmark
-    if not models:
-        return f"the baseline has no results of {benchmark}"
     return f"the baseline has {benchmark} of several models ({', '.join(models)}), none of them {case.model}"
 
 
@@ -402,7 +419,7 @@ def _drop_report(case: _Case, comparison: Comparison, adjusted: float | None) ->
         notes.append(f"it is one of several groups that are gated, and Holm's adjusted p is {adjusted:.2f}")
     notes += _drop_notes(case, comparison, smallest)
     message = "; ".join(notes) + ("" if verdict == "passed" else _named("dropped most", worst))
-    unpaired = tuple(dict.fromkeys(comparison.only_ours + comparison.only_theirs))
+    unpaired = tuple(dict.fromkeys(comparison.only_ours + comparison.only_theirs + comparison.changed))
     return GateReport(
         case.gate, verdict, message, case.model, comparison.drop, interval, comparison.n, smallest,
         comparison.correlation, worst, unpaired,
@@ -449,6 +466,8 @@ def _drop_notes(case: _Case, comparison: Comparison, smallest: float | None) -> 
         notes.append(f"left out, without a score in the baseline: {_listed(comparison.only_ours)}")
     if comparison.only_theirs:
         notes.append(f"left out, without a score in this run: {_listed(comparison.only_theirs)}")
+    if comparison.changed:
+        notes.append(f"left out, as another question in the baseline: {_listed(comparison.changed)}")
     return notes
 
 

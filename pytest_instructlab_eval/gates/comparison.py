@@ -22,6 +22,7 @@ from pytest_instructlab_eval.gates.statistics import (
     cluster_t_interval,
     clustered_standard_error,
     correlation,
+    even_interval,
     mcnemar,
     minimum_detectable_drop,
     minimum_detectable_drop_of_answers,
@@ -30,6 +31,7 @@ from pytest_instructlab_eval.gates.statistics import (
     standard_error,
     stratified_wilson_interval,
     t_interval,
+    welch_degrees_of_freedom,
 )
 from pytest_instructlab_eval.scores import Result
 
@@ -65,12 +67,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Unit:
-    """One figure about one question: a turn's rating, a sample of a task; `value` is None for no score."""
+    """One figure about one question: a turn's rating, a sample of a task; `value` is None for no score.
+
+    `content` tells the question from another of the same name; empty where it isn't known.
+    """
 
     key: Key
     group: str
     value: float | None
     maximum: float
+    content: str = ""
 
     @property
     def label(self) -> str:
@@ -116,13 +122,15 @@ class Comparison:
     """Two runs of one benchmark over the questions that both have a score for.
 
     `drop` is how much lower our mean is, in the unit of the score; `n` counts questions (two turns are
-    one). `only_ours` and `only_theirs` are the questions that one side alone has a score for.
+    one). `only_ours` and `only_theirs` are the questions that one side alone has a score for, `changed`
+    those that are another question there, of the same name.
     """
 
     pairs: tuple[Pair, ...]
     by_group: bool
     only_ours: tuple[str, ...] = ()
     only_theirs: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def drop(self) -> float:
@@ -189,17 +197,14 @@ class Comparison:
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """The interval of the drop; None where it can't be measured.
 
-        For right and wrong answers `paired_answers_interval`, else `cluster_interval`. Where six or more
-        clusters all drop by the same, it is that drop alone: no spread is left to measure.
+        For right and wrong answers `paired_answers_interval`, else `cluster_interval`; where all clusters
+        drop by the same, `even_interval`.
         """
         if self._are_answers:
             return paired_answers_interval(*self._changes(), confidence)
         clusters = self._clusters()
-        drops = {drop for cluster in clusters for drop in cluster}
-        if len(drops) == 1:
-            (drop,) = drops
-            return Interval(drop, drop) if 2 ** (1 - len(clusters)) <= 1 - confidence else None
-        return cluster_interval(clusters, confidence)
+        even = len({drop for cluster in clusters for drop in cluster}) == 1
+        return (even_interval if even else cluster_interval)(clusters, confidence)
 
     def t_interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Student's interval of the drop, of however few clusters; see `cluster_t_interval`."""
@@ -208,6 +213,11 @@ class Comparison:
     def p_value(self, margin: float) -> float:
         """Of no more than the margin against a larger drop, two-sided."""
         return p_value(self.interval, margin)
+
+    @property
+    def p_value_of_no_change(self) -> float:
+        """Two-sided, against a drop or a rise."""
+        return _p_value_of_no_change(self.interval)
 
     def worst(self, most: int) -> tuple[Evidence, ...]:
         """The questions that dropped most; whole tasks where there are several."""
@@ -245,13 +255,14 @@ class Difference:
     """Two runs of one benchmark, each over questions of its own.
 
     `means` are ours and theirs, `n` counts our questions, `stderr` is that of the difference of independent
-    means, None where it can't be measured.
+    means, None where it can't be measured, and `degrees_of_freedom` are its own.
     """
 
     means: tuple[float, float]
     stderr: float | None
     n: int
     maximum: float
+    degrees_of_freedom: float = math.inf
 
     @property
     def drop(self) -> float:
@@ -264,8 +275,23 @@ class Difference:
         return self.drop == 0
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
-        """The interval of the drop by the normal distribution; None where it can't be measured."""
-        return None if not self.stderr else t_interval(self.drop, self.stderr, math.inf, confidence)
+        """Student's interval of the drop (Welch, Biometrika 34, 1947); None where it can't be measured."""
+        if not self.stderr:
+            return None
+        return t_interval(self.drop, self.stderr, self.degrees_of_freedom, confidence)
+
+    @property
+    def p_value_of_no_change(self) -> float:
+        """Two-sided, against a drop or a rise."""
+        return _p_value_of_no_change(self.interval)
+
+
+def _p_value_of_no_change(interval_of: Callable[[float], Interval | None]) -> float:
+    def mirrored(confidence: float) -> Interval | None:
+        interval = interval_of(confidence)
+        return None if interval is None else Interval(-interval.high, -interval.low)
+
+    return min(p_value(interval_of, 0.0), p_value(mirrored, 0.0))
 
 
 def counterpart(model: str | None, models: Collection[str]) -> str | None:
@@ -278,31 +304,46 @@ def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference |
     found = [_scored(units(side)) for side in (ours, theirs)]
     if not all(found):
         return None
-    ours_error, theirs_error = (_stderr_of(side, _by_group([unit for unit, _ in side])) for side in found)
-    known = ours_error is not None and theirs_error is not None
+    by_group = [_by_group([unit for unit, _ in side]) for side in found]
+    errors = [_stderr_of(*side) for side in zip(found, by_group, strict=True)]
+    known = [error for error in errors if error is not None]
+    clusters = [
+        len({_cluster(unit, grouped) for unit, _ in side})
+        for side, grouped in zip(found, by_group, strict=True)
+    ]
     return Difference(
         means=(_mean(found[0]), _mean(found[1])),
-        stderr=math.hypot(ours_error or 0.0, theirs_error or 0.0) if known else None,
+        stderr=math.hypot(*known) if len(known) == len(errors) else None,
         n=questions_of(unit for unit, _ in found[0]),
         maximum=found[0][0][0].maximum,
+        degrees_of_freedom=welch_degrees_of_freedom(known, [count - 1 for count in clusters]),
     )
 
 
 def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
     """Both sides' results of one benchmark, paired by question; None where nothing is paired."""
     our_units, their_units = units(ours), units(theirs)
-    found = {unit.key: unit.value for unit in their_units if unit.value is not None}
+    found = {unit.key: unit for unit in their_units if unit.value is not None}
+    both = [(unit, found[unit.key]) for unit in our_units if unit.value is not None and unit.key in found]
     pairs = tuple(
-        Pair(unit, unit.value, found[unit.key])
-        for unit in our_units
-        if unit.value is not None and unit.key in found
+        Pair(unit, unit.value, other.value)
+        for unit, other in both
+        if unit.value is not None and other.value is not None and _same_question(unit, other)
     )
     if not pairs:
         return None
-    paired = {pair.unit.key for pair in pairs}
+    known = {unit.key for unit, _ in both}
     return Comparison(
-        pairs, _by_group(our_units), _unpaired(our_units, paired), _unpaired(their_units, paired)
+        pairs,
+        _by_group(our_units),
+        only_ours=_unpaired(our_units, known),
+        only_theirs=_unpaired(their_units, known),
+        changed=_unpaired([unit for unit, _ in both], {pair.unit.key for pair in pairs}),
     )
+
+
+def _same_question(ours: Unit, theirs: Unit) -> bool:
+    return ours.content == theirs.content or not (ours.content and theirs.content)
 
 
 def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> Interval | None:
@@ -332,7 +373,13 @@ def units(results: Iterable[Result]) -> list[Unit]:
             parts: list[tuple[str | None, float | None]]
             parts = [(sample.id, sample.value) for sample in score.samples] or [(None, score.value)]
             found += [
-                Unit(Key(*name, sample, seen[name]), _cluster_group(result), value, score.maximum)
+                Unit(
+                    Key(*name, sample, seen[name]),
+                    _cluster_group(result),
+                    value,
+                    score.maximum,
+                    result.content,
+                )
                 for sample, value in parts
             ]
             seen[name] += 1

@@ -61,7 +61,9 @@ class Selector:
 class Gate:
     """One condition; `limit` is a share (0.5) where `percent` says that it was written as one (50%).
 
-    `text` is the gate as the user wrote it, its canonical form by default; equal gates may differ in it.
+    `text` is the gate as the user wrote it, its canonical form by default. A `standing` gate is there for
+    every run, whether or not it has what is gated; one that was asked for this run must be evaluated.
+    Equal gates may differ in these two.
     """
 
     selector: Selector
@@ -69,6 +71,7 @@ class Gate:
     limit: float
     percent: bool = False
     text: str = field(default="", compare=False)
+    standing: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", self.text.strip() or str(self))
@@ -82,7 +85,7 @@ class Gate:
         return OPERATORS[self.operator](value, self.limit)
 
 
-def parse_gate(text: str, *, benchmarks: Collection[str] | None = None) -> Gate:
+def parse_gate(text: str, *, benchmarks: Collection[str] | None = None, standing: bool = False) -> Gate:
     """The gate that a text means; `benchmarks` are the known names, None where any name may do.
 
     Raises ConfigurationError, which quotes the text and names the column (from 1).
@@ -93,7 +96,7 @@ def parse_gate(text: str, *, benchmarks: Collection[str] | None = None) -> Gate:
     limit, percent = _number(scanner, selector)
     if scanner.rest():
         raise scanner.error("the end of the gate")
-    return Gate(selector, sign, limit, percent, text)
+    return Gate(selector, sign, limit, percent, text, standing)
 
 
 def close_matches(name: str, known: Collection[str]) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "cluster_t_interval",
     "clustered_standard_error",
     "correlation",
+    "even_interval",
     "holm",
     "interval_of_mean",
     "margin_verdict",
@@ -37,6 +38,7 @@ __all__ = [
     "standard_error",
     "stratified_wilson_interval",
     "t_interval",
+    "welch_degrees_of_freedom",
     "wilson_interval",
 ]
 
@@ -124,6 +126,23 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
     return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
 
 
+def even_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
+    """`cluster_interval` where all values are the same, so that no spread is left to measure.
+
+    As if there had been two more clusters, one without the effect and one with twice of it: the idea of
+    the two successes and two failures that Agresti and Coull add to a proportion (The American
+    Statistician 52, 1998). None for so few clusters that even this could be chance: all of G on one side
+    have a probability of 2^(1 - G) (fewer than six at 95 %).
+    """
+    value = clusters[0][0]
+    if 2 ** (1 - len(clusters)) > 1 - confidence:
+        return None
+    if value == 0:
+        return Interval(0.0, 0.0)
+    size = round(statistics.fmean(len(cluster) for cluster in clusters))
+    return cluster_interval([*clusters, [0.0] * size, [2 * value] * size], confidence)
+
+
 def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
     """The interval of the mean of independent estimates, each given with its own.
 
@@ -134,6 +153,20 @@ def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
     below = math.hypot(*(value - interval.low for value, interval in parts)) / len(parts)
     above = math.hypot(*(interval.high - value for value, interval in parts)) / len(parts)
     return Interval(mean - below, mean + above)
+
+
+def welch_degrees_of_freedom(errors: Sequence[float], degrees_of_freedom: Sequence[float]) -> float:
+    """Of a sum of independent means with these standard errors, each of so many degrees of freedom.
+
+    (sum e^2)^2 / sum (e^4 / d) (Satterthwaite, Biometrics Bulletin 2, 1946; Welch, Biometrika 34, 1947).
+    Infinite where no error is above 0.
+    """
+    parts = [
+        (error**2, freedom) for error, freedom in zip(errors, degrees_of_freedom, strict=False) if error > 0
+    ]
+    if not parts:
+        return math.inf
+    return sum(square for square, _ in parts) ** 2 / sum(square**2 / freedom for square, freedom in parts)
 
 
 def _vary(clusters: Clusters) -> bool:

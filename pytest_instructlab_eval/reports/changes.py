@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_instructlab_eval.gates.comparison import Comparison, Difference, compare, counterpart, difference
-from pytest_instructlab_eval.gates.statistics import Interval
+from pytest_instructlab_eval.gates.statistics import CONFIDENCE, Interval, holm
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.visible import visible_line
 
-__all__ = ["Change", "Changes", "Kind", "cells", "changes", "changes_table", "notes"]
+__all__ = ["Change", "Changes", "Kind", "cells", "changes", "changes_table", "notes", "run_changes"]
 
 Measure = Callable[[Iterable[Result], Iterable[Result]], Comparison | Difference | None]
 Kind = Literal["regression", "improvement", "unchanged", "new"]
@@ -26,7 +27,8 @@ class Change:
     """One mean on both sides, over the `n` questions that both have a score for, in the unit of the score.
 
     `before` and `difference` (after - before) are None for what the other side doesn't have, `stderr` and
-    `interval` (95 %), which are those of the difference, where they can't be measured.
+    `interval` (95 %), which are those of the difference, where they can't be measured. `p_value` is that of
+    no change at all, adjusted for being one group of several (Holm).
     """
 
     label: str
@@ -37,6 +39,7 @@ class Change:
     difference: float | None = None
     stderr: float | None = None
     interval: Interval | None = None
+    p_value: float | None = None
 
     @property
     def kind(self) -> Kind:
@@ -50,7 +53,7 @@ class Change:
     @property
     def certain(self) -> bool:
         """Whether chance alone would hardly make such a difference, at 95 %."""
-        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
+        return self.p_value is not None and self.p_value < 1 - CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Changes:
     """One benchmark of a model beside another's: `groups` worst first, then the new ones.
 
     `minimum_detectable_drop` is the smallest true drop that this comparison would have shown in 80 % of
-    cases, `unpaired` counts the questions that one side alone has a score for.
+    cases, `unpaired` counts the questions that one side alone has, with a score, and those that changed.
     """
 
     benchmark: str
@@ -93,6 +96,11 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
     return [entry for entry in found if entry is not None]
 
 
+def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[Changes]:
+    """A run's candidates beside its base model, where it has one, else beside the baseline."""
+    return changes(run.candidates, run.of_base or baseline or (), paired=run.paired)
+
+
 def _changes(
     benchmark: str, model: str, ours: Sequence[Result], theirs: Sequence[Result], paired: bool
 ) -> Changes | None:
@@ -106,7 +114,7 @@ def _changes(
     names = list(dict.fromkeys(result.group for result in mine if result.group))
     groups = [_group(name, mine, other, measure) for name in names] if len(names) > 1 else []
     known = sorted(
-        (group for group in groups if group is not None),
+        _adjusted([group for group in groups if group is not None]),
         key=lambda group: (group.difference is None, group.difference or 0.0),
     )
     found = Changes(benchmark, model, against, _change(benchmark, whole), tuple(known))
@@ -116,8 +124,21 @@ def _changes(
         found,
         minimum_detectable_drop=whole.minimum_detectable_drop,
         correlation=whole.correlation,
-        unpaired=len({*whole.only_ours, *whole.only_theirs}),
+        unpaired=len({*whole.only_ours, *whole.only_theirs, *whole.changed}),
     )
+
+
+def _adjusted(groups: Sequence[Change]) -> list[Change]:
+    """The groups with Holm's p values."""
+    family = [group for group in groups if group.p_value is not None]
+    adjusted = dict(
+        zip(
+            (group.label for group in family),
+            holm([group.p_value for group in family if group.p_value is not None]),
+            strict=True,
+        )
+    )
+    return [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in groups]
 
 
 def _group(name: str, ours: Sequence[Result], theirs: Sequence[Result], measure: Measure) -> Change | None:
@@ -141,6 +162,7 @@ def _change(label: str, found: Comparison | Difference) -> Change:
         difference=0.0 if found.unchanged else -found.drop,
         stderr=found.stderr,
         interval=Interval(-drop.high, -drop.low) if drop is not None else None,
+        p_value=found.p_value_of_no_change if drop is not None else None,
     )
 
 
@@ -197,5 +219,5 @@ def notes(entry: Changes) -> list[str]:
         found.append(f"{entry.benchmark}: {seen}{agreement}")
     if entry.unpaired:
         left = "1 question" if entry.unpaired == 1 else f"{entry.unpaired:,} questions"
-        found.append(f"{entry.benchmark}: left out, with a score on one side alone: {left}")
+        found.append(f"{entry.benchmark}: left out, changed or without a score on one side: {left}")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.gates.check import GateReport, fails
 from pytest_instructlab_eval.reports.changes import Changes, Kind, cells, notes
 from pytest_instructlab_eval.reports.summary import Summary, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
@@ -32,18 +32,22 @@ def markdown(
     errors: int,
     reports: Sequence[GateReport],
     not_gated: str | None = None,
+    inconclusive: str = "warn",
     changes: Sequence[Changes],
     summaries: Sequence[Summary],
 ) -> str:
     """The page: the verdict, the gates, what got worse, the rest, the scores; never longer than `LONGEST`.
 
-    `errors` counts the tests that failed, `not_gated` says why no gate was evaluated. Rows are left out,
-    the last ones first, until it is short enough, and it says how many.
+    `errors` counts the tests that failed, `not_gated` says why no gate was evaluated, `inconclusive` is
+    what an undecided gate means: warn, fail or pass. Rows are left out, the last ones first, until it is
+    short enough, and it says how many.
     """
     rows = ROWS
+    word = VERDICTS[_word(bool(problems or errors), reports, not_gated, inconclusive, bool(summaries))]
     while True:
         sections = [
-            _verdict(title, problems, errors, reports, not_gated),
+            f"## {word}: evaluation of {code(title)}",
+            _told(problems, errors, reports, not_gated, bool(summaries)),
             _gates(reports, rows),
             _worse(changes, rows),
             _better(changes, rows),
@@ -58,20 +62,28 @@ def markdown(
         rows //= 2
 
 
-def _verdict(
-    title: str, problems: Sequence[str], errors: int, reports: Sequence[GateReport], not_gated: str | None
+def _word(
+    failed: bool, reports: Sequence[GateReport], not_gated: str | None, inconclusive: str, scored: bool
 ) -> str:
-    verdicts = {report.verdict for report in reports}
-    failed = bool(problems or errors) or not verdicts.isdisjoint({"failed", "refused"})
-    undecided = not_gated is not None or "inconclusive" in verdicts
-    word = VERDICTS["failed" if failed else "inconclusive" if undecided else "passed"]
-    lines = [f"## {word}: evaluation of {code(title)}", ""]
-    if reports:
-        lines.append(f"Gates: {counts(reports)}.")
+    """The verdict on the run as a whole."""
+    if failed or any(fails(report, inconclusive) for report in reports):
+        return "failed"
+    undecided = inconclusive != "pass" and any(report.verdict == "inconclusive" for report in reports)
+    if not_gated is not None or undecided:
+        return "inconclusive"
+    return "passed" if scored else "skipped"
+
+
+def _told(
+    problems: Sequence[str], errors: int, reports: Sequence[GateReport], not_gated: str | None, scored: bool
+) -> str:
+    lines = [f"Gates: {counts(reports)}."] if reports else []
     if errors:
         lines.append("1 test failed." if errors == 1 else f"{errors:,} tests failed.")
-    told = [*problems, *([not_gated] if not_gated is not None else [])]
-    return "\n".join([*lines, *(f"- {text(problem)}" for problem in told[:ROWS])]).rstrip()
+    if not scored:
+        lines.append("No question was asked.")
+    told = dict.fromkeys([*problems, *([not_gated] if not_gated is not None else [])])
+    return "\n".join([*lines, *(f"- {text(problem)}" for problem in list(told)[:ROWS])])
 
 
 def _gates(reports: Sequence[GateReport], most: int) -> str:

@@ -20,7 +20,11 @@ from pytest_instructlab_eval.scores import Result, plain
 __all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "write_run"]
 
 SCHEMA_VERSION = 1
-HEAD = ("configuration", "fingerprint", "models", "base", "gates", "left_out")  # of a run, beside its results
+HEAD = (  # of a run, beside its results
+    "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
+    "tests",
+)  # fmt: skip
+LISTS = ("gates", "standing_gates", "tests")
 
 
 def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
@@ -67,7 +71,7 @@ def read_run(path: Path) -> Run:
 def _run(document: Mapping[str, Any]) -> Run:
     results = tuple(Result.from_plain(record) for record in document["results"])
     head: dict[str, Any] = {name: document[name] for name in HEAD if name in document}
-    return Run(results, **{**head, "gates": tuple(head.get("gates", ()))})
+    return Run(results, **{**head, **{name: tuple(head.get(name, ())) for name in LISTS}})
 
 
 def read_results(path: Path) -> list[Result]:

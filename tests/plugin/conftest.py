@@ -287,9 +287,7 @@ class Project:
 
 def make_gated(project: Project) -> None:
     """Have every run of the project decide something, so that its judges are tried."""
-    project.write(
-        "conftest.py", "from pytest_instructlab_eval.options import Settings\n\nSettings.gated = True\n"
-    )
+    project.write("pytest.ini", "[pytest]\neval_gates = mt_bench >= 1\n")
 
 
 FOREIGN = ("PYTEST", "INSTRUCTLAB", "XDG_", "CI", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB")

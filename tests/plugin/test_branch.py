@@ -78,6 +78,35 @@ def test_every_pair_of_the_changed_files_can_be_asked(project: Project, taxonomy
     ]
 
 
+def test_a_pair_that_was_changed_is_not_compared_with_what_it_was(
+    project: Project, taxonomy: tuple[str, ...]
+) -> None:
+    project.server.reply = lambda body: "[[6]]" if is_judgment(body) else "an answer"
+    at_main = (*taxonomy[:-2], "--eval-branch=main")
+    project.evaluate(*at_main, "--eval-save-baseline=main.json", passed=2)
+    args = (*taxonomy, "--eval-changed-only", "--eval-baseline=main.json", "--eval-no-canaries")
+    finished = project.evaluate(*args, "--eval-gate=mt_bench_branch.drop <= 1", passed=4)
+    (verdict, *_) = finished.document["verdicts"]
+    assert (verdict["verdict"], verdict["n"]) == ("passed", 1)
+    assert f"left out, as another question in the baseline: {A}:2" in verdict["message"]
+    assert f"left out, without a score in the baseline: {B}:1, {B}:2" in verdict["message"]
+
+
+def test_a_pull_request_without_questions_is_nothing_to_fail(
+    project: Project, taxonomy: tuple[str, ...]
+) -> None:
+    project.write("pytest.ini", "[pytest]\neval_gates = mt_bench_branch >= 5\n")
+    project.write("eval_output/summary.md", "of an earlier run")
+    for processes in ("0", "2"):
+        args = (*taxonomy[:-2], "--eval-branch=main", "--eval-base-branch=main", "--eval-changed-only")
+        finished = project.evaluate(*args, "-n", processes, "--eval-no-canaries", "-rs", skipped=1)
+        assert finished.gates == {"skipped": 1}
+        assert "mt_bench_branch has no questions in this run" in finished.out
+        page = (project.folder / "eval_output/summary.md").read_text("utf-8")
+        assert page.startswith("## skipped: evaluation of `tiny`")
+        assert finished.document["results"] == []
+
+
 def test_the_base_model_is_asked_the_same_questions(project: Project, taxonomy: tuple[str, ...]) -> None:
     project.server.models = ("tiny", "base", "judge")
     project.server.reply = reply
@@ -106,6 +135,8 @@ def test_instructlabs_way_asks_the_base_model_what_the_base_branch_has(
         f"  regression: {A} * 8.00 * 6.00 * -2.00 *",
         f"  new: {B} * 4.00 *",
     )
+    only_changed = project.evaluate(*args, "--eval-base-model=base", "--eval-changed-only", passed=6)
+    assert "mt_bench_branch: tiny against base" in only_changed.out
     output = project.folder / "eval_output/mt_bench_branch"
     assert (output / "pr/model_answer/tiny.jsonl").is_file()
     assert (output / "main/model_answer/base.jsonl").is_file()

@@ -118,10 +118,68 @@ def test_a_run_that_was_stopped_is_neither_gated_nor_a_baseline(project: Project
     project.server.fault(Status(400, "not today"), when=lambda body: "number 0'" in str(body), times=1)
     finished = own(project, "-x", "--eval-save-baseline=main.json", right=40, ret=1, passed=0, failed=1)
     assert finished.gates == {}
-    finished.shows("ERROR: --eval-save-baseline: nothing was saved, as the run was stopped")
+    finished.shows(
+        "ERROR: --eval-save-baseline: nothing was saved, since the run is not whole: the run was stopped *"
+    )
     assert not (project.folder / "main.json").exists()
     page = (project.folder / "eval_output/summary.md").read_text("utf-8")
     assert "the run was stopped before its end, so its gates were not evaluated" in page
+
+
+def test_a_gate_that_fails_ends_no_run_before_its_end(project: Project) -> None:
+    gates = ("--eval-gate=own >= 0.9", "--eval-gate=own <= 0.1")
+    finished = own(project, "-x", *gates, "--eval-save-baseline=main.json", right=20, ret=1)
+    assert finished.gates == {"failed": 2, "passed": 2}
+    assert (project.folder / "main.json").exists()
+    assert "ERROR" not in finished.out
+
+
+def test_half_a_benchmark_is_no_baseline(project: Project) -> None:
+    args = ("-k", "1", "--eval-save-baseline=main.json")
+    finished = own(project, *args, right=40, ret=1, passed=13, deselected=27)
+    finished.shows("ERROR: --eval-save-baseline: nothing was saved, * 27 questions of own were deselected*")
+    assert not (project.folder / "main.json").exists()
+
+
+PLAIN = """
+    import pytest
+
+    @pytest.mark.eval("own", gates="own >= 0.75")
+    @pytest.mark.parametrize("score", [0.25, 0.75])
+    def test_first(score, record_score):
+        record_score(score)
+
+    @pytest.mark.eval("own", gates=["own >= 0.9", "own <= 0.4"])
+    def test_second(record_score):
+        record_score(0.5)
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_tests_that_ask_no_model_and_are_not_async_are_held_to_their_markers_too(
+    project: Project, processes: str
+) -> None:
+    project.write("test_plain.py", PLAIN)
+    finished = project.evaluate("test_plain.py", "-n", processes, ret=1, passed=3)
+    finished.shows("  failed: own >= 0.9: own is 0.5000 *", "  failed: own <= 0.4: own is 0.5000 *")
+    assert finished.gates == {"failed": 2, "passed": 2}
+    gate = ("--eval-gate=own >= 0.1", "--eval-gate=own <= 1")
+    part = project.evaluate("test_plain.py", *gate, "-k", "second", "-n", processes)
+    assert part.gates == {"skipped": 2, "passed": 2}
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_gate_over_a_part_that_pytest_collects_by_itself_is_skipped_too(
+    project: Project, processes: str
+) -> None:
+    project.write("test_plain.py", PLAIN)
+    named = project.evaluate("test_plain.py::test_first[0.25]", "-n", processes, "-rs", passed=1)
+    named.shows("SKIPPED * of own only those that the command line names were run, *")
+    assert named.gates == {"skipped": 1, "passed": 2}
+    project.write("test_plain.py", PLAIN.replace("record_score(0.5)", "assert record_score(0.5)"))
+    project.evaluate("test_plain.py", "-n", processes, ret=1, passed=2, failed=1)
+    again = project.evaluate(".", "--lf", "-n", processes, "-rs", ret=1, failed=1)
+    again.shows("SKIPPED * of own only those that failed last time (--lf) were run, *")
 
 
 @pytest.mark.parametrize(
@@ -197,17 +255,26 @@ def test_a_baseline_of_another_configuration_is_refused_with_the_differences(pro
     project.evaluate(*project.mt_bench_only, f"--eval-save-baseline={path}", "--eval-first-n=4", passed=4)
     asked = len(project.server.chats)
     compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-canaries")
-    finished = project.evaluate(*compared, "--eval-first-n=5", ret=4)
-    assert "main.json is of another configuration: first_n is 5 here and 4 in the" in finished.err
+    finished = project.evaluate(*compared, "--eval-judge-repeat=2", ret=4)
+    assert "main.json is of another configuration: judge_repeat is 2 here and 1 in the" in finished.err
     assert len(project.server.chats) == asked
-    insisted = project.evaluate(*compared, "--eval-first-n=5", "--eval-allow-mismatch", passed=5)
-    insisted.shows("mt_bench: left out, with a score on one side alone: 1 question")
+    insisted = project.evaluate(*compared, "--eval-judge-repeat=2", "--eval-allow-mismatch", passed=8)
+    insisted.shows("mt_bench: left out, changed or without a score on one side: 4 questions")
+
+
+def test_a_sample_is_compared_with_a_whole_run_on_the_questions_that_it_has(project: Project) -> None:
+    path = project.folder / "main.json"
+    project.evaluate(*project.mt_bench_only, f"--eval-save-baseline={path}", passed=8)
+    compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-canaries")
+    for chosen in ("--eval-sample=5", "--eval-first-n=5"):
+        finished = project.evaluate(*compared, chosen, "--eval-gate=mt_bench.drop <= 0.1", passed=5)
+        finished.shows("  passed: mt_bench.drop <= 0.1: mt_bench has the same score on each of 5 questions *")
 
 
 def test_a_baseline_of_other_questions_is_refused(project: Project) -> None:
     other = project.own_mmlu()
     save = project.folder / "main.json"
-    project.evaluate(f"--eval-mmlu-data={other}", "-k", "anatomy", f"--eval-save-baseline={save}")
+    project.evaluate(f"--eval-mmlu-data={other}", f"--eval-save-baseline={save}")
     path = other / "test" / "anatomy_test.csv"
     path.write_text(path.read_text("utf-8").replace("?", "!", 1), "utf-8")
     args = (f"--eval-mmlu-data={other}", "-k", "anatomy", f"--eval-baseline={save}")
@@ -280,6 +347,30 @@ def test_parts_of_a_run_find_together_what_the_whole_does(project: Project) -> N
     incomplete = project.script("merge", "part1", "part3", "--out", "merged")
     assert incomplete.returncode == 1
     assert incomplete.stderr == "Error: of 3 parts, 2 is missing; give all of them\n"
+    project.script("merge", "part1", "part2", "part3", "--out", "merged", "--save-baseline", "whole.json")
+    own(project, "--eval-baseline=whole.json", "--eval-gate=own.drop <= 0", right=20)
     compared = project.script("compare", "merged", "eval_output", "--gate", "own.drop <= 0")
     assert compared.returncode == 0, compared.stderr
     assert "own has the same score on each of 40 questions" in compared.stdout
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_part_may_have_nothing_to_do_and_counts_all_the_same(project: Project, processes: str) -> None:
+    project.write("test_plain.py", PLAIN)
+    for part in range(1, 6):
+        args = (f"--eval-shard={part}/5", f"--eval-output-dir=part{part}")
+        project.evaluate("test_plain.py", "-n", processes, *args)
+    merge = project.script("merge", *(f"part{part}" for part in range(1, 6)))
+    assert "gates: 2 failed, 2 passed" in merge.stdout, merge.stderr
+
+
+def test_a_part_that_was_stopped_is_not_taken_for_whole(project: Project) -> None:
+    project.server.fault(Status(400, "not today"), when=lambda body: "number 0'" in str(body))
+    project.write("test_own.py", OWN)
+    project.evaluate("test_own.py", "--eval-shard=1/2", "--eval-output-dir=part1", "-x", ret=1)
+    project.evaluate("test_own.py", "--eval-shard=2/2", "--eval-output-dir=part2")
+    merge = project.script("merge", "part1", "part2")
+    assert merge.returncode == 1
+    assert merge.stderr == (
+        "Error: part1/results.json is incomplete: the run was stopped before its end; run this part again\n"
+    )

@@ -19,6 +19,7 @@ from pytest_instructlab_eval.gates.baseline import (
     differences,
     fingerprint,
     read_baseline,
+    save_run,
     write_baseline,
 )
 from pytest_instructlab_eval.gates.check import evaluate
@@ -104,6 +105,32 @@ def test_a_question_is_a_line_in_order_of_its_name(path: Path) -> None:
 def test_the_same_results_make_the_same_bytes_in_whatever_order_they_came(path: Path, tmp_path: Path) -> None:
     other = saved(tmp_path / "other.json", RESULTS[::-1])
     assert saved(path).read_bytes() == other.read_bytes()
+
+
+def test_what_tells_a_question_from_another_of_the_same_name_is_kept(path: Path) -> None:
+    result = Result("own", "a", "a", "lab", scores=(Score(1.0),), content="0123456789ab")
+    saved(path, [result])
+    assert '"a": {"content": "0123456789ab", "scores": {"score": 1.0}}' in path.read_text("utf-8")
+    assert read_baseline(path).results == (result,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"incomplete": "the run was stopped"}, "the run was stopped"),
+        ({"left_out": {"own": "3 were deselected"}}, "3 were deselected"),
+        ({"results": (Result("own", "a", "", "lab", scores=(Score(None, metadata={"answered": True}),)),)},
+         "its answers are yet to be judged"),
+    ],
+    ids=["stopped", "deselected", "not judged"],
+)  # fmt: skip
+def test_a_part_of_a_run_is_no_baseline(path: Path, changes: dict[str, Any], reason: str) -> None:
+    whole = Run((Result("own", "a", "", "lab", scores=(Score(1.0),)),))
+    with pytest.raises(ConfigurationError, match=f"nothing was saved, since the run is not whole: {reason}"):
+        save_run(path, dataclasses.replace(whole, **changes))
+    assert not path.exists()
+    save_run(path, dataclasses.replace(whole, left_out={"mmlu": "mmlu is not in this run"}))
+    assert path.exists()
 
 
 def test_a_changed_score_changes_one_line(path: Path, tmp_path: Path) -> None:
@@ -307,8 +334,8 @@ def test_the_fingerprint_has_what_scores_depend_on_and_nothing_of_the_machine() 
     [
         ({"few_shots": 5}, {"few_shots": 5}, []),
         ({"few_shots": 5}, {"few_shots": 0}, ["few_shots is 5 here and 0 in the baseline"]),
-        ({"first_n": 10}, {}, ["first_n is 10 here and not set in the baseline"]),
-        ({"first_n": None}, {}, []),
+        ({"first_n": 10}, {}, []),
+        ({"sample": 10, "sample_seed": 0}, {"sample": 20, "sample_seed": 1}, []),
         ({}, {"system_prompt": "Be kind."}, ["system_prompt is not set here and 'Be kind.' in the baseline"]),
         ({"model": "lab"}, {"model": "base"}, []),
         ({"judge_model": "a"}, {"judge_model": "b"}, ["judge_model is 'a' here and 'b' in the baseline"]),
@@ -320,8 +347,8 @@ def test_the_fingerprint_has_what_scores_depend_on_and_nothing_of_the_machine() 
         ({"prompts": {"mmlu": 2}}, {"prompts": {"mmlu": 1}},
          ["prompts of mmlu is 2 here and 1 in the baseline"]),
         ({"data": "all"}, {"data": {"mmlu": "1"}}, ["data is 'all' here and {'mmlu': '1'} in the baseline"]),
-        ({"few_shots": 1, "first_n": 2}, {"few_shots": 3, "first_n": 4},
-         ["few_shots is 1 here and 3 in the baseline", "first_n is 2 here and 4 in the baseline"]),
+        ({"few_shots": 1, "system_prompt": "a"}, {"few_shots": 3, "system_prompt": "b"},
+         ["few_shots is 1 here and 3 in the baseline", "system_prompt is 'a' here and 'b' in the baseline"]),
     ],
 )  # fmt: skip
 def test_what_differs_is_named_on_both_sides(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 
@@ -80,6 +81,39 @@ def test_answers_of_tasks_are_compared_task_by_task() -> None:
     assert found.overall.difference == pytest.approx(-0.3)
 
 
+def test_a_group_that_is_one_of_many_is_certain_by_holm_alone() -> None:
+    names = [f"task{number}" for number in range(12)]
+    theirs = answered("base", dict.fromkeys(names, "1" * 40))
+    ours = answered("lab", {**dict.fromkeys(names, "1" * 40), "task0": "0" * 7 + "1" * 33})
+    (found,) = changes(ours, theirs)
+    alone = changes(ours[:2], theirs[:2])[0].groups[0]
+    many = found.groups[0]
+    assert (many.label, alone.label) == ("task0", "task0")
+    assert alone.p_value == pytest.approx(2 * 2 / 2**7)  # McNemar's, of two groups
+    assert many.p_value == pytest.approx(12 * 2 / 2**7)
+    assert (alone.certain, many.certain) == (True, False)
+    assert many.interval is not None
+    assert many.interval.high < 0, "the interval is the group's own"
+
+
+def test_a_rise_is_as_certain_as_a_drop() -> None:
+    worse = changes(answered("a", {"x": "0" * 20}), answered("b", {"x": "1" * 20}))
+    better = changes(answered("a", {"x": "1" * 20}), answered("b", {"x": "0" * 20}))
+    assert worse[0].overall.p_value == better[0].overall.p_value
+    assert worse[0].overall.certain
+    assert better[0].overall.certain
+
+
+def test_a_question_that_was_changed_is_another_question() -> None:
+    ours, theirs = (rated(model, {"file": [5, 6, 7]}) for model in ("lab", "base"))
+    known = [dataclasses.replace(result, content="1") for result in theirs]
+    changed = [dataclasses.replace(result, content=text) for result, text in zip(ours, "121", strict=True)]
+    (found,) = changes(changed, known)
+    assert (found.overall.n, found.unpaired) == (2, 1)
+    assert changes(ours, known)[0].overall.n == 3, "where one side doesn't say, they are the same"
+    assert changes([dataclasses.replace(result, content="9") for result in ours], known) == []
+
+
 def test_the_other_side_is_the_model_of_the_same_name_or_the_only_one() -> None:
     assert [found.against for found in changes(rated("a", {"x": [1, 2]}), rated("b", {"x": [1, 2]}))] == ["b"]
     two = [*rated("a", {"x": [3, 4]}), *rated("b", {"x": [1, 2]})]
@@ -123,6 +157,6 @@ def test_the_table_has_the_regressions_first_and_counts_what_did_not_change() ->
         "new: new",
     ]
     assert "-7.67" in lines[3]
-    assert lines[-1] == "mt_bench_branch: left out, with a score on one side alone: 2 questions"
+    assert lines[-1] == "mt_bench_branch: left out, changed or without a score on one side: 2 questions"
     assert any("unchanged: same" in line for line in changes_table(changes(LAB, BASE), verbose=True))
     assert changes_table([]) == []

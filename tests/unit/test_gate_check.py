@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase as fnmatch
 
 import pytest
 
@@ -46,15 +47,11 @@ def report_of(
     results: Sequence[Result],
     baseline: Sequence[Result] | None = None,
     *,
-    differences: Sequence[str] = (),
+    standing: bool = False,
     left_out: Mapping[str, str] | None = None,
 ) -> GateReport:
     (report,) = evaluate(
-        [parse_gate(gate)],
-        results,
-        baseline=baseline,
-        differences=differences,
-        left_out=left_out or {},
+        [parse_gate(gate, standing=standing)], results, baseline=baseline, left_out=left_out or {}
     )
     return report
 
@@ -496,23 +493,33 @@ def test_a_gate_of_a_benchmark_that_was_left_out_whole_is_skipped() -> None:
     assert (found.verdict, found.message) == ("skipped", "mt_bench is not in this run")
 
 
-def test_a_drop_against_another_configuration_is_refused_with_the_differences() -> None:
-    found = report_of("mmlu.drop <= 0", MMLU, MMLU, differences=["few_shots is 5 here and 0 in the baseline"])
-    assert (found.verdict, found.message) == (
-        "refused",
-        "the baseline is of another configuration: few_shots is 5 here and 0 in the baseline",
-    )
+@pytest.mark.parametrize(
+    ("gate", "baseline", "message"),
+    [
+        ("mmlu.drop <= 0", None, "a drop needs something to compare with: give an earlier run *"),
+        ("mmlu.drop <= 0", MT_BENCH, "the baseline has no results of mmlu"),
+        ("mmlu.drop <= 0", [task("history", "1")], "not one question of mmlu is the same, with a score, *"),
+        ("mmlu[history] >= 0", MMLU, "mmlu has no group 'history' in this run *"),
+    ],
+)
+def test_what_a_run_does_not_have_is_a_refusal_but_no_reason_for_a_standing_gate_to_fail(
+    gate: str, baseline: Sequence[Result] | None, message: str
+) -> None:
+    asked, standing = (report_of(gate, MMLU, baseline, standing=kind) for kind in (False, True))
+    assert (asked.verdict, standing.verdict) == ("refused", "skipped")
+    assert asked.message == standing.message
+    assert fnmatch(asked.message, message)
 
 
-def test_a_mean_does_not_care_about_the_baselines_configuration() -> None:
-    assert report_of("mmlu >= 0", MMLU, MMLU, differences=["few_shots"]).verdict == "passed"
+def test_a_metric_that_a_benchmark_never_has_is_refused_in_a_standing_gate_too() -> None:
+    assert report_of("mmlu.accuracy >= 0", MMLU, standing=True).verdict == "refused"
 
 
 @pytest.mark.parametrize(
     ("baseline", "message"),
     [
         (MT_BENCH, "the baseline has no results of mmlu"),
-        ([task("art", "11", "base")], "not one question of mmlu has a score both here and in the baseline"),
+        ([task("art", "11", "base")], "not one question of mmlu is the same, with a score, in the baseline"),
         (
             [task("law", "11", "base"), task("law", "11", "old")],
             "the baseline has mmlu of several models (base, old), none of them lab",

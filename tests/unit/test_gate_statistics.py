@@ -24,6 +24,7 @@ from pytest_instructlab_eval.gates.statistics import (
     cluster_interval,
     clustered_standard_error,
     correlation,
+    even_interval,
     holm,
     margin_verdict,
     mcnemar,
@@ -35,6 +36,7 @@ from pytest_instructlab_eval.gates.statistics import (
     standard_error,
     stratified_wilson_interval,
     t_interval,
+    welch_degrees_of_freedom,
     wilson_interval,
 )
 
@@ -154,6 +156,31 @@ def test_the_interval_of_clusters_has_a_width_and_holds_their_mean(clusters: lis
         mean = statistics.fmean(value for cluster in clusters for value in cluster)
         assert interval.low - 1e-9 <= mean <= interval.high + 1e-9
         assert interval.low <= interval.high
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("count", [6, 20, 200])
+def test_an_effect_that_is_the_same_everywhere_has_an_interval_of_a_width_that_excludes_none(
+    count: int, size: int
+) -> None:
+    found = even_interval([[-2.0] * size] * count)
+    assert found is not None
+    assert found.low < -2 < found.high < 0
+    assert found.high + 2 == pytest.approx(-2 - found.low)
+    assert found.high + 2 < 12 / count, "it shrinks with the number of clusters, not with its root"
+
+
+def test_an_effect_that_is_the_same_in_five_clusters_can_be_chance() -> None:
+    assert even_interval([[1.0]] * 5) is None
+    assert even_interval([[1.0]] * 20, confidence=1 - 1e-9) is None
+
+
+def test_the_degrees_of_freedom_of_a_difference_are_welchs() -> None:
+    ours, theirs = [1.0, 4.0, 2.0, 8.0, 5.0], [3.0, 3.5, 4.0]
+    errors = [standard_error(side) or 0.0 for side in (ours, theirs)]
+    expected = scipy.stats.ttest_ind(ours, theirs, equal_var=False).df
+    assert welch_degrees_of_freedom(errors, [4, 2]) == pytest.approx(expected)
+    assert welch_degrees_of_freedom([0.0, 0.0], [4, 2]) == math.inf
 
 
 @given(CLUSTERS)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.gates.baseline import save_run
 from pytest_instructlab_eval.gates.check import GateReport
 from pytest_instructlab_eval.gating import Collected, Gating
 from pytest_instructlab_eval.scores import Result, Score
@@ -58,12 +59,9 @@ def test_marker_ini_file_and_command_line_all_gate_and_the_later_replaces_the_ea
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        (
-            "onw >= 0.5",
-            "there is no benchmark 'onw' (known: mmlu, mmlu_branch, mt_bench, mt_bench_branch, own)",
-        ),
-        ("onw >= 0.5", "did you mean own?"),
-        ("other >= 0.5", "there is no benchmark 'other'"),
+        ("onw >= 0.5", "there is no benchmark 'onw' in this run (there is own); did you mean own?"),
+        ("other >= 0.5", "there is no benchmark 'other' in this run (there is own)"),
+        ("mt_bench >= 5", "mt_bench is left out of this run (it needs --eval-judge-model)"),
         ("own[blue] >= 0.5", "own has no group 'blue' in this run (there is green, red)"),
         (
             "own.drop <= 0.01",
@@ -86,8 +84,57 @@ def test_a_gate_of_the_ini_file_may_be_about_a_benchmark_of_another_run() -> Non
     ]
 
 
-def test_a_misspelt_gate_of_the_ini_file_is_refused() -> None:
-    assert "did you mean mmlu?" in refusal(gates=("mmul >= 0.5",))
+def test_a_gate_of_the_ini_file_that_is_misspelt_is_skipped_and_asks() -> None:
+    (skipped,) = [report for report in gating(gates=("onw >= 0.5",)).judge(results(1.0)) if report.n == 0]
+    assert (skipped.verdict, skipped.message) == ("skipped", "onw is not in this run; did you mean own?")
+
+
+def test_a_group_that_no_run_has_is_refused_in_the_ini_file_too() -> None:
+    assert "own has no group 'blue' in this run" in refusal(gates=("own[blue] >= 0.5",))
+
+
+@pytest.mark.parametrize(
+    ("collected", "settings"),
+    [
+        (Collected({"own": ["red"]}, part={"own": "failed last time (--lf)"}), {}),
+        (Collected({"own": ["red"]}), {"sample": 3}),
+        (Collected({"own": ["red"]}), {"first_n": 3}),
+        (Collected({"own": ["red"]}), {"base_branch": "main"}),
+    ],
+    ids=["part", "sample", "first_n", "base_branch"],
+)
+def test_a_group_that_only_larger_runs_have_skips_a_gate_of_the_ini_file(
+    collected: Collected, settings: dict[str, Any]
+) -> None:
+    found = gating(collected, gates=("own[green] >= 0.5",), **settings).judge(results(1.0))
+    assert verdicts(found)["own[green] >= 0.5"] == "skipped"
+    assert "own has no group 'green'" in refusal(Collected({"own": ["red"]}), gate=("own[green] >= 0.5",))
+
+
+def test_a_standing_drop_gate_does_not_keep_the_first_baseline_from_being_made() -> None:
+    standing = gating(Collected({"own": []}, {"own": ["own.drop <= 0.1"]}), gates=("own.drop <= 0.2",))
+    (report,) = [report for report in standing.judge(results(1.0)) if report.gate.standing]
+    assert report.verdict == "skipped"
+    assert report.message.startswith("a drop needs something to compare with")
+
+
+def test_every_tests_marker_counts() -> None:
+    found = gating(Collected({"own": []}, {"own": ["own >= 0.25", "own <= 0.5"]}))
+    assert verdicts(found.judge(results(1.0)))["own <= 0.5"] == "failed"
+
+
+def test_a_benchmark_without_questions_is_skipped_and_not_missed() -> None:
+    empty = Collected({"own": []}, {"own": ["own >= 0.25"]}, empty=["own"])
+    (report,) = gating(empty, gate=("own[red] <= 0.5",)).judge([])[:1]
+    assert (report.verdict, report.message) == ("skipped", "own has no questions in this run")
+
+
+def test_a_benchmark_that_was_run_and_has_no_result_is_missed() -> None:
+    assert verdicts(gating().judge([])) == {"own >= 0.25": "refused"}
+
+
+def test_a_run_that_has_nothing_to_do_with_the_gates_has_none() -> None:
+    assert gating(Collected({"other": []}), gates=("own >= 1",)).judge([]) == []
 
 
 def test_a_marker_gates_its_own_benchmark_alone() -> None:
@@ -104,14 +151,20 @@ def test_what_was_deselected_is_not_gated_but_for_how_the_run_went() -> None:
     }
 
 
-def test_what_is_yet_to_be_judged_is_not_gated() -> None:
-    found = gating(gate=("own >= 0.9",))
-    answered = [
-        Result("own", "1", "red", "lab", scores=(Score(None, metadata={"answered": True}),)),
-    ]
-    (report,) = [report for report in found.judge(answered) if report.gate.text == "own >= 0.9"]
-    assert (report.verdict, report.message) == ("skipped", "the answers of own are yet to be judged")
-    assert all(report.verdict == "skipped" for report in found.reports)
+def test_of_what_is_yet_to_be_judged_only_the_errors_are_known() -> None:
+    found = gating(gate=("own >= 0.9", "own.error_rate <= 30%"))
+    answered = Score(None, metadata={"answered": True})
+    scores = [answered, answered, answered, Score(None, error="away")]
+    reports = found.judge(
+        Result("own", str(number), "red", "lab", scores=(score,)) for number, score in enumerate(scores)
+    )
+    told = {report.gate.text: (report.verdict, report.value) for report in reports}
+    assert told == {
+        "own >= 0.9": ("skipped", None),
+        "own.error_rate <= 30%": ("passed", 0.25),
+        "own.unscored_rate <= 0.05": ("skipped", None),
+    }
+    assert reports[0].message == "the answers of own are yet to be judged"
 
 
 def test_a_base_models_results_are_what_drops_are_measured_against_and_are_not_gated_themselves() -> None:
@@ -126,7 +179,7 @@ def test_a_base_models_results_are_what_drops_are_measured_against_and_are_not_g
 
 def test_a_baseline_of_another_configuration_is_refused_with_every_difference(tmp_path: Path) -> None:
     path = tmp_path / "main.json"
-    gating(save_baseline=path, few_shots=0).save(results(1.0, 0.0))
+    save_run(path, gating(few_shots=0).run(results(1.0, 0.0)))
     shown = refusal(baseline=path, few_shots=5, system_prompt="Hi")
     assert shown.startswith(
         "--eval-baseline main.json is of another configuration: few_shots is 5 here and 0 in"

@@ -29,8 +29,9 @@ def page(
     reports: Sequence[GateReport] = (),
     problems: Sequence[str] = (),
     errors: int = 0,
-    results: int = 0,
+    results: int = 1,
     not_gated: str | None = None,
+    inconclusive: str = "warn",
 ) -> str:
     ours = own("lab", {f"group{number:05}": 0.25 for number in range(results)})
     theirs = own("base", {f"group{number:05}": 0.5 for number in range(results)})
@@ -40,6 +41,7 @@ def page(
         errors=errors,
         reports=reports,
         not_gated=not_gated,
+        inconclusive=inconclusive,
         changes=changes(ours, theirs),
         summaries=summarise(ours),
     )
@@ -65,6 +67,19 @@ def test_the_verdict_comes_first(
     assert all(problem in found for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("inconclusive", "word"), [("warn", "⚠️ inconclusive"), ("fail", "❌ failed"), ("pass", "✅ passed")]
+)
+def test_what_an_undecided_gate_means_is_the_users_choice(inconclusive: str, word: str) -> None:
+    found = page(reports=[report("inconclusive")], inconclusive=inconclusive)
+    assert found.startswith(f"## {word}: evaluation of `lab`")
+
+
+def test_a_run_that_asked_nothing_has_not_passed_but_was_skipped() -> None:
+    found = page(results=0, reports=[report("skipped")])
+    assert found.startswith("## skipped: evaluation of `lab`\n\nGates: 1 skipped.\nNo question was asked.")
+
+
 def test_a_run_whose_gates_were_not_evaluated_has_not_passed() -> None:
     found = page(not_gated="the run was stopped before its end")
     assert found.startswith("## ⚠️ inconclusive: evaluation of `lab`\n\n- the run was stopped before its end")
@@ -83,7 +98,7 @@ def test_gates_come_worst_first_without_defaults_that_passed() -> None:
 
 def test_what_got_worse_stands_with_its_interval() -> None:
     found = page(results=12)
-    assert "| `own as a whole` | 0.5000 | 0.2500 | -0.2500 | -0.2500 to -0.2500 |" in found
+    assert "| `own as a whole` | 0.5000 | 0.2500 | -0.2500 | -0.3066 to -0.1934 |" in found
     assert "| `own: group00003` | 0.5000 | 0.2500 | -0.2500 |" in found
 
 

@@ -17,7 +17,9 @@ from pytest_instructlab_eval.scores import Result, Score
 def part(shard: tuple[int, int] | None, names: str, **changes: Any) -> Run:
     results = tuple(Result("own", name, "", "lab", scores=(Score(1.0),), nodeid=name) for name in names)
     configuration: Mapping[str, Any] = {"shard": list(shard) if shard else None, "few_shots": 5}
-    given: dict[str, Any] = {"fingerprint": {"few_shots": 5}, "models": {"lab": "lab"}, **changes}
+    given: dict[str, Any] = {
+        "fingerprint": {"few_shots": 5}, "models": {"lab": "lab"}, "tests": tuple("gfabcde"), **changes,
+    }  # fmt: skip
     return Run(results, configuration, **given)
 
 
@@ -27,8 +29,13 @@ def whole(*parts: Run) -> Run:
 
 def test_results_are_in_the_order_of_the_whole_run() -> None:
     found = whole(part((3, 3), "cf"), part((1, 3), "adg"), part((2, 3), "be"))
-    assert "".join(result.nodeid for result in found.results) == "abcdefg"
+    assert "".join(result.nodeid for result in found.results) == "gfabcde"
     assert found.configuration == {"shard": None, "few_shots": 5}
+    assert found.tests == ()
+
+
+def test_a_part_may_have_no_test_that_scores() -> None:
+    assert len(whole(part((1, 2), "a"), part((2, 2), "")).results) == 1
 
 
 def test_what_was_left_out_of_a_part_was_left_out_of_the_whole() -> None:
@@ -55,8 +62,36 @@ def test_what_was_left_out_of_a_part_was_left_out_of_the_whole() -> None:
             [part((1, 2), "a"), part((2, 2), "b", gates=("own >= 1",))],
             "no parts of one run: the gates are own >= 1 here and none there",
         ),
+        (
+            [part((1, 2), "a"), part((2, 2), "b", standing_gates=("own >= 1",))],
+            "no parts of one run: the gates are own >= 1 here and none there",
+        ),
+        (
+            [part((1, 2), "a", fingerprint={"sample": 5}), part((2, 2), "b", fingerprint={"sample": 6})],
+            "no parts of one run: sample is 6 here and 5 there",
+        ),
+        (
+            [part((1, 2), "a"), part((2, 2), "a", tests=("a", "b"))],
+            "no parts of one run: 5 tests are of one run alone, such as c",
+        ),
+        (
+            [part((1, 2), "a"), part((2, 2), "b", incomplete="the run was stopped before its end")],
+            "part2.json is incomplete: the run was stopped before its end; run this part again",
+        ),
     ],
-    ids=["missing", "twice", "other divisions", "whole", "configuration", "models", "gates"],
+    ids=[
+        "missing",
+        "twice",
+        "other divisions",
+        "whole",
+        "configuration",
+        "models",
+        "gates",
+        "standing gates",
+        "sample",
+        "tests",
+        "incomplete",
+    ],
 )
 def test_what_is_not_all_of_one_run_is_refused(parts: list[Run], reason: str) -> None:
     with pytest.raises(ConfigurationError) as refused:

@@ -1,0 +1,24 @@
+"""The files of a finished run: results.json, InstructLab's own, and the page for its reviewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.reports.changes import Changes
+from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
+from pytest_instructlab_eval.reports.results import replace_text, write_run
+from pytest_instructlab_eval.runs import Run
+
+__all__ = ["write_run_folder"]
+
+
+def write_run_folder(
+    folder: Path, run: Run, *, gates: Sequence[GateReport], changes: Sequence[Changes], page: str
+) -> None:
+    """Write a run, what became of its gates, how it compares, and its page; raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_run(folder / "results.json", run, gates=gates, changes=changes)
+    write_instructlab_files(folder, run.results)
+    replace_text(folder / "summary.md", page)
