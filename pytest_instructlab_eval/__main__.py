@@ -21,11 +21,12 @@ from pytest_instructlab_eval.gates.baseline import (
 from pytest_instructlab_eval.gates.check import GateReport, evaluate, fails, verdicts
 from pytest_instructlab_eval.knowledge_tasks.command import tasks
 from pytest_instructlab_eval.merging import merged
-from pytest_instructlab_eval.reports import read_run, summarise, table
 from pytest_instructlab_eval.reports.changes import Changes, changes, changes_table, run_changes
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.ranking import rank
+from pytest_instructlab_eval.reports.results import read_run
+from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result

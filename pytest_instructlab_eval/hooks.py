@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_instructlab_eval import garbage
 from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
 from pytest_instructlab_eval.settings import BENCHMARKS
 
 if TYPE_CHECKING:
+    from pytest_instructlab_eval.collected import Collected
+    from pytest_instructlab_eval.ending import Ending
     from pytest_instructlab_eval.gates.check import GateReport
-    from pytest_instructlab_eval.gating import Collected
+    from pytest_instructlab_eval.scores import Result
     from pytest_instructlab_eval.session import EvalSession
 
 __all__ = ["EvalHooks"]
@@ -46,7 +49,7 @@ class EvalHooks:
         self.completed = False
         self.order: list[str] = []
         self.nodes: list[Any] = []
-        self.written: Path | None = None
+        self.ending: Ending | None = None
 
     # collection
 
@@ -173,6 +176,7 @@ class EvalHooks:
         """Under xdist, look at the servers while the workers collect, before they are given anything."""
         if self.distribution.is_controller(self.config):
             self._check(self.eval.check_servers)
+            garbage.leave_what_is_there()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -191,7 +195,10 @@ class EvalHooks:
         self.eval.begin(session)
         self.eval.route_records()
         if wanted:
-            self.eval.settle()
+            import openai  # noqa: F401
+
+        if not self.distribution.is_controller(self.config):
+            garbage.leave_what_is_there()
         for item in wanted:
             counts = [
                 value.requests for value in self._parameter_values([item]) if hasattr(value, "requests")
@@ -206,7 +213,7 @@ class EvalHooks:
             self._check(lambda: self.eval.gating.prepare(collected))
 
     def _collected(self, session: pytest.Session) -> Collected:
-        from pytest_instructlab_eval.gating import Collected
+        from pytest_instructlab_eval.collected import Collected
 
         items, tests = self.of_all_parts or session.items, [item.nodeid for item in self.of_all_parts]
         return Collected.of(items, self.deselected, part=self._part, tests=tests)
@@ -369,23 +376,36 @@ class EvalHooks:
                 result.to_plain() for result in found
             ]
             return
+        self._gather(session, found)
+        self._end(session)
+
+    def _gather(self, session: pytest.Session, unreported: Sequence[Result]) -> None:
+        """Have all results, in the order of the tests."""
         if session.exitstatus == pytest.ExitCode.INTERRUPTED:
             self.distribution.wait_for_outputs(self.nodes, 1.5)
             for node in self.nodes:
                 self._take_in(node)
-        self.eval.add(found)
+        self.eval.add(unreported)
         self.eval.sort_results(self.order or [item.nodeid for item in session.items])
+
+    def _end(self, session: pytest.Session) -> None:
+        """Write what there is, and decide on the exit status."""
+        from pytest_instructlab_eval.ending import Ending
+
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.eval.gating.collected.tests:
             session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         incomplete = self._why_incomplete(session)
+        ending = self.ending = Ending(
+            self.eval.settings, self.eval.gating, list(self.eval.results.values()), incomplete
+        )
         if ended and not self.without_tests:
-            self._find_problems(incomplete)
-            self.eval.save_baseline(incomplete=incomplete)
-        anything = self.completed and self.eval.gating.collected.groups
-        if self.eval.results or (ended and anything):
-            self.written = self.eval.write(failed=session.testsfailed, incomplete=incomplete)
-        if self.eval.problems and ended:
+            served = self.eval.owner.problems if self.eval.owner is not None else []
+            ending.find_problems(stopped=not self.completed, served=served)
+            ending.save_baseline()
+        if self.eval.results or (ended and self.completed and self.eval.gating.collected.groups):
+            ending.write(failed=session.testsfailed)
+        if ending.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _why_incomplete(self, session: pytest.Session) -> str | None:
@@ -398,45 +418,24 @@ class EvalHooks:
         tests = session.testscollected - self.gates_told
         return f"{missing} of {tests} tests never reported a result; a worker may have died"
 
-    def _find_problems(self, incomplete: str | None) -> None:
-        """What fails the run beside its tests."""
-        if self.completed and incomplete is not None:
-            self.eval.problems.append(incomplete)
-        if self.eval.settings.stage != "answer":
-            unscored = self.eval.nothing_scored()
-            self.eval.problems += [f"no question of {name} has a score" for name in unscored]
-        self.eval.problems += self.eval.owner.problems if self.eval.owner is not None else []
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the table of scores."""
-        from pytest_instructlab_eval.reports import rank, ranking_table, summarise, table
-        from pytest_instructlab_eval.reports.changes import changes_table
-        from pytest_instructlab_eval.reports.verdicts import verdict_lines
-
-        if self.distribution.is_worker(self.config):
+        if self.ending is None:
             return
-        settings, results = self.eval.settings, list(self.eval.results.values())
-        verbose = self.config.get_verbosity() > 0
-        lines = table(summarise(results), verbose=verbose, first_n=settings.first_n, sample=settings.sample)
-        if len(settings.model) > 1:
-            lines += ["", *ranking_table(rank(self.eval.gating.run(results).candidates))]
-        compared = changes_table(self.eval.changes, verbose=verbose)
-        for part in (compared, verdict_lines(self.eval.gating.reports)):
-            lines += ["", *part] if part and lines else part
+        lines = self.ending.lines(verbose=self.config.get_verbosity() > 0)
         if lines and self.config.get_verbosity() >= -1:
             terminalreporter.ensure_newline()
-            terminalreporter.section(f"instructlab-eval: {', '.join(settings.labels)}")
+            terminalreporter.section(f"instructlab-eval: {', '.join(self.eval.settings.labels)}")
             for line in lines:
                 terminalreporter.write_line(line)
-            if self.written is not None:
-                terminalreporter.write_line(f"results: {self.written / 'results.json'}")
-        for problem in self.eval.problems:
+        for problem in self.ending.problems:
             terminalreporter.write_line(f"ERROR: {problem}", red=True)
 
     def pytest_unconfigure(self) -> None:
         """Leave no thread and no server behind."""
         self.eval.end()
+        garbage.leave_what_is_there()
 
     # xdist
 
@@ -452,7 +451,7 @@ class EvalHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Know the order in which results are told; serve the models that are asked."""
-        from pytest_instructlab_eval.gating import Collected
+        from pytest_instructlab_eval.collected import Collected
 
         self.order = list(ids)
         collected = self.eval.signs.found("collected")

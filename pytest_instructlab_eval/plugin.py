@@ -65,6 +65,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if settings is None:
         return
+    from pytest_instructlab_eval import garbage
+
+    garbage.rest(config)
     from pytest_instructlab_eval.hooks import EvalHooks
     from pytest_instructlab_eval.installed import benchmark_file, with_installed_file
     from pytest_instructlab_eval.session import EvalSession

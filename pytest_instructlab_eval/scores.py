@@ -22,9 +22,9 @@ Outcome = Literal["scored", "unscored", "error"]
 def plain(value: Any) -> Any:
     """The same data as exact builtins with encodable text, fit for JSON and for another process.
 
-    Numpy's scalars and arrays become numbers and lists, anything else that JSON lacks becomes a text.
-    A number that JSON lacks (NaN, infinity) becomes None; a lone surrogate in a text, which no UTF-8
-    file and no xdist worker can carry, becomes a question mark.
+    Records become mappings of their fields, numpy's scalars and arrays numbers and lists, and anything else
+    that JSON lacks a text. A number that it lacks (NaN, infinity) becomes None; a lone surrogate in a
+    text, which no UTF-8 file and no xdist worker can carry, becomes a question mark.
     """
     kind = type(value)
     if kind in (bool, int, type(None)):
@@ -33,6 +33,8 @@ def plain(value: Any) -> Any:
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if kind is float:
         return value if math.isfinite(value) else None
+    if hasattr(kind, "__dataclass_fields__"):
+        value = {name: getattr(value, name) for name in kind.__dataclass_fields__}
     if isinstance(value, Mapping):
         return {plain(str(plain(key))): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -179,8 +181,7 @@ class Result:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data, with the outcome spelled out."""
-        record: dict[str, Any] = plain(dataclasses.asdict(self))
-        return {**record, "outcome": self.outcome}
+        return {**plain(self), "outcome": self.outcome}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Result:

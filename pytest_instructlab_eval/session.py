@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_instructlab_eval import distribution, items, questions
 from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError
-from pytest_instructlab_eval.gates.baseline import save_run
-from pytest_instructlab_eval.gates.check import fails
-from pytest_instructlab_eval.gating import Gating
 from pytest_instructlab_eval.models import Blocking, Grader
 from pytest_instructlab_eval.recording import describe, without_traceback
-from pytest_instructlab_eval.reports import (
-    Progress,
-    summarise,
-    uncaptured,
-)
-from pytest_instructlab_eval.reports.changes import Changes, run_changes
-from pytest_instructlab_eval.reports.folder import write_run_folder
-from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.progress import Progress, uncaptured
 from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.scores import Result, plain
 from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
 from pytest_instructlab_eval.settings import Settings
 
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.gating import Gating
+
 __all__ = ["EvalSession"]
 
-STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
 TICK = 0.5  # seconds between two looks at the progress while a test is waited for
 
 _DURATION = pytest.StashKey[float]()
@@ -54,17 +44,22 @@ class EvalSession:
         self.settings = settings
         self.results: dict[str, Result] = {}
         self.progress = Progress()
-        self.problems: list[str] = []
         self._look_ahead: LookAhead[pytest.Item, str] | None = None
         self._engine: Engine | None = None
         self.signs = distribution.Signs.for_worker(config)
         self.owner: Owner | None = None
         self.asking: set[str] = set()
-        self.gating = Gating(settings, self._digests)
         self._parameters: dict[str, list[Any]] = {}
         self._judged_first: Any = None  # the question by whose prompts judges are tried
 
     # --- what tests are made of ---
+
+    @cached_property
+    def gating(self) -> Gating:
+        """What the run must hold to; not needed in xdist's workers."""
+        from pytest_instructlab_eval.gating import Gating
+
+        return Gating(self.settings, self._digests)
 
     @property
     def engine(self) -> Engine:
@@ -245,17 +240,6 @@ class EvalSession:
             return sys.maxsize // 4
         return distribution.look_ahead_window(self.budget)
 
-    @staticmethod
-    def settle() -> None:
-        """Keep the garbage collector from walking through what stays until the end of the run.
-
-        The client's library alone is hundreds of thousands of objects, and pytest collects ten times
-        at its end: without them a process ends half a second earlier.
-        """
-        import openai  # noqa: F401
-
-        gc.freeze()
-
     def _start_ahead(self, item: pytest.Item) -> Run | None:
         if not isinstance(item, pytest.Function) or not items.can_run_ahead(item):
             return None
@@ -420,72 +404,6 @@ class EvalSession:
         place = {nodeid: number for number, nodeid in enumerate(nodeids)}
         ordered = sorted(self.results.items(), key=lambda entry: place.get(entry[0], len(place)))
         self.results = dict(ordered)
-
-    @cached_property
-    def changes(self) -> list[Changes]:
-        """The results beside those that drops are measured against, once all are there."""
-        return run_changes(self.gating.run(self.results.values()), self.gating.baseline)
-
-    def write(self, *, failed: int, incomplete: str | None) -> Path | None:
-        """Write the run's files, and its page where a CI job shows one; the folder, None where that failed.
-
-        `failed` counts the tests that failed, gates among them; `incomplete` says why tests have no result.
-        """
-        folder = self.settings.output_dir
-        run = self.gating.run(self.results.values(), incomplete=incomplete)
-        page = self._page(failed, incomplete)
-        try:
-            write_run_folder(folder, run, gates=self.gating.reports, changes=self.changes, page=page)
-        except OSError as error:
-            self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
-            return None
-        shown = os.environ.get(STEP_SUMMARY)
-        try:
-            if shown:
-                with open(shown, "a", encoding="utf-8") as file:
-                    file.write(page)
-        except OSError as error:
-            self.problems.append(f"${STEP_SUMMARY}: {shown} can't be written ({error.strerror})")
-        return folder
-
-    def _page(self, failed: int, incomplete: str | None) -> str:
-        """What summary.md says."""
-        gates = sum(fails(report, self.settings.inconclusive) for report in self.gating.reports)
-        not_gated = None
-        if incomplete is not None and not self.gating.reports:
-            not_gated = f"{incomplete}, so its gates were not evaluated"
-        if self.settings.shard is not None:
-            not_gated = "this is a part of a run, whose gates are evaluated when its parts are merged"
-        return markdown(
-            ", ".join(self.settings.candidates),
-            problems=self.problems,
-            not_gated=not_gated,
-            errors=failed - gates,
-            reports=self.gating.reports,
-            inconclusive=self.settings.inconclusive,
-            changes=self.changes,
-            summaries=summarise(self.results.values()),
-        )
-
-    def save_baseline(self, *, incomplete: str | None) -> None:
-        """Write --eval-save-baseline, where it is asked for; not of a run that is not whole."""
-        if self.settings.save_baseline is None:
-            return
-        run = self.gating.run(self.results.values(), incomplete=incomplete)
-        try:
-            save_run(self.settings.save_baseline, run)
-        except ConfigurationError as error:
-            self.problems.append(f"--eval-save-baseline: {error}")
-        except OSError as error:
-            place = self.settings.save_baseline
-            self.problems.append(f"--eval-save-baseline: {place} can't be written ({error.strerror})")
-
-    def nothing_scored(self) -> list[str]:
-        """The benchmarks that were run and of which no question has a score."""
-        scored: dict[str, bool] = {}
-        for result in self.results.values():
-            scored[result.benchmark] = scored.get(result.benchmark, False) or result.value is not None
-        return [name for name, any_score in scored.items() if not any_score]
 
     def interrupt(self) -> None:
         """Ask nothing more; what is under way would only slow the end down."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.reports.instructlab import safe_name
+from pytest_instructlab_eval.reports.file_names import safe_name
 
 __all__ = ["read_answers"]
 

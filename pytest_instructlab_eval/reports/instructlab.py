@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 import time
-import urllib.parse
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,29 +11,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pytest_instructlab_eval.reports.file_names import safe_name
 from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.scores import Result, Score, plain
 
-__all__ = ["branch_folder", "safe_name", "write_instructlab_files"]
-
-LONGEST_NAME = 120  # bytes; file systems end at 255
-
-
-def safe_name(name: str) -> str:
-    """A file name for a model: never another folder, never hidden, never too long.
-
-    Characters other than letters, digits, "-", "_" and "." are percent-encoded.
-    """
-    encoded = urllib.parse.quote(name.encode("utf-8", "replace"), safe="").replace("~", "%7E")
-    if encoded.startswith("."):
-        encoded = "%2E" + encoded[1:]
-    if len(encoded) > LONGEST_NAME:
-        encoded = (
-            encoded[: LONGEST_NAME - 17]
-            + "-"
-            + hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
-        )
-    return encoded or "%00"
+__all__ = ["branch_folder", "write_instructlab_files"]
 
 
 def write_instructlab_files(folder: Path, results: Sequence[Result]) -> None:

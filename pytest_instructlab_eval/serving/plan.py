@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.reports.instructlab import safe_name
+from pytest_instructlab_eval.reports.file_names import safe_name
 from pytest_instructlab_eval.serving.owner import Launch, Launcher
 from pytest_instructlab_eval.serving.process import Started
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source, visible_gpus

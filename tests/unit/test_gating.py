@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from pytest_instructlab_eval.collected import Collected
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates.baseline import save_run
 from pytest_instructlab_eval.gates.check import GateReport
-from pytest_instructlab_eval.gating import Collected, Gating
+from pytest_instructlab_eval.gating import Gating
 from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.reports.instructlab import branch_folder, safe_name, write_instructlab_files
+from pytest_instructlab_eval.reports.file_names import safe_name
+from pytest_instructlab_eval.reports.instructlab import branch_folder, write_instructlab_files
 from pytest_instructlab_eval.scores import Result, Score
 
 # --- names ---

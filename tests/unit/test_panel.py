@@ -14,7 +14,8 @@ from pytest_instructlab_eval import mt_bench
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models import Judge, Panel, ReferenceJudge
 from pytest_instructlab_eval.mt_bench import Answer
-from pytest_instructlab_eval.reports import summarise, table, write_instructlab_files
+from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
+from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.scores import Result, Score
 
 from .fakes import FakeModel

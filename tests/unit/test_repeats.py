@@ -15,8 +15,9 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models import Grader, Judge, Message, Panel
 from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.mt_bench import MTBenchQuestion
-from pytest_instructlab_eval.reports import summarise, table, write_instructlab_files
 from pytest_instructlab_eval.reports.answers import read_answers
+from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
+from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.taxonomy import QnaPair
 

@@ -1,0 +1,119 @@
+"""The end of a run: what fails it beside its tests, its files, its baseline and its tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.gates.baseline import save_run
+from pytest_instructlab_eval.gates.check import fails
+from pytest_instructlab_eval.gating import Gating
+from pytest_instructlab_eval.reports.changes import changes_table, run_changes
+from pytest_instructlab_eval.reports.folder import write_run_folder
+from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.ranking import rank, ranking_table
+from pytest_instructlab_eval.reports.summary import summarise, table
+from pytest_instructlab_eval.reports.verdicts import verdict_lines
+from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.settings import Settings
+
+__all__ = ["Ending"]
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
+
+
+class Ending:
+    """What becomes of a run's results; `incomplete` says why tests have none.
+
+    `problems` are sentences that fail the run, `written` is the folder of its files, once it is written.
+    """
+
+    def __init__(
+        self, settings: Settings, gating: Gating, results: Sequence[Result], incomplete: str | None
+    ) -> None:
+        self.run = gating.run(results, incomplete=incomplete)
+        self.reports = gating.reports
+        self.changes = run_changes(self.run, gating.baseline)
+        self.problems: list[str] = []
+        self.written: Path | None = None
+        self._settings = settings
+
+    def find_problems(self, *, stopped: bool, served: Sequence[str]) -> None:
+        """Note what fails the run; `served` are the problems of what it served itself."""
+        if self.run.incomplete is not None and not stopped:
+            self.problems.append(self.run.incomplete)
+        if self._settings.stage != "answer":
+            self.problems += [f"no question of {name} has a score" for name in self._nothing_scored()]
+        self.problems += served
+
+    def _nothing_scored(self) -> list[str]:
+        """The benchmarks that were run and of which no question has a score."""
+        scored: dict[str, bool] = {}
+        for result in self.run.results:
+            scored[result.benchmark] = scored.get(result.benchmark, False) or result.value is not None
+        return [name for name, any_score in scored.items() if not any_score]
+
+    def save_baseline(self) -> None:
+        """Write --eval-save-baseline, where it is asked for; not of a run that is not whole."""
+        place = self._settings.save_baseline
+        if place is None:
+            return
+        try:
+            save_run(place, self.run)
+        except ConfigurationError as error:
+            self.problems.append(f"--eval-save-baseline: {error}")
+        except OSError as error:
+            self.problems.append(f"--eval-save-baseline: {place} can't be written ({error.strerror})")
+
+    def write(self, *, failed: int) -> None:
+        """Write the run's files, and its page where a CI job shows one.
+
+        `failed` counts the tests that failed, gates among them.
+        """
+        folder, page, shown = self._settings.output_dir, self._page(failed), os.environ.get(STEP_SUMMARY)
+        try:
+            write_run_folder(folder, self.run, gates=self.reports, changes=self.changes, page=page)
+            self.written = folder
+        except OSError as error:
+            self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
+        try:
+            if shown and self.written is not None:
+                with open(shown, "a", encoding="utf-8") as file:
+                    file.write(page)
+        except OSError as error:
+            self.problems.append(f"${STEP_SUMMARY}: {shown} can't be written ({error.strerror})")
+
+    def _page(self, failed: int) -> str:
+        """What summary.md says."""
+        gates = sum(fails(report, self._settings.inconclusive) for report in self.reports)
+        not_gated = None
+        if self.run.incomplete is not None and not self.reports:
+            not_gated = f"{self.run.incomplete}, so its gates were not evaluated"
+        if self._settings.shard is not None:
+            not_gated = "this is a part of a run, whose gates are evaluated when its parts are merged"
+        return markdown(
+            ", ".join(self._settings.candidates),
+            problems=self.problems,
+            not_gated=not_gated,
+            errors=failed - gates,
+            reports=self.reports,
+            inconclusive=self._settings.inconclusive,
+            changes=self.changes,
+            summaries=summarise(self.run.results),
+        )
+
+    def lines(self, *, verbose: bool) -> list[str]:
+        """The tables for the terminal; empty where there is nothing to tell."""
+        settings = self._settings
+        parts = [
+            table(
+                summarise(self.run.results), verbose=verbose, first_n=settings.first_n, sample=settings.sample
+            ),
+            ranking_table(rank(self.run.candidates)) if len(settings.model) > 1 else [],
+            changes_table(self.changes, verbose=verbose),
+            verdict_lines(self.reports),
+        ]
+        told = [line for part in parts if part for line in ("", *part)][1:]
+        return [*told, f"results: {self.written / 'results.json'}"] if told and self.written else told
