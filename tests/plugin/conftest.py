@@ -23,6 +23,8 @@ import pytest
 from tests.examples_data import write_mmlu, write_mt_bench
 from tests.scripted_server import JUDGE_MARKS, Body, ScriptedServer, content_text
 
+from .forking import ForkedPytest
+
 LONGEST_RUN = 60.0  # seconds
 MMLU_ROWS = 3
 
@@ -124,14 +126,21 @@ def properties(case: ElementTree.Element) -> dict[str, str]:
 class Running:
     """A pytest run under way, in a process group of its own as a shell would start it."""
 
-    def __init__(self, command: list[str], folder: Path, env: Mapping[str, str], output: Path) -> None:
+    process: "subprocess.Popen[bytes] | ForkedPytest"
+
+    def __init__(
+        self, arguments: list[str], folder: Path, env: Mapping[str, str], output: Path, *, fresh: bool
+    ) -> None:
         self._folder = folder
         self._started = time.monotonic()
         self._out, self._err = output.with_suffix(".out"), output.with_suffix(".err")
+        if not fresh:
+            self.process = ForkedPytest(arguments, folder, env, self._out, self._err)
+            return
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                start_new_session=True,
+                [sys.executable, "-m", "pytest", *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -216,10 +225,13 @@ class Project:
     def mt_bench_only(self) -> tuple[str, ...]:
         return ("--eval-benchmark=mt_bench", f"--eval-mt-bench-data={self.mt_bench}", *self.judge)
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None, bare: bool = True) -> Running:
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, bare: bool = True, fresh: bool = False
+    ) -> Running:
+        """Begin a run; a `fresh` one is a new interpreter, and not forked from one that has the libraries."""
         output = self.folder.parent / f"run{next(self._number)}"
-        command = [*self.command(*args, bare=bare), f"--basetemp={output}"]
-        running = Running(command, self.folder, self.environment(**(env or {})), output)
+        arguments = [*(BARE if bare else ()), *args, f"--basetemp={output}"]
+        running = Running(arguments, self.folder, self.environment(**(env or {})), output, fresh=fresh)
         self._started.append(running)
         return running
 
@@ -249,10 +261,11 @@ class Project:
         ret: int = 0,
         env: Mapping[str, str] | None = None,
         bare: bool = True,
+        fresh: bool = False,
         **outcomes: int,
     ) -> Finished:
         """Run pytest to its end: exit status and counts are as given, and it leaves nothing behind."""
-        return self.expect(self.start(*args, env=env, bare=bare).finish(), ret, **outcomes)
+        return self.expect(self.start(*args, env=env, bare=bare, fresh=fresh).finish(), ret, **outcomes)
 
     def evaluate(
         self,
@@ -260,10 +273,11 @@ class Project:
         ret: int = 0,
         env: Mapping[str, str] | None = None,
         bare: bool = True,
+        fresh: bool = False,
         **outcomes: int,
     ) -> Finished:
         """`run` with the model and its server named."""
-        return self.run(*self.model, *args, ret=ret, env=env, bare=bare, **outcomes)
+        return self.run(*self.model, *args, ret=ret, env=env, bare=bare, fresh=fresh, **outcomes)
 
     def script(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run the plugin's command line to its end."""
@@ -350,4 +364,4 @@ def main_run(make_project: Callable[[ScriptedServer], Project], main_server: Scr
     """A run of both benchmarks with all that a user can have of it, which several tests look at."""
     project = make_project(main_server)
     report = ("--junitxml=junit.xml", "-o", "junit_family=xunit1")
-    return project.evaluate(*project.judge, *project.data, *report, passed=57 + 8)
+    return project.evaluate(*project.judge, *project.data, *report, fresh=True, passed=57 + 8)

