@@ -15,6 +15,7 @@ from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
 from pytest_instructlab_eval.settings import BENCHMARKS
+from pytest_instructlab_eval.termination import end_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.collected import Collected
@@ -166,10 +167,16 @@ class EvalHooks:
         if controls or (self.eval.settings.hosted and not self.distribution.is_worker(self.config)):
             self.eval.signs = self.distribution.Signs.for_controller()
             self.config.add_cleanup(self.eval.signs.remove)
+        if not self.distribution.is_worker(self.config):
+            end_as_by_ctrl_c(self.config, self._interrupt_workers)
         if controls:
             named = [Path(argument.partition("::")[0]) for argument in self.config.args]
             built_in = [fixture for name, fixture in FIXTURES.items() if benchmark_file(name) in named]
             self._check(lambda: self.eval.check_data(built_in))
+
+    def _interrupt_workers(self) -> None:
+        for sign in ("interrupt", "stop"):
+            self.eval.signs.put_up(sign)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:

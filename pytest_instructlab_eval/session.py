@@ -305,6 +305,8 @@ class EvalSession:
     def _tick(self) -> None:
         if not distribution.is_worker(self.config):
             self.progress.show(self.config, self.models.traffic)
+        elif self.signs.is_up("interrupt"):
+            raise KeyboardInterrupt  # Ctrl-C reaches a worker by itself
 
     # --- log records ---
 

