@@ -13,7 +13,7 @@ __all__ = ["end_as_by_ctrl_c"]
 
 
 def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> None:
-    """Until the run ends, have SIGTERM do `before` and raise KeyboardInterrupt; unless it is handled already."""
+    """Until the run ends, SIGTERM does `before` and raises KeyboardInterrupt, where nobody handles it."""
 
     def end(number: int, frame: object) -> NoReturn:
         before()
