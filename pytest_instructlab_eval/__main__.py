@@ -89,7 +89,11 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
         found = changes(ours.results, theirs.results)
         if not found:
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
-        reports = evaluate(map(parse_gate, gates), ours.results, baseline=theirs.results)
+        if gates and ours.incomplete is not None:
+            raise ConfigurationError(f"{after} is no run to gate: {ours.incomplete}; run it again")
+        reports = evaluate(
+            map(parse_gate, gates), ours.results, baseline=theirs.results, left_out=ours.left_out
+        )
     _print([*changes_table(found, verbose=verbose), *_after_blank(verdict_lines(reports))])
     _exit(reports, "warn")
 
@@ -124,11 +128,16 @@ def merge(
         earlier = _baseline(run, baseline, allow_mismatch)
         reports = verdicts(run, earlier)
         found = run_changes(run, earlier)
-        _write(out, run, reports, found, save_baseline)
+        problems = [f"no question of {name} has a score" for name in run.without_scores]
+        if save_baseline is not None:
+            _save(save_baseline, run)
+        _write(out, run, reports, found, problems)
     chosen = {name: run.configuration.get(name) for name in ("first_n", "sample")}
     lines = table(summarise(run.results), verbose=verbose, **chosen)
     lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
-    _print([*lines, f"results: {out / 'results.json'}"])
+    _print([*lines, f"results: {out / 'results.json'}", *(f"ERROR: {problem}" for problem in problems)])
+    if problems:
+        sys.exit(1)
     _exit(reports, _inconclusive(run))
 
 
@@ -143,26 +152,35 @@ def _baseline(run: Run, given: Path | None, allow_mismatch: bool) -> list[Result
     return list(found.results)
 
 
+def _save(baseline: Path, run: Run) -> None:
+    try:
+        save_run(baseline, run)
+    except OSError as error:
+        raise ConfigurationError(f"--save-baseline: {baseline} can't be written ({error.strerror})") from None
+
+
 def _write(
-    folder: Path, run: Run, reports: Sequence[GateReport], found: Sequence[Changes], baseline: Path | None
+    folder: Path,
+    run: Run,
+    reports: Sequence[GateReport],
+    found: Sequence[Changes],
+    problems: Sequence[str],
 ) -> None:
     page = markdown(
         ", ".join(name for name in run.models if name != run.base),
-        problems=(),
+        problems=problems,
         errors=sum(result.outcome == "error" for result in run.results),
         reports=reports,
         inconclusive=_inconclusive(run),
         changes=found,
         summaries=summarise(run.results),
     )
-    place = f"--out: {folder}"
     try:
         write_run_folder(folder, run, gates=reports, changes=found, page=page)
-        if baseline is not None:
-            place = f"--save-baseline: {baseline}"
-            save_run(baseline, run)
     except OSError as error:
-        raise ConfigurationError(f"{place} can't be written ({error.strerror}); name another") from None
+        raise ConfigurationError(
+            f"--out: {folder} can't be written ({error.strerror}); name another"
+        ) from None
 
 
 def _inconclusive(run: Run) -> str:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval.items import identity, is_empty, marked_gates, scoring_tests
+from pytest_instructlab_eval.items import (
+    distinguish,
+    identity,
+    is_empty,
+    marked_gates,
+    marker_problem,
+    scoring_tests,
+)
 from pytest_instructlab_eval.scores import plain
 
 __all__ = ["Collected"]
@@ -21,7 +28,8 @@ class Collected:
 
     `gates` are those that tests are marked with, by benchmark; `deselected` counts by benchmark, `empty`
     are the benchmarks without a question. `part` says, by benchmark, which of its tests pytest collected
-    where it did not collect all, and `tests` are all of the run that this is a shard of.
+    where it did not collect all, and `tests` are all of the run that this is a shard of. `problem` is what
+    is wrong with a marker.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -30,6 +38,7 @@ class Collected:
     empty: Sequence[str] = ()
     part: Mapping[str, str] = field(default_factory=dict)
     tests: Sequence[str] = ()
+    problem: str | None = None
 
     @classmethod
     def of(
@@ -37,34 +46,42 @@ class Collected:
         items: Sequence[pytest.Item],
         deselected: Sequence[pytest.Item],
         *,
-        part: Callable[[pytest.Item], str] = lambda item: "",
         tests: Sequence[str] = (),
+        missing: Sequence[pytest.Item | pytest.Collector] = (),
+        which: str = "",
     ) -> Collected:
         """Of the tests that may score among a run's items, and among those that it left out.
 
-        `part` says of an item which tests of its file were collected, where not all were.
+        `missing` are tests, and classes of tests, beside which only those were collected `which` says.
         """
+        chosen, left = scoring_tests(items), scoring_tests(deselected)
+        distinguish([*chosen, *left])
         groups: dict[str, dict[str, None]] = {}
         gates: dict[str, dict[str, None]] = {}
-        asked, parts = set(), {}
-        for item in scoring_tests([*items, *deselected]):
+        for item in (*chosen, *left):
             about = identity(item)
             groups.setdefault(about.benchmark, {}).update({about.group: None} if about.group else {})
             gates.setdefault(about.benchmark, {}).update(dict.fromkeys(marked_gates(item)))
-            if not is_empty(item):
-                asked.add(about.benchmark)
-            if which := part(item):
-                parts[about.benchmark] = which
+        asked = {identity(item).benchmark for item in (*chosen, *left) if not is_empty(item)}
+        parts = {identity(item).benchmark for item in scoring_tests(missing)}
+        paths = {node.path for node in missing if isinstance(node, pytest.Class)}
+        parts |= {identity(item).benchmark for item in chosen if item.path in paths}
         return cls(
             groups={name: list(found) for name, found in groups.items()},
             gates={name: list(found) for name, found in gates.items()},
-            deselected=dict(Counter(identity(item).benchmark for item in scoring_tests(deselected))),
+            deselected=dict(Counter(name for name, _ in {_question(item) for item in left})),
             empty=[name for name in groups if name not in asked],
-            part=parts,
+            part={name: which for name in groups if name in parts},
             tests=tests,
+            problem=next(filter(None, map(marker_problem, chosen)), None),
         )
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data, fit for another process."""
         record: dict[str, Any] = plain(self)
         return record
+
+
+def _question(item: pytest.Function) -> tuple[str, str]:
+    about = identity(item)
+    return about.benchmark, about.question

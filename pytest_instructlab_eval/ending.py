@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,13 @@ from pytest_instructlab_eval.reports.changes import changes_table, run_changes
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.ranking import rank, ranking_table
+from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import Settings
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "write_refusal"]
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
 
@@ -27,7 +29,8 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows
 class Ending:
     """What becomes of a run's results; `incomplete` says why tests have none.
 
-    `problems` are sentences that fail the run, `written` is the folder of its files, once it is written.
+    `problems` are sentences that fail the run, `written` is the folder of its files and `saved` its baseline,
+    once they are written.
     """
 
     def __init__(
@@ -38,22 +41,27 @@ class Ending:
         self.changes = run_changes(self.run, gating.baseline)
         self.problems: list[str] = []
         self.written: Path | None = None
+        self.saved: Path | None = None
         self._settings = settings
 
     def find_problems(self, *, stopped: bool, served: Sequence[str]) -> None:
         """Note what fails the run; `served` are the problems of what it served itself."""
         if self.run.incomplete is not None and not stopped:
             self.problems.append(self.run.incomplete)
-        if self._settings.stage != "answer":
-            self.problems += [f"no question of {name} has a score" for name in self._nothing_scored()]
+        if self._settings.stage != "answer" and self._settings.shard is None:
+            self.problems += [f"no question of {name} has a score" for name in self.run.without_scores]
+            self.problems += self._mixed_scales()
         self.problems += served
 
-    def _nothing_scored(self) -> list[str]:
-        """The benchmarks that were run and of which no question has a score."""
-        scored: dict[str, bool] = {}
-        for result in self.run.results:
-            scored[result.benchmark] = scored.get(result.benchmark, False) or result.value is not None
-        return [name for name, any_score in scored.items() if not any_score]
+    def _mixed_scales(self) -> list[str]:
+        """Of benchmarks that have scores but no mean, as each metric has several maxima."""
+        return [
+            f"{summary.benchmark} has scores of several scales and so no mean; give its tests one max_score, "
+            "or each scale a metric of its own"
+            for summary in summarise(self.run.results)
+            if summary.benchmark not in self.run.without_scores
+            and all(row.value is None for row in (summary.overall, *summary.metrics))
+        ]
 
     def save_baseline(self) -> None:
         """Write --eval-save-baseline, where it is asked for; not of a run that is not whole."""
@@ -62,6 +70,7 @@ class Ending:
             return
         try:
             save_run(place, self.run)
+            self.saved = place
         except ConfigurationError as error:
             self.problems.append(f"--eval-save-baseline: {error}")
         except OSError as error:
@@ -72,18 +81,17 @@ class Ending:
 
         `failed` counts the tests that failed, gates among them.
         """
-        folder, page, shown = self._settings.output_dir, self._page(failed), os.environ.get(STEP_SUMMARY)
+        folder, page = self._settings.output_dir, self._page(failed)
         try:
             write_run_folder(folder, self.run, gates=self.reports, changes=self.changes, page=page)
             self.written = folder
         except OSError as error:
             self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
+            return
         try:
-            if shown and self.written is not None:
-                with open(shown, "a", encoding="utf-8") as file:
-                    file.write(page)
+            _show(page)
         except OSError as error:
-            self.problems.append(f"${STEP_SUMMARY}: {shown} can't be written ({error.strerror})")
+            self.problems.append(f"${STEP_SUMMARY}: the summary can't be written there ({error.strerror})")
 
     def _page(self, failed: int) -> str:
         """What summary.md says."""
@@ -116,4 +124,36 @@ class Ending:
             verdict_lines(self.reports),
         ]
         told = [line for part in parts if part for line in ("", *part)][1:]
-        return [*told, f"results: {self.written / 'results.json'}"] if told and self.written else told
+        if (
+            self.run.incomplete is not None
+            and not self.reports
+            and (self.run.gates or self.run.standing_gates)
+        ):
+            told.append(f"gates: not evaluated, as {self.run.incomplete}")
+        if told and self.written is not None:
+            told.append(f"results: {self.written / 'results.json'}")
+        return [*told, f"baseline: {self.saved}"] if self.saved is not None else told
+
+
+def write_refusal(settings: Settings, reason: str) -> None:
+    """Write the page of a run that could not begin, where somebody could take an earlier one for it.
+
+    That is in a CI job, and where the output folder is there already.
+    """
+    if not settings.output_dir.exists() and STEP_SUMMARY not in os.environ:
+        return
+    page = markdown(
+        ", ".join(settings.candidates), problems=[reason], errors=0, reports=(), changes=(), summaries=()
+    )
+    with contextlib.suppress(OSError):
+        settings.output_dir.mkdir(parents=True, exist_ok=True)
+        replace_text(settings.output_dir / "summary.md", page)
+        _show(page)
+
+
+def _show(page: str) -> None:
+    """Append a page to what a CI job shows, where it has such a thing."""
+    shown = os.environ.get(STEP_SUMMARY)
+    if shown:
+        with open(shown, "a", encoding="utf-8") as file:
+            file.write(page)

@@ -6,6 +6,7 @@ half a second earlier.
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 import pytest
@@ -14,13 +15,22 @@ __all__ = ["leave_what_is_there", "rest"]
 
 
 def rest(config: pytest.Config) -> None:
-    """Collect nothing until `leave_what_is_there` is called, or the run ends."""
-    if gc.isenabled():
-        gc.disable()
-        config.add_cleanup(gc.enable)
+    """Collect nothing until `leave_what_is_there` is called; when the run is over all is as it was.
+
+    To be called before other plugins are configured: what pytest collects at its end comes before that.
+    """
+    enabled = gc.isenabled()
+
+    def restore() -> None:
+        gc.unfreeze()
+        (gc.enable if enabled else gc.disable)()
+
+    gc.disable()
+    config.add_cleanup(restore)
+    atexit.register(gc.freeze)  # the interpreter collects at its end too
 
 
 def leave_what_is_there() -> None:
-    """From now on, and at the end of the process, collect only what is made from now on."""
+    """From now on collect only what is made from now on."""
     gc.freeze()
     gc.enable()

@@ -16,13 +16,21 @@ from pytest_instructlab_eval.gates.baseline import (
     fingerprint,
     read_baseline,
 )
-from pytest_instructlab_eval.gates.check import GateReport, unknown_part, verdicts
+from pytest_instructlab_eval.gates.check import GateReport, off_scale, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
+from pytest_instructlab_eval.models.judge import MAXIMUM_RATING
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result
-from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.settings import BENCHMARKS, Settings
 
 __all__ = ["Gating"]
+
+OF_FIXED_GROUPS = ("mmlu", "mt_bench")
+METRICS = {
+    "mmlu": ("acc",), "mmlu_branch": ("acc",), "mt_bench": ("turn_1", "turn_2"),
+    "mt_bench_branch": ("rating",),
+}  # fmt: skip
+MAXIMA = {"mmlu": 1.0, "mmlu_branch": 1.0, "mt_bench": MAXIMUM_RATING, "mt_bench_branch": MAXIMUM_RATING}
 
 
 class Gating:
@@ -59,6 +67,8 @@ class Gating:
         """
         self.collected = collected
         settings = self._settings
+        if collected.problem is not None:
+            raise ConfigurationError(collected.problem)
         self._gates = [
             *(gate for name, texts in collected.gates.items() for gate in _marked(name, texts)),
             *(parse_gate(text, standing=True) for text in settings.gates),
@@ -75,34 +85,36 @@ class Gating:
     def _check(self, gate: Gate) -> None:
         """Raise ConfigurationError where the gate names what this run can't have.
 
-        A standing gate is for other runs too, so that of these only a group that none has is refused.
+        A standing gate is for other runs too, so that of these only a group that no run has is refused.
         """
         selector, groups = gate.selector, self.collected.groups
         problem = None
         if selector.benchmark not in groups:
             problem = None if gate.standing else self._not_in_this_run(selector.benchmark)
-        elif selector.benchmark not in self.collected.empty and not (gate.standing and self._is_partial):
-            problem = unknown_part(selector, groups[selector.benchmark], None)
+        elif selector.benchmark not in self.collected.empty and not (
+            gate.standing and self._may_lack_groups(selector.benchmark)
+        ):
+            problem = unknown_part(selector, groups[selector.benchmark], METRICS.get(selector.benchmark))
+        if problem is None and selector.benchmark in MAXIMA:
+            problem = off_scale(gate, MAXIMA[selector.benchmark])
         if problem is None and selector.figure == "drop" and not gate.standing:
             problem = self._incomparable()
         if problem is not None:
             raise ConfigurationError(f"gate {gate.text!r}: {problem}")
 
-    @property
-    def _is_partial(self) -> bool:
-        """Whether groups that a benchmark has may not be in this run."""
-        settings, collected = self._settings, self.collected
-        fewer = settings.sample is not None or settings.first_n is not None or settings.changed_only
-        return fewer or bool(collected.part) or settings.base_branch is not None
+    def _may_lack_groups(self, benchmark: str) -> bool:
+        """Whether another run may have groups of the benchmark that this one hasn't."""
+        fewer = self._settings.sample is not None or self._settings.first_n is not None
+        return benchmark not in OF_FIXED_GROUPS or fewer or benchmark in self.collected.part
 
     def _not_in_this_run(self, benchmark: str) -> str:
         reasons, known = self._settings.left_out(), sorted(self.collected.groups)
         if benchmark in reasons:
             return f"{benchmark} is left out of this run ({reasons[benchmark]})"
         names = ", ".join(known) or "none"
-        return f"there is no benchmark {benchmark!r} in this run (there is {names})" + close_matches(
-            benchmark, [*known, *(name for name in reasons if name not in known)]
-        )
+        near = close_matches(benchmark, [*known, *(name for name in reasons if name not in known)])
+        hint = "; name the file of its tests" if not near and set(known) <= set(BENCHMARKS) else ""
+        return f"there is no benchmark {benchmark!r} in this run (there is {names}){near or hint}"
 
     def _incomparable(self) -> str | None:
         settings = self._settings
@@ -151,11 +163,6 @@ class Gating:
         """Why figures of a benchmark would not be the benchmark's, by its name."""
         collected = self.collected
         reasons = {}
-        for gate in self._gates:
-            name = gate.selector.benchmark
-            if name not in collected.groups:
-                near = close_matches(name, list(collected.groups))
-                reasons[name] = f"{name} is not in this run{near}"
         so = "so that its figures are not those of the benchmark; run all of them"
         for name, which in collected.part.items():
             reasons[name] = f"of {name} only those that {which} were run, {so}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +12,11 @@ from pytest_instructlab_eval import garbage
 from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
-from pytest_instructlab_eval.settings import BENCHMARKS
 from pytest_instructlab_eval.termination import end_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.collected import Collected
+    from pytest_instructlab_eval.collecting import Collecting
     from pytest_instructlab_eval.ending import Ending
     from pytest_instructlab_eval.gates.check import GateReport
     from pytest_instructlab_eval.scores import Result
@@ -27,137 +25,39 @@ if TYPE_CHECKING:
 __all__ = ["EvalHooks"]
 
 ROLES = ("served_model", "judge")
+CRASHED = "???"  # the phase that xdist gives a test whose worker died
 
 
 class EvalHooks:
     """The hooks around one `EvalSession`."""
 
-    def __init__(self, session: EvalSession) -> None:
+    def __init__(self, session: EvalSession, collecting: Collecting) -> None:
         from pytest_instructlab_eval import distribution, items
 
         self.eval = session
+        self.collecting = collecting
         self.config = session.config
         self.distribution = distribution
         self.items = items
         self.session: pytest.Session | None = None
-        self.usage_error: EvalError | None = None
-        self.parametrized_apart: set[str] = set()
-        self.deselected: list[pytest.Item] = []
-        self.of_all_parts: list[pytest.Item] = []
+        self.checked = False
         self.prepared = False
+        self.interrupted = False
         self.reported: set[str] = set()
+        self.lost: set[str] = set()
         self.gates_told = 0
         self.completed = False
         self.order: list[str] = []
         self.nodes: list[Any] = []
         self.ending: Ending | None = None
 
-    # collection
+    # the beginning
 
     def pytest_report_header(self) -> list[str]:
         """Say what is evaluated, and what is left out and why."""
         from pytest_instructlab_eval.reports.header import header
 
         return header(self.eval.settings, self.config)
-
-    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> Any:
-        """Name a built-in benchmark by its file alone, wherever it is installed."""
-        named = {argument.partition("::")[0] for argument in self.config.args}
-        if str(module_path) not in named or module_path.name[5:-3] not in BENCHMARKS:
-            return None
-        if module_path != benchmark_file(module_path.name[5:-3]):
-            return None
-        from pytest_instructlab_eval.items import BenchmarkModule
-
-        return BenchmarkModule.from_parent(parent, path=module_path, nodeid=module_path.name)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make an item of each question that a test asks for."""
-        import inspect
-
-        names = metafunc.fixturenames
-        named = metafunc.definition.get_closest_marker("eval") or not self.items.FIXTURES.isdisjoint(names)
-        if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
-            names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
-        for fixture in FIXTURES.values():
-            if fixture not in names:
-                continue
-            parameters = self._parameters(fixture)
-            if fixture == "mt_bench_branch_question" and self._asks_each_its_own(metafunc):
-                self._parametrize_apart(metafunc, fixture, parameters)
-            else:
-                metafunc.parametrize(fixture, parameters, ids=[parameter.id for parameter in parameters])
-
-    def _asks_each_its_own(self, metafunc: pytest.Metafunc) -> bool:
-        """Whether the base model is asked other questions than the candidates."""
-        return self.eval.settings.base_questions == "base" and "served_model" in metafunc.fixturenames
-
-    def _parametrize_apart(self, metafunc: pytest.Metafunc, fixture: str, parameters: Sequence[Any]) -> None:
-        settings = self.eval.settings
-        pairs = [
-            (question, label)
-            for label in settings.labels
-            for question in (self._base_questions() if label == settings.base_label else parameters)
-        ]
-        metafunc.parametrize(
-            (fixture, "served_model"),
-            pairs,
-            ids=[f"{question.id}-{label}" for question, label in pairs],
-            indirect=["served_model"],
-        )
-        self.parametrized_apart.add(metafunc.definition.nodeid)
-
-    def _base_questions(self) -> list[Any]:
-        from pytest_instructlab_eval.questions import base_questions
-
-        return self._read(lambda: base_questions(self.eval.settings))
-
-    @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
-    def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Where there are several models, make an item of each; items of one model come together."""
-        models = list(self.eval.settings.labels)
-        apart = metafunc.definition.nodeid in self.parametrized_apart
-        if len(models) > 1 and "served_model" in metafunc.fixturenames and not apart:
-            metafunc.parametrize("served_model", models, ids=models, indirect=True, scope="session")
-
-    def _parameters(self, fixture: str) -> list[Any]:
-        return self._read(lambda: self.eval.parameters(fixture))
-
-    def _read(self, read: Callable[[], list[Any]]) -> list[Any]:
-        try:
-            return read()
-        except EvalError as error:
-            if self.distribution.is_worker(self.config):
-                raise pytest.Collector.CollectError(str(error)) from None
-            self.usage_error = self.usage_error or error
-            return []
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Know what is left out: gates over a part of a benchmark aren't evaluated."""
-        self.deselected += items
-
-    @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
-    def pytest_shard(self, items: list[pytest.Item]) -> None:
-        """Keep this part of the run's tests."""
-        if self.eval.settings.shard is None:
-            return
-        part, parts = self.eval.settings.shard
-        deselected = list(self.deselected)
-        self.of_all_parts = list(items)
-        names = sorted(item.nodeid for item in items)  # whatever order this run has them in
-        mine = set(names[part - 1 :: parts])
-        items[:] = [item for item in self.of_all_parts if item.nodeid in mine]
-        self.config.hook.pytest_deselected(
-            items=[item for item in self.of_all_parts if item.nodeid not in mine]
-        )
-        self.deselected = deselected
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self) -> None:
-        """End here where the data is not usable."""
-        if self.usage_error is not None:
-            raise pytest.UsageError(str(self.usage_error))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -193,7 +93,7 @@ class EvalHooks:
         wanted = [item for item in session.items if self._asks_a_model(item)]
         runs = not session.testsfailed or self.config.option.continue_on_collection_errors
         if runs and not self.distribution.is_worker(self.config):
-            self._check_collected(session)
+            self._check_collected(self.collecting.collected(session))
             if wanted:
                 self._check(self.eval.check_servers)
                 self._check(lambda: self.eval.check_judge(self._parameter_values(wanted)))
@@ -212,32 +112,12 @@ class EvalHooks:
             ]
             self.eval.progress.expect(counts[0] if counts else None)
 
-    def _check_collected(self, session: pytest.Session) -> None:
+    def _check_collected(self, collected: Collected) -> None:
         """End here where what was collected can't be held to the gates, or kept."""
-        collected = self._collected(session)
-        if collected.groups:
+        if (collected.groups or self.eval.settings.gate) and not self.checked:
+            self.checked = True
             self._check(lambda: self.eval.check_data([]))
             self._check(lambda: self.eval.gating.prepare(collected))
-
-    def _collected(self, session: pytest.Session) -> Collected:
-        from pytest_instructlab_eval.collected import Collected
-
-        items, tests = self.of_all_parts or session.items, [item.nodeid for item in self.of_all_parts]
-        return Collected.of(items, self.deselected, part=self._part, tests=tests)
-
-    def _part(self, item: pytest.Item) -> str:
-        """Which tests of an item's file pytest collected, where it left others out unsaid."""
-        if item.path in self._files_of_named_questions:
-            return "the command line names"
-        if self.config.getoption("lf", False):
-            failures = getattr(self.config.pluginmanager.get_plugin("lfplugin"), "lastfailed", None)
-            return "failed last time (--lf)" if failures else ""
-        return ""
-
-    @cached_property
-    def _files_of_named_questions(self) -> set[Path]:
-        named = [argument.partition("::") for argument in self.config.args]
-        return {Path(os.path.abspath(file)) for file, _, name in named if "[" in name}
 
     def _parameter_values(self, items: Sequence[pytest.Item]) -> list[Any]:
         specs = [getattr(item, "callspec", None) for item in items]
@@ -247,7 +127,7 @@ class EvalHooks:
     def pytest_worker_collection_finish(self, session: pytest.Session) -> None:
         """Let the controller know which models will be asked."""
         if self.distribution.is_worker(self.config):
-            self.eval.signs.leave("collected", self._collected(session).to_plain())
+            self.eval.signs.leave("collected", self.collecting.collected(session).to_plain())
             for role in self._roles(session.items):
                 self.eval.signs.put_up(role)
 
@@ -269,8 +149,7 @@ class EvalHooks:
         try:
             check()
         except EvalError as error:
-            self.eval.end()
-            raise pytest.UsageError(str(error)) from None
+            raise self.eval.refused(error) from None
 
     # running
 
@@ -296,14 +175,19 @@ class EvalHooks:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result on the report of the call phase."""
-        scoring = call.when == "call" and self.items.may_score(item)
+        """Put the result on the report of the call phase, or of a setup that fails."""
+        scoring = self.items.may_score(item) and (call.when == "call" or self._fails_in_setup(call))
         if scoring:
             self.eval.conclude(item, call)  # type: ignore[arg-type]
         report = yield
         if scoring:
             self.eval.dress(report, item, call)  # type: ignore[arg-type]
         return report
+
+    @staticmethod
+    def _fails_in_setup(call: pytest.CallInfo[None]) -> bool:
+        skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
+        return call.when == "setup" and call.excinfo is not None and not skipped
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
@@ -329,6 +213,8 @@ class EvalHooks:
         if self.distribution.is_worker(self.config):
             return
         self.eval.collect(report)
+        if report.when == CRASHED:
+            self.lost.add(report.nodeid)
         if report.when not in ("setup", "teardown") or report.outcome != "passed":
             self.reported.add(report.nodeid)
         if self.session is not None and (self.session.shouldfail or self.session.shouldstop):
@@ -341,7 +227,7 @@ class EvalHooks:
         """After the last test, evaluate the gates and tell each as a test."""
         ended = yield
         self.completed = not self.without_tests  # a gate that fails may stop the run too, but at its end
-        whole = self.completed and self.eval.settings.shard is None
+        whole = self.completed and session.testscollected > 0 and self.eval.settings.shard is None
         if whole and not self.distribution.is_worker(self.config):
             for report in self.eval.gating.judge(self.eval.results.values()):
                 self._tell(session, report)
@@ -369,8 +255,9 @@ class EvalHooks:
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Stop at once."""
+        self.interrupted = excinfo.type is KeyboardInterrupt  # xdist's own kind is the failure limit
         self.eval.interrupt()
 
     @pytest.hookimpl(tryfirst=True)
@@ -410,7 +297,9 @@ class EvalHooks:
             served = self.eval.owner.problems if self.eval.owner is not None else []
             ending.find_problems(stopped=not self.completed, served=served)
             ending.save_baseline()
-        if self.eval.results or (ended and self.completed and self.eval.gating.collected.groups):
+        told = self.eval.gating.collected.groups and not self.interrupted and not self.without_tests
+        nothing_ran = session.exitstatus in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
+        if self.eval.results or (told and not nothing_ran):
             ending.write(failed=session.testsfailed)
         if ending.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -420,10 +309,17 @@ class EvalHooks:
         if not self.completed:
             return "the run was stopped before its end"
         missing = session.testscollected - len(self.reported)
-        if missing <= 0:
-            return None
-        tests = session.testscollected - self.gates_told
-        return f"{missing} of {tests} tests never reported a result; a worker may have died"
+        if missing > 0:
+            tests = session.testscollected - self.gates_told
+            return f"{missing} of {tests} tests never reported a result; a worker may have died"
+        if self.lost:
+            return (
+                f"{_tests(len(self.lost))} ended with a worker that died: {', '.join(sorted(self.lost)[:5])}"
+            )
+        if self.collecting.broken:
+            named = ", ".join(sorted(self.collecting.broken)[:5])
+            return f"not all tests could be collected: {named} failed"
+        return None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -462,8 +358,8 @@ class EvalHooks:
 
         self.order = list(ids)
         collected = self.eval.signs.found("collected")
-        if collected is not None and not self.eval.gating.collected.groups:
-            self._check(lambda: self.eval.gating.prepare(Collected(**collected)))
+        if collected is not None:
+            self._check_collected(Collected(**collected))
         roles = {role for role in ROLES if self.eval.signs.is_up(role)}
         if ids and roles and not self.prepared:
             self._prepare(roles)
@@ -490,3 +386,7 @@ class EvalHooks:
         if config.getvalue("dist") != "worksteal":
             return None
         return self.distribution.make_scheduler(config, log, self.eval.window + 2)
+
+
+def _tests(count: int) -> str:
+    return "1 test" if count == 1 else f"{count:,} tests"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,12 @@ __all__ = [
     "can_run_ahead",
     "content_digest",
     "coroutine_function",
+    "distinguish",
     "identity",
     "is_empty",
     "is_eval_test",
     "marked_gates",
+    "marker_problem",
     "may_score",
     "recorder",
     "scoring_tests",
@@ -36,10 +39,12 @@ FIXTURES = frozenset(
         "mmlu_task", "mmlu_branch_task", "mt_bench_question", "mt_bench_branch_question",
     }
 )  # fmt: skip
+KEYWORDS = ("max_score", "group", "gates")  # of the marker, beside the benchmark's name
 WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
 
 _RECORDER = pytest.StashKey[Recorder]()
+_OWN_QUESTION = pytest.StashKey[str]()
 
 
 class BenchmarkModule(pytest.Module):
@@ -99,15 +104,45 @@ def identity(item: pytest.Function) -> Identity:
     name = str(marker.args[0]) if marker and marker.args else item.originalname.removeprefix("test_")
     parameters = _parameters(item)
     model = parameters.get("served_model")
-    question, group = item.originalname, str(marker.kwargs.get("group", "") if marker else "")
-    if hasattr(item, "callspec"):
-        question = str(item.callspec.id)
-        if model is not None:
-            question = question.removesuffix(f"-{model}").removesuffix(str(model)) or item.originalname
+    question, group = _question(item), str(marker.kwargs.get("group", "") if marker else "")
     for value in parameters.values():
         if hasattr(value, "group"):
             group = str(value.group)
-    return Identity(name, question, group, model)
+    return Identity(name, item.stash.get(_OWN_QUESTION, question), group, model)
+
+
+def _question(item: pytest.Function) -> str:
+    """What its parameters are called, without the model; the test's name where it has no others."""
+    if not hasattr(item, "callspec"):
+        return item.originalname
+    question, model = str(item.callspec.id), _parameters(item).get("served_model")
+    if model is not None:
+        question = question.removesuffix(f"-{model}").removesuffix(str(model))
+    return question or item.originalname
+
+
+def distinguish(tests: Sequence[pytest.Function]) -> None:
+    """Give questions of one benchmark and name, from several functions, names of their own.
+
+    They have the function's before them, and where that is the same too, all of the test's node id.
+    """
+    for name in (_with_function, _with_place):
+        alike: dict[tuple[str, str, str | None], list[pytest.Function]] = {}
+        for item in tests:
+            about = identity(item)
+            alike.setdefault((about.benchmark, about.question, about.model), []).append(item)
+        for items in alike.values():
+            if len(items) > 1:
+                for item in items:
+                    item.stash[_OWN_QUESTION] = name(item)
+
+
+def _with_function(item: pytest.Function) -> str:
+    return f"{item.originalname}[{_question(item)}]" if hasattr(item, "callspec") else item.originalname
+
+
+def _with_place(item: pytest.Function) -> str:
+    return f"{item.parent.nodeid if item.parent else ''}::{_with_function(item)}"
 
 
 def content_digest(item: pytest.Function) -> str:
@@ -116,7 +151,7 @@ def content_digest(item: pytest.Function) -> str:
     return digest(contents[0]) if contents else ""
 
 
-def scoring_tests(items: Sequence[pytest.Item]) -> list[pytest.Function]:
+def scoring_tests(items: Iterable[object]) -> list[pytest.Function]:
     """The tests among the items that may score."""
     return [item for item in items if isinstance(item, pytest.Function) and may_score(item)]
 
@@ -126,6 +161,17 @@ def marked_gates(item: pytest.Item) -> tuple[str, ...]:
     marker = item.get_closest_marker("eval")
     gates = marker.kwargs.get("gates", ()) if marker else ()
     return (gates,) if isinstance(gates, str) else tuple(map(str, gates))
+
+
+def marker_problem(item: pytest.Item) -> str | None:
+    """What is wrong with the test's marker: a keyword that it hasn't."""
+    marker = item.get_closest_marker("eval")
+    unknown = [name for name in marker.kwargs if name not in KEYWORDS] if marker else []
+    if not unknown:
+        return None
+    near = difflib.get_close_matches(unknown[0], KEYWORDS)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{item.nodeid}: the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
 
 
 def recorder(item: pytest.Item) -> Recorder:

@@ -23,7 +23,10 @@ def merged(parts: Mapping[Path, Run]) -> Run:
     (first_file, first), *others = ordered.items()
     for file, run in others:
         if found := _unlike(run, first):
-            raise ConfigurationError(f"{file} and {first_file} are no parts of one run: {'; '.join(found)}")
+            raise ConfigurationError(
+                f"{file} and {first_file} are no parts of one run: {'; '.join(found)}; run all parts alike, "
+                "and each into a folder of its own"
+            )
     place = {nodeid: number for number, nodeid in enumerate(first.tests)}
     results = [result for run in ordered.values() for result in run.results]
     return dataclasses.replace(

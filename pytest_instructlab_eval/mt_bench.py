@@ -143,8 +143,8 @@ def check_judge(questions: Iterable[Referenced], judge: Grader) -> None:
     if judge.needs_reference and lacking:
         raise ConfigurationError(
             f"the judge {judge.name!r} grades by reference answers, and {len(lacking):,} of the "
-            f"{len(asked):,} selected questions have none (the first: {lacking[0].id}); leave them out, or "
-            "name a model with --eval-judge-model"
+            f"{len(asked):,} selected questions have none (the first: {lacking[0].id}); leave them out with "
+            "-k or --deselect, or name a model with --eval-judge-model"
         )
 
 

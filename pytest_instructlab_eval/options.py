@@ -235,6 +235,8 @@ def read_settings(config: pytest.Config) -> Settings | None:
     given = {field: value for field, value in values.items() if value is not None}
     given["model"] = (*given.get("model", ()), *checkpoints(given.get("checkpoints")))
     if not given["model"]:
+        if given.get("gate"):
+            raise ConfigurationError("--eval-gate needs a model to evaluate: name one with --eval-model")
         return None
     if "judge_model" in given:
         given["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])

@@ -68,12 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_instructlab_eval import garbage
 
     garbage.rest(config)
+    from pytest_instructlab_eval.collecting import Collecting
     from pytest_instructlab_eval.hooks import EvalHooks
     from pytest_instructlab_eval.installed import benchmark_file, with_installed_file
     from pytest_instructlab_eval.session import EvalSession
 
-    config.stash[SESSION] = EvalSession(config, settings)
-    config.pluginmanager.register(EvalHooks(config.stash[SESSION]), "instructlab-eval-session")
+    config.stash[SESSION] = session = EvalSession(config, settings)
+    collecting = Collecting(session)
+    config.pluginmanager.register(collecting, "instructlab-eval-collecting")
+    config.pluginmanager.register(EvalHooks(session, collecting), "instructlab-eval-session")
     if options.asks_for_benchmarks(config):
         config.args[:] = [str(benchmark_file(name)) for name in settings.selected()]
         # xdist's workers would look for the root and the ini file beside the installed benchmarks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Recorder", "describe", "without_traceback"]
 
+ROUNDING = 1e-9
 EVIDENCE = ("question", "answer", "judgment")
 
 
@@ -33,15 +35,22 @@ class Recorder:
         """Record a `Score`, or a number with what there is to say about it; None is *unscored*.
 
         May be called more than once, with a metric each (the turns of a conversation). The texts
-        "question", "answer" and "judgment" of `metadata` are shown when the test fails.
+        "question", "answer" and "judgment" of `metadata` are shown when the test fails. Raises TypeError
+        for what is no number, ValueError for one that is not from 0 to the maximum.
         """
+        __tracebackhide__ = True
         if not isinstance(score, Score):
             score = Score(
-                score,
+                _number(score),
                 metric,
                 self._maximum if maximum is None else maximum,
                 explanation=explanation,
                 metadata=dict(metadata or {}),
+            )
+        if score.value is not None and not -ROUNDING <= score.value <= score.maximum + ROUNDING:
+            raise ValueError(
+                f"a score is from 0 to {score.maximum:g} (got {score.value:g}); name another maximum with "
+                "max_score in the marker, or record_score(..., maximum=...)"
             )
         self.scores.append(score)
 
@@ -50,6 +59,21 @@ class Recorder:
         reasons = [f"{score.metric}: {score.error}" for score in self.scores if score.error]
         if reasons:
             raise ItemError(describe("\n".join(reasons), self.scores))
+
+
+def _number(value: Any) -> float | None:
+    __tracebackhide__ = True
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"record_score takes a number, a Score, or None for no score (got {value!r})"
+        ) from None
+    if not math.isfinite(number):
+        raise ValueError(f"a score must be a finite number (got {number}); record None for no score")
+    return number
 
 
 def describe(reason: str, scores: list[Score], prompt: str = "") -> str:

@@ -47,6 +47,14 @@ class Run:
         return [result for result in self.results if result.model == self.base]
 
     @property
+    def without_scores(self) -> list[str]:
+        """The benchmarks that were run and of which no question has a score."""
+        scored: dict[str, bool] = {}
+        for result in self.results:
+            scored[result.benchmark] = scored.get(result.benchmark, False) or result.value is not None
+        return [name for name, any_score in scored.items() if not any_score]
+
+    @property
     def paired(self) -> bool:
         """Whether the base model was asked the same questions as the candidates."""
         return bool(self.configuration.get("base_questions", "same") == "same")

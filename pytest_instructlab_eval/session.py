@@ -133,8 +133,10 @@ class EvalSession:
     # --- before anything is asked ---
 
     def check_data(self, fixtures: Sequence[str]) -> None:
-        """Raise ConfigurationError where the output folder, or the data of these fixtures, is not usable."""
-        self._check_output_folder(self.settings.output_dir)
+        """Raise ConfigurationError where a place to write to, or these fixtures' data, is not usable."""
+        self._check_place("--eval-output-dir", self.settings.output_dir)
+        if self.settings.save_baseline is not None:
+            self._check_place("--eval-save-baseline", self.settings.save_baseline.parent)
         for fixture in fixtures:
             self.parameters(fixture)
 
@@ -211,14 +213,14 @@ class EvalSession:
                 reporter.write_line(f"instructlab-eval: {text}")
 
     @staticmethod
-    def _check_output_folder(folder: Path) -> None:
+    def _check_place(option: str, folder: Path) -> None:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         try:
             with tempfile.TemporaryFile(dir=existing):
                 pass
         except OSError as error:
             raise ConfigurationError(
-                f"--eval-output-dir: {folder} can't be written ({existing} is not a folder that you may "
+                f"{option}: {folder} can't be written ({existing} is not a folder that you may "
                 f"write to: {error.strerror}); name another"
             ) from None
 
@@ -333,7 +335,7 @@ class EvalSession:
     # --- results ---
 
     def conclude(self, item: pytest.Function, call: pytest.CallInfo[None]) -> Result | None:
-        """The result of an eval test whose call phase has ended; None where it has nothing to say."""
+        """The result of a test whose call or failing setup has ended; None where it has nothing to say."""
         error = None
         if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
             error = call.excinfo.exconly(tryshort=True)
@@ -380,7 +382,7 @@ class EvalSession:
     def collect(self, report: pytest.TestReport) -> None:
         """Take in a report, from this process or from a worker."""
         record = getattr(report, "eval_result", None)
-        if record is not None and report.when == "call":
+        if record is not None and report.when in ("setup", "call"):
             self.results[report.nodeid] = Result.from_plain(record)
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
@@ -406,6 +408,15 @@ class EvalSession:
         place = {nodeid: number for number, nodeid in enumerate(nodeids)}
         ordered = sorted(self.results.items(), key=lambda entry: place.get(entry[0], len(place)))
         self.results = dict(ordered)
+
+    def refused(self, error: EvalError) -> pytest.UsageError:
+        """What to raise where the run can't begin; its summary says why, in place of an earlier run's."""
+        self.end()
+        if not distribution.is_worker(self.config):
+            from pytest_instructlab_eval.ending import write_refusal
+
+            write_refusal(self.settings, str(error))
+        return pytest.UsageError(str(error))
 
     def interrupt(self) -> None:
         """Ask nothing more; what is under way would only slow the end down."""

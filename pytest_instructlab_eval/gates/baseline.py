@@ -10,7 +10,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,15 @@ LONGEST = 60  # characters of a value in a message
 
 @dataclass(frozen=True)
 class Baseline:
-    """An earlier run: its configuration's fingerprint, and its results with their scores alone."""
+    """An earlier run: its configuration's fingerprint, and its results with their scores alone.
+
+    Of a results.json also what the run left out, and why it is incomplete, as a `Run` has them.
+    """
 
     fingerprint: Mapping[str, Any]
     results: tuple[Result, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    incomplete: str | None = None
 
 
 # --- configurations ---
@@ -218,10 +223,11 @@ def _line(value: Any) -> str:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A baseline, or a whole results.json as one.
+    """A baseline, or a whole results.json, or the folder that has one, as one.
 
     Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema.
     """
+    path = path / "results.json" if path.is_dir() else path
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
         version = int(document["schema_version"])
@@ -235,7 +241,8 @@ def read_baseline(path: Path) -> Baseline:
     if whole:
         run = read_run(path)
         known = run.fingerprint or run.configuration
-        return Baseline(_selected(_mapping(known, path)), tuple(run.candidates))
+        found = _selected(_mapping(known, path))
+        return Baseline(found, tuple(run.candidates), run.left_out, run.incomplete)
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "

@@ -41,6 +41,7 @@ __all__ = [
     "evaluate",
     "fails",
     "is_default",
+    "off_scale",
     "unknown_part",
     "verdicts",
     "with_defaults",
@@ -188,7 +189,7 @@ class _Case:
     @property
     def name(self) -> str:
         """The selector without its figure."""
-        return str(dataclasses.replace(self.gate.selector, figure="mean"))
+        return _name(self.gate)
 
     @functools.cached_property
     def row(self) -> Row:
@@ -201,19 +202,21 @@ class _Case:
         return f"{value:,.{digits}f}"
 
 
+def _name(gate: Gate) -> str:
+    return str(dataclasses.replace(gate.selector, figure="mean"))
+
+
 def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Case]:
     selector = gate.selector
     ran = [result for result in results if result.benchmark == selector.benchmark]
     if context.left_out and (not ran or selector.figure not in DEFAULTS):
         return [_Case(gate, skipped=context.left_out)]
-    if selector.figure != "error_rate" and any(result.answered for result in ran):
-        return [_Case(gate, skipped=f"the answers of {selector.benchmark} are yet to be judged")]
     if not ran:
         names = {result.benchmark for result in results}
-        refusal = f"there is no benchmark {selector.benchmark} in this run" + _known(
-            selector.benchmark, names
-        )
-        return [_Case(gate, refusal=refusal)]
+        known = _known(selector.benchmark, names)
+        return [_without(_Case(gate), f"there is no result of {selector.benchmark} in this run{known}")]
+    if selector.figure != "error_rate" and any(result.answered for result in ran):
+        return [_Case(gate, skipped=f"the answers of {selector.benchmark} are yet to be judged")]
     models = dict.fromkeys(result.model for result in ran)
     return [
         _case(gate, model, [result for result in ran if result.model == model], context) for model in models
@@ -313,13 +316,21 @@ def _off_scale(case: _Case) -> str | None:
     if figure in ("mean", "drop") and len(maxima) > 1:
         scales = ", ".join(f"{maximum:g}" for maximum in sorted(maxima))
         return f"{case.name} has scores of several scales (up to {scales}); gate one of its metrics"
-    maximum = max(maxima, default=1.0) if figure in ("mean", "drop") else 1.0
-    if gate.percent and maximum != 1:
-        return f"{case.name} is scored up to {maximum:g}; write the limit in that unit, not as a percentage"
-    if (-maximum if figure == "drop" else 0) <= gate.limit <= maximum:
+    return off_scale(gate, max(maxima, default=1.0))
+
+
+def off_scale(gate: Gate, maximum: float) -> str | None:
+    """Why the limit can't be meant where scores go up to this maximum."""
+    figure = gate.selector.figure
+    if figure == "n":
         return None
-    hint = f" (50 % is 0.5 or 50%, not {gate.limit:g})" if maximum == 1 < gate.limit else ""
-    return f"{gate.selector} is never beyond {maximum:g}, so a limit of {gate.limit:g} decides nothing{hint}"
+    highest = maximum if figure in ("mean", "drop") else 1.0
+    if gate.percent and highest != 1:
+        return f"{_name(gate)} is scored up to {highest:g}; write the limit in that unit, not as a percentage"
+    if (-highest if figure == "drop" else 0) <= gate.limit <= highest:
+        return None
+    hint = f" (50 % is 0.5 or 50%, not {gate.limit:g})" if highest == 1 < gate.limit else ""
+    return f"{gate.selector} is never beyond {highest:g}, so a limit of {gate.limit:g} decides nothing{hint}"
 
 
 def _which_baseline(case: _Case, models: Sequence[str]) -> str:
@@ -460,8 +471,10 @@ def _drop_notes(case: _Case, comparison: Comparison, smallest: float | None) -> 
         p_value = comparison.mcnemar
         exact = "" if p_value is None else f" (exact McNemar p = {p_value:.2g})"
         notes.append(f"{wrong:,} answers turned wrong and {right:,} right{exact}")
-    if smallest is not None:
+    if smallest is not None and smallest <= comparison.maximum:
         notes.append(f"this run could have seen a drop of {case.number(smallest)}")
+    elif smallest is not None:
+        notes.append("this run is too short to see any drop for sure")
     if comparison.only_ours:
         notes.append(f"left out, without a score in the baseline: {_listed(comparison.only_ours)}")
     if comparison.only_theirs:
@@ -498,9 +511,13 @@ def _verdict(holds: bool) -> Verdict:
 def _limit(case: _Case, holds: bool) -> str:
     gate = case.gate
     limit = f"{gate.limit:g}"
-    if gate.operator in (">=", ">"):
-        return f"at least {limit} is asked" if holds else f"below the {limit} that is asked"
-    return f"{limit} is allowed" if holds else f"above the {limit} that is allowed"
+    asked = {
+        ">=": (f"at least {limit} is asked", f"below the {limit} that is asked"),
+        ">": (f"more than {limit} is asked", f"not above the {limit} that is to be exceeded"),
+        "<=": (f"{limit} is allowed", f"above the {limit} that is allowed"),
+        "<": (f"less than {limit} is asked", f"not below the {limit} that is to be stayed below"),
+    }
+    return asked[gate.operator][0 if holds else 1]
 
 
 def _interval_text(case: _Case, interval: Interval | None) -> str:

@@ -31,6 +31,7 @@ from pytest_instructlab_eval.gates.statistics import (
     standard_error,
     stratified_wilson_interval,
     t_interval,
+    vary,
     welch_degrees_of_freedom,
 )
 from pytest_instructlab_eval.scores import Result
@@ -198,13 +199,12 @@ class Comparison:
         """The interval of the drop; None where it can't be measured.
 
         For right and wrong answers `paired_answers_interval`, else `cluster_interval`; where all clusters
-        drop by the same, `even_interval`.
+        drop by the same on the average, `even_interval`.
         """
         if self._are_answers:
             return paired_answers_interval(*self._changes(), confidence)
         clusters = self._clusters()
-        even = len({drop for cluster in clusters for drop in cluster}) == 1
-        return (even_interval if even else cluster_interval)(clusters, confidence)
+        return (cluster_interval if vary(clusters) else even_interval)(clusters, confidence)
 
     def t_interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Student's interval of the drop, of however few clusters; see `cluster_t_interval`."""
@@ -304,19 +304,14 @@ def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference |
     found = [_scored(units(side)) for side in (ours, theirs)]
     if not all(found):
         return None
-    by_group = [_by_group([unit for unit, _ in side]) for side in found]
-    errors = [_stderr_of(*side) for side in zip(found, by_group, strict=True)]
-    known = [error for error in errors if error is not None]
-    clusters = [
-        len({_cluster(unit, grouped) for unit, _ in side})
-        for side, grouped in zip(found, by_group, strict=True)
-    ]
+    errors = [_errors_of(side, _by_group([unit for unit, _ in side])) for side in found]
+    known = [part for parts in errors for part in parts or ()]
     return Difference(
         means=(_mean(found[0]), _mean(found[1])),
-        stderr=math.hypot(*known) if len(known) == len(errors) else None,
+        stderr=math.hypot(*(error for error, _ in known)) if None not in errors else None,
         n=questions_of(unit for unit, _ in found[0]),
         maximum=found[0][0][0].maximum,
-        degrees_of_freedom=welch_degrees_of_freedom(known, [count - 1 for count in clusters]),
+        degrees_of_freedom=welch_degrees_of_freedom(known),
     )
 
 
@@ -444,13 +439,25 @@ def _scored(found: Iterable[Unit]) -> list[tuple[Unit, float]]:
 
 
 def _stderr_of(values: Sequence[tuple[Unit, float]], by_group: bool) -> float | None:
-    """Over tasks, whose questions are independent, the root of their summed variances over their number."""
+    errors = _errors_of(values, by_group)
+    return None if errors is None else math.hypot(*(error for error, _ in errors))
+
+
+def _errors_of(values: Sequence[tuple[Unit, float]], by_group: bool) -> list[tuple[float, float]] | None:
+    """The independent standard errors that make up that of the mean, each with its degrees of freedom.
+
+    One of clusters; of tasks, whose questions are independent, one each. None where one can't be measured.
+    """
     if any(unit.stratum is None for unit, _ in values):
-        return clustered_standard_error(_clustered(values, by_group))
-    strata = _grouped(values, lambda entry: entry[0].stratum).values()
-    errors = [standard_error([value for _, value in stratum]) for stratum in strata]
-    known = [error for error in errors if error is not None]
-    return math.hypot(*known) / len(known) if len(known) == len(errors) else None
+        clusters = _clustered(values, by_group)
+        error = clustered_standard_error(clusters)
+        return None if error is None else [(error, len(clusters) - 1.0)]
+    strata = [
+        [value for _, value in part] for part in _grouped(values, lambda entry: entry[0].stratum).values()
+    ]
+    errors = [(standard_error(stratum), len(stratum) - 1.0) for stratum in strata]
+    known = [(error / len(strata), freedom) for error, freedom in errors if error is not None]
+    return known if len(known) == len(errors) else None
 
 
 def _clustered(values: Sequence[tuple[Unit, float]], by_group: bool) -> list[list[float]]:

@@ -38,6 +38,7 @@ __all__ = [
     "standard_error",
     "stratified_wilson_interval",
     "t_interval",
+    "vary",
     "welch_degrees_of_freedom",
     "wilson_interval",
 ]
@@ -110,7 +111,7 @@ def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Inte
     """
     if len(clusters) >= FEW_CLUSTERS:
         return cluster_t_interval(clusters, confidence)
-    return _typical_values(clusters, confidence) if _vary(clusters) else None
+    return _typical_values(clusters, confidence) if vary(clusters) else None
 
 
 def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
@@ -120,27 +121,28 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
     where all have the same mean.
     """
     stderr = clustered_standard_error(clusters)
-    if not stderr or not _vary(clusters):
+    if not stderr or not vary(clusters):
         return None
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
     return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
 
 
 def even_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
-    """`cluster_interval` where all values are the same, so that no spread is left to measure.
+    """`cluster_interval` where all clusters have the same mean, so that no spread is left to measure.
 
     As if there had been two more clusters, one without the effect and one with twice of it: the idea of
     the two successes and two failures that Agresti and Coull add to a proportion (The American
     Statistician 52, 1998). None for so few clusters that even this could be chance: all of G on one side
     have a probability of 2^(1 - G) (fewer than six at 95 %).
     """
-    value = clusters[0][0]
+    mean = math.fsum(clusters[0]) / len(clusters[0])
     if 2 ** (1 - len(clusters)) > 1 - confidence:
         return None
-    if value == 0:
+    if mean == 0:
         return Interval(0.0, 0.0)
     size = round(statistics.fmean(len(cluster) for cluster in clusters))
-    return cluster_interval([*clusters, [0.0] * size, [2 * value] * size], confidence)
+    even = [[mean] * len(cluster) for cluster in clusters]
+    return cluster_interval([*even, [0.0] * size, [2 * mean] * size], confidence)
 
 
 def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
@@ -155,22 +157,22 @@ def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
     return Interval(mean - below, mean + above)
 
 
-def welch_degrees_of_freedom(errors: Sequence[float], degrees_of_freedom: Sequence[float]) -> float:
-    """Of a sum of independent means with these standard errors, each of so many degrees of freedom.
+def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
+    """Of a sum of independent means, each with its standard error e and so many degrees of freedom d.
 
     (sum e^2)^2 / sum (e^4 / d) (Satterthwaite, Biometrics Bulletin 2, 1946; Welch, Biometrika 34, 1947).
     Infinite where no error is above 0.
     """
-    parts = [
-        (error**2, freedom) for error, freedom in zip(errors, degrees_of_freedom, strict=False) if error > 0
-    ]
+    parts = [(error**2, freedom) for error, freedom in errors if error > 0]
     if not parts:
         return math.inf
     return sum(square for square, _ in parts) ** 2 / sum(square**2 / freedom for square, freedom in parts)
 
 
-def _vary(clusters: Clusters) -> bool:
-    return len({math.fsum(cluster) / len(cluster) for cluster in clusters}) > 1
+def vary(clusters: Clusters) -> bool:
+    """Whether the clusters have different means; what only rounding makes different is the same."""
+    means = [math.fsum(cluster) / len(cluster) for cluster in clusters]
+    return len(means) > 1 and max(means) - min(means) > 1e-9
 
 
 def _degrees_of_freedom(clusters: Clusters) -> float:

@@ -146,7 +146,7 @@ def _group(name: str, ours: Sequence[Result], theirs: Sequence[Result], measure:
     found = measure(mine, [result for result in theirs if result.group == name])
     if found is not None:
         return _change(name, found)
-    alone = difference(mine, mine)
+    alone = difference(mine, mine)  # for its mean
     return None if alone is None else Change(name, alone.means[0], alone.maximum, alone.n)
 
 
@@ -215,6 +215,8 @@ def notes(entry: Changes) -> list[str]:
     if entry.minimum_detectable_drop is not None:
         digits = 2 if entry.overall.maximum > 1 else 4
         seen = f"this run could have seen a drop of {entry.minimum_detectable_drop:.{digits}f}"
+        if entry.minimum_detectable_drop > entry.overall.maximum:
+            seen = "this run is too short to see any drop for sure"
         agreement = "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
         found.append(f"{entry.benchmark}: {seen}{agreement}")
     if entry.unpaired:

@@ -187,7 +187,9 @@ def table(
 
 def _chosen(benchmark: str, first_n: int | None, sample: int | None) -> str:
     """How the questions were chosen; a benchmark of the user's own asks what it asks."""
-    if sample is not None and benchmark in BENCHMARKS:
+    if benchmark not in BENCHMARKS:
+        return ""
+    if sample is not None:
         return f" (sample of {sample:,})"
     return f" (first {first_n}, not a sample)" if first_n is not None else ""
 

@@ -5,11 +5,14 @@ This plugin itself is loaded by each run, and so is every other plugin of pytest
 
 import atexit
 import importlib.metadata
+import math
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(LIBRARIES)
+_one_at_a_time = threading.Lock()  # to start a process polls the others, and a status can be read but once
 
 
 class ForkedPytest:
@@ -29,17 +33,21 @@ class ForkedPytest:
         self._process = _context.Process(
             target=_run, args=(tuple(arguments), str(folder), dict(env), str(out), str(err))
         )
-        self._process.start()
+        with _one_at_a_time:
+            self._process.start()
         self.pid = self._process.pid or 0
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        with _one_at_a_time:
+            return self._process.exitcode
 
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("pytest", timeout or 0.0)
-        return self._process.exitcode
+    def wait(self, timeout: float = math.inf) -> int:
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("pytest", timeout)
+            time.sleep(0.005)
+        return status
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)

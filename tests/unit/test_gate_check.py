@@ -445,7 +445,7 @@ def test_the_gates_of_one_benchmark_are_no_family_with_those_of_another() -> Non
     ("gate", "message"),
     [
         ("mmlu_pro >= 0.5",
-         "there is no benchmark mmlu_pro in this run (there is mmlu, mt_bench); did you mean mmlu?"),
+         "there is no result of mmlu_pro in this run (there is mmlu, mt_bench); did you mean mmlu?"),
         ("mmlu[anatmy] >= 0.5",
          "mmlu has no group 'anatmy' in this run (there is anatomy, law); did you mean anatomy?"),
         ("mt_bench.turn_3 >= 5",
@@ -500,6 +500,7 @@ def test_a_gate_of_a_benchmark_that_was_left_out_whole_is_skipped() -> None:
         ("mmlu.drop <= 0", MT_BENCH, "the baseline has no results of mmlu"),
         ("mmlu.drop <= 0", [task("history", "1")], "not one question of mmlu is the same, with a score, *"),
         ("mmlu[history] >= 0", MMLU, "mmlu has no group 'history' in this run *"),
+        ("own.error_rate <= 0", MMLU, "there is no result of own in this run (there is mmlu)"),
     ],
 )
 def test_what_a_run_does_not_have_is_a_refusal_but_no_reason_for_a_standing_gate_to_fail(

@@ -179,8 +179,8 @@ def test_the_degrees_of_freedom_of_a_difference_are_welchs() -> None:
     ours, theirs = [1.0, 4.0, 2.0, 8.0, 5.0], [3.0, 3.5, 4.0]
     errors = [standard_error(side) or 0.0 for side in (ours, theirs)]
     expected = scipy.stats.ttest_ind(ours, theirs, equal_var=False).df
-    assert welch_degrees_of_freedom(errors, [4, 2]) == pytest.approx(expected)
-    assert welch_degrees_of_freedom([0.0, 0.0], [4, 2]) == math.inf
+    assert welch_degrees_of_freedom(list(zip(errors, [4.0, 2.0], strict=True))) == pytest.approx(expected)
+    assert welch_degrees_of_freedom([(0.0, 4.0), (0.0, 0.0)]) == math.inf
 
 
 @given(CLUSTERS)

@@ -80,36 +80,57 @@ def test_a_gate_of_the_ini_file_may_be_about_a_benchmark_of_another_run() -> Non
     found = gating(gates=("mmlu >= 0.5", "somebody_elses >= 1"))
     reports = found.judge(results(1.0))
     assert [(report.gate.text, report.message) for report in reports if report.verdict == "skipped"] == [
-        ("mmlu >= 0.5", "mmlu is not in this run"),
-        ("somebody_elses >= 1", "somebody_elses is not in this run"),
+        ("mmlu >= 0.5", "there is no result of mmlu in this run (there is own)"),
+        ("somebody_elses >= 1", "there is no result of somebody_elses in this run (there is own)"),
     ]
 
 
 def test_a_gate_of_the_ini_file_that_is_misspelt_is_skipped_and_asks() -> None:
     (skipped,) = [report for report in gating(gates=("onw >= 0.5",)).judge(results(1.0)) if report.n == 0]
-    assert (skipped.verdict, skipped.message) == ("skipped", "onw is not in this run; did you mean own?")
+    assert skipped.verdict == "skipped"
+    assert skipped.message == "there is no result of onw in this run (there is own); did you mean own?"
 
 
-def test_a_group_that_no_run_has_is_refused_in_the_ini_file_too() -> None:
-    assert "own has no group 'blue' in this run" in refusal(gates=("own[blue] >= 0.5",))
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        ("mt_bench[codign] >= 0.5", "mt_bench has no group 'codign' in this run (there is coding); did you"),
+        ("mt_bench.turn2 >= 5", "mt_bench has no metric 'turn2' in this run (there is turn_1, turn_2); did"),
+        ("mt_bench.drop <= 1%", "mt_bench is scored up to 10; write the limit in that unit, not as a perc"),
+        ("mt_bench >= 50", "mt_bench is never beyond 10, so a limit of 50 decides nothing"),
+    ],
+)
+def test_what_no_run_has_is_refused_in_the_ini_file_too(gate: str, reason: str) -> None:
+    assert reason in refusal(Collected({"mt_bench": ["coding"]}), gates=(gate,))
+
+
+def test_a_marker_that_is_wrong_is_told_before_anything_is_asked() -> None:
+    assert refusal(Collected({"own": []}, problem="no such keyword")) == "no such keyword"
 
 
 @pytest.mark.parametrize(
     ("collected", "settings"),
     [
-        (Collected({"own": ["red"]}, part={"own": "failed last time (--lf)"}), {}),
-        (Collected({"own": ["red"]}), {"sample": 3}),
-        (Collected({"own": ["red"]}), {"first_n": 3}),
-        (Collected({"own": ["red"]}), {"base_branch": "main"}),
+        (Collected({"mmlu": ["red"]}, part={"mmlu": "failed last time (--lf)"}), {}),
+        (Collected({"mmlu": ["red"]}), {"sample": 3}),
+        (Collected({"mmlu": ["red"]}), {"first_n": 3}),
     ],
-    ids=["part", "sample", "first_n", "base_branch"],
+    ids=["part", "sample", "first_n"],
 )
 def test_a_group_that_only_larger_runs_have_skips_a_gate_of_the_ini_file(
     collected: Collected, settings: dict[str, Any]
 ) -> None:
-    found = gating(collected, gates=("own[green] >= 0.5",), **settings).judge(results(1.0))
-    assert verdicts(found)["own[green] >= 0.5"] == "skipped"
-    assert "own has no group 'green'" in refusal(Collected({"own": ["red"]}), gate=("own[green] >= 0.5",))
+    found = gating(collected, gates=("mmlu[green] >= 0.5",), **settings).judge(
+        results(1.0, benchmark="mmlu", metric="acc")
+    )
+    assert verdicts(found)["mmlu[green] >= 0.5"] == "skipped"
+    assert "mmlu has no group 'green'" in refusal(Collected({"mmlu": ["red"]}), gates=("mmlu[green] >= 0",))
+
+
+def test_a_group_of_ones_own_may_be_in_a_file_that_is_not_run() -> None:
+    found = gating(gates=("own[blue] >= 0.5",)).judge(results(1.0))
+    assert verdicts(found)["own[blue] >= 0.5"] == "skipped"
+    assert "own has no group 'blue'" in refusal(gate=("own[blue] >= 0.5",))
 
 
 def test_a_standing_drop_gate_does_not_keep_the_first_baseline_from_being_made() -> None:
@@ -130,8 +151,9 @@ def test_a_benchmark_without_questions_is_skipped_and_not_missed() -> None:
     assert (report.verdict, report.message) == ("skipped", "own has no questions in this run")
 
 
-def test_a_benchmark_that_was_run_and_has_no_result_is_missed() -> None:
-    assert verdicts(gating().judge([])) == {"own >= 0.25": "refused"}
+def test_a_benchmark_that_was_run_and_has_no_result_is_missed_where_it_was_asked_for() -> None:
+    assert verdicts(gating().judge([])) == {"own >= 0.25": "skipped"}
+    assert verdicts(gating(gate=("own >= 0.5",)).judge([])) == {"own >= 0.5": "refused"}
 
 
 def test_a_run_that_has_nothing_to_do_with_the_gates_has_none() -> None:

@@ -420,7 +420,7 @@ def test_questions_without_a_reference_are_refused_where_the_judge_needs_them(
         check_judge(questions.values(), ReferenceJudge())
     assert str(caught.value) == (
         "the judge 'reference' grades by reference answers, and 5 of the 8 selected questions have none (the "
-        "first: 81-writing); leave them out, or name a model with --eval-judge-model"
+        "first: 81-writing); leave them out with -k or --deselect, or name a model with --eval-judge-model"
     )
 
 

@@ -47,6 +47,20 @@ def test_a_number_that_is_none_is_refused(value: float) -> None:
     assert record.scores == []
 
 
+@pytest.mark.parametrize("value", [-0.5, 1.5, 100])
+def test_a_score_beyond_its_maximum_is_refused_with_what_to_do(value: float) -> None:
+    for score in (value, Score(value)):
+        with pytest.raises(ValueError, match=r"a score is from 0 to 1 \(got .*\); name another maximum"):
+            Recorder()(score)
+    Recorder()(abs(value), maximum=100)
+    Recorder()(1 + 1e-12)  # what only rounding makes more
+
+
+def test_what_is_no_number_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"record_score takes a number, a Score, or None .* \(got 'x'\)"):
+        Recorder()("x")  # type: ignore[arg-type]
+
+
 def test_metadata_that_is_changed_later_does_not_change_the_record() -> None:
     record, metadata = Recorder(), {"answer": "so"}
     record(1.0, metadata=metadata)
@@ -67,7 +81,7 @@ def test_scores_without_an_error_raise_nothing() -> None:
 def test_every_error_is_raised_with_its_metric() -> None:
     record = Recorder()
     record(Score(None, "turn_1", error="away"))
-    record(Score(5.0, "turn_2"))
+    record(Score(5.0, "turn_2", 10.0))
     record(Score(None, "turn_3", error="asleep"))
     with pytest.raises(ItemError, match=r"^turn_1: away\nturn_3: asleep"):
         record.raise_errors()

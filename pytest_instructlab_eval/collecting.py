@@ -1,0 +1,180 @@
+"""What a run that evaluates does while pytest collects: an item a question, and what is left out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval import distribution
+from pytest_instructlab_eval.collected import Collected
+from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.installed import benchmark_file
+from pytest_instructlab_eval.items import FIXTURES as OURS
+from pytest_instructlab_eval.items import BenchmarkModule, may_score
+from pytest_instructlab_eval.questions import FIXTURES, base_questions
+from pytest_instructlab_eval.session import EvalSession
+from pytest_instructlab_eval.settings import BENCHMARKS
+
+__all__ = ["Collecting"]
+
+
+class Collecting:
+    """The hooks of the collection of one `EvalSession`.
+
+    `broken` are the files and folders that could not be collected, by their node ids.
+    """
+
+    def __init__(self, session: EvalSession) -> None:
+        self.eval = session
+        self.config = session.config
+        self.broken: set[str] = set()
+        self._usage_error: EvalError | None = None
+        self._parametrized_apart: set[str] = set()
+        self._deselected: list[pytest.Item] = []
+        self._of_all_parts: list[pytest.Item] = []
+        self._opened: set[pytest.Collector] = set()
+        self._found: list[pytest.Item | pytest.Collector] = []
+
+    # --- an item a question ---
+
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> Any:
+        """Name a built-in benchmark by its file alone, wherever it is installed."""
+        named = {argument.partition("::")[0] for argument in self.config.args}
+        if str(module_path) not in named or module_path.name[5:-3] not in BENCHMARKS:
+            return None
+        if module_path != benchmark_file(module_path.name[5:-3]):
+            return None
+        return BenchmarkModule.from_parent(parent, path=module_path, nodeid=module_path.name)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make an item of each question that a test asks for."""
+        names = metafunc.fixturenames
+        named = metafunc.definition.get_closest_marker("eval") or not OURS.isdisjoint(names)
+        if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
+            names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
+        for fixture in FIXTURES.values():
+            if fixture not in names:
+                continue
+            parameters = self._parameters(fixture)
+            if fixture == "mt_bench_branch_question" and self._asks_each_its_own(metafunc):
+                self._parametrize_apart(metafunc, fixture, parameters)
+            else:
+                metafunc.parametrize(fixture, parameters, ids=[parameter.id for parameter in parameters])
+
+    def _asks_each_its_own(self, metafunc: pytest.Metafunc) -> bool:
+        """Whether the base model is asked other questions than the candidates."""
+        return self.eval.settings.base_questions == "base" and "served_model" in metafunc.fixturenames
+
+    def _parametrize_apart(self, metafunc: pytest.Metafunc, fixture: str, parameters: Sequence[Any]) -> None:
+        settings = self.eval.settings
+        pairs = [
+            (question, label)
+            for label in settings.labels
+            for question in (self._base_questions() if label == settings.base_label else parameters)
+        ]
+        metafunc.parametrize(
+            (fixture, "served_model"),
+            pairs,
+            ids=[f"{question.id}-{label}" for question, label in pairs],
+            indirect=["served_model"],
+        )
+        self._parametrized_apart.add(metafunc.definition.nodeid)
+
+    def _base_questions(self) -> list[Any]:
+        return self._read(lambda: base_questions(self.eval.settings))
+
+    @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
+    def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Where there are several models, make an item of each; items of one model come together."""
+        models = list(self.eval.settings.labels)
+        apart = metafunc.definition.nodeid in self._parametrized_apart
+        if len(models) > 1 and "served_model" in metafunc.fixturenames and not apart:
+            metafunc.parametrize("served_model", models, ids=models, indirect=True, scope="session")
+
+    def _parameters(self, fixture: str) -> list[Any]:
+        return self._read(lambda: self.eval.parameters(fixture))
+
+    def _read(self, read: Callable[[], list[Any]]) -> list[Any]:
+        try:
+            return read()
+        except EvalError as error:
+            if distribution.is_worker(self.config):
+                raise pytest.Collector.CollectError(str(error)) from None
+            self._usage_error = self._usage_error or error
+            return []
+
+    # --- what is left out ---
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Know what is left out: gates over a part of a benchmark aren't evaluated."""
+        self._deselected += items
+
+    @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+    def pytest_shard(self, items: list[pytest.Item]) -> None:
+        """Keep this part of the run's tests."""
+        if self.eval.settings.shard is None:
+            return
+        part, parts = self.eval.settings.shard
+        deselected = list(self._deselected)
+        self._of_all_parts = list(items)
+        names = sorted(item.nodeid for item in items)  # whatever order this run has them in
+        mine = set(names[part - 1 :: parts])
+        items[:] = [item for item in self._of_all_parts if item.nodeid in mine]
+        self.config.hook.pytest_deselected(
+            items=[item for item in self._of_all_parts if item.nodeid not in mine]
+        )
+        self._deselected = deselected
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self) -> None:
+        """End here where the data is not usable."""
+        if self._usage_error is not None:
+            raise self.eval.refused(self._usage_error)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Know what pytest finds before it, or `--lf`, leaves a part of it out without another word."""
+        report = yield
+        self._opened.add(collector)
+        self._found += report.result or []
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Know what could not be collected; from xdist's workers too."""
+        if report.failed:
+            self.broken.add(report.nodeid)
+
+    def collected(self, session: pytest.Session) -> Collected:
+        """What the gates need to know, once all is collected."""
+        items, tests = self._of_all_parts or session.items, [item.nodeid for item in self._of_all_parts]
+        failed_last = self._ran_what_failed_last(session.items)
+        chosen = {*items, *self._deselected}
+        missing = [node for node in self._found if self._is_missing(node, chosen)]
+        return Collected.of(
+            items,
+            self._deselected,
+            tests=tests,
+            missing=session.items if failed_last else missing,
+            which="failed last time (--lf)" if failed_last else "the command line names",
+        )
+
+    def _is_missing(self, node: pytest.Item | pytest.Collector, chosen: set[pytest.Item]) -> bool:
+        """Whether a test that may score, or a class, was found and not taken."""
+        if isinstance(node, pytest.Class):
+            return node not in self._opened
+        return isinstance(node, pytest.Function) and node not in chosen and may_score(node)
+
+    def _ran_what_failed_last(self, items: Sequence[pytest.Item]) -> bool:
+        """Whether `--lf` left tests out; it doesn't where none of what failed is here."""
+        if not self.config.getoption("lf", False):
+            return False
+        failed = getattr(self.config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
+        names = set(map(str, failed))  # from pytest 9.2 on they are parsed
+        return any(item.nodeid in names for item in items)
