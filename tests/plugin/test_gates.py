@@ -1,6 +1,8 @@
 """Gates: each a test of its own, in the terminal, in the JUnit file and in the exit status."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -374,3 +376,171 @@ def test_a_part_that_was_stopped_is_not_taken_for_whole(project: Project) -> Non
     assert merge.stderr == (
         "Error: part1/results.json is incomplete: the run was stopped before its end; run this part again\n"
     )
+
+
+# --- what is a part of a benchmark, and what is no run at all ---
+
+CLASSES = """
+    import pytest
+
+    @pytest.mark.eval("own", gates=["own >= 0.5"])
+    class TestFirst:
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it(self, number, record_score):
+            record_score(1)
+
+    @pytest.mark.eval("own")
+    class TestSecond:
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it(self, number, record_score):
+            record_score(0.25)
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "gates"),
+    [
+        ("test_own.py", {"passed": 3}),
+        ("test_own.py::TestFirst", {"skipped": 1, "passed": 2}),
+        ("test_own.py::TestFirst::test_it", {"skipped": 1, "passed": 2}),
+        ("test_own.py::TestFirst::test_it[1]", {"skipped": 1, "passed": 2}),
+    ],
+)
+def test_tests_that_are_named_one_by_one_are_a_part(
+    project: Project, named: str, gates: dict[str, int]
+) -> None:
+    project.write("test_own.py", CLASSES)
+    finished = project.evaluate(named, "--eval-save-baseline=main.json", ret=int("skipped" in gates))
+    assert finished.gates == gates
+    assert (project.folder / "main.json").exists() == ("skipped" not in gates)
+
+
+def test_questions_of_several_functions_are_told_apart_by_the_function(project: Project) -> None:
+    project.write("test_own.py", CLASSES)
+    finished = project.evaluate("test_own.py", "--eval-save-baseline=main.json", passed=4)
+    names = {result["question"]: result["scores"][0]["value"] for result in finished.document["results"]}
+    assert names == {
+        "test_own.py::TestFirst::test_it[1]": 1.0,
+        "test_own.py::TestFirst::test_it[2]": 1.0,
+        "test_own.py::TestSecond::test_it[1]": 0.25,
+        "test_own.py::TestSecond::test_it[2]": 0.25,
+    }
+    same = project.evaluate(
+        "test_own.py", "--eval-baseline=main.json", "--eval-gate=own.drop <= 0", "-n2", passed=4
+    )
+    assert "own has the same score on each of 4 questions" in same.out
+
+
+def test_after_a_gate_alone_has_failed_lf_runs_and_gates_all_again(project: Project) -> None:
+    own(project, "--eval-gate=own >= 0.9", right=20, ret=1)
+    again = own(project, "--eval-gate=own >= 0.9", "--lf", right=20, ret=1)
+    assert again.gates == {"failed": 1, "passed": 2}
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_where_nothing_is_selected_there_is_nothing_to_gate(project: Project, processes: str) -> None:
+    project.write("pytest.ini", "[pytest]\neval_gates = own >= 0.9\n")
+    project.write("test_own.py", OWN)
+    assert project.evaluate("test_own.py", "-k", "nothing", "-n", processes, ret=5).gates == {}
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_gate_that_is_asked_for_is_not_forgotten_where_no_test_scores(
+    project: Project, processes: str
+) -> None:
+    project.write("test_plain.py", "def test_nothing():\n    pass\n")
+    finished = project.evaluate("test_plain.py", "--eval-gate=own >= 0.9", "-n", processes, ret=4)
+    assert "there is no benchmark 'own' in this run" in finished.out + finished.err
+    without = project.run("test_plain.py", "--eval-gate=own >= 0.9", ret=4)
+    assert "--eval-gate needs a model to evaluate" in without.out + without.err
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_misspelt_keyword_of_the_marker_is_not_ignored(project: Project, processes: str) -> None:
+    project.write("test_own.py", OWN.replace("gates=", "gate="))
+    finished = project.evaluate("test_own.py", "-n", processes, ret=4)
+    assert "the marker eval has no 'gate', but a name and max_score, group, gates; did you mean gates?" in (
+        finished.out + finished.err
+    )
+
+
+FAILS_IN_SETUP = """
+    import pytest
+
+    @pytest.fixture
+    def tool(request):
+        assert request.node.callspec.params["number"], "no tool"
+
+    @pytest.mark.eval("own", gates=["own >= 0.5"])
+    @pytest.mark.parametrize("number", range(4))
+    def test_number(number, tool, record_score):
+        record_score(1)
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_test_whose_setup_fails_is_an_error_that_counts(project: Project, processes: str) -> None:
+    project.write("test_own.py", FAILS_IN_SETUP)
+    finished = project.evaluate("test_own.py", "-n", processes, ret=1)
+    assert finished.row("own") == ["1.0000", "0.0000", "3", "0", "1"]
+    finished.shows("  failed: own.error_rate <= 0: own: 1 of 4 could not be asked, *")
+
+
+def test_an_earlier_summary_does_not_stand_for_a_run_that_was_stopped_or_refused(project: Project) -> None:
+    project.write("test_own.py", FAILS_IN_SETUP)
+    project.evaluate("test_own.py", "--deselect=test_own.py::test_number[0]", passed=3, deselected=1)
+    page = project.folder / "eval_output/summary.md"
+    assert page.read_text("utf-8").startswith("## ✅ passed")
+    stopped = project.evaluate("test_own.py", "-x", ret=1)
+    assert page.read_text("utf-8").startswith("## ❌ failed")
+    stopped.shows("gates: not evaluated, as the run was stopped before its end")
+    page.write_text("## ✅ passed", "utf-8")
+    project.evaluate("test_own.py", "--eval-gate=onw >= 1", ret=4)
+    assert page.read_text("utf-8").startswith("## ❌ failed: evaluation of `tiny`\n\nNo question was asked.")
+    assert "there is no benchmark" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_run_whose_tests_could_not_all_be_collected_is_no_baseline(
+    project: Project, processes: str
+) -> None:
+    project.write("test_own.py", CLASSES)
+    project.write("test_broken.py", "import nothing_of_this_name\n")
+    args = ("test_own.py", "test_broken.py", "--continue-on-collection-errors", "-n", processes)
+    finished = project.evaluate(*args, "--eval-save-baseline=main.json", ret=1)
+    finished.shows("ERROR: *not all tests could be collected: test_broken.py failed")
+    assert not (project.folder / "main.json").exists()
+
+
+def test_a_run_that_lost_a_test_with_its_worker_is_no_baseline(project: Project) -> None:
+    dies = PLAIN.replace("record_score(0.5)", "import os; os._exit(1)")
+    project.write("test_plain.py", dies)
+    finished = project.evaluate("test_plain.py", "-n2", "--eval-save-baseline=main.json", ret=1)
+    finished.shows("ERROR: *1 test ended with a worker that died: test_plain.py::test_second")
+    assert not (project.folder / "main.json").exists()
+
+
+def test_a_comparison_of_a_part_does_not_gate_it(project: Project) -> None:
+    own(project, "--eval-output-dir=whole", right=20)
+    own(project, "--eval-output-dir=part", "-k", "1", right=20, passed=13, deselected=27)
+    compared = project.script("compare", "whole", "part", "--gate", "own >= 0.1")
+    assert "skipped: own >= 0.1: 27 questions of own were deselected" in compared.stdout
+
+
+GARBAGE = """
+    import gc, sys
+    import pytest
+
+    gc.disable()
+    assert pytest.main(sys.argv[1:]) == 0
+    assert not gc.isenabled()
+    assert gc.get_freeze_count() == 0
+"""
+
+
+def test_the_garbage_collector_is_left_as_it_was(project: Project) -> None:
+    project.write("test_plain.py", "def test_it(record_score):\n    record_score(1)\n")
+    script = project.write("run.py", GARBAGE)
+    command = [sys.executable, str(script), *project.model, "test_plain.py", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=project.folder, env=project.environment(), check=False)
+    assert done.returncode == 0

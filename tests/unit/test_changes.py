@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_instructlab_eval.reports.changes import Change, changes, changes_table
 from pytest_instructlab_eval.scores import Result, Sample, Score
@@ -160,3 +163,37 @@ def test_the_table_has_the_regressions_first_and_counts_what_did_not_change() ->
     assert lines[-1] == "mt_bench_branch: left out, changed or without a score on one side: 2 questions"
     assert any("unchanged: same" in line for line in changes_table(changes(LAB, BASE), verbose=True))
     assert changes_table([]) == []
+
+
+def test_the_unpaired_difference_of_tasks_has_the_degrees_of_freedom_of_their_questions() -> None:
+    ours = answered("lab", {"law": "10" * 100, "logic": "110" * 66})
+    theirs = answered("base", {"law": "1100" * 50, "logic": "100" * 66})
+    (found,) = changes(ours, theirs, paired=False)
+    assert found.overall.interval is not None
+    assert found.overall.stderr is not None
+    width = found.overall.interval.high - found.overall.interval.low
+    assert width == pytest.approx(2 * 1.963 * found.overall.stderr, rel=1e-3)
+
+
+RATINGS = st.lists(st.floats(0, 10) | st.integers(0, 10), min_size=1, max_size=4)
+ANSWERS = st.text("01", min_size=1, max_size=6)
+FILES = st.sampled_from("abcd")
+
+
+@given(
+    ours=st.dictionaries(FILES, RATINGS, min_size=1) | st.dictionaries(FILES, ANSWERS, min_size=1),
+    theirs=st.dictionaries(FILES, RATINGS, min_size=1) | st.dictionaries(FILES, ANSWERS, min_size=1),
+    paired=st.booleans(),
+)
+def test_whatever_two_runs_found_they_can_be_compared_and_told(
+    ours: dict[str, Any], theirs: dict[str, Any], paired: bool
+) -> None:
+    def results(model: str, found: dict[str, Any]) -> list[Result]:
+        return answered(model, found) if isinstance(next(iter(found.values())), str) else rated(model, found)
+
+    for entry in changes(results("lab", ours), results("base", theirs), paired=paired):
+        for change in (entry.overall, *entry.groups):
+            if change.interval is not None and change.difference is not None:
+                assert change.interval.low - 1e-9 <= change.difference <= change.interval.high + 1e-9
+                assert change.interval.low < change.interval.high or change.difference == 0
+        assert changes_table([entry], verbose=True)

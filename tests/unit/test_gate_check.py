@@ -325,6 +325,17 @@ def test_a_drop_by_the_same_everywhere_is_seen_from_six_questions_on() -> None:
     assert report_of("mt_bench.drop <= 0", lower[:5], base[:5]).verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(("before", "after"), [((9, 8), (1, 1)), ((9, 9), (9, 1)), ((9, 9), (1, 1))])
+def test_a_drop_by_the_same_on_the_average_of_each_questions_turns_is_seen(
+    before: tuple[float, float], after: tuple[float, float]
+) -> None:
+    base, lower = [question(n, *before) for n in range(80)], [question(n, *after) for n in range(80)]
+    found = report_of("mt_bench.drop <= 0", lower, base)
+    assert found.verdict == "failed"
+    assert found.interval is not None
+    assert found.interval.low < (found.value or 0) < found.interval.high
+
+
 def test_too_few_questions_are_inconclusive_and_say_why() -> None:
     found = report_of("mt_bench.drop <= 0", noisy(5.0, count=4), noisy(0.0, count=4, model="base"))
     assert (found.verdict, found.interval, found.minimum_detectable_drop) == ("inconclusive", None, None)
