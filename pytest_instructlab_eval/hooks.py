@@ -284,7 +284,7 @@ class EvalHooks:
 
     def _end(self, session: pytest.Session) -> None:
         """Write what there is, and decide on the exit status."""
-        from pytest_instructlab_eval.ending import Ending
+        from pytest_instructlab_eval.ending import Ending, write_refusal
 
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.eval.gating.collected.tests:
             session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
@@ -301,11 +301,16 @@ class EvalHooks:
         nothing_ran = session.exitstatus in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
         if self.eval.results or (told and not nothing_ran):
             ending.write(failed=session.testsfailed)
+        elif incomplete is not None and self.collecting.broken:
+            write_refusal(self.eval.settings, incomplete)
         if ending.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _why_incomplete(self, session: pytest.Session) -> str | None:
         """Why tests have no result, None where each has reported."""
+        if self.collecting.broken:
+            named = ", ".join(sorted(self.collecting.broken)[:5])
+            return f"not all tests could be collected: {named} failed"
         if not self.completed:
             return "the run was stopped before its end"
         missing = session.testscollected - len(self.reported)
@@ -316,9 +321,6 @@ class EvalHooks:
             return (
                 f"{_tests(len(self.lost))} ended with a worker that died: {', '.join(sorted(self.lost)[:5])}"
             )
-        if self.collecting.broken:
-            named = ", ".join(sorted(self.collecting.broken)[:5])
-            return f"not all tests could be collected: {named} failed"
         return None
 
     @pytest.hookimpl(tryfirst=True)

@@ -494,10 +494,16 @@ def test_an_earlier_summary_does_not_stand_for_a_run_that_was_stopped_or_refused
     stopped = project.evaluate("test_own.py", "-x", ret=1)
     assert page.read_text("utf-8").startswith("## ❌ failed")
     stopped.shows("gates: not evaluated, as the run was stopped before its end")
-    page.write_text("## ✅ passed", "utf-8")
-    project.evaluate("test_own.py", "--eval-gate=onw >= 1", ret=4)
-    assert page.read_text("utf-8").startswith("## ❌ failed: evaluation of `tiny`\n\nNo question was asked.")
-    assert "there is no benchmark" in page.read_text("utf-8")
+    project.write("test_broken.py", "import nothing_of_this_name\n")
+    for args, ret, reason in (
+        (("--eval-gate=onw >= 1",), 4, "there is no benchmark 'onw'"),
+        (("test_broken.py",), 2, "not all tests could be collected: test_broken.py failed"),
+    ):
+        page.write_text("## ✅ passed", "utf-8")
+        project.evaluate("test_own.py", *args, ret=ret)
+        told = page.read_text("utf-8").replace("&#95;", "_")
+        assert told.startswith("## ❌ failed: evaluation of `tiny`\n\nNo question was asked.")
+        assert reason in told
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
