@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.items import (
-    distinguish,
     identity,
     is_empty,
     marked_gates,
@@ -47,15 +46,14 @@ class Collected:
         deselected: Sequence[pytest.Item],
         *,
         tests: Sequence[str] = (),
-        missing: Sequence[pytest.Item | pytest.Collector] = (),
+        missing: Sequence[pytest.Item] = (),
         which: str = "",
     ) -> Collected:
         """Of the tests that may score among a run's items, and among those that it left out.
 
-        `missing` are tests, and classes of tests, beside which only those were collected `which` says.
+        `missing` are tests beside which only those were collected that `which` says.
         """
         chosen, left = scoring_tests(items), scoring_tests(deselected)
-        distinguish([*chosen, *left])
         groups: dict[str, dict[str, None]] = {}
         gates: dict[str, dict[str, None]] = {}
         for item in (*chosen, *left):
@@ -64,8 +62,6 @@ class Collected:
             gates.setdefault(about.benchmark, {}).update(dict.fromkeys(marked_gates(item)))
         asked = {identity(item).benchmark for item in (*chosen, *left) if not is_empty(item)}
         parts = {identity(item).benchmark for item in scoring_tests(missing)}
-        paths = {node.path for node in missing if isinstance(node, pytest.Class)}
-        parts |= {identity(item).benchmark for item in chosen if item.path in paths}
         return cls(
             groups={name: list(found) for name, found in groups.items()},
             gates={name: list(found) for name, found in gates.items()},

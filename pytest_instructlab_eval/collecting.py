@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytest_instructlab_eval.collected import Collected
 from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.items import FIXTURES as OURS
-from pytest_instructlab_eval.items import BenchmarkModule, may_score
+from pytest_instructlab_eval.items import BenchmarkModule
 from pytest_instructlab_eval.questions import FIXTURES, base_questions
 from pytest_instructlab_eval.session import EvalSession
 from pytest_instructlab_eval.settings import BENCHMARKS
@@ -156,20 +157,27 @@ class Collecting:
         items, tests = self._of_all_parts or session.items, [item.nodeid for item in self._of_all_parts]
         failed_last = self._ran_what_failed_last(session.items)
         chosen = {*items, *self._deselected}
-        missing = [node for node in self._found if self._is_missing(node, chosen)]
+        missing = [] if failed_last else [item for item in self._all_found() if item not in chosen]
+        which = "failed last time (--lf)" if failed_last else "were taken of the file"
         return Collected.of(
             items,
             self._deselected,
             tests=tests,
             missing=session.items if failed_last else missing,
-            which="failed last time (--lf)" if failed_last else "the command line names",
+            which=which,
         )
 
-    def _is_missing(self, node: pytest.Item | pytest.Collector, chosen: set[pytest.Item]) -> bool:
-        """Whether a test that may score, or a class, was found and not taken."""
-        if isinstance(node, pytest.Class):
-            return node not in self._opened
-        return isinstance(node, pytest.Function) and node not in chosen and may_score(node)
+    def _all_found(self) -> list[pytest.Item]:
+        """The tests that were found, and those in classes that pytest had no reason to look into."""
+        found, nodes = [], list(self._found)
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, pytest.Item):
+                found.append(node)
+            elif isinstance(node, pytest.Class) and node not in self._opened:
+                with contextlib.suppress(Exception):  # a user's class may be as it likes
+                    nodes += node.collect()
+        return found
 
     def _ran_what_failed_last(self, items: Sequence[pytest.Item]) -> bool:
         """Whether `--lf` left tests out; it doesn't where none of what failed is here."""

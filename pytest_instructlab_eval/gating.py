@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -142,11 +143,16 @@ class Gating:
             tests=tuple(self.collected.tests),
         )
 
-    def judge(self, results: Iterable[Result]) -> list[GateReport]:
+    def judge(self, results: Iterable[Result], silent: Collection[str] = ()) -> list[GateReport]:
         """The verdicts over the results of the whole run, which are kept too.
 
-        There are none where the run has neither results nor a benchmark that is gated.
+        There are none where the run has neither results nor a benchmark that is gated. `silent` are
+        benchmarks with tests that passed and recorded nothing: their gates hold whatever they are.
         """
+        self._gates = [
+            dataclasses.replace(gate, standing=gate.standing and gate.selector.benchmark not in silent)
+            for gate in self._gates
+        ]
         run = self.run(results)
         concerned = run.results or any(
             gate.selector.benchmark in self.collected.groups for gate in self._gates

@@ -176,23 +176,21 @@ class EvalHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the result on the report of the call phase, or of a setup that fails."""
-        scoring = self.items.may_score(item) and (call.when == "call" or self._fails_in_setup(call))
-        if scoring:
-            self.eval.conclude(item, call)  # type: ignore[arg-type]
         report = yield
-        if scoring:
-            self.eval.dress(report, item, call)  # type: ignore[arg-type]
+        ended = report.when == "call" or (report.when == "setup" and report.failed)
+        if ended and isinstance(item, pytest.Function) and self.items.may_score(item):
+            self.eval.conclude(report, item, call)
         return report
 
-    @staticmethod
-    def _fails_in_setup(call: pytest.CallInfo[None]) -> bool:
-        skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
-        return call.when == "setup" and call.excinfo is not None and not skipped
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Drop the run of an item that was never called."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Drop the run of an item that was never called; forget the item, which may be run again."""
         self.eval.leave(item)
+        self.items.recorder(item).closed = True
+        try:
+            yield
+        finally:
+            self.eval.forget(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -229,7 +227,7 @@ class EvalHooks:
         self.completed = not self.without_tests  # a gate that fails may stop the run too, but at its end
         whole = self.completed and session.testscollected > 0 and self.eval.settings.shard is None
         if whole and not self.distribution.is_worker(self.config):
-            for report in self.eval.gating.judge(self.eval.results.values()):
+            for report in self.eval.gating.judge(self.eval.results.values(), self.eval.silent):
                 self._tell(session, report)
         return ended
 
@@ -301,6 +299,8 @@ class EvalHooks:
         nothing_ran = session.exitstatus in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
         if self.eval.results or (told and not nothing_ran):
             ending.write(failed=session.testsfailed)
+        elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            write_refusal(self.eval.settings, "no test was collected, or all were deselected")
         elif incomplete is not None and self.collecting.broken:
             write_refusal(self.eval.settings, incomplete)
         if ending.problems and ended:
@@ -313,7 +313,9 @@ class EvalHooks:
             return f"not all tests could be collected: {named} failed"
         if not self.completed:
             return "the run was stopped before its end"
-        missing = session.testscollected - len(self.reported)
+        names = self.order or [item.nodeid for item in session.items]
+        twice = len(names) - len(set(names))
+        missing = session.testscollected - twice - len(self.reported)
         if missing > 0:
             tests = session.testscollected - self.gates_told
             return f"{missing} of {tests} tests never reported a result; a worker may have died"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ __all__ = [
     "can_run_ahead",
     "content_digest",
     "coroutine_function",
-    "distinguish",
+    "drop_recorder",
     "identity",
     "is_empty",
     "is_eval_test",
@@ -44,7 +44,6 @@ WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
 
 _RECORDER = pytest.StashKey[Recorder]()
-_OWN_QUESTION = pytest.StashKey[str]()
 
 
 class BenchmarkModule(pytest.Module):
@@ -104,45 +103,30 @@ def identity(item: pytest.Function) -> Identity:
     name = str(marker.args[0]) if marker and marker.args else item.originalname.removeprefix("test_")
     parameters = _parameters(item)
     model = parameters.get("served_model")
-    question, group = _question(item), str(marker.kwargs.get("group", "") if marker else "")
+    group = str(marker.kwargs.get("group", "") if marker else "")
     for value in parameters.values():
         if hasattr(value, "group"):
             group = str(value.group)
-    return Identity(name, item.stash.get(_OWN_QUESTION, question), group, model)
+    return Identity(name, _question(item, name), group, model)
 
 
-def _question(item: pytest.Function) -> str:
-    """What its parameters are called, without the model; the test's name where it has no others."""
+def _question(item: pytest.Function, benchmark: str) -> str:
+    """The test's parameters, without the model; where the benchmark may have other functions, this one too.
+
+    So two functions of a benchmark may have the same parameters, whichever of them is run.
+    """
+    function = "::".join(
+        [*(node.name for node in item.listchain() if isinstance(node, pytest.Class)), item.originalname]
+    )
+    alone = function.removeprefix("test_") == benchmark
     if not hasattr(item, "callspec"):
-        return item.originalname
+        return function
     question, model = str(item.callspec.id), _parameters(item).get("served_model")
     if model is not None:
         question = question.removesuffix(f"-{model}").removesuffix(str(model))
-    return question or item.originalname
-
-
-def distinguish(tests: Sequence[pytest.Function]) -> None:
-    """Give questions of one benchmark and name, from several functions, names of their own.
-
-    They have the function's before them, and where that is the same too, all of the test's node id.
-    """
-    for name in (_with_function, _with_place):
-        alike: dict[tuple[str, str, str | None], list[pytest.Function]] = {}
-        for item in tests:
-            about = identity(item)
-            alike.setdefault((about.benchmark, about.question, about.model), []).append(item)
-        for items in alike.values():
-            if len(items) > 1:
-                for item in items:
-                    item.stash[_OWN_QUESTION] = name(item)
-
-
-def _with_function(item: pytest.Function) -> str:
-    return f"{item.originalname}[{_question(item)}]" if hasattr(item, "callspec") else item.originalname
-
-
-def _with_place(item: pytest.Function) -> str:
-    return f"{item.parent.nodeid if item.parent else ''}::{_with_function(item)}"
+    if not question:
+        return function
+    return question if alone else f"{function}[{question}]"
 
 
 def content_digest(item: pytest.Function) -> str:
@@ -181,6 +165,12 @@ def recorder(item: pytest.Item) -> Recorder:
         maximum = float(marker.kwargs.get("max_score", 1.0)) if marker else 1.0
         item.stash[_RECORDER] = Recorder(maximum)
     return item.stash[_RECORDER]
+
+
+def drop_recorder(item: pytest.Item) -> None:
+    """If the item is run again, it records anew."""
+    if _RECORDER in item.stash:
+        del item.stash[_RECORDER]
 
 
 def can_run_ahead(item: pytest.Item) -> bool:

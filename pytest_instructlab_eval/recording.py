@@ -21,6 +21,7 @@ class Recorder:
 
     def __init__(self, maximum: float = 1.0) -> None:
         self.scores: list[Score] = []
+        self.closed = False
         self._maximum = maximum
 
     def __call__(
@@ -36,9 +37,12 @@ class Recorder:
 
         May be called more than once, with a metric each (the turns of a conversation). The texts
         "question", "answer" and "judgment" of `metadata` are shown when the test fails. Raises TypeError
-        for what is no number, ValueError for one that is not from 0 to the maximum.
+        for what is no number, ValueError for one that is not from 0 to the maximum, and RuntimeError
+        after the test.
         """
         __tracebackhide__ = True
+        if self.closed:
+            raise RuntimeError("record_score was called after the test's end; call it in the test itself")
         if not isinstance(score, Score):
             score = Score(
                 _number(score),

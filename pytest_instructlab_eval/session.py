@@ -33,7 +33,6 @@ __all__ = ["EvalSession"]
 TICK = 0.5  # seconds between two looks at the progress while a test is waited for
 
 _DURATION = pytest.StashKey[float]()
-_RESULT = pytest.StashKey[Result]()
 
 
 class EvalSession:
@@ -43,6 +42,7 @@ class EvalSession:
         self.config = config
         self.settings = settings
         self.results: dict[str, Result] = {}
+        self.silent: set[str] = set()  # benchmarks with a test that passed and recorded nothing
         self.progress = Progress()
         self._look_ahead: LookAhead[pytest.Item, str] | None = None
         self._engine: Engine | None = None
@@ -334,21 +334,30 @@ class EvalSession:
 
     # --- results ---
 
-    def conclude(self, item: pytest.Function, call: pytest.CallInfo[None]) -> Result | None:
-        """The result of a test whose call or failing setup has ended; None where it has nothing to say."""
-        error = None
-        if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
-            error = call.excinfo.exconly(tryshort=True)
-            if isinstance(call.excinfo.value, EvalError):
-                error = str(call.excinfo.value).partition("\n")[0]
-        result = self._result(item, error)
+    def conclude(self, report: pytest.TestReport, item: pytest.Function, call: pytest.CallInfo[None]) -> None:
+        """Put what a test found, if anything, on the report of its call or of a setup that failed."""
+        scores, result = items.recorder(item).scores, self._result(item, self._why_failed(report, call))
         asks = "record_score" in item.fixturenames
-        if not result.scores and (error is None or not (asks or isinstance(_value(call), EvalError))):
+        if result.scores or (result.error is not None and (asks or isinstance(_value(call), EvalError))):
+            report.eval_result = result.to_plain()  # type: ignore[attr-defined]
+            others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
+            item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
+            report.user_properties = list(item.user_properties)
+        elif asks and report.passed:
+            report.eval_silent = result.benchmark  # type: ignore[attr-defined]
+        report.duration = item.stash.get(_DURATION, report.duration)
+        if call.excinfo is not None and isinstance(call.excinfo.value, ItemError):
+            report.longrepr = without_traceback(call.excinfo)
+        elif report.failed and scores:
+            report.sections.append(("recorded scores", describe("", scores).strip()))
+
+    @staticmethod
+    def _why_failed(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str | None:
+        if not report.failed or call.excinfo is None:
             return None
-        item.stash[_RESULT] = result
-        others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
-        item.user_properties[:] = [*others, *properties(result)]  # a subtest may have put earlier ones there
-        return result
+        if isinstance(call.excinfo.value, EvalError):
+            return str(call.excinfo.value).partition("\n")[0]
+        return call.excinfo.exconly(tryshort=True)
 
     def _result(self, item: pytest.Function, error: str | None) -> Result:
         about = items.identity(item)
@@ -368,22 +377,20 @@ class EvalSession:
             content=items.content_digest(item),
         )
 
-    def dress(self, report: pytest.TestReport, item: pytest.Function, call: pytest.CallInfo[None]) -> None:
-        """Put the result on the report, and the reason where our own code would be shown."""
+    @staticmethod
+    def forget(item: pytest.Item) -> None:
+        """If the item is run again, it begins anew."""
         if _DURATION in item.stash:
-            report.duration = item.stash[_DURATION]
-        if _RESULT in item.stash:
-            report.eval_result = item.stash[_RESULT].to_plain()  # type: ignore[attr-defined]
-        if call.excinfo is not None and isinstance(call.excinfo.value, ItemError):
-            report.longrepr = without_traceback(call.excinfo)
-        elif report.failed and items.recorder(item).scores:
-            report.sections.append(("recorded scores", describe("", items.recorder(item).scores).strip()))
+            del item.stash[_DURATION]
+        items.drop_recorder(item)
 
     def collect(self, report: pytest.TestReport) -> None:
         """Take in a report, from this process or from a worker."""
         record = getattr(report, "eval_result", None)
         if record is not None and report.when in ("setup", "call"):
             self.results[report.nodeid] = Result.from_plain(record)
+        if silent := getattr(report, "eval_silent", None):
+            self.silent.add(silent)
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
         """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""

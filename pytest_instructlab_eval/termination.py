@@ -22,8 +22,9 @@ def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> Non
     with contextlib.suppress(ValueError):  # not the main thread
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, end)
-            config.add_cleanup(_leave_to_the_system)
+            config.add_cleanup(lambda: _leave_to_the_system(end))
 
 
-def _leave_to_the_system() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _leave_to_the_system(ours: Callable[[int, object], NoReturn]) -> None:
+    if signal.getsignal(signal.SIGTERM) is ours:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -253,7 +253,10 @@ def _with_comparison(case: _Case, context: _Context) -> _Case:
     narrowed = _narrowed([result for result in theirs if result.model == against], selector)
     comparison = compare(case.results, narrowed)
     if comparison is None:
-        return _without(case, f"not one question of {case.name} is the same, with a score, in the baseline")
+        refusal = f"not one question of {case.name} is the same, with a score, in the baseline"
+        if any(result.content for result in case.results):  # a branch may have none but new ones
+            return _without(case, refusal)
+        return dataclasses.replace(case, refusal=refusal)
     return dataclasses.replace(case, comparison=comparison, against=against)
 
 

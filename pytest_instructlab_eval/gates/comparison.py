@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from pytest_instructlab_eval.gates.statistics import (
     CONFIDENCE,
+    ROUNDING,
     Interval,
     cluster_interval,
     cluster_t_interval,
@@ -276,7 +277,7 @@ class Difference:
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Student's interval of the drop (Welch, Biometrika 34, 1947); None where it can't be measured."""
-        if not self.stderr:
+        if self.stderr is None or self.stderr <= ROUNDING:
             return None
         return t_interval(self.drop, self.stderr, self.degrees_of_freedom, confidence)
 

@@ -48,6 +48,8 @@ POWER = 0.8
 FEW_CLUSTERS = 10  # with fewer, the t interval of clustered means is too narrow when clusters are unequal
 FEWEST_CHANGES = 7.9  # exact McNemar needs six changes; a Poisson count of this mean has six in 80 % of runs
 
+ROUNDING = 1e-9  # what is closer is the same
+
 MarginVerdict = Literal["passed", "failed", "inconclusive"]
 Clusters = Sequence[Sequence[float]]
 
@@ -121,7 +123,7 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
     where all have the same mean.
     """
     stderr = clustered_standard_error(clusters)
-    if not stderr or not vary(clusters):
+    if stderr is None or not vary(clusters):
         return None
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
     return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
@@ -138,7 +140,7 @@ def even_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interva
     mean = math.fsum(clusters[0]) / len(clusters[0])
     if 2 ** (1 - len(clusters)) > 1 - confidence:
         return None
-    if mean == 0:
+    if abs(mean) <= ROUNDING:
         return Interval(0.0, 0.0)
     size = round(statistics.fmean(len(cluster) for cluster in clusters))
     even = [[mean] * len(cluster) for cluster in clusters]
@@ -172,7 +174,7 @@ def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
 def vary(clusters: Clusters) -> bool:
     """Whether the clusters have different means; what only rounding makes different is the same."""
     means = [math.fsum(cluster) / len(cluster) for cluster in clusters]
-    return len(means) > 1 and max(means) - min(means) > 1e-9
+    return len(means) > 1 and max(means) - min(means) > ROUNDING
 
 
 def _degrees_of_freedom(clusters: Clusters) -> float:

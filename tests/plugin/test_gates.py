@@ -96,7 +96,7 @@ def test_a_question_that_could_not_be_asked_fails_the_default_gate_too(project: 
     project.server.fault(Status(400, "not today"), when=lambda body: "number 7'" in str(body))
     finished = own(project, right=40, ret=1, passed=39, failed=1)
     finished.shows("FAILED gates::own.error_rate <= 0 - own: 1 of 40 could not be asked*")
-    assert "above the 0 that is allowed; concerned: 7 (no score)" in finished.out
+    assert "above the 0 that is allowed; concerned: test_number[7] (no score)" in finished.out
 
 
 def test_too_many_questions_without_a_rating_fail_the_default_gate(project: Project) -> None:
@@ -176,7 +176,7 @@ def test_a_gate_over_a_part_that_pytest_collects_by_itself_is_skipped_too(
 ) -> None:
     project.write("test_plain.py", PLAIN)
     named = project.evaluate("test_plain.py::test_first[0.25]", "-n", processes, "-rs", passed=1)
-    named.shows("SKIPPED * of own only those that the command line names were run, *")
+    named.shows("SKIPPED * of own only those that were taken of the file were run, *")
     assert named.gates == {"skipped": 1, "passed": 2}
     project.write("test_plain.py", PLAIN.replace("record_score(0.5)", "assert record_score(0.5)"))
     project.evaluate("test_plain.py", "-n", processes, ret=1, passed=2, failed=1)
@@ -394,13 +394,18 @@ CLASSES = """
         @pytest.mark.parametrize("number", [1, 2])
         def test_it(self, number, record_score):
             record_score(0.25)
+
+    class TestAlone:
+        def test_alone(self, record_score):
+            record_score(1)
 """
 
 
 @pytest.mark.parametrize(
     ("named", "gates"),
     [
-        ("test_own.py", {"passed": 3}),
+        ("test_own.py", {"passed": 5}),
+        ("test_own.py::TestAlone", {"passed": 2}),
         ("test_own.py::TestFirst", {"skipped": 1, "passed": 2}),
         ("test_own.py::TestFirst::test_it", {"skipped": 1, "passed": 2}),
         ("test_own.py::TestFirst::test_it[1]", {"skipped": 1, "passed": 2}),
@@ -417,16 +422,17 @@ def test_tests_that_are_named_one_by_one_are_a_part(
 
 def test_questions_of_several_functions_are_told_apart_by_the_function(project: Project) -> None:
     project.write("test_own.py", CLASSES)
-    finished = project.evaluate("test_own.py", "--eval-save-baseline=main.json", passed=4)
+    finished = project.evaluate("test_own.py", "--eval-save-baseline=main.json", passed=5)
     names = {result["question"]: result["scores"][0]["value"] for result in finished.document["results"]}
     assert names == {
-        "test_own.py::TestFirst::test_it[1]": 1.0,
-        "test_own.py::TestFirst::test_it[2]": 1.0,
-        "test_own.py::TestSecond::test_it[1]": 0.25,
-        "test_own.py::TestSecond::test_it[2]": 0.25,
+        "TestFirst::test_it[1]": 1.0,
+        "TestFirst::test_it[2]": 1.0,
+        "TestSecond::test_it[1]": 0.25,
+        "TestSecond::test_it[2]": 0.25,
+        "TestAlone::test_alone": 1.0,
     }
     same = project.evaluate(
-        "test_own.py", "--eval-baseline=main.json", "--eval-gate=own.drop <= 0", "-n2", passed=4
+        "test_own.py", "--eval-baseline=main.json", "--eval-gate=own.drop <= 0", "-n2", passed=5
     )
     assert "own has the same score on each of 4 questions" in same.out
 
@@ -550,3 +556,91 @@ def test_the_garbage_collector_is_left_as_it_was(project: Project) -> None:
     command = [sys.executable, str(script), *project.model, "test_plain.py", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=project.folder, env=project.environment(), check=False)
     assert done.returncode == 0
+
+
+SILENT = """
+    import pytest
+
+    @pytest.fixture
+    def late(record_score):
+        yield
+        record_score(0.5)
+
+    @pytest.mark.eval("own", gates=["own >= 0.5"])
+    def test_silent(record_score):
+        pass
+
+    @pytest.mark.eval("own")
+    def test_late(late):
+        pass
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_tests_that_pass_and_record_nothing_do_not_pass_a_gate(project: Project, processes: str) -> None:
+    project.write("test_own.py", SILENT)
+    finished = project.evaluate("test_own.py", "-n", processes, ret=1, passed=2, errors=1)
+    finished.shows("  refused: own >= 0.5: there is no result of own in this run (there is none)")
+    assert "record_score was called after the test's end; call it in the test itself" in finished.out
+
+
+SKIPPED = """
+    import unittest
+    import pytest
+
+    pytestmark = pytest.mark.eval("own", gates=["own >= 0.5"])
+
+    @pytest.fixture(params=["skip", "xfail", "unittest"])
+    def tool(request):
+        if request.param == "unittest":
+            raise unittest.SkipTest("no tool")
+        getattr(pytest, request.param)("no tool")
+
+    def test_in_setup(tool, record_score):
+        record_score(0)
+
+    @pytest.mark.xfail(run=False)
+    def test_not_run(record_score):
+        record_score(0)
+
+    def test_in_call(record_score):
+        raise unittest.SkipTest("no tool")
+"""
+
+
+def test_what_is_skipped_or_expected_to_fail_is_no_error(project: Project) -> None:
+    project.write("test_own.py", SKIPPED)
+    finished = project.evaluate("test_own.py", skipped=3, xfailed=2)
+    assert finished.gates == {"skipped": 1}
+
+
+RETRIED = """
+    import pytest
+    from _pytest.runner import runtestprotocol
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(item, nextitem):
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        if any(report.failed for report in reports):
+            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        return True
+"""
+
+
+def test_a_test_that_is_run_again_records_anew(project: Project) -> None:
+    project.write("conftest.py", RETRIED)
+    project.write(
+        "test_own.py",
+        """
+        tries = []
+
+        def test_own(record_score):
+            tries.append(1)
+            record_score(len(tries) / 2)
+            assert len(tries) > 1
+        """,
+    )
+    finished = project.evaluate("test_own.py", passed=1)
+    assert finished.row("own")[0] == "1.0000"

@@ -92,7 +92,7 @@ def test_scores_are_in_the_table_and_the_files(cities: Finished) -> None:
     assert set(cities.results) == {f"test_capital[city{n}]" for n in range(20) if n != 9}
     assert properties(cities.cases["test_capital[city7]"]) == {
         "eval.benchmark": "capitals",
-        "eval.question": "city7",
+        "eval.question": "test_capital[city7]",
         "eval.group": "geography",
         "eval.model": "tiny",
         "eval.outcome": "scored",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase as fnmatch
@@ -509,7 +510,6 @@ def test_a_gate_of_a_benchmark_that_was_left_out_whole_is_skipped() -> None:
     [
         ("mmlu.drop <= 0", None, "a drop needs something to compare with: give an earlier run *"),
         ("mmlu.drop <= 0", MT_BENCH, "the baseline has no results of mmlu"),
-        ("mmlu.drop <= 0", [task("history", "1")], "not one question of mmlu is the same, with a score, *"),
         ("mmlu[history] >= 0", MMLU, "mmlu has no group 'history' in this run *"),
         ("own.error_rate <= 0", MMLU, "there is no result of own in this run (there is mmlu)"),
     ],
@@ -521,6 +521,22 @@ def test_what_a_run_does_not_have_is_a_refusal_but_no_reason_for_a_standing_gate
     assert (asked.verdict, standing.verdict) == ("refused", "skipped")
     assert asked.message == standing.message
     assert fnmatch(asked.message, message)
+
+
+def test_a_branch_may_have_none_but_new_questions_and_any_other_run_may_not() -> None:
+    gate, old = "mt_bench_branch.drop <= 0", [pair("old", 1, 5.0)]
+    new = [dataclasses.replace(pair("new", 1, 5.0), content="1")]
+    told = "not one question of mt_bench_branch is the same, with a score, in the baseline"
+    for ours, standing, verdict in (
+        (new, True, "skipped"),
+        (new, False, "refused"),
+        (old[:0], True, "skipped"),
+    ):
+        found = report_of(gate, ours, old, standing=standing)
+        assert found.verdict == verdict
+        assert ours == [] or found.message == told
+    other = report_of("mmlu.drop <= 0", MMLU, [task("history", "1")], standing=True)
+    assert other.verdict == "refused", "questions that were renamed hide a drop"
 
 
 def test_a_metric_that_a_benchmark_never_has_is_refused_in_a_standing_gate_too() -> None:

@@ -170,6 +170,10 @@ def test_an_effect_that_is_the_same_everywhere_has_an_interval_of_a_width_that_e
     assert found.high + 2 < 12 / count, "it shrinks with the number of clusters, not with its root"
 
 
+def test_an_effect_that_only_rounding_keeps_from_none_is_none() -> None:
+    assert even_interval([[0.1, 0.2, -0.3]] * 20) == Interval(0.0, 0.0)
+
+
 def test_an_effect_that_is_the_same_in_five_clusters_can_be_chance() -> None:
     assert even_interval([[1.0]] * 5) is None
     assert even_interval([[1.0]] * 20, confidence=1 - 1e-9) is None

@@ -132,7 +132,7 @@ def test_without_a_marker_it_is_named_by_its_function(item: pytest.Function) -> 
 
 @about(f"{MARKED}@pytest.mark.parametrize('knot', ['bowline'])\nasync def test_x(knot): ...")
 def test_a_parameter_is_its_question(item: pytest.Function) -> None:
-    assert items.identity(item).question == "bowline"
+    assert items.identity(item).question == "test_x[bowline]"
 
 
 @about(
@@ -145,7 +145,7 @@ async def test_x(knot): ...
 )
 def test_a_parameter_with_a_group_gives_its_group(item: pytest.Function) -> None:
     found = items.identity(item)
-    assert (found.question, found.group) == ("bowline", "loops")
+    assert (found.question, found.group) == ("test_x[bowline]", "loops")
 
 
 MODEL = "@pytest.mark.parametrize('served_model', ['a-b'], indirect=True)\n"
@@ -163,7 +163,7 @@ def test_the_model_alone_is_no_question(item: pytest.Function) -> None:
 )
 def test_the_model_is_no_part_of_the_question(item: pytest.Function) -> None:
     found = items.identity(item)
-    assert (found.question, found.model) == ("reef-knot", "a-b")
+    assert (found.question, found.model) == ("test_x[reef-knot]", "a-b")
 
 
 # --- the recorder ---
