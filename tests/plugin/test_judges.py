@@ -67,7 +67,7 @@ def test_a_panel_rates_by_its_mean_and_tells_how_far_its_judges_agree(project: P
     assert sorted(scores["kind_single.jsonl"]) == sorted(second for _, second in pairs)
 
 
-@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize("processes", ["0", "1"])
 def test_a_gated_run_ends_before_its_first_question_where_the_judge_is_unfit(
     project: Project, processes: str
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_gated_run_ends_before_its_first_question_where_the_judge_is_unfit(
     assert all(map(canary_of, project.server.chats))
 
 
-@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize("processes", ["0", "1"])
 def test_a_fit_judge_is_tried_once_and_before_all_questions(project: Project, processes: str) -> None:
     make_gated(project)
     project.server.reply = fair
