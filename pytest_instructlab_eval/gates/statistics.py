@@ -163,9 +163,9 @@ def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
     """Of a sum of independent means, each with its standard error e and so many degrees of freedom d.
 
     (sum e^2)^2 / sum (e^4 / d) (Satterthwaite, Biometrics Bulletin 2, 1946; Welch, Biometrika 34, 1947).
-    Infinite where no error is above 0.
+    Infinite where no error is more than rounding.
     """
-    parts = [(error**2, freedom) for error, freedom in errors if error > 0]
+    parts = [(error**2, freedom) for error, freedom in errors if error > ROUNDING]
     if not parts:
         return math.inf
     return sum(square for square, _ in parts) ** 2 / sum(square**2 / freedom for square, freedom in parts)
@@ -305,7 +305,7 @@ def correlation(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
     var(ours) + var(theirs) - 2 cov (https://arxiv.org/abs/2411.00640, section 4.2). None for fewer than
     three questions, and where one side's scores are all equal.
     """
-    if len(ours) < 3 or min(ours) == max(ours) or min(theirs) == max(theirs):
+    if len(ours) < 3 or any(max(side) - min(side) <= ROUNDING for side in (ours, theirs)):
         return None
     return statistics.correlation(ours, theirs)
 

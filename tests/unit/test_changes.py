@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.gates.check import verdicts
 from pytest_instructlab_eval.reports.changes import Change, changes, changes_table
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, Sample, Score
 
 
@@ -178,6 +180,11 @@ def test_the_unpaired_difference_of_tasks_has_the_degrees_of_freedom_of_their_qu
 RATINGS = st.lists(st.floats(0, 10) | st.integers(0, 10), min_size=1, max_size=4)
 ANSWERS = st.text("01", min_size=1, max_size=6)
 FILES = st.sampled_from("abcd")
+GATES = tuple(
+    f"{benchmark}{part}"
+    for benchmark in ("mmlu", "mt_bench_branch")
+    for part in (" >= 0.5", ".drop <= 0", "[a].drop <= 0.1", "[b].drop <= 0", ".error_rate <= 0", ".n >= 3")
+)
 
 
 @given(
@@ -197,3 +204,8 @@ def test_whatever_two_runs_found_they_can_be_compared_and_told(
                 assert change.interval.low - 1e-9 <= change.difference <= change.interval.high + 1e-9
                 assert change.interval.low < change.interval.high or change.difference == 0
         assert changes_table([entry], verbose=True)
+    run = Run(tuple(results("lab", ours)), gates=GATES)
+    for report in verdicts(run, results("base", theirs)):
+        assert report.message
+        if report.interval is not None and report.value is not None:
+            assert report.interval.low - 1e-9 <= report.value <= report.interval.high + 1e-9

@@ -184,7 +184,7 @@ def test_the_degrees_of_freedom_of_a_difference_are_welchs() -> None:
     errors = [standard_error(side) or 0.0 for side in (ours, theirs)]
     expected = scipy.stats.ttest_ind(ours, theirs, equal_var=False).df
     assert welch_degrees_of_freedom(list(zip(errors, [4.0, 2.0], strict=True))) == pytest.approx(expected)
-    assert welch_degrees_of_freedom([(0.0, 4.0), (0.0, 0.0)]) == math.inf
+    assert welch_degrees_of_freedom([(0.0, 4.0), (0.0, 0.0), (1e-95, 3.0)]) == math.inf
 
 
 @given(CLUSTERS)
@@ -299,7 +299,8 @@ def test_the_correlation_is_scipys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [([], []), ([1.0, 2.0], [1.0, 2.0]), ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])]
+    ("ours", "theirs"),
+    [([], []), ([1.0, 2.0], [1.0, 2.0]), ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), ([0, 0, 1e-184], [1, 2, 3])],
 )
 def test_scores_that_do_not_vary_have_no_correlation(ours: list[float], theirs: list[float]) -> None:
     assert correlation(ours, theirs) is None
