@@ -128,7 +128,7 @@ def merge(
         earlier = _baseline(run, baseline, allow_mismatch)
         reports = verdicts(run, earlier)
         found = run_changes(run, earlier)
-        problems = [f"no question of {name} has a score" for name in run.without_scores]
+        problems = run.problems
         if save_baseline is not None:
             _save(save_baseline, run)
         _write(out, run, reports, found, problems)

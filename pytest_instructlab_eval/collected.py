@@ -56,16 +56,17 @@ class Collected:
         chosen, left = scoring_tests(items), scoring_tests(deselected)
         groups: dict[str, dict[str, None]] = {}
         gates: dict[str, dict[str, None]] = {}
-        for item in (*chosen, *left):
-            about = identity(item)
+        known = [(item, identity(item)) for item in (*chosen, *left)]
+        for item, about in known:
             groups.setdefault(about.benchmark, {}).update({about.group: None} if about.group else {})
             gates.setdefault(about.benchmark, {}).update(dict.fromkeys(marked_gates(item)))
-        asked = {identity(item).benchmark for item in (*chosen, *left) if not is_empty(item)}
+        asked = {about.benchmark for item, about in known if not is_empty(item)}
+        questions_left = {(about.benchmark, about.question) for _, about in known[len(chosen) :]}
         parts = {identity(item).benchmark for item in scoring_tests(missing)}
         return cls(
             groups={name: list(found) for name, found in groups.items()},
             gates={name: list(found) for name, found in gates.items()},
-            deselected=dict(Counter(name for name, _ in {_question(item) for item in left})),
+            deselected=dict(Counter(name for name, _ in questions_left)),
             empty=[name for name in groups if name not in asked],
             part={name: which for name in groups if name in parts},
             tests=tests,
@@ -76,8 +77,3 @@ class Collected:
         """As plain data, fit for another process."""
         record: dict[str, Any] = plain(self)
         return record
-
-
-def _question(item: pytest.Function) -> tuple[str, str]:
-    about = identity(item)
-    return about.benchmark, about.question

@@ -155,17 +155,13 @@ class Collecting:
     def collected(self, session: pytest.Session) -> Collected:
         """What the gates need to know, once all is collected."""
         items, tests = self._of_all_parts or session.items, [item.nodeid for item in self._of_all_parts]
-        failed_last = self._ran_what_failed_last(session.items)
-        chosen = {*items, *self._deselected}
-        missing = [] if failed_last else [item for item in self._all_found() if item not in chosen]
-        which = "failed last time (--lf)" if failed_last else "were taken of the file"
-        return Collected.of(
-            items,
-            self._deselected,
-            tests=tests,
-            missing=session.items if failed_last else missing,
-            which=which,
-        )
+        if self._ran_what_failed_last(session.items):
+            missing, which = session.items, "failed last time (--lf)"  # whatever files it left out have
+        else:
+            chosen = {*items, *self._deselected}
+            missing = [item for item in self._all_found() if item not in chosen]
+            which = "were taken of the file"
+        return Collected.of(items, self._deselected, tests=tests, missing=missing, which=which)
 
     def _all_found(self) -> list[pytest.Item]:
         """The tests that were found, and those in classes that pytest had no reason to look into."""

@@ -43,14 +43,14 @@ class Ending:
         self.written: Path | None = None
         self.saved: Path | None = None
         self._settings = settings
+        self._summaries = summarise(self.run.results)
 
     def find_problems(self, *, stopped: bool, served: Sequence[str]) -> None:
         """Note what fails the run; `served` are the problems of what it served itself."""
         if self.run.incomplete is not None and not stopped:
             self.problems.append(self.run.incomplete)
         if self._settings.stage != "answer" and self._settings.shard is None:
-            self.problems += [f"no question of {name} has a score" for name in self.run.without_scores]
-            self.problems += self._mixed_scales()
+            self.problems += [*self.run.problems, *self._mixed_scales()]
         self.problems += served
 
     def _mixed_scales(self) -> list[str]:
@@ -58,7 +58,7 @@ class Ending:
         return [
             f"{summary.benchmark} has scores of several scales and so no mean; give its tests one max_score, "
             "or each scale a metric of its own"
-            for summary in summarise(self.run.results)
+            for summary in self._summaries
             if summary.benchmark not in self.run.without_scores
             and all(row.value is None for row in (summary.overall, *summary.metrics))
         ]
@@ -93,11 +93,16 @@ class Ending:
         except OSError as error:
             self.problems.append(f"${STEP_SUMMARY}: the summary can't be written there ({error.strerror})")
 
+    @property
+    def _not_gated(self) -> bool:
+        """Whether the gates were not evaluated, as tests have no result."""
+        return self.run.incomplete is not None and not self.reports
+
     def _page(self, failed: int) -> str:
         """What summary.md says."""
         gates = sum(fails(report, self._settings.inconclusive) for report in self.reports)
         not_gated = None
-        if self.run.incomplete is not None and not self.reports:
+        if self._not_gated:
             not_gated = f"{self.run.incomplete}, so its gates were not evaluated"
         if self._settings.shard is not None:
             not_gated = "this is a part of a run, whose gates are evaluated when its parts are merged"
@@ -109,26 +114,20 @@ class Ending:
             reports=self.reports,
             inconclusive=self._settings.inconclusive,
             changes=self.changes,
-            summaries=summarise(self.run.results),
+            summaries=self._summaries,
         )
 
     def lines(self, *, verbose: bool) -> list[str]:
         """The tables for the terminal; empty where there is nothing to tell."""
         settings = self._settings
         parts = [
-            table(
-                summarise(self.run.results), verbose=verbose, first_n=settings.first_n, sample=settings.sample
-            ),
+            table(self._summaries, verbose=verbose, first_n=settings.first_n, sample=settings.sample),
             ranking_table(rank(self.run.candidates)) if len(settings.model) > 1 else [],
             changes_table(self.changes, verbose=verbose),
             verdict_lines(self.reports),
         ]
         told = [line for part in parts if part for line in ("", *part)][1:]
-        if (
-            self.run.incomplete is not None
-            and not self.reports
-            and (self.run.gates or self.run.standing_gates)
-        ):
+        if self._not_gated and (self.run.gates or self.run.standing_gates):
             told.append(f"gates: not evaluated, as {self.run.incomplete}")
         if told and self.written is not None:
             told.append(f"results: {self.written / 'results.json'}")

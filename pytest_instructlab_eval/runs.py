@@ -55,6 +55,11 @@ class Run:
         return [name for name, any_score in scored.items() if not any_score]
 
     @property
+    def problems(self) -> list[str]:
+        """What fails the run whatever it is held to."""
+        return [f"no question of {name} has a score" for name in self.without_scores]
+
+    @property
     def paired(self) -> bool:
         """Whether the base model was asked the same questions as the candidates."""
         return bool(self.configuration.get("base_questions", "same") == "same")
