@@ -13,6 +13,7 @@ from pytest_instructlab_eval.errors import (
     ModelError,
     UnreachableError,
 )
+from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
@@ -32,6 +33,7 @@ class ServedModel:
         self._name = name
         self._endpoint = endpoint
         self._served_name: str | None = None
+        self.adaptations = Adaptations()
         self._batcher = CompletionBatcher(endpoint)
         self._scorer = ChoiceScorer(self._complete, self._tokenize, ways)
         self._templates: dict[str, asyncio.Task[tuple[str, str] | None]] = {}
