@@ -151,6 +151,9 @@ OPTIONS = (
     Option("base_model", "NAME", "a model to compare with, which is asked the same questions", parse_text),
     Option("base_model_url", "URL", "its server; repeatable (default: the same as --eval-base-url)",
            parse_url, repeatable=True),
+    Option("base_model_api_key_env", "VARIABLE", "the name of the environment variable that holds the key of "
+           "the base model's server (default: as --eval-api-key-env, where it is the same server)",
+           parse_variable),
     Option("base_questions", "WHICH", "MT-Bench-Branch: what the base model is asked: the same, or, as "
            "InstructLab does, the questions of the base branch; one of "
            f"{', '.join(BASE_QUESTIONS)}", parse_one_of(*BASE_QUESTIONS), "same"),
@@ -320,8 +323,14 @@ def _check_comparison(settings: Settings) -> None:
         raise ConfigurationError(
             "--eval-base-model and --eval-baseline both say what to compare with; give one of them"
         )
-    if settings.base_model is None and (settings.base_model_url or settings.base_questions == "base"):
-        given = "--eval-base-model-url" if settings.base_model_url else "--eval-base-questions base"
+    needs_base_model = {
+        "--eval-base-model-url": settings.base_model_url,
+        "--eval-base-model-api-key-env": settings.base_model_api_key_env,
+        "--eval-base-questions base": settings.base_questions == "base",
+    }
+    if settings.base_model is None and (
+        given := next((name for name, is_set in needs_base_model.items() if is_set), None)
+    ):
         raise ConfigurationError(f"{given} needs --eval-base-model, the model to compare with")
     if settings.base_questions == "base" and settings.base_branch is None:
         raise ConfigurationError(

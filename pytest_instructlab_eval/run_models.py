@@ -60,7 +60,18 @@ class RunModels:
         name = names[label]
         if settings.stage == "judge":
             return self._recorded(label)
-        return self._model(name, settings.urls(name), settings.api_key_env, "--eval-api-key-env")
+        return self._model(name, settings.urls(name), *self._key(name))
+
+    def _key(self, name: str) -> tuple[str | None, str]:
+        """The variable that holds the key for a model that is asked, and the option that names it.
+
+        A key goes to no server but the one it was given for.
+        """
+        settings = self._settings
+        own_server = name == settings.base_model and settings.urls(name) != settings.base_url
+        if name == settings.base_model and (settings.base_model_api_key_env is not None or own_server):
+            return settings.base_model_api_key_env, "--eval-base-model-api-key-env"
+        return settings.api_key_env, "--eval-api-key-env"
 
     @cached_property
     def judges(self) -> dict[str, Grader]:

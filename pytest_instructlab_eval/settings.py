@@ -68,6 +68,7 @@ class Settings:
     allow_mismatch: bool = False
     base_model: str | None = None
     base_model_url: tuple[str, ...] = ()
+    base_model_api_key_env: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
 

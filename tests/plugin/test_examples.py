@@ -1,11 +1,13 @@
 """The examples run as they stand."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.scripted_server import ScriptedServer
@@ -50,61 +52,136 @@ seed_examples:
 """
 
 
+KEYS = ("MODEL_KEY", "BASE_MODEL_KEY", "JUDGE_KEY")
+WORKFLOW = yaml.safe_load((GATE / ".github/workflows/evaluate.yml").read_text("utf-8"))
+
+
+def step(job: str, name: str) -> dict[str, Any]:
+    (found,) = [step for step in WORKFLOW["jobs"][job]["steps"] if step.get("name") == name]
+    return dict(found)
+
+
+def bash(command: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """As GitHub runs a step."""
+    return subprocess.run(
+        ["bash", "-e", "-c", command], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+    command = ["git", *who, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(folder: Path, message: str) -> str:
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def test_the_workflow_starts_for_whatever_a_pull_request_does_to_the_taxonomy() -> None:
+    folders = ["compositional_skills/**", "foundational_skills/**", "knowledge/**"]
+    assert WORKFLOW[True] == {"pull_request_target": {"paths": folders}}  # YAML 1.1 reads `on` so
+
+
+def test_the_workflow_gives_its_keys_to_the_one_step_that_needs_them() -> None:
+    jobs = WORKFLOW["jobs"]
+    steps = [(name, step) for name, job in jobs.items() for step in job["steps"]]
+    with_secrets = [step.get("name") for _, step in steps if "secrets." in str(step)]
+    assert with_secrets == ["Evaluate"]
+    assert "secrets." not in str([{**job, "steps": ()} for job in jobs.values()])
+    assert jobs["evaluate"]["permissions"] == {"contents": "read"}
+    assert jobs["comment"]["permissions"] == {"pull-requests": "write"}
+    assert all(job["timeout-minutes"] <= 60 for job in jobs.values())
+    assert not any("${{" in step.get("run", "") for _, step in steps), "a shell would read it"
+    actions = [step["uses"] for _, step in steps if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action) for action in actions), actions
+    assert re.search(r'"pytest-instructlab-eval==\d+\.\d+\.\d+"$', step("evaluate", "Install")["run"])
+
+
 def test_a_pull_request_is_judged_by_the_base_branchs_rules_and_runs_nothing_of_its_own(
     project: Project,
 ) -> None:
-    workflow = yaml.safe_load((GATE / ".github/workflows/evaluate.yml").read_text("utf-8"))
-    assert workflow[True] == {"pull_request_target": {"paths": ["**/qna.yaml"]}}  # YAML 1.1 reads `on` so
-    job = workflow["jobs"]["evaluate"]
-    assert job["permissions"] == {"contents": "read"}
-    (evaluate_step,) = [step for step in job["steps"] if step.get("name") == "Evaluate"]
-    assert not any("${{" in step.get("run", "") for step in job["steps"]), "a shell would read it"
-
-    def git(*arguments: str) -> str:
-        who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
-        command = ["git", *who, *arguments]
-        return subprocess.run(
-            command, cwd=repository, check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-    def commit(message: str) -> str:
-        git("add", ".")
-        git("commit", "-m", message)
-        return git("rev-parse", "HEAD")
-
-    repository = project.write("taxonomy/gate.ini", (GATE / "gate.ini").read_text("utf-8")).parent
-    git("init", "-b", "main")
-    project.write("taxonomy/compositional_skills/old/qna.yaml", QNA)
-    base = commit("main")
-    git("checkout", "-b", "stranger")
-    project.write("taxonomy/compositional_skills/new/qna.yaml", QNA.replace("a loop", "a stop"))
+    origin = project.write("origin/gate.ini", (GATE / "gate.ini").read_text("utf-8")).parent
+    git(origin, "init", "-b", "main")
+    project.write("origin/compositional_skills/old/qna.yaml", QNA)
+    base = commit(origin, "main")
+    git(origin, "checkout", "-b", "stranger")
+    project.write("origin/compositional_skills/new/qna.yaml", QNA.replace("a loop", "a stop"))
     planted = "import pathlib\npathlib.Path('planted').write_text('run')\n"
     for name in ("conftest.py", "pytest.py", "sitecustomize.py", "setup.py"):
-        project.write(f"taxonomy/{name}", planted)
-    project.write("taxonomy/gate.ini", "[pytest]\n")
-    head = commit("pull request")
-    git("checkout", "main")
+        project.write(f"origin/{name}", planted)
+    project.write("origin/gate.ini", "[pytest]\n")
+    head = commit(origin, "pull request")
+    git(origin, "update-ref", "refs/pull/7/head", head)
+    git(origin, "checkout", "main")
+    git(project.folder, "clone", "--single-branch", str(origin), "taxonomy")
+    repository = project.folder / "taxonomy"
 
     bin_folder = project.write("bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n').parent
     (bin_folder / "python").chmod(0o755)
     shown = project.folder / "step.md"
     with ScriptedServer(models=("base", "judge")) as other:
+        project.server.models = ("tiny-7",)
         other.reply = lambda body: "Rating: [[3]]" if body["model"] == "judge" else "The bowline."
         env = project.environment(
             PATH=f"{bin_folder}:{os.environ['PATH']}",
             PYTEST_ADDOPTS=f"--eval-mt-bench-data={project.mt_bench} --eval-no-canaries",
-            GITHUB_STEP_SUMMARY=str(shown), BASE_SHA=base, HEAD_SHA=head,
-            MODEL="tiny", MODEL_URL=project.server.url, MODEL_KEY="sk-1", JUDGE_KEY="sk-2",
+            GITHUB_STEP_SUMMARY=str(shown), GITHUB_TOKEN="gh-secret", PULL_REQUEST="7",
+            BASE_SHA=base, HEAD_SHA=head, MODEL="tiny-{number}", MODEL_URL=project.server.url,
             BASE_MODEL="base", BASE_MODEL_URL=other.url, JUDGE="judge", JUDGE_URL=other.url,
+            **{name: f"sk-{name}" for name in KEYS},
         )  # fmt: skip
-        command = ["bash", "-e", "-c", evaluate_step["run"]]
-        finished = subprocess.run(
-            command, cwd=repository, env=env, capture_output=True, text=True, check=False
-        )
+        fetched = bash(step("evaluate", "Fetch the pull request's commits")["run"], repository, env)
+        assert fetched.returncode == 0, fetched.stderr
+        finished = bash(step("evaluate", "Evaluate")["run"], repository, env)
+        keys = {
+            received.body.get("model"): received.headers["authorization"]
+            for received in (*project.server.requests, *other.requests)
+            if received.body
+        }
     assert finished.returncode == 1, finished.stdout + finished.stderr
     assert "FAILED gates::mt_bench_branch >= 5 - mt_bench_branch is 3.00" in finished.stdout
     (asked,) = project.server.chats
     assert "a stop" in str(asked), "the file that didn't change isn't asked"
-    assert shown.read_text("utf-8").startswith("## ❌ failed: evaluation of `tiny`")
+    assert shown.read_text("utf-8").startswith("## ❌ failed: evaluation of `tiny-7`")
     assert list(repository.rglob("planted")) == []
-    assert "sk-" not in finished.stdout + finished.stderr + shown.read_text("utf-8")
+    said = finished.stdout + finished.stderr + shown.read_text("utf-8") + fetched.stdout + fetched.stderr
+    assert "sk-" not in said
+    assert "gh-secret" not in said + (repository / ".git/config").read_text("utf-8")
+    assert keys == {
+        "tiny-7": "Bearer sk-MODEL_KEY", "base": "Bearer sk-BASE_MODEL_KEY", "judge": "Bearer sk-JUDGE_KEY",
+    }  # fmt: skip
+
+
+GH = """\
+#!/bin/sh
+echo "$@" >> asked.txt
+case "$*" in *--paginate*) cat comments.txt ;; esac
+"""
+
+
+@pytest.mark.parametrize(("earlier", "asked"), [("", "--method POST"), ("12\n34\n", "--method PATCH")])
+def test_a_pull_request_has_one_comment_which_later_runs_replace(
+    project: Project, earlier: str, asked: str
+) -> None:
+    project.write("bin/gh", GH).chmod(0o755)
+    project.write("comments.txt", earlier)
+    env = project.environment(
+        PATH=f"{project.folder / 'bin'}:{os.environ['PATH']}", REPOSITORY="org/taxonomy", PULL_REQUEST="7",
+        RUN="https://example.org/run/1",
+    )  # fmt: skip
+    for summary in (None, "## ✅ passed\n"):
+        if summary is not None:
+            project.write("eval_output/summary.md", summary)
+        finished = bash(step("comment", "Comment")["run"], project.folder, env)
+        assert finished.returncode == 0, finished.stderr
+        marker, *rest = (project.folder / "comment.md").read_text("utf-8").splitlines()
+        assert marker == "<!-- pytest-instructlab-eval -->"
+        assert rest == ([summary.strip()] if summary else [
+            "The evaluation did not begin. The [job's log](https://example.org/run/1) says why."
+        ])  # fmt: skip
+        assert asked in (project.folder / "asked.txt").read_text("utf-8").splitlines()[-1]
+    if earlier:
+        assert "comments/12 " in (project.folder / "asked.txt").read_text("utf-8")

@@ -76,6 +76,7 @@ FLAGS = """
     --eval-shard=K/N
     --eval-base-model=NAME
     --eval-base-model-url=URL (default: the same as --eval-base-url)
+    --eval-base-model-api-key-env=VARIABLE (default: as --eval-api-key-env, where it is the same server)
     --eval-base-questions=WHICH (default: same)
     --eval-gate=EXPR
     --eval-baseline=FILE
