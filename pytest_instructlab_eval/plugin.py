@@ -9,6 +9,7 @@ import pytest
 
 from pytest_instructlab_eval import command_line, options
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.models import Judge, Model
@@ -58,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = options.read_settings(config)
     except ConfigurationError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(visible(str(error))) from None
     if settings is None:
         command_line.check_model(config)
         return
