@@ -22,7 +22,7 @@ from pytest_instructlab_eval.recording import describe, without_traceback
 from pytest_instructlab_eval.reports.progress import Progress, uncaptured
 from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.scores import Result, plain
-from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
+from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, check_sources, plan
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.visible import visible, visible_line
 
@@ -193,6 +193,7 @@ class EvalSession:
         launches = {name: launch for name, launch in plan(settings).items() if name in wanted}
         if not launches:
             return
+        check_sources(settings, launches)
         tried = self.settings.judging_models if self._tries_judges and "judge" in roles else ()
         self.owner = Owner(
             self.signs.folder,
