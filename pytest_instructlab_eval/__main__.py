@@ -30,6 +30,7 @@ from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["main"]
 
@@ -47,7 +48,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except EvalError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(visible(str(error))) from None
 
 
 def _file(path: Path) -> Path:
@@ -67,7 +68,7 @@ def best(output: Path) -> None:
             f"{_file(output)} has no two models with a score on every benchmark to choose from"
         )
     winner = ranks[0].model if ranks else scored.pop()
-    click.echo(run.models.get(winner, winner))
+    click.echo(visible_line(run.models.get(winner, winner)))
 
 
 @main.command()
@@ -192,7 +193,7 @@ def _after_blank(lines: Sequence[str]) -> list[str]:
 
 
 def _print(lines: Sequence[str]) -> None:
-    click.echo("\n".join(lines))
+    click.echo("\n".join(map(visible_line, lines)))
 
 
 def _exit(reports: Sequence[GateReport], inconclusive: str) -> None:

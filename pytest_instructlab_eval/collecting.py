@@ -19,6 +19,7 @@ from pytest_instructlab_eval.items import BenchmarkModule
 from pytest_instructlab_eval.questions import FIXTURES, base_questions
 from pytest_instructlab_eval.session import EvalSession
 from pytest_instructlab_eval.settings import BENCHMARKS
+from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["Collecting"]
 
@@ -65,7 +66,9 @@ class Collecting:
             if fixture == "mt_bench_branch_question" and self._asks_each_its_own(metafunc):
                 self._parametrize_apart(metafunc, fixture, parameters)
             else:
-                metafunc.parametrize(fixture, parameters, ids=[parameter.id for parameter in parameters])
+                metafunc.parametrize(
+                    fixture, parameters, ids=[visible_line(parameter.id) for parameter in parameters]
+                )
 
     def _asks_each_its_own(self, metafunc: pytest.Metafunc) -> bool:
         """Whether the base model is asked other questions than the candidates."""
@@ -81,7 +84,7 @@ class Collecting:
         metafunc.parametrize(
             (fixture, "served_model"),
             pairs,
-            ids=[f"{question.id}-{label}" for question, label in pairs],
+            ids=[visible_line(f"{question.id}-{label}") for question, label in pairs],
             indirect=["served_model"],
         )
         self._parametrized_apart.add(metafunc.definition.nodeid)
@@ -95,7 +98,13 @@ class Collecting:
         models = list(self.eval.settings.labels)
         apart = metafunc.definition.nodeid in self._parametrized_apart
         if len(models) > 1 and "served_model" in metafunc.fixturenames and not apart:
-            metafunc.parametrize("served_model", models, ids=models, indirect=True, scope="session")
+            metafunc.parametrize(
+                "served_model", models, ids=list(map(visible_line, models)), indirect=True, scope="session"
+            )
+
+    def pytest_make_parametrize_id(self, val: object) -> str | None:
+        """Name a text of the user's own data in which a CI job would find a command."""
+        return visible_line(val) if isinstance(val, str) and "##[" in val else None
 
     def _parameters(self, fixture: str) -> list[Any]:
         return self._read(lambda: self.eval.parameters(fixture))
@@ -105,7 +114,7 @@ class Collecting:
             return read()
         except EvalError as error:
             if distribution.is_worker(self.config):
-                raise pytest.Collector.CollectError(str(error)) from None
+                raise pytest.Collector.CollectError(visible(str(error))) from None
             self._usage_error = self._usage_error or error
             return []
 

@@ -12,6 +12,7 @@ from pytest_instructlab_eval.errors import GateError
 from pytest_instructlab_eval.gates import Gate
 from pytest_instructlab_eval.gates.check import GateReport, fails
 from pytest_instructlab_eval.recording import without_traceback
+from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["GateTestReport", "as_tests", "gate_status"]
 
@@ -56,15 +57,15 @@ def _name(gate: Gate, model: str | None) -> str:
     ungrouped = dataclasses.replace(gate, selector=dataclasses.replace(gate.selector, group=None), text="")
     parameters = [part for part in (gate.selector.group, model) if part is not None]
     name = " ".join((gate.text if gate.selector.group is None else str(ungrouped)).split())
-    return f"{name} [{'-'.join(parameters)}]" if parameters else name
+    return visible_line(f"{name} [{'-'.join(parameters)}]" if parameters else name)
 
 
 def _outcome(report: GateReport, inconclusive: str) -> Outcome:
     if report.verdict == "skipped":
-        return "skipped", (FILE, 0, f"Skipped: {report.message}")
+        return "skipped", (FILE, 0, visible_line(f"Skipped: {report.message}"))
     if fails(report, inconclusive):
         try:
-            raise GateError(report.message)
+            raise GateError(visible(report.message))
         except GateError:
             return "failed", without_traceback(pytest.ExceptionInfo.from_current())
     return PASSED
@@ -84,7 +85,11 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
         "eval.minimum_detectable_drop": report.minimum_detectable_drop,
         "eval.message": report.message,
     }
-    return [(name, value) for name, value in found.items() if value is not None]
+    return [
+        (name, visible_line(value) if isinstance(value, str) else value)
+        for name, value in found.items()
+        if value is not None
+    ]
 
 
 def gate_status(report: GateTestReport, inconclusive: str) -> Any:

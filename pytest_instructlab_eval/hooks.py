@@ -13,6 +13,7 @@ from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
 from pytest_instructlab_eval.termination import end_as_by_ctrl_c
+from pytest_instructlab_eval.visible import inert_failure, visible_line
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.collected import Collected
@@ -57,7 +58,7 @@ class EvalHooks:
         """Say what is evaluated, and what is left out and why."""
         from pytest_instructlab_eval.reports.header import header
 
-        return header(self.eval.settings, self.config)
+        return [visible_line(line) for line in header(self.eval.settings, self.config)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -180,6 +181,7 @@ class EvalHooks:
         ended = report.when == "call" or (report.when == "setup" and report.failed)
         if ended and isinstance(item, pytest.Function) and self.items.may_score(item):
             self.eval.conclude(report, item, call)
+            report.longrepr = inert_failure(report.longrepr)
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -335,9 +337,9 @@ class EvalHooks:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self.eval.settings.labels)}")
             for line in lines:
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(visible_line(line))
         for problem in self.ending.problems:
-            terminalreporter.write_line(f"ERROR: {problem}", red=True)
+            terminalreporter.write_line(f"ERROR: {visible_line(problem)}", red=True)
 
     def pytest_unconfigure(self) -> None:
         """Leave no thread and no server behind."""

@@ -13,6 +13,7 @@ from _pytest.compat import NOTSET
 
 from pytest_instructlab_eval.questions import OF_A_BRANCH, digest
 from pytest_instructlab_eval.recording import Recorder
+from pytest_instructlab_eval.visible import visible_line
 
 __all__ = [
     "BenchmarkModule",
@@ -123,7 +124,8 @@ def _question(item: pytest.Function, benchmark: str) -> str:
         return function
     question, model = str(item.callspec.id), _parameters(item).get("served_model")
     if model is not None:
-        question = question.removesuffix(f"-{model}").removesuffix(str(model))
+        named = visible_line(str(model))  # as the test's name has it
+        question = question.removesuffix(f"-{named}").removesuffix(named)
     if not question:
         return function
     return question if alone else f"{function}[{question}]"

@@ -44,7 +44,6 @@ __all__ = [
     "OPTIONS",
     "add_options",
     "asks_for_benchmarks",
-    "joined",
     "names_a_model",
     "read_settings",
 ]
@@ -193,25 +192,6 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(option.name, option.help + also, type=kind, default=None)
 
 
-def joined(arguments: Sequence[str]) -> list[str] | None:
-    """The command line with `--eval-x value` as `--eval-x=value`, where pytest needs that; else None.
-
-    pytest decides on its root folder before it knows a plugin's options, and takes the value of one,
-    such as `--eval-mmlu-data DIR`, for a path to collect: the root would be DIR, and the user's ini
-    file and cache would not be found.
-    """
-    flags = {option.flag for option in OPTIONS if option.metavar is not None and option.places != "ini"}
-    result, mistaken, rest = [], False, iter(arguments)
-    for argument in rest:
-        value = next(rest, None) if argument in flags else None
-        if value is None:
-            result.append(argument)
-        else:
-            result.append(f"{argument}={value}")
-            mistaken = mistaken or os.path.exists(value.partition("::")[0])
-    return result if mistaken else None
-
-
 def names_a_model(config: pytest.Config) -> bool:
     """Whether the command line or the ini file has anything to evaluate; may be asked early."""
     names = ("eval_model", "eval_checkpoints")
@@ -238,8 +218,6 @@ def read_settings(config: pytest.Config) -> Settings | None:
     given = {field: value for field, value in values.items() if value is not None}
     given["model"] = (*given.get("model", ()), *checkpoints(given.get("checkpoints")))
     if not given["model"]:
-        if given.get("gate"):
-            raise ConfigurationError("--eval-gate needs a model to evaluate: name one with --eval-model")
         return None
     if "judge_model" in given:
         given["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_instructlab_eval import options
+from pytest_instructlab_eval import command_line, options
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.models import Judge, Model
@@ -30,19 +31,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
-    """Where the folder's own tests won't be run, leave what their conftest files need alone too."""
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser
+) -> Generator[None, Any, Any]:
+    """Begin with the user's root folder; leave the conftest files of tests that won't be run alone."""
+    command_line.start_anew(early_config, parser)
     known = early_config.known_args_namespace
     if options.names_a_model(early_config) and not known.file_or_dir:
         known.file_or_dir = [str(early_config.invocation_params.dir)]
     return (yield)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> Any:
-    """Start anew where pytest took an option's value for a path to collect."""
-    arguments = options.joined(config.invocation_params.args) if options.names_a_model(config) else None
-    return None if arguments is None else pytest.main(arguments, config.invocation_params.plugins)
 
 
 @pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
@@ -62,8 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = options.read_settings(config)
     except ConfigurationError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(visible(str(error))) from None
     if settings is None:
+        command_line.check_model(config)
         return
     from pytest_instructlab_eval import garbage
 

@@ -22,8 +22,9 @@ from pytest_instructlab_eval.recording import describe, without_traceback
 from pytest_instructlab_eval.reports.progress import Progress, uncaptured
 from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.scores import Result, plain
-from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
+from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, check_sources, plan
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.gating import Gating
@@ -192,6 +193,7 @@ class EvalSession:
         launches = {name: launch for name, launch in plan(settings).items() if name in wanted}
         if not launches:
             return
+        check_sources(settings, launches)
         tried = self.settings.judging_models if self._tries_judges and "judge" in roles else ()
         self.owner = Owner(
             self.signs.folder,
@@ -210,7 +212,7 @@ class EvalSession:
             with uncaptured(self.config):
                 self.progress.hide(self.config)
                 reporter.ensure_newline()
-                reporter.write_line(f"instructlab-eval: {text}")
+                reporter.write_line(visible_line(f"instructlab-eval: {text}"))
 
     @staticmethod
     def _check_place(option: str, folder: Path) -> None:
@@ -328,6 +330,7 @@ class EvalSession:
 
     def _replay(self, records: Sequence[logging.LogRecord]) -> None:
         for record in list(records):
+            record.msg, record.args = visible(record.getMessage()), None
             for handler in self._log_handlers():
                 if record.levelno >= handler.level:
                     handler.handle(record)
@@ -423,7 +426,7 @@ class EvalSession:
             from pytest_instructlab_eval.ending import write_refusal
 
             write_refusal(self.settings, str(error))
-        return pytest.UsageError(str(error))
+        return pytest.UsageError(visible(str(error)))
 
     def interrupt(self) -> None:
         """Ask nothing more; what is under way would only slow the end down."""
@@ -459,7 +462,11 @@ def properties(result: Result) -> list[tuple[str, object]]:
     if result.value is not None:
         found.append(("eval.score", result.value))
     found += [(f"eval.{score.metric}", score.value) for score in result.scores if score.value is not None]
-    return [(plain(name), plain(value)) for name, value in dict(found).items() if value != ""]
+    return [(plain(name), _shown(plain(value))) for name, value in dict(found).items() if value != ""]
+
+
+def _shown(value: object) -> object:
+    return visible_line(value) if isinstance(value, str) else value
 
 
 def _value(call: pytest.CallInfo[None]) -> BaseException | None:

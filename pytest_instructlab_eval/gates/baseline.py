@@ -18,6 +18,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.reports.results import read_run, replace_text
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, Sample, Score, plain
+from pytest_instructlab_eval.visible import inert_json
 
 __all__ = [
     "FINGERPRINT",
@@ -164,7 +165,7 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
     text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
     blocks = [_block(name, part, path) for name, part in sorted(_by(results, "benchmark").items())]
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n")
+    replace_text(path, inert_json(text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n"))
 
 
 def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:

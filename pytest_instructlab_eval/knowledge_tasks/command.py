@@ -28,6 +28,7 @@ from pytest_instructlab_eval.parsers import (
     parse_variable,
 )
 from pytest_instructlab_eval.taxonomy import KNOWLEDGE, QnaFile, Taxonomy, printable
+from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["tasks"]
 
@@ -109,7 +110,7 @@ def tasks(**options: Any) -> None:
         asyncio.run(_make(request, outcomes))
     except EvalError as error:
         _show_summary(request, outcomes)
-        raise click.ClickException(f"{error}{_kept(outcomes)}") from None
+        raise click.ClickException(visible(f"{error}{_kept(outcomes)}")) from None
     except KeyboardInterrupt:
         _show_summary(request, outcomes)
         click.echo(f"Interrupted{_kept(outcomes)}", err=True)
@@ -132,7 +133,7 @@ async def _make(request: Request, outcomes: list[FileOutcome]) -> None:
         async with contextlib.aclosing(making):
             async for outcome in making:
                 outcomes.append(outcome)
-                click.echo("\n".join(file_lines(outcome)))
+                click.echo("\n".join(map(visible_line, file_lines(outcome))))
     finally:
         await endpoint.close()
 
@@ -171,7 +172,7 @@ def _show_summary(request: Request, outcomes: Sequence[FileOutcome]) -> None:
     """The table, and what to type next."""
     if not outcomes:
         return
-    click.echo("\n".join(["", *summary_lines(outcomes)]))
+    click.echo("\n".join(["", *map(visible_line, summary_lines(outcomes))]))
     sizes = [outcome.kept + outcome.earlier for outcome in outcomes if outcome.task]
     if sizes:
         few = f" --eval-few-shots {min(sizes)}" if min(sizes) < FEW_SHOTS else ""

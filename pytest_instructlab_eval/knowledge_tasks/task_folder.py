@@ -21,6 +21,7 @@ from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.safe_yaml import read_yaml, shown
 from pytest_instructlab_eval.task_files import CHOICES, GROUP, TEXT
 from pytest_instructlab_eval.task_rows import read_rows
+from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["TaskFolder", "task_names"]
 
@@ -99,7 +100,7 @@ class TaskFolder:
         settings = yaml.safe_dump(_settings(name, rows, made_from), sort_keys=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            replace_text(rows, "".join(records))
+            replace_text(rows, inert_json("".join(records)))
             replace_text(task, settings)
         except OSError as error:
             raise ConfigurationError(

@@ -14,6 +14,7 @@ from typing import Any
 from pytest_instructlab_eval.reports.file_names import safe_name
 from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.scores import Result, Score, plain
+from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["branch_folder", "write_instructlab_files"]
 
@@ -191,4 +192,4 @@ def _write(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     with jsonlines.Writer(text) as writer:
         writer.write_all(plain(record) for record in records)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, text.getvalue())
+    replace_text(path, inert_json(text.getvalue()))

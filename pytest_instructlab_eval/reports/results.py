@@ -15,6 +15,7 @@ from pytest_instructlab_eval.reports.ranking import rank
 from pytest_instructlab_eval.reports.summary import summarise
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, plain
+from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "write_run"]
 
@@ -44,7 +45,7 @@ def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Seque
     head = json.dumps(plain(document), indent=1, ensure_ascii=False).removesuffix("\n}")
     # A result a line: so it is written in a third of the time.
     results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in run.results)
-    replace_text(path, f'{head},\n "results": [\n  {results}\n ]\n}}\n')
+    replace_text(path, inert_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))
 
 
 def read_run(path: Path) -> Run:

@@ -2,7 +2,7 @@
 
 from pytest_instructlab_eval.serving.model import ModelInTurn
 from pytest_instructlab_eval.serving.owner import Launch, Launcher, Owner
-from pytest_instructlab_eval.serving.plan import LOCAL, plan
+from pytest_instructlab_eval.serving.plan import LOCAL, check_sources, plan
 from pytest_instructlab_eval.serving.process import ServerProcess, Started
 from pytest_instructlab_eval.serving.turns import Turns
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, has_vllm, model_source, visible_gpus
@@ -17,6 +17,7 @@ __all__ = [
     "ServerProcess",
     "Started",
     "Turns",
+    "check_sources",
     "divide_gpus",
     "has_vllm",
     "model_source",

@@ -6,17 +6,18 @@ import importlib.util
 import secrets
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.reports.file_names import safe_name
+from pytest_instructlab_eval.serving.hub import check_source
 from pytest_instructlab_eval.serving.owner import Launch, Launcher
 from pytest_instructlab_eval.serving.process import Started
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source, visible_gpus
 from pytest_instructlab_eval.settings import Settings
 
-__all__ = ["LOCAL", "plan"]
+__all__ = ["LOCAL", "check_sources", "plan"]
 
 LOCAL = "local:"  # what the URL of a model begins with that every process runs for itself
 
@@ -42,7 +43,7 @@ def plan(settings: Settings) -> dict[str, Launch]:
     if not names:
         return {}
     for name in names:
-        model_source(name, "--eval-model" if name in settings.model else "--eval-judge-model")
+        model_source(name, _options(settings, name)[0])
     if way(settings) == "local":
         return {name: Launch(InProcess(settings.label(name))) for name in names}
     shares = divide_gpus(visible_gpus(), settings.gpus, settings.judge_gpus)
@@ -56,6 +57,24 @@ def plan(settings: Settings) -> dict[str, Launch]:
         for name in names
         for is_judge in [name not in settings.evaluated]
     }
+
+
+def check_sources(settings: Settings, names: Iterable[str]) -> None:
+    """Raise ConfigurationError where this process is to load one of these models and can't have it.
+
+    vLLM says so itself as it starts.
+    """
+    for name in names if way(settings) == "local" else ():
+        check_source(name, *_options(settings, name))
+
+
+def _options(settings: Settings, name: str) -> tuple[str, str]:
+    """The option that named a model, and the one for its server."""
+    if name in settings.model:
+        return "--eval-model", "--eval-base-url"
+    if name == settings.base_model:
+        return "--eval-base-model", "--eval-base-model-url"
+    return "--eval-judge-model", "--eval-judge-base-url"
 
 
 def way(settings: Settings) -> str:

@@ -58,7 +58,7 @@ CAUSES = (
         r"|We couldn't connect to|OfflineModeIsEnabled|does not appear to have a file named"
         r"|HFValidationError",
         "there is no such model, or its hub can't be reached: give the folder of one, or the name of one on "
-        "the hub",
+        "the hub; or did you forget --eval-base-url, the server that has it?",
     ),
     (
         r"is not a valid JSON file|Unrecognized model in|Model architectures .* are not supported"

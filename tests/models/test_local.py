@@ -629,13 +629,51 @@ def test_broken_weights_are_named(copy: Path) -> None:
     assert f"{copy} can't be loaded by transformers (" in refusal(copy)
 
 
+def configured(folder: Path, **values: object) -> Path:
+    """The folder of a model whose configuration has these values too."""
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    return folder
+
+
 def test_code_in_a_checkpoint_is_not_run(copy: Path) -> None:
-    config = json.loads((copy / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}}
-    (copy / "config.json").write_text(json.dumps(config))
+    own = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}
+    configured(copy, model_type="own", auto_map=own)
     (copy / "own.py").write_text(f"open({str(copy / 'ran')!r}, 'w')")
-    assert "can't be loaded by transformers" in refusal(copy)
+    assert refusal(copy) == (
+        f"{copy} brings code of its own, which is not run; evaluate it at a server of yours, and give the "
+        "URL with --eval-base-url"
+    )
     assert not (copy / "ran").exists()
+
+
+@pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation", "experts_implementation"])
+def test_code_on_the_hub_that_a_checkpoint_names_is_not_fetched(copy: Path, key: str) -> None:
+    async def use(model: LocalModel) -> str:
+        return (await model.chat(HELLO, temperature=0.0, max_tokens=4)).text
+
+    plain = with_model(copy, use)
+    assert with_model(configured(copy, **{key: "somebody/kernel"}), use) == plain
+
+
+def test_weights_that_could_run_code_are_refused_with_advice_of_ours(copy: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (copy / "ran",)
+
+    (copy / "model.safetensors").unlink()
+    torch.save({"weight": Attack()}, copy / "pytorch_model.bin")
+    assert refusal(copy) == (
+        f"the weights of {copy} are a pickle that could run code, so they are not loaded; convert them to "
+        "safetensors"
+    )
+    assert not (copy / "ran").exists()
+
+
+def test_an_adapter_which_can_name_modules_to_import_is_refused(copy: Path) -> None:
+    adapter = {"peft_type": "LORA", "megatron_core": "own", "megatron_config": {}}
+    (copy / "adapter_config.json").write_text(json.dumps(adapter))
+    assert "has an adapter (adapter_config.json), which is not loaded; merge it" in refusal(copy)
 
 
 def test_a_device_that_is_not_there_is_named(checkpoint: Path) -> None:

@@ -457,7 +457,7 @@ def test_a_gate_that_is_asked_for_is_not_forgotten_where_no_test_scores(
     finished = project.evaluate("test_plain.py", "--eval-gate=own >= 0.9", "-n", processes, ret=4)
     assert "there is no benchmark 'own' in this run" in finished.out + finished.err
     without = project.run("test_plain.py", "--eval-gate=own >= 0.9", ret=4)
-    assert "--eval-gate needs a model to evaluate" in without.out + without.err
+    assert "--eval-gate asks for an evaluation: name a model with --eval-model" in without.out + without.err
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])

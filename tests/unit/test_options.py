@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval import options, parsers
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.options import joined, read_settings
+from pytest_instructlab_eval.options import read_settings
 from pytest_instructlab_eval.settings import Settings
 
 Parse = Callable[[str], Any]
@@ -218,40 +218,6 @@ def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
         parsers.parse_variable(key)
     assert key[5:] not in str(caught.value)
     assert key[:4] in str(caught.value)
-
-
-# --- joined() ---
-
-
-def test_a_flag_whose_value_is_an_existing_path_is_joined_with_it(tmp_path: Path) -> None:
-    command = ["-q", "--eval-mmlu-data", str(tmp_path), "-x"]
-    assert joined(command) == ["-q", f"--eval-mmlu-data={tmp_path}", "-x"]
-
-
-def test_where_one_flag_needs_joining_all_are_joined(tmp_path: Path) -> None:
-    command = ["--eval-model", "tiny", "--eval-output-dir", str(tmp_path)]
-    assert joined(command) == ["--eval-model=tiny", f"--eval-output-dir={tmp_path}"]
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        ["-q", "tests"],
-        ["--eval-model", "a-model-of-no-such-path"],
-        ["--eval-model"],
-        ["--eval-mmlu-data=/"],
-        ["--eval-merge-system-user-message", "/"],
-        ["--other-flag", "/"],
-    ],
-)
-def test_a_command_line_that_pytest_understands_is_left_as_it_is(command: list[str]) -> None:
-    assert joined(command) is None
-
-
-def test_a_value_that_names_a_test_of_an_existing_file_is_joined() -> None:
-    value = f"{__file__}::test_x"
-    assert joined(["--eval-model", value]) == [f"--eval-model={value}"]
 
 
 # --- Settings ---

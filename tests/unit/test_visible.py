@@ -1,8 +1,14 @@
 """Foreign text is shown, and never acted upon by a terminal."""
 
-import pytest
+import json
+import re
+import string
 
-from pytest_instructlab_eval.visible import visible
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_instructlab_eval.visible import UNSAFE, inert_failure, inert_json, visible, visible_line
 
 
 @pytest.mark.parametrize(
@@ -26,3 +32,71 @@ def test_what_a_terminal_would_act_upon_is_written_out(text: str, shown: str) ->
 )
 def test_text_of_any_language_stays_as_it_is(text: str) -> None:
     assert visible(text) == text
+
+
+# --- commands that a CI job takes from what a run prints ---
+
+PIECES = [
+    "::error::",
+    "##[error]",
+    "::",
+    "##",
+    "#",
+    "[",
+    ":",
+    "]",
+    "\n",
+    " ",
+    "\t",
+    "\xa0",
+    "\u3000",
+    "\ufeff",
+    "\r",
+    "x",
+]
+texts = st.lists(st.sampled_from(PIECES)).map("".join) | st.text()
+
+
+def forms_a_command(text: str) -> bool:
+    """Whether GitHub's runner would take a line of the text for a command, registered or not."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    return any(
+        "##[" in line or line.lstrip(f"{string.whitespace}\xa0\u3000\ufeff").startswith("::")
+        for line in lines
+    )
+
+
+@given(texts)
+def test_what_is_shown_forms_no_command(text: str) -> None:
+    assert not forms_a_command(visible(text))
+    assert not forms_a_command(visible_line(text))
+    assert not forms_a_command(inert_failure(text))
+
+
+@given(texts)
+def test_only_what_would_form_a_command_is_changed(text: str) -> None:
+    written_out = visible(text).replace(r"\x3a", ":").replace(r"\x23", "#")
+    assert (
+        written_out == UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+        or "\\x" in text
+    )
+
+
+@given(st.recursive(texts, lambda parts: st.lists(parts) | st.dictionaries(texts, parts)))
+def test_json_has_the_same_content_and_forms_no_command(content: object) -> None:
+    for indent in (None, 1):
+        document = inert_json(json.dumps(content, ensure_ascii=False, indent=indent))
+        assert json.loads(document) == content
+        assert "##[" not in document
+
+
+def test_a_failure_is_inert_in_all_its_parts() -> None:
+    def fail(reply: str) -> None:
+        assert reply == "right", reply
+
+    with pytest.raises(AssertionError) as failure:
+        fail("##[error]no\n::error::no")
+    shown = inert_failure(failure.getrepr(showlocals=True))
+    assert "\\x23#[error]no" in str(shown)
+    assert not forms_a_command(str(shown))
+    assert not forms_a_command(shown.reprcrash.message)

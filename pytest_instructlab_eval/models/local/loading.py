@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers.utils import logging
+from transformers.utils import find_adapter_config_file, logging
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.models.local.jobs import short
@@ -39,9 +39,17 @@ def load(wish: Wish, source: str) -> Loaded:
 
 
 def _from_pretrained(source: str, device: Any, wish: Wish) -> Loaded:
+    if find_adapter_config_file(source) is not None:  # one can name another model, and a module to import
+        raise ConfigurationError(
+            f"{source} has an adapter (adapter_config.json), which is not loaded; merge it into the model's "
+            "weights, or remove the file to evaluate the model without it"
+        )
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    configuration = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    _forget_kernels(configuration)
     network, found = transformers.AutoModelForCausalLM.from_pretrained(
         source,
+        config=configuration,
         dtype=wish.dtype or ("float32" if device.type == "cpu" else "auto"),
         trust_remote_code=False,
         output_loading_info=True,
@@ -70,6 +78,16 @@ def _from_pretrained(source: str, device: Any, wish: Wish) -> Loaded:
     )
 
 
+def _forget_kernels(value: Any) -> None:
+    """Have transformers choose how a model attends: its configuration could name code on the hub for it."""
+    if isinstance(value, transformers.PretrainedConfig):
+        value._attn_implementation = None
+        value._experts_implementation = None
+        value = vars(value)
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _forget_kernels(part)
+
+
 def _device(asked: str | None, worker: int) -> Any:
     if asked is None:
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -90,7 +108,7 @@ def _device(asked: str | None, worker: int) -> Any:
 def quiet() -> Iterator[None]:
     """Without transformers' progress bars and advice on the terminal that the tests report to."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.CRITICAL)  # an error shows what a stranger wrote; exceptions say it too
     logging.disable_progress_bar()
     try:
         yield
@@ -102,7 +120,8 @@ def quiet() -> Iterator[None]:
 
 def _explained(name: str, source: str, error: BaseException) -> str:
     """Why a model couldn't be loaded, in one sentence."""
-    kinds = {type(cause).__name__ for cause in _causes(error)}
+    causes = list(_causes(error))
+    kinds = {type(cause).__name__ for cause in causes}
     if kinds & {"GatedRepoError", "RepositoryNotFoundError"}:
         return (
             f"the hub has no model {source}, or not for you; check the name, or log in with `hf auth login`"
@@ -111,6 +130,16 @@ def _explained(name: str, source: str, error: BaseException) -> str:
         return (
             f"{source} is neither a folder here nor in the hub's cache, and the hub can't be reached; give a "
             "model's folder"
+        )
+    if "UnpicklingError" in kinds or any("torch.load" in str(cause) for cause in causes):
+        return (
+            f"the weights of {source} are a pickle that could run code, so they are not loaded; convert them "
+            "to safetensors"
+        )
+    if any("trust_remote_code" in str(cause) for cause in causes):
+        return (
+            f"{source} brings code of its own, which is not run; evaluate it at a server of yours, and give "
+            "the URL with --eval-base-url"
         )
     return f"{name} can't be loaded by transformers ({short(error)})"
 

@@ -1,0 +1,47 @@
+"""Whether a model that is no folder can be had from the hub or its cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.serving.vllm import model_source
+
+__all__ = ["check_source"]
+
+SECONDS = 20.0  # for the hub to answer
+
+
+def check_source(name: str, option: str, url_option: str) -> None:
+    """Raise ConfigurationError where a model to load is neither a folder nor on the hub or in its cache.
+
+    `option` named the model, and `url_option` would have named a server of it.
+    """
+    source = model_source(name, option)
+    if Path(source).is_dir():
+        return
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        if not _is_cached(source):
+            HfApi().model_info(source, timeout=SECONDS)
+        return
+    except HFValidationError:
+        why = "it can't be the name of a model on the hub"
+    except GatedRepoError:
+        why = "the hub gives it only to who has agreed to its terms: log in with `hf auth login`"
+    except RepositoryNotFoundError:
+        why = "the hub has none of that name, or not for you"
+    except Exception as error:  # whatever its client raises where there is no network
+        why = f"the hub can't be asked for it ({type(error).__name__})"
+    raise ConfigurationError(
+        f"{option}: {name} is no folder here, and {why}; did you forget {url_option}, the server that has it?"
+    )
+
+
+def _is_cached(source: str) -> bool:
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="model"), "snapshots").is_dir()
