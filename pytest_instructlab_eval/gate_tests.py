@@ -36,12 +36,13 @@ class GateTestReport(pytest.TestReport):
 
 def as_tests(report: GateReport, *, inconclusive: str, several_models: bool) -> Iterator[GateTestReport]:
     """The reports of a gate's setup, call and teardown; `inconclusive` is warn, fail or pass."""
-    model = report.model if several_models else None
+    name = _name(report.gate, report.model if several_models else None)
     for when in PHASES:
         outcome, shown = _outcome(report, inconclusive) if when == "call" else PASSED
         found = GateTestReport(
-            nodeid=f"{FILE}::{_name(report.gate, model)}",
-            location=(FILE, None, ""),
+            nodeid=f"{FILE}::{name}",
+            # pytest writes "::" for the dots of a location that ends the node id, hence the blank.
+            location=(FILE, None, f"{name} "),
             keywords={},
             outcome=outcome,
             longrepr=shown,

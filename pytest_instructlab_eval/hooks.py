@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_instructlab_eval import garbage
-from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
 from pytest_instructlab_eval.termination import end_as_by_ctrl_c
@@ -94,6 +94,7 @@ class EvalHooks:
         wanted = [item for item in session.items if self._asks_a_model(item)]
         runs = not session.testsfailed or self.config.option.continue_on_collection_errors
         if runs and not self.distribution.is_worker(self.config):
+            self._check_forked(self.items.forked_problem(wanted))
             self._check_collected(self.collecting.collected(session))
             if wanted:
                 self._check(self.eval.check_servers)
@@ -113,6 +114,11 @@ class EvalHooks:
             ]
             self.eval.progress.expect(counts[0] if counts else None)
 
+    def _check_forked(self, problem: str | None) -> None:
+        """End here where pytest-forked would fork tests that ask a model."""
+        if problem is not None:
+            raise self.eval.refused(ConfigurationError(problem))
+
     def _check_collected(self, collected: Collected) -> None:
         """End here where what was collected can't be held to the gates, or kept."""
         if (collected.groups or self.eval.settings.gate) and not self.checked:
@@ -128,6 +134,8 @@ class EvalHooks:
     def pytest_worker_collection_finish(self, session: pytest.Session) -> None:
         """Let the controller know which models will be asked."""
         if self.distribution.is_worker(self.config):
+            wanted = [item for item in session.items if self._asks_a_model(item)]
+            self.eval.signs.leave("forked", self.items.forked_problem(wanted))
             self.eval.signs.leave("collected", self.collecting.collected(session).to_plain())
             for role in self._roles(session.items):
                 self.eval.signs.put_up(role)
@@ -172,11 +180,23 @@ class EvalHooks:
         self.eval.call(pyfuncitem)
         return True
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Keep the failure: pytest-retry tells that of its first attempt alone."""
+        try:
+            return (yield)
+        except BaseException:
+            self.eval.keep_failure(item, pytest.ExceptionInfo.from_current())
+            raise
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result on the report of the call phase, or of a setup that fails."""
+        """Put the result on the report of the call phase, or of a setup that fails.
+
+        Around the wrappers of all other plugins: pytest-retry runs a test again in its own.
+        """
         report = yield
         ended = report.when == "call" or (report.when == "setup" and report.failed)
         if ended and isinstance(item, pytest.Function) and self.items.may_score(item):
@@ -249,6 +269,9 @@ class EvalHooks:
         nodeid, location = reports[0].nodeid, reports[0].location
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         session.testscollected += 1  # only now, so that the tests themselves end at 100 %
+        reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
+        if hasattr(reporter, "tests_count"):  # pytest-sugar has a count of its own
+            reporter.tests_count += 1
         self.gates_told += 1
         for report in reports:
             hook.pytest_runtest_logreport(report=report)
@@ -363,6 +386,7 @@ class EvalHooks:
         from pytest_instructlab_eval.collected import Collected
 
         self.order = list(ids)
+        self._check_forked(self.eval.signs.found("forked"))
         collected = self.eval.signs.found("collected")
         if collected is not None:
             self._check_collected(Collected(**collected))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ __all__ = [
     "content_digest",
     "coroutine_function",
     "drop_recorder",
+    "forked_problem",
     "identity",
     "is_empty",
     "is_eval_test",
@@ -49,6 +52,17 @@ _RECORDER = pytest.StashKey[Recorder]()
 
 class BenchmarkModule(pytest.Module):
     """A built-in benchmark, whatever the user's folder calls its own tests."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Collect the tests of the module, imported by its full name.
+
+        In an editable install pytest would call it `benchmarks.test_…`, and a user's folder may have a
+        package of that name.
+        """
+        name = f"pytest_instructlab_eval.benchmarks.{self.path.stem}"
+        with contextlib.suppress(ModuleNotFoundError):  # in a checkout that is not installed
+            self.obj = importlib.import_module(name)
+        return super().collect()
 
     def funcnamefilter(self, name: str) -> bool:
         """Whether a function is a test."""
@@ -158,6 +172,25 @@ def marker_problem(item: pytest.Item) -> str | None:
     near = difflib.get_close_matches(unknown[0], KEYWORDS)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{item.nodeid}: the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
+
+
+def forked_problem(items: Iterable[pytest.Item]) -> str | None:
+    """What is wrong where pytest-forked gives one of these items, which ask a model, a process of its own.
+
+    The requests of a run are made in a thread, and a forked process has none of its parent's threads: the
+    test would wait for ever.
+    """
+    for item in items:
+        if not item.config.pluginmanager.hasplugin("pytest_forked"):
+            return None
+        if item.config.getoption("forked", False):
+            return f"--forked: {item.nodeid} asks a model, which a forked test cannot do; leave out --forked"
+        if item.get_closest_marker("forked") is not None:
+            return (
+                f"{item.nodeid} asks a model, which a forked test cannot do; remove its mark `forked`, or "
+                "leave pytest-forked out with -p no:pytest_forked"
+            )
+    return None
 
 
 def recorder(item: pytest.Item) -> Recorder:

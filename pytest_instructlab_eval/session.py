@@ -34,6 +34,7 @@ __all__ = ["EvalSession"]
 TICK = 0.5  # seconds between two looks at the progress while a test is waited for
 
 _DURATION = pytest.StashKey[float]()
+_FAILURE = pytest.StashKey[pytest.ExceptionInfo[BaseException]]()
 
 
 class EvalSession:
@@ -339,9 +340,11 @@ class EvalSession:
 
     def conclude(self, report: pytest.TestReport, item: pytest.Function, call: pytest.CallInfo[None]) -> None:
         """Put what a test found, if anything, on the report of its call or of a setup that failed."""
-        scores, result = items.recorder(item).scores, self._result(item, self._why_failed(report, call))
+        failure = item.stash.get(_FAILURE, call.excinfo) if report.failed else None
+        scores, result = items.recorder(item).scores, self._result(item, _why_failed(failure))
         asks = "record_score" in item.fixturenames
-        if result.scores or (result.error is not None and (asks or isinstance(_value(call), EvalError))):
+        of_ours = failure is not None and isinstance(failure.value, EvalError)
+        if result.scores or (result.error is not None and (asks or of_ours)):
             report.eval_result = result.to_plain()  # type: ignore[attr-defined]
             others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
             item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
@@ -349,18 +352,10 @@ class EvalSession:
         elif asks and report.passed:
             report.eval_silent = result.benchmark  # type: ignore[attr-defined]
         report.duration = item.stash.get(_DURATION, report.duration)
-        if call.excinfo is not None and isinstance(call.excinfo.value, ItemError):
-            report.longrepr = without_traceback(call.excinfo)
+        if failure is not None and isinstance(failure.value, ItemError):
+            report.longrepr = without_traceback(failure)
         elif report.failed and scores:
             report.sections.append(("recorded scores", describe("", scores).strip()))
-
-    @staticmethod
-    def _why_failed(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str | None:
-        if not report.failed or call.excinfo is None:
-            return None
-        if isinstance(call.excinfo.value, EvalError):
-            return str(call.excinfo.value).partition("\n")[0]
-        return call.excinfo.exconly(tryshort=True)
 
     def _result(self, item: pytest.Function, error: str | None) -> Result:
         about = items.identity(item)
@@ -381,10 +376,17 @@ class EvalSession:
         )
 
     @staticmethod
+    def keep_failure(item: pytest.Item, failure: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember how an item's last call failed, until the item is forgotten."""
+        item.stash[_FAILURE] = failure
+
+    @staticmethod
     def forget(item: pytest.Item) -> None:
         """If the item is run again, it begins anew."""
         if _DURATION in item.stash:
             del item.stash[_DURATION]
+        if _FAILURE in item.stash:
+            del item.stash[_FAILURE]
         items.drop_recorder(item)
 
     def collect(self, report: pytest.TestReport) -> None:
@@ -469,5 +471,9 @@ def _shown(value: object) -> object:
     return visible_line(value) if isinstance(value, str) else value
 
 
-def _value(call: pytest.CallInfo[None]) -> BaseException | None:
-    return call.excinfo.value if call.excinfo is not None else None
+def _why_failed(failure: pytest.ExceptionInfo[BaseException] | None) -> str | None:
+    if failure is None:
+        return None
+    if isinstance(failure.value, EvalError):
+        return str(failure.value).partition("\n")[0]
+    return failure.exconly(tryshort=True)

@@ -396,7 +396,7 @@ def _rate_report(case: _Case) -> GateReport:
     value = count / asked
     interval, holds = wilson_interval(value * observed, observed), gate.holds(value)
     worst = _without_score(case.results, figure)
-    word = "could not be asked" if figure == "error_rate" else "got no usable rating"
+    word = "ended in an error" if figure == "error_rate" else "got no usable rating"
     message = f"{case.name}: {count:,} of {asked:,} {word}, {case.number(value)} "
     message += f"({_interval_text(case, interval)}); {_limit(case, holds)}"
     message += "" if holds else _named("concerned", worst)

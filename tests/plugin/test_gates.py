@@ -95,7 +95,7 @@ def test_a_gate_of_a_marker_holds_and_can_be_replaced(project: Project) -> None:
 def test_a_question_that_could_not_be_asked_fails_the_default_gate_too(project: Project) -> None:
     project.server.fault(Status(400, "not today"), when=lambda body: "number 7'" in str(body))
     finished = own(project, right=40, ret=1, passed=39, failed=1)
-    finished.shows("FAILED gates::own.error_rate <= 0 - own: 1 of 40 could not be asked*")
+    finished.shows("FAILED gates::own.error_rate <= 0 - own: 1 of 40 ended in an error*")
     assert "above the 0 that is allowed; concerned: test_number[7] (no score)" in finished.out
 
 
@@ -488,7 +488,7 @@ def test_a_test_whose_setup_fails_is_an_error_that_counts(project: Project, proc
     project.write("test_own.py", FAILS_IN_SETUP)
     finished = project.evaluate("test_own.py", "-n", processes, ret=1)
     assert finished.row("own") == ["1.0000", "0.0000", "3", "0", "1"]
-    finished.shows("  failed: own.error_rate <= 0: own: 1 of 4 could not be asked, *")
+    finished.shows("  failed: own.error_rate <= 0: own: 1 of 4 ended in an error, *")
 
 
 def test_an_earlier_summary_does_not_stand_for_a_run_that_was_stopped_or_refused(project: Project) -> None:
