@@ -6,6 +6,7 @@ EvalError
 ├── GateError                 a gate failed: what its test shows
 └── ModelError                a model or judge could not be asked one question
     ├── ContextLengthError    the prompt is longer than the model's context
+    ├── NoAnswerError         all that the model wrote was reasoning
     ├── UnreachableError      its server can't be reached or doesn't answer in time
     └── ItemError             what a failing test shows: the reason, the question, the answer, the judgment
 
@@ -23,6 +24,7 @@ __all__ = [
     "GateError",
     "ItemError",
     "ModelError",
+    "NoAnswerError",
     "UnreachableError",
 ]
 
@@ -57,6 +59,20 @@ class ModelError(EvalError):
 
 class ContextLengthError(ModelError):
     """The prompt has more tokens than the model's context."""
+
+
+class NoAnswerError(ModelError):
+    """The model wrote no answer, be it that all its tokens went into reasoning.
+
+    `reasoning` is what it wrote instead, `finish_reason` why it ended.
+    """
+
+    def __init__(
+        self, message: str, *, prompt: str = "", reasoning: str = "", finish_reason: str = "length"
+    ) -> None:
+        super().__init__(message, prompt=prompt)
+        self.reasoning = reasoning
+        self.finish_reason = finish_reason
 
 
 class UnreachableError(ModelError):

@@ -8,18 +8,19 @@ text that is put to the judge can pass for a rating or for a heading of the prom
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_instructlab_eval.data import MTBenchFiles, mt_bench_files
-from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
 from pytest_instructlab_eval.models import Grader, Message, Model
-from pytest_instructlab_eval.models.judge import MAXIMUM_RATING, defused
+from pytest_instructlab_eval.models.judge import MAXIMUM_RATING
 from pytest_instructlab_eval.models.pooling import pooled
+from pytest_instructlab_eval.models.quoted import as_data
 from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.seeds import seed_of
 
 __all__ = [
     "OTHER_TEMPERATURE",
@@ -40,8 +41,8 @@ TEMPERATURES = {
     "stem": 0.1, "humanities": 0.1,
 }  # fmt: skip
 OTHER_TEMPERATURE = 0.7
+OF_ANSWERS = {"answer": "answers", "finish_reason": "finish_reasons", "reasoning": "reasonings"}
 WITH_REFERENCE = ("math", "reasoning", "coding")
-HEADING = re.compile(r"^(?:\[[^\[\]\n]+\]|<\|[^|\n]+\|>)$", re.MULTILINE)  # of a judge prompt
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class JudgePrompt:
 class MTBenchQuestion:
     """One question: a conversation's user turns, and how the judge is asked about each.
 
-    It is asked `repeats` times, and an answer gets so many `judgments`.
+    It is asked `repeats` times, and an answer gets so many `judgments`. `seed` is the run's, from which the
+    seeds of its repeats are made.
     """
 
     number: str
@@ -69,6 +71,7 @@ class MTBenchQuestion:
     system_prompts: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 1
     judgments: int = 1
+    seed: int = 0
 
     @property
     def id(self) -> str:
@@ -96,16 +99,32 @@ class MTBenchQuestion:
 class Answer:
     """A model's answers to the turns that it could be asked; `error` says why one is missing.
 
-    `again` has the further answers of a question that is asked repeatedly.
+    `again` has the further answers of a question that is asked repeatedly. `finish_reasons` and `reasonings`
+    are why each answer ended and the reasoning before it, also of a turn that has reasoning and no answer.
     """
 
     turns: tuple[str, ...]
     error: str | None = None
     again: tuple[Answer, ...] = ()
+    finish_reasons: tuple[str, ...] = ()
+    reasonings: tuple[str, ...] = ()
+
+    def about(self, number: int) -> dict[str, str]:
+        """Return what a score of this turn, counted from 1, says of the answer beside its text."""
+        found = {
+            "finish_reason": self.finish_reasons[number - 1 : number],
+            "reasoning": self.reasonings[number - 1 : number],
+        }
+        return {name: text for name, texts in found.items() for text in texts if text}
 
 
 def questions(
-    source: Path | None = None, *, first_n: int | None = None, repeats: int = 1, judgments: int = 1
+    source: Path | None = None,
+    *,
+    first_n: int | None = None,
+    repeats: int = 1,
+    judgments: int = 1,
+    seed: int = 0,
 ) -> list[MTBenchQuestion]:
     """The questions of the published wheel, or of a folder or wheel; raises DataError.
 
@@ -117,7 +136,7 @@ def questions(
     references = {str(record.get("question_id")): record for record in files.references}
     found = [_question(record, prompts, references, files, place) for record in files.questions[:first_n]]
     return [
-        replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments)
+        replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments, seed=seed)
         for question in found
     ]
 
@@ -157,28 +176,41 @@ async def answer(question: MTBenchQuestion, model: Model) -> Answer:
     if question.repeats == 1:
         return await _answer(question, model, None)
     first, *others = await asyncio.gather(
-        *(_answer(question, model, seed) for seed in range(question.repeats))
+        *(_answer(question, model, repeat) for repeat in range(question.repeats))
     )
     return replace(first, again=tuple(others))
 
 
-async def _answer(question: MTBenchQuestion, model: Model, seed: int | None) -> Answer:
+async def _answer(question: MTBenchQuestion, model: Model, repeat: int | None) -> Answer:
+    """The answers of one conversation; a `repeat` has its number, from 0."""
     messages: list[Message] = []
     system = question.system_prompts.get(conversation_template(model.name, default="granite"), "")
     if system:
         messages.append({"role": "system", "content": system})
     answers: list[str] = []
-    for turn in question.turns:
+    finish_reasons: list[str] = []
+    reasonings: list[str] = []
+    reason = None
+    for number, turn in enumerate(question.turns, start=1):
         messages.append({"role": "user", "content": turn})
+        seed = None
+        if repeat is not None:
+            seed = seed_of(question.seed, "answer", question.id, number, repeat=repeat)
         try:
             completion = await model.chat(
                 messages, temperature=question.temperature, max_tokens=ANSWER_TOKENS, seed=seed
             )
         except ModelError as error:
-            return Answer(tuple(answers), str(error))
+            reason = str(error)
+            if isinstance(error, NoAnswerError):
+                finish_reasons.append(error.finish_reason)
+                reasonings.append(error.reasoning)
+            break
         answers.append(completion.text)
+        finish_reasons.append(completion.finish_reason)
+        reasonings.append(completion.reasoning)
         messages.append({"role": "assistant", "content": completion.text})
-    return Answer(tuple(answers))
+    return Answer(tuple(answers), reason, finish_reasons=tuple(finish_reasons), reasonings=tuple(reasonings))
 
 
 async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> list[Score]:
@@ -194,34 +226,48 @@ async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> lis
 
 async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
     """The score of one turn in all answers."""
+    answers = enumerate((answer, *answer.again), start=1)
     scores = await asyncio.gather(
-        *(_grade_turn(question, given, judge, number) for given in (answer, *answer.again))
+        *(_grade_turn(question, given, judge, number, str(count)) for count, given in answers)
     )
     if len(scores) == 1:
         return scores[0]
-    parts = {str(number): score for number, score in enumerate(scores, start=1)}
+    parts = {str(count): part for count, part in enumerate(scores, start=1)}
     score = pooled(parts, "answer", all_needed=False)
-    answers = [score.metadata.get("answer") for score in scores]
-    return replace(score, metadata={**score.metadata, "answers": answers})
+    metadata = dict(score.metadata)
+    for name, names in OF_ANSWERS.items():
+        each = [part.metadata.get(name) for part in scores]
+        metadata.pop(name, None)
+        if any(found is not None for found in each):
+            metadata |= {name: each[0], names: each}
+    return replace(score, metadata=metadata)
 
 
-async def _grade_turn(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
+async def _grade_turn(
+    question: MTBenchQuestion, answer: Answer, judge: Grader, number: int, count: str
+) -> Score:
+    """The score of one turn in one answer, whose number is `count`."""
     if number > len(answer.turns):
         asked = {"question": question.turns[number - 1], "category": question.category}
+        asked |= answer.about(number)
         reason = answer.error or "the model gave no answer"
         return Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=asked)
     prompt = question.judge_prompts[number - 1]
     fields = _fields(question, answer, number)
     score = await judge.rate(
         prompt.system,
-        prompt.template.format(**{name: _as_data(text, prompt.template) for name, text in fields.items()}),
+        prompt.template.format(**{name: as_data(text, prompt.template) for name, text in fields.items()}),
         question=question.turns[number - 1],
         answer=answer.turns[number - 1],
         reference=question.references[number - 1] if question.references else None,
         metric=f"turn_{number}",
         merge=lambda name: conversation_template(name, default="mixtral") == "mistral",
+        answer_id=f"{question.id} {count}",
     )
-    metadata = {"judge_prompt": prompt.name, **score.metadata, "category": question.category, "turn": number}
+    metadata = {
+        "judge_prompt": prompt.name, **score.metadata, **answer.about(number),
+        "category": question.category, "turn": number,
+    }  # fmt: skip
     return replace(score, metadata=metadata)
 
 
@@ -234,17 +280,6 @@ def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str,
         fields[f"question_{index + 1}"] = question.turns[index]
         fields[f"answer_{index + 1}"] = answer.turns[index]
     return fields
-
-
-def _as_data(text: str, template: str) -> str:
-    """The text without anything that would read as a rating, or as a heading of the judge prompt.
-
-    A text that could end its own part of the prompt could go on with instructions.
-    """
-    for heading in HEADING.findall(template):
-        unmarked = heading.strip("[]<>|").replace("\\", r"\\")
-        text = re.sub(re.escape(heading), f"({unmarked})", text, flags=re.IGNORECASE)
-    return defused(text)
 
 
 def conversation_template(model_name: str, *, default: str) -> str:

@@ -83,6 +83,7 @@ def questions(
     first_n: int | None = None,
     repeats: int = 1,
     judgments: int = 1,
+    seed: int = 0,
 ) -> list[BranchQuestion]:
     """A question for each pair, in their order, judged by the prompt of the published wheel.
 
@@ -105,6 +106,7 @@ def questions(
             system_prompts=files.system_prompts,
             repeats=repeats,
             judgments=judgments,
+            seed=seed,
         )
         taken.add(asked.number)
         found.append(BranchQuestion(pair.id, pair.path, asked, ref))

@@ -123,6 +123,8 @@ OPTIONS = (
     Option("sample_seed", "N", "draw another sample (default: 0)", parse_integer(0)),
     Option("repeat", "K", "MT-Bench and MT-Bench-Branch: ask each question that is answered at a temperature "
            "above 0 K times, and take the mean", parse_integer(1), "1"),
+    Option("seed", "N", "what the seeds of repeated answers and judgments are made from; another number "
+           "gives other draws", parse_integer(0), "0"),
     Option("max_concurrency", "N", "requests in flight per server", parse_integer(1), "64"),
     Option("request_timeout", "SECONDS", "how long one request may take", parse_timeout, "600"),
     Option("wait", "SECONDS", "how long to wait for a server to come up", parse_seconds, "0"),

@@ -66,6 +66,7 @@ def mt_bench_questions(settings: Settings) -> list[Any]:
         first_n=settings.first_n,
         repeats=settings.repeat,
         judgments=settings.judgments,
+        seed=settings.seed,
     )
     return _sampled(found, settings)
 
@@ -118,6 +119,7 @@ def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> lis
         first_n=settings.first_n,
         repeats=settings.repeat,
         judgments=settings.judgments,
+        seed=settings.seed,
     )
     return _sampled(found, settings)
 

@@ -105,7 +105,9 @@ class RunModels:
     def _grading(self, model: Model) -> Judge:
         settings = self._settings
         merge = settings.merge_system_user_message or None
-        return Judge(model, merge_system_user_message=merge, repeats=settings.judge_repeat)
+        return Judge(
+            model, merge_system_user_message=merge, repeats=settings.judge_repeat, seed=settings.seed
+        )
 
     def _judging_model(self, name: str) -> Any:
         """The model behind a judge."""

@@ -47,6 +47,7 @@ class Settings:
     sample: int | None = None
     sample_seed: int | None = None
     repeat: int = 1
+    seed: int = 0
     max_concurrency: int = 64
     request_timeout: float = 600.0
     wait: float = 0.0
@@ -162,6 +163,15 @@ class Settings:
         judges = len([name for name in self.hosted if name not in self.evaluated])
         others = len(self.hosted) - judges
         return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
+
+    def seed_of(self, *names: object, repeat: int) -> int:
+        """Return the seed of one repeat, from 0, of the question of that name in a benchmark of your own.
+
+        It depends on `--eval-seed`, and no two questions share one.
+        """
+        from pytest_instructlab_eval.seeds import seed_of
+
+        return seed_of(self.seed, "own", *names, repeat=repeat)
 
     def left_out(self) -> dict[str, str]:
         """The benchmarks that this run leaves out, each with the reason."""

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.errors import ModelError, NoAnswerError
 from pytest_instructlab_eval.models.pooling import pooled
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
+from pytest_instructlab_eval.models.quoted import as_data
+from pytest_instructlab_eval.models.rating import Verdict, parse_rating
 from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.seeds import seed_of
 
-__all__ = ["MAXIMUM_RATING", "Grader", "Judge", "defused", "parse_ratings"]
+__all__ = ["MAXIMUM_RATING", "Grader", "Judge"]
 
-MAXIMUM_RATING = 10.0
+LOWEST_RATING, MAXIMUM_RATING = 1.0, 10.0
 JUDGMENT_TOKENS = 2048
 SECOND_TRY_TEMPERATURE = 0.7
 REPEAT_TEMPERATURE = 1.0  # the judge's own distribution, whose mean a mean of ratings estimates
 
 Try = tuple[float, int | None]  # a temperature, and the seed where there is one
 FIRST_TRIES: tuple[Try, ...] = ((0.0, None), (SECOND_TRY_TEMPERATURE, None))
-
-NUMBER = r"(\d{1,3}(?:\.\d{1,6})?)"
-DOUBLE = re.compile(rf"\[\[\s*{NUMBER}\s*\]\]")
-SINGLE = re.compile(rf"\brating\b[^\[\]\n]{{0,40}}\[\s*{NUMBER}\s*\](?!\])", re.IGNORECASE)
+TRIES = len(FIRST_TRIES)
 
 INSTRUCTIONS = (
     "You grade answers. Compare the answer with the question{and_reference}, say in a few sentences what is "
@@ -33,25 +32,8 @@ INSTRUCTIONS = (
 )
 
 
-def parse_ratings(judgment: str) -> list[float]:
-    """Every usable rating in a judgment, in order: `[[n]]`, else `[n]` after the word "rating".
-
-    Usable is 1 <= n <= 10. The last one counts.
-    """
-    for pattern in (DOUBLE, SINGLE):
-        ratings = [float(number) for number in pattern.findall(judgment)]
-        usable = [rating for rating in ratings if 1 <= rating <= MAXIMUM_RATING]
-        if usable:
-            return usable
-    return []
-
-
-def defused(answer: str) -> str:
-    """The answer without anything that a judge could quote and that would then read as a rating."""
-    for pattern in (DOUBLE, SINGLE):
-        while pattern.search(answer):  # what is left of one may make another
-            answer = pattern.sub(lambda match: match.group().replace("[", "(").replace("]", ")"), answer)
-    return answer
+PARTS = ("Question", "Reference answer", "Answer")
+TEMPLATE = "\n\n".join(f"<{title}>\n{{}}\n</{title}>" for title in PARTS)
 
 
 class Grader(Protocol):
@@ -83,6 +65,7 @@ class Grader(Protocol):
         reference: str | None = None,
         metric: str = "rating",
         merge: Callable[[str], bool] | None = None,
+        answer_id: str = "",
     ) -> Score:
         """A rating of an answer, by a benchmark's own judge prompt where the judge reads prompts."""
         ...
@@ -94,15 +77,17 @@ class Judge:
     `merge_system_user_message` puts the system prompt at the head of the user's message, for models
     whose chat template has no system role; None leaves it to each prompt. With `repeats` above 1 each
     answer is rated so many times, not at temperature 0 but sampled at 1 with a seed each, as G-Eval does
-    (https://arxiv.org/abs/2303.16634), and the mean of the ratings counts.
+    (https://arxiv.org/abs/2303.16634), and the mean of the ratings counts. `seed` is the run's, from which
+    theirs are made.
     """
 
     def __init__(
-        self, model: Model, *, merge_system_user_message: bool | None = None, repeats: int = 1
+        self, model: Model, *, merge_system_user_message: bool | None = None, repeats: int = 1, seed: int = 0
     ) -> None:
         self._model = model
         self._merge = merge_system_user_message
         self._repeats = repeats
+        self._seed = seed
 
     @property
     def name(self) -> str:
@@ -138,8 +123,10 @@ class Judge:
     ) -> Score:
         """A rating of an answer, by this package's own instructions; for benchmarks of one's own."""
         system = INSTRUCTIONS.format(and_reference=" and the reference answer" if reference else "")
-        parts = [("Question", question), ("Reference answer", reference), ("Answer", defused(answer))]
-        user = "\n\n".join(f"<{title}>\n{text}\n</{title}>" for title, text in parts if text is not None)
+        parts = zip(PARTS, (question, reference, answer), strict=True)
+        user = "\n\n".join(
+            f"<{title}>\n{as_data(text, TEMPLATE)}\n</{title}>" for title, text in parts if text is not None
+        )
         return await self.rate(
             system, user, question=question, answer=answer, reference=reference, metric=metric
         )
@@ -154,12 +141,14 @@ class Judge:
         reference: str | None = None,
         metric: str = "rating",
         merge: Callable[[str], bool] | None = None,
+        answer_id: str = "",
     ) -> Score:
         """The rating in the judge's reply to a prompt: scored, unscored, or an error.
 
         A reply without a usable rating is asked for once more, less coldly. `merge` says of a judge's name
         whether the system message is to be merged, where the judge itself wasn't told. `reference` is kept
-        with the score; the prompt has its own.
+        with the score; the prompt has its own. `answer_id` tells apart answers that are rated by the same
+        prompt, for the seeds of repeats.
         """
         evidence = {"question": question, "answer": answer, "user_prompt": user}
         if reference is not None:
@@ -168,42 +157,55 @@ class Judge:
         messages = _messages(system, user, merged)
         if self._repeats == 1:
             return await self._judgment(messages, FIRST_TRIES, metric, evidence)
+        about = (self.name, answer_id, metric, system, user)
         scores = await asyncio.gather(
             *(
-                self._judgment(messages, _sampled_tries(number, self._repeats), metric, evidence)
+                self._judgment(messages, self._sampled_tries(number, *about), metric, evidence)
                 for number in range(self._repeats)
             )
         )
         parts = {str(number): score for number, score in enumerate(scores, start=1)}
         return pooled(parts, "repeat", all_needed=False)
 
+    def _sampled_tries(self, number: int, *about: str) -> list[Try]:
+        """How the judgment of this number, from 0, is asked for: no seed is used twice."""
+        seeds = (seed_of(self._seed, "judgment", *about, once, repeat=number) for once in range(TRIES))
+        return [(REPEAT_TEMPERATURE, seed) for seed in seeds]
+
     async def _judgment(
         self, messages: Sequence[Message], tries: Sequence[Try], metric: str, evidence: Mapping[str, str]
     ) -> Score:
         """The rating of the first of the tries whose reply has one."""
-        ratings: list[float] = []
-        judgment = ""
-        try:
-            for temperature, seed in tries:
-                judgment = (await self.chat(messages, temperature=temperature, seed=seed)).text
-                ratings = parse_ratings(judgment)
-                if ratings:
-                    break
-        except ModelError as error:
-            reason = f"the judge could not be asked: {error}"
-            return Score(None, metric, MAXIMUM_RATING, error=reason, metadata=evidence)
-        metadata: dict[str, Any] = {**evidence, "judgment": judgment}
-        if not ratings:
-            reason = "the judge gave no rating from 1 to 10, asked twice"
+        prompt = "\n".join(message["content"] for message in messages)
+        for temperature, seed in tries:
+            try:
+                reply = await self.chat(messages, temperature=temperature, seed=seed)
+                verdict = parse_rating(
+                    reply.text,
+                    finish_reason=reply.finish_reason,
+                    lowest=LOWEST_RATING,
+                    highest=MAXIMUM_RATING,
+                    prompt=prompt,
+                )
+            except NoAnswerError as error:
+                reply = Completion("", error.finish_reason, 0, 0, 0.0, error.reasoning)
+                verdict = Verdict(None, str(error))
+            except ModelError as error:
+                reason = f"the judge could not be asked: {error}"
+                return Score(None, metric, MAXIMUM_RATING, error=reason, metadata=evidence)
+            if verdict.value is not None:
+                break
+        metadata: dict[str, Any] = {
+            **evidence, "judgment": reply.text, "judgment_finish_reason": reply.finish_reason,
+        }  # fmt: skip
+        if reasoning := "\n\n".join(part for part in (reply.reasoning, verdict.reasoning) if part):
+            metadata["judgment_reasoning"] = reasoning
+        if verdict.value is None:
+            reason = f"the judge gave no rating from 1 to 10, asked twice; the last time, {verdict.reason}"
             return Score(None, metric, MAXIMUM_RATING, explanation=reason, metadata=metadata)
-        if len(set(ratings)) > 1:
-            metadata["contradictory_ratings"] = ratings
-        return Score(ratings[-1], metric, MAXIMUM_RATING, explanation=judgment, metadata=metadata)
-
-
-def _sampled_tries(number: int, repeats: int) -> tuple[Try, Try]:
-    """How the judgment of this number, from 0, of so many is asked for: no seed is used twice."""
-    return (REPEAT_TEMPERATURE, number), (REPEAT_TEMPERATURE, repeats + number)
+        if verdict.contradictory:
+            metadata["contradictory_ratings"] = list(verdict.stated)
+        return Score(verdict.value, metric, MAXIMUM_RATING, explanation=reply.text, metadata=metadata)
 
 
 def _messages(system: str, user: str, merge: bool) -> list[Message]:

@@ -53,6 +53,7 @@ class Panel:
         reference: str | None = None,
         metric: str = "rating",
         merge: Callable[[str], bool] | None = None,
+        answer_id: str = "",
     ) -> Score:
         """The mean of the ratings in the judges' replies to a prompt."""
         return await self._ask(
@@ -64,6 +65,7 @@ class Panel:
                 reference=reference,
                 metric=metric,
                 merge=merge,
+                answer_id=answer_id,
             )
         )
 

@@ -10,7 +10,10 @@ from pytest_instructlab_eval.scores import Score
 
 __all__ = ["pooled"]
 
-OF_ONE_JUDGMENT = ("judgment", "judge_prompt", "chrf", "contradictory_ratings")
+OF_ONE_JUDGMENT = (
+    "judgment", "judge_prompt", "chrf", "contradictory_ratings", "judgment_finish_reason",
+    "judgment_reasoning",
+)  # fmt: skip
 
 
 def pooled(parts: Mapping[str, Score], mark: str, *, all_needed: bool) -> Score:

@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol, TypedDict
 
+from pytest_instructlab_eval.errors import NoAnswerError
+from pytest_instructlab_eval.models.reasoning import split_answer
+
 __all__ = ["Completion", "Message", "Model"]
 
 
@@ -18,13 +21,41 @@ class Message(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """A model's answer: its text, why it ended ("stop" or "length"), tokens and seconds."""
+    """A model's answer: its text, why it ended ("stop" or "length"), tokens and seconds.
+
+    `reasoning` is what it wrote before its answer, and is no part of the text.
+    """
 
     text: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     latency: float
+    reasoning: str = ""
+
+    def split(self, name: str, prompt: str) -> Completion:
+        """Return the completion without the reasoning that its text has; raises NoAnswerError.
+
+        `name` is what the error calls the model, `prompt` what it was asked.
+        """
+        before, answer = split_answer(self.text)
+        reasoning = "\n\n".join(part for part in (self.reasoning.strip(), before) if part)
+        if not answer.strip() and (reasoning or (not self.text and self.finish_reason == "length")):
+            raise NoAnswerError(
+                f"{name} gave no answer: {_why_empty(reasoning, self.finish_reason, self.completion_tokens)}",
+                prompt=prompt,
+                reasoning=reasoning,
+                finish_reason=self.finish_reason,
+            )
+        return dataclasses.replace(self, text=answer, reasoning=reasoning)
+
+
+def _why_empty(reasoning: str, finish_reason: str, tokens: int) -> str:
+    if finish_reason != "length":
+        return "it ended after its reasoning"
+    count = f"all {tokens:,} tokens" if tokens else "all tokens"
+    shown = "" if reasoning else " that is not shown"
+    return f"{count} up to the limit went into reasoning{shown}; turn its reasoning off or allow more tokens"
 
 
 class Model(Protocol):

@@ -68,6 +68,7 @@ class ReferenceJudge:
         reference: str | None = None,
         metric: str = "rating",
         merge: Callable[[str], bool] | None = None,
+        answer_id: str = "",
     ) -> Score:
         """As `grade`: a judge's prompt is not read."""
         return await self.grade(question, answer, reference=reference, metric=metric)

@@ -22,6 +22,7 @@ from pytest_instructlab_eval.models.protocol import Completion, Message
 __all__ = ["ServedModel"]
 
 PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat template is rendered
+REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 NOT_SERVED = (404, 405, 501)
 NOT_UNDERSTOOD = (400, 404, 415, 422, 501)  # what servers answer to a parameter that they don't have
 
@@ -92,7 +93,7 @@ class ServedModel:
             try:
                 reply = await self._answer(body, schema, asked)
             except ContextLengthError as error:
-                raise await self._measured(error, messages) from None
+                raise await self._measured(error, messages, max_tokens) from None
             latency = time.perf_counter() - started
         self._endpoint.traffic.requests += 1
         return _completion(reply, latency, self._endpoint, asked)
@@ -122,7 +123,7 @@ class ServedModel:
         try:
             return await self._scorer.logprobs(text, choices)
         except ContextLengthError as error:
-            raise await self._measured(error, text) from None
+            raise await self._measured(error, text, 1) from None
 
     async def render(self, messages: Sequence[Message]) -> str:
         """The text that the model's chat template makes of the messages, ready for an answer.
@@ -185,9 +186,9 @@ class ServedModel:
             return None
 
     async def _measured(
-        self, error: ContextLengthError, prompt: str | Sequence[Message]
+        self, error: ContextLengthError, prompt: str | Sequence[Message], answer: int
     ) -> ContextLengthError:
-        """The error with the prompt's length and the limit, where the server can count tokens."""
+        """The error with all lengths, `answer` tokens for the answer, where the server can count tokens."""
         body = {"prompt": prompt} if isinstance(prompt, str) else {"messages": list(prompt)}
         try:
             reply = await self._root_post("/tokenize", body)
@@ -195,7 +196,8 @@ class ServedModel:
         except (ModelError, LookupError, TypeError, ValueError):
             return error
         return ContextLengthError(
-            f"the prompt has {count:,} tokens and the model's context is {limit:,}",
+            f"the prompt has {count:,} tokens, {answer:,} more {'is' if answer == 1 else 'are'} for the "
+            f"answer, and the model's context is {limit:,}",
             prompt=error.prompt,
             status=error.status,
         )
@@ -231,15 +233,26 @@ def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, aske
         raise ModelError(
             f"{server} ended its answer with finish_reason {server.safe(repr(reason))}", prompt=asked
         )
+    reasoning = _reasoning(choice["message"])
+    if content is None and (reasoning or reason == "length"):
+        content = ""
     if not isinstance(content, str):
         raise ModelError(
             f"{server} answered without content (it is {server.safe(repr(content))})", prompt=asked
         )
     usage = reply.get("usage") or {}
-    return Completion(
+    completion = Completion(
         text=content.encode("utf-8", "replace").decode(),  # without lone surrogates
         finish_reason=reason,
         prompt_tokens=int(usage.get("prompt_tokens") or 0),
         completion_tokens=int(usage.get("completion_tokens") or 0),
         latency=latency,
+        reasoning=reasoning.encode("utf-8", "replace").decode(),
     )
+    return completion.split(str(server), asked)
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """The reasoning that a server tells apart from the answer, by whichever of its names."""
+    found = (message.get(name) for name in REASONING)
+    return next((text for text in found if isinstance(text, str) and text.strip()), "")

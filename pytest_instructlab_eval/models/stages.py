@@ -48,6 +48,7 @@ class PostponedJudge:
         reference: str | None = None,
         metric: str = "rating",
         merge: Callable[[str], bool] | None = None,
+        answer_id: str = "",
     ) -> Score:
         """As `grade`."""
         return await self.grade(question, answer, reference=reference, metric=metric)
@@ -61,7 +62,7 @@ class RecordedAnswers:
     """A `Model` that gives the answers of an earlier run.
 
     `answers` has them by the user's turns of the conversation so far, one for each time that the model was
-    asked: the seed of a chat, from 0, says which.
+    asked: the seed of a chat says which.
     """
 
     def __init__(self, name: str, answers: Mapping[tuple[str, ...], Sequence[str]]) -> None:
@@ -82,14 +83,15 @@ class RecordedAnswers:
                 "--eval-stage answer",
                 prompt=turns[-1] if turns else "",
             )
-        answers, number = self._answers[turns], options.get("seed") or 0
+        seed = options.get("seed") or 0
+        answers, number = self._answers[turns], getattr(seed, "repeat", seed)
         if number >= len(answers):
             raise ModelError(
                 f"there is no recorded answer number {number + 1} of {self._name} to this question; ask it "
                 "with --eval-stage answer and the same --eval-repeat",
                 prompt=turns[-1],
             )
-        return Completion(answers[number], "stop", 0, 0, 0.0)
+        return Completion(answers[number], "stop", 0, 0, 0.0).split(self._name, turns[-1])
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
         """Raise ModelError: likelihoods aren't recorded."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pytest_instructlab_eval.gates.check import GateReport, fails
 from pytest_instructlab_eval.reports.changes import Changes, Kind, cells, notes
-from pytest_instructlab_eval.reports.summary import Summary, row_cells
+from pytest_instructlab_eval.reports.summary import Summary, doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
 
 __all__ = ["LONGEST", "markdown"]
@@ -134,6 +134,7 @@ def _scores(summaries: Sequence[Summary], most: int) -> str:
     for summary in summaries:
         _, *numbers = row_cells("", summary.overall)
         rows.append((code(f"{summary.benchmark}, {summary.model}"), *numbers))
+        rows += [(label, "", "", f"{count:,}", "", "") for label, count in doubts(summary)]
     return _table("Scores", head, rows, most)
 
 

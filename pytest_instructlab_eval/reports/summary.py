@@ -14,7 +14,7 @@ from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.settings import BENCHMARKS
 from pytest_instructlab_eval.visible import visible_line
 
-__all__ = ["Row", "Summary", "row_cells", "summarise", "table"]
+__all__ = ["Row", "Summary", "doubts", "row_cells", "summarise", "table"]
 
 SHOWN_GROUPS = 5  # best and worst, where not all are shown
 
@@ -44,7 +44,8 @@ class Summary:
     where a test's score is itself a mean over many questions. `metrics` and `groups` are empty
     where there is but one. `agreement` is how the judges of a panel agree (Krippendorff's alpha) and
     `judge_spread` how a judge that was asked again disagrees with itself, None where that isn't known;
-    `agreement_n` and `judge_spread_n` are how many answers they are over.
+    `agreement_n` and `judge_spread_n` are how many answers they are over. `cut_off` counts the answers that
+    the token limit ended, `contradictory` the judgments that stated different ratings.
     """
 
     benchmark: str
@@ -58,6 +59,8 @@ class Summary:
     agreement_n: int = 0
     judge_spread: float | None = None
     judge_spread_n: int = 0
+    cut_off: int = 0
+    contradictory: int = 0
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
@@ -90,7 +93,25 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
         agreement_n=agreement_n,
         judge_spread=spread,
         judge_spread_n=spread_n,
+        cut_off=sum(map(_cut_off, scores)),
+        contradictory=sum(map(_contradictory, scores)),
     )
+
+
+def _cut_off(score: Score) -> int:
+    """How many of the answers behind a score were cut off."""
+    metadata = score.metadata
+    reasons = metadata.get("finish_reasons") or [metadata.get("finish_reason")]
+    answers = metadata.get("answers") or [metadata.get("answer")]
+    return sum(
+        reason == "length" and answer is not None for reason, answer in zip(reasons, answers, strict=False)
+    )
+
+
+def _contradictory(score: Score) -> int:
+    """How many of the judgments behind a score contradict themselves."""
+    judgments = score.metadata.get("judgments") or [score.metadata]
+    return sum("contradictory_ratings" in judgment for judgment in judgments)
 
 
 def _metric_row(metric: str, results: Sequence[Result]) -> Row:
@@ -213,6 +234,16 @@ def _reliability_rows(summary: Summary) -> Iterator[list[str]]:
         yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
     if summary.judge_spread is not None:
         yield ["  judge's spread", f"{summary.judge_spread:.2f}", "", f"{summary.judge_spread_n:,}", "", ""]
+    for label, count in doubts(summary):
+        yield [f"  {label}", "", "", f"{count:,}", "", ""]
+
+
+def doubts(summary: Summary) -> Iterator[tuple[str, int]]:
+    """What a reader of the scores should know of their answers and judgments, each with its count above 0."""
+    if summary.cut_off:
+        yield "answers cut off by the limit", summary.cut_off
+    if summary.contradictory:
+        yield "contradictory judgments", summary.contradictory
 
 
 def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:

@@ -339,7 +339,9 @@ def test_a_prompt_that_is_too_long_fails_alone_and_tells_its_tokens_and_the_limi
     assert_close([one for one in found if isinstance(one, list)], [expected(prompt) for prompt in PROMPTS])
     assert isinstance(error, ContextLengthError)
     count = len(Tokenizer().split(long))
-    assert str(error) == f"the prompt has {count} tokens and the model's context is 50"
+    assert str(error) == (
+        f"the prompt has {count} tokens, 1 more is for the answer, and the model's context is 50"
+    )
     assert error.prompt == long
 
 
@@ -348,7 +350,9 @@ def test_a_chat_that_is_too_long_tells_its_tokens_and_the_limit() -> None:
     with ScriptedServer(max_model_len=50) as server, pytest.raises(ContextLengthError) as caught:
         with_model(server, lambda model: model.chat(messages))
     count = len(Tokenizer().split(rendered([dict(message) for message in messages])))
-    assert str(caught.value) == f"the prompt has {count} tokens and the model's context is 50"
+    assert str(caught.value) == (
+        f"the prompt has {count} tokens, 1,024 more are for the answer, and the model's context is 50"
+    )
 
 
 def test_where_the_server_cannot_count_its_own_words_are_told() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval import mt_bench_branch
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
 from pytest_instructlab_eval.models import Grader, Judge, ReferenceJudge
-from pytest_instructlab_eval.models.judge import parse_ratings
+from pytest_instructlab_eval.models.rating import parse_rating
 from pytest_instructlab_eval.mt_bench import Answer, MTBenchQuestion, check_judge
 from pytest_instructlab_eval.mt_bench_branch import BranchQuestion
 from pytest_instructlab_eval.scores import Score
@@ -180,7 +180,7 @@ def test_a_judge_prompt_that_cannot_be_used_is_refused_before_anything_is_asked(
 
 def test_a_question_is_asked_in_one_turn_at_0_7_with_1024_tokens(why: BranchQuestion) -> None:
     model = FakeModel(lambda messages: "By friction.", name="granite-7b-lab")
-    assert asyncio.run(mt_bench_branch.answer(why, model)) == Answer(("By friction.",))
+    assert asyncio.run(mt_bench_branch.answer(why, model)).turns == ("By friction.",)
     (chat,) = model.chats
     assert (chat.temperature, chat.max_tokens) == (0.7, 1024)
     assert [(message["role"], message["content"]) for message in chat.messages] == [
@@ -228,6 +228,7 @@ def test_the_score_is_a_rating_up_to_10_with_its_evidence(why: BranchQuestion) -
         "question": "Why do knots hold?",
         "answer": "By friction.",
         "judgment": "Fine. [[7]]",
+        "judgment_finish_reason": "stop",
         "reference": "Friction holds them.",
         "judge_prompt": "single-math-v1",
         "category": "taxonomy",
@@ -291,7 +292,8 @@ def test_no_rating_in_a_question_reference_or_answer_becomes_the_score(
 ) -> None:
     score = grade(with_texts(template, text), Answer((text,)), quoting())
     assert score.outcome == "unscored"
-    assert parse_ratings(score.metadata["user_prompt"]) == []
+    asked = score.metadata["user_prompt"].partition("[Question]")[2]
+    assert parse_rating(asked).stated == ()
 
 
 ESCAPES = [

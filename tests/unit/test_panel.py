@@ -41,8 +41,8 @@ def test_the_rating_of_a_panel_is_the_mean_of_its_judges() -> None:
 def test_each_judges_rating_and_judgment_are_kept() -> None:
     metadata = graded(panel(strict="Hm. [[3]]", kind="Nice. [[8]]")).metadata
     assert metadata["judgments"] == [
-        {"judge": "strict", "rating": 3.0, "judgment": "Hm. [[3]]"},
-        {"judge": "kind", "rating": 8.0, "judgment": "Nice. [[8]]"},
+        {"judge": "strict", "rating": 3.0, "judgment": "Hm. [[3]]", "judgment_finish_reason": "stop"},
+        {"judge": "kind", "rating": 8.0, "judgment": "Nice. [[8]]", "judgment_finish_reason": "stop"},
     ]
     assert metadata["judgment"] == "judge strict: Hm. [[3]]\n\njudge kind: Nice. [[8]]"
     assert (metadata["question"], metadata["answer"]) == ("How many?", "Seven.")

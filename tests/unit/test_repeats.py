@@ -19,6 +19,7 @@ from pytest_instructlab_eval.reports.answers import read_answers
 from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
 from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.seeds import Seed
 from pytest_instructlab_eval.taxonomy import QnaPair
 
 from .fakes import Chat, FakeModel
@@ -28,7 +29,7 @@ class NumberedModel(FakeModel):
     """Says which time a question is asked."""
 
     def __init__(self) -> None:
-        super().__init__(lambda messages: f"time {self.chats[-1].seed}, turn {turns(messages)}")
+        super().__init__(lambda messages: f"time {repeat(self.chats[-1])}, turn {turns(messages)}")
 
 
 def turns(messages: Sequence[Message]) -> int:
@@ -54,8 +55,13 @@ def scored(question: MTBenchQuestion, model: FakeModel, judge: Grader) -> list[S
     return asyncio.run(run())
 
 
-def seeds(chats: Sequence[Chat]) -> list[int | None]:
-    return sorted((chat.seed for chat in chats), key=lambda seed: -1 if seed is None else seed)
+def repeat(chat: Chat) -> int:
+    """Which time it is, from 0; -1 without a seed."""
+    return chat.seed.repeat if isinstance(chat.seed, Seed) else -1
+
+
+def repeats(chats: Sequence[Chat]) -> list[int]:
+    return sorted(map(repeat, chats))
 
 
 # --- answers ---
@@ -64,7 +70,8 @@ def seeds(chats: Sequence[Chat]) -> list[int | None]:
 def test_a_sampled_question_is_asked_so_often_with_a_seed_each(mt_bench_folder: Path) -> None:
     model = NumberedModel()
     answer = asyncio.run(mt_bench.answer(asked(mt_bench_folder, "writing", 3), model))
-    assert seeds(model.chats) == [0, 0, 1, 1, 2, 2]
+    assert repeats(model.chats) == [0, 0, 1, 1, 2, 2]
+    assert len({chat.seed for chat in model.chats}) == 6
     assert {chat.temperature for chat in model.chats} == {0.7}
     assert answer.turns == ("time 0, turn 1", "time 0, turn 2")
     assert [again.turns[1] for again in answer.again] == ["time 1, turn 2", "time 2, turn 2"]
@@ -73,7 +80,7 @@ def test_a_sampled_question_is_asked_so_often_with_a_seed_each(mt_bench_folder: 
 def test_each_conversation_goes_on_with_its_own_answer(mt_bench_folder: Path) -> None:
     model = NumberedModel()
     asyncio.run(mt_bench.answer(asked(mt_bench_folder, "writing", 2), model))
-    second = {chat.seed: chat.messages[-2]["content"] for chat in model.chats if len(chat.messages) > 3}
+    second = {repeat(chat): chat.messages[-2]["content"] for chat in model.chats if len(chat.messages) > 3}
     assert second == {0: "time 0, turn 1", 1: "time 1, turn 1"}
 
 
@@ -82,7 +89,7 @@ def test_a_question_at_temperature_0_is_asked_once(mt_bench_folder: Path, catego
     question = asked(mt_bench_folder, category, 3)
     model = NumberedModel()
     answer = asyncio.run(mt_bench.answer(question, model))
-    assert (question.repeats, seeds(model.chats), answer.again) == (1, [None, None], ())
+    assert (question.repeats, repeats(model.chats), answer.again) == (1, [-1, -1], ())
 
 
 def test_a_pair_of_the_taxonomy_is_asked_so_often(mt_bench_folder: Path) -> None:
@@ -120,7 +127,7 @@ def test_standard_errors_are_over_questions_however_often_they_are_asked() -> No
 
 def test_a_question_of_which_one_time_failed_is_an_error(mt_bench_folder: Path) -> None:
     def answer(messages: Sequence[Message]) -> str:
-        if model.chats[-1].seed == 1:
+        if repeat(model.chats[-1]) == 1:
             raise ModelError("the server is away")
         return "Fine."
 
@@ -142,18 +149,19 @@ def test_a_judge_that_is_asked_once_is_asked_coldly() -> None:
 def test_repeated_judgments_are_sampled_with_a_seed_each_and_their_mean_counts() -> None:
     model = saying(4, 7, 7)
     score = asyncio.run(Judge(model, repeats=3).grade("How many?", "Seven."))
-    assert [(chat.temperature, chat.seed) for chat in model.chats] == [(1.0, 0), (1.0, 1), (1.0, 2)]
+    assert [(chat.temperature, repeat(chat)) for chat in model.chats] == [(1.0, 0), (1.0, 1), (1.0, 2)]
     assert (score.value, score.n) == (6.0, 1)
     assert [entry["rating"] for entry in score.metadata["judgments"]] == [4.0, 7.0, 7.0]
 
 
 def test_a_judgment_without_a_rating_is_asked_for_once_more_and_then_left_out_of_the_mean() -> None:
     def rate(messages: Sequence[Message]) -> str:
-        return "[[8]]" if model.chats[-1].seed == 0 else "Who knows?"
+        return "[[8]]" if repeat(model.chats[-1]) == 0 else "Who knows?"
 
     model = FakeModel(rate)
     score = asyncio.run(Judge(model, repeats=2).grade("How many?", "Seven."))
-    assert seeds(model.chats) == [0, 1, 3]
+    assert repeats(model.chats) == [0, 1, 1]
+    assert len({chat.seed for chat in model.chats}) == 3
     assert (score.value, score.outcome) == (8.0, "scored")
     none = asyncio.run(Judge(FakeModel(lambda _: "Hm."), repeats=2).grade("How many?", "Seven."))
     assert (none.value, none.outcome) == (None, "unscored")

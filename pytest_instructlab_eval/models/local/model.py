@@ -75,8 +75,9 @@ class LocalModel:
         At a temperature above 0 it is drawn from the whole distribution. A prompt that leaves no room
         for `max_tokens` is refused, as vLLM does.
         """
-        answer: Completion = await self._answer(Chat(_future(), messages, temperature, max_tokens, seed))
-        return answer
+        chat = Chat(_future(), messages, temperature, max_tokens, seed)
+        answer: Completion = await self._answer(chat)
+        return answer.split(self.name, chat.text)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """The log-likelihood of each choice; see `Model`.

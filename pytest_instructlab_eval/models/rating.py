@@ -1,0 +1,187 @@
+"""Reads the rating out of a judgment: a small grammar, which docs/design.md describes.
+
+Everything here takes time in proportion to the length of the text, whatever the text is: repetitions are
+bounded, or are over characters that can't begin what follows them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.models.reasoning import split_judgment
+
+__all__ = ["BLANKS", "NUMBER", "Statement", "Verdict", "parse_rating", "statements"]
+
+INVISIBLE = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # marks that a reader doesn't see
+BLANKS = rf"\s{INVISIBLE}"
+QUOTES = r"*_\"'`\u2018-\u201f\u00ab\u00bb"  # and the markup of Markdown
+COLONS = ":\uff1a"  # also that of Chinese and Japanese
+DASHES = r"\u2013\u2014-"
+SCALE = "\0"  # stands for each character of a scale
+LINE_BLANKS = rf" \t\xa0\u3000{INVISIBLE}"
+
+NUMBER = r"[0-9]{1,3}(?:\.[0-9]{1,20})?"
+NO_LINK = r"(?!\((?:https?:|#))"  # a citation in Markdown: [[1]](https://…)
+DOUBLE = re.compile(rf"(?<!\[)\[\[[{BLANKS}]*({NUMBER})[{BLANKS}]*\]\](?!\]){NO_LINK}")
+SINGLE = re.compile(rf"\[[{BLANKS}]*({NUMBER})[{BLANKS}]*\](?!\]){NO_LINK}")
+
+WORD = re.compile(r"(?<![^\W_])ratings?(?![^\W_])", re.IGNORECASE)
+NEAR = rf"[{LINE_BLANKS}{QUOTES}{COLONS}]*"  # what may stand between the word and a number in single brackets
+FAR = rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|=]*"  # and one in double brackets
+BEFORE_SINGLE = re.compile(rf"{NEAR}(?:(?:is|of)\b{NEAR})*", re.IGNORECASE)
+BEFORE_DOUBLE = re.compile(rf"{FAR}(?:(?:is|of)\b{FAR})*", re.IGNORECASE)
+
+
+def _scales() -> re.Pattern[str]:
+    """Return the pattern of all that says how far ratings go, with the numbers in it."""
+    fill, gap = rf"[{BLANKS}{QUOTES}]{{0,8}}", rf"[{BLANKS}]{{1,4}}"
+    inside = rf"[{BLANKS}]{{0,4}}{NUMBER}[{BLANKS}]{{0,4}}"
+    number = rf"(?:\[\[{inside}\]\]|\[{inside}\]|{NUMBER}(?![0-9]))"
+    remark = r"(?:\([^()\[\]\n]{0,40}\))?"
+    rest = rf"{fill}{number}{fill}{remark}{fill}(?:%s){fill}{number}"
+    out_of = rf"(?:/|\bout{gap}of(?:{gap}(?:an?|the|possible|maximum|max|total|of)\b){{0,4}}){fill}{number}"
+    on_a = rf"(?:\b(?:on|using|with|by){gap}(?:an?|the){gap})?"
+    scale = rf"{on_a}\bscale{gap}(?:of|from|between|is)\b{rest % f'to|and|until|through|[{DASHES}]'}"
+    from_to = rf"\bfrom\b{rest % f'to|until|through|[{DASHES}]'}"
+    between = rf"\bbetween\b{rest % f'and|[{DASHES}]'}"
+    in_brackets = rf"\({fill}{NUMBER}{fill}(?:to|[{DASHES}]){fill}{NUMBER}{fill}\)"
+    return re.compile("|".join((out_of, scale, from_to, between, in_brackets)), re.IGNORECASE)
+
+
+SCALES = _scales()
+ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}{SCALE}]*\)")
+DECORATION = re.compile(rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|.,;!#>{DASHES}]*")  # of a line that is a rating
+
+WORDS = re.compile(r"\w+")
+WORDS_BEFORE = 8  # of the prompt's own example, by which it is known again
+WORDS_OF_LINE = 12  # of the prompt's line with the example, at least, to tell that it was returned
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judgment says: its rating, or why it has none.
+
+    `stated` has every rating in it that could have been meant, in order, on the scale or off it; `reasoning`
+    is the part that doesn't count.
+    """
+
+    value: float | None
+    reason: str = ""
+    stated: tuple[float, ...] = ()
+    reasoning: str = ""
+
+    @property
+    def contradictory(self) -> bool:
+        """Whether it has a rating, and also stated another."""
+        return self.value is not None and len(set(self.stated)) > 1
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A number, from where its statement begins ("Rating") and the number itself does, to its end."""
+
+    value: float
+    start: int
+    number: int
+    end: int
+
+
+def parse_rating(
+    text: str, *, finish_reason: str = "stop", lowest: float = 1, highest: float = 10, prompt: str = ""
+) -> Verdict:
+    """Return the rating that a judgment ends in, or the reason why there is none.
+
+    The last "Rating: [[n]]" counts; where there is no such statement, the last [[n]]. What was cut off by the
+    token limit (`finish_reason` "length") has a rating only if that is all of its last line. `prompt` is what
+    the judge was asked: an example of a rating that is returned with the words before it is none.
+    """
+    reasoning, said = split_judgment(text)
+    if not said.strip():
+        reason = "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
+        return Verdict(None, reason, reasoning=reasoning)
+    if _returns(prompt, said):
+        return Verdict(None, "the judgment returns the prompt", reasoning=reasoning)
+    said = _without_scales(_without_examples(said.replace(SCALE, "\ufffd"), prompt))
+    found, promised = statements(said)
+    stated = tuple(statement.value for statement in found)
+    reason = ""
+    if promised > (found[-1].start if found else -1):
+        reason = 'the last "Rating:" is not followed by a number in brackets'
+    elif not found:
+        found = [_statement(number, number.start()) for number in DOUBLE.finditer(said)]
+        stated = tuple(statement.value for statement in found)
+        reason = "" if found else "the judgment has no number in double brackets"
+    if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
+        reason = "the judgment was cut off by the token limit before its rating"
+    elif not reason and not lowest <= stated[-1] <= highest:
+        reason = f"{stated[-1]:g} is not on the scale from {lowest:g} to {highest:g}"
+    return Verdict(None if reason else stated[-1], reason, stated, reasoning)
+
+
+def statements(text: str) -> tuple[list[Statement], int]:
+    """Return every number right after the word "rating", and where the last "Rating:" without one stands.
+
+    That place is -1 where there is none.
+    """
+    found, promised = [], -1
+    for word in WORD.finditer(text):
+        between = BEFORE_DOUBLE.match(text, word.end())
+        near = BEFORE_SINGLE.match(text, word.end())
+        assert between is not None and near is not None  # noqa: S101, PT018  (they match nothing, too)
+        number = DOUBLE.match(text, between.end()) or SINGLE.match(text, near.end())
+        if number is not None:
+            found.append(_statement(number, word.start()))
+        elif not set(COLONS).isdisjoint(between[0]):
+            promised = word.start()
+    return found, promised
+
+
+def _statement(number: re.Match[str], start: int) -> Statement:
+    return Statement(float(number[1]), start, number.start(), number.end())
+
+
+def _without_scales(text: str) -> str:
+    """The text with every scale, and the round brackets about one, in `SCALE`s."""
+    masked = SCALES.sub(lambda scale: SCALE * len(scale[0]), text)
+    return ROUND_BRACKETS.sub(
+        lambda brackets: SCALE * len(brackets[0]) if SCALE in brackets[0] else brackets[0], masked
+    )
+
+
+def _is_last_line(text: str, statement: Statement) -> bool:
+    """Whether the last line is nothing but the statement, or the number of it, and a scale."""
+    lines = text.rstrip().splitlines(keepends=True)
+    begin, end = len(text.rstrip()) - len(lines[-1]), len(text.rstrip())
+    if statement.number < begin:
+        return False
+    before, after = text[begin : max(begin, statement.start)], text[statement.end : end]
+    return all(DECORATION.fullmatch(rest) for rest in (before, after))
+
+
+# --- what of the prompt comes back ---
+
+
+def _returns(prompt: str, said: str) -> bool:
+    """Whether a judgment has the whole line of the prompt in which the prompt shows how to rate."""
+    known = None
+    for line in prompt.splitlines():
+        if DOUBLE.search(line) and len(words := _words(line).split()) >= WORDS_OF_LINE:
+            known = _words(said) if known is None else known
+            if f" {' '.join(words)} " in f" {known} ":
+                return True
+    return False
+
+
+def _words(text: str) -> str:
+    return " ".join(WORDS.findall(text.casefold()))
+
+
+def _without_examples(said: str, prompt: str) -> str:
+    """The judgment without the prompt's examples of a rating, known by the words before them."""
+    for number in DOUBLE.finditer(prompt):
+        before = WORDS.findall(prompt[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
+        if len(before) == WORDS_BEFORE:
+            example = r"\W{1,8}".join(map(re.escape, before)) + r"[^\w\[]{0,8}" + re.escape(number[0])
+            said = re.sub(example, lambda found: " " * len(found[0]), said, flags=re.IGNORECASE)
+    return said

@@ -1,0 +1,57 @@
+"""Tells a model's reasoning from its answer, where a text has both: `<think>…</think>`."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["THINK_TAG", "split_answer", "split_judgment"]
+
+THINK_TAG = re.compile(r"<(/?)think(?:ing)?\s*>", re.IGNORECASE)
+QUOTES = frozenset("`\"'\u2018\u201c\u00ab")
+
+
+def split_judgment(text: str) -> tuple[str, str]:
+    """Return the reasoning in a text and the rest of it, wherever the reasoning stands.
+
+    Reasoning is `<think>…</think>`, what stands before a `</think>` without a `<think>`, and what follows a
+    `<think>` that is never closed.
+    """
+    return _split(text, anywhere=True)
+
+
+def split_answer(text: str) -> tuple[str, str]:
+    """Return the reasoning that a text begins with and the rest, the answer.
+
+    As `split_judgment`, but a `<think>` after the answer has begun is a part of the answer, and so is a
+    `</think>` right after a quotation mark: an answer may be about these tags.
+    """
+    return _split(text, anywhere=False)
+
+
+def _split(text: str, *, anywhere: bool) -> tuple[str, str]:
+    reasoning: list[str] = []
+    answer: list[str] = []
+    place = 0
+    begun = thinking = quoting = False  # quoting: between two tags that the answer is about
+    for tag in THINK_TAG.finditer(text):
+        piece, closes = text[place : tag.start()], bool(tag[1])
+        place = tag.end()
+        if thinking:
+            reasoning.append(piece)
+            thinking = not closes
+            continue
+        begun = begun or bool(piece.strip())
+        quoted = text[max(0, tag.start() - 1) : tag.start()] in QUOTES if closes else begun
+        if not anywhere and (quoting or quoted):
+            answer += (piece, tag[0])
+            begun, quoting = True, not closes
+        elif closes:  # the chat template has opened it: all so far was reasoning
+            reasoning += (*answer, piece)
+            answer, begun = [], False
+        else:
+            answer.append(piece)
+            thinking = True
+    (reasoning if thinking else answer).append(text[place:])
+    if not reasoning:
+        return "", text
+    return "".join(reasoning).strip(), "".join(answer).strip()
