@@ -128,8 +128,13 @@ class Gating:
             return "a drop is measured on the same questions; leave out --eval-base-questions base"
         return None
 
-    def run(self, results: Iterable[Result], *, incomplete: str | None = None) -> Run:
-        """The run as a whole, with these results; `incomplete` says why some are missing."""
+    def run(
+        self, results: Iterable[Result], *, incomplete: str | None = None, notes: Sequence[str] = ()
+    ) -> Run:
+        """Return the run as a whole, with these results.
+
+        `incomplete` says why some are missing, `notes` what was not asked.
+        """
         return Run(
             tuple(results),
             configuration=asdict(self._settings),
@@ -141,6 +146,7 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
+            notes=tuple(notes),
         )
 
     def judge(self, results: Iterable[Result], silent: Collection[str] = ()) -> list[GateReport]:

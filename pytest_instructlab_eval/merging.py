@@ -35,6 +35,7 @@ def merged(parts: Mapping[Path, Run]) -> Run:
         configuration={**first.configuration, "shard": None},
         left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
         tests=(),
+        notes=tuple(dict.fromkeys(note for run in ordered.values() for note in run.notes)),
     )
 
 

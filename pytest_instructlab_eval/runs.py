@@ -20,7 +20,7 @@ class Run:
     with. `gates` are the texts of those that were asked for, `standing_gates` of those that markers and
     the ini file have for every run. `left_out` says, by benchmark, why not all of its questions are here,
     `incomplete` why tests of the run itself have no result, and `tests` are those of the whole run that
-    this is a part of.
+    this is a part of. `notes` are sentences that say what was not asked.
     """
 
     results: tuple[Result, ...]
@@ -33,6 +33,7 @@ class Run:
     left_out: Mapping[str, str] = field(default_factory=dict)
     incomplete: str | None = None
     tests: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def candidates(self) -> list[Result]:

@@ -122,6 +122,31 @@ class EvalSession:
             self._judged_first = self._judged_first or (first if hasattr(first, "judge_prompts") else None)
         return self._parameters[fixture]
 
+    @cached_property
+    def unasked(self) -> dict[str, list[str]]:
+        """What the run leaves out of each benchmark's data; what cannot be read is told when it is read."""
+        from pytest_instructlab_eval.unasked import unasked
+
+        found: dict[str, list[str]] = {}
+        for name in self.settings.selected():
+            with contextlib.suppress(EvalError):
+                found[name] = unasked(name, self.settings)
+        return found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not asked of the benchmarks that this run has, as a part of its results."""
+        return tuple(
+            note
+            for name, notes in self.unasked.items()
+            if name in self.gating.collected.groups or questions.FIXTURES[name] in self._parameters
+            for note in notes
+        )
+
+    def asks_nothing(self, fixtures: Sequence[str]) -> bool:
+        """Whether there is no question behind any of these parametrized fixtures."""
+        return self.settings.base_questions == "same" and not any(map(self.parameters, fixtures))
+
     def _digests(self, benchmarks: Collection[str]) -> dict[str, Any]:
         return {name: found for name in benchmarks if (found := self._digest(name)) is not None}
 

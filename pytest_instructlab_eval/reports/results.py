@@ -21,9 +21,9 @@ __all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "write_
 SCHEMA_VERSION = 1
 HEAD = (  # of a run, beside its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests",
+    "tests", "notes",
 )  # fmt: skip
-LISTS = ("gates", "standing_gates", "tests")
+LISTS = ("gates", "standing_gates", "tests", "notes")
 
 
 def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
