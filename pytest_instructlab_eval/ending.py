@@ -18,6 +18,7 @@ from pytest_instructlab_eval.reports.ranking import rank, ranking_table
 from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
+from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.visible import visible_line
@@ -28,7 +29,10 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows
 
 
 class Ending:
-    """What becomes of a run's results; `incomplete` says why tests have none, `notes` what was not asked.
+    """What becomes of a run's results.
+
+    `incomplete` says why tests have none, `notes` what was not asked, and `silent` are the tests that
+    recorded no score.
 
     `problems` are sentences that fail the run, `written` is the folder of its files and `saved` its baseline,
     once they are written.
@@ -40,9 +44,11 @@ class Ending:
         gating: Gating,
         results: Sequence[Result],
         incomplete: str | None,
+        *,
         notes: Sequence[str] = (),
+        silent: Sequence[Silent] = (),
     ) -> None:
-        self.run = gating.run(results, incomplete=incomplete, notes=notes)
+        self.run = gating.run(results, silent, incomplete=incomplete, notes=notes)
         self.reports = gating.reports
         self.changes = run_changes(self.run, gating.baseline)
         self.problems: list[str] = []

@@ -185,9 +185,9 @@ class EvalHooks:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result on the report of the call phase, or of a setup that fails."""
+        """Put the result on the report of the call phase, or of a setup that fails or skips the test."""
         report = yield
-        ended = report.when == "call" or (report.when == "setup" and report.failed)
+        ended = report.when == "call" or (report.when == "setup" and not report.passed)
         if ended and isinstance(item, pytest.Function) and self.items.may_score(item):
             self.eval.conclude(report, item, call)
         return report
@@ -237,7 +237,9 @@ class EvalHooks:
         self.completed = not self.without_tests  # a gate that fails may stop the run too, but at its end
         whole = self.completed and session.testscollected > 0 and self.eval.settings.shard is None
         if whole and not self.distribution.is_worker(self.config):
-            for report in self.eval.gating.judge(self.eval.results.values(), self.eval.silent):
+            for report in self.eval.gating.judge(
+                self.eval.results.values(), tuple(self.eval.silent.values())
+            ):
                 self._tell(session, report)
         return ended
 
@@ -303,7 +305,8 @@ class EvalHooks:
             self.eval.gating,
             list(self.eval.results.values()),
             incomplete,
-            self.eval.notes,
+            notes=self.eval.notes,
+            silent=tuple(self.eval.silent.values()),
         )
         if ended and not self.without_tests:
             served = self.eval.owner.problems if self.eval.owner is not None else []

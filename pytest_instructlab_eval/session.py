@@ -21,6 +21,7 @@ from pytest_instructlab_eval.models import Blocking, Grader
 from pytest_instructlab_eval.recording import describe, without_traceback
 from pytest_instructlab_eval.reports.progress import Progress, uncaptured
 from pytest_instructlab_eval.run_models import RunModels
+from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result, plain
 from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, plan
 from pytest_instructlab_eval.settings import Settings
@@ -42,7 +43,7 @@ class EvalSession:
         self.config = config
         self.settings = settings
         self.results: dict[str, Result] = {}
-        self.silent: set[str] = set()  # benchmarks with a test that passed and recorded nothing
+        self.silent: dict[str, Silent] = {}  # tests that did not fail and recorded no score
         self.progress = Progress()
         self._look_ahead: LookAhead[pytest.Item, str] | None = None
         self._engine: Engine | None = None
@@ -360,7 +361,7 @@ class EvalSession:
     # --- results ---
 
     def conclude(self, report: pytest.TestReport, item: pytest.Function, call: pytest.CallInfo[None]) -> None:
-        """Put what a test found, if anything, on the report of its call or of a setup that failed."""
+        """Put what a test found, if anything, on the report of its call, or of a setup that did not pass."""
         scores, result = items.recorder(item).scores, self._result(item, self._why_failed(report, call))
         asks = "record_score" in item.fixturenames
         if result.scores or (result.error is not None and (asks or isinstance(_value(call), EvalError))):
@@ -368,8 +369,10 @@ class EvalSession:
             others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
             item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
             report.user_properties = list(item.user_properties)
-        elif asks and report.passed:
-            report.eval_silent = result.benchmark  # type: ignore[attr-defined]
+        elif not report.failed and not items.is_empty(item):
+            report.eval_silent = plain(  # type: ignore[attr-defined]
+                Silent(result.nodeid, result.benchmark, result.group, result.model, report.outcome)
+            )
         report.duration = item.stash.get(_DURATION, report.duration)
         if call.excinfo is not None and isinstance(call.excinfo.value, ItemError):
             report.longrepr = without_traceback(call.excinfo)
@@ -414,8 +417,9 @@ class EvalSession:
         record = getattr(report, "eval_result", None)
         if record is not None and report.when in ("setup", "call"):
             self.results[report.nodeid] = Result.from_plain(record)
-        if silent := getattr(report, "eval_silent", None):
-            self.silent.add(silent)
+            self.silent.pop(report.nodeid, None)
+        elif silent := getattr(report, "eval_silent", None):
+            self.silent[report.nodeid] = Silent(**silent)
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
         """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""

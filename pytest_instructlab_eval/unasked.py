@@ -11,7 +11,7 @@ __all__ = ["unasked"]
 
 
 def unasked(benchmark: str, settings: Settings) -> list[str]:
-    """Return a sentence for each thing that is left out, without being asked for; raises ConfigurationError."""
+    """Return a sentence for each thing that the run leaves out; raises ConfigurationError."""
     found = READERS.get(benchmark)
     return [] if found is None or settings.lacks(benchmark) else found(settings)
 
@@ -41,8 +41,8 @@ def _of_the_taxonomy(settings: Settings) -> list[str]:
 def _knowledge(count: int, *, changed: bool) -> str:
     is_left_out, their = ("is left out", "its") if count == 1 else ("are left out", "their")
     return (
-        f"{_count(count, 'knowledge file')} {'changed and ' * changed}{is_left_out}: --eval-include-knowledge "
-        f"asks {their} pairs, mmlu_branch {their} tasks"
+        f"{_count(count, 'knowledge file')} {'changed and ' * changed}{is_left_out}: "
+        f"--eval-include-knowledge asks {their} pairs, mmlu_branch {their} tasks"
     )
 
 

@@ -78,7 +78,7 @@ def _says_qna(name: str) -> bool:
 
 
 def _has_questions(source: Source, entry: Entry, in_content: bool) -> bool:
-    """Return whether a file has seed_examples; outside the content folders, whether it is a whole qna.yaml."""
+    """Return whether a file has seed_examples, and outside the content folders is a whole qna.yaml."""
     try:
         data = source.data(entry)
         return QUESTIONS.search(data) is not None and (in_content or bool(parse_qna(data, entry.path).pairs))

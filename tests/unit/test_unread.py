@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import pytest
@@ -17,12 +16,12 @@ SKILL = b"seed_examples:\n- question: How?\n  answer: So.\n"
 FOOD = "compositional_skills/food/"
 
 
-@dataclasses.dataclass(frozen=True)
 class Files:
     """Files in memory, by their paths."""
 
-    contents: Mapping[str, bytes]
-    commit: str | None = None
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        self.contents = contents
+        self.commit: str | None = None
 
     def root(self) -> Entry:
         raise NotImplementedError
@@ -49,10 +48,10 @@ def reasons(path: str, content: bytes = b"", kind: Kind = "file", *, alone: bool
         *(
             FOOD + name
             for name in (
-                "qna.yml", "qna.txt", "Qna.yaml", "QNA.YAML", "qna.yaml.txt", "qna (1).yaml", "qna.json", "qna",
-                "qna.yamil", "qna.ymal.txt", "qna2.yaml", "movie_qna.yaml", "q_n_a.txt", "q&na.yaml",
-                ".qna.yaml", "qna.yaml ", "qna.yaml~", "qna.md", "ｑｎａ.yaml", "qua.yaml", "gna.yml",
-                "haiku.yaml", "tree_joke.yml",
+                "qna.yml", "qna.txt", "Qna.yaml", "QNA.YAML", "qna.yaml.txt", "qna (1).yaml", "qna.json",
+                "qna", "qna.yamil", "qna.ymal.txt", "qna2.yaml", "movie_qna.yaml", "q_n_a.txt", "q&na.yaml",
+                ".qna.yaml", "qna.yaml ", "qna.yaml~", "qna.md", "\uff51\uff4e\uff41.txt", "qua.yaml",
+                "gna.yml", "haiku.yaml", "tree_joke.yml",
             )
         ),
         "foundational_skills/logic/qna.yml",
