@@ -175,6 +175,7 @@ def _write(
         inconclusive=_inconclusive(run),
         changes=found,
         summaries=summarise(run.results),
+        unasked=run.notes,
     )
     try:
         write_run_folder(folder, run, gates=reports, changes=found, page=page)

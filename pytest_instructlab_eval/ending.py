@@ -18,8 +18,10 @@ from pytest_instructlab_eval.reports.ranking import rank, ranking_table
 from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
+from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["Ending", "write_refusal"]
 
@@ -27,16 +29,26 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows
 
 
 class Ending:
-    """What becomes of a run's results; `incomplete` says why tests have none.
+    """What becomes of a run's results.
+
+    `incomplete` says why tests have none, `notes` what was not asked, and `silent` are the tests that
+    recorded no score.
 
     `problems` are sentences that fail the run, `written` is the folder of its files and `saved` its baseline,
     once they are written.
     """
 
     def __init__(
-        self, settings: Settings, gating: Gating, results: Sequence[Result], incomplete: str | None
+        self,
+        settings: Settings,
+        gating: Gating,
+        results: Sequence[Result],
+        incomplete: str | None,
+        *,
+        notes: Sequence[str] = (),
+        silent: Sequence[Silent] = (),
     ) -> None:
-        self.run = gating.run(results, incomplete=incomplete)
+        self.run = gating.run(results, silent, incomplete=incomplete, notes=notes)
         self.reports = gating.reports
         self.changes = run_changes(self.run, gating.baseline)
         self.problems: list[str] = []
@@ -115,6 +127,7 @@ class Ending:
             inconclusive=self._settings.inconclusive,
             changes=self.changes,
             summaries=self._summaries,
+            unasked=self.run.notes,
         )
 
     def lines(self, *, verbose: bool) -> list[str]:
@@ -127,6 +140,7 @@ class Ending:
             verdict_lines(self.reports),
         ]
         told = [line for part in parts if part for line in ("", *part)][1:]
+        told += [f"note: {visible_line(note)}" for note in self.run.notes]
         if self._not_gated and (self.run.gates or self.run.standing_gates):
             told.append(f"gates: not evaluated, as {self.run.incomplete}")
         if told and self.written is not None:

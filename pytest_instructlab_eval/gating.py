@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -20,7 +19,7 @@ from pytest_instructlab_eval.gates.baseline import (
 from pytest_instructlab_eval.gates.check import GateReport, off_scale, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.models.judge import MAXIMUM_RATING
-from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.runs import Run, Silent
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import BENCHMARKS, Settings
 
@@ -128,8 +127,18 @@ class Gating:
             return "a drop is measured on the same questions; leave out --eval-base-questions base"
         return None
 
-    def run(self, results: Iterable[Result], *, incomplete: str | None = None) -> Run:
-        """The run as a whole, with these results; `incomplete` says why some are missing."""
+    def run(
+        self,
+        results: Iterable[Result],
+        silent: Sequence[Silent] = (),
+        *,
+        incomplete: str | None = None,
+        notes: Sequence[str] = (),
+    ) -> Run:
+        """Return the run as a whole, with these results and the tests that recorded no score.
+
+        `incomplete` says why some are missing, `notes` what was not asked.
+        """
         return Run(
             tuple(results),
             configuration=asdict(self._settings),
@@ -141,19 +150,16 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
+            notes=tuple(notes),
+            silent=tuple(silent),
         )
 
-    def judge(self, results: Iterable[Result], silent: Collection[str] = ()) -> list[GateReport]:
+    def judge(self, results: Iterable[Result], silent: Sequence[Silent] = ()) -> list[GateReport]:
         """The verdicts over the results of the whole run, which are kept too.
 
-        There are none where the run has neither results nor a benchmark that is gated. `silent` are
-        benchmarks with tests that passed and recorded nothing: their gates hold whatever they are.
+        There are none where the run has neither results nor a benchmark that is gated.
         """
-        self._gates = [
-            dataclasses.replace(gate, standing=gate.standing and gate.selector.benchmark not in silent)
-            for gate in self._gates
-        ]
-        run = self.run(results)
+        run = self.run(results, silent)
         concerned = run.results or any(
             gate.selector.benchmark in self.collected.groups for gate in self._gates
         )

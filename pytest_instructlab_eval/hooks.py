@@ -51,6 +51,7 @@ class EvalHooks:
         self.order: list[str] = []
         self.nodes: list[Any] = []
         self.ending: Ending | None = None
+        self.nothing_to_ask = False
 
     # the beginning
 
@@ -58,7 +59,7 @@ class EvalHooks:
         """Say what is evaluated, and what is left out and why."""
         from pytest_instructlab_eval.reports.header import header
 
-        return [visible_line(line) for line in header(self.eval.settings, self.config)]
+        return [visible_line(line) for line in header(self.eval.settings, self.config, self.eval.unasked)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -72,8 +73,10 @@ class EvalHooks:
             end_as_by_ctrl_c(self.config, self._interrupt_workers)
         if controls:
             named = [Path(argument.partition("::")[0]) for argument in self.config.args]
-            built_in = [fixture for name, fixture in FIXTURES.items() if benchmark_file(name) in named]
-            self._check(lambda: self.eval.check_data(built_in))
+            built_in = {benchmark_file(name): fixture for name, fixture in FIXTURES.items()}
+            fixtures = [fixture for file, fixture in built_in.items() if file in named]
+            self._check(lambda: self.eval.check_data(fixtures))
+            self.nothing_to_ask = {*named} <= {*built_in} and self.eval.asks_nothing(fixtures)
 
     def _interrupt_workers(self) -> None:
         for sign in ("interrupt", "stop"):
@@ -83,7 +86,8 @@ class EvalHooks:
     def pytest_runtestloop(self) -> None:
         """Under xdist, look at the servers while the workers collect, before they are given anything."""
         if self.distribution.is_controller(self.config):
-            self._check(self.eval.check_servers)
+            if not self.nothing_to_ask:
+                self._check(self.eval.check_servers)
             garbage.leave_what_is_there()
 
     @pytest.hookimpl(trylast=True)
@@ -144,8 +148,14 @@ class EvalHooks:
         return bool(self._roles([item]))
 
     def _roles(self, items: Sequence[pytest.Item]) -> set[str]:
-        """Which of the models' fixtures the items ask for."""
-        return {role for item in items for role in ROLES if role in getattr(item, "fixturenames", ())}
+        """Which of the models' fixtures the items ask for; one without a question asks for none."""
+        return {
+            role
+            for item in items
+            if not self.items.is_empty(item)
+            for role in ROLES
+            if role in getattr(item, "fixturenames", ())
+        }
 
     def _prepare(self, roles: set[str]) -> None:
         """Try the judges, if tests ask for one, and serve what the run serves itself."""
@@ -193,12 +203,12 @@ class EvalHooks:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result on the report of the call phase, or of a setup that fails.
+        """Put the result on the report of the call phase, or of a setup that fails or skips the test.
 
         Around the wrappers of all other plugins: pytest-retry runs a test again in its own.
         """
         report = yield
-        ended = report.when == "call" or (report.when == "setup" and report.failed)
+        ended = report.when == "call" or (report.when == "setup" and not report.passed)
         if ended and isinstance(item, pytest.Function) and self.items.may_score(item):
             self.eval.conclude(report, item, call)
             report.longrepr = inert_failure(report.longrepr)
@@ -249,7 +259,9 @@ class EvalHooks:
         self.completed = not self.without_tests  # a gate that fails may stop the run too, but at its end
         whole = self.completed and session.testscollected > 0 and self.eval.settings.shard is None
         if whole and not self.distribution.is_worker(self.config):
-            for report in self.eval.gating.judge(self.eval.results.values(), self.eval.silent):
+            for report in self.eval.gating.judge(
+                self.eval.results.values(), tuple(self.eval.silent.values())
+            ):
                 self._tell(session, report)
         return ended
 
@@ -314,7 +326,12 @@ class EvalHooks:
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         incomplete = self._why_incomplete(session)
         ending = self.ending = Ending(
-            self.eval.settings, self.eval.gating, list(self.eval.results.values()), incomplete
+            self.eval.settings,
+            self.eval.gating,
+            list(self.eval.results.values()),
+            incomplete,
+            notes=self.eval.notes,
+            silent=tuple(self.eval.silent.values()),
         )
         if ended and not self.without_tests:
             served = self.eval.owner.problems if self.eval.owner is not None else []

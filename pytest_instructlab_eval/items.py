@@ -107,7 +107,7 @@ def may_score(item: pytest.Item) -> bool:
     return asks or is_eval_test(item)
 
 
-def is_empty(item: pytest.Function) -> bool:
+def is_empty(item: pytest.Item) -> bool:
     """Whether the item stands for a test of which no question was collected."""
     return any(value is NOTSET for value in _parameters(item).values())
 
@@ -233,7 +233,7 @@ def arguments(item: pytest.Function, ours: Callable[[str], Any]) -> dict[str, An
     }
 
 
-def _parameters(item: pytest.Function) -> dict[str, Any]:
+def _parameters(item: pytest.Item) -> dict[str, Any]:
     callspec = getattr(item, "callspec", None)
     return dict(callspec.params) if callspec is not None else {}
 

@@ -35,6 +35,8 @@ def merged(parts: Mapping[Path, Run]) -> Run:
         configuration={**first.configuration, "shard": None},
         left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
         tests=(),
+        notes=tuple(dict.fromkeys(note for run in ordered.values() for note in run.notes)),
+        silent=tuple(silent for run in ordered.values() for silent in run.silent),
     )
 
 

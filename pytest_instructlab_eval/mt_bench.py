@@ -289,13 +289,14 @@ def conversation_template(model_name: str, *, default: str) -> str:
     that it doesn't know ("granite" for candidates, "mixtral" for judges).
     """
     for name in (model_name.rstrip("/").rpartition("/")[2], model_name, default):
-        template = _template_of(name.lower())
+        template = _template_of(name)
         if template:
             return template
     return ""
 
 
-def _template_of(name: str) -> str | None:
+def _template_of(model_name: str) -> str | None:
+    name = model_name.lower()
     if any(part in name for part in ("mistral", "mixtral", "prometheus")):
         return "mistral"
     if "labradorite" in name:
@@ -306,7 +307,7 @@ def _template_of(name: str) -> str | None:
         return "ibm-generic"
     if "granite-chat" in name or "labrador" in name:
         return "granite-chat"
-    return "chatgpt" if name == "gpt-4" else None
+    return "chatgpt" if model_name == "gpt-4" else None  # InstructLab takes this name as it is written
 
 
 def _question(

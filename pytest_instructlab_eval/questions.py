@@ -8,22 +8,27 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.sampling import stratified
 from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.taxonomy import QnaPair, Taxonomy
+    from pytest_instructlab_eval.taxonomy import QnaPair, Survey, Taxonomy
 
 __all__ = [
     "FIXTURES",
     "OF_A_BRANCH",
     "READERS",
+    "base_pairs",
     "base_questions",
+    "branch_pairs",
     "data_digest",
     "digest",
     "recorded_answers",
+    "unread_lines",
 ]
+
+MOST_NAMED = 10  # files in one message
 
 
 def mmlu_tasks(settings: Settings) -> list[Any]:
@@ -73,6 +78,11 @@ def mt_bench_questions(settings: Settings) -> list[Any]:
 
 def mt_bench_branch_questions(settings: Settings) -> list[Any]:
     """The pairs of --eval-taxonomy at its ref."""
+    return _asked(branch_pairs(settings), settings.branch, settings)
+
+
+def branch_pairs(settings: Settings) -> list[QnaPair]:
+    """Return the pairs of --eval-taxonomy that are asked: all, those that are new, or the changed files'."""
     from pytest_instructlab_eval.taxonomy import Taxonomy
 
     if settings.taxonomy is None:
@@ -84,8 +94,7 @@ def mt_bench_branch_questions(settings: Settings) -> list[Any]:
         before = taxonomy.fork(settings.base_branch, settings.branch)
         earlier = taxonomy.read(before, include_knowledge=True, may_be_empty=True)
         old = {pair.content for file in earlier for pair in file.pairs}
-    pairs = _pairs(taxonomy, settings.branch, settings)
-    return _asked([pair for pair in pairs if pair.content not in old], settings.branch, settings)
+    return [pair for pair in _pairs(taxonomy, settings.branch, settings) if pair.content not in old]
 
 
 def base_questions(settings: Settings) -> list[Any]:
@@ -93,25 +102,48 @@ def base_questions(settings: Settings) -> list[Any]:
 
     With --eval-changed-only, those of the files that the branch changes, as they were.
     """
+    return _asked(base_pairs(settings), settings.base_branch, settings)
+
+
+def base_pairs(settings: Settings) -> list[QnaPair]:
+    """Return the pairs of `base_questions`."""
     from pytest_instructlab_eval.taxonomy import Taxonomy
 
     assert settings.taxonomy is not None  # noqa: S101  (the branch's own were read before)
-    pairs = _pairs(Taxonomy(settings.taxonomy), settings.base_branch, settings)
-    return _asked(pairs, settings.base_branch, settings)
+    return _pairs(Taxonomy(settings.taxonomy), settings.base_branch, settings)
 
 
 def _pairs(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaPair]:
-    """The pairs at a ref, of the files that are asked."""
+    """The pairs at a ref, of the files that are asked; raises DataError where a change is not read."""
     changed = None
     if settings.base_branch is not None and settings.changed_only:
-        changed = taxonomy.changed(settings.base_branch, settings.branch)
-    files = taxonomy.read(ref, include_knowledge=settings.include_knowledge, only=changed)
+        survey = taxonomy.survey(settings.branch, settings.base_branch)
+        if survey.unread:
+            raise DataError("\n  ".join(["the branch has files that are not read", *unread_lines(survey)]))
+        changed = survey.files
+    files = taxonomy.read(
+        ref,
+        include_knowledge=settings.include_knowledge,
+        only=changed,
+        may_be_empty=settings.base_branch is not None,
+    )
     return [pair for file in files for pair in file.pairs]
+
+
+def unread_lines(survey: Survey) -> list[str]:
+    """Return a sentence for each file that is not read, ten at most, and how many more there are."""
+    from pytest_instructlab_eval.taxonomy import printable
+
+    told = [f"{printable(path)} is not read: {reason}" for path, reason in survey.unread.items()]
+    more = len(told) - MOST_NAMED
+    return told if more <= 0 else [*told[:MOST_NAMED], f"{more:,} more files are not read"]
 
 
 def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> list[Any]:
     from pytest_instructlab_eval import mt_bench_branch
 
+    if not pairs:
+        return []  # and no prompts are looked for
     found = mt_bench_branch.questions(
         pairs,
         settings.mt_bench_data,

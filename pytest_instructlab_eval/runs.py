@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pytest_instructlab_eval.scores import Result
 
-__all__ = ["Run"]
+__all__ = ["Run", "Silent"]
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A test of a benchmark that recorded no score and did not fail: it passed, or was skipped."""
+
+    nodeid: str
+    benchmark: str
+    group: str
+    model: str
+    outcome: Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,8 @@ class Run:
     with. `gates` are the texts of those that were asked for, `standing_gates` of those that markers and
     the ini file have for every run. `left_out` says, by benchmark, why not all of its questions are here,
     `incomplete` why tests of the run itself have no result, and `tests` are those of the whole run that
-    this is a part of.
+    this is a part of. `notes` are sentences that say what was not asked, and `silent` are the tests that
+    recorded no score.
     """
 
     results: tuple[Result, ...]
@@ -33,6 +45,8 @@ class Run:
     left_out: Mapping[str, str] = field(default_factory=dict)
     incomplete: str | None = None
     tests: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    silent: tuple[Silent, ...] = ()
 
     @property
     def candidates(self) -> list[Result]:

@@ -21,6 +21,7 @@ from pytest_instructlab_eval.models import Blocking, Grader
 from pytest_instructlab_eval.recording import describe, without_traceback
 from pytest_instructlab_eval.reports.progress import Progress, uncaptured
 from pytest_instructlab_eval.run_models import RunModels
+from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result, plain
 from pytest_instructlab_eval.serving import ModelInTurn, Owner, Turns, check_sources, plan
 from pytest_instructlab_eval.settings import Settings
@@ -44,7 +45,7 @@ class EvalSession:
         self.config = config
         self.settings = settings
         self.results: dict[str, Result] = {}
-        self.silent: set[str] = set()  # benchmarks with a test that passed and recorded nothing
+        self.silent: dict[str, Silent] = {}  # tests that did not fail and recorded no score
         self.progress = Progress()
         self._look_ahead: LookAhead[pytest.Item, str] | None = None
         self._engine: Engine | None = None
@@ -123,6 +124,31 @@ class EvalSession:
             first = getattr(found[0], "asked", found[0]) if found else None
             self._judged_first = self._judged_first or (first if hasattr(first, "judge_prompts") else None)
         return self._parameters[fixture]
+
+    @cached_property
+    def unasked(self) -> dict[str, list[str]]:
+        """What the run leaves out of each benchmark's data; what cannot be read is told when it is read."""
+        from pytest_instructlab_eval.unasked import unasked
+
+        found: dict[str, list[str]] = {}
+        for name in self.settings.selected():
+            with contextlib.suppress(EvalError):
+                found[name] = unasked(name, self.settings)
+        return found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not asked of the benchmarks that this run has, as a part of its results."""
+        return tuple(
+            note
+            for name, notes in self.unasked.items()
+            if name in self.gating.collected.groups or questions.FIXTURES[name] in self._parameters
+            for note in notes
+        )
+
+    def asks_nothing(self, fixtures: Sequence[str]) -> bool:
+        """Whether there is no question behind any of these parametrized fixtures."""
+        return self.settings.base_questions == "same" and not any(map(self.parameters, fixtures))
 
     def _digests(self, benchmarks: Collection[str]) -> dict[str, Any]:
         return {name: found for name in benchmarks if (found := self._digest(name)) is not None}
@@ -339,7 +365,7 @@ class EvalSession:
     # --- results ---
 
     def conclude(self, report: pytest.TestReport, item: pytest.Function, call: pytest.CallInfo[None]) -> None:
-        """Put what a test found, if anything, on the report of its call or of a setup that failed."""
+        """Put what a test found, if anything, on the report of its call, or of a setup that did not pass."""
         failure = item.stash.get(_FAILURE, call.excinfo) if report.failed else None
         scores, result = items.recorder(item).scores, self._result(item, _why_failed(failure))
         asks = "record_score" in item.fixturenames
@@ -349,8 +375,10 @@ class EvalSession:
             others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
             item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
             report.user_properties = list(item.user_properties)
-        elif asks and report.passed:
-            report.eval_silent = result.benchmark  # type: ignore[attr-defined]
+        elif not report.failed and not items.is_empty(item):
+            report.eval_silent = plain(  # type: ignore[attr-defined]
+                Silent(result.nodeid, result.benchmark, result.group, result.model, report.outcome)
+            )
         report.duration = item.stash.get(_DURATION, report.duration)
         if failure is not None and isinstance(failure.value, ItemError):
             report.longrepr = without_traceback(failure)
@@ -394,8 +422,9 @@ class EvalSession:
         record = getattr(report, "eval_result", None)
         if record is not None and report.when in ("setup", "call"):
             self.results[report.nodeid] = Result.from_plain(record)
-        if silent := getattr(report, "eval_silent", None):
-            self.silent.add(silent)
+            self.silent.pop(report.nodeid, None)
+        elif silent := getattr(report, "eval_silent", None):
+            self.silent[report.nodeid] = Silent(**silent)
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
         """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,7 +31,7 @@ from pytest_instructlab_eval.gates.statistics import (
     wilson_interval,
 )
 from pytest_instructlab_eval.reports.summary import Row, summarise
-from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.runs import Run, Silent
 from pytest_instructlab_eval.scores import Result
 
 __all__ = [
@@ -118,6 +118,7 @@ def evaluate(
     baseline: Iterable[Result] | None = None,
     no_baseline: str = NO_BASELINE,
     left_out: Mapping[str, str] = NONE_LEFT_OUT,
+    silent: Sequence[Silent] = (),
 ) -> list[GateReport]:
     """A report for each gate and each model of its benchmark, in their order.
 
@@ -126,7 +127,8 @@ def evaluate(
     its questions are in the run; then all but the rates of errors and unscored questions are skipped,
     since these are about how the run went and not about the model. Of answers that are yet to be judged
     the rate of errors alone is known. What a gate is about but the run doesn't have is a refusal, or, of a
-    standing gate, no reason to fail: it is skipped.
+    standing gate, no reason to fail: it is skipped. `silent` are the tests that recorded no score: they are
+    counted beside those that did, and where none did, a gate is refused.
 
     A mean meets its limit or doesn't; its interval is told beside it. A drop's verdict is read off its
     interval; where several groups of a benchmark are gated by drop, only what Holm's correction leaves
@@ -137,7 +139,7 @@ def evaluate(
         case
         for gate in gates
         for case in _cases(
-            gate, found, _Context(before, no_baseline, left_out.get(gate.selector.benchmark, ""))
+            gate, found, _Context(before, no_baseline, left_out.get(gate.selector.benchmark, ""), silent)
         )
     ]
     adjusted = _adjusted_p_values(cases)
@@ -159,6 +161,7 @@ def verdicts(run: Run, baseline: Iterable[Result] | None) -> list[GateReport]:
         baseline=theirs if run.paired else None,
         no_baseline=NO_BASELINE if run.paired else UNPAIRED,
         left_out=run.left_out,
+        silent=[test for test in run.silent if test.model != run.base],
     )
 
 
@@ -169,6 +172,17 @@ class _Context:
     baseline: Sequence[Result] | None
     no_baseline: str
     left_out: str
+    silent: Sequence[Silent]
+
+    def silent_of(self, selector: Selector, model: str | None = None) -> list[Silent]:
+        """Return the tests of what is gated that recorded no score, of all models where none is named."""
+        return [
+            test
+            for test in self.silent
+            if test.benchmark == selector.benchmark
+            and selector.group in (None, test.group)
+            and model in (None, test.model)
+        ]
 
 
 @dataclass(frozen=True)
@@ -185,6 +199,14 @@ class _Case:
     against: str = ""
     refusal: str | None = None
     skipped: str | None = None
+    silent: int = 0
+
+    @property
+    def counted(self) -> str:
+        """How many of its tests recorded a score, where not all did."""
+        recorded = sum(bool(result.scores) or result.error is not None for result in self.results)
+        tests = len(self.results) + self.silent
+        return "" if recorded == tests else f"; {recorded:,} of {tests:,} tests recorded a score"
 
     @property
     def name(self) -> str:
@@ -211,6 +233,9 @@ def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Ca
     ran = [result for result in results if result.benchmark == selector.benchmark]
     if context.left_out and (not ran or selector.figure not in DEFAULTS):
         return [_Case(gate, skipped=context.left_out)]
+    silent = context.silent_of(selector)
+    if not ran and silent:
+        return [_Case(gate, refusal=_none_recorded(gate, silent))]
     if not ran:
         names = {result.benchmark for result in results}
         known = _known(selector.benchmark, names)
@@ -226,12 +251,15 @@ def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Ca
 def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _Case:
     selector = gate.selector
     absent = unknown_part(Selector(selector.benchmark, selector.group), _groups(ran), None)
+    silent = context.silent_of(selector, model)
+    if absent and silent:
+        return _Case(gate, model, refusal=_none_recorded(gate, silent))
     if absent:
         return _without(_Case(gate, model), absent)
     refusal = unknown_part(selector, _groups(ran), _metrics(ran))
     if refusal:
         return _Case(gate, model, refusal=refusal)
-    case = _Case(gate, model, _narrowed(ran, selector))
+    case = _Case(gate, model, _narrowed(ran, selector), silent=len(silent))
     unusable = _off_scale(case)
     if unusable:
         return dataclasses.replace(case, refusal=unusable)
@@ -258,6 +286,12 @@ def _with_comparison(case: _Case, context: _Context) -> _Case:
             return _without(case, refusal)
         return dataclasses.replace(case, refusal=refusal)
     return dataclasses.replace(case, comparison=comparison, against=against)
+
+
+def _none_recorded(gate: Gate, silent: Sequence[Silent]) -> str:
+    counts = Counter(test.outcome for test in silent)
+    how = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
+    return f"no test of {_name(gate)} recorded a score ({how}); call record_score in each of its tests"
 
 
 def _without(case: _Case, reason: str) -> _Case:
@@ -350,12 +384,14 @@ def _report(case: _Case, adjusted: float | None) -> GateReport:
     if case.refusal is not None:
         return GateReport(case.gate, "refused", case.refusal, case.model)
     if case.comparison is not None:
-        return _drop_report(case, case.comparison, adjusted)
-    if case.gate.selector.figure == "n":
-        return _count_report(case)
-    if case.gate.selector.figure == "mean":
-        return _mean_report(case)
-    return _rate_report(case)
+        report = _drop_report(case, case.comparison, adjusted)
+    elif case.gate.selector.figure == "n":
+        report = _count_report(case)
+    elif case.gate.selector.figure == "mean":
+        report = _mean_report(case)
+    else:
+        report = _rate_report(case)
+    return dataclasses.replace(report, message=report.message + case.counted)
 
 
 def _mean_report(case: _Case) -> GateReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.options import asks_for_benchmarks
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["header"]
 
 
-def header(settings: Settings, config: pytest.Config) -> list[str]:
-    """The model, what it is compared with, the judges, the benchmarks, and what is left out and why."""
+def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the model, what it is compared with, the judges, the benchmarks, and what is left out and why.
+
+    `unasked` says, by benchmark, what the run does not ask of its data.
+    """
     lines = [f"instructlab-eval: {', '.join(settings.candidates)}{_place(settings.base_url)}"]
     if settings.base_model is not None:
         lines.append(f"compared with: {settings.base_label}{_place(settings.urls(settings.base_model))}")
@@ -36,6 +39,7 @@ def header(settings: Settings, config: pytest.Config) -> list[str]:
     if asks_for_benchmarks(config):
         lines.append(f"benchmarks: {', '.join(settings.selected()) or 'none'}")
         lines += [f"left out: {name} ({reason})" for name, reason in settings.left_out().items()]
+        lines += [f"note: {note}" for notes in unasked.values() for note in notes]
     elif config.args_source is not config.ArgsSource.ARGS:
         lines.append("benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)")
     return lines

@@ -35,19 +35,20 @@ def markdown(
     inconclusive: str = "warn",
     changes: Sequence[Changes],
     summaries: Sequence[Summary],
+    unasked: Sequence[str] = (),
 ) -> str:
     """The page: the verdict, the gates, what got worse, the rest, the scores; never longer than `LONGEST`.
 
     `errors` counts the tests that failed, `not_gated` says why no gate was evaluated, `inconclusive` is
-    what an undecided gate means: warn, fail or pass. Rows are left out, the last ones first, until it is
-    short enough, and it says how many.
+    what an undecided gate means: warn, fail or pass, `unasked` what was not asked. Rows are left out, the
+    last ones first, until it is short enough, and it says how many.
     """
     rows = ROWS
     word = VERDICTS[_word(bool(problems or errors), reports, not_gated, inconclusive, bool(summaries))]
     while True:
         sections = [
             f"## {word}: evaluation of {code(title)}",
-            _told(problems, errors, reports, not_gated, bool(summaries)),
+            _told([*problems, *unasked], errors, reports, not_gated, bool(summaries)),
             _gates(reports, rows),
             _worse(changes, rows),
             _better(changes, rows),

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.reports.ranking import rank
 from pytest_instructlab_eval.reports.summary import summarise
-from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.runs import Run, Silent
 from pytest_instructlab_eval.scores import Result, plain
 from pytest_instructlab_eval.visible import inert_json
 
@@ -22,9 +22,9 @@ __all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "write_
 SCHEMA_VERSION = 1
 HEAD = (  # of a run, beside its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests",
+    "tests", "notes", "silent",
 )  # fmt: skip
-LISTS = ("gates", "standing_gates", "tests")
+LISTS = ("gates", "standing_gates", "tests", "notes")
 
 
 def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
@@ -73,7 +73,9 @@ def read_run(path: Path) -> Run:
 def _run(document: Mapping[str, Any]) -> Run:
     results = tuple(Result.from_plain(record) for record in document["results"])
     head: dict[str, Any] = {name: document[name] for name in HEAD if name in document}
-    return Run(results, **{**head, **{name: tuple(head.get(name, ())) for name in LISTS}})
+    silent = tuple(Silent(**record) for record in head.pop("silent", ()))
+    lists = {name: tuple(head.get(name, ())) for name in LISTS}
+    return Run(results, **{**head, **lists}, silent=silent)
 
 
 def read_results(path: Path) -> list[Result]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol
@@ -12,10 +13,22 @@ from typing import Literal, NoReturn, Protocol
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.taxonomy.qna import KNOWLEDGE, MOST_BYTES, printable
 
-__all__ = ["QNA", "TOO_LARGE", "Entry", "Kind", "Source", "WorkingTree", "joined", "qna_entries", "refuse"]
+__all__ = [
+    "LEFT_OUT",
+    "QNA",
+    "TOO_LARGE",
+    "Entry",
+    "Kind",
+    "Source",
+    "WorkingTree",
+    "entries",
+    "joined",
+    "qna_entries",
+    "refuse",
+]
 
 QNA = "qna.yaml"
-LEFT_OUT = {"docs", "scripts", QNA}  # of the top level, where InstructLab takes folders alone
+LEFT_OUT = frozenset({"docs", "scripts", QNA})  # of the top level, where InstructLab takes folders alone
 MOST_ENTRIES = 200_000  # a few small Git objects can stand for billions of files and folders
 MOST_FILES = 10_000  # InstructLab's own taxonomy has 151
 MOST_PATH = 1024  # characters
@@ -58,9 +71,8 @@ class Source(Protocol):
         """Whether a file is as it was in a commit."""
 
 
-def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
-    """Every qna.yaml, and everything that must be refused, sorted by path."""
-    found: dict[str, Entry] = {}
+def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
+    """Yield every file and link outside the top-level folders of these names and the hidden ones."""
     root = source.root()
     folders = [root]
     seen = 0
@@ -70,24 +82,32 @@ def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
         seen += len(children)
         if seen > MOST_ENTRIES:
             raise DataError(f"the taxonomy has more than {MOST_ENTRIES:,} files and folders")
-        if len(found) > MOST_FILES:
-            raise DataError(f"the taxonomy has more than {MOST_FILES:,} files named {QNA}")
         for child in children:
-            if folder is root and _left_out(child, knowledge):
+            if folder is root and (_is_hidden(child) or child.path in left_out):
                 continue
             problem = child.problem or _problem(child)
             if problem:
-                found[child.path] = dataclasses.replace(child, problem=problem)
+                yield dataclasses.replace(child, problem=problem)
             elif child.kind == "folder":
                 folders.append(child)
-            elif child.name == QNA:
-                found[child.path] = child
+            else:
+                yield child
+
+
+def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
+    """Every qna.yaml that is read, and everything that must be refused, sorted by path."""
+    left_out = LEFT_OUT if knowledge else LEFT_OUT | {KNOWLEDGE}
+    found: dict[str, Entry] = {}
+    for entry in entries(source, left_out):
+        if entry.problem or entry.name == QNA:
+            found[entry.path] = entry
+        if len(found) > MOST_FILES:
+            raise DataError(f"the taxonomy has more than {MOST_FILES:,} files named {QNA}")
     return dict(sorted(found.items()))
 
 
-def _left_out(child: Entry, knowledge: bool) -> bool:
-    hidden = child.path.startswith(".") and child.path not in {".", ".."}
-    return hidden or child.path in LEFT_OUT or (child.path == KNOWLEDGE and not knowledge)
+def _is_hidden(child: Entry) -> bool:
+    return child.path.startswith(".") and child.path not in {".", ".."}
 
 
 def _problem(entry: Entry) -> str | None:

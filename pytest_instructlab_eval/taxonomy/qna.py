@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -220,10 +221,14 @@ def _tree(text: _Text) -> _Node:
     if control:
         line = text.line(control.start())
         text.refuse(line, f"not YAML: the character U+{ord(control[0]):04X} is not allowed")
-    # libyaml, where PyYAML was built with it, is fifty times as fast.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    # libyaml, where PyYAML was built with it, is fifty times as fast. It refuses what YAML allows (a block
+    # scalar that begins with a tab), so what it refuses is read once more.
+    fast = getattr(yaml, "CSafeLoader", None)
+    if fast is not None:
+        with contextlib.suppress(yaml.MarkedYAMLError):
+            return _Builder(text, yaml.parse(text.text, Loader=fast)).document()
     try:
-        return _Builder(text, yaml.parse(text.text, Loader=loader)).document()
+        return _Builder(text, yaml.parse(text.text, Loader=yaml.SafeLoader)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = text.line(cast(Any, mark).index) if mark else 1

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.taxonomy.files import QNA, Entry, Source, WorkingTree, qna_entries
+from pytest_instructlab_eval.taxonomy.files import QNA, Entry, Source, WorkingTree, entries, qna_entries
 from pytest_instructlab_eval.taxonomy.qna import KNOWLEDGE, QnaFile, parse_qna, printable
 from pytest_instructlab_eval.taxonomy.repository import Commit, Repository
+from pytest_instructlab_eval.taxonomy.unread import is_companion, unread
 
-__all__ = ["Taxonomy"]
+__all__ = ["Survey", "Taxonomy"]
 
 MOST_TOTAL = 64 * 2**20  # bytes of all files
 MOST_NAMED = 10  # files in one message
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The qna.yaml files of a taxonomy, or of a branch's changes; knowledge is among them.
+
+    `removed` are those that the branch no longer has. `unread` says, by path, why a file that looks like
+    questions is not read.
+    """
+
+    files: tuple[str, ...]
+    removed: tuple[str, ...]
+    unread: Mapping[str, str]
+
+    @property
+    def knowledge(self) -> int:
+        """How many of the files are of knowledge."""
+        return sum(path.startswith(f"{KNOWLEDGE}/") for path in self.files)
 
 
 class Taxonomy:
@@ -57,11 +77,17 @@ class Taxonomy:
         What they are compared with is the merge base of `base` and the ref (of the working tree:
         its HEAD). Files of knowledge are among them, files that moved too, removed ones are not.
         """
+        return list(self.survey(ref, base).files)
+
+    def survey(self, ref: str | None = None, base: str | None = None) -> Survey:
+        """What a ref, or the working tree, has; with a `base`, what it adds and changes, see `changed`."""
+        if base is None:
+            with self._source(ref) as source:
+                return Survey(tuple(qna_entries(source, True)), (), unread(source, entries(source)))
         with Repository.of(self._folder) as repository:
-            old = qna_entries(Commit(repository, _fork(repository, base, ref)), True)
+            before = Commit(repository, _fork(repository, base, ref))
             source = WorkingTree(self._folder) if ref is None else Commit(repository, repository.resolve(ref))
-            new = qna_entries(source, True)
-            return [path for path, entry in new.items() if not source.same(entry, old.get(path))]
+            return _difference(before, source)
 
     def fork(self, base: str, ref: str | None = None) -> str:
         """The id of the commit where a ref, or the working tree's HEAD, left `base`: their merge base."""
@@ -109,6 +135,17 @@ class Taxonomy:
             f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
             "unless they are asked for"
         )
+
+
+def _difference(before: Source, source: Source) -> Survey:
+    """What a source adds, changes and removes."""
+    old, new = qna_entries(before, True), qna_entries(source, True)
+    files = tuple(path for path, entry in new.items() if not source.same(entry, old.get(path)))
+    others = [entry for entry in entries(source) if entry.path not in new and not is_companion(entry)]
+    earlier = {entry.path: entry for entry in entries(before)}
+    others = [entry for entry in others if not source.same(entry, earlier.get(entry.path))]
+    removed = tuple(path for path in old if path not in new)
+    return Survey(files, removed, unread(source, others, alone=not files))
 
 
 def _fork(repository: Repository, base: str, ref: str | None) -> str:

@@ -1,5 +1,7 @@
 """A pull request to a taxonomy: what is new in it, and two models on it."""
 
+from __future__ import annotations
+
 import subprocess
 
 import pytest
@@ -144,3 +146,108 @@ def test_instructlabs_way_asks_the_base_model_what_the_base_branch_has(
         *args, "--eval-base-model=base", "--eval-gate=mt_bench_branch.drop <= 1", ret=4
     )
     assert "a drop is measured on the same questions" in refused.out + refused.err
+
+
+# --- what is not asked ---
+
+
+@pytest.fixture
+def pull_request(project: Project) -> PullRequest:
+    """Makes a branch `pr` with these files beside those of main."""
+    return PullRequest(project)
+
+
+class PullRequest:
+    """A taxonomy of one skill on main, and a branch that adds files to it."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.folder = project.folder / "taxonomy"
+        project.write(f"taxonomy/{A}", qna("bowline"))
+        self._git("init", "-b", "main")
+        self._commit("main")
+
+    def __call__(self, *paths: str) -> tuple[str, ...]:
+        """The options of a run over the branch."""
+        self._git("checkout", "-b", "pr")
+        for path in paths:
+            self.project.write(f"taxonomy/{path}", qna("reef"))
+        self._commit("pr")
+        return (
+            "--eval-benchmark=mt_bench_branch", f"--eval-mt-bench-data={self.project.mt_bench}",
+            *self.project.judge, f"--eval-taxonomy={self.folder}", "--eval-branch=pr",
+            "--eval-base-branch=main",
+        )  # fmt: skip
+
+    def _commit(self, message: str) -> None:
+        self._git("add", ".")
+        self._git("commit", "--allow-empty", "-m", message)
+
+    def _git(self, *arguments: str) -> None:
+        who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+
+GATES = {
+    "none": {},
+    "ini": {"pytest.ini": "[pytest]\neval_gates = mt_bench_branch >= 5\n"},
+}
+
+
+@pytest.mark.parametrize(
+    ("gates", "more"),
+    [("none", ()), ("none", ("-n1",)), ("ini", ()), ("none", ("--eval-gate=mt_bench_branch >= 5",))],
+    ids=str,
+)
+def test_a_change_that_is_not_read_because_of_its_name_ends_the_run(
+    project: Project, pull_request: PullRequest, gates: str, more: tuple[str, ...]
+) -> None:
+    for name, text in GATES[gates].items():
+        project.write(name, text)
+    project.write("eval_output/summary.md", "of an earlier run")
+    args = pull_request(B, "compositional_skills/food/qna.yml")
+    finished = project.evaluate(*args, "--eval-changed-only", *more, ret=4)
+    sentence = "compositional_skills/food/qna.yml is not read: its name must be qna.yaml"
+    assert sentence in finished.out + finished.err
+    page = (project.folder / "eval_output/summary.md").read_text("utf-8")
+    assert page.startswith("## ❌ failed")
+    assert sentence in page
+    assert project.server.chats == []
+
+
+def test_without_changed_only_header_and_summary_name_the_file(
+    project: Project, pull_request: PullRequest
+) -> None:
+    args = pull_request(B, "compositional_skills/drink/qna.txt")
+    finished = project.evaluate(*args, passed=1)
+    note = "note: compositional_skills/drink/qna.txt is not read: its name must be qna.yaml"
+    assert finished.lines.count(note) == 2
+    assert "drink/qna.txt is not read" in (project.folder / "eval_output/summary.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_knowledge_that_is_left_out_is_counted_and_needs_neither_judge_nor_server(
+    project: Project, pull_request: PullRequest, processes: str
+) -> None:
+    project.write("pytest.ini", "[pytest]\neval_gates = mt_bench_branch >= 5\n")
+    shown = project.folder / "step.md"
+    args = (*pull_request("knowledge/animals/cats/qna.yaml"), "--eval-changed-only", "-n", processes)
+    unreachable = ("--eval-model=tiny", "--eval-base-url=http://127.0.0.1:9/v1")
+    finished = project.run(*unreachable, *args, env={"GITHUB_STEP_SUMMARY": str(shown)}, skipped=1)
+    note = (
+        "1 knowledge file changed and is left out: --eval-include-knowledge asks its pairs, mmlu_branch its "
+    )
+    note += "tasks"
+    assert finished.lines.count(f"note: {note}") == 2
+    assert note in shown.read_text("utf-8")
+    assert finished.document["notes"] == [note]
+
+
+@pytest.mark.parametrize("options", [("--eval-changed-only",), ()])
+def test_a_branch_that_changes_nothing_says_so(
+    project: Project, pull_request: PullRequest, options: tuple[str, ...]
+) -> None:
+    finished = project.evaluate(*pull_request("README.md"), *options, skipped=1)
+    assert finished.lines.count("note: the branch changes no qna.yaml") == 2
+    page = (project.folder / "eval_output/summary.md").read_text("utf-8")
+    assert "- the branch changes no qna.yaml" in page

@@ -572,14 +572,18 @@ SILENT = """
     @pytest.mark.eval("own")
     def test_late(late):
         pass
+
+    @pytest.mark.eval("own")
+    def test_that_forgot_to_ask_for_the_recorder():
+        pass
 """
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
 def test_tests_that_pass_and_record_nothing_do_not_pass_a_gate(project: Project, processes: str) -> None:
     project.write("test_own.py", SILENT)
-    finished = project.evaluate("test_own.py", "-n", processes, ret=1, passed=2, errors=1)
-    finished.shows("  refused: own >= 0.5: there is no result of own in this run (there is none)")
+    finished = project.evaluate("test_own.py", "-n", processes, ret=1, passed=3, errors=1)
+    finished.shows("  refused: own >= 0.5: no test of own recorded a score (3 passed); *")
     assert "record_score was called after the test's end; call it in the test itself" in finished.out
 
 
@@ -607,11 +611,23 @@ SKIPPED = """
 """
 
 
-def test_what_is_skipped_or_expected_to_fail_is_no_error(project: Project) -> None:
+def test_what_is_skipped_or_expected_to_fail_is_no_error_but_does_not_pass_a_gate(project: Project) -> None:
     project.write("test_own.py", SKIPPED)
-    finished = project.evaluate("test_own.py", skipped=3, xfailed=2)
-    assert finished.gates == {"skipped": 1}
+    finished = project.evaluate("test_own.py", ret=1, skipped=3, xfailed=2)
+    finished.shows("  refused: own >= 0.5: no test of own recorded a score (5 skipped); *")
+    project.write("test_more.py", ONE_MORE)
+    finished = project.evaluate("test_own.py", "test_more.py", passed=1, skipped=3, xfailed=2)
+    finished.shows("  passed: own >= 0.5: own is 0.7500 *; 1 of 6 tests recorded a score")
+    assert {test["outcome"] for test in finished.document["silent"]} == {"skipped"}
 
+
+ONE_MORE = """
+    import pytest
+
+    @pytest.mark.eval("own")
+    def test_one(record_score):
+        record_score(0.75)
+"""
 
 RETRIED = """
     import pytest

@@ -227,7 +227,10 @@ def test_a_test_that_ended_early_is_an_error() -> None:
 
 def test_the_rate_of_nothing_fails() -> None:
     found = report_of("own.error_rate <= 0", [Result("own", "a", "", "lab")])
-    assert (found.verdict, found.message) == ("failed", "nothing was asked of own")
+    assert (found.verdict, found.message) == (
+        "failed",
+        "nothing was asked of own; 0 of 1 tests recorded a score",
+    )
 
 
 def test_every_benchmark_has_its_default_gates() -> None:

@@ -13,6 +13,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates.baseline import save_run
 from pytest_instructlab_eval.gates.check import GateReport
 from pytest_instructlab_eval.gating import Gating
+from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
 
@@ -154,6 +155,55 @@ def test_a_benchmark_without_questions_is_skipped_and_not_missed() -> None:
 def test_a_benchmark_that_was_run_and_has_no_result_is_missed_where_it_was_asked_for() -> None:
     assert verdicts(gating().judge([])) == {"own >= 0.25": "skipped"}
     assert verdicts(gating(gate=("own >= 0.5",)).judge([])) == {"own >= 0.5": "refused"}
+
+
+def silent(*groups: str, outcome: Any = "passed", model: str = "lab") -> tuple[Silent, ...]:
+    return tuple(
+        Silent(f"test_{number}", "own", group, model, outcome) for number, group in enumerate(groups)
+    )
+
+
+@pytest.mark.parametrize("outcome", ["passed", "skipped"])
+def test_a_benchmark_whose_tests_record_nothing_passes_no_gate(outcome: str) -> None:
+    (report,) = gating().judge([], silent("red", "green", outcome=outcome))
+    assert report.verdict == "refused"
+    assert report.message == (
+        f"no test of own recorded a score (2 {outcome}); call record_score in each of its tests"
+    )
+
+
+def test_a_group_whose_tests_record_nothing_passes_no_gate() -> None:
+    found = gating(gates=("own[green] >= 0.5", "own[red] >= 0.5"))
+    told = {
+        report.gate.text: (report.verdict, report.message)
+        for report in found.judge(results(1.0), silent("green"))
+    }
+    assert told["own[green] >= 0.5"] == (
+        "refused", "no test of own[green] recorded a score (1 passed); call record_score in each of its tests"
+    )  # fmt: skip
+    assert told["own[red] >= 0.5"][0] == "passed"
+    assert "recorded a score" not in told["own[red] >= 0.5"][1]
+    assert told["own >= 0.25"][1].endswith("; 1 of 2 tests recorded a score")
+
+
+def test_a_gate_says_how_many_tests_recorded_what_it_is_about() -> None:
+    gates = ("own >= 0.5", "own.speed >= 0.5", "own.n >= 1", "own.error_rate <= 0")
+    found = gating(gates=gates).judge([*results(1.0), *results(1.0, metric="speed")], silent("red"))
+    told = {report.gate.text: report.message.rpartition("; ")[2] for report in found}
+    assert told["own >= 0.5"] == told["own.n >= 1"] == "2 of 3 tests recorded a score"
+    assert told["own.speed >= 0.5"] == "1 of 3 tests recorded a score"
+
+
+def test_a_metric_that_no_test_records_is_refused_wherever_its_gate_stands() -> None:
+    report = gating(gates=("own.turn_2 >= 0.5",)).judge(results(1.0))[1]
+    assert report.verdict == "refused"
+    assert report.message == "own has no metric 'turn_2' in this run (there is score)"
+
+
+def test_a_base_models_silent_tests_are_not_the_candidates() -> None:
+    found = gating(base_model="base", gate=("own >= 0.5",))
+    (report, *_) = found.judge(results(1.0), silent("red", model="base"))
+    assert "recorded a score" not in report.message
 
 
 def test_a_run_that_has_nothing_to_do_with_the_gates_has_none() -> None:

@@ -153,6 +153,7 @@ def test_questions_with_references_are_judged_by_other_prompts(questions: dict[s
         ("gpt-4", "chatgpt"),
         ("/models/mixtral/checkpoint-7", "mistral"),
         ("/models/mixtral/granite-7b", "ibm-generic"),
+        ("GPT-4", "the default"),
         ("gpt-4o", "the default"),
         ("granite-code-8b", "the default"),
         ("granite-old", "the default"),

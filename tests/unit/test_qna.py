@@ -59,6 +59,14 @@ def refusal(text: str | bytes, path: str = PATH) -> str:
     return str(caught.value)
 
 
+def outcome(text: str) -> tuple[QnaPair, ...] | None:
+    """The pairs of a text, None where it is refused."""
+    try:
+        return parse(text).pairs
+    except DataError:
+        return None
+
+
 @pytest.fixture(params=["libyaml", "pure Python"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both of PyYAML's parsers; the fast one isn't everywhere."""
@@ -67,6 +75,28 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 # --- what is taken ---
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("begin", ["|", "|-", ">", "|2", "| # note", "|\n"])
+def test_a_block_of_text_may_begin_with_a_tab(begin: str) -> None:
+    text = f"seed_examples:\n- question: How?\n  answer: {begin}\n    \tTie it.\n    Pull.\n"
+    answer = parse(text).pairs[0].answer
+    assert answer.lstrip("\n ").startswith("\tTie it.")
+    assert "Pull." in answer
+
+
+@given(
+    st.lists(
+        st.sampled_from(["\t", " ", "\n", "x", ": ", "- ", "|", ">", "'", '"', "#", "    "]), max_size=12
+    )
+)
+def test_both_parsers_of_yaml_read_the_same(parts: list[str]) -> None:
+    text = f"seed_examples:\n- question: q\n  answer: |\n    \t{''.join(parts)}\n"
+    with pytest.MonkeyPatch.context() as patch:
+        fast = outcome(text)
+        patch.delattr(yaml, "CSafeLoader", raising=False)
+        assert outcome(text) == fast
 
 
 @pytest.mark.usefixtures("parser")

@@ -769,3 +769,76 @@ def test_no_process_outlives_the_reading(repository: Repository, monkeypatch: py
         Taxonomy(repository.folder).changed("main", "nothing")
     assert len(started) > 4
     assert [process.returncode for process in started if process.returncode is None] == []
+
+
+# --- what a branch changes and is not read ---
+
+
+def survey(repository: Repository) -> tuple[list[str], list[str], list[str]]:
+    """What the branch checked out has changed, removed and left unread since main."""
+    found = Taxonomy(repository.folder).survey("HEAD", "main")
+    return list(found.files), list(found.removed), list(found.unread)
+
+
+def test_a_file_that_gets_another_name_is_removed_and_not_read(repository: Repository) -> None:
+    repository.git("checkout", "-q", "-b", "pr")
+    other = KNOTS.replace(".yaml", ".yml")
+    repository.git("mv", KNOTS, other)
+    repository.commit()
+    assert survey(repository) == ([], [KNOTS], [other])
+
+
+def test_a_file_that_moves_is_asked_again(repository: Repository) -> None:
+    repository.git("checkout", "-q", "-b", "pr")
+    (repository.folder / "compositional_skills/ropes").mkdir()
+    repository.git("mv", KNOTS, KNOTS.replace("knots", "ropes"))
+    repository.commit()
+    assert survey(repository) == ([KNOTS.replace("knots", "ropes")], [KNOTS], [])
+
+
+def test_a_file_that_is_removed_or_has_another_mode_is_not_asked(repository: Repository) -> None:
+    repository.git("checkout", "-q", "-b", "pr")
+    (repository.folder / BOATS).chmod(0o755)
+    repository.commit(removed=(KNOTS,))
+    assert survey(repository) == ([], [KNOTS], [])
+
+
+def test_names_that_differ_in_case_alone_are_two_files(repository: Repository) -> None:
+    repository.git("checkout", "-q", "-b", "pr")
+    other = KNOTS.replace("qna", "Qna")
+    repository.commit({KNOTS: content("k3"), other: content("k4")})
+    assert survey(repository) == ([KNOTS], [], [other])
+
+
+def test_what_was_misnamed_before_is_not_the_branchs(repository: Repository) -> None:
+    repository.commit({"compositional_skills/food/qna.yml": content("f")})
+    repository.git("checkout", "-q", "-b", "pr")
+    repository.commit({KNOTS: content("k3")})
+    assert survey(repository) == ([KNOTS], [], [])
+    assert list(Taxonomy(repository.folder).survey().unread) == ["compositional_skills/food/qna.yml"]
+
+
+def test_a_submodule_or_link_alone_holds_nothing_that_is_read(repository: Repository) -> None:
+    commit = repository.git("rev-parse", "HEAD")
+    repository.git("checkout", "-q", "-b", "pr")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},compositional_skills/ropes")
+    repository.git("commit", "-q", "-m", "a submodule")
+    assert survey(repository) == ([], [], ["compositional_skills/ropes"])
+    repository.git("checkout", "-q", "-b", "linked", "main")
+    (repository.folder / "knowledge/ropes").symlink_to("piers")
+    repository.commit()
+    assert survey(repository) == ([], [], ["knowledge/ropes"])
+
+
+def test_an_empty_file_is_changed_and_refused_when_it_is_read(repository: Repository) -> None:
+    repository.git("checkout", "-q", "-b", "pr")
+    repository.commit({KNOTS: ""})
+    assert survey(repository) == ([KNOTS], [], [])
+    assert "the file is empty" in refusal(repository, "pr")
+
+
+def test_a_working_tree_is_surveyed_as_it_lies(repository: Repository) -> None:
+    write(repository.folder, "compositional_skills/food/qna.txt")
+    write(repository.folder, "compositional_skills/food/attribution.txt")
+    found = Taxonomy(repository.folder).survey(None, "main")
+    assert (found.files, list(found.unread)) == ((), ["compositional_skills/food/qna.txt"])
