@@ -7,17 +7,18 @@ a question: 1 right, 0 wrong, "-" no score.
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.reports.results import read_run, replace_text
+from pytest_instructlab_eval.reports.results import replace_text, run_of
+from pytest_instructlab_eval.reports.schema import scale_problems, value_problems
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, Sample, Score, plain
+from pytest_instructlab_eval.typed_json import Misfit, NotJSON, Problem, load, read_as, schema_version
 from pytest_instructlab_eval.visible import inert_json
 
 __all__ = [
@@ -51,6 +52,9 @@ INFORMATIVE = frozenset({"model", "first_n", "sample", "sample_seed"})
 """To compare models is what a baseline is for, and what both were asked is compared, however much that is."""
 
 OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
+_Value = float | str | Mapping[str, float | None] | None
+"""A score as a baseline keeps it: a number or none, the text of a task's answers, or values by sample."""
+
 ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
 LONGEST = 60  # characters of a value in a message
 
@@ -223,6 +227,31 @@ def _line(value: Any) -> str:
 # --- reading ---
 
 
+class _Block(TypedDict):
+    """One benchmark in a baseline file."""
+
+    maxima: Mapping[str, float]
+    questions: Mapping[str, _Question]
+
+
+class _Scores(TypedDict):
+    scores: Mapping[str, _Value | tuple[_Value, ...]]
+
+
+class _Question(_Scores, total=False):
+    """One question in a baseline file; a metric has several scores where it was recorded more than once."""
+
+    content: str
+    group: str
+
+
+class _File(TypedDict):
+    """What a baseline file holds."""
+
+    fingerprint: Mapping[str, Any]
+    benchmarks: Mapping[str, _Block]
+
+
 def read_baseline(path: Path) -> Baseline:
     """A baseline, or a whole results.json, or the folder that has one, as one.
 
@@ -230,78 +259,88 @@ def read_baseline(path: Path) -> Baseline:
     """
     path = path / "results.json" if path.is_dir() else path
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
-        version = int(document["schema_version"])
-        whole = "results" in document
+        document = load(path)
     except OSError as error:
         raise DataError(
             f"{path} can't be read ({error.strerror}); save a baseline with --eval-save-baseline"
         ) from None
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
-        raise DataError(f"{path} is neither a baseline nor a results.json of this plugin") from None
-    if whole:
-        run = read_run(path)
+    except NotJSON as error:
+        raise _neither(path, str(error)) from None
+    except Misfit as misfit:
+        raise _damaged(path, misfit) from None
+    version = schema_version(document)
+    if version is None:
+        raise _neither(path, "it has no schema_version")
+    if "results" in document:
+        run = run_of(document, path)
         known = run.fingerprint or run.configuration
-        found = _selected(_mapping(known, path))
-        return Baseline(found, tuple(run.candidates), run.left_out, run.incomplete)
+        if not known:
+            raise DataError(f"{path} is damaged: it has no configuration")
+        return Baseline(_selected(known), tuple(run.candidates), run.left_out, run.incomplete)
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "
             "plugin reads; upgrade pytest-instructlab-eval"
         )
     try:
-        return _baseline(document)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise DataError(
-            f"{path} is damaged: it is not as schema version {version} has it; save it anew with "
-            "--eval-save-baseline"
-        ) from None
+        return _baseline(read_as(_File, document))
+    except Misfit as misfit:
+        raise _damaged(path, misfit) from None
 
 
-def _mapping(value: Any, path: Path) -> Mapping[str, Any]:
-    if not value or not isinstance(value, Mapping):
-        raise DataError(f"{path} is damaged: it has no configuration")
-    return value
+def _damaged(path: Path, misfit: Misfit) -> DataError:
+    return DataError(f"{path} is damaged: {misfit}; save it anew with --eval-save-baseline")
 
 
-def _baseline(document: Mapping[str, Any]) -> Baseline:
-    configuration = dict(document["fingerprint"].items())
-    model = str(configuration["model"])
+def _neither(path: Path, reason: str) -> DataError:
+    return DataError(f"{path} is neither a baseline nor a results.json of this plugin ({reason})")
+
+
+def _baseline(file: _File) -> Baseline:
+    configuration = dict(file["fingerprint"])
+    model = configuration.get("model")
+    if not isinstance(model, str):
+        raise Problem("must be a text", model, "fingerprint", "model")
     results = [
         _result(benchmark, question, entry, block["maxima"], model)
-        for benchmark, block in document["benchmarks"].items()
+        for benchmark, block in file["benchmarks"].items()
         for question, entry in block["questions"].items()
     ]
     return Baseline(configuration, tuple(results))
 
 
-def _result(benchmark: str, question: str, entry: Any, maxima: Mapping[str, Any], model: str) -> Result:
-    group, content = entry.get("group", question), entry.get("content", "")
-    if not (isinstance(group, str) and isinstance(content, str)):
-        raise TypeError("a group and a content are texts")
-    scores = [
-        _score(found, metric, _finite(maxima[metric]))
-        for metric, value in entry["scores"].items()
-        for found in (value if isinstance(value, list) else [value])
-    ]
-    return Result(benchmark, question, group, model, scores=tuple(scores), content=content)
+def _result(
+    benchmark: str, question: str, entry: _Question, maxima: Mapping[str, float], model: str
+) -> Result:
+    place = ("benchmarks", benchmark)
+    scores = []
+    for metric, value in entry["scores"].items():
+        if metric not in maxima:
+            raise Misfit(f"has no {metric}, of which {question} has a score", *place, "maxima")
+        for problem in scale_problems(maxima[metric], *place, "maxima", metric):
+            raise problem
+        for found in value if isinstance(value, tuple) else [value]:
+            score = _score(found, metric, maxima[metric], *place, "questions", question, "scores", metric)
+            scores.append(score)
+    return Result(
+        benchmark, question, entry.get("group", question), model, scores=tuple(scores),
+        content=entry.get("content", ""),
+    )  # fmt: skip
 
 
-def _score(value: Any, metric: str, maximum: float) -> Score:
+def _score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
+    """A score as a baseline keeps it; raises Misfit where it is none on its scale."""
+    if isinstance(value, str) and (not value or set(value) - set(ANSWERS)):
+        raise Problem("must be a text of 1, 0 and -", value, *place)
     if isinstance(value, str):
-        samples = [Sample(str(number), ANSWERS[sign]) for number, sign in enumerate(value)]
+        values: Mapping[str, float | None] = {str(number): ANSWERS[sign] for number, sign in enumerate(value)}
     elif isinstance(value, Mapping):
-        samples = [Sample(key, _optional(number)) for key, number in value.items()]
+        values = value
     else:
-        return Score(_optional(value), metric, maximum)
-    return Score.mean_of(samples, metric=metric, maximum=maximum)
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else _finite(value)
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TypeError("a score is a finite number")
-    return float(value)
+        for problem in value_problems(value, maximum, *place):
+            raise problem
+        return Score(value, metric, maximum)
+    for key, number in values.items():
+        for problem in value_problems(number, maximum, *place, key):
+            raise problem
+    return Score.mean_of([Sample(*entry) for entry in values.items()], metric=metric, maximum=maximum)

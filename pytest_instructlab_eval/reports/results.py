@@ -6,25 +6,27 @@ import datetime
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.reports.ranking import rank
+from pytest_instructlab_eval.reports.schema import RULES
 from pytest_instructlab_eval.reports.summary import summarise
-from pytest_instructlab_eval.runs import Run, Silent
+from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result, plain
+from pytest_instructlab_eval.typed_json import Misfit, NotJSON, load, read_as, schema_version
 from pytest_instructlab_eval.visible import inert_json
 
-__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "write_run"]
+__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "run_of", "write_run"]
 
 SCHEMA_VERSION = 1
 HEAD = (  # of a run, beside its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
     "tests", "notes", "silent",
 )  # fmt: skip
-LISTS = ("gates", "standing_gates", "tests", "notes")
 
 
 def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
@@ -49,33 +51,37 @@ def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Seque
 
 
 def read_run(path: Path) -> Run:
-    """The run in a file; raises DataError where it isn't one, or is of a newer schema."""
+    """The run in a file; raises DataError where it isn't one, is damaged, or is of a newer schema."""
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
-        version = int(document["schema_version"])
+        document = load(path)
     except OSError as error:
         raise DataError(f"{path} can't be read ({error.strerror})") from None
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
-        raise DataError(f"{path} is not a results.json of this plugin") from None
+    except NotJSON as error:
+        raise DataError(f"{path} is not a results.json of this plugin ({error})") from None
+    except Misfit as misfit:
+        raise _damaged(path, misfit) from None
+    return run_of(document, path)
+
+
+def run_of(document: Any, path: Path) -> Run:
+    """The run in what a file holds; raises DataError as `read_run`."""
+    version = schema_version(document)
+    if version is None:
+        raise DataError(f"{path} is not a results.json of this plugin (it has no schema_version)")
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "
             "plugin reads; upgrade pytest-instructlab-eval"
         )
+    known = {field.name: document[field.name] for field in fields(Run) if field.name in document}
     try:
-        return _run(document)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise DataError(
-            f"{path} is damaged: its results are not as schema version {version} has them"
-        ) from None
+        return read_as(Run, known, RULES)
+    except Misfit as misfit:
+        raise _damaged(path, misfit) from None
 
 
-def _run(document: Mapping[str, Any]) -> Run:
-    results = tuple(Result.from_plain(record) for record in document["results"])
-    head: dict[str, Any] = {name: document[name] for name in HEAD if name in document}
-    silent = tuple(Silent(**record) for record in head.pop("silent", ()))
-    lists = {name: tuple(head.get(name, ())) for name in LISTS}
-    return Run(results, **{**head, **lists}, silent=silent)
+def _damaged(path: Path, misfit: Misfit) -> DataError:
+    return DataError(f"{path} is damaged: {misfit}; evaluate again, or restore the file")
 
 
 def read_results(path: Path) -> list[Result]:
