@@ -102,7 +102,7 @@ class EvalHooks:
         self.eval.begin(session)
         self.eval.route_records()
         if wanted:
-            import openai  # noqa: F401  (now, so that the garbage collector leaves it alone)
+            import aiohttp  # noqa: F401  (now, so that the garbage collector leaves it alone)
 
         if not self.distribution.is_controller(self.config):
             garbage.leave_what_is_there()
