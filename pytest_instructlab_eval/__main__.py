@@ -135,6 +135,7 @@ def merge(
     chosen = {name: run.configuration.get(name) for name in ("first_n", "sample")}
     lines = table(summarise(run.results), verbose=verbose, **chosen)
     lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
+    lines += _after_blank([f"note: {note}" for note in run.notes])
     _print([*lines, f"results: {out / 'results.json'}", *(f"ERROR: {problem}" for problem in problems)])
     if problems:
         sys.exit(1)
@@ -168,6 +169,7 @@ def _write(
 ) -> None:
     page = markdown(
         ", ".join(name for name in run.models if name != run.base),
+        notes=run.notes,
         problems=problems,
         errors=sum(result.outcome == "error" for result in run.results),
         reports=reports,

@@ -115,6 +115,7 @@ class Ending:
             inconclusive=self._settings.inconclusive,
             changes=self.changes,
             summaries=self._summaries,
+            notes=self.run.notes,
         )
 
     def lines(self, *, verbose: bool) -> list[str]:
@@ -125,6 +126,7 @@ class Ending:
             ranking_table(rank(self.run.candidates)) if len(settings.model) > 1 else [],
             changes_table(self.changes, verbose=verbose),
             verdict_lines(self.reports),
+            [f"note: {note}" for note in self.run.notes],
         ]
         told = [line for part in parts if part for line in ("", *part)][1:]
         if self._not_gated and (self.run.gates or self.run.standing_gates):

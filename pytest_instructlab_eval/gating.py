@@ -12,7 +12,9 @@ from pytest_instructlab_eval.collected import Collected
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.baseline import (
+    BEFORE_THE_RUN,
     Baseline,
+    asked_otherwise,
     check_comparable,
     fingerprint,
     read_baseline,
@@ -48,10 +50,11 @@ class Gating:
         self._gates: list[Gate] = []
         self.collected = Collected()
         self.reports: list[GateReport] = []
+        self.adaptations: Sequence[Mapping[str, Any]] = ()
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What this run's scores depend on, beside the model."""
+        """What this run's scores depend on, beside the model and what is found out while it is asked."""
         settings = asdict(self._settings)
         return fingerprint({**settings, "data": self._digests(list(self.collected.groups))})
 
@@ -81,7 +84,7 @@ class Gating:
             self._baseline = read_baseline(settings.baseline)
             if not settings.allow_mismatch:
                 name, insist = f"--eval-baseline {settings.baseline.name}", "--eval-allow-mismatch"
-                check_comparable(self.fingerprint, self._baseline, name, insist)
+                check_comparable(self.fingerprint, self._baseline, name, insist, ignoring=BEFORE_THE_RUN)
 
     def _check(self, gate: Gate) -> None:
         """Raise ConfigurationError where the gate names what this run can't have.
@@ -130,10 +133,9 @@ class Gating:
 
     def run(self, results: Iterable[Result], *, incomplete: str | None = None) -> Run:
         """The run as a whole, with these results; `incomplete` says why some are missing."""
-        return Run(
+        run = Run(
             tuple(results),
             configuration=asdict(self._settings),
-            fingerprint=self.fingerprint,
             models=self._settings.labels,
             base=self._settings.base_label,
             gates=tuple(gate.text for gate in self._gates if not gate.standing),
@@ -141,6 +143,21 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
+            adaptations=tuple(self.adaptations),
+        )
+        return dataclasses.replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
+
+    def incomparable(self, run: Run) -> str | None:
+        """Why the run's drops mean nothing: models were asked otherwise than what they are compared with."""
+        if self._settings.allow_mismatch:
+            return None
+        insist = "--eval-allow-mismatch"
+        if run.base is not None:
+            return asked_otherwise(run.adapted(), run.adapted(base=True), f"of {run.base}", insist)
+        if self._baseline is None:
+            return None
+        return asked_otherwise(
+            run.adapted(), self._baseline.fingerprint.get("adaptations"), "in the baseline", insist
         )
 
     def judge(self, results: Iterable[Result], silent: Collection[str] = ()) -> list[GateReport]:
@@ -157,7 +174,8 @@ class Gating:
         concerned = run.results or any(
             gate.selector.benchmark in self.collected.groups for gate in self._gates
         )
-        self.reports = verdicts(run, self.baseline) if concerned else []
+        found = verdicts(run, self.baseline, incomparable=self.incomparable(run)) if concerned else []
+        self.reports = found
         return self.reports
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,13 +30,16 @@ def merged(parts: Mapping[Path, Run]) -> Run:
             )
     place = {nodeid: number for number, nodeid in enumerate(first.tests)}
     results = [result for run in ordered.values() for result in run.results]
-    return dataclasses.replace(
+    adaptations = {json.dumps(found): found for run in ordered.values() for found in run.adaptations}
+    whole = dataclasses.replace(
         first,
         results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
         configuration={**first.configuration, "shard": None},
         left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
         tests=(),
+        adaptations=tuple(adaptations.values()),
     )
+    return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 
 
 def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
@@ -61,7 +65,7 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
 
 
 def _unlike(run: Run, first: Run) -> list[str]:
-    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=())
+    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
     other = set(run.tests) ^ set(first.tests)
     if other:
         found.append(f"{len(other):,} tests are of one run alone, such as {min(other)}")

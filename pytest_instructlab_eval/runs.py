@@ -20,7 +20,7 @@ class Run:
     with. `gates` are the texts of those that were asked for, `standing_gates` of those that markers and
     the ini file have for every run. `left_out` says, by benchmark, why not all of its questions are here,
     `incomplete` why tests of the run itself have no result, and `tests` are those of the whole run that
-    this is a part of.
+    this is a part of. `adaptations` are the records of how requests were adapted to servers.
     """
 
     results: tuple[Result, ...]
@@ -33,6 +33,24 @@ class Run:
     left_out: Mapping[str, str] = field(default_factory=dict)
     incomplete: str | None = None
     tests: tuple[str, ...] = ()
+    adaptations: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each adaptation."""
+        named = ((f"judge {a['model']}" if a["role"] == "judge" else a["model"], a) for a in self.adaptations)
+        return [f"{name}: {adaptation['text']}" for name, adaptation in named]
+
+    def adapted(self, *, base: bool = False) -> list[str]:
+        """What of the adaptations can change judgments, or answers of candidates, or of the base model."""
+        return sorted(
+            {
+                f"{adaptation['role']}: {adaptation['name']}"
+                for adaptation in self.adaptations
+                if adaptation["changes_answers"]
+                and (adaptation["role"] == "judge" or (adaptation["model"] == self.base) == base)
+            }
+        )
 
     @property
     def candidates(self) -> list[Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import sys
 import tempfile
@@ -50,6 +51,8 @@ class EvalSession:
         self.owner: Owner | None = None
         self.asking: set[str] = set()
         self._parameters: dict[str, list[Any]] = {}
+        self._adaptations: dict[str, Mapping[str, Any]] = {}  # of other processes
+        self._told_adaptations = 0
         self._judged_first: Any = None  # the question by whose prompts judges are tried
 
     # --- what tests are made of ---
@@ -345,6 +348,12 @@ class EvalSession:
             report.user_properties = list(item.user_properties)
         elif asks and report.passed:
             report.eval_silent = result.benchmark  # type: ignore[attr-defined]
+        if (
+            distribution.is_worker(self.config)
+            and len(adaptations := self.adaptations) > self._told_adaptations
+        ):
+            self._told_adaptations = len(adaptations)
+            report.eval_adaptations = adaptations  # type: ignore[attr-defined]
         report.duration = item.stash.get(_DURATION, report.duration)
         if call.excinfo is not None and isinstance(call.excinfo.value, ItemError):
             report.longrepr = without_traceback(call.excinfo)
@@ -391,6 +400,17 @@ class EvalSession:
             self.results[report.nodeid] = Result.from_plain(record)
         if silent := getattr(report, "eval_silent", None):
             self.silent.add(silent)
+        self.add_adaptations(getattr(report, "eval_adaptations", ()))
+
+    @property
+    def adaptations(self) -> list[Mapping[str, Any]]:
+        """How requests were adapted to servers, in this process and in those that have told it."""
+        found = {json.dumps(record): record for record in self.models.adaptations}
+        return list({**found, **self._adaptations}.values())
+
+    def add_adaptations(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take in how another process has adapted its requests."""
+        self._adaptations.update((json.dumps(record), record) for record in records)
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
         """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""

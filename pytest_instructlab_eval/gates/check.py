@@ -118,6 +118,7 @@ def evaluate(
     baseline: Iterable[Result] | None = None,
     no_baseline: str = NO_BASELINE,
     left_out: Mapping[str, str] = NONE_LEFT_OUT,
+    incomparable: str | None = None,
 ) -> list[GateReport]:
     """A report for each gate and each model of its benchmark, in their order.
 
@@ -125,8 +126,9 @@ def evaluate(
     only one in it; `no_baseline` says why there are none. `left_out` says, by benchmark, why not all of
     its questions are in the run; then all but the rates of errors and unscored questions are skipped,
     since these are about how the run went and not about the model. Of answers that are yet to be judged
-    the rate of errors alone is known. What a gate is about but the run doesn't have is a refusal, or, of a
-    standing gate, no reason to fail: it is skipped.
+    the rate of errors alone is known. `incomparable` says why drops are refused, of standing gates
+    too. What a gate is about but the run doesn't have is a refusal, or, of a standing gate, no reason to
+    fail: it is skipped.
 
     A mean meets its limit or doesn't; its interval is told beside it. A drop's verdict is read off its
     interval; where several groups of a benchmark are gated by drop, only what Holm's correction leaves
@@ -137,14 +139,18 @@ def evaluate(
         case
         for gate in gates
         for case in _cases(
-            gate, found, _Context(before, no_baseline, left_out.get(gate.selector.benchmark, ""))
+            gate,
+            found,
+            _Context(before, no_baseline, left_out.get(gate.selector.benchmark, ""), incomparable),
         )
     ]
     adjusted = _adjusted_p_values(cases)
     return [_report(case, adjusted.get(number)) for number, case in enumerate(cases)]
 
 
-def verdicts(run: Run, baseline: Iterable[Result] | None) -> list[GateReport]:
+def verdicts(
+    run: Run, baseline: Iterable[Result] | None, *, incomparable: str | None = None
+) -> list[GateReport]:
     """The reports of a run's gates and the default ones, over its candidates; see `evaluate`.
 
     Drops are measured against its base model, where it has one, else against the baseline.
@@ -159,6 +165,7 @@ def verdicts(run: Run, baseline: Iterable[Result] | None) -> list[GateReport]:
         baseline=theirs if run.paired else None,
         no_baseline=NO_BASELINE if run.paired else UNPAIRED,
         left_out=run.left_out,
+        incomparable=incomparable,
     )
 
 
@@ -169,6 +176,7 @@ class _Context:
     baseline: Sequence[Result] | None
     no_baseline: str
     left_out: str
+    incomparable: str | None
 
 
 @dataclass(frozen=True)
@@ -233,9 +241,10 @@ def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _
         return _Case(gate, model, refusal=refusal)
     case = _Case(gate, model, _narrowed(ran, selector))
     unusable = _off_scale(case)
-    if unusable:
-        return dataclasses.replace(case, refusal=unusable)
-    return _with_comparison(case, context) if selector.figure == "drop" else case
+    compares = selector.figure == "drop"
+    if unusable or (compares and context.baseline is not None and context.incomparable):
+        return dataclasses.replace(case, refusal=unusable or context.incomparable)
+    return _with_comparison(case, context) if compares else case
 
 
 def _with_comparison(case: _Case, context: _Context) -> _Case:

@@ -134,7 +134,7 @@ class Endpoint:
         self._key_source = key_source
         self._timeout = timeout
         self._retries = retries
-        self._patience = patience
+        self.patience = patience
         self._prefix = prefix
         self._http: Http = Http(base_url, api_key, max_reply)
         self._last_reply = float("-inf")
@@ -224,7 +224,7 @@ class Endpoint:
 
     def _no_reply(self, failure: Failure) -> _Problem:
         if failure.kind == "timeout":
-            text = f"{self} gave no whole answer within {self._timeout:g} s ({self._prefix}request-timeout)"
+            text = f"{self} gave {failure.reason}"
         elif failure.kind == "size":
             text = f"{self}: {failure.reason} ({self._prefix}max-reply)"
             return _Problem(ModelError(text))
@@ -257,7 +257,7 @@ class Endpoint:
         silent = status in AWAY
         kind = UnreachableError if silent else ModelError
         return _Problem(
-            kind(text, status=status), True, silent, retry_after(headers, max(self._patience, PATIENCE))
+            kind(text, status=status), True, silent, retry_after(headers, max(self.patience, PATIENCE))
         )
 
     # --- a server that gives no reply ---
@@ -276,7 +276,7 @@ class Endpoint:
             return not spent
         if self._silent_since is None:
             self._silent_since = max(started, self._last_reply)
-        patient = time.monotonic() - self._silent_since < self._patience
+        patient = time.monotonic() - self._silent_since < self.patience
         if not spent and patient:
             return True
         if self._last_reply >= asked or await self._answers():
@@ -293,11 +293,9 @@ class Endpoint:
 
     async def _probe(self, since: float) -> None:
         """Ask the server for its models, once for all questions that fail at the same time."""
-        reply = await self._exchange(
-            "GET", f"{self.base_url}/models", timeout=min(self._timeout, PROBE_TIME)
-        )
+        reply = await self._exchange("GET", f"{self.base_url}/models", timeout=min(self._timeout, PROBE_TIME))
         self._probed = time.monotonic()
-        if self._silent_since is not None and self._probed - since >= self._patience:
+        if self._silent_since is not None and self._probed - since >= self.patience:
             self.given_up = (
                 f"{self} gave no reply for {self._probed - since:.0f} s and was given up "
                 f"({self._json(reply).error}); what was scored before is kept; {self._prefix}wait SECONDS "
@@ -333,7 +331,9 @@ class Endpoint:
                 elsewhere = status in (None, 404, 405) and not isinstance(found.error, UnreachableError)
                 raise ConfigurationError(f"{found.error}{await self._meant() if elsewhere else ''}")
             if time.monotonic() >= deadline:
-                raise ConfigurationError(f"{found.error}{self._hint(wait)}")
+                text = f"{found.error}{self._hint(wait)}"
+                self.given_up = self.given_up or (text if wait else None)
+                raise ConfigurationError(text)
             await asyncio.sleep(RETRY_PAUSE)
 
     async def _meant(self) -> str:
@@ -357,12 +357,13 @@ class Endpoint:
 
     def _redirected(self, reply: Reply) -> str:
         """Where a server sends us to. The key is for one server, so that nothing is sent there by itself."""
-        url = urljoin(f"{self.base_url}/models", reply.headers.get("location", ""))
+        location = reply.headers.get("location", "")
         try:
+            url = urljoin(f"{self.base_url}/models", location)
             host, own = urlsplit(url).netloc.rpartition("@")[2], urlsplit(self.base_url).netloc
-        except ValueError:
-            host, own = "", ""
-        if not host or "location" not in reply.headers:
+        except ValueError:  # brackets that don't match
+            location = ""
+        if not location:
             return f"{self} answered {reply.status}, a redirect that leads nowhere; correct the URL"
         if host != own:
             return (

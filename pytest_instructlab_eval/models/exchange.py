@@ -158,7 +158,7 @@ class Http:
 
     def _failure(self, error: Exception, timeout: float) -> Failure:
         if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-            return Failure("timeout", f"no whole reply within {timeout:g} s")
+            return Failure("timeout", f"no whole answer within {timeout:g} s")
         if isinstance(error, _TooLargeError):
             return Failure("size", f"its reply is longer than {self._max_reply / MIB:g} MiB")
         if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def server_message(body: Any, depth: int = 5) -> str:
             message = server_message(body[name], depth - 1)
             place = body.get("loc", body.get("param"))
             place = ".".join(map(str, place[:9])) if isinstance(place, list) else place
-            return f"{place}: {message}" if place and str(place) not in message else message
+            told = not place or re.search(rf"\b{re.escape(str(place)[:100])}\b", message)
+            return message if told else f"{place}: {message}"
     return json.dumps(body)[:500]
 
 

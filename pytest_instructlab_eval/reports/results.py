@@ -21,9 +21,9 @@ __all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "write_
 SCHEMA_VERSION = 1
 HEAD = (  # of a run, beside its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests",
+    "tests", "adaptations",
 )  # fmt: skip
-LISTS = ("gates", "standing_gates", "tests")
+LISTS = ("gates", "standing_gates", "tests", "adaptations")
 
 
 def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
@@ -72,7 +72,9 @@ def read_run(path: Path) -> Run:
 def _run(document: Mapping[str, Any]) -> Run:
     results = tuple(Result.from_plain(record) for record in document["results"])
     head: dict[str, Any] = {name: document[name] for name in HEAD if name in document}
-    return Run(results, **{**head, **{name: tuple(head.get(name, ())) for name in LISTS}})
+    run = Run(results, **{**head, **{name: tuple(head.get(name, ())) for name in LISTS}})
+    _ = run.notes, run.adapted()  # raise where an adaptation is damaged
+    return run
 
 
 def read_results(path: Path) -> list[Result]:
