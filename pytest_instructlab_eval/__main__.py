@@ -136,6 +136,7 @@ def merge(
     chosen = {name: run.configuration.get(name) for name in ("first_n", "sample")}
     lines = table(summarise(run.results), verbose=verbose, **chosen)
     lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
+    lines += _after_blank([f"note: {note}" for note in (*run.notes, *run.adaptation_notes)])
     _print([*lines, f"results: {out / 'results.json'}", *(f"ERROR: {problem}" for problem in problems)])
     if problems:
         sys.exit(1)
@@ -176,6 +177,7 @@ def _write(
         changes=found,
         summaries=summarise(run.results),
         unasked=run.notes,
+        adaptations=run.adaptation_notes,
     )
     try:
         write_run_folder(folder, run, gates=reports, changes=found, page=page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,9 @@ from pytest_instructlab_eval.collected import Collected
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.baseline import (
+    BEFORE_THE_RUN,
     Baseline,
+    asked_otherwise,
     check_comparable,
     fingerprint,
     read_baseline,
@@ -19,7 +21,7 @@ from pytest_instructlab_eval.gates.baseline import (
 from pytest_instructlab_eval.gates.check import GateReport, off_scale, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.models.judge import MAXIMUM_RATING
-from pytest_instructlab_eval.runs import Run, Silent
+from pytest_instructlab_eval.runs import ModelAdaptation, Run, Silent
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import BENCHMARKS, Settings
 
@@ -47,10 +49,11 @@ class Gating:
         self._gates: list[Gate] = []
         self.collected = Collected()
         self.reports: list[GateReport] = []
+        self.adaptations: Sequence[Mapping[str, Any]] = ()
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What this run's scores depend on, beside the model."""
+        """What this run's scores depend on, beside the model and what is found out while it is asked."""
         settings = asdict(self._settings)
         return fingerprint({**settings, "data": self._digests(list(self.collected.groups))})
 
@@ -80,7 +83,7 @@ class Gating:
             self._baseline = read_baseline(settings.baseline)
             if not settings.allow_mismatch:
                 name, insist = f"--eval-baseline {settings.baseline.name}", "--eval-allow-mismatch"
-                check_comparable(self.fingerprint, self._baseline, name, insist)
+                check_comparable(self.fingerprint, self._baseline, name, insist, ignoring=BEFORE_THE_RUN)
 
     def _check(self, gate: Gate) -> None:
         """Raise ConfigurationError where the gate names what this run can't have.
@@ -139,10 +142,9 @@ class Gating:
 
         `incomplete` says why some are missing, `notes` what was not asked.
         """
-        return Run(
+        run = Run(
             tuple(results),
             configuration=asdict(self._settings),
-            fingerprint=self.fingerprint,
             models=self._settings.labels,
             base=self._settings.base_label,
             gates=tuple(gate.text for gate in self._gates if not gate.standing),
@@ -152,6 +154,21 @@ class Gating:
             tests=tuple(self.collected.tests),
             notes=tuple(notes),
             silent=tuple(silent),
+            adaptations=tuple(ModelAdaptation(**record) for record in self.adaptations),
+        )
+        return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
+
+    def incomparable(self, run: Run) -> str | None:
+        """Why the run's drops mean nothing: models were asked otherwise than what they are compared with."""
+        if self._settings.allow_mismatch:
+            return None
+        insist = "--eval-allow-mismatch"
+        if run.base is not None:
+            return asked_otherwise(run.adapted(), run.adapted(base=True), f"of {run.base}", insist)
+        if self._baseline is None:
+            return None
+        return asked_otherwise(
+            run.adapted(), self._baseline.fingerprint.get("adaptations"), "in the baseline", insist
         )
 
     def judge(self, results: Iterable[Result], silent: Sequence[Silent] = ()) -> list[GateReport]:
@@ -163,7 +180,8 @@ class Gating:
         concerned = run.results or any(
             gate.selector.benchmark in self.collected.groups for gate in self._gates
         )
-        self.reports = verdicts(run, self.baseline) if concerned else []
+        found = verdicts(run, self.baseline, incomparable=self.incomparable(run)) if concerned else []
+        self.reports = found
         return self.reports
 
     @property

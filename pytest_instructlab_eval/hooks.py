@@ -108,7 +108,7 @@ class EvalHooks:
         self.eval.begin(session)
         self.eval.route_records()
         if wanted:
-            import openai  # noqa: F401  (now, so that the garbage collector leaves it alone)
+            import aiohttp  # noqa: F401  (now, so that the garbage collector leaves it alone)
 
         if not self.distribution.is_controller(self.config):
             garbage.leave_what_is_there()
@@ -259,6 +259,7 @@ class EvalHooks:
         self.completed = not self.without_tests  # a gate that fails may stop the run too, but at its end
         whole = self.completed and session.testscollected > 0 and self.eval.settings.shard is None
         if whole and not self.distribution.is_worker(self.config):
+            self.eval.gating.adaptations = self.eval.adaptations
             for report in self.eval.gating.judge(
                 self.eval.results.values(), tuple(self.eval.silent.values())
             ):
@@ -304,6 +305,7 @@ class EvalHooks:
             self.config.workeroutput["eval_results"] = [  # type: ignore[attr-defined]
                 result.to_plain() for result in found
             ]
+            self.config.workeroutput["eval_adaptations"] = self.eval.adaptations  # type: ignore[attr-defined]
             return
         self._gather(session, found)
         self._end(session)
@@ -325,6 +327,7 @@ class EvalHooks:
             session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         incomplete = self._why_incomplete(session)
+        self.eval.gating.adaptations = self.eval.adaptations
         ending = self.ending = Ending(
             self.eval.settings,
             self.eval.gating,
@@ -424,8 +427,9 @@ class EvalHooks:
     def _take_in(self, node: Any) -> None:
         from pytest_instructlab_eval.scores import Result
 
-        records = getattr(node, "workeroutput", {}).get("eval_results", ())
-        self.eval.add([Result.from_plain(record) for record in records])
+        output = getattr(node, "workeroutput", {})
+        self.eval.add([Result.from_plain(record) for record in output.get("eval_results", ())])
+        self.eval.add_adaptations(output.get("eval_adaptations", ()))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

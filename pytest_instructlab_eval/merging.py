@@ -29,7 +29,7 @@ def merged(parts: Mapping[Path, Run]) -> Run:
             )
     place = {nodeid: number for number, nodeid in enumerate(first.tests)}
     results = [result for run in ordered.values() for result in run.results]
-    return dataclasses.replace(
+    whole = dataclasses.replace(
         first,
         results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
         configuration={**first.configuration, "shard": None},
@@ -37,7 +37,9 @@ def merged(parts: Mapping[Path, Run]) -> Run:
         tests=(),
         notes=tuple(dict.fromkeys(note for run in ordered.values() for note in run.notes)),
         silent=tuple(silent for run in ordered.values() for silent in run.silent),
+        adaptations=tuple(dict.fromkeys(found for run in ordered.values() for found in run.adaptations)),
     )
+    return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 
 
 def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
@@ -63,7 +65,7 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
 
 
 def _unlike(run: Run, first: Run) -> list[str]:
-    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=())
+    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
     other = set(run.tests) ^ set(first.tests)
     if other:
         found.append(f"{len(other):,} tests are of one run alone, such as {min(other)}")

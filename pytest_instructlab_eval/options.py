@@ -126,10 +126,16 @@ OPTIONS = (
     Option("seed", "N", "what the seeds of repeated answers and judgments are made from; another number "
            "gives other draws", parse_integer(0), "0"),
     Option("max_concurrency", "N", "requests in flight per server", parse_integer(1), "64"),
-    Option("request_timeout", "SECONDS", "how long one request may take", parse_timeout, "600"),
-    Option("wait", "SECONDS", "how long to wait for a server to come up", parse_seconds, "0"),
+    Option("request_timeout", "SECONDS", "how long one request may take, with the reading of its reply",
+           parse_timeout, "600"),
+    Option("max_reply", "MIB", "how many MiB of a reply are read; a longer one is an error",
+           parse_integer(1, 4096), "16"),
+    Option("wait", "SECONDS", "how long to wait for a server to come up, and to come back later: one "
+           "that gives no reply for so long, and for 60 seconds at least, is given up", parse_seconds, "0"),
     Option("system_prompt", "TEXT_OR_@FILE", "multiple choice: apply the model's chat template, with this "
            "system prompt", parse_prompt),
+    Option("merge_model_system_message", None, "send the model its system message at the head of the first "
+           "user message (default: where its server refuses one)", parse_boolean),
     Option("merge_system_user_message", None, "send the judge its system prompt at the head of the user's "
            "message (judges of the Mistral family; default: as InstructLab decides by the judge's name)",
            parse_boolean),

@@ -55,6 +55,11 @@ def parse_url(value: str) -> str:
             f"must not hold a user or password (got {without_password(value)!r}); name the variable that "
             "holds the key with --eval-api-key-env or --eval-judge-api-key-env"
         )
+    if parts.query or parts.fragment:
+        raise ValueError(
+            f"must end before any ? or # (got {value.partition('?')[0].partition('#')[0]!r} and more); name "
+            "the variable that holds a key with --eval-api-key-env or --eval-judge-api-key-env"
+        )
     return value.rstrip("/")
 
 

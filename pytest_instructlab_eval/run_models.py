@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from typing import Any
 
 from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.models import Endpoint, Grader, Judge, Model, Panel, ReferenceJudge, ServedModel
-from pytest_instructlab_eval.models.endpoint import RETRIES, Traffic
+from pytest_instructlab_eval.models.adaptations import Adaptation, Role, record_of
+from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.questions import recorded_answers
@@ -18,7 +19,9 @@ from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 
 __all__ = ["RunModels"]
 
+MIB = 2**20
 RETRIES_OF_OWN = 2  # a server of the run's that has ended doesn't come back
+PATIENCE_WITH_OWN = 5.0  # seconds
 
 
 class RunModels:
@@ -43,7 +46,9 @@ class RunModels:
         self._turns = turns
         self._share = share
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
-        self._made: dict[tuple[str, str], Any] = {}
+        self._made: dict[tuple[str, ...], Any] = {}
+        self._served: list[tuple[tuple[str, ...], ServedModel]] = []  # each by its key among those made
+        self._roles: dict[tuple[str, ...], set[Role]] = {}
         self._local: Model | None = None
         self._local_traffic: list[Traffic] = []
 
@@ -51,6 +56,16 @@ class RunModels:
     def traffic(self) -> list[Traffic]:
         """What servers, and models in this process, were asked so far."""
         return [endpoint.traffic for endpoint in self._endpoints.values()] + self._local_traffic
+
+    @property
+    def adaptations(self) -> list[dict[str, Any]]:
+        """How requests were adapted to servers so far, and which servers were given up, as plain records."""
+        return [
+            record_of(adaptation, role, self._settings.label(key[0]))
+            for key, model in self._served
+            for role in sorted(self._roles.get(key, ()))
+            for adaptation in (*model.adaptations, *_given_up(model))
+        ]
 
     def candidate(self, label: str | None = None) -> Any:
         """A model under evaluation by its label, by default the first."""
@@ -60,7 +75,8 @@ class RunModels:
         name = names[label]
         if settings.stage == "judge":
             return self._recorded(label)
-        return self._model(name, settings.urls(name), *self._key(name))
+        merge = settings.merge_model_system_message
+        return self._model(name, settings.urls(name), *self._key(name), "model", merge=merge)
 
     def _key(self, name: str) -> tuple[str | None, str]:
         """The variable that holds the key for a model that is asked, and the option that names it.
@@ -115,7 +131,7 @@ class RunModels:
         variable, option = settings.judge_api_key_env, "--eval-judge-api-key-env"
         if urls == settings.base_url and variable is None:
             variable, option = settings.api_key_env, "--eval-api-key-env"
-        return self._model(name, urls, variable, option)
+        return self._model(name, urls, variable, option, "judge")
 
     async def check(self) -> None:
         """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
@@ -131,19 +147,40 @@ class RunModels:
             self._made[key] = RecordedAnswers(label, recorded_answers(self._settings, label))
         return self._made[key]  # type: ignore[no-any-return]
 
-    def _model(self, name: str, urls: tuple[str, ...], variable: str | None, option: str) -> Any:
-        key = (name, " ".join(urls))
+    def _model(
+        self,
+        name: str,
+        urls: tuple[str, ...],
+        variable: str | None,
+        option: str,
+        role: Role,
+        *,
+        merge: bool = False,
+    ) -> Any:
+        key = (name, " ".join(urls), "merged" if merge else "")
+        self._roles.setdefault(key, set()).add(role)
         if key not in self._made:
             if not urls:
-                self._made[key] = ModelInTurn(name, self._turns(), self._connect)
+                self._made[key] = ModelInTurn(name, self._turns(), partial(self._connect, key))
                 self._engine().on_close(self._made[key].close)
             else:
-                served = [ServedModel(name, self._endpoint(url, variable, option)) for url in urls]
-                self._made[key] = served[0] if len(served) == 1 else Replicas(served)
+                endpoints = [self._endpoint(url, variable, option) for url in urls]
+                served = [self._at(key, endpoint) for endpoint in endpoints]
+                self._made[key] = served[0] if len(served) == 1 else Replicas(served, self._patience)
         return self._made[key]
 
+    def _at(self, key: tuple[str, ...], endpoint: Endpoint) -> ServedModel:
+        model = ServedModel(key[0], endpoint, merge_system=bool(key[2]))
+        self._served.append((key, model))
+        return model
+
+    @property
+    def _patience(self) -> float:
+        """Seconds without a reply after which a server that the run did not start is given up."""
+        return max(PATIENCE, self._settings.wait)
+
     def _endpoint(
-        self, url: str, variable: str | None = None, option: str = "", *, retries: int = RETRIES
+        self, url: str, variable: str | None = None, option: str = "", *, owned: bool = False
     ) -> Endpoint:
         key = (url, variable)
         if key not in self._endpoints:
@@ -153,15 +190,17 @@ class RunModels:
                 key_source=f"{option} {variable}" if variable else option,
                 budget=self._budget,
                 timeout=self._settings.request_timeout,
-                retries=retries,
+                retries=RETRIES_OF_OWN if owned else RETRIES,
+                patience=PATIENCE_WITH_OWN if owned else self._patience,
+                max_reply=self._settings.max_reply * MIB,
             )
             self._engine().on_close(endpoint.close)
         return self._endpoints[key]
 
-    async def _connect(self, name: str, url: str) -> Model:
+    async def _connect(self, key: tuple[str, ...], name: str, url: str) -> Model:
         """The model behind a server that the run has started, or in this process."""
         if not url.startswith(LOCAL):
-            return ServedModel(name, self._endpoint(url, retries=RETRIES_OF_OWN))
+            return self._at(key, self._endpoint(url, owned=True))
         from pytest_instructlab_eval.models.local import LocalModel
 
         if self._local is not None:
@@ -172,3 +211,8 @@ class RunModels:
         self._local = model = LocalModel(name, worker=number, workers=processes)
         self._local_traffic.append(model.traffic)
         return model
+
+
+def _given_up(model: ServedModel) -> Iterator[Adaptation]:
+    if model.endpoint.given_up is not None:
+        yield Adaptation("given_up", model.endpoint.given_up)

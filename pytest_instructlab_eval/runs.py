@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pytest_instructlab_eval.scores import Result
 
-__all__ = ["Run", "Silent"]
+__all__ = ["ModelAdaptation", "Run", "Silent"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,17 @@ class Silent:
 
 
 @dataclass(frozen=True)
+class ModelAdaptation:
+    """How requests to a model, or to a judge, of this label were adapted to its server; see `Adaptation`."""
+
+    role: Literal["model", "judge"]
+    model: str
+    name: str
+    text: str
+    changes_answers: bool
+
+
+@dataclass(frozen=True)
 class Run:
     """What a run found, enough to compare it, to join it with others and to judge it later.
 
@@ -31,8 +42,8 @@ class Run:
     with. `gates` are the texts of those that were asked for, `standing_gates` of those that markers and
     the ini file have for every run. `left_out` says, by benchmark, why not all of its questions are here,
     `incomplete` why tests of the run itself have no result, and `tests` are those of the whole run that
-    this is a part of. `notes` are sentences that say what was not asked, and `silent` are the tests that
-    recorded no score.
+    this is a part of. `notes` are sentences that say what was not asked, `silent` are the tests that
+    recorded no score, and `adaptations` say how requests were adapted to servers.
     """
 
     results: tuple[Result, ...]
@@ -47,6 +58,26 @@ class Run:
     tests: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     silent: tuple[Silent, ...] = ()
+    adaptations: tuple[ModelAdaptation, ...] = ()
+
+    @property
+    def adaptation_notes(self) -> list[str]:
+        """A line for each adaptation."""
+        return [
+            f"{'judge ' if adaptation.role == 'judge' else ''}{adaptation.model}: {adaptation.text}"
+            for adaptation in self.adaptations
+        ]
+
+    def adapted(self, *, base: bool = False) -> list[str]:
+        """What of the adaptations can change judgments, or answers of candidates, or of the base model."""
+        return sorted(
+            {
+                f"{adaptation.role}: {adaptation.name}"
+                for adaptation in self.adaptations
+                if adaptation.changes_answers
+                and (adaptation.role == "judge" or (adaptation.model == self.base) == base)
+            }
+        )
 
     @property
     def candidates(self) -> list[Result]:

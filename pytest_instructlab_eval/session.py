@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import sys
 import tempfile
@@ -53,6 +54,8 @@ class EvalSession:
         self.owner: Owner | None = None
         self.asking: set[str] = set()
         self._parameters: dict[str, list[Any]] = {}
+        self._adaptations: dict[str, Mapping[str, Any]] = {}  # of other processes
+        self._told_adaptations = 0
         self._judged_first: Any = None  # the question by whose prompts judges are tried
 
     # --- what tests are made of ---
@@ -379,6 +382,12 @@ class EvalSession:
             report.eval_silent = plain(  # type: ignore[attr-defined]
                 Silent(result.nodeid, result.benchmark, result.group, result.model, report.outcome)
             )
+        if (
+            distribution.is_worker(self.config)
+            and len(adaptations := self.adaptations) > self._told_adaptations
+        ):
+            self._told_adaptations = len(adaptations)
+            report.eval_adaptations = adaptations  # type: ignore[attr-defined]
         report.duration = item.stash.get(_DURATION, report.duration)
         if failure is not None and isinstance(failure.value, ItemError):
             report.longrepr = without_traceback(failure)
@@ -425,6 +434,17 @@ class EvalSession:
             self.silent.pop(report.nodeid, None)
         elif silent := getattr(report, "eval_silent", None):
             self.silent[report.nodeid] = Silent(**silent)
+        self.add_adaptations(getattr(report, "eval_adaptations", ()))
+
+    @property
+    def adaptations(self) -> list[Mapping[str, Any]]:
+        """How requests were adapted to servers, in this process and in those that have told it."""
+        found = {json.dumps(record): record for record in self.models.adaptations}
+        return list({**found, **self._adaptations}.values())
+
+    def add_adaptations(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take in how another process has adapted its requests."""
+        self._adaptations.update((json.dumps(record), record) for record in records)
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
         """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""

@@ -50,8 +50,10 @@ class Settings:
     seed: int = 0
     max_concurrency: int = 64
     request_timeout: float = 600.0
+    max_reply: int = 16
     wait: float = 0.0
     system_prompt: str | None = None
+    merge_model_system_message: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
     stage: str | None = None

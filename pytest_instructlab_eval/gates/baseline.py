@@ -22,10 +22,12 @@ from pytest_instructlab_eval.typed_json import Misfit, NotJSON, Problem, load, r
 from pytest_instructlab_eval.visible import inert_json
 
 __all__ = [
+    "BEFORE_THE_RUN",
     "FINGERPRINT",
     "PROMPTS",
     "SCHEMA_VERSION",
     "Baseline",
+    "asked_otherwise",
     "check_comparable",
     "differences",
     "fingerprint",
@@ -40,15 +42,17 @@ PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
 
 FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "merge_system_user_message",
-    "first_n", "sample", "sample_seed", "data", "prompts",
+    "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
 )  # fmt: skip
-"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`.
+"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`,
+"adaptations" what of the adaptations to servers can change answers, which is known at the end of a run.
 
 The mean of repeated answers is no other than that of single ones; repeated judgments are asked for
 at another temperature.
 """
 
 INFORMATIVE = frozenset({"model", "first_n", "sample", "sample_seed"})
+BEFORE_THE_RUN = INFORMATIVE | {"adaptations"}
 """To compare models is what a baseline is for, and what both were asked is compared, however much that is."""
 
 OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
@@ -98,28 +102,51 @@ def differences(
 
     Unless told otherwise the model may differ, and which questions were asked: those are compared that
     both sides have. A judge, "data" and "prompts" are compared where both sides have them, the latter two
-    by benchmark; any other setting that one side lacks counts as None.
+    by benchmark; any other setting that one side lacks counts as None, and no adaptations as none.
     """
     found = []
     for name in dict.fromkeys([*ours, *theirs]):
         mine, other = ours.get(name), theirs.get(name)
+        if name == "adaptations":
+            mine, other = mine or None, other or None
         unknown = name in OPTIONAL and (not mine or not other)
         if name not in ignoring and not unknown:
             found += _difference(name, mine, other)
     return [f"{difference} {theirs_are}" for difference in found]
 
 
-def check_comparable(ours: Mapping[str, Any], baseline: Baseline, name: str, insist: str) -> None:
+def check_comparable(
+    ours: Mapping[str, Any],
+    baseline: Baseline,
+    name: str,
+    insist: str,
+    *,
+    ignoring: Collection[str] = INFORMATIVE,
+) -> None:
     """Raise ConfigurationError where a run of our fingerprint doesn't compare with the baseline.
 
     `name` is how the message calls the baseline, `insist` the option that leaves this check out.
     """
-    found = differences(ours, baseline.fingerprint)
+    found = differences(ours, baseline.fingerprint, ignoring=ignoring)
     if found:
         raise ConfigurationError(
             f"{name} is of another configuration: {'; '.join(found)}; save one of this configuration with "
             f"--eval-save-baseline, or insist with {insist}"
         )
+
+
+def asked_otherwise(ours: Sequence[str], theirs: Any, where: str, insist: str) -> str | None:
+    """Why a drop doesn't compare: requests were adapted in another way there; None where they were not.
+
+    `where` names the other side, `insist` the option that leaves this check out.
+    """
+    if (ours or None) == (theirs or None):
+        return None
+    here, there = (_shown(", ".join(map(str, side))) if side else "as usual" for side in (ours, theirs))
+    return (
+        f"models were asked in another way here ({here}) than {where} ({there}), which can change answers; "
+        f"compare runs that asked alike, or insist with {insist}"
+    )
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> list[str]:

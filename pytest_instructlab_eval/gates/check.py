@@ -119,6 +119,7 @@ def evaluate(
     no_baseline: str = NO_BASELINE,
     left_out: Mapping[str, str] = NONE_LEFT_OUT,
     silent: Sequence[Silent] = (),
+    incomparable: str | None = None,
 ) -> list[GateReport]:
     """A report for each gate and each model of its benchmark, in their order.
 
@@ -126,9 +127,10 @@ def evaluate(
     only one in it; `no_baseline` says why there are none. `left_out` says, by benchmark, why not all of
     its questions are in the run; then all but the rates of errors and unscored questions are skipped,
     since these are about how the run went and not about the model. Of answers that are yet to be judged
-    the rate of errors alone is known. What a gate is about but the run doesn't have is a refusal, or, of a
-    standing gate, no reason to fail: it is skipped. `silent` are the tests that recorded no score: they are
-    counted beside those that did, and where none did, a gate is refused.
+    the rate of errors alone is known. `incomparable` says why drops are refused, of standing gates
+    too. What a gate is about but the run doesn't have is a refusal, or, of a standing gate, no reason to
+    fail: it is skipped. `silent` are the tests that recorded no score: they are counted beside those that
+    did, and where none did, a gate is refused.
 
     A mean meets its limit or doesn't; its interval is told beside it. A drop's verdict is read off its
     interval; where several groups of a benchmark are gated by drop, only what Holm's correction leaves
@@ -139,14 +141,18 @@ def evaluate(
         case
         for gate in gates
         for case in _cases(
-            gate, found, _Context(before, no_baseline, left_out.get(gate.selector.benchmark, ""), silent)
+            gate,
+            found,
+            _Context(before, no_baseline, left_out.get(gate.selector.benchmark, ""), incomparable, silent),
         )
     ]
     adjusted = _adjusted_p_values(cases)
     return [_report(case, adjusted.get(number)) for number, case in enumerate(cases)]
 
 
-def verdicts(run: Run, baseline: Iterable[Result] | None) -> list[GateReport]:
+def verdicts(
+    run: Run, baseline: Iterable[Result] | None, *, incomparable: str | None = None
+) -> list[GateReport]:
     """The reports of a run's gates and the default ones, over its candidates; see `evaluate`.
 
     Drops are measured against its base model, where it has one, else against the baseline.
@@ -161,6 +167,7 @@ def verdicts(run: Run, baseline: Iterable[Result] | None) -> list[GateReport]:
         baseline=theirs if run.paired else None,
         no_baseline=NO_BASELINE if run.paired else UNPAIRED,
         left_out=run.left_out,
+        incomparable=incomparable,
         silent=[test for test in run.silent if test.model != run.base],
     )
 
@@ -172,6 +179,7 @@ class _Context:
     baseline: Sequence[Result] | None
     no_baseline: str
     left_out: str
+    incomparable: str | None
     silent: Sequence[Silent]
 
     def silent_of(self, selector: Selector, model: str | None = None) -> list[Silent]:
@@ -261,9 +269,10 @@ def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _
         return _Case(gate, model, refusal=refusal)
     case = _Case(gate, model, _narrowed(ran, selector), silent=len(silent))
     unusable = _off_scale(case)
-    if unusable:
-        return dataclasses.replace(case, refusal=unusable)
-    return _with_comparison(case, context) if selector.figure == "drop" else case
+    compares = selector.figure == "drop"
+    if unusable or (compares and context.baseline is not None and context.incomparable):
+        return dataclasses.replace(case, refusal=unusable or context.incomparable)
+    return _with_comparison(case, context) if compares else case
 
 
 def _with_comparison(case: _Case, context: _Context) -> _Case:

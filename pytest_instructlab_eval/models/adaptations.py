@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-__all__ = ["Adaptation", "Adaptations"]
+__all__ = ["Adaptation", "Adaptations", "Role", "record_of"]
+
+Role = Literal["model", "judge"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,8 @@ class Adaptations:
 
     def __iter__(self) -> Iterator[Adaptation]:
         return iter(tuple(self._noted.values()))
+
+
+def record_of(adaptation: Adaptation, role: Role, model: str) -> dict[str, Any]:
+    """The adaptation of requests to a model, or to a judge, of this label, as plain data."""
+    return {"role": role, "model": model, **asdict(adaptation)}

@@ -1,13 +1,18 @@
-"""A server with an OpenAI-compatible API: its connections, its budget of requests, its errors."""
+"""A server with an OpenAI-compatible API: its budget of requests, retries, and the words for its errors."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
+import json
+import random
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 from pytest_instructlab_eval.errors import (
     ConfigurationError,
@@ -15,12 +20,39 @@ from pytest_instructlab_eval.errors import (
     ModelError,
     UnreachableError,
 )
+from pytest_instructlab_eval.models.replies import (
+    Failure,
+    Reply,
+    error_in,
+    model_names,
+    retry_after,
+    server_message,
+    status_in,
+    token_count,
+)
 from pytest_instructlab_eval.visible import visible
 
-__all__ = ["RETRIES", "Budget", "Endpoint", "Traffic"]
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.models.exchange import Http
 
-RETRIES = 5  # with openai's backoff (0.5 s, doubled up to 8 s) about 15 s, or as Retry-After says
+__all__ = ["MAX_REPLY", "PATIENCE", "RETRIES", "Budget", "Endpoint", "Traffic"]
+
+RETRIES = 5  # with the pauses below about 15 s, or as Retry-After says
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a retry; each is twice the one before
 RETRY_PAUSE = 0.5  # seconds between two looks for a server that is coming up
+PATIENCE = 60.0  # seconds without any reply after which a server is given up
+PROBE_TIME = 10.0  # seconds for a server to say that it is there
+MAX_REPLY = 16 * 2**20  # bytes
+SECRET = 16  # characters from which on a key is no word that an answer may have
+
+PASSING = (408, 409, 429)  # statuses that another try may not meet; so are those from 500 on
+AWAY = (502, 503, 504)  # what a gateway says of a server that is not there
+REDIRECTS = (301, 302, 303, 307, 308)
+REFUSED_KEY = (401, 403)
+TOO_LONG = re.compile(
+    r"context (length|size|window)|maximum context|maximum model length|context_length_exceeded"
+    r"|inputs? tokens? \+ .?max_new_tokens", re.IGNORECASE,
+)  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -60,10 +92,22 @@ class Budget:
             self._free.release()
 
 
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+    """A try that failed: its `error`, whether another may not, and whether there was no reply at all."""
+
+    error: ModelError
+    passing: bool = False
+    silent: bool = False
+    pause: float | None = None  # seconds that the server asks for
+
+
 class Endpoint:
     """One server. Models that it serves share its connections and budget.
 
     `key_source` says where the key is from, for error messages; the key itself is in none of them.
+    `timeout` limits each try, with the reading of the reply, and `max_reply` is how many bytes of a reply
+    are read. A server that gives no reply for `patience` seconds is given up, for all questions together.
     `prefix` is what the options begin with that the messages name.
     """
 
@@ -76,30 +120,32 @@ class Endpoint:
         budget: int = 64,
         timeout: float = 600.0,
         retries: int = RETRIES,
+        patience: float = PATIENCE,
+        max_reply: int = MAX_REPLY,
         prefix: str = "--eval-",
     ) -> None:
-        from openai import AsyncOpenAI, DefaultAioHttpClient
+        from pytest_instructlab_eval.models.exchange import Http
 
         self.base_url = base_url
         self.budget = Budget(budget)
         self.traffic = Traffic()
+        self.given_up: str | None = None
         self._api_key = api_key
         self._key_source = key_source
         self._timeout = timeout
         self._retries = retries
+        self.patience = patience
         self._prefix = prefix
-        self._unreachable = False
-        self._client = AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or "none",
-            timeout=timeout,
-            max_retries=retries,
-            http_client=DefaultAioHttpClient(),  # half the CPU time a request of the default transport
-        )
+        self._http: Http = Http(base_url, api_key, max_reply)
+        self._last_reply = float("-inf")
+        self._silent_since: float | None = None
+        self._probing = asyncio.Lock()
+        self._probed = float("-inf")
+        self._failing = False  # whether the last question failed through all its tries without a reply
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._http.close()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -110,127 +156,254 @@ class Endpoint:
         finally:
             self.budget.give_back()
 
+    # --- asking ---
+
     async def post(self, path: str, body: Mapping[str, Any], *, prompt: str = "") -> dict[str, Any]:
         """Ask the API; `path` starts at the base URL, or is a whole URL.
 
-        Connection failures, 408, 409, 429 and 5xx are tried again, as Retry-After says where it is
-        sent. Once a server has failed through all tries, requests are tried once until one succeeds,
-        so that a dead server doesn't cost a wait for each question. Raises ModelError; `prompt` is
-        kept with it.
+        What may pass is tried again: 408, 409, 429 and 5xx a number of times, as Retry-After says where it
+        is sent; a server that gives no reply (connection failures, 502, 503, 504) until one clock for all
+        questions has run out. Raises ModelError and nothing else, whatever the server sends; `prompt` is kept
+        with it.
         """
-        import openai
-
-        client = self._client.with_options(max_retries=0) if self._unreachable else self._client
-        try:
-            reply = await client.post(path, cast_to=object, body=dict(body))
-        except openai.OpenAIError as error:
-            self._unreachable = isinstance(error, openai.APIConnectionError)
-            raise self._explained(error, prompt) from None
-        except ValueError:  # json.JSONDecodeError
-            raise ModelError(f"{self} answered with something that is no JSON", prompt=prompt) from None
-        self._unreachable = False
-        if not isinstance(reply, dict):
-            raise ModelError(
-                f"{self} answered with something that is no JSON: {self.safe(reply)}", prompt=prompt
-            )
-        self._count(reply)
-        return reply
+        url = path if "://" in path else self.base_url + path
+        asked = time.monotonic()
+        for number in itertools.count():
+            if self.given_up:
+                raise UnreachableError(self.given_up, prompt=prompt)
+            started = time.monotonic()
+            found = self._json(await self._exchange("POST", url, body))
+            if isinstance(found, dict):
+                self._failing = False
+                self.traffic.tokens += token_count(found, "total_tokens")
+                return found
+            if not isinstance(found, _Problem):
+                text = f"{self} answered with something that is no JSON object: {self.safe(found)}"
+                raise ModelError(text, prompt=prompt)
+            if not await self._try_again(found, number, asked, started):
+                break
+            pause = min(FIRST_PAUSE * 2 ** min(number, 30), LONGEST_PAUSE) * random.uniform(0.75, 1)  # noqa: S311
+            await asyncio.sleep(pause if found.pause is None else found.pause)
+        self._failing = found.silent
+        error = UnreachableError(self.given_up) if found.silent and self.given_up else found.error
+        error.prompt = prompt
+        raise error
 
     async def root_post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Ask what vLLM serves beside the API, such as /tokenize."""
         return await self.post(self.base_url.removesuffix("/v1") + path, body)
+
+    async def _exchange(
+        self, method: str, url: str, body: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> Reply | Failure:
+        reply = await self._http.exchange(method, url, body, self._timeout if timeout is None else timeout)
+        if isinstance(reply, Reply) and reply.status not in AWAY:
+            self._last_reply, self._silent_since = time.monotonic(), None
+        return reply
+
+    def _json(self, reply: Reply | Failure) -> Any:
+        """What a reply says; a _Problem where it is no success."""
+        if isinstance(reply, Failure):
+            return self._no_reply(reply)
+        if reply.status in REDIRECTS:
+            return _Problem(ModelError(self._redirected(reply), status=reply.status))
+        succeeded = 200 <= reply.status < 300
+        try:
+            found = json.loads(self._without_key(reply.body))
+        except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep
+            said = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
+            if not succeeded:
+                return self._refused(reply.status, said, reply.headers)
+            text = f"{self} answered with something that is no JSON: {said}{self._past_proxy()}"
+            return _Problem(ModelError(text))
+        error = error_in(found) if succeeded else found
+        if succeeded and error is None:
+            return found
+        status = status_in(error) if succeeded else reply.status
+        return self._refused(status, self.safe(server_message(error)), reply.headers)
+
+    def _no_reply(self, failure: Failure) -> _Problem:
+        if failure.kind == "timeout":
+            text = f"{self} gave {failure.reason}"
+        elif failure.kind == "size":
+            text = f"{self}: {failure.reason} ({self._prefix}max-reply)"
+            return _Problem(ModelError(text))
+        elif failure.kind == "certificate":
+            text = (
+                f"{self} has a certificate that is not trusted ({self.safe(failure.reason)}); name the file "
+                "of its authority's certificates in the environment variable SSL_CERT_FILE"
+            )
+            return _Problem(UnreachableError(text))
+        elif failure.kind == "tls":
+            return _Problem(UnreachableError(f"{self}: {failure.reason}; correct the URL"))
+        elif failure.kind == "reply":
+            return _Problem(ModelError(f"{self}: {failure.reason}{self._past_proxy()}"), passing=True)
+        else:
+            text = f"{self} can't be reached ({failure.reason}){self._past_proxy()}"
+        return _Problem(UnreachableError(text), passing=True, silent=True)
+
+    def _refused(self, status: int | None, message: str, headers: Mapping[str, str]) -> _Problem:
+        """The problem behind an error status."""
+        said = f": {message}" if message else ""
+        if status in REFUSED_KEY:
+            text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
+            return _Problem(ModelError(text, status=status))
+        if TOO_LONG.search(message):
+            text = f"the prompt doesn't fit the model's context: {message}"
+            return _Problem(ContextLengthError(text, status=status))
+        text = f"{self} answered {'with an error' if status is None else status}{said}{self._past_proxy()}"
+        if status is None or not (status in PASSING or status >= 500):
+            return _Problem(ModelError(text, status=status))
+        silent = status in AWAY
+        kind = UnreachableError if silent else ModelError
+        return _Problem(
+            kind(text, status=status), True, silent, retry_after(headers, max(self.patience, PATIENCE))
+        )
+
+    # --- a server that gives no reply ---
+
+    async def _try_again(self, problem: _Problem, number: int, asked: float, started: float) -> bool:
+        """Whether a question that failed for the (number+1)th time is to be asked once more.
+
+        `asked` is when it was asked at first, `started` when this time. Where its tries are spent, or the
+        server was silent for too long, the server is asked for its models. If it answers, the fault is the
+        question's; if not, all questions wait until the server is back or given up.
+        """
+        if not problem.passing or self.given_up or not self._retries:
+            return False
+        spent = number >= (0 if self._failing else self._retries)
+        if not problem.silent:
+            return not spent
+        if self._silent_since is None:
+            self._silent_since = max(started, self._last_reply)
+        patient = time.monotonic() - self._silent_since < self.patience
+        if not spent and patient:
+            return True
+        if self._last_reply >= asked or await self._answers():
+            return not spent
+        return not self.given_up
+
+    async def _answers(self) -> bool:
+        """Whether the server answers at all; where it hasn't for too long, it is given up."""
+        entered = time.monotonic()
+        async with self._probing:
+            if self._probed < entered and self._silent_since is not None and not self.given_up:
+                await self._probe(self._silent_since)
+            return self._silent_since is None
+
+    async def _probe(self, since: float) -> None:
+        """Ask the server for its models, once for all questions that fail at the same time."""
+        reply = await self._exchange("GET", f"{self.base_url}/models", timeout=min(self._timeout, PROBE_TIME))
+        self._probed = time.monotonic()
+        if self._silent_since is not None and self._probed - since >= self.patience:
+            self.given_up = (
+                f"{self} gave no reply for {self._probed - since:.0f} s and was given up "
+                f"({self._json(reply).error}); what was scored before is kept; {self._prefix}wait SECONDS "
+                "has the run wait longer"
+            )
+            await self._http.close()  # what is in flight there would wait in vain
+
+    # --- which models there are ---
 
     async def models(self, wait: float = 0.0) -> list[str]:
         """The names of the models that the server has, waiting so many seconds for it to come up.
 
         Raises ConfigurationError where it can't be reached, refuses the key or doesn't speak the API.
         """
-        import openai
-
         if self._api_key and not (self._api_key.isascii() and self._api_key.isprintable()):
             raise ConfigurationError(
                 f"the key for {self} has characters that no key has; {self._key_advice()}"
             )
         deadline = time.monotonic() + wait
-        client = self._client.with_options(max_retries=0, timeout=max(10.0, min(wait, 60.0)))
+        timeout = max(10.0, min(wait, 60.0))
         while True:
-            try:
-                reply = await client.get("/models", cast_to=object)
-                return [str(model["id"]) for model in reply["data"]]  # type: ignore[index]
-            except (openai.APIConnectionError, openai.InternalServerError) as error:
-                if time.monotonic() >= deadline:
-                    raise ConfigurationError(f"{self._explained(error)}{self._hint(wait)}") from None
-                await asyncio.sleep(RETRY_PAUSE)
-            except openai.OpenAIError as error:
-                raise ConfigurationError(str(self._explained(error))) from None
-            except (ValueError, LookupError, TypeError):
+            found = self._json(await self._exchange("GET", f"{self.base_url}/models", timeout=timeout))
+            names = None if isinstance(found, _Problem) else model_names(found)
+            if names is not None:
+                self.given_up = None
+                return names
+            if not isinstance(found, _Problem):
                 raise ConfigurationError(
-                    f"{self} doesn't list its models as an OpenAI-compatible server does; the URL usually "
-                    "ends in /v1"
-                ) from None
+                    f"{self} doesn't list its models as an OpenAI-compatible server does{await self._meant()}"
+                )
+            status = found.error.status
+            if not found.passing or status in PASSING:
+                elsewhere = status in (None, 404, 405) and not isinstance(found.error, UnreachableError)
+                raise ConfigurationError(f"{found.error}{await self._meant() if elsewhere else ''}")
+            if time.monotonic() >= deadline:
+                text = f"{found.error}{self._hint(wait)}"
+                self.given_up = self.given_up or (text if wait else None)
+                raise ConfigurationError(text)
+            await asyncio.sleep(RETRY_PAUSE)
+
+    async def _meant(self) -> str:
+        """A hint at the URL that the user may have meant: one that lists models, where there is one."""
+        parts = urlsplit(self.base_url)
+        stem = re.sub(r"(/(chat/completions|completions|models|v1|api))+$", "", parts.path)
+        for path in dict.fromkeys((f"{parts.path}/v1", f"{stem}/v1", f"{stem}/api/v1")):
+            url = f"{parts.scheme}://{parts.netloc}{path}"
+            if url != self.base_url:
+                found = self._json(await self._exchange("GET", f"{url}/models", timeout=PROBE_TIME))
+                if not isinstance(found, _Problem) and model_names(found) is not None:
+                    return f"; did you mean {url}?"
+        return "; the URL usually ends in /v1"
+
+    # --- words ---
 
     def _hint(self, wait: float) -> str:
         if wait:
             return f" after {wait:g} s of waiting"
         return f"; start it, correct the URL, or have the run wait for it with {self._prefix}wait SECONDS"
 
-    def _count(self, reply: Mapping[str, Any]) -> None:
-        usage = reply.get("usage")
-        if isinstance(usage, dict):
-            self.traffic.tokens += int(usage.get("total_tokens") or 0)
+    def _redirected(self, reply: Reply) -> str:
+        """Where a server sends us to. The key is for one server, so that nothing is sent there by itself."""
+        location = reply.headers.get("location", "")
+        try:
+            url = urljoin(f"{self.base_url}/models", location)
+            host, own = urlsplit(url).netloc.rpartition("@")[2], urlsplit(self.base_url).netloc
+        except ValueError:  # brackets that don't match
+            location = ""
+        if not location:
+            return f"{self} answered {reply.status}, a redirect that leads nowhere; correct the URL"
+        if host != own:
+            return (
+                f"{self} answered {reply.status}, a redirect to another host, {self.safe(host)}; it is not "
+                "followed, so that no key goes there: if you trust it, give its URL"
+            )
+        target = re.sub(r"/(models|chat/completions|completions)/?$", "", url.partition("?")[0])
+        return f"{self} answered {reply.status}, a redirect to {self.safe(target)}; give that URL instead"
 
-    def _explained(self, error: Exception, prompt: str = "") -> ModelError:
-        """The error in one sentence."""
-        import openai
-
-        status = getattr(error, "status_code", None)
-        if isinstance(error, openai.APITimeoutError) and "Timeout" in type(_root_cause(error)).__name__:
-            text = f"{self} gave no answer within {self._timeout:g} s ({self._prefix}request-timeout)"
-            return UnreachableError(text, prompt=prompt)
-        if isinstance(error, openai.APIConnectionError):
-            text = f"{self} can't be reached ({self.safe(_root_cause(error))})"
-            return UnreachableError(text, prompt=prompt)
-        if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
-            text = f"{self} refused the key ({error.status_code}): {self._key_advice()}"
-        elif isinstance(error, openai.APIStatusError):
-            message = self.safe(_server_message(error))
-            if "context length" in message or "maximum context" in message:
-                return ContextLengthError(
-                    f"the prompt doesn't fit the model's context: {message}", prompt=prompt, status=status
-                )
-            text = f"{self} answered {error.status_code}: {message}"
-        else:
-            text = f"{self}: {self.safe(error)}"
-        return ModelError(text, prompt=prompt, status=status)
+    def _past_proxy(self) -> str:
+        """What to do where a proxy may be in the way; nothing without one."""
+        if self._http.proxy_variable is None:
+            return ""
+        host = urlsplit(self.base_url).hostname
+        return (
+            f" (it was asked through the proxy of {self._http.proxy_variable}; "
+            f"NO_PROXY={host} has it asked directly)"
+        )
 
     def _key_advice(self) -> str:
         if self._api_key is None:
             return f"give the name of the environment variable that holds one with {self._key_source}"
         return f"check the variable that holds it ({self._key_source})"
 
+    def _without_key(self, body: bytes) -> bytes:
+        """A reply in which the key isn't told back, so that no answer that is kept has it.
+
+        A short key may be a word, such as "none", and answers stay as they are.
+        """
+        if self._api_key is None or len(self._api_key) < SECRET:
+            return body
+        return body.replace(self._api_key.encode(), b"[key]")
+
     def safe(self, value: object) -> str:
         """A short text without the key and without anything that a terminal would act upon."""
-        text = visible(" ".join(str(value).split()))
+        text = str(value)
         if self._api_key:
             text = text.replace(self._api_key, "[key]")
+        text = visible(" ".join(text[:5000].split()))
         return text if len(text) <= 500 else text[:500] + "…"
 
     def __str__(self) -> str:
         return f"the server at {self.base_url}"
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """What it began with; openai calls a connection that was closed by the server a timeout too."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _server_message(error: Any) -> str:
-    """What the server says in its error, without the envelope."""
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        if isinstance(inner, dict) and inner.get("message"):
-            return str(inner["message"])
-    return str(error.message)

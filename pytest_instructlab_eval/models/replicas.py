@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -61,11 +62,13 @@ class Replicas:
     """The same model at several servers, asked as one.
 
     A server that can't be reached is taken out, and what it was asked goes to the others; it is back
-    in when it answers again. Where none answers, the request fails as it would with one.
+    in when it answers again. Where none answers for `patience` seconds, a request fails as it would with one.
     """
 
-    def __init__(self, models: Sequence[Replica]) -> None:
+    def __init__(self, models: Sequence[Replica], patience: float = 0.0) -> None:
         self._places = [_Place(model) for model in models]
+        self._patience = patience
+        self._last_answer = float("-inf")
         self._probing: asyncio.Task[None] | None = None
 
     @property
@@ -103,16 +106,24 @@ class Replicas:
     async def _ask(self, call: Callable[[Replica], Coroutine[Any, Any, T]]) -> T:
         if self._probing is None or self._probing.done():
             self._probing = asyncio.ensure_future(self._probe_all())
+        asked = time.monotonic()
         tried: set[_Place] = set()
         while True:
             place = self._least_busy(tried)
             tried.add(place)
             try:
-                return await place.ask(call)
+                answer = await place.ask(call)
             except UnreachableError:
                 place.take_out()
-                if len(tried) == len(self._places):
+                if len(tried) < len(self._places):
+                    continue
+                if time.monotonic() - max(asked, self._last_answer) >= self._patience:
                     raise
+            else:
+                self._last_answer = time.monotonic()
+                return answer
+            await asyncio.sleep(PROBE_INTERVAL)
+            tried.clear()
 
     def _least_busy(self, tried: set[_Place]) -> _Place:
         places = [place for place in self._places if place not in tried]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fnmatch
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,19 +19,28 @@ from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
 from pytest_instructlab_eval.models.protocol import Completion, Message
+from pytest_instructlab_eval.models.replies import token_count
+from pytest_instructlab_eval.models.requests import CHANGES, MERGED_SYSTEM, Change, changed, fitting_change
 
 __all__ = ["ServedModel"]
 
 PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat template is rendered
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 NOT_SERVED = (404, 405, 501)
-NOT_UNDERSTOOD = (400, 404, 415, 422, 501)  # what servers answer to a parameter that they don't have
+STOPPED = ("stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete")  # an answer that is whole
+CUT_OFF = ("length", "max_tokens", "model_length")  # one that ended at its limit, or at the context's
 
 
 class ServedModel:
-    """A `Model` that an endpoint serves under `name`, or under `instructlab/name`."""
+    """A `Model` that an endpoint serves under `name`, or under `instructlab/name`.
 
-    def __init__(self, name: str, endpoint: Endpoint, *, ways: Sequence[str] = WAYS) -> None:
+    `merge_system` sends the system message at the head of the first user message, for a chat template without
+    a system role; where a server refuses one, that is found without it.
+    """
+
+    def __init__(
+        self, name: str, endpoint: Endpoint, *, ways: Sequence[str] = WAYS, merge_system: bool = False
+    ) -> None:
         self._name = name
         self._endpoint = endpoint
         self._served_name: str | None = None
@@ -39,7 +49,7 @@ class ServedModel:
         self._scorer = ChoiceScorer(self._complete, self._tokenize, ways)
         self._templates: dict[str, asyncio.Task[tuple[str, str] | None]] = {}
         self._tokenizes = True
-        self._follows_schemas = True
+        self._changes: tuple[Change, ...] = (MERGED_SYSTEM,) if merge_system else ()
         self._finding = asyncio.Lock()
 
     @property
@@ -61,10 +71,14 @@ class ServedModel:
         Raises ConfigurationError, with what the server has, where it hasn't this one.
         """
         names = await self._endpoint.models(wait)
-        for candidate in (self._name, f"instructlab/{self._name}"):
+        named = (self._name, f"instructlab/{self._name}", f"{self._name}:latest", f"models/{self._name}")
+        for candidate in named:
             if candidate in names:
                 self._served_name = candidate
                 return
+        if any("*" in name and _wildcard_fits(name, self._name) for name in names):
+            self._served_name = self._name
+            return
         served = self._endpoint.safe(", ".join(names)) or "none"
         raise ConfigurationError(f"{self._endpoint} has no model {self._name!r}; it has: {served}")
 
@@ -87,35 +101,41 @@ class ServedModel:
         }  # fmt: skip
         if seed is not None:
             body["seed"] = seed
+        if schema is not None:
+            named = {"name": "answer", "schema": schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
         asked = str(messages[-1]["content"]) if messages else ""
         async with self._endpoint.place():
             started = time.perf_counter()
             try:
-                reply = await self._answer(body, schema, asked)
+                reply = await self._answer(body, asked)
             except ContextLengthError as error:
                 raise await self._measured(error, messages, max_tokens) from None
             latency = time.perf_counter() - started
         self._endpoint.traffic.requests += 1
         return _completion(reply, latency, self._endpoint, asked)
 
-    async def _answer(
-        self, body: Mapping[str, Any], schema: Mapping[str, Any] | None, asked: str
-    ) -> dict[str, Any]:
-        path = "/chat/completions"
-        if schema is None or not self._follows_schemas:
-            return await self._post(path, body, asked)
-        named = {"name": "answer", "schema": schema, "strict": True}
-        structured = {**body, "response_format": {"type": "json_schema", "json_schema": named}}
-        try:
-            return await self._post(path, structured, asked)
-        except ContextLengthError:
-            raise
-        except ModelError as error:
-            if error.status not in NOT_UNDERSTOOD:
-                raise
-        reply = await self._post(path, body, asked)
-        self._follows_schemas = False  # it was the schema, since without it there is an answer
-        return reply
+    async def _answer(self, body: Mapping[str, Any], asked: str) -> dict[str, Any]:
+        """The reply to a chat, asked again without what the server refuses.
+
+        What helped is remembered for later requests, and told with the results.
+        """
+        changes = self._changes
+        while True:
+            sent = changed(body, changes)
+            try:
+                reply = await self._post("/chat/completions", sent, asked)
+                break
+            except ModelError as error:
+                change = fitting_change(error, sent, changes)
+                if change is None:
+                    raise
+            changes = (*changes, change)
+        self._changes = tuple(change for change in CHANGES if change in {*self._changes, *changes})
+        for change in changes:
+            if change.applies(dict(body)):
+                self.adaptations.note(change.name, change.text, changes_answers=change.changes_answers)
+        return _usual(reply, self._endpoint, asked)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """The log-likelihood of each choice; see `Model`."""
@@ -211,8 +231,10 @@ class ServedModel:
     async def _model(self) -> str:
         async with self._finding:
             if self._served_name is None:
+                if self._endpoint.given_up is not None:
+                    raise UnreachableError(self._endpoint.given_up)
                 try:
-                    await self.find()
+                    await self.find(self._endpoint.patience)
                 except ConfigurationError as error:
                     raise UnreachableError(str(error)) from None
         assert self._served_name is not None  # noqa: S101  (find() sets it or raises)
@@ -222,6 +244,44 @@ class ServedModel:
         return f"ServedModel({self._name!r}, {self._endpoint.base_url!r})"
 
 
+def _wildcard_fits(pattern: str, name: str) -> bool:
+    """Whether a gateway's wildcard, such as openai/*, stands for the model of this name."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
+
+
+def _thought(part: Mapping[str, Any]) -> str:
+    """The text of a part that is reasoning: Mistral's has parts itself."""
+    inner = part.get("thinking", part.get("text"))
+    if isinstance(inner, list):
+        return "".join(str(entry.get("text", "")) for entry in inner if isinstance(entry, dict))
+    return inner if isinstance(inner, str) else ""
+
+
+def _usual(reply: dict[str, Any], server: Endpoint, asked: str) -> dict[str, Any]:
+    """The reply with its content and finish_reason in OpenAI's form; raises ModelError for a refusal.
+
+    A content of parts becomes the text of its text parts, and what is thought in it `reasoning_content`.
+    """
+    try:
+        choice = reply["choices"][0]
+        message = dict(choice["message"])
+    except (LookupError, TypeError, ValueError):
+        return reply  # no completion
+    reason = choice.get("finish_reason")
+    known = reason.lower() if isinstance(reason, str) else ""
+    reason = "stop" if known in STOPPED else "length" if known in CUT_OFF else reason
+    content = message.get("content")
+    if content is None and isinstance(message.get("refusal"), str):
+        raise ModelError(f"{server} refused to answer: {server.safe(message['refusal'])}", prompt=asked)
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        thought = [part for part in content if part.get("type") in ("thinking", "reasoning")]
+        texts = [part.get("text") for part in content if part not in thought]
+        if all(isinstance(text, str) for text in texts):  # no picture, no call of a tool
+            message["content"] = "".join(map(str, texts))
+            message.setdefault("reasoning_content", "".join(map(_thought, thought)) or None)
+    return {**reply, "choices": [{**choice, "message": message, "finish_reason": reason}]}
+
+
 def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, asked: str) -> Completion:
     """The completion in a chat reply; raises ModelError for anything that is no whole answer."""
     try:
@@ -229,6 +289,11 @@ def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, aske
         content, reason = choice["message"]["content"], choice.get("finish_reason")
     except (LookupError, TypeError, AttributeError):
         raise ModelError(f"{server} answered without a completion", prompt=asked) from None
+    if reason is None:
+        raise ModelError(
+            f"{server} did not say why its answer ended (finish_reason), so that it may be cut off",
+            prompt=asked,
+        )
     if reason not in ("stop", "length"):
         raise ModelError(
             f"{server} ended its answer with finish_reason {server.safe(repr(reason))}", prompt=asked
@@ -240,12 +305,11 @@ def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, aske
         raise ModelError(
             f"{server} answered without content (it is {server.safe(repr(content))})", prompt=asked
         )
-    usage = reply.get("usage") or {}
     completion = Completion(
         text=content.encode("utf-8", "replace").decode(),  # without lone surrogates
         finish_reason=reason,
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
+        prompt_tokens=token_count(reply, "prompt_tokens"),
+        completion_tokens=token_count(reply, "completion_tokens"),
         latency=latency,
         reasoning=reasoning.encode("utf-8", "replace").decode(),
     )

@@ -36,12 +36,14 @@ def markdown(
     changes: Sequence[Changes],
     summaries: Sequence[Summary],
     unasked: Sequence[str] = (),
+    adaptations: Sequence[str] = (),
 ) -> str:
     """The page: the verdict, the gates, what got worse, the rest, the scores; never longer than `LONGEST`.
 
     `errors` counts the tests that failed, `not_gated` says why no gate was evaluated, `inconclusive` is
-    what an undecided gate means: warn, fail or pass, `unasked` what was not asked. Rows are left out, the
-    last ones first, until it is short enough, and it says how many.
+    what an undecided gate means: warn, fail or pass. Rows are left out, the last ones first, until it is
+    short enough, and it says how many. `unasked` says what was not asked, `adaptations` how requests were
+    adapted to servers.
     """
     rows = ROWS
     word = VERDICTS[_word(bool(problems or errors), reports, not_gated, inconclusive, bool(summaries))]
@@ -54,6 +56,7 @@ def markdown(
             _better(changes, rows),
             _new(changes, rows),
             _scores(summaries, rows),
+            "\n".join(f"- {text(note)}" for note in adaptations[:rows]),
         ]
         page = "\n\n".join(section for section in sections if section) + "\n"
         if len(page) <= LONGEST:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -17,15 +16,6 @@ from tests.scripted_server import ScriptedServer
 T = TypeVar("T")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _certificates_read_once() -> Iterator[None]:
-    """Reading them takes longer than most tests here, whose servers have none."""
-    context = ssl.create_default_context()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl, "create_default_context", lambda *_, **__: context)
-        yield
-
-
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer() as server:
@@ -35,8 +25,8 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the server doesn't say how long to wait, wait hardly at all."""
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.005)
-    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.02)
+    monkeypatch.setattr(endpoint_module, "FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(endpoint_module, "LONGEST_PAUSE", 0.02)
     monkeypatch.setattr(endpoint_module, "RETRY_PAUSE", 0.02)
 
 
@@ -51,6 +41,7 @@ def with_model(
     """What `use` gives for a model of the server; `options` are those of the endpoint."""
 
     async def run() -> T:
+        options.setdefault("patience", 0.0)  # seconds without a reply
         url = server if isinstance(server, str) else server.url
         endpoint = Endpoint(url, **options)
         try:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LIBRARIES = ["pytest", "openai", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet"]
+LIBRARIES = ["pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet"]
 ROOT = Path(__file__).parents[2]
 
 _context = multiprocessing.get_context("forkserver")

@@ -8,7 +8,7 @@ HEAVY = """
     import sys
 
     def pytest_unconfigure():
-        heavy = {"aiohttp", "asyncio", "datasets", "lm_eval", "openai", "tabulate", "torch", "transformers"}
+        heavy = {"aiohttp", "asyncio", "datasets", "lm_eval", "tabulate", "torch", "transformers"}
         print("heavy:", sorted(heavy.intersection(sys.modules)))
         print("the plugin:", "pytest_instructlab_eval.plugin" in sys.modules)
         print("a session:", "pytest_instructlab_eval.session" in sys.modules)

@@ -1,0 +1,199 @@
+"""One request to a server and its whole reply: bounded in time and size, and a failure is a value.
+
+aiohttp's exceptions have the request's headers, and with them the key. So none of them leaves this module:
+not raised, not chained, and not in a frame that a traceback of ours shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import urllib.request
+import weakref
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from pytest_instructlab_eval.models.replies import Failure, Kind, Reply
+
+__all__ = ["Http"]
+
+HEADER_BYTES = 65_536  # of one header; gateways send tokens and traces of more than the usual 8 kB
+KEEP_ALIVE = 4.0  # seconds that an idle connection is kept; uvicorn closes it after 5
+UNPACKED_AT_ONCE = 65_536
+MIB = 2**20
+
+FAILURES: tuple[tuple[type[Exception], Kind, str], ...] = (
+    (aiohttp.ClientSSLError, "tls", "it does not speak TLS, as a server at an https:// URL does"),
+    (aiohttp.ClientProxyConnectionError, "connection", "the proxy can't be reached"),
+    (aiohttp.ClientHttpProxyError, "connection", "the proxy refused"),
+    (aiohttp.ClientConnectorDNSError, "connection", "its name can't be resolved"),
+    (aiohttp.ServerDisconnectedError, "connection", "it closed the connection without a reply"),
+    (aiohttp.ClientPayloadError, "connection", "its reply broke off"),
+    (aiohttp.ClientResponseError, "reply", "its reply is no HTTP"),
+)
+"""What aiohttp's exceptions mean; the first that fits is told."""
+
+
+class _TooLargeError(Exception):
+    """The reply is longer than it may be."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connections of which none is used again that holds unread data.
+
+    A second reply to one request would be taken for the reply to the next.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.trusted = True  # whether no connection was met yet that had unread data
+        self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol: Any = connection.protocol
+            try:
+                for _ in range(2):  # what has arrived is read in the loop's next round
+                    await asyncio.sleep(0)
+            except BaseException:
+                connection.close()
+                raise
+            new = protocol not in self._used
+            self._used.add(protocol)
+            if not protocol.should_close:
+                return connection
+            self.trusted = self.trusted and (new or not protocol.is_connected())
+            connection.close()
+            if new:
+                raise aiohttp.ClientConnectionError
+
+
+class Http:
+    """The connections to one server. Opened when first used, and again after `close`."""
+
+    def __init__(self, base_url: str, api_key: str | None, max_reply: int) -> None:
+        self._max_reply = max_reply
+        self._secure = base_url.startswith("https:")
+        self.proxy_variable, self._proxy = _proxy(base_url)
+        self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections; requests under way fail."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def exchange(
+        self, method: str, url: str, body: Mapping[str, Any] | None, timeout: float
+    ) -> Reply | Failure:
+        """The reply to a request, read to its end, or why there is none; raises nothing but cancellation."""
+        try:
+            session = self._opened()
+            data = None if body is None else json.dumps(body).encode()
+            limit = aiohttp.ClientTimeout(total=timeout)
+            async with session.request(
+                method, url, data=data, timeout=limit, allow_redirects=False, proxy=self._proxy
+            ) as response:
+                content = await self._read(response)
+                if not session.connector.trusted:  # type: ignore[union-attr]
+                    response.close()
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(response.status, headers, content)
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None  # without aiohttp's frames, which have the headers
+        except Exception as error:  # whatever aiohttp makes of what a server sends
+            return self._failure(error, timeout)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=_Connector(
+                    limit=0,  # the budget of requests is elsewhere
+                    keepalive_timeout=KEEP_ALIVE,
+                    ssl=_certificates() if self._secure else True,
+                ),
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                    "Content-Type": "application/json",
+                    "User-Agent": "pytest-instructlab-eval",
+                    **self._authorization,
+                },
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                max_line_size=HEADER_BYTES,
+                max_field_size=HEADER_BYTES,
+            )
+        return self._session
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, unpacked where the server packed it unasked; raises _TooLargeError beyond the bound."""
+        packed = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if packed not in ("identity", "", "gzip", "deflate"):
+            raise ValueError("it is packed in a way that was not asked for")
+        unpacker = zlib.decompressobj(wbits=47) if packed in ("gzip", "deflate") else None
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            rest = chunk
+            while rest:
+                if unpacker is None:
+                    body += rest
+                    rest = b""
+                else:
+                    body += unpacker.decompress(rest, UNPACKED_AT_ONCE)
+                    rest = unpacker.unconsumed_tail
+                if len(body) > self._max_reply:
+                    raise _TooLargeError
+        if unpacker is not None and not unpacker.eof:
+            raise ValueError("it is packed and breaks off")
+        return bytes(body)
+
+    def _failure(self, error: Exception, timeout: float) -> Failure:
+        if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+            return Failure("timeout", f"no whole answer within {timeout:g} s")
+        if isinstance(error, _TooLargeError):
+            return Failure("size", f"its reply is longer than {self._max_reply / MIB:g} MiB")
+        if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
+            return Failure("certificate", _certificate_reason(error))
+        for known, kind, reason in FAILURES:
+            if isinstance(error, known):
+                return Failure(kind, reason)
+        if isinstance(error, (OSError, aiohttp.ClientConnectionError)):
+            number = getattr(error, "errno", None)
+            return Failure("connection", os.strerror(number) if number else "it closed the connection")
+        return Failure("reply", "its reply can't be read")
+
+
+def _certificates() -> ssl.SSLContext:
+    """The system's certificates and certifi's, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""
+    import certifi
+
+    context = ssl.create_default_context()
+    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _certificate_reason(error: Exception) -> str:
+    inner = getattr(error, "certificate_error", error)
+    return str(getattr(inner, "verify_message", "") or "it can't be verified")
+
+
+def _proxy(url: str) -> tuple[str | None, str | None]:
+    """The variable that names a proxy for the URL, and the proxy's own URL; None and None without one."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    scheme = parts.scheme if parts.scheme in proxies else "all"
+    proxy = proxies.get(scheme, "")
+    if not proxy.startswith(("http://", "https://")) or urllib.request.proxy_bypass(parts.netloc):
+        return None, None
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+    return next((name for name in names if os.environ.get(name)), "the system's settings"), proxy

@@ -1,0 +1,126 @@
+"""What the replies of OpenAI-compatible servers say: errors in their many forms, lists of models, counts."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = [
+    "Failure",
+    "Kind",
+    "Reply",
+    "error_in",
+    "model_names",
+    "retry_after",
+    "server_message",
+    "status_in",
+    "token_count",
+]
+
+LIMIT_CODES = ("rate_limit", "too_many_requests")
+
+
+Kind = Literal["connection", "timeout", "size", "certificate", "tls", "reply"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no reply: `reason` is for people and has nothing that was sent."""
+
+    kind: Kind
+    reason: str
+
+
+def server_message(body: Any, depth: int = 5) -> str:
+    """What the server says in its error, in whichever form its kind has.
+
+    OpenAI's `{"error": {"message": …}}`, FastAPI's `{"detail": [{"loc": […], "msg": …}]}`, a bare text.
+    """
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list) and depth:
+        return "; ".join(filter(None, (server_message(part, depth - 1) for part in body[:5])))
+    if not isinstance(body, dict) or not depth:
+        return "" if body is None else str(body)[:500]
+    for name in ("error", "message", "detail", "msg", "errors", "error_description", "title"):
+        if body.get(name):
+            message = server_message(body[name], depth - 1)
+            place = body.get("loc", body.get("param"))
+            place = ".".join(map(str, place[:9])) if isinstance(place, list) else place
+            told = not place or re.search(rf"\b{re.escape(str(place)[:100])}\b", message)
+            return message if told else f"{place}: {message}"
+    return json.dumps(body)[:500]
+
+
+def error_in(reply: Any) -> Any:
+    """The error that a success holds, as gateways send it; None where there is none."""
+    first = reply[0] if isinstance(reply, list) and reply else reply
+    if not isinstance(first, dict):
+        return None
+    choices = first.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return first.get("error") or (choice.get("error") if isinstance(choice, dict) else None) or None
+
+
+def status_in(error: Any) -> int | None:
+    """The HTTP status that such an error has in its words."""
+    told = error if isinstance(error, dict) else {}
+    for value in (told.get("code"), told.get("status"), told.get("type")):
+        text = str(value)[:100].lower()
+        if text.isdecimal() and 400 <= int(text) <= 599:
+            return int(text)
+        if text.startswith(LIMIT_CODES):
+            return 429
+    return None
+
+
+def model_names(reply: Any) -> list[str] | None:
+    """The names in a list of models, which is bare at some servers; None where it is no such list."""
+    listed = reply.get("data", 0) if isinstance(reply, dict) else reply
+    if listed is None:  # Ollama without a model
+        return []
+    if not isinstance(listed, list) or (listed == [] and not isinstance(reply, dict)):
+        return None
+    names = [model["id"] for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
+    return names if names or not listed else None
+
+
+def retry_after(headers: Mapping[str, str], longest: float) -> float | None:
+    """The seconds that the server asks to wait for; None where it doesn't, or for more than `longest`."""
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        else:
+            text = headers.get("retry-after", "")
+            if "," in text or ":" in text:
+                seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+            else:
+                seconds = float(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return seconds if 0 <= seconds <= longest else None
+
+
+def token_count(reply: Mapping[str, Any], name: str) -> int:
+    """A number of tokens in a reply's `usage`; 0 where it isn't told, or is no number."""
+    usage = reply.get("usage")
+    value = usage.get(name) if isinstance(usage, dict) else None
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 12:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 10**12:
+        return 0
+    return int(value)
