@@ -24,7 +24,7 @@ from pytest_instructlab_eval.merging import merged
 from pytest_instructlab_eval.reports.changes import Changes, changes, changes_table, run_changes
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
-from pytest_instructlab_eval.reports.ranking import rank
+from pytest_instructlab_eval.reports.ranking import doubt_about_best, rank, unranked
 from pytest_instructlab_eval.reports.results import read_run
 from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
@@ -58,16 +58,26 @@ def _file(path: Path) -> Path:
 @main.command()
 @click.argument("output", type=RUN)
 def best(output: Path) -> None:
-    """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder."""
+    """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder.
+
+    A model without a score is never the best: it is named on standard error. The exit status is 1 where no
+    model can be chosen, and where the best may be so only because questions could not be asked of it.
+    """
     with _told():
         run = read_run(_file(output))
     ranks = rank(run.candidates)
+    left_out = [f"{model} {reason}" for model, reason in unranked(run.candidates).items()]
     scored = {result.model for result in run.candidates if result.value is not None}
     if not ranks and len(scored) != 1:
-        raise click.ClickException(
-            f"{_file(output)} has no two models with a score on every benchmark to choose from"
-        )
+        what = "two models with a score on every benchmark" if scored else "model with a score"
+        why = f": {'; '.join(left_out)}" if left_out else ""
+        raise click.ClickException(f"{_file(output)} has no {what} to choose from{why}")
     winner = ranks[0].model if ranks else scored.pop()
+    for line in left_out:
+        click.echo(f"not ranked: {visible_line(line)}", err=True)
+    doubt = doubt_about_best(run.candidates, ranks) if ranks else None
+    if doubt:
+        raise click.ClickException(visible(f"{_file(output)}: {doubt}"))
     click.echo(visible_line(run.models.get(winner, winner)))
 
 

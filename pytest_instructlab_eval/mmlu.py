@@ -7,10 +7,10 @@ prompt is rendered once, and that a question is one request.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -33,9 +33,13 @@ __all__ = [
 ]
 
 PREFIX = "mmlu_"
+NO_DIFFERENCE = (
+    "every choice is equally likely, in every question of the task, so nothing was measured: look for broken "
+    "weights, or a server that makes its log-probabilities up"
+)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class MMLUTask:
     """One subject, such as "anatomy", and how to ask it; the questions are loaded when it is asked.
 
@@ -89,7 +93,7 @@ class MMLUTask:
         return len(_rows(self.data, "test", self.subject))
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Question:
     """One question as it is put to the model; `answer` is the index of the right choice."""
 
@@ -143,8 +147,16 @@ async def score(task: MMLUTask, model: Model) -> Score:
 
 
 async def score_questions(questions: Sequence[Question], model: Model) -> Score:
-    """The accuracy on questions, which are all asked at once; see `score`."""
+    """The accuracy on questions, which are all asked at once; see `score`.
+
+    Where no question has two different likelihoods, nothing was measured: all are errors.
+    """
     samples = await asyncio.gather(*(_answer(question, model) for question in questions))
+    if all(len(set(sample.logprobs)) < 2 for sample in samples):
+        samples = [
+            sample if sample.value is None else dataclasses.replace(sample, value=None, error=NO_DIFFERENCE)
+            for sample in samples
+        ]
     return Score.mean_of(samples, metric="acc")
 
 

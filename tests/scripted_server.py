@@ -536,6 +536,11 @@ class ScriptedServer:
         return self._bodies(COMPLETIONS)
 
     @property
+    def prompts(self) -> list[str | list[int]]:
+        """The prompts of all completion requests, in the order they came."""
+        return [prompt for body in self.completions for prompt in prompts_of(body)]
+
+    @property
     def in_flight_peak(self) -> int:
         return self._ledger.peak
 

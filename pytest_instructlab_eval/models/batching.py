@@ -10,12 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.endpoint import Endpoint
 
 __all__ = ["CompletionBatcher", "Prompt"]
 
 REFUSALS = (400, 413, 422)  # the statuses by which a server refuses what it is asked
+FAULT = 500  # by which some servers say that they take no list
+TRIALS = 2  # prompts that are asked alone after a fault, before it is taken for one of the whole server
 Prompt = str | Sequence[int]
+
+
+class OneCompletionError(ModelError):
+    """A server gave one completion for several prompts."""
 
 
 @dataclasses.dataclass
@@ -26,17 +33,28 @@ class Job:
     parameters: Mapping[str, Any]
     done: asyncio.Future[dict[str, Any]]
 
+    def fail(self, error: ModelError) -> None:
+        """Give the one who waits an error of its own, where there is no result."""
+        if not self.done.done():
+            prompt = self.prompt if isinstance(self.prompt, str) else ""
+            self.done.set_exception(type(error)(str(error), prompt=prompt, status=error.status))
+
 
 class CompletionBatcher:
     """Sends prompts to /completions, several in a request, in the order they came.
 
     Each prompt takes a place of the server's budget, as if it were a request of its own; a request
     takes a quarter of the budget at most, so that while the server works at one the next is waiting.
+    Every prompt ends in a completion or in ModelError, whatever the server answers. A server that takes
+    one prompt a request gets one from then on.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, adaptations: Adaptations) -> None:
         self._endpoint = endpoint
+        self._adaptations = adaptations
         self._most = max(1, endpoint.budget.size // 4)
+        self._takes_several = False  # seen so far
+        self._at_fault = False  # the last prompts that were asked alone failed by a fault of the server
         self._waiting: collections.deque[Job] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatching = False
@@ -68,6 +86,8 @@ class CompletionBatcher:
                     self._spawn(self._send(jobs))
         finally:
             self._dispatching = False
+            self._end(self._waiting)
+            self._waiting.clear()
 
     def _next_jobs(self, most: int) -> list[Job]:
         """The jobs at the head of the queue that can share a request, without the abandoned ones."""
@@ -82,41 +102,84 @@ class CompletionBatcher:
 
     async def _send(self, jobs: Sequence[Job]) -> None:
         try:
-            await self._ask(jobs)
+            error = await self._ask(jobs)
+            if error is not None:
+                await self._ask_apart(jobs, error)
         finally:
             self._endpoint.budget.give_back(len(jobs))
+            self._end(jobs)
 
-    async def _ask(self, jobs: Sequence[Job]) -> None:
-        body = {**jobs[0].parameters, "prompt": [job.prompt for job in jobs]}
+    def _end(self, jobs: Sequence[Job] | collections.deque[Job]) -> None:
+        """Let none of the jobs wait for ever, where the task that was to do them was ended."""
+        for job in jobs:
+            job.fail(ModelError(f"{self._endpoint} was no longer asked, since the run ended"))
+
+    async def _ask(self, jobs: Sequence[Job]) -> ModelError | None:
+        """Settle the jobs by one request; return the error where it gave no completions."""
+        prompts = [job.prompt for job in jobs]
+        body = {**jobs[0].parameters, "prompt": prompts if len(prompts) > 1 else prompts[0]}
         try:
-            choices = _choices(await self._endpoint.post("/completions", body), len(jobs))
+            reply = await self._endpoint.post("/completions", body)
+            choices = self._choices(reply, len(jobs))
         except ModelError as error:
-            if len(jobs) > 1 and error.status in REFUSALS:
-                for job in jobs:  # one of them is at fault; find out which
-                    await self._ask([job])
-                return
-            for job in jobs:
-                _fail(job, error)
-        else:
-            self._endpoint.traffic.requests += len(jobs)
-            for job, choice in zip(jobs, choices, strict=True):
-                if not job.done.done():
-                    job.done.set_result(choice)
+            return error
+        except Exception as error:  # whatever it is, it ends these questions and no others
+            return ModelError(f"{self._endpoint} gave a reply that cannot be read ({type(error).__name__})")
+        self._takes_several = self._takes_several or len(jobs) > 1
+        self._at_fault = False
+        self._endpoint.traffic.requests += len(jobs)
+        for job, choice in zip(jobs, choices, strict=True):
+            if not job.done.done():
+                job.done.set_result(choice)
+        return None
 
+    async def _ask_alone(self, job: Job) -> bool:
+        """Settle a job by a request of its own; whether it has a completion."""
+        error = await self._ask([job])
+        if error is not None:
+            job.fail(error)
+        return error is None
 
-def _choices(reply: Mapping[str, Any], expected: int) -> list[dict[str, Any]]:
-    """The reply's choices in the order of the prompts."""
-    choices = reply.get("choices")
-    if not isinstance(choices, list) or len(choices) != expected:
-        count = len(choices) if isinstance(choices, list) else "no"
-        raise ModelError(f"the server gave {count} completions for {expected} prompts")
-    try:
-        return sorted(choices, key=lambda choice: int(choice["index"]))
-    except (LookupError, TypeError, ValueError):
-        raise ModelError("the server gave completions that don't say which prompt they are for") from None
+    async def _ask_apart(self, jobs: Sequence[Job], error: ModelError) -> None:
+        """Ask for each prompt alone, where one may be at fault or the server takes one a request.
 
+        A fault of the server itself does not multiply requests: a few prompts are tried before all are.
+        """
+        one_by_one = isinstance(error, OneCompletionError) or error.status in (*REFUSALS, FAULT)
+        left = list(jobs)
+        answered: list[bool] = []
+        if len(jobs) > 1 and one_by_one and not (error.status == FAULT and self._at_fault):
+            while error.status == FAULT and left and not any(answered) and len(answered) < TRIALS:
+                answered.append(await self._ask_alone(left.pop(0)))
+            self._at_fault = bool(answered) and not any(answered)
+            if not self._at_fault:
+                answered += await asyncio.gather(*map(self._ask_alone, left))
+                left = []
+        for job in left:
+            job.fail(error)
+        takes_one = isinstance(error, OneCompletionError) and any(answered)
+        if takes_one or (answered and all(answered) and not left and not self._takes_several):
+            self._most = 1
+            self._adaptations.note(
+                "one_prompt_a_request", "the server takes one prompt a request, so each was sent alone"
+            )
 
-def _fail(job: Job, error: ModelError) -> None:
-    if not job.done.done():
-        prompt = job.prompt if isinstance(job.prompt, str) else ""
-        job.done.set_exception(type(error)(str(error), prompt=prompt, status=error.status))
+    def _choices(self, reply: Mapping[str, Any], expected: int) -> list[dict[str, Any]]:
+        """The reply's choices in the order of the prompts; raises ModelError where that is not said."""
+        choices = reply.get("choices")
+        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            raise ModelError(f"{self._endpoint} gave no completions (got {self._shown(choices)})")
+        if len(choices) == 1 < expected:
+            raise OneCompletionError(f"{self._endpoint} gave 1 completion for {expected} prompts")
+        if len(choices) != expected:
+            raise ModelError(f"{self._endpoint} gave {len(choices)} completions for {expected} prompts")
+        indices = [choice.get("index") for choice in choices]
+        if any(type(index) is not int for index in indices) or sorted(indices) != list(range(expected)):
+            raise ModelError(
+                f"{self._endpoint} must number its completions 0 to {expected - 1}, one for each prompt (got "
+                f"{self._shown(indices)})"
+            )
+        return sorted(choices, key=lambda choice: choice["index"])
+
+    def _shown(self, value: object) -> str:
+        return self._endpoint.safe(repr(value))[:200]

@@ -2,7 +2,8 @@
 
 1. Every choice is one token after the prompt (MMLU's letters): one request a question, which asks
    for one token and, by vLLM's `logprob_token_ids`, for the log-probabilities of just the choices.
-2. `top_logprobs`: one request a question, where all the choices are among the likeliest tokens.
+2. `top_logprobs`: one request a question, where all the choices are among the likeliest tokens; where one
+   is not, a second that asks for many more of them.
 3. `echo` with the log-probabilities of the prompt: one request a choice, of any number of tokens.
 
 All three give what lm-eval's `local-completions` gives on the same server (tests/e2e compares them).
@@ -12,38 +13,67 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models.batching import Prompt
+from pytest_instructlab_eval.models.logprobs import (
+    Top,
+    echoed_text,
+    echoed_tokens,
+    likeliest,
+    log_likelihood,
+)
 
-__all__ = ["WAYS", "ChoiceScorer"]
+__all__ = ["WAYS", "ChoiceScorer", "last_line", "refused"]
 
 WAYS = ("token_ids", "top_logprobs", "echo")
 SERVER_FAULT = 500  # statuses from here on are the server's fault, not the request's
 MOST_TOP_LOGPROBS = (20, 5)  # vLLM's and OpenAI's limits; the first that the server accepts is kept
+MANY_TOP_LOGPROBS = (
+    1000  # where a choice is not among those; llama.cpp has no limit, and it is 100 kB a prompt
+)
+ECHO_TOLERANCE = 0.05  # nats, between an echo's likelihood of a token and the server's own
+ECHO_PROBES = 2  # tokens that are compared: one may agree by chance
+QUESTIONS_IN_VAIN = 3  # without log-probabilities, after which no more are asked
+NOT_FINITE = "Out of range float values are not JSON compliant"  # vLLM's words for NaN and infinity
 
 Complete = Callable[[Prompt, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 Tokenize = Callable[[str], Awaitable["list[int] | None"]]
+Note = Callable[[str, str], None]
+EchoVerdict = Literal["right", "wrong", "unchecked"]
+
+
+class NoLogprobsError(ModelError):
+    """The server answered, and gave no log-probabilities of the choices in any way."""
 
 
 class ChoiceScorer:
     """Scores choices with `complete`, which asks for one completion, and the server's `tokenize`.
 
-    `tokenize` gives None where the server can't. `ways` narrows what is tried, for tests. A way that
-    the server turns out not to have is not tried again.
+    `tokenize` gives None where the server can't. `note` takes the name and the text of an adaptation. `ways`
+    narrows what is tried, for tests. A way that the server turns out not to have is not tried again, once
+    another has worked.
     """
 
-    def __init__(self, complete: Complete, tokenize: Tokenize, ways: Sequence[str] = WAYS) -> None:
-        self._complete = complete
+    def __init__(
+        self, complete: Complete, tokenize: Tokenize, note: Note, ways: Sequence[str] = WAYS
+    ) -> None:
+        self._send = complete
         self._tokenize = tokenize
+        self._note = note
         self._ways = list(ways)
+        self._lacking: set[str] = set()
+        self._worked: set[str] = set()
         self._top = list(MOST_TOP_LOGPROBS)
+        self._allows_many = True
         self._token_ids: dict[tuple[str, tuple[str, ...]], asyncio.Task[list[int] | None]] = {}
+        self._echo_check: asyncio.Task[EchoVerdict | None] | None = None
         self._proof: asyncio.Event | None = None
         self._proven = False
-        self._worked: set[str] = set()
-        self._refusal: ModelError | None = None
+        self._in_vain: list[NoLogprobsError] = []
+        self._refusals: dict[str, str] = {}
+        self._refuses_requests = False  # it may be the prompts that it refuses
 
     async def logprobs(self, prompt: str, choices: Sequence[str]) -> list[float]:
         """The log-likelihood (nats) of each choice; raises ModelError where the server has no way.
@@ -66,6 +96,9 @@ class ChoiceScorer:
             found = await self._by_any_way(prompt, choices)
             self._proven = True
             return found
+        except NoLogprobsError:
+            self._proven = self._refuses_requests or len(self._in_vain) >= QUESTIONS_IN_VAIN
+            raise
         except ModelError as error:
             # A server that doesn't answer would make each question in turn wait for it: let all ask.
             self._proven = error.status is None or error.status >= SERVER_FAULT
@@ -75,6 +108,8 @@ class ChoiceScorer:
             self._proof = None
 
     async def _by_any_way(self, prompt: str, choices: tuple[str, ...]) -> list[float]:
+        if len(self._in_vain) >= QUESTIONS_IN_VAIN:
+            raise NoLogprobsError(str(self._in_vain[0]), prompt=prompt)
         scorers = {
             "token_ids": self._by_token_ids,
             "top_logprobs": self._by_top_logprobs,
@@ -84,71 +119,42 @@ class ChoiceScorer:
             found = await scorers[way](prompt, choices)
             if found is not None:
                 self._worked.add(way)
+                self._ways = [other for other in self._ways if other not in self._lacking - self._worked]
                 return found
-        said = f" ({self._refusal})" if self._refusal is not None else ""
-        raise ModelError(
+        said = f" ({'; '.join(dict.fromkeys(self._refusals.values()))})" if self._refusals else ""
+        error = NoLogprobsError(
             "the server gives no log-probabilities of the choices: multiple choice needs a server whose "
             f"/completions has logprobs, such as vLLM{said}",
             prompt=prompt,
         )
+        if not self._worked and not self._refuses_requests:
+            self._in_vain.append(error)
+        raise error
+
+    async def _complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._send(prompt, parameters)
+        except ModelError as error:
+            if NOT_FINITE not in str(error):
+                raise
+            raise ModelError(
+                "a log-probability is no finite number: the model's weights are broken, or its precision is "
+                f"too low ({error})",
+                prompt=error.prompt,
+            ) from None
+
+    # --- token ids ---
 
     async def _by_token_ids(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
         ids = await self._single_tokens(last_line(prompt), choices)
         if ids is None:
             return None
         parameters = {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": True}
-        try:
-            top = _top_logprobs(await self._complete(prompt, parameters))
-        except ModelError as error:
-            self._pass_by("token_ids", error)
-            top = {}
-        found = [top.get(f"token_id:{token}") for token in ids]
-        values = [value for value in found if value is not None]
-        if len(values) == len(found):
-            return values
-        self._give_up("token_ids")
-        return None
-
-    async def _by_top_logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
-        while self._top:
-            count = self._top[0]
-            try:
-                top = _top_logprobs(await self._complete(prompt, {"logprobs": count}))
-            except ModelError as error:
-                self._pass_by("top_logprobs", error)
-                self._top = [lower for lower in self._top if lower < count]  # others may have got there first
-                continue
-            if not top:
-                break
-            values = [top[choice] for choice in choices if choice in top]
-            return values if len(values) == len(choices) else None
-        self._give_up("top_logprobs")
-        return None
-
-    async def _by_echo(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
-        found = await asyncio.gather(*(self._echoed(prompt, choice) for choice in choices))
-        values = [value for value in found if value is not None]
-        return values if len(values) == len(found) else None
-
-    async def _echoed(self, prompt: str, choice: str) -> float | None:
-        """The log-likelihood of one choice from the log-probabilities of the whole prompt.
-
-        Where the server tells tokens, the choice is what it adds to those of the prompt, as lm-eval has it.
-        """
-        head, whole = await asyncio.gather(self._tokenize(prompt), self._tokenize(prompt + choice))
-        if head is None or whole is None:
-            return _sum_by_text(await self._echo(prompt + choice), len(prompt), len(prompt + choice))
-        ids = head + whole[len(head) :]
-        logprobs = (await self._echo(ids)).get("token_logprobs") or ()
-        return _sum(logprobs[len(head) : len(ids)])
-
-    async def _echo(self, prompt: Prompt) -> Mapping[str, Any]:
-        try:
-            choice = await self._complete(prompt, {"logprobs": 1, "echo": True})
-        except ModelError as error:
-            self._pass_by("echo", error)
-            return {}
-        return choice.get("logprobs") or {}
+        top = await self._likeliest("token_ids", prompt, parameters)
+        found = _of_all([f"token_id:{token}" for token in ids], top)
+        if found is None:
+            self._lacking.add("token_ids")
+        return found
 
     async def _single_tokens(self, tail: str, choices: tuple[str, ...]) -> list[int] | None:
         key = (tail, choices)
@@ -156,7 +162,7 @@ class ChoiceScorer:
             self._token_ids[key] = asyncio.ensure_future(self._find_single_tokens(tail, choices))
         try:
             return await asyncio.shield(self._token_ids[key])
-        except ModelError:
+        except Exception:
             self._token_ids.pop(key, None)  # the next question asks again
             raise
 
@@ -164,25 +170,148 @@ class ChoiceScorer:
         """The one token that each choice adds after the tail; None where it is more or can't be told."""
         head = await self._tokenize(tail)
         if head is None:
-            self._give_up("token_ids")
+            self._lacking.add("token_ids")
             return None
-        wholes = await asyncio.gather(*(self._tokenize(tail + choice) for choice in choices))
-        ids = []
-        for whole in wholes:
-            if whole is None or len(whole) != len(head) + 1 or whole[:-1] != head:
-                return None
-            ids.append(whole[-1])
-        return ids if len(set(ids)) == len(ids) else None
+        ids = await asyncio.gather(*(self._single_token(head, tail, choice) for choice in choices))
+        found = [token for token in ids if token is not None]
+        return found if len(set(found)) == len(choices) else None
+
+    async def _single_token(self, head: Sequence[int], text: str, choice: str) -> int | None:
+        """The one token that a choice adds after a text of these tokens; None where it is more."""
+        whole = await self._tokenize(text + choice)
+        return whole[-1] if whole and whole[:-1] == head else None
+
+    # --- the likeliest tokens ---
+
+    async def _by_top_logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
+        top = await self._top_logprobs(prompt)
+        if not top:
+            self._lacking.add("top_logprobs")
+            return None
+        return _of_all(choices, top) or _of_all(choices, await self._many_top_logprobs(prompt, len(top)))
+
+    async def _top_logprobs(self, prompt: str) -> Top:
+        """As many of the likeliest tokens as any server with a limit gives; empty where it gives none."""
+        while True:
+            count = self._top[0]
+            try:
+                return likeliest(await self._complete(prompt, {"logprobs": count}))
+            except ModelError as error:
+                self._pass_by("top_logprobs", error)
+            lower = [other for other in self._top if other < count]  # others may have got there first
+            if not lower:
+                return {}
+            self._top = lower
+
+    async def _many_top_logprobs(self, prompt: str, few: int) -> Top:
+        """Many more of the likeliest tokens; empty where the server has a limit."""
+        if not self._allows_many:
+            return {}
+        try:
+            top = likeliest(await self._complete(prompt, {"logprobs": MANY_TOP_LOGPROBS}))
+        except ModelError as error:
+            if not refused(error):
+                raise
+            top = {}
+        self._allows_many = len(top) > few
+        return top
+
+    async def _likeliest(self, way: str, prompt: str, parameters: Mapping[str, Any]) -> Top:
+        try:
+            return likeliest(await self._complete(prompt, parameters))
+        except ModelError as error:
+            self._pass_by(way, error)
+            return {}
+
+    # --- echo ---
+
+    async def _by_echo(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
+        verdict = await self._echo_verdict(prompt, choices)
+        if verdict == "wrong":
+            return None
+        found = await asyncio.gather(*(self._echoed(prompt, choice) for choice in choices))
+        values = [sum(value) for value in found if value is not None]
+        if len(values) < len(choices):
+            self._lacking.add("echo")
+            return None
+        if verdict != "right":
+            self._note(
+                "echo_unchecked",
+                "choices were scored by an echo of the prompt, which could not be checked: the server gives "
+                "no other log-probabilities to compare it with",
+            )
+        return values
+
+    async def _echoed(self, prompt: str, choice: str) -> list[float] | None:
+        """The log-probabilities of the tokens of one choice, from those of the whole prompt.
+
+        Where the server tells tokens, the choice is what it adds to those of the prompt, as lm-eval has it.
+        """
+        head, whole = await asyncio.gather(self._tokenize(prompt), self._tokenize(prompt + choice))
+        if head is None or whole is None:
+            return echoed_text(await self._echo(prompt + choice), prompt, choice)
+        ids = head + whole[len(head) :]
+        return echoed_tokens(await self._echo(ids), len(head), len(ids))
+
+    async def _echo(self, prompt: Prompt) -> Mapping[str, Any]:
+        try:
+            return await self._complete(prompt, {"logprobs": 1, "echo": True})
+        except ModelError as error:
+            self._pass_by("echo", error)
+            return {}
+
+    async def _echo_verdict(self, prompt: str, choices: Sequence[str]) -> EchoVerdict | None:
+        """Whether the server's echo can be trusted, asked once; None where it did not echo this prompt."""
+        if self._echo_check is None:
+            self._echo_check = asyncio.ensure_future(self._check_echo(prompt, choices))
+        check, verdict = self._echo_check, None
+        try:
+            verdict = await asyncio.shield(check)
+        finally:
+            if verdict is None and check.done() and self._echo_check is check:
+                self._echo_check = None  # the next question tries again
+        return verdict
+
+    async def _check_echo(self, prompt: str, choices: Sequence[str]) -> EchoVerdict | None:
+        """Compare an echo's likelihood of likely next tokens with what the server says of them otherwise.
+
+        A server may echo each token with the likelihood of the one after it (llama-cpp-python does).
+        """
+        head, top = await self._tokenize(prompt), await self._top_logprobs(prompt)
+        tokens = [token for token in top if token in choices] + [
+            token for token in top if token not in choices
+        ]
+        verdict: EchoVerdict | None = None if tokens else "unchecked"
+        probes = 0
+        for token in tokens:
+            if head is not None and await self._single_token(head, prompt, token) is None:
+                continue
+            probes += 1
+            echoed = await self._echoed(prompt, token)
+            if echoed is not None and len(echoed) == 1:
+                verdict = "right"
+                if not self._agrees(token, echoed[0], log_likelihood(top[token])):
+                    return "wrong"
+            if probes == ECHO_PROBES:
+                break
+        return verdict
+
+    def _agrees(self, token: str, echoed: float, expected: float) -> bool:
+        if abs(echoed - expected) <= ECHO_TOLERANCE:
+            return True
+        self._lacking.add("echo")
+        self._refusals["echo"] = (
+            f"its echo of the prompt is wrong: the token {token!r} has the log-probability {echoed:.2f} "
+            f"there, and {expected:.2f} as the next token"
+        )
+        return False
 
     def _pass_by(self, way: str, error: ModelError) -> None:
         """Go on to another way where the server refused this one; if it has worked, it's the question."""
         if way in self._worked or not refused(error):
             raise error
-        self._refusal = error
-
-    def _give_up(self, way: str) -> None:
-        if way in self._ways and len(self._ways) > 1:
-            self._ways.remove(way)
+        self._refusals[way] = str(error)
+        self._refuses_requests = self._refuses_requests or error.status in (400, 422)
 
 
 def last_line(prompt: str) -> str:
@@ -196,17 +325,6 @@ def refused(error: ModelError) -> bool:
     return error.status in (400, 404, 405, 422, 501) and not isinstance(error, ContextLengthError)
 
 
-def _top_logprobs(choice: Mapping[str, Any]) -> Mapping[str, float]:
-    logprobs = choice.get("logprobs") or {}
-    top = logprobs.get("top_logprobs") or [None]
-    return top[0] or {}
-
-
-def _sum(logprobs: Sequence[float | None]) -> float | None:
-    values = [value for value in logprobs if value is not None]
-    return sum(values) if values and len(values) == len(logprobs) else None
-
-
-def _sum_by_text(logprobs: Mapping[str, Any], start: int, end: int) -> float | None:
-    pairs = zip(logprobs.get("text_offset") or (), logprobs.get("token_logprobs") or (), strict=False)
-    return _sum([value for offset, value in pairs if start <= offset < end])
+def _of_all(names: Sequence[str], top: Top) -> list[float] | None:
+    """The log-likelihood of each of these tokens; None where one is not there."""
+    return [log_likelihood(top[name]) for name in names] if all(name in top for name in names) else None

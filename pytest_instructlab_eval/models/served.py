@@ -26,7 +26,7 @@ __all__ = ["ServedModel"]
 
 PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat template is rendered
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
-NOT_SERVED = (404, 405, 501)
+TRY_AGAIN = (408, 409, 425, 429, 502, 503, 504)  # statuses that say nothing of what a server has
 STOPPED = ("stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete")  # an answer that is whole
 CUT_OFF = ("length", "max_tokens", "model_length")  # one that ended at its limit, or at the context's
 
@@ -45,10 +45,10 @@ class ServedModel:
         self._endpoint = endpoint
         self._served_name: str | None = None
         self.adaptations = Adaptations()
-        self._batcher = CompletionBatcher(endpoint)
-        self._scorer = ChoiceScorer(self._complete, self._tokenize, ways)
+        self._batcher = CompletionBatcher(endpoint, self.adaptations)
+        self._scorer = ChoiceScorer(self._complete, self._tokenize, self.adaptations.note, ways)
         self._templates: dict[str, asyncio.Task[tuple[str, str] | None]] = {}
-        self._tokenizes = True
+        self._tokenizes: bool | None = None  # None: not known yet
         self._changes: tuple[Change, ...] = (MERGED_SYSTEM,) if merge_system else ()
         self._finding = asyncio.Lock()
 
@@ -175,8 +175,10 @@ class ServedModel:
         try:
             tokens = await self._root_post("/tokenize", {"messages": list(messages)})
             text = await self._root_post("/detokenize", {"tokens": tokens["tokens"]})
-            return str(text["prompt"])
-        except (ModelError, KeyError) as error:
+            if not isinstance(text["prompt"], str):
+                raise TypeError("no text")
+            return text["prompt"]
+        except (ModelError, KeyError, TypeError) as error:
             raise ModelError(
                 f"{self._endpoint} can't render its model's chat template through /tokenize, which "
                 f"--eval-system-prompt needs for multiple choice; vLLM can ({error})"
@@ -187,23 +189,28 @@ class ServedModel:
         return await self._batcher.complete(prompt, {**fixed, **parameters})
 
     async def _tokenize(self, text: str) -> list[int] | None:
-        """The tokens of a text without special ones; None where the server doesn't tell them."""
-        if not self._tokenizes:
+        """The tokens of a text without special ones; None where the server doesn't tell them.
+
+        What lies at /tokenize can be another server's API, or a gateway that refuses it alone.
+        """
+        if self._tokenizes is False:
             return None
         if not text:
             return []
         try:
             reply = await self._root_post("/tokenize", {"prompt": text, "add_special_tokens": False})
         except ModelError as error:
-            if error.status not in NOT_SERVED:
+            if self._tokenizes or isinstance(error, UnreachableError) or error.status in TRY_AGAIN:
                 raise
-            self._tokenizes = False
-            return None
-        try:
-            return [int(token) for token in reply["tokens"]]
-        except (LookupError, TypeError, ValueError):  # another server's /tokenize
-            self._tokenizes = False
-            return None
+            reply = {}
+        tokens = reply.get("tokens")
+        if isinstance(tokens, list) and tokens and all(type(token) is int for token in tokens):
+            self._tokenizes = True
+            return tokens
+        if self._tokenizes:
+            raise ModelError(f"{self._endpoint} gave no tokens of a text at /tokenize, as it did before")
+        self._tokenizes = False
+        return None
 
     async def _measured(
         self, error: ContextLengthError, prompt: str | Sequence[Message], answer: int

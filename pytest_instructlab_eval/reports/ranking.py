@@ -12,8 +12,9 @@ from pytest_instructlab_eval.gates.comparison import Comparison, compare
 from pytest_instructlab_eval.gates.statistics import Interval, interval_of_mean
 from pytest_instructlab_eval.reports.summary import Summary, summarise
 from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.visible import visible_line
 
-__all__ = ["Rank", "rank", "ranking_table"]
+__all__ = ["Rank", "doubt_about_best", "rank", "ranking_table", "unranked"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,48 @@ def rank(results: Iterable[Result]) -> list[Rank]:
         first,
         *(_rank(model, scores[model], by_benchmark[model], by_benchmark[best]) for model in others),
     ]
+
+
+def unranked(results: Iterable[Result]) -> dict[str, str]:
+    """Return why each model that has no score on some benchmark has no rank, in half a sentence."""
+    found = list(results)
+    by_place: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in found:
+        by_place[result.model, result.benchmark].append(result)
+    benchmarks = dict.fromkeys(result.benchmark for result in found)
+    reasons: dict[str, str] = {}
+    for model in dict.fromkeys(result.model for result in found):
+        for benchmark in benchmarks:
+            part = by_place[model, benchmark]
+            if all(result.value is None for result in part):
+                reasons.setdefault(model, f"has no score on {benchmark} ({_reason(part)})")
+    return reasons
+
+
+def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | None:
+    """Return why the first of the ranking may not be the best: so many of its questions could not be asked.
+
+    None where it is ahead even if each of these had the score 0.
+    """
+    best, second = ranks[:2]
+    rows = [summary.overall for summary in summarise(results) if summary.model == best.model]
+    least = [(row.value or 0.0) / row.maximum * row.n / (row.n + row.errors) for row in rows if row.n]
+    if not any(row.errors for row in rows) or statistics.fmean(least) >= second.score:
+        return None
+    failed = sum(row.errors for row in rows)
+    return (
+        f"{best.model} is ahead of {second.model}, but {failed:,} of its questions could not be asked, which can "
+        "be why; run it again"
+    )
+
+
+def _reason(results: Sequence[Result]) -> str:
+    if not results:
+        return "it was not asked"
+    errors = [
+        error for result in results for error in (result.error, *(score.error for score in result.scores))
+    ]
+    return next((visible_line(error) for error in errors if error), "no question has a rating")
 
 
 def _score(summaries: Sequence[Summary]) -> tuple[float, float | None]:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Message, ServedModel
+from pytest_instructlab_eval.models.choices import ECHO_PROBES
 from tests.scripted_server import (
     ALL_FEATURES,
     COMPLETIONS,
@@ -21,6 +22,7 @@ from tests.scripted_server import (
     ScriptedServer,
     Status,
     Tokenizer,
+    prompts_of,
     rendered,
 )
 
@@ -108,7 +110,7 @@ def test_a_server_that_gives_no_log_probabilities_is_told_so() -> None:
 def test_where_there_is_a_way_by_token_ids_it_is_a_request_a_question(server: ScriptedServer) -> None:
     score(server)
     assert all(with_token_ids(body) for body in server.completions)
-    assert sum(len(body["prompt"]) for body in server.completions) == len(PROMPTS)
+    assert sorted(map(str, server.prompts)) == sorted(PROMPTS)
 
 
 def test_the_tokens_of_the_choices_are_asked_for_once(server: ScriptedServer) -> None:
@@ -224,10 +226,14 @@ def test_choices_of_several_tokens_are_scored_whole(features: frozenset[str], wa
     assert_close(found, [expected(prompt, LONG) for prompt in PROMPTS[:3]])
 
 
-def test_choices_of_several_tokens_go_by_echo(server: ScriptedServer) -> None:
-    score(server, PROMPTS[:1], LONG)
-    echoed = [body["prompt"] for body in server.completions if body.get("echo")]
-    assert sum(map(len, echoed)) == len(LONG)
+def echoes(server: ScriptedServer) -> int:
+    """How many prompts were echoed."""
+    return sum(len(prompts_of(body)) for body in server.completions if body.get("echo"))
+
+
+def test_choices_of_several_tokens_go_by_echo_which_is_checked_once(server: ScriptedServer) -> None:
+    score(server, PROMPTS, LONG)
+    assert echoes(server) == len(LONG) * len(PROMPTS) + ECHO_PROBES
 
 
 def test_choices_that_begin_alike_are_told_apart(server: ScriptedServer) -> None:
@@ -300,7 +306,7 @@ def test_many_questions_are_asked_in_few_requests_and_answered_in_order(server: 
 def test_a_request_takes_a_quarter_of_the_budget_at_most(server: ScriptedServer) -> None:
     prompts = [f"Question {number}.\nAnswer:" for number in range(60)]
     score(server, prompts, budget=20)
-    assert max(len(body["prompt"]) for body in server.completions) == 5
+    assert max(len(prompts_of(body)) for body in server.completions) == 5
 
 
 def test_completions_in_another_order_are_put_in_order(server: ScriptedServer) -> None:

@@ -133,8 +133,7 @@ def test_a_question_that_is_abandoned_is_not_sent() -> None:
 
     with ScriptedServer(latency=0.08) as server:
         with_model(server, use, budget=1)
-        prompts = [prompt for body in server.completions for prompt in body["prompt"]]
-        assert prompts == ["Answer:", "Busy answer:"]
+        assert server.prompts == ["Answer:", "Busy answer:"]
 
 
 def test_several_places_are_waited_for_and_two_that_want_many_do_not_wait_for_each_other() -> None:

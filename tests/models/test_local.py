@@ -7,6 +7,7 @@ import functools
 import gc
 import importlib
 import json
+import re
 import shutil
 import sys
 import threading
@@ -419,7 +420,7 @@ def test_without_a_seed_answers_differ(checkpoint: Path) -> None:
 def test_draws_follow_the_models_probabilities() -> None:
     async def sampler() -> writer.Sampler:
         done = asyncio.get_running_loop().create_future()
-        return writer.Sampler([Chat(done, HELLO, 0.5, 1, seed=0)])
+        return writer.Sampler([Chat(done, HELLO, 0.5, 1, seed=0)], "tiny")
 
     draw = asyncio.run(sampler())
     scores = torch.tensor([0.0, 0.5, 1.0]) * 0.5
@@ -634,6 +635,53 @@ def configured(folder: Path, **values: object) -> Path:
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
     return folder
+
+
+def damage(folder: Path, value: float, *, row: int | None = None) -> None:
+    """Overwrite the embedding of one token, or the weights that make the logits."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    if row is None:
+        weights["lm_head.weight"][:] = value
+    else:
+        weights["model.embed_tokens.weight"][row] = value
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+NO_NUMBER = (
+    r"a log-probability of .* is no finite number \(got nan\): its weights are broken, or its precision"
+)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_where_weights_are_broken_each_question_and_chat_is_an_error(copy: Path, value: float) -> None:
+    damage(copy, value)
+
+    async def use(model: LocalModel) -> list[Any]:
+        asked: list[Awaitable[Any]] = [model.choice_logprobs(prompt, LETTERS) for prompt in TASK]
+        return await asyncio.gather(*asked, model.chat(HELLO, max_tokens=3), return_exceptions=True)
+
+    for error in with_model(copy, use):
+        assert isinstance(error, ModelError)
+        assert re.match(NO_NUMBER, str(error))
+
+
+def test_a_broken_token_is_an_error_on_the_questions_that_have_it_alone(copy: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(copy)
+    (token,) = tokenizer("~", add_special_tokens=False)["input_ids"]
+    damage(copy, float("nan"), row=token)
+    with_token = [prompt.replace("short", "~") for prompt in TASK[::2]]
+
+    async def use(model: LocalModel) -> list[Any]:
+        asked = (model.choice_logprobs(prompt, LETTERS) for prompt in [*TASK, *with_token])
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = with_model(copy, use)
+    assert all(isinstance(error, ModelError) for error in found[len(TASK) :])
+    alone = with_model(copy, lambda model: score_together(model, TASK))
+    for ours, theirs in zip(found, alone, strict=False):
+        assert ours == pytest.approx(theirs, abs=CLOSE)
 
 
 def test_code_in_a_checkpoint_is_not_run(copy: Path) -> None:

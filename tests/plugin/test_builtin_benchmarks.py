@@ -24,7 +24,7 @@ def asks_about(text: str) -> Callable[[Body], bool]:
 def test_each_question_is_asked_once_and_many_at_a_time(
     main_run: Finished, main_server: ScriptedServer
 ) -> None:
-    prompts = [prompt for body in main_server.completions for prompt in body["prompt"]]
+    prompts = list(map(str, main_server.prompts))
     assert len(prompts) == len(set(prompts)) == TASKS * MMLU_ROWS
     requests = [json.dumps(body, sort_keys=True) for body in main_server.chats]
     assert len(requests) == len(set(requests)) == 4 * QUESTIONS

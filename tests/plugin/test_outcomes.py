@@ -158,5 +158,5 @@ def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(proj
     assert (score["n"], score["errors"], score["value"] is None) == (2, 1, False)
     assert [sample["error"] is None for sample in score["samples"]] == [True, False, True]
     assert finished.row("mmlu, mean over tasks")[-3:] == ["5", "0", "1"]
-    prompts = [prompt for body in project.server.completions for prompt in body["prompt"]]
+    prompts = list(map(str, project.server.prompts))
     assert len(set(prompts)) == 6

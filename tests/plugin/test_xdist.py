@@ -60,7 +60,7 @@ def rounded(value: Any) -> Any:
 def asked_again(server: ScriptedServer) -> list[str]:
     """What was asked more than once."""
     asked = [json.dumps(body["messages"]) for body in server.chats]
-    asked += [json.dumps(prompt) for body in server.completions for prompt in body["prompt"]]
+    asked += [json.dumps(prompt) for prompt in server.prompts]
     return [text for text, count in Counter(asked).items() if count > 1]
 
 

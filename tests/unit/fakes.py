@@ -35,7 +35,7 @@ class FakeModel:
         name: str = "tiny",
     ) -> None:
         self._say = say or (lambda messages: f"answer to {messages[-1]['content']}")
-        self._weigh = weigh or (lambda prompt, choices: [0.0] * len(choices))
+        self._weigh = weigh or (lambda prompt, choices: [-float(n) for n in range(len(choices))])
         self._name = name
         self.chats: list[Chat] = []
         self.prompts: list[Prompt] = []

@@ -321,6 +321,20 @@ def test_a_question_that_could_not_be_asked_is_an_error_and_no_part_of_the_mean(
     assert score.error == "1 of 4 questions could not be asked; the first, question 0: the server is away"
 
 
+def test_where_all_choices_of_all_questions_are_equally_likely_nothing_was_measured(
+    mmlu_folder: Path,
+) -> None:
+    score = score_of(mmlu_folder, lambda prompt, choices: [-2.0] * 4)
+    assert (score.value, score.n, score.errors, score.outcome) == (None, 0, 4, "error")
+    assert "question 0: every choice is equally likely, in every question of the task" in str(score.error)
+
+
+def test_one_question_whose_choices_differ_is_enough_for_a_score(mmlu_folder: Path) -> None:
+    found = iter([[-2.0] * 4, [-2.0] * 4, choosing(1), [-2.0] * 4])
+    score = score_of(mmlu_folder, lambda prompt, choices: next(found))
+    assert (score.n, score.errors) == (4, 0)
+
+
 def test_a_task_of_which_nothing_could_be_asked_has_no_score(mmlu_folder: Path) -> None:
     def weigh(prompt: Prompt, choices: Sequence[str]) -> list[float]:
         raise ModelError("the server is away")

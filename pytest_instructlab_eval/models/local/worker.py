@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from pytest_instructlab_eval.models.local.grouping import first_group
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, settle, short
 from pytest_instructlab_eval.models.local.loaded import Loaded
 from pytest_instructlab_eval.models.local.scorer import Scorer
-from pytest_instructlab_eval.models.local.writer import Writer
+from pytest_instructlab_eval.models.local.writer import NOT_FINITE, Writer
 
 __all__ = ["Worker"]
 
@@ -91,7 +92,15 @@ class Worker:
         with self._failing(group):
             for batch, found in self._scorer.score(group):
                 self._count(len(batch), sum(len(question.context) for question in batch))
-                settle(batch, found)
+                for question, logprobs in zip(batch, found, strict=True):
+                    with self._failing([question]):
+                        self._check(logprobs)
+                        settle([question], [logprobs])
+
+    def _check(self, logprobs: Sequence[float]) -> None:
+        for value in logprobs:
+            if not math.isfinite(value):
+                raise ModelError(NOT_FINITE.format(model=self._name, value=value))
 
     def _write(self) -> None:
         chats = list(_leading(self._waiting, Chat))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Sequence
@@ -9,16 +10,21 @@ from typing import Any
 
 import torch
 
+from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.local.jobs import Chat
 from pytest_instructlab_eval.models.local.loaded import Loaded
 from pytest_instructlab_eval.models.local.loading import quiet
 from pytest_instructlab_eval.models.local.memory import Fit
 from pytest_instructlab_eval.models.protocol import Completion
 
-__all__ = ["Limits", "Sampler", "Writer"]
+__all__ = ["NOT_FINITE", "Limits", "Sampler", "Writer"]
 
 MOST_CHATS = {"cuda": 64, "mps": 8}
 MOST_CHATS_ON_CPU = 8
+NOT_FINITE = (
+    "a log-probability of {model} is no finite number (got {value}): its weights are broken, or its "
+    "precision is too low"
+)
 
 
 class Writer:
@@ -56,7 +62,7 @@ class Writer:
                 torch.tensor(ids, device=device),
                 attention_mask=torch.tensor(mask, device=device),
                 max_new_tokens=max(chat.max_tokens for chat in chats),
-                logits_processor=[Sampler(chats)],
+                logits_processor=[Sampler(chats, self._loaded.name)],
                 stopping_criteria=[Limits(chats, width)],
             )
         rows: list[list[int]] = found[:, width:].tolist()
@@ -83,7 +89,8 @@ class Sampler:
     (https://arxiv.org/abs/1611.01144, section 2).
     """
 
-    def __init__(self, chats: Sequence[Chat]) -> None:
+    def __init__(self, chats: Sequence[Chat], name: str) -> None:
+        self._name = name
         self._rows = [
             (place, chat.temperature, torch.Generator().manual_seed(_seed(chat)))
             for place, chat in enumerate(chats)
@@ -91,7 +98,9 @@ class Sampler:
         ]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores of the next token, of shape (rows, vocabulary)."""
+        """The scores of the next token, of shape (rows, vocabulary); raises ModelError where one is NaN."""
+        if scores.isnan().any():
+            raise ModelError(NOT_FINITE.format(model=self._name, value=math.nan))
         for place, temperature, generator in self._rows:
             noise = -torch.empty(scores.shape[1]).exponential_(generator=generator).log()
             scores[place] = scores[place].float() / temperature + noise.to(scores.device)

@@ -1,0 +1,78 @@
+"""`python -m pytest_instructlab_eval best`: the path of the best model, never of one without a score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from pytest_instructlab_eval.__main__ import main
+from pytest_instructlab_eval.reports.results import write_run
+from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.scores import Result as Found
+from pytest_instructlab_eval.scores import Sample, Score
+
+NO_NUMBER = "a log-probability is no finite number (got nan)"
+
+
+def task(model: str, answers: str, benchmark: str = "mmlu") -> Found:
+    """A task of a model's: right ("1"), wrong ("0"), and questions that could not be asked ("-")."""
+    values = {"1": 1.0, "0": 0.0, "-": None}
+    samples = [
+        Sample(str(number), values[sign], error=NO_NUMBER if sign == "-" else None)
+        for number, sign in enumerate(answers)
+    ]
+    return Found(benchmark, "law", "law", model, scores=(Score.mean_of(samples, metric="acc"),))
+
+
+def best(tmp_path: Path, *results: Found) -> Result:
+    models = {result.model: f"/checkpoints/{result.model}" for result in results}
+    write_run(tmp_path / "results.json", Run(results, models=models))
+    return CliRunner().invoke(main, ["best", str(tmp_path)])
+
+
+def test_the_path_of_the_best_model_is_printed(tmp_path: Path) -> None:
+    done = best(tmp_path, task("a", "0111"), task("b", "0011"))
+    assert (done.exit_code, done.output) == (0, "/checkpoints/a\n")
+
+
+def test_a_model_without_a_measured_question_is_never_the_best_and_is_named(tmp_path: Path) -> None:
+    done = best(tmp_path, task("broken", "----"), task("a", "0001"), task("b", "0011"))
+    assert (done.exit_code, done.stdout) == (0, "/checkpoints/b\n")
+    assert done.stderr == (
+        "not ranked: broken has no score on mmlu (4 of 4 questions could not be asked; the first, question 0"
+        f": {NO_NUMBER})\n"
+    )
+
+
+def test_where_one_of_two_models_has_a_score_it_is_the_best(tmp_path: Path) -> None:
+    done = best(tmp_path, task("broken", "----"), task("a", "0000"))
+    assert (done.exit_code, done.stdout) == (0, "/checkpoints/a\n")
+    assert "not ranked: broken has no score on mmlu" in done.stderr
+
+
+def test_where_no_model_has_a_score_nothing_is_printed_and_the_status_is_1(tmp_path: Path) -> None:
+    for results in ([task("a", "----")], [task("a", "----"), task("b", "---")]):
+        done = best(tmp_path, *results)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "results.json has no model with a score to choose from: a has no score on mmlu" in done.stderr
+        assert NO_NUMBER in done.stderr
+
+
+def test_models_with_scores_on_different_benchmarks_are_not_compared(tmp_path: Path) -> None:
+    done = best(tmp_path, task("a", "11"), task("b", "11", "own"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert (
+        "a has no score on own (it was not asked); b has no score on mmlu (it was not asked)" in done.stderr
+    )
+
+
+def test_a_model_that_may_be_ahead_only_for_its_errors_is_not_printed(tmp_path: Path) -> None:
+    done = best(tmp_path, task("a", "1---"), task("b", "0111"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "a is ahead of b, but 3 of its questions could not be asked, which can be why" in done.stderr
+
+
+def test_a_model_that_is_ahead_whatever_its_errors_would_have_been_is_the_best(tmp_path: Path) -> None:
+    done = best(tmp_path, task("a", "111-"), task("b", "0100"))
+    assert (done.exit_code, done.output) == (0, "/checkpoints/a\n")
