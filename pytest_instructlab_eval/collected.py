@@ -27,8 +27,9 @@ class Collected:
 
     `gates` are those that tests are marked with, by benchmark; `deselected` counts by benchmark, `empty`
     are the benchmarks without a question. `part` says, by benchmark, which of its tests pytest collected
-    where it did not collect all, and `tests` are all of the run that this is a shard of. `problem` is what
-    is wrong with a marker.
+    where it did not collect all, and `tests` are all of the run that this is a shard of. `unselected` are,
+    by benchmark, the groups of which no test is run, "" where none of the benchmark is. `problem` is what is
+    wrong with a marker.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Collected:
     deselected: Mapping[str, int] = field(default_factory=dict)
     empty: Sequence[str] = ()
     part: Mapping[str, str] = field(default_factory=dict)
+    unselected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tests: Sequence[str] = ()
     problem: str | None = None
 
@@ -61,6 +63,10 @@ class Collected:
             groups.setdefault(about.benchmark, {}).update({about.group: None} if about.group else {})
             gates.setdefault(about.benchmark, {}).update(dict.fromkeys(marked_gates(item)))
         asked = {about.benchmark for item, about in known if not is_empty(item)}
+        run = {place for item in chosen for place in _places(item)}
+        unselected: dict[str, dict[str, None]] = {}
+        for benchmark, group in (place for item in left for place in _places(item) if place not in run):
+            unselected.setdefault(benchmark, {})[group] = None
         questions_left = {(about.benchmark, about.question) for _, about in known[len(chosen) :]}
         parts = {identity(item).benchmark for item in scoring_tests(missing)}
         return cls(
@@ -69,6 +75,7 @@ class Collected:
             deselected=dict(Counter(name for name, _ in questions_left)),
             empty=[name for name in groups if name not in asked],
             part={name: which for name in groups if name in parts},
+            unselected={name: list(found) for name, found in unselected.items()},
             tests=tests,
             problem=next(filter(None, map(marker_problem, chosen)), None),
         )
@@ -77,3 +84,9 @@ class Collected:
         """As plain data, fit for another process."""
         record: dict[str, Any] = plain(self)
         return record
+
+
+def _places(item: pytest.Function) -> set[tuple[str, str]]:
+    """The benchmark as a whole, and its group, that the test is of."""
+    about = identity(item)
+    return {(about.benchmark, ""), (about.benchmark, about.group)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from pytest_instructlab_eval import distribution
 from pytest_instructlab_eval.collected import Collected
-from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.errors import DataError, EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.items import FIXTURES as OURS
 from pytest_instructlab_eval.items import BenchmarkModule
@@ -170,7 +171,23 @@ class Collecting:
             chosen = {*items, *self._deselected}
             missing = [item for item in self._all_found() if item not in chosen]
             which = "were taken of the file"
-        return Collected.of(items, self._deselected, tests=tests, missing=missing, which=which)
+        found = Collected.of(items, self._deselected, tests=tests, missing=missing, which=which)
+        return dataclasses.replace(found, problem=found.problem or self._problem_of_tasks(items))
+
+    @staticmethod
+    def _problem_of_tasks(items: Sequence[pytest.Item]) -> str | None:
+        """Why one of the MMLU-Branch tasks that are run can't be asked: another task stops no run."""
+        parameters = [item.callspec.params for item in items if hasattr(item, "callspec")]
+        asked = [found["mmlu_branch_task"] for found in parameters if "mmlu_branch_task" in found]
+        if not asked:
+            return None
+        from pytest_instructlab_eval import mmlu_branch
+
+        try:
+            mmlu_branch.check([task for task in asked if isinstance(task, mmlu_branch.MMLUBranchTask)])
+        except DataError as error:
+            return str(error)
+        return None
 
     def _all_found(self) -> list[pytest.Item]:
         """The tests that were found, and those in classes that pytest had no reason to look into."""

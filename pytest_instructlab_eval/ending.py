@@ -13,6 +13,7 @@ from pytest_instructlab_eval.gates.check import fails
 from pytest_instructlab_eval.gating import Gating
 from pytest_instructlab_eval.reports.changes import changes_table, run_changes
 from pytest_instructlab_eval.reports.folder import write_run_folder
+from pytest_instructlab_eval.reports.header import note_line
 from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.ranking import rank, ranking_table
 from pytest_instructlab_eval.reports.results import replace_text
@@ -21,7 +22,6 @@ from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["Ending", "write_refusal"]
 
@@ -142,7 +142,7 @@ class Ending:
             [f"note: {visible_line(note)}" for note in self.run.adaptation_notes],
         ]
         told = [line for part in parts if part for line in ("", *part)][1:]
-        told += [f"note: {visible_line(note)}" for note in self.run.notes]
+        told += [note_line(note) for note in self.run.notes]
         if self._not_gated and (self.run.gates or self.run.standing_gates):
             told.append(f"gates: not evaluated, as {self.run.incomplete}")
         if told and self.written is not None:

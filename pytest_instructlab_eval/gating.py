@@ -94,9 +94,14 @@ class Gating:
         problem = None
         if selector.benchmark not in groups:
             problem = None if gate.standing else self._not_in_this_run(selector.benchmark)
-        elif selector.benchmark not in self.collected.empty and not (
-            gate.standing and self._may_lack_groups(selector.benchmark)
+        elif not gate.standing and (selector.group or "") in self.collected.unselected.get(
+            selector.benchmark, ()
         ):
+            problem = "none of its tests is selected; leave out the gate, or select them"
+        elif selector.benchmark in self.collected.empty:
+            if selector.group is not None and not gate.standing:
+                problem = f"{selector.benchmark} has no questions in this run"
+        elif not (gate.standing and self._may_lack_groups(selector.benchmark)):
             problem = unknown_part(selector, groups[selector.benchmark], METRICS.get(selector.benchmark))
         if problem is None and selector.benchmark in MAXIMA:
             problem = off_scale(gate, MAXIMA[selector.benchmark])

@@ -23,8 +23,8 @@ from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.safe_yaml import shown
 from pytest_instructlab_eval.sampling import chosen_rows
 from pytest_instructlab_eval.scores import Score
-from pytest_instructlab_eval.task_files import Form, find_task_files
-from pytest_instructlab_eval.task_rows import check_answer, read_rows
+from pytest_instructlab_eval.task_files import Form, TaskFile, find_task_files
+from pytest_instructlab_eval.task_rows import check_answer, count_rows, read_rows
 
 __all__ = ["MMLUBranchTask", "check", "score", "tasks"]
 
@@ -39,7 +39,8 @@ class MMLUBranchTask:
 
     `name` is lm-eval's, `file` the task's YAML, `data` its rows. `form` says what is scored as a
     choice: its letter or its text; where it is None, lm-eval itself asks the task. `rows` are the numbers
-    of those that are asked, from 0; where it is None, the first `first_n` are, or all.
+    of those that are asked, from 0; where it is None, the first `first_n` are, or all. `problem` says why the
+    task cannot be asked.
     """
 
     name: str
@@ -50,6 +51,7 @@ class MMLUBranchTask:
     first_n: int | None = None
     system_prompt: str | None = None
     rows: tuple[int, ...] | None = None
+    problem: str | None = None
 
     @property
     def id(self) -> str:
@@ -71,14 +73,24 @@ class MMLUBranchTask:
         """How many questions it has, None where that isn't known before lm-eval has loaded it."""
         if self.rows is not None:
             return len(self.rows)
-        if self.form is None:
+        if self.form is None or self.problem is not None:
             return self.first_n
-        return len(_rows(self)[: self.first_n])
+        return min(self.size, self.first_n or self.size)
 
     @property
     def size(self) -> int:
         """How many questions there are."""
-        return len(_rows(self)) if self.form is not None else len(_load_by_lm_eval(self))
+        return _count(self.data) if self.form and self.data else len(_load_by_lm_eval(self))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether its file has no questions, as SDG leaves it where it has filtered all of them out."""
+        return self.problem is None and self.data is not None and _count(self.data) == 0
+
+    @property
+    def recovered(self) -> int:
+        """Of how many questions the right choice is read from the row's own text, see `read_rows`."""
+        return _read(self.data).recovered if self.data is not None and self.form is not None else 0
 
 
 def tasks(
@@ -89,20 +101,48 @@ def tasks(
     system_prompt: str | None = None,
     trust: bool = False,
 ) -> list[MMLUBranchTask]:
-    """The tasks of group or tag `mmlu_pr` in a folder, sorted by name.
+    """The tasks of group or tag `mmlu_pr` in a folder that have questions, sorted by name.
 
     Five solved examples are what `instructlab-eval` 0.6.0 gives where it isn't told otherwise. Raises
-    DataError where there is no task, and for one that isn't SDG's unless `trust` is given.
+    DataError where there is no task, or none with questions; `check` tells which of them can be asked.
     """
-    return [
-        MMLUBranchTask(found.name, found.path, found.data, found.form, few_shots, first_n, system_prompt)
-        for found in find_task_files(folder, trust=trust)
+    found = [
+        MMLUBranchTask(
+            file.name,
+            file.path,
+            file.data,
+            file.form,
+            few_shots,
+            first_n,
+            system_prompt,
+            problem=_problem(file),
+        )
+        for file in find_task_files(folder, trust=trust)
     ]
+    asked = [task for task in found if not task.is_empty]
+    if not asked:
+        raise DataError(
+            f"{shown(folder)}: none of its {len(found)} tasks has a question; InstructLab's SDG filtered all "
+            "of them out, so generate them again"
+        )
+    return asked
+
+
+def _problem(file: TaskFile) -> str | None:
+    """Why a task cannot be asked, as far as that is known before its rows are parsed."""
+    if file.problem is None and file.data is not None:
+        try:
+            _count(file.data)
+        except DataError as error:
+            return str(error)
+    return file.problem
 
 
 def check(tasks: Sequence[MMLUBranchTask]) -> None:
-    """Raise DataError where a task's questions are malformed, or fewer than its solved examples."""
+    """Raise DataError where a task is malformed, or has fewer questions than solved examples."""
     for task in tasks:
+        if task.problem is not None:
+            raise DataError(task.problem)
         if task.form is None:
             with heavy_libraries:
                 _load_by_lm_eval(task)
@@ -129,10 +169,11 @@ async def score(task: MMLUBranchTask, model: Model) -> Score:
 
 
 def _rows(task: MMLUBranchTask) -> tuple[MMLURow, ...]:
-    return _read(task.data) if task.data is not None else ()
+    return _read(task.data).questions if task.data is not None else ()
 
 
 _read = functools.cache(read_rows)
+_count = functools.cache(count_rows)
 
 
 def _load(task: MMLUBranchTask) -> list[Question]:

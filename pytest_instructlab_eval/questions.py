@@ -58,8 +58,9 @@ def mmlu_branch_tasks(settings: Settings) -> list[Any]:
         system_prompt=settings.system_prompt,
         trust=settings.trust_tasks,
     )
-    mmlu_branch.check(tasks)
-    return _sampled_tasks(tasks, settings)
+    broken = [task for task in tasks if task.problem is not None]  # not silently left out of a sample
+    sampled = _sampled_tasks([task for task in tasks if task.problem is None], settings)
+    return sorted([*sampled, *broken], key=lambda task: task.name)
 
 
 def mt_bench_questions(settings: Settings) -> list[Any]:

@@ -7,10 +7,13 @@ function and no path of a stranger ever reaches lm-eval, Jinja or a data set's l
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +21,15 @@ from pytest_instructlab_eval.data import LETTERS
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.safe_yaml import first_tag, read_yaml, shown
 
-__all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files"]
+__all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files", "sdg_folders"]
 
 GROUP = "mmlu_pr"  # the group (in older files) or tag of MMLU-Branch's tasks
 Form = Literal["letters", "texts"]
 
 MOST_YAML_BYTES = 2**16  # SDG's have about 1 KiB
 MOST_NAME = 200  # characters
+SDG_FOLDER = "node_datasets_"
+DATE = re.compile(r"(\d{4})\D?(\d\d)\D?(\d\d)(?:\D?(\d\d)\D?(\d\d)(?:\D?(\d\d))?)?(?!\d)")
 
 TEXT = (
     "{{question.strip()}}\nA. {{choices[0]}}\nB. {{choices[1]}}\n"
@@ -67,24 +72,26 @@ class TaskFile:
     """One task: lm-eval's name of it, its YAML, its rows (JSONL) and what is scored as a choice.
 
     `form` is None for a task that SDG didn't write, which only lm-eval can ask. `data` is None where
-    such a task has its rows elsewhere.
+    such a task has its rows elsewhere. `problem` says why the task cannot be asked.
     """
 
     name: str
     path: Path
     data: Path | None
     form: Form | None
+    problem: str | None = None
 
 
 def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     """The tasks of group or tag `mmlu_pr` in a folder and those below it, sorted by name.
 
-    Raises DataError for a malformed file, and where there is no task; without `trust` also for a
-    file that holds what SDG doesn't write.
+    Of several folders that SDG wrote, the newest is read. A task that cannot be asked says why: its rows are
+    missing, or, without `trust`, it holds what SDG doesn't write. Raises DataError for a file whose task is
+    not known by name, and where there is no task.
     """
     if not folder.is_dir():
         raise DataError(f"--eval-tasks-dir: {shown(folder)} is not a folder")
-    paths = list(_yaml_files(folder))
+    paths = list(_yaml_files(folder, without=sdg_folders(folder)[1:]))
     found = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
     if not found:
         raise DataError(
@@ -101,9 +108,34 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     return found
 
 
-def _yaml_files(folder: Path) -> Iterator[Path]:
+def sdg_folders(folder: Path) -> list[Path]:
+    """Return the folders that SDG wrote in a run each (`node_datasets_*`), the newest first.
+
+    The date in a folder's name decides, or, where it has none, when the folder was last changed.
+    """
+    if folder.name.startswith(SDG_FOLDER):
+        return [folder]
+    found = []
+    for place, folders, _ in os.walk(folder):
+        found += [Path(place, name) for name in folders if name.startswith(SDG_FOLDER)]
+        folders[:] = [name for name in folders if not name.startswith((".", "__", SDG_FOLDER))]
+    return sorted((path for path in found if not path.is_symlink()), key=_written, reverse=True)
+
+
+def _written(folder: Path) -> tuple[datetime, str]:
+    """When SDG wrote a folder, and its path, so that no two are of the same age."""
+    parts = DATE.search(folder.name)
+    with contextlib.suppress(ValueError):  # such as the 31st of February
+        if parts is not None:
+            return datetime(*(int(part) for part in parts.groups() if part)), str(folder)  # type: ignore[arg-type]
+    return datetime.fromtimestamp(folder.stat().st_mtime), str(folder)
+
+
+def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith((".", "__")) and Path(place, name) not in without
+        )
         yield from (Path(place, name) for name in sorted(files) if name.endswith(".yaml"))
 
 
@@ -154,11 +186,14 @@ def _task_file(path: Path, folder: Path, trust: bool) -> TaskFile | None:
         return None
     task = TaskFile(_name(settings), path, None, None)
     try:
-        return replace(task, form=_form(settings), data=_data(settings, path, folder))
-    except Untrusted:
-        if not trust:
-            raise
-    return replace(task, data=_trusted_data(settings, path, folder))
+        try:
+            return replace(task, form=_form(settings), data=_data(settings, path, folder))
+        except Untrusted:
+            if not trust:
+                raise
+        return replace(task, data=_trusted_data(settings, path, folder))
+    except DataError as error:
+        return replace(task, problem=str(error))
 
 
 def _settings(path: Path, folder: Path) -> Settings:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
+from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.questions import base_pairs, branch_pairs, unread_lines
 from pytest_instructlab_eval.settings import Settings
 
@@ -50,4 +52,33 @@ def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-READERS: Mapping[str, Callable[[Settings], list[str]]] = {"mt_bench_branch": _of_the_taxonomy}
+def _of_the_tasks(settings: Settings) -> list[str]:
+    """What is said of older folders of tasks, of tasks without questions, and of shifted letters."""
+    from pytest_instructlab_eval import mmlu_branch
+    from pytest_instructlab_eval.safe_yaml import shown
+    from pytest_instructlab_eval.task_files import find_task_files, sdg_folders
+
+    assert settings.tasks_dir is not None  # noqa: S101  (`lacks` looked)
+    folders, told = sdg_folders(settings.tasks_dir), []
+    if len(folders) > 1:
+        told.append(f"{shown(folders[0])} is read, the newest of {len(folders):,} folders of tasks")
+    asked = {task.name: task for task in mmlu_branch.tasks(settings.tasks_dir, trust=settings.trust_tasks)}
+    told += [
+        f"the task {shown(file.name)} has no questions and is left out"
+        for file in find_task_files(settings.tasks_dir, trust=settings.trust_tasks)
+        if file.name not in asked
+    ]
+    for task in asked.values():
+        with contextlib.suppress(DataError):  # told where the task is asked
+            if task.recovered:
+                told.append(
+                    f"warning: {task.recovered:,} of {task.size:,} rows of {shown(task.name)} have the "
+                    "number of another choice than their own text says; the text decides"
+                )
+    return told
+
+
+READERS: Mapping[str, Callable[[Settings], list[str]]] = {
+    "mmlu_branch": _of_the_tasks,
+    "mt_bench_branch": _of_the_taxonomy,
+}

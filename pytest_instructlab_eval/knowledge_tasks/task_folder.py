@@ -79,7 +79,7 @@ class TaskFolder:
             return None
         try:
             if read_yaml(task)["metadata"]["made_from"] == made_from:
-                return len(read_rows(rows))
+                return len(read_rows(rows).questions)
         except (DataError, LookupError, TypeError):
             pass
         there = task if task.exists() else rows

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.options import asks_for_benchmarks
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
+from pytest_instructlab_eval.visible import visible_line
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["header"]
+__all__ = ["header", "note_line"]
 
 
 def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]) -> list[str]:
@@ -39,10 +40,16 @@ def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequ
     if asks_for_benchmarks(config):
         lines.append(f"benchmarks: {', '.join(settings.selected()) or 'none'}")
         lines += [f"left out: {name} ({reason})" for name, reason in settings.left_out().items()]
-        lines += [f"note: {note}" for notes in unasked.values() for note in notes]
+        lines += [note_line(note) for notes in unasked.values() for note in notes]
     elif config.args_source is not config.ArgsSource.ARGS:
         lines.append("benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)")
     return lines
+
+
+def note_line(note: str) -> str:
+    """Return a line that tells what is not asked."""
+    shown = visible_line(note)
+    return shown if shown.startswith("warning: ") else f"note: {shown}"
 
 
 def _place(urls: Sequence[str]) -> str:

@@ -447,6 +447,9 @@ def test_where_nothing_is_selected_there_is_nothing_to_gate(project: Project, pr
     project.write("pytest.ini", "[pytest]\neval_gates = own >= 0.9\n")
     project.write("test_own.py", OWN)
     assert project.evaluate("test_own.py", "-k", "nothing", "-n", processes, ret=5).gates == {}
+    asked_for = ("test_own.py", "-k", "nothing", "-n", processes, "--eval-gate=own >= 0.9")
+    refused = project.evaluate(*asked_for, ret=4)
+    assert "gate 'own >= 0.9': none of its tests is selected" in refused.out + refused.err
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])

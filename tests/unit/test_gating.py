@@ -148,8 +148,22 @@ def test_every_tests_marker_counts() -> None:
 
 def test_a_benchmark_without_questions_is_skipped_and_not_missed() -> None:
     empty = Collected({"own": []}, {"own": ["own >= 0.25"]}, empty=["own"])
-    (report,) = gating(empty, gate=("own[red] <= 0.5",)).judge([])[:1]
+    (report, *_) = gating(empty, gate=("own <= 0.5",)).judge([])
     assert (report.verdict, report.message) == ("skipped", "own has no questions in this run")
+
+
+def test_a_gate_of_the_command_line_that_selects_nothing_is_refused() -> None:
+    empty = Collected({"own": []}, empty=["own"])
+    assert refusal(empty, gate=("own[red] <= 0.5",)) == (
+        "gate 'own[red] <= 0.5': own has no questions in this run"
+    )
+    left = Collected({"own": ["red", "green"]}, deselected={"own": 3}, unselected={"own": ["red"]})
+    reason = "none of its tests is selected; leave out the gate, or select them"
+    assert refusal(left, gate=("own[red] <= 0.5",)) == f"gate 'own[red] <= 0.5': {reason}"
+    assert verdicts(gating(left, gate=("own[green] <= 0.5",)).judge(results(0.5)))
+    whole = Collected({"own": ["red"]}, deselected={"own": 3}, unselected={"own": ["", "red"]})
+    assert refusal(whole, gate=("own <= 0.5",)) == f"gate 'own <= 0.5': {reason}"
+    assert verdicts(gating(whole, gates=("own <= 0.5",)).judge([])) == {"own <= 0.5": "skipped"}
 
 
 def test_a_benchmark_that_was_run_and_has_no_result_is_missed_where_it_was_asked_for() -> None:

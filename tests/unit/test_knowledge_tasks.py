@@ -93,7 +93,7 @@ def test_what_is_written_is_read_as_sdgs_own_without_trust(tmp_path: Path) -> No
     [task] = find_task_files(tmp_path / "new" / "out")
     assert (task.name, task.form) == (NAME, "texts")
     assert task.data is not None
-    rows = read_rows(task.data)
+    rows = read_rows(task.data).questions
     assert [(row.question, row.choices, row.answer) for row in rows] == [
         (one.question, one.choices, one.answer) for one in written
     ]
@@ -106,7 +106,7 @@ def test_a_strangers_text_stays_in_the_rows(tmp_path: Path) -> None:
     [task] = find_task_files(tmp_path)
     assert "class" not in task.path.read_text("utf-8")
     assert task.data is not None
-    assert [row.question for row in read_rows(task.data)] == [hostile]
+    assert [row.question for row in read_rows(task.data).questions] == [hostile]
 
 
 def test_lm_eval_loads_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data import MMLURow
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.task_files import TaskFile, find_task_files
-from pytest_instructlab_eval.task_rows import check_answer, read_rows
+from pytest_instructlab_eval.task_files import TaskFile, find_task_files, sdg_folders
+from pytest_instructlab_eval.task_rows import Rows, check_answer, count_rows, read_rows
 from tests.branch_tasks import TEMPLATE, rows, settings, write_included, write_rows, write_task
 
 ADVICE = (
@@ -35,9 +35,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, *, trust: bool = False) -> str:
-    with pytest.raises(DataError) as caught:
-        find_task_files(folder, trust=trust)
-    return str(caught.value)
+    """Why the folder, or its one task that can't be asked, is refused."""
+    try:
+        (problem,) = [task.problem for task in find_task_files(folder, trust=trust) if task.problem]
+    except DataError as error:
+        return str(error)
+    return problem
 
 
 def append(path: Path, text: str) -> Path:
@@ -117,6 +120,50 @@ def test_a_folder_that_is_not_there_is_refused_with_the_option(tmp_path: Path) -
 def test_two_tasks_of_one_name_are_refused_with_both_files(folder: Path) -> None:
     one, other = write_task(folder / "a", "lamps"), write_task(folder / "b", "lamps")
     assert refusal(folder) == f"{one} and {other} both define the task lamps"
+
+
+def test_a_task_that_cannot_be_asked_stops_no_other(folder: Path) -> None:
+    write_task(folder, "fine")
+    write_task(folder, "evil", doc_to_text="{{ open('ran', 'w') }}")
+    task_with_data(folder, "nowhere.jsonl").rename(folder / "gone_task.yaml")
+    found = {task.path.name: task.problem for task in find_task_files(folder)}
+    assert found["fine_task.yaml"] is None
+    assert "data_files names nowhere.jsonl" in str(found["gone_task.yaml"])
+    assert "doc_to_text must be as InstructLab's SDG writes it" in str(found["evil_task.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("node_datasets_2024-07-26T17_05_21", "node_datasets_2025-01-15T09_00_00"),
+        ("node_datasets_2025-01-15T09_00_00", "node_datasets_2025-01-15T09_00_01"),
+        ("node_datasets_2025-01-15T09_00_00", "node_datasets_2025-01-15T10:00:00"),
+        ("node_datasets_20250115", "node_datasets_2025-01-16"),
+        ("a/node_datasets_2025-01-16", "b/node_datasets_2025-01-17"),
+        ("z/node_datasets_2024-12-31T23_59_59", "node_datasets_2025-01-01T00_00_00"),
+    ],
+)
+def test_the_newest_of_several_folders_of_sdgs_is_read(folder: Path, older: str, newer: str) -> None:
+    tasks = folder.parent / "datasets"
+    write_task(tasks / newer, "lamps")  # the newer one was copied first
+    write_task(tasks / older, "lamps")
+    write_task(tasks / older, "doors")
+    write_task(tasks, "beside")
+    assert sdg_folders(tasks) == [tasks / newer, tasks / older]
+    found = {task.name: task.path.parent for task in find_task_files(tasks)}
+    assert found == {"beside": tasks, "lamps": tasks / newer}
+    assert [task.name for task in find_task_files(tasks / older)] == ["doors", "lamps"]
+
+
+def test_without_a_date_the_time_of_the_last_change_decides(folder: Path) -> None:
+    tasks = folder.parent / "datasets"
+    for name, changed in (("node_datasets_new", 2_000_000_000), ("node_datasets_9999-99-99", 1_000_000_000)):
+        write_task(tasks / name, "lamps")
+        os.utime(tasks / name, (changed, changed))
+    write_task(tasks / "node_datasets_2025-01-15", "lamps")
+    assert [path.name for path in sdg_folders(tasks)] == [
+        "node_datasets_new", "node_datasets_2025-01-15", "node_datasets_9999-99-99",
+    ]  # fmt: skip
 
 
 # --- where the rows are ---
@@ -500,7 +547,7 @@ def line(**changes: Any) -> str:
 def test_rows_are_read_in_order_without_blank_lines(tmp_path: Path) -> None:
     path = rows_file(tmp_path, line(), "", line(question=" Ü? ", answer=3, subject="x"))
     choices = ("a", "b", "c", "d")
-    assert read_rows(path) == (MMLURow("Why?", choices, 1), MMLURow(" Ü? ", choices, 3))
+    assert read_rows(path).questions == (MMLURow("Why?", choices, 1), MMLURow(" Ü? ", choices, 3))
 
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -512,7 +559,7 @@ def test_any_questions_are_read_as_they_were_written(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     write_rows(path, [{"question": q, "choices": c, "answer": a} for q, c, a in written])
-    assert [(row.question, list(row.choices), row.answer) for row in read_rows(path)] == written
+    assert [(row.question, list(row.choices), row.answer) for row in read_rows(path).questions] == written
 
 
 @pytest.mark.parametrize(
@@ -531,7 +578,15 @@ def test_any_questions_are_read_as_they_were_written(
         (line(answer=-1), "answer must be 0 to 3, for A to D (got -1)"),
         (line(answer="B"), "answer must be 0 to 3, for A to D (got 'B')"),
         (line(answer=True), "answer must be 0 to 3, for A to D (got True)"),
-        (line(answer=1.0), "answer must be 0 to 3, for A to D (got 1.0)"),
+        (line(answer=1.5), "answer must be 0 to 3, for A to D (got 1.5)"),
+        (line(answer="4"), "answer must be 0 to 3, for A to D (got '4')"),
+        (line(answer="-1"), "answer must be 0 to 3, for A to D (got '-1')"),
+        (line(answer="1.5"), "answer must be 0 to 3, for A to D (got '1.5')"),
+        (line(answer=""), "answer must be 0 to 3, for A to D (got '')"),
+        (line(answer="\u0661"), "answer must be 0 to 3, for A to D (got '\u0661')"),
+        (line(answer=None), "answer must be 0 to 3, for A to D (got None)"),
+        (line(answer=[1]), "answer must be 0 to 3, for A to D (got [1])"),
+        ('{"question": "Why?", "choices": ["a", "b", "c", "d"], "answer": NaN}', "answer must be 0 to 3"),
         ("[1]", "not a JSON object"),
         ('{"question": "Why?"', "not JSON: Expecting ',' delimiter (column 20)"),
         ('{"answer": 1, "answer": 2}', "not usable JSON: answer is there twice"),
@@ -550,9 +605,16 @@ def test_a_row_that_is_no_question_is_refused_with_the_line(
     assert rows_refusal(path).startswith(f"{path}, line 3: {message}")
 
 
-def test_a_file_without_questions_is_refused(tmp_path: Path) -> None:
-    path = rows_file(tmp_path, "", " ")
-    assert rows_refusal(path) == f"{path} has no questions"
+@pytest.mark.parametrize("answer", [2, 2.0, "2", " 2", "2.0", "2\n"])
+def test_a_number_is_taken_however_it_is_written(tmp_path: Path, answer: object) -> None:
+    assert [row.answer for row in read_rows(rows_file(tmp_path, line(answer=answer))).questions] == [2]
+
+
+@pytest.mark.parametrize("lines", [(), ("", " ")])
+def test_a_file_may_have_no_questions(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    path = rows_file(tmp_path, *lines)
+    assert read_rows(path) == Rows(())
+    assert count_rows(path) == 0
 
 
 def test_a_file_of_more_than_256_mib_is_not_read(tmp_path: Path) -> None:
@@ -569,24 +631,66 @@ def test_rows_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 # --- the right answer ---
 
 
+def renumbered(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with their letters numbered as SDG does it: those that occur, in their order."""
+    letters = sorted({record["answer"] for record in records})
+    return [{**record, "answer": letters.index(record["answer"])} for record in records]
+
+
 @pytest.mark.parametrize("field", ["mmlubench_answer", "targets"])
-def test_a_file_whose_letters_were_shifted_is_refused_with_the_line_and_both_answers(
-    tmp_path: Path, field: str
+@pytest.mark.parametrize("never", [{0}, {1}, {0, 2}, {0, 1, 2}])
+def test_where_letters_were_shifted_the_rows_own_text_decides(
+    tmp_path: Path, never: set[int], field: str
 ) -> None:
-    shifted = [{**row, "answer": row["answer"] - 1} for row in rows(12, own_text=field) if row["answer"] > 0]
-    write_rows(tmp_path / "rows.jsonl", shifted)
-    assert rows_refusal(tmp_path / "rows.jsonl") == (
-        f"{tmp_path / 'rows.jsonl'}, line 1: answer is 0, which is A, but {field} says B ('B) 13 of them, "
-        "seen in the tin whistle'); InstructLab's SDG shifts the letters of a file where one of them is "
-        "never right, so correct the answers (0 to 3 for A to D) before it is scored"
-    )
+    right = [row for row in rows(12, own_text=field) if row["answer"] not in never]
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, renumbered(right))
+    found = read_rows(path)
+    assert [row.answer for row in found.questions] == [row["answer"] for row in right]
+    shifted = [row["answer"] for row, was in zip(renumbered(right), right, strict=True) if row != was]
+    assert found.recovered == len(shifted) > 0
 
 
-def test_a_single_wrong_answer_is_found(tmp_path: Path) -> None:
+def test_a_single_wrong_number_is_counted(tmp_path: Path) -> None:
     written = rows(8)
-    written[5]["answer"] = (written[5]["answer"] + 1) % 4
+    right = written[5]["answer"]
+    written[5]["answer"] = (right + 1) % 4
     write_rows(tmp_path / "rows.jsonl", written)
-    assert rows_refusal(tmp_path / "rows.jsonl").startswith(f"{tmp_path / 'rows.jsonl'}, line 6: answer is ")
+    found = read_rows(tmp_path / "rows.jsonl")
+    assert (found.questions[5].answer, found.recovered) == (right, 1)
+
+
+def test_a_row_without_its_own_text_is_refused_where_others_are_shifted(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, line(), line(answer=0, mmlubench_answer="B) b"))
+    assert rows_refusal(path) == (
+        f"{path}, line 1: other rows have the number of another choice than their own text says, and this "
+        "row has no such text (mmlubench_answer); correct its answer and add the text"
+    )
+    assert read_rows(rows_file(tmp_path, line(), line(mmlubench_answer="B) b"))).recovered == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"choices": ["a", "b", "c", "b"], "mmlubench_answer": "B) b"},
+            "answer is 0, which is A, but mmlubench_answer says B ('B) b'), whose text is that of B and D",
+        ),
+        (
+            {"mmlubench_answer": "B) c"},
+            "answer is 0, which is A, but mmlubench_answer says B ('B) c'), whose text is that of C",
+        ),
+        (
+            {"mmlubench_answer": "B) b", "targets": "C) c"},
+            "targets says C and mmlubench_answer says B",
+        ),
+    ],
+)
+def test_a_text_that_contradicts_itself_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = rows_file(tmp_path, line(answer=0, **changes))
+    assert rows_refusal(path) == f"{path}, line 1: {message}; correct the row"
 
 
 @pytest.mark.parametrize("text", ["C) In spring", " C) In spring", "C)", "C"])
