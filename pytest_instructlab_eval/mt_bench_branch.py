@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,21 @@ from pytest_instructlab_eval.scores import Score
 if TYPE_CHECKING:
     from pytest_instructlab_eval.taxonomy import QnaPair
 
-__all__ = ["BranchQuestion", "answer", "grade", "questions"]
+__all__ = ["AskedPair", "BranchQuestion", "answer", "grade", "questions", "recorded_questions"]
 
 CATEGORY = "taxonomy"
 JUDGE_PROMPT = "single-math-v1"
+
+
+@dataclass(frozen=True)
+class AskedPair:
+    """A pair as it is put to the model; `number` is InstructLab's id, the rest as of `BranchQuestion`."""
+
+    id: str
+    path: str
+    number: str
+    prompt: str
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -89,28 +100,49 @@ def questions(
 
     `source` is a folder or wheel that stands in for it; raises DataError.
     """
+    asked: dict[str, AskedPair] = {}
+    for pair in itertools.islice(pairs, first_n):
+        number = _question_id(pair, asked)
+        asked[number] = AskedPair(pair.id, pair.path, number, _prompt(pair), pair.answer)
+    return recorded_questions(
+        asked.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
+    )
+
+
+def recorded_questions(
+    asked: Iterable[AskedPair],
+    source: Path | None = None,
+    *,
+    ref: str | None = None,
+    repeats: int = 1,
+    judgments: int = 1,
+    seed: int = 0,
+) -> list[BranchQuestion]:
+    """The questions that an earlier run asked, as `questions`."""
     files = mt_bench_branch_files(source)
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     place = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
     prompt = judge_prompt(prompts, JUDGE_PROMPT, 1, place)
-    taken: set[str] = set()
-    found = []
-    for pair in itertools.islice(pairs, first_n):
-        asked = MTBenchQuestion(
-            number=_question_id(pair, taken),
-            category=CATEGORY,
-            turns=(_prompt(pair),),
-            temperature=OTHER_TEMPERATURE,
-            judge_prompts=(prompt,),
-            references=(pair.answer,),
-            system_prompts=files.system_prompts,
-            repeats=repeats,
-            judgments=judgments,
-            seed=seed,
+    return [
+        BranchQuestion(
+            question.id,
+            question.path,
+            MTBenchQuestion(
+                number=question.number,
+                category=CATEGORY,
+                turns=(question.prompt,),
+                temperature=OTHER_TEMPERATURE,
+                judge_prompts=(prompt,),
+                references=(question.reference,),
+                system_prompts=files.system_prompts,
+                repeats=repeats,
+                judgments=judgments,
+                seed=seed,
+            ),
+            ref,
         )
-        taken.add(asked.number)
-        found.append(BranchQuestion(pair.id, pair.path, asked, ref))
-    return found
+        for question in asked
+    ]
 
 
 async def answer(question: BranchQuestion, model: Model) -> Answer:
@@ -131,7 +163,7 @@ def _prompt(pair: QnaPair) -> str:
     return f"Given the context below:\n{pair.context}\nAnswer the following question: {pair.question}"
 
 
-def _question_id(pair: QnaPair, taken: set[str]) -> str:
+def _question_id(pair: QnaPair, taken: Container[str]) -> str:
     """InstructLab's id, the MD5 of the question as a decimal number.
 
     Where an earlier pair has the same question, and so that id, the pair's own id is hashed with it:

@@ -289,6 +289,8 @@ def _checked(settings: Settings) -> Settings:
             raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
     if settings.changed_only and settings.base_branch is None:
         raise ConfigurationError("--eval-changed-only needs --eval-base-branch, the ref to compare with")
+    if settings.changed_only and settings.taxonomy is None:
+        raise ConfigurationError("--eval-changed-only needs --eval-taxonomy, the repository that is compared")
     if settings.sample is not None and settings.first_n is not None:
         raise ConfigurationError(
             f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) each say which questions are asked: "
@@ -296,8 +298,9 @@ def _checked(settings: Settings) -> Settings:
         )
     if settings.sample_seed is not None and settings.sample is None:
         raise ConfigurationError("--eval-sample-seed needs --eval-sample, the size of the sample")
+    of_folders = settings.stage == "judge"  # a ref then says in which folder an earlier run's answers are
     for name in ("branch", "base_branch"):
-        if getattr(settings, name) is not None and settings.taxonomy is None:
+        if getattr(settings, name) is not None and settings.taxonomy is None and not of_folders:
             raise ConfigurationError(
                 f"--eval-{name.replace('_', '-')} needs --eval-taxonomy, the repository that it is a ref of"
             )

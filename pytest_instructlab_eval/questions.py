@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
@@ -78,7 +77,9 @@ def mt_bench_questions(settings: Settings) -> list[Any]:
 
 
 def mt_bench_branch_questions(settings: Settings) -> list[Any]:
-    """The pairs of --eval-taxonomy at its ref."""
+    """The pairs of --eval-taxonomy at its ref; without one, what an earlier run asked, to be judged."""
+    if settings.taxonomy is None and settings.stage == "judge":
+        return _recorded_questions(settings.branch, settings)
     return _asked(branch_pairs(settings), settings.branch, settings)
 
 
@@ -103,6 +104,8 @@ def base_questions(settings: Settings) -> list[Any]:
 
     With --eval-changed-only, those of the files that the branch changes, as they were.
     """
+    if settings.taxonomy is None:
+        return _recorded_questions(settings.base_branch, settings)
     return _asked(base_pairs(settings), settings.base_branch, settings)
 
 
@@ -157,6 +160,24 @@ def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> lis
     return _sampled(found, settings)
 
 
+def _recorded_questions(ref: str | None, settings: Settings) -> list[Any]:
+    """The questions of MT-Bench-Branch that the output folder has of an earlier run, whoever chose them."""
+    from pytest_instructlab_eval import mt_bench_branch
+    from pytest_instructlab_eval.reports.answers import read_questions
+    from pytest_instructlab_eval.reports.file_names import branch_folder
+
+    recorded = read_questions(settings.output_dir / branch_folder(ref), list(settings.judges))
+    found = mt_bench_branch.recorded_questions(
+        recorded[: settings.first_n],
+        settings.mt_bench_data,
+        ref=ref,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
+        seed=settings.seed,
+    )
+    return _sampled(found, settings)
+
+
 def _sampled(questions: Sequence[Any], settings: Settings) -> list[Any]:
     """The sample that the settings ask for, over the groups: categories, or qna.yaml files."""
     if settings.sample is None:
@@ -181,19 +202,23 @@ def _sampled_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
 def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], tuple[str, ...]]:
     """A model's answers in the output folder, each time it was asked, by the user's turns so far.
 
-    Raises ConfigurationError where there are none.
+    What was asked in other words then has no answer here. Raises ConfigurationError where there are none.
     """
-    from pytest_instructlab_eval.reports.answers import read_answers
-    from pytest_instructlab_eval.reports.instructlab import branch_folder
+    from pytest_instructlab_eval.reports.answers import asked_turns, read_answers
+    from pytest_instructlab_eval.reports.file_names import branch_folder
 
     found = {}
     for name in settings.selected():
-        folder = Path(name) if name == "mt_bench" else branch_folder(settings.branch)
-        recorded = read_answers(settings.output_dir / folder, model)
-        for question in READERS[f"{name}_question"](settings):
+        ref, read = settings.branch, READERS[f"{name}_question"]
+        if settings.base_questions == "base" and model == settings.base_label and name == "mt_bench_branch":
+            ref, read = settings.base_branch, base_questions
+        folder = settings.output_dir / (name if name == "mt_bench" else branch_folder(ref))
+        recorded, asked_then = read_answers(folder, model), asked_turns(folder)
+        for question in read(settings):
             asked = getattr(question, "asked", question)  # a pair of the taxonomy is asked as a question
-            for count, answers in enumerate(recorded.get(asked.number, ()), start=1):
-                found[asked.turns[:count]] = answers
+            if asked_then.get(asked.number, asked.turns) == asked.turns:
+                for count, answers in enumerate(recorded.get(asked.number, ()), start=1):
+                    found[asked.turns[:count]] = answers
     return found
 
 

@@ -190,9 +190,18 @@ class Settings:
     def lacks(self, benchmark: str) -> str | None:
         """The option without which a benchmark can't be run, None where nothing is missing."""
         needs = {"mmlu_branch": ("tasks_dir",), "mt_bench_branch": ("taxonomy",)}.get(benchmark, ())
+        if benchmark == "mt_bench_branch" and self.stage == "judge" and self._asked_before.is_file():
+            needs = ()
         judge = ("judge_model",) if benchmark in JUDGED and self.stage != "answer" else ()
         missing = [name for name in (*needs, *judge) if not getattr(self, name)]
         return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
+
+    @property
+    def _asked_before(self) -> Path:
+        """The questions of MT-Bench-Branch that an earlier run left to be judged."""
+        from pytest_instructlab_eval.reports.file_names import branch_folder
+
+        return self.output_dir / branch_folder(self.branch) / "question.jsonl"
 
     def selected(self) -> tuple[str, ...]:
         """The benchmarks that this run collects where no file is named."""

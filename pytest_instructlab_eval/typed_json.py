@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-__all__ = ["Misfit", "NotJSON", "Problem", "Rule", "load", "read_as", "schema_version"]
+__all__ = ["Misfit", "NotJSON", "Problem", "Rule", "load", "parse", "read_as", "read_text", "schema_version"]
 
 MOST_BYTES = 2**30  # 1 GiB: a thousand times MMLU's questions
 DEEPEST = 100  # levels of lists and objects
@@ -67,17 +67,27 @@ def load(path: Path) -> Any:
     Misfit is for what Python's own reader takes and no other program may: NaN, an infinite number, a key that
     an object has twice, half of a character, and lists in lists without end.
     """
+    return parse(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of ours; raises OSError, and NotJSON where it has none or is endless."""
     if path.exists() and not path.is_file():
         raise NotJSON("it is no regular file")
     if path.stat().st_size > MOST_BYTES:
         raise NotJSON(f"it is larger than {MOST_BYTES:,} bytes")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NotJSON(f"it is not UTF-8, at byte {error.start:,}") from None
+
+
+def parse(text: str) -> Any:
+    """Return what a text in JSON says; raises NotJSON and Misfit as `load`."""
+    try:
         document = json.loads(
             text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_with_keys_once
         )
-    except UnicodeDecodeError as error:
-        raise NotJSON(f"it is not UTF-8, at byte {error.start:,}") from None
     except json.JSONDecodeError as error:
         raise NotJSON(f"no JSON at line {error.lineno:,}, column {error.colno:,}: {error.msg}") from None
     except Misfit:
@@ -186,7 +196,7 @@ def _reader(kind: Hashable) -> Reader:
         return functools.partial(_one_of, arguments)
     if origin is tuple:
         return functools.partial(_list, arguments)
-    if origin is Mapping:
+    if origin in (Mapping, dict):
         return functools.partial(_mapping, arguments[1])
     if dataclasses.is_dataclass(kind) or is_typeddict(kind):
         return functools.partial(_record, kind, get_type_hints(kind))

@@ -22,7 +22,8 @@ def _of_the_taxonomy(settings: Settings) -> list[str]:
     """What is said of files that are not read, of knowledge, and of a branch without a question."""
     from pytest_instructlab_eval.taxonomy import Taxonomy
 
-    assert settings.taxonomy is not None  # noqa: S101  (`lacks` looked)
+    if settings.taxonomy is None:
+        return []  # the questions are those of an earlier run, to be judged
     survey = Taxonomy(settings.taxonomy).survey(settings.branch, settings.base_branch)
     told = unread_lines(survey)
     if survey.knowledge and not settings.include_knowledge:

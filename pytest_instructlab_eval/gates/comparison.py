@@ -339,7 +339,9 @@ def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | No
 
 
 def _same_question(ours: Unit, theirs: Unit) -> bool:
-    return ours.content == theirs.content or not (ours.content and theirs.content)
+    """Whether both are asked and graded alike: of one content, where that is known, and on one scale."""
+    same_content = ours.content == theirs.content or not (ours.content and theirs.content)
+    return same_content and ours.maximum == theirs.maximum
 
 
 def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> Interval | None:

@@ -12,6 +12,7 @@ from pytest_instructlab_eval.scores import Score
 
 __all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers"]
 
+NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"
 
 
@@ -89,6 +90,12 @@ class RecordedAnswers:
             raise ModelError(
                 f"there is no recorded answer number {number + 1} of {self._name} to this question; ask it "
                 "with --eval-stage answer and the same --eval-repeat",
+                prompt=turns[-1],
+            )
+        if answers[number] == NOT_HAD:
+            raise ModelError(
+                f"the recorded answer of {self._name} is {NOT_HAD}: it could not be had then; ask again with "
+                "--eval-stage answer",
                 prompt=turns[-1],
             )
         return Completion(answers[number], "stop", 0, 0, 0.0).split(self._name, turns[-1])

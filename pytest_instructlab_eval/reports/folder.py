@@ -21,5 +21,5 @@ def write_run_folder(
     """Write a run, what became of its gates, how it compares, and its page; raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_run(folder / "results.json", run, gates=gates, changes=changes)
-    write_instructlab_files(folder, run.results)
+    write_instructlab_files(folder, run.results, judging=run.configuration.get("stage") == "judge")
     replace_text(folder / "summary.md", visible(page))

@@ -11,7 +11,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pytest_instructlab_eval.reports.file_names import safe_name
+from pytest_instructlab_eval.reports.answers import read_records
+from pytest_instructlab_eval.reports.file_names import branch_folder, file_of
 from pytest_instructlab_eval.reports.results import replace_text
 from pytest_instructlab_eval.scores import Result, Score, plain
 from pytest_instructlab_eval.visible import inert_json
@@ -19,12 +20,13 @@ from pytest_instructlab_eval.visible import inert_json
 __all__ = ["branch_folder", "write_instructlab_files"]
 
 
-def write_instructlab_files(folder: Path, results: Sequence[Result]) -> None:
+def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging: bool = False) -> None:
     """Write a folder for MT-Bench and one for each ref that MT-Bench-Branch was run at.
 
     In each: `model_answer/MODEL.jsonl` and `model_judgment/JUDGE_single.jsonl`, with what was answered and
     judged. For a ref also `question.jsonl` and `reference_answer/JUDGE.jsonl`, with all that was asked.
-    Raises OSError.
+    Where the run is `judging` what is there, perhaps of another tool, questions and answers stay as they are,
+    and what is in the other files of other questions stays too. Raises OSError.
     """
     places: dict[Path, list[Result]] = defaultdict(list)
     for result in results:
@@ -33,8 +35,10 @@ def write_instructlab_files(folder: Path, results: Sequence[Result]) -> None:
             places[folder / place].append(result)
     for path, found in places.items():
         if found[0].benchmark == "mt_bench_branch":
-            _write_questions(path, found)
-        _write_answers(path, found)
+            _write_questions(path, found, judging)
+        if not judging:
+            _write_answers(path, found)
+        _write_judgments(path, found, judging)
 
 
 def _place(result: Result) -> Path | None:
@@ -46,40 +50,50 @@ def _place(result: Result) -> Path | None:
     return branch_folder(result.scores[0].metadata.get("ref"))
 
 
-def branch_folder(ref: str | None) -> Path:
-    """The folder of MT-Bench-Branch at a ref; None is the working tree.
-
-    A slash in the ref is one in the path, as InstructLab's tools have it.
-    """
-    parts = str(ref).split("/") if ref is not None else []
-    return Path("mt_bench_branch", *map(safe_name, parts))
-
-
-def _write_questions(folder: Path, results: Sequence[Result]) -> None:
+def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> None:
     asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
     ordered = list(reversed(asked.values()))
-    _write(folder / "question.jsonl", [_question_record(result) for result in ordered])
+    if not (judging and (folder / "question.jsonl").exists()):
+        _write(folder / "question.jsonl", [_question_record(result) for result in ordered])
     for judge in _judges(ordered):
         references = [_reference_record(result, judge) for result in ordered]
-        _write(folder / "reference_answer" / f"{safe_name(judge)}.jsonl", references)
+        path = folder / "reference_answer" / file_of(judge, ".jsonl")
+        _write(path, [*_others(path, references, judging), *references])
 
 
 def _write_answers(folder: Path, results: Sequence[Result]) -> None:
     answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    judgments: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for result in results:
         answered = _answer_record(result)
         if answered is not None:
             answers[result.model].append(answered)
+    for model, records in answers.items():
+        _write(folder / "model_answer" / file_of(model, ".jsonl"), sorted(records, key=_order))
+
+
+def _write_judgments(folder: Path, results: Sequence[Result], judging: bool) -> None:
+    judgments: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
         for score in result.scores:
             for judgment in _judgments(result, score):
                 judgments[judgment["judge"]].append(_judgment_record(result, score, judgment))
-    for model, records in answers.items():
-        _write(folder / "model_answer" / f"{safe_name(model)}.jsonl", sorted(records, key=_order))
     for judge, records in judgments.items():
-        if records:
-            path = folder / "model_judgment" / f"{safe_name(judge)}_single.jsonl"
-            _write(path, sorted(records, key=_order))
+        path = folder / "model_judgment" / file_of(judge, "_single.jsonl")
+        _write(path, sorted([*_others(path, records, judging), *records], key=_order))
+
+
+def _others(path: Path, records: Sequence[Mapping[str, Any]], judging: bool) -> list[dict[str, Any]]:
+    """The records of a file that is there already, but those that these are newer ones of."""
+    if not (judging and path.exists()):
+        return []
+    newer = set(map(_identity, records))
+    return [record for record in read_records(path) if _identity(record) not in newer]
+
+
+def _identity(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a record is about: a model's turn of a question. InstructLab has the end of a model's name."""
+    model = str(record.get("model", "")).rpartition("/")[2]
+    return str(record.get("question_id")), model, str(record.get("turn"))
 
 
 def _question_record(result: Result) -> dict[str, Any]:
@@ -178,11 +192,10 @@ def _question_id(result: Result) -> int | str:
     return int(number) if number.isdecimal() else result.question
 
 
-def _order(record: Mapping[str, Any]) -> tuple[bool, int, str, int]:
+def _order(record: Mapping[str, Any]) -> tuple[int, float, str, str]:
     """By number, then by name; turns in turn."""
-    identifier, turn = record["question_id"], int(record.get("turn") or 0)
-    number = isinstance(identifier, int)
-    return not number, identifier if number else 0, "" if number else str(identifier), turn
+    identifier, turn = record.get("question_id"), str(record.get("turn", ""))
+    return (0, identifier, "", turn) if isinstance(identifier, int) else (1, 0, str(identifier), turn)
 
 
 def _write(path: Path, records: Sequence[Mapping[str, Any]]) -> None:

@@ -147,31 +147,38 @@ def _evidence_problems(score: Score, *place: str | int) -> Iterator[Misfit]:
 
 
 def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:
-    models = run["models"]
+    models, configuration = run["models"], run["configuration"]
     known = f"one of the models ({', '.join(models)})"
-    for place, result in enumerate(run["results"]):
-        if models and result.model not in models:
-            yield Problem(f"must be {known}", result.model, "results", place, "model")
+    if models:
+        for place, result in enumerate(run["results"]):
+            if result.model not in models:
+                yield Problem(f"must be {known}", result.model, "results", place, "model")
     if run["base"] is not None and run["base"] not in models:
         yield Problem(f"must be null or {known}", run["base"], "base")
-    configuration: Configuration
-    try:
-        configuration = read_as(Configuration, run["configuration"])
-    except Misfit as misfit:
-        misfit.place.insert(0, "configuration")
-        yield misfit
-        return
-    if configuration.get("base_model") and run["base"] is None:
+    if run["base"] is None and configuration.get("base_model"):
         yield Problem("must be the model to compare with, as the configuration has one", None, "base")
-    shard = configuration.get("shard")
-    if shard is not None and not 1 <= shard[0] <= shard[1]:
-        yield Problem("must be a part and the number of parts", shard, "configuration", "shard")
+    yield from _configuration_problems(configuration)
     for name in ("gates", "standing_gates"):
         for place, text in enumerate(run[name]):
             try:
                 parse_gate(text)
             except ConfigurationError as error:
                 yield Misfit(f"must be a gate ({error})", name, place)
+
+
+def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit]:
+    if "model" in configuration:  # all settings are there
+        for name in Configuration.__annotations__:
+            if name not in configuration:
+                yield Misfit(f"has no {name}", "configuration")
+    try:
+        shard = read_as(Configuration, configuration).get("shard")
+    except Misfit as misfit:
+        misfit.place.insert(0, "configuration")
+        yield misfit
+    else:
+        if shard is not None and not 1 <= shard[0] <= shard[1]:
+            yield Problem("must be a part and the number of parts", shard, "configuration", "shard")
 
 
 RULES: Rules = {

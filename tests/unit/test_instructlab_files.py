@@ -177,7 +177,7 @@ def test_models_have_a_file_each(tmp_path: Path) -> None:
         tmp_path, [result("81-writing", turn(1)), result("81-writing", turn(1), model="../other")]
     )
     assert len(answers(tmp_path)) == 1
-    assert [record["model_id"] for record in answers(tmp_path, "%2E.%2Fother")] == ["../other"]
+    assert [record["model_id"] for record in answers(tmp_path, "%2E%2E/other")] == ["../other"]
 
 
 def test_other_benchmarks_and_runs_without_any_write_nothing(tmp_path: Path) -> None:
