@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EvalSession"]
 
+NEEDS_JUDGE = "needs a judge: name one with --eval-judge-model"
 TICK = 0.5  # seconds between two looks at the progress while a test is waited for
 
 _DURATION = pytest.StashKey[float]()
@@ -44,6 +45,7 @@ class EvalSession:
         self.settings = settings
         self.results: dict[str, Result] = {}
         self.silent: set[str] = set()  # benchmarks with a test that passed and recorded nothing
+        self.without_judge: set[str] = set()  # tests that were skipped for want of a judge
         self.progress = Progress()
         self._look_ahead: LookAhead[pytest.Item, str] | None = None
         self._engine: Engine | None = None
@@ -109,7 +111,7 @@ class EvalSession:
         elif name == "judge":
             value = self.judge
             if value is None:
-                pytest.skip("needs a judge: name one with --eval-judge-model")
+                pytest.skip(NEEDS_JUDGE)
         else:
             raise LookupError(name)
         is_async = isinstance(item, pytest.Function) and items.coroutine_function(item) is not None
@@ -353,6 +355,8 @@ class EvalSession:
             report.longrepr = without_traceback(failure)
         elif report.failed and scores:
             report.sections.append(("recorded scores", describe("", scores).strip()))
+        if failure is not None and _is_forgotten_await(failure.value):
+            report.sections.append(("hint", "an async function's result has to be awaited; is an `await` missing?"))
 
     def _result(self, item: pytest.Function, error: str | None) -> Result:
         about = items.identity(item)
@@ -393,6 +397,8 @@ class EvalSession:
             self.results[report.nodeid] = Result.from_plain(record)
         if silent := getattr(report, "eval_silent", None):
             self.silent.add(silent)
+        if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_JUDGE in report.longrepr[2]:
+            self.without_judge.add(report.nodeid)
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
         """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""
@@ -462,6 +468,11 @@ def properties(result: Result) -> list[tuple[str, object]]:
         found.append(("eval.score", result.value))
     found += [(f"eval.{score.metric}", score.value) for score in result.scores if score.value is not None]
     return [(plain(name), plain(value)) for name, value in dict(found).items() if value != ""]
+
+
+def _is_forgotten_await(error: BaseException) -> bool:
+    """Whether a test used a coroutine as if it were its result."""
+    return isinstance(error, (AttributeError, TypeError)) and "'coroutine'" in str(error)
 
 
 def _why_failed(failure: pytest.ExceptionInfo[BaseException] | None) -> str | None:
