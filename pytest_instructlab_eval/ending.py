@@ -139,7 +139,7 @@ class Ending:
             ranking_table(rank(self.run.candidates)) if len(settings.model) > 1 else [],
             changes_table(self.changes, verbose=verbose),
             verdict_lines(self.reports),
-            [f"note: {visible_line(note)}" for note in self.run.adaptation_notes],
+            [note_line(note) for note in self.run.adaptation_notes],
         ]
         told = [line for part in parts if part for line in ("", *part)][1:]
         told += [note_line(note) for note in self.run.notes]

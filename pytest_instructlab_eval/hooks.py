@@ -12,7 +12,7 @@ from pytest_instructlab_eval import garbage
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
-from pytest_instructlab_eval.termination import end_as_by_ctrl_c
+from pytest_instructlab_eval.termination import end_as_by_ctrl_c, end_undisturbed
 from pytest_instructlab_eval.visible import inert_failure, visible_line
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ class EvalHooks:
                 value.requests for value in self._parameter_values([item]) if hasattr(value, "requests")
             ]
             self.eval.progress.expect(counts[0] if counts else None)
+        if wanted:  # the judges were tried already
+            self.eval.progress.expect(sum(traffic.requests for traffic in self.eval.models.traffic))
 
     def _check_forked(self, problem: str | None) -> None:
         """End here where pytest-forked would fork tests that ask a model."""
@@ -293,6 +295,7 @@ class EvalHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Stop at once."""
+        end_undisturbed(self.config)
         self.interrupted = excinfo.type is KeyboardInterrupt  # xdist's own kind is the failure limit
         self.eval.interrupt()
 
@@ -376,6 +379,8 @@ class EvalHooks:
         if self.ending is None:
             return
         lines = self.ending.lines(verbose=self.config.get_verbosity() > 0)
+        if count := len(self.eval.without_judge):
+            lines.append(f"skipped: {_tests(count)} without a judge; name one with --eval-judge-model")
         if lines and self.config.get_verbosity() >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self.eval.settings.labels)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -69,6 +70,9 @@ def _number(value: Any) -> float | None:
     __tracebackhide__ = True
     if value is None:
         return None
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError("record_score got a coroutine: write `await` before the call that makes it")
     try:
         number = float(value)
     except (TypeError, ValueError):

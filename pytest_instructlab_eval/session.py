@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EvalSession"]
 
+NEEDS_JUDGE = "needs a judge: name one with --eval-judge-model"
 TICK = 0.5  # seconds between two looks at the progress while a test is waited for
 
 _DURATION = pytest.StashKey[float]()
@@ -47,6 +48,7 @@ class EvalSession:
         self.settings = settings
         self.results: dict[str, Result] = {}
         self.silent: dict[str, Silent] = {}  # tests that did not fail and recorded no score
+        self.without_judge: set[str] = set()  # tests that were skipped for want of a judge
         self.progress = Progress()
         self._look_ahead: LookAhead[pytest.Item, str] | None = None
         self._engine: Engine | None = None
@@ -114,7 +116,7 @@ class EvalSession:
         elif name == "judge":
             value = self.judge
             if value is None:
-                pytest.skip("needs a judge: name one with --eval-judge-model")
+                pytest.skip(NEEDS_JUDGE)
         else:
             raise LookupError(name)
         is_async = isinstance(item, pytest.Function) and items.coroutine_function(item) is not None
@@ -393,6 +395,10 @@ class EvalSession:
             report.longrepr = without_traceback(failure)
         elif report.failed and scores:
             report.sections.append(("recorded scores", describe("", scores).strip()))
+        if failure is not None and _is_forgotten_await(failure.value):
+            report.sections.append(
+                ("hint", "an async function's result has to be awaited; is an `await` missing?")
+            )
 
     def _result(self, item: pytest.Function, error: str | None) -> Result:
         about = items.identity(item)
@@ -435,6 +441,8 @@ class EvalSession:
         elif silent := getattr(report, "eval_silent", None):
             self.silent[report.nodeid] = Silent(**silent)
         self.add_adaptations(getattr(report, "eval_adaptations", ()))
+        if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_JUDGE in report.longrepr[2]:
+            self.without_judge.add(report.nodeid)
 
     @property
     def adaptations(self) -> list[Mapping[str, Any]]:
@@ -518,6 +526,11 @@ def properties(result: Result) -> list[tuple[str, object]]:
 
 def _shown(value: object) -> object:
     return visible_line(value) if isinstance(value, str) else value
+
+
+def _is_forgotten_await(error: BaseException) -> bool:
+    """Whether a test used a coroutine as if it were its result."""
+    return isinstance(error, (AttributeError, TypeError)) and "'coroutine'" in str(error)
 
 
 def _why_failed(failure: pytest.ExceptionInfo[BaseException] | None) -> str | None:

@@ -101,7 +101,7 @@ class Judge:
 
     async def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
         temperature: float = 0.0,
         max_tokens: int = JUDGMENT_TOKENS,

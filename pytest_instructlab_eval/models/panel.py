@@ -73,6 +73,6 @@ class Panel:
         scores = await asyncio.gather(*(ask(judge) for judge in self.judges.values()))
         return pooled(dict(zip(self.judges, scores, strict=True)), "judge", all_needed=True)
 
-    async def chat(self, messages: Sequence[Message], **options: Any) -> NoReturn:
+    async def chat(self, messages: str | Sequence[Message], **options: Any) -> NoReturn:
         """Raise ModelError: a chat is with one model."""
         raise ModelError(f"the judges {self.name} are a panel and can't be asked as one; name one judge")

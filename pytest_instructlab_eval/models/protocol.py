@@ -9,7 +9,7 @@ from typing import Protocol, TypedDict
 from pytest_instructlab_eval.errors import NoAnswerError
 from pytest_instructlab_eval.models.reasoning import split_answer
 
-__all__ = ["Completion", "Message", "Model"]
+__all__ = ["Completion", "Message", "Model", "as_messages"]
 
 
 class Message(TypedDict):
@@ -17,6 +17,11 @@ class Message(TypedDict):
 
     role: str
     content: str
+
+
+def as_messages(chat: str | Sequence[Message]) -> Sequence[Message]:
+    """Return the messages of a chat; a text is one message of the user."""
+    return [{"role": "user", "content": chat}] if isinstance(chat, str) else chat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +73,13 @@ class Model(Protocol):
 
     async def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
         temperature: float = 0.0,
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        """The model's answer to a chat."""
+        """Return the model's answer to a chat; a text is one message of the user."""
         ...
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:

@@ -73,6 +73,6 @@ class ReferenceJudge:
         """As `grade`: a judge's prompt is not read."""
         return await self.grade(question, answer, reference=reference, metric=metric)
 
-    async def chat(self, messages: Sequence[Message], **options: Any) -> NoReturn:
+    async def chat(self, messages: str | Sequence[Message], **options: Any) -> NoReturn:
         """Raise ModelError: there is no language model to ask."""
         raise ModelError("the judge 'reference' is no language model and can't be asked; name another judge")

@@ -82,7 +82,7 @@ class Replicas:
 
     async def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
         temperature: float = 0.0,
         max_tokens: int = 1024,

@@ -18,7 +18,7 @@ from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
-from pytest_instructlab_eval.models.protocol import Completion, Message
+from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.models.replies import token_count
 from pytest_instructlab_eval.models.requests import CHANGES, MERGED_SYSTEM, Change, changed, fitting_change
 
@@ -84,7 +84,7 @@ class ServedModel:
 
     async def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
         temperature: float = 0.0,
         max_tokens: int = 1024,
@@ -96,6 +96,7 @@ class ServedModel:
         `schema` is the JSON schema of the answer. A server that doesn't know how to keep a model to one
         is asked without, so whoever gives a schema still has to look at the text.
         """
+        messages = as_messages(messages)
         body: dict[str, Any] = {
             "messages": list(messages), "n": 1, "temperature": temperature, "max_tokens": max_tokens,
         }  # fmt: skip

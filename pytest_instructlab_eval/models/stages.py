@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.judge import MAXIMUM_RATING
-from pytest_instructlab_eval.models.protocol import Completion, Message
+from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.scores import Score
 
 __all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers"]
@@ -54,7 +54,7 @@ class PostponedJudge:
         """As `grade`."""
         return await self.grade(question, answer, reference=reference, metric=metric)
 
-    async def chat(self, messages: Sequence[Message], **options: Any) -> NoReturn:
+    async def chat(self, messages: str | Sequence[Message], **options: Any) -> NoReturn:
         """Raise ModelError: the judge is not asked in this run."""
         raise ModelError("--eval-stage answer doesn't ask the judge")
 
@@ -75,9 +75,9 @@ class RecordedAnswers:
         """As the user names it."""
         return self._name
 
-    async def chat(self, messages: Sequence[Message], **options: Any) -> Completion:
+    async def chat(self, messages: str | Sequence[Message], **options: Any) -> Completion:
         """The recorded answer; raises ModelError where there is none."""
-        turns = tuple(message["content"] for message in messages if message["role"] == "user")
+        turns = tuple(message["content"] for message in as_messages(messages) if message["role"] == "user")
         if turns not in self._answers:
             raise ModelError(
                 f"there is no recorded answer of {self._name} to this question; ask it with "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.models.protocol import as_messages
 
 Prompt = str | Sequence[Message]
 
@@ -47,12 +48,13 @@ class FakeModel:
 
     async def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
         temperature: float = 0.0,
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
+        messages = as_messages(messages)
         self.chats.append(Chat(tuple(messages), temperature, max_tokens, seed))
         return Completion(self._say(messages), "stop", 1, 1, 0.0)
 

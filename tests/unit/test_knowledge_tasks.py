@@ -183,7 +183,7 @@ class FakeTeacher:
 
     async def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
         max_tokens: int = 1024,
         schema: Mapping[str, Any] | None = None,

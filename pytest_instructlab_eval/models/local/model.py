@@ -16,7 +16,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ModelE
 from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, short
 from pytest_instructlab_eval.models.local.wish import Wish
-from pytest_instructlab_eval.models.protocol import Completion, Message
+from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.models.local.worker import Worker
@@ -64,7 +64,7 @@ class LocalModel:
 
     async def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
         temperature: float = 0.0,
         max_tokens: int = 1024,
@@ -75,7 +75,7 @@ class LocalModel:
         At a temperature above 0 it is drawn from the whole distribution. A prompt that leaves no room
         for `max_tokens` is refused, as vLLM does.
         """
-        chat = Chat(_future(), messages, temperature, max_tokens, seed)
+        chat = Chat(_future(), as_messages(messages), temperature, max_tokens, seed)
         answer: Completion = await self._answer(chat)
         return answer.split(self.name, chat.text)
 
