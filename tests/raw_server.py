@@ -80,9 +80,6 @@ class RawServer:
                 while not writer.is_closing():
                     await self._answer(reader, writer)
             writer.close()
-            with suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
-            del connections[task]
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=self._tls)
         self._ready.set_result((loop, stop, server.sockets[0].getsockname()[1]))
@@ -92,7 +89,8 @@ class RawServer:
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
-        await asyncio.sleep(0)
+        for _ in range(5):  # the connections are closed in the loop's next rounds
+            await asyncio.sleep(0)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

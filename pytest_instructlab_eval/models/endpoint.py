@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 from pytest_instructlab_eval.errors import (
@@ -167,7 +167,7 @@ class Endpoint:
         with it.
         """
         url = path if "://" in path else self.base_url + path
-        asked = time.monotonic()
+        failures = 0  # those at a time when the server answered others
         for number in itertools.count():
             if self.given_up:
                 raise UnreachableError(self.given_up, prompt=prompt)
@@ -180,8 +180,12 @@ class Endpoint:
             if not isinstance(found, _Problem):
                 text = f"{self} answered with something that is no JSON object: {self.safe(found)}"
                 raise ModelError(text, prompt=prompt)
-            if not await self._try_again(found, number, asked, started):
+            failures += 1
+            verdict = await self._verdict(found, failures, started)
+            if verdict == "fail":
                 break
+            if verdict == "away":
+                failures = 0
             pause = min(FIRST_PAUSE * 2 ** min(number, 30), LONGEST_PAUSE) * random.uniform(0.75, 1)  # noqa: S311
             await asyncio.sleep(pause if found.pause is None else found.pause)
         self._failing = found.silent
@@ -262,26 +266,28 @@ class Endpoint:
 
     # --- a server that gives no reply ---
 
-    async def _try_again(self, problem: _Problem, number: int, asked: float, started: float) -> bool:
-        """Whether a question that failed for the (number+1)th time is to be asked once more.
+    async def _verdict(
+        self, problem: _Problem, failures: int, started: float
+    ) -> Literal["again", "away", "fail"]:
+        """What becomes of a question after so many failures, the last of a try that began at `started`.
 
-        `asked` is when it was asked at first, `started` when this time. Where its tries are spent, or the
-        server was silent for too long, the server is asked for its models. If it answers, the fault is the
-        question's; if not, all questions wait until the server is back or given up.
+        Where its tries are spent, or the server was silent for too long, the server is asked for its models.
+        If it answers, the fault is the question's; if not, it is away, and all questions wait until it is
+        back or given up.
         """
         if not problem.passing or self.given_up or not self._retries:
-            return False
-        spent = number >= (0 if self._failing else self._retries)
+            return "fail"
+        spent = failures > (0 if self._failing else self._retries)
         if not problem.silent:
-            return not spent
+            return "fail" if spent else "again"
         if self._silent_since is None:
             self._silent_since = max(started, self._last_reply)
         patient = time.monotonic() - self._silent_since < self.patience
         if not spent and patient:
-            return True
-        if self._last_reply >= asked or await self._answers():
-            return not spent
-        return not self.given_up
+            return "again"
+        if self._last_reply >= started or await self._answers():
+            return "fail" if spent else "again"
+        return "fail" if self.given_up else "away"
 
     async def _answers(self) -> bool:
         """Whether the server answers at all; where it hasn't for too long, it is given up."""

@@ -196,31 +196,6 @@ def test_a_second_reply_to_one_request_is_not_taken_for_the_next(pause: float) -
         assert with_model(server.url, use) == ["answer 1", "answer 2", "answer 3"]
 
 
-def test_a_server_that_speaks_before_it_is_asked_is_not_listened_to() -> None:
-    async def use() -> str:
-        async def early(reader: asyncio.StreamReader, writer: Writer) -> None:
-            writer.write(HELLO)
-            await writer.drain()
-            await reader.read()
-            writer.close()
-
-        server = await asyncio.start_server(early, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        from pytest_instructlab_eval.models import Endpoint
-
-        endpoint = Endpoint(url, retries=0)
-        try:
-            return str(await endpoint.post("/chat/completions", {}))
-        except ModelError as error:
-            return str(error)
-        finally:
-            await endpoint.close()
-            server.close()
-
-    # Where what it says comes too late to be told from a reply, it is one.
-    assert asyncio.run(use()).startswith(("the server at", "{'choices'"))
-
-
 def test_connections_are_kept_for_the_next_request() -> None:
     async def script(path: str, writer: Writer) -> None:
         writer.write(HELLO)
