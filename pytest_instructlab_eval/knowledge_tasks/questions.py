@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_instructlab_eval.data import LETTERS
+from pytest_instructlab_eval.models.reasoning import split_judgment
 
 __all__ = [
     "ABOUT_OTHERS",
@@ -92,13 +93,15 @@ def read_drafts(reply: str) -> list[Draft | str]:
     """The questions in a teacher's reply; for one that can't be taken, the reason.
 
     A reply is JSON, with or without other text round it. Of one that breaks off, the questions before
-    the break are taken.
+    the break are taken. A draft in the teacher's reasoning is none.
     """
+    _, reply = split_judgment(reply)
     return [_draft(record) for value in _json_values(reply) for record in _asked(value, DEEPEST)]
 
 
 def chosen_letter(reply: str) -> str | None:
-    """The letter that a reply chooses, None where it chooses none."""
+    """The letter that a reply chooses, None where it chooses none; what its reasoning chooses is none."""
+    _, reply = split_judgment(reply)
     answers = [
         value["answer"] for value in _json_values(reply) if isinstance(value, dict) and "answer" in value
     ]
