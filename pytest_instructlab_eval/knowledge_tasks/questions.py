@@ -49,6 +49,7 @@ REASONS = (
 MOST_QUESTION = 1000  # characters
 MOST_CHOICE = 300
 MOST_REPLY = 100_000
+MOST_OPENINGS = 1000  # brackets at which a reply's JSON may begin
 DEEPEST = 4  # levels of JSON round a question
 
 # A choice like "all of the above" or "both A and B" means something else once the choices are shuffled.
@@ -145,10 +146,15 @@ def _json_values(text: str) -> Iterator[Any]:
     text = text[:MOST_REPLY]
     opening = re.compile(r"[{\[]")
     position = 0
-    while found := opening.search(text, position):
+    for _ in range(MOST_OPENINGS):
+        found = opening.search(text, position)
+        if found is None:
+            return
         try:
             value, position = decoder.raw_decode(text, found.start())
-        except (ValueError, RecursionError):  # it isn't JSON, or breaks off: what is inside it may be
+        except RecursionError:  # no teacher means anything so deep
+            return
+        except ValueError:  # it isn't JSON, or breaks off: what is inside it may be
             position = found.end()
             continue
         yield value

@@ -85,7 +85,10 @@ def test_of_a_reply_that_breaks_off_the_whole_questions_are_taken() -> None:
     assert read_drafts(REPLY[:-40]) == [DRAFT]
 
 
-@pytest.mark.parametrize("reply", ["", "I can't.", "{", "[[[[", '{"questions": []}', "[1, 2]", "[" * 9000])
+HOSTILE = ["[" * 90_000, "[{" * 45_000, '{"a":' * 18_000, "[1," * 30_000]  # hours, were each bracket tried
+
+
+@pytest.mark.parametrize("reply", ["", "I can't.", "{", "[[[[", '{"questions": []}', "[1, 2]", *HOSTILE])
 def test_a_reply_without_questions_has_none(reply: str) -> None:
     assert read_drafts(reply) == []
 
