@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_instructlab_eval.data import LETTERS
+from pytest_instructlab_eval.models.reasoning import split_judgment
 
 __all__ = [
     "ABOUT_OTHERS",
@@ -48,6 +49,7 @@ REASONS = (
 MOST_QUESTION = 1000  # characters
 MOST_CHOICE = 300
 MOST_REPLY = 100_000
+MOST_OPENINGS = 1000  # brackets at which a reply's JSON may begin
 DEEPEST = 4  # levels of JSON round a question
 
 # A choice like "all of the above" or "both A and B" means something else once the choices are shuffled.
@@ -92,13 +94,15 @@ def read_drafts(reply: str) -> list[Draft | str]:
     """The questions in a teacher's reply; for one that can't be taken, the reason.
 
     A reply is JSON, with or without other text round it. Of one that breaks off, the questions before
-    the break are taken.
+    the break are taken. A draft in the teacher's reasoning is none.
     """
+    _, reply = split_judgment(reply)
     return [_draft(record) for value in _json_values(reply) for record in _asked(value, DEEPEST)]
 
 
 def chosen_letter(reply: str) -> str | None:
-    """The letter that a reply chooses, None where it chooses none."""
+    """The letter that a reply chooses, None where it chooses none; what its reasoning chooses is none."""
+    _, reply = split_judgment(reply)
     answers = [
         value["answer"] for value in _json_values(reply) if isinstance(value, dict) and "answer" in value
     ]
@@ -142,10 +146,15 @@ def _json_values(text: str) -> Iterator[Any]:
     text = text[:MOST_REPLY]
     opening = re.compile(r"[{\[]")
     position = 0
-    while found := opening.search(text, position):
+    for _ in range(MOST_OPENINGS):
+        found = opening.search(text, position)
+        if found is None:
+            return
         try:
             value, position = decoder.raw_decode(text, found.start())
-        except (ValueError, RecursionError):  # it isn't JSON, or breaks off: what is inside it may be
+        except RecursionError:  # no teacher means anything so deep
+            return
+        except ValueError:  # it isn't JSON, or breaks off: what is inside it may be
             position = found.end()
             continue
         yield value

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pytest_instructlab_eval.data import LETTERS
+from pytest_instructlab_eval.errors import NoAnswerError
 from pytest_instructlab_eval.knowledge_tasks.questions import (
     CUT_OFF,
     NOT_CONFIRMED,
@@ -114,13 +115,9 @@ class Teacher:
 
     async def write(self, passage: Passage) -> list[Draft | str]:
         """So many questions on a passage, or for each the reason why it isn't there."""
-        completion = await self.model.chat(
-            self._asked(passage),
-            max_tokens=self.max_tokens,
-            schema=_questions_schema(self.count),
-        )
-        found = read_drafts(completion.text)[: self.count]
-        missing = CUT_OFF if completion.finish_reason == "length" else NOT_WRITTEN
+        text, finish_reason = await self._reply(self._asked(passage), _questions_schema(self.count))
+        found = read_drafts(text)[: self.count]
+        missing = CUT_OFF if finish_reason == "length" else NOT_WRITTEN
         return found + [missing] * (self.count - len(found))
 
     async def objection(self, passage: Passage, draft: Draft) -> str | None:
@@ -155,11 +152,19 @@ class Teacher:
         listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=True))
         user = f"{passage.shown}\n\nQuestion: {draft.question}\n{listed}"
         messages: list[Message] = [{"role": "system", "content": LOOK}, {"role": "user", "content": user}]
-        completion = await self.model.chat(messages, max_tokens=self.max_tokens, schema=CHOICE)
-        letter = chosen_letter(completion.text)
+        text, finish_reason = await self._reply(messages, CHOICE)
+        letter = chosen_letter(text)
         if letter == LETTERS[choices.index(draft.answer)]:
             return None
-        return CUT_OFF if letter is None and completion.finish_reason == "length" else NOT_CONFIRMED
+        return CUT_OFF if letter is None and finish_reason == "length" else NOT_CONFIRMED
+
+    async def _reply(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> tuple[str, str]:
+        """What the model says, and why it ended; nothing where all that it wrote was reasoning."""
+        try:
+            completion = await self.model.chat(messages, max_tokens=self.max_tokens, schema=schema)
+        except NoAnswerError as error:
+            return "", error.finish_reason
+        return completion.text, completion.finish_reason
 
 
 def _object(**properties: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pytest_instructlab_eval.errors import ConfigurationError, ModelError
+from pytest_instructlab_eval.errors import ConfigurationError, ModelError, NoAnswerError
 from pytest_instructlab_eval.models import Completion, Endpoint, ServedModel
 from pytest_instructlab_eval.models.endpoint import Budget
 from tests.scripted_server import (
@@ -300,6 +300,36 @@ def test_a_chat_that_fails_says_where_and_why(server: ScriptedServer, fault: Fau
     error = failure(server)
     assert str(error).startswith(f"the server at {server.url} {reason}")
     assert "\n" not in str(error)
+
+
+def said(message: Body, finish_reason: str = "stop") -> Altered:
+    """The usual reply with this message."""
+    return Altered(lambda body: {**body, "choices": [{"message": message, "finish_reason": finish_reason}]})
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_reasoning_is_told_from_the_answer_by_whichever_name(server: ScriptedServer, name: str) -> None:
+    server.fault(said({"content": "Yellow.", name: "A ripe banana…"}))
+    completion = with_model(server, lambda model: model.chat([{"role": "user", "content": "Hi"}]))
+    assert (completion.text, completion.reasoning) == ("Yellow.", "A ripe banana…")
+
+
+def test_reasoning_in_the_text_is_told_from_the_answer(server: ScriptedServer) -> None:
+    server.fault(said({"content": "<think>A ripe banana…</think>\nYellow.", "reasoning_content": None}))
+    completion = with_model(server, lambda model: model.chat([{"role": "user", "content": "Hi"}]))
+    assert (completion.text, completion.reasoning) == ("Yellow.", "A ripe banana…")
+
+
+@pytest.mark.parametrize("content", ["", None, "<think>Let me"])
+@pytest.mark.parametrize("reasoning", ["Let me think about", None, 7])
+def test_a_chat_whose_tokens_all_went_into_reasoning_has_no_answer(
+    server: ScriptedServer, content: str | None, reasoning: object
+) -> None:
+    server.fault(said({"content": content, "reasoning_content": reasoning}, "length"))
+    error = failure(server)
+    assert isinstance(error, NoAnswerError)
+    assert str(error).startswith(f"the server at {server.url} gave no answer: all ")
+    assert "up to the limit went into reasoning" in str(error)
 
 
 @pytest.mark.parametrize(("fault", "reason"), COMPLETE_FAILURES.values(), ids=COMPLETE_FAILURES)

@@ -60,6 +60,7 @@ FLAGS = """
     --eval-sample=N (default: all)
     --eval-sample-seed=N (default: 0)
     --eval-repeat=K (default: 1)
+    --eval-seed=N (default: 0)
     --eval-max-concurrency=N (default: 64)
     --eval-request-timeout=SECONDS (default: 600)
     --eval-wait=SECONDS (default: 0)

@@ -1,5 +1,7 @@
 """A part of every benchmark with `--eval-sample`; the same question several times with `--eval-repeat`."""
 
+from collections import Counter
+
 from pytest_instructlab_eval.mt_bench import TEMPERATURES
 from tests.scripted_server import Body
 
@@ -33,11 +35,15 @@ def test_several_processes_ask_the_sample_that_one_does(project: Project) -> Non
 
 
 def test_repeats_make_no_more_questions_and_show_the_judges_spread(project: Project) -> None:
+    times_asked: Counter[str] = Counter()
+
     def reply(body: Body) -> str:
-        return f"[[{5 + body['seed'] % 2}]]" if is_judgment(body) else f"Answer {body.get('seed')}."
+        times_asked[str(body["messages"])] += 1
+        rating = 5 + times_asked[str(body["messages"])] % 2
+        return f"[[{rating}]]" if is_judgment(body) else f"Answer {body.get('seed')}."
 
     project.server.reply = reply
-    repeats = ("--eval-repeat=3", "--eval-judge-repeat=2")
+    repeats = ("--eval-repeat=3", "--eval-judge-repeat=2", "--eval-seed=7")
     finished = project.evaluate(*repeats, *project.mt_bench_only, passed=8)
     sampled = sum(temperature > 0 for temperature in TEMPERATURES.values())
     times = 3 * sampled + (8 - sampled)
@@ -46,3 +52,7 @@ def test_repeats_make_no_more_questions_and_show_the_judges_spread(project: Proj
     assert finished.row("judge's spread") == ["0.71", str(2 * times)]
     (summary,) = finished.document["summaries"]
     assert (summary["overall"]["n"], summary["judge_spread_n"]) == (8, 2 * times)
+    seeds = [body["seed"] for body in project.server.chats if "seed" in body]
+    assert len(seeds) == len(set(seeds)) == 2 * (3 * sampled + 2 * times)
+    assert finished.document["configuration"]["seed"] == 7
+    assert "seed" not in finished.document["fingerprint"]

@@ -46,6 +46,23 @@ def read_one(**changes: object) -> Draft | str:
 
 
 @pytest.mark.parametrize(
+    ("reply", "count"),
+    [
+        (f"<think>A first draft: {REPLY}</think>{json.dumps(RECORD)}", 1),
+        (f"A first draft: {REPLY}</think>Now I am sure.", 0),
+        (f"<think>A first draft: {REPLY}", 0),
+    ],
+)
+def test_a_draft_in_the_reasoning_is_none(reply: str, count: int) -> None:
+    assert read_drafts(reply) == [DRAFT] * count
+
+
+def test_a_letter_in_the_reasoning_is_not_chosen() -> None:
+    assert chosen_letter('<think>The answer is B. {"answer": "B"}</think>{"answer": "C"}') == "C"
+    assert chosen_letter("<think>The answer is B.</think>I can't tell.") is None
+
+
+@pytest.mark.parametrize(
     "reply",
     [
         REPLY,
@@ -68,7 +85,10 @@ def test_of_a_reply_that_breaks_off_the_whole_questions_are_taken() -> None:
     assert read_drafts(REPLY[:-40]) == [DRAFT]
 
 
-@pytest.mark.parametrize("reply", ["", "I can't.", "{", "[[[[", '{"questions": []}', "[1, 2]", "[" * 9000])
+HOSTILE = ["[" * 90_000, "[{" * 45_000, '{"a":' * 18_000, "[1," * 30_000]  # hours, were each bracket tried
+
+
+@pytest.mark.parametrize("reply", ["", "I can't.", "{", "[[[[", '{"questions": []}', "[1, 2]", *HOSTILE])
 def test_a_reply_without_questions_has_none(reply: str) -> None:
     assert read_drafts(reply) == []
 

@@ -20,6 +20,7 @@ from pytest_instructlab_eval.errors import (
     ContextLengthError,
     DataError,
     ModelError,
+    NoAnswerError,
     UnreachableError,
 )
 from pytest_instructlab_eval.knowledge_tasks import FileOutcome, TaskFolder, Teacher, make_tasks
@@ -264,6 +265,14 @@ def test_a_question_is_kept_only_when_the_second_look_finds_its_answer(
     [hill] = make(FakeTeacher(on_passage, lambda user: look), [HILL], tmp_path)
     assert (hill.task, hill.rejected) == (None, {reason: 2})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_teacher_whose_tokens_all_went_into_reasoning_was_cut_off(tmp_path: Path) -> None:
+    teacher = FakeTeacher(
+        lambda user: NoAnswerError("all tokens went into reasoning", reasoning=on_passage(user))
+    )
+    [hill] = make(teacher, [HILL], tmp_path)
+    assert (hill.task, hill.rejected) == (None, {CUT_OFF: 2})
 
 
 def test_the_second_look_has_the_passage_and_the_right_answer_at_two_letters(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def test_a_tag_of_reasoning_in_an_answer_hides_nothing_that_the_judge_says() -> 
 
 
 PIECES = ["[", "]", "[[", "]]", "rating", "Rating: ", " ", "\n", "1", "10", "7.5", "0", "(", ")", "x",
-          "\u0663", "<think>", "</think>", "out of", "/", "from", " to ", "\0", "\u200e", "[[10]]", "is"]  # fmt: skip
+          "\u0663", "<think>", "</think>", "out of", "/", "from", " to ", "\0", "\u200e", "[[10]]",
+          "is"]  # fmt: skip
 ANSWERS = st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=40)
 
 

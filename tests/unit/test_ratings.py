@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.models.rating import parse_rating
@@ -317,6 +317,8 @@ def test_a_judgment_means_what_its_parts_mean(parts: list[Part], thoughts: str |
 
 @given(PARTS)
 def test_a_judgment_that_is_cut_off_means_what_its_last_line_means(parts: list[Part]) -> None:
+    parts = [part for part in parts if part.text]
+    assume(parts)
     *earlier, last = parts
     right = outcome(parts)
     rates = last.states is not None or (last.shows is not None and not any(
@@ -336,8 +338,8 @@ def test_any_text_ends_in_a_rating_on_the_scale_or_in_a_reason(text: str, prompt
 
 
 HOSTILE = [
-    "[", "[[ ", "[[7", "Rating", "rating: ", "rating is of ", "<think>", "</think>", "from 1 ", "from 1 to ", "7",
-    "/", "( ", "(\0", "out of a ", "on a scale from ", "[[7]](", "x<think></think>", "*",
+    "[", "[[ ", "[[7", "Rating", "rating: ", "rating is of ", "<think>", "</think>", "from 1 ", "from 1 to ",
+    "7", "/", "( ", "(\0", "out of a ", "on a scale from ", "[[7]](", "x<think></think>", "*",
 ]  # fmt: skip
 
 
