@@ -118,6 +118,8 @@ class EvalHooks:
         if (collected.groups or self.eval.settings.gate) and not self.checked:
             self.checked = True
             self._check(lambda: self.eval.check_data([]))
+            if not self.without_tests:
+                self._check(self.eval.lock_output)
             self._check(lambda: self.eval.gating.prepare(collected))
 
     def _parameter_values(self, items: Sequence[pytest.Item]) -> list[Any]:

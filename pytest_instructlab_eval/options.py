@@ -220,6 +220,8 @@ def read_settings(config: pytest.Config) -> Settings | None:
         given["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
     if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
         given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
+    if "shard" in given and not _is_given(config, "eval_output_dir"):  # parts may run at one time
+        given["output_dir"] /= "shard-{}-of-{}".format(*given["shard"])
     if "sample" in given:
         given.setdefault("sample_seed", 0)
     return _checked(Settings(**given))
@@ -338,6 +340,10 @@ def _check_judges(settings: Settings) -> None:
             f"--eval-judge-base-url must be given once, or once for each of the {len(judges)} judges "
             f"{', '.join(judges)} in their order (got {len(urls)})"
         )
+
+
+def _is_given(config: pytest.Config, name: str) -> bool:
+    return config.getoption(name) is not None or bool(config.getini(name))
 
 
 def _value(config: pytest.Config, option: Option) -> Any:
