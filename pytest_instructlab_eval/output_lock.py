@@ -43,13 +43,11 @@ class OutputLock:
             ) from None
 
     def _is_locked(self) -> bool:
+        """Lock the file; False where it is not the one in the folder any more."""
         path = self._folder / NAME
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
-                os.close(descriptor)
-                return False
         except BlockingIOError:
             owner = os.read(descriptor, MOST).decode("utf-8", "replace").strip()
             os.close(descriptor)
@@ -57,6 +55,11 @@ class OutputLock:
                 f"--eval-output-dir: another run writes to {self._folder} ({owner or 'it has just begun'}); "
                 "wait for its end, or name another folder"
             ) from None
+        except OSError:  # a file system without locks
+            pass
+        if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+            os.close(descriptor)
+            return False
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._descriptor = descriptor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -69,3 +70,16 @@ def test_a_lock_file_that_leads_elsewhere_is_refused_and_what_it_leads_to_stays(
     with pytest.raises(ConfigurationError, match=r"can't be locked \(.*\); name another folder"):
         OutputLock(tmp_path).acquire()
     assert (tmp_path / "mine").read_text("utf-8") == "mine"
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    lock = OutputLock(tmp_path)
+    lock.acquire()
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
