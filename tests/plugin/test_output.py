@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+from pytest_instructlab_eval.output_lock import OutputLock
 from tests.scripted_server import GENERATION
 
 from .conftest import Project
@@ -45,14 +46,16 @@ def test_results_that_cannot_be_written_are_in_a_second_place_that_is_named(proj
 
 
 def test_a_second_run_in_the_same_folder_is_refused_before_it_asks_anything(project: Project) -> None:
-    project.server.latency = 3.0
     project.write("test_own.py", OWN.partition("    def test_last")[0])
-    first = project.start(*project.model, "test_own.py")
-    first.until(lambda: bool(project.server.chats), "the first run's request")
-    second = project.evaluate("test_own.py", ret=4)
-    assert re.search(r"another run writes to \S+eval_output \(process \d+ on .+\); wait", second.err)
-    assert len([1 for received in project.server.requests if received.path in GENERATION]) == 1
-    project.evaluate("test_own.py", "-n2", "--eval-shard=1/2", ret=0)
-    project.expect(first.finish(), 0, passed=1)
-    made = sorted(os.listdir(project.folder / "eval_output"))
-    assert made == ["results.json", "shard-1-of-2", "summary.md"]
+    first = OutputLock(project.folder / "eval_output")
+    first.acquire()
+    for processes in ("0", "1"):
+        second = project.evaluate("test_own.py", f"-n{processes}", ret=4)
+        who = rf"\(process {os.getpid()} on .+\)"
+        assert re.search(rf"another run writes to \S+eval_output {who}; wait for its end", second.err)
+    assert not GENERATION.intersection(received.path for received in project.server.requests)
+    project.evaluate("test_own.py", "--eval-shard=1/2", passed=1)
+    first.release()
+    assert sorted(os.listdir(project.folder / "eval_output")) == ["shard-1-of-2"]
+    made = sorted(os.listdir(project.folder / "eval_output" / "shard-1-of-2"))
+    assert made == ["results.json", "summary.md"]
