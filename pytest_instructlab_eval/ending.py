@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Ending", "write_refusal"]
 
@@ -93,17 +95,32 @@ class Ending:
 
         `failed` counts the tests that failed, gates among them.
         """
-        folder, page = self._settings.output_dir, self._page(failed)
+        self._write_folder(failed)
         try:
-            write_run_folder(folder, self.run, gates=self.reports, changes=self.changes, page=page)
-            self.written = folder
-        except OSError as error:
-            self.problems.append(f"the results could not be written to {folder} ({error.strerror})")
-            return
-        try:
-            _show(page)
+            _show(visible(self._page(failed)))
         except OSError as error:
             self.problems.append(f"${STEP_SUMMARY}: the summary can't be written there ({error.strerror})")
+
+    def _write_folder(self, failed: int) -> None:
+        """Write to the output folder, or else to one in the system's folder of temporary files."""
+        folder = self._settings.output_dir
+        try:
+            self._write_to(folder, failed)
+            return
+        except OSError as error:
+            problem = f"the results could not be written to {folder} ({error.strerror})"
+        self.problems.append(problem)
+        try:
+            second = Path(tempfile.mkdtemp(prefix="instructlab-eval-results-"))
+            self.problems[-1] = f"{problem}; they are in {second}"
+            self._write_to(second, failed)
+        except OSError as error:
+            self.problems[-1] = f"{problem}, nor to {tempfile.gettempdir()} ({error.strerror})"
+
+    def _write_to(self, folder: Path, failed: int) -> None:
+        page = self._page(failed)
+        write_run_folder(folder, self.run, gates=self.reports, changes=self.changes, page=page)
+        self.written = folder
 
     @property
     def _not_gated(self) -> bool:
@@ -150,19 +167,21 @@ class Ending:
         return [*told, f"baseline: {self.saved}"] if self.saved is not None else told
 
 
-def write_refusal(settings: Settings, reason: str) -> None:
+def write_refusal(settings: Settings, reason: str, *, of_another: bool = False) -> None:
     """Write the page of a run that could not begin, where somebody could take an earlier one for it.
 
-    That is in a CI job, and where the output folder is there already.
+    That is in a CI job, and where the output folder is there already and isn't `of_another` run.
     """
     if not settings.output_dir.exists() and STEP_SUMMARY not in os.environ:
         return
     page = markdown(
         ", ".join(settings.candidates), problems=[reason], errors=0, reports=(), changes=(), summaries=()
     )
+    page = visible(page)
     with contextlib.suppress(OSError):
-        settings.output_dir.mkdir(parents=True, exist_ok=True)
-        replace_text(settings.output_dir / "summary.md", page)
+        if not of_another:
+            settings.output_dir.mkdir(parents=True, exist_ok=True)
+            replace_text(settings.output_dir / "summary.md", page)
         _show(page)
 
 

@@ -2,7 +2,8 @@
 
 EvalError
 ├── ConfigurationError        an option, file or server is not usable; nothing was asked of a model
-│   └── DataError             a benchmark's data is missing or malformed
+│   ├── DataError             a benchmark's data is missing or malformed
+│   └── OutputInUseError      another run writes to the output folder
 ├── GateError                 a gate failed: what its test shows
 └── ModelError                a model or judge could not be asked one question
     ├── ContextLengthError    the prompt is longer than the model's context
@@ -25,6 +26,7 @@ __all__ = [
     "ItemError",
     "ModelError",
     "NoAnswerError",
+    "OutputInUseError",
     "UnreachableError",
 ]
 
@@ -39,6 +41,10 @@ class ConfigurationError(EvalError):
 
 class DataError(ConfigurationError):
     """A benchmark's data is missing or malformed; the message names the file and line."""
+
+
+class OutputInUseError(ConfigurationError):
+    """Another run writes to the output folder; the message names its process and host."""
 
 
 class GateError(EvalError):

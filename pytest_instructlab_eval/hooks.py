@@ -13,7 +13,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
 from pytest_instructlab_eval.termination import end_as_by_ctrl_c, end_undisturbed
-from pytest_instructlab_eval.visible import inert_failure, visible_line
+from pytest_instructlab_eval.visible import inert_failure, visible, visible_line
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.collected import Collected
@@ -130,6 +130,8 @@ class EvalHooks:
         if (collected.groups or self.eval.settings.gate) and not self.checked:
             self.checked = True
             self._check(lambda: self.eval.check_data([]))
+            if not self.without_tests:
+                self._check(self.eval.lock_output)
             self._check(lambda: self.eval.gating.prepare(collected))
 
     def _parameter_values(self, items: Sequence[pytest.Item]) -> list[Any]:
@@ -387,7 +389,7 @@ class EvalHooks:
             for line in lines:
                 terminalreporter.write_line(visible_line(line))
         for problem in self.ending.problems:
-            terminalreporter.write_line(f"ERROR: {visible_line(problem)}", red=True)
+            terminalreporter.write_line(f"ERROR: {visible(problem)}", red=True)
 
     def pytest_unconfigure(self) -> None:
         """Leave no thread and no server behind."""

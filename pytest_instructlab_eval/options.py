@@ -16,6 +16,7 @@ from pytest_instructlab_eval.parsers import (
     parse_integer,
     parse_one_of,
     parse_path,
+    parse_program,
     parse_prompt,
     parse_seconds,
     parse_shard,
@@ -145,7 +146,7 @@ OPTIONS = (
     Option("serve", "HOW", f"how a model without a URL is served: {', '.join(SERVE)}; auto takes vLLM where "
            "it is installed, else runs the model in this process", parse_one_of(*SERVE), "auto"),
     Option("vllm_python", "PYTHON", "the Python that has vLLM (default: the one that runs pytest)",
-           parse_text),
+           parse_program),
     Option("vllm_args", "ARGS", "more arguments for vLLM, such as '--max-model-len 4096'",
            parse_vllm_arguments),
     Option("gpus", "N", "GPUs for the model, over which vLLM spreads it (default: all that are left)",
@@ -231,6 +232,9 @@ def read_settings(config: pytest.Config) -> Settings | None:
         given["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
     if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
         given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
+    if "shard" in given and not (config.getoption("eval_output_dir") or config.getini("eval_output_dir")):
+        # So that parts may run at one time.
+        given["output_dir"] /= "shard-{}-of-{}".format(*given["shard"])
     if "sample" in given:
         given.setdefault("sample_seed", 0)
     return _checked(Settings(**given))

@@ -17,6 +17,7 @@ __all__ = [
     "parse_integer",
     "parse_one_of",
     "parse_path",
+    "parse_program",
     "parse_prompt",
     "parse_seconds",
     "parse_shard",
@@ -39,6 +40,11 @@ def parse_text(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
     return value
+
+
+def parse_program(value: str) -> str:
+    """The name or path of a program; a shell leaves the ~ in `--option=~/bin/python` to us."""
+    return os.path.expanduser(parse_text(value))
 
 
 def parse_url(value: str) -> str:

@@ -17,8 +17,9 @@ import pytest
 
 from pytest_instructlab_eval import distribution, items, questions
 from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
-from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError, OutputInUseError
 from pytest_instructlab_eval.models import Blocking, Grader
+from pytest_instructlab_eval.output_lock import OutputLock
 from pytest_instructlab_eval.recording import describe, without_traceback
 from pytest_instructlab_eval.reports.progress import Progress, uncaptured
 from pytest_instructlab_eval.run_models import RunModels
@@ -55,6 +56,7 @@ class EvalSession:
         self.signs = distribution.Signs.for_worker(config)
         self.owner: Owner | None = None
         self.asking: set[str] = set()
+        self._lock = OutputLock(settings.output_dir)
         self._parameters: dict[str, list[Any]] = {}
         self._adaptations: dict[str, Mapping[str, Any]] = {}  # of other processes
         self._told_adaptations = 0
@@ -172,6 +174,10 @@ class EvalSession:
             self._check_place("--eval-save-baseline", self.settings.save_baseline.parent)
         for fixture in fixtures:
             self.parameters(fixture)
+
+    def lock_output(self) -> None:
+        """Keep the output folder to this run; raises ConfigurationError where another one has it."""
+        self._lock.acquire()
 
     def check_servers(self) -> None:
         """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
@@ -484,7 +490,7 @@ class EvalSession:
         if not distribution.is_worker(self.config):
             from pytest_instructlab_eval.ending import write_refusal
 
-            write_refusal(self.settings, str(error))
+            write_refusal(self.settings, str(error), of_another=isinstance(error, OutputInUseError))
         return pytest.UsageError(visible(str(error)))
 
     def interrupt(self) -> None:
@@ -505,6 +511,7 @@ class EvalSession:
         self.close()
         if self.owner is not None:
             self.owner.stop()
+        self._lock.release()
 
 
 def properties(result: Result) -> list[tuple[str, object]]:

@@ -50,6 +50,8 @@ VALID: list[tuple[str, Parse, str, Any]] = [
     ("prompt", parsers.parse_prompt, "mail me @ home", "mail me @ home"),
     ("arguments", parsers.parse_vllm_arguments, "--max-model-len 4096", "--max-model-len 4096"),
     ("arguments", parsers.parse_vllm_arguments, "--hf-overrides '{\"a\": 1}'", "--hf-overrides '{\"a\": 1}'"),
+    ("program", parsers.parse_program, "python3", "python3"),
+    ("program", parsers.parse_program, "~/bin/python", str(Path.home() / "bin/python")),
     ("path", parsers.parse_path, "data/mmlu", Path("data/mmlu")),
     ("path", parsers.parse_path, "/srv/mmlu", Path("/srv/mmlu")),
 ]
@@ -388,6 +390,14 @@ def given_settings(pytester: pytest.Pytester, *arguments: str) -> Settings:
     settings = settings_of(pytester, "--eval-model=tiny", f"--eval-base-url={URL}", *arguments)
     assert settings is not None
     return settings
+
+
+def test_each_shard_has_a_folder_of_its_own_unless_one_is_named(pytester: pytest.Pytester) -> None:
+    assert given_settings(pytester, "--eval-shard=2/5").output_dir == (
+        pytester.path / "eval_output" / "shard-2-of-5"
+    )
+    named = given_settings(pytester, "--eval-shard=2/5", "--eval-output-dir=part2")
+    assert named.output_dir == pytester.path / "part2"
 
 
 def test_a_judge_that_is_the_models_folder_in_other_words_is_the_same_model(
