@@ -188,7 +188,7 @@ class EvalHooks:
         """Put the result on the report of the call phase, or of a setup that fails or skips the test."""
         report = yield
         ended = report.when == "call" or (report.when == "setup" and not report.passed)
-        if ended and isinstance(item, pytest.Function) and self.items.may_score(item):
+        if ended and isinstance(item, pytest.Function) and self.items.has_question(item):
             self.eval.conclude(report, item, call)
         return report
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.sampling import stratified
-from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.settings import MIN_TASKS, Settings
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.taxonomy import QnaPair, Survey, Taxonomy
@@ -41,6 +41,8 @@ def mmlu_tasks(settings: Settings) -> list[Any]:
         first_n=settings.first_n,
         system_prompt=settings.system_prompt,
     )
+    if settings.min_tasks:
+        tasks = tasks[:MIN_TASKS]
     mmlu.check(tasks)
     return _sampled_tasks(tasks, settings)
 
@@ -205,8 +207,9 @@ def data_digest(benchmark: str, asked: Sequence[Any], settings: Settings) -> str
     if fixture is None or fixture in OF_A_BRANCH or any(question.content is None for question in asked):
         return None
     whole = asked
-    if settings.sample is not None or settings.first_n is not None:
-        whole = READERS[fixture](dataclasses.replace(settings, sample=None, first_n=None))
+    if settings.sample is not None or settings.first_n is not None or settings.min_tasks:
+        every = dataclasses.replace(settings, sample=None, first_n=None, min_tasks=False)
+        whole = READERS[fixture](every)
     return digest([question.content for question in whole])
 
 
