@@ -121,7 +121,9 @@ def _pairs(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaP
     if settings.base_branch is not None and settings.changed_only:
         survey = taxonomy.survey(settings.branch, settings.base_branch)
         if survey.unread:
-            raise DataError("\n  ".join(["the branch has files that are not read", *unread_lines(survey)]))
+            lines = unread_lines(survey)
+            head = [] if len(lines) == 1 else ["the branch has files that are not read"]
+            raise DataError("\n  ".join([*head, *lines]))
         changed = survey.files
     files = taxonomy.read(
         ref,

@@ -29,9 +29,14 @@ def _of_the_taxonomy(settings: Settings) -> list[str]:
         told.append(_knowledge(survey.knowledge, changed=settings.base_branch is not None))
     if settings.base_branch is None:
         return told
-    if not survey.files:
+    if not survey.files and not survey.unread:
         told.append("the branch changes no qna.yaml")
-    elif not settings.changed_only and not branch_pairs(settings) and survey.knowledge < len(survey.files):
+    elif (
+        survey.files
+        and not settings.changed_only
+        and not branch_pairs(settings)
+        and survey.knowledge < len(survey.files)
+    ):
         told.append("the branch has no pair that the base branch lacks")
     if survey.removed:
         told.append(f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}")
