@@ -72,8 +72,10 @@ def read_run(path: Path) -> Run:
 def _run(document: Mapping[str, Any]) -> Run:
     results = tuple(Result.from_plain(record) for record in document["results"])
     head: dict[str, Any] = {name: document[name] for name in HEAD if name in document}
-    silent = tuple(Silent(**record) for record in head.pop("silent", ()))
-    lists = {name: tuple(head.get(name, ())) for name in LISTS}
+    silent = tuple(
+        Silent(**{key: str(value) for key, value in record.items()}) for record in head.pop("silent", ())
+    )
+    lists = {name: tuple(map(str, head.get(name, ()))) for name in LISTS}
     return Run(results, **{**head, **lists}, silent=silent)
 
 
