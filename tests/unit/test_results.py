@@ -35,8 +35,8 @@ RESULTS = [
     Result("own", "a", "", "tiny", error="away"),
 ]
 RUN = Run(
-    tuple(RESULTS), dataclasses.asdict(SETTINGS), models=SETTINGS.labels, gates=("mmlu >= 0.5",), notes=("a note",),
-    silent=(Silent("test_x", "mmlu", "", "lab", "passed"),),
+    tuple(RESULTS), dataclasses.asdict(SETTINGS), models=SETTINGS.labels, gates=("mmlu >= 0.5",),
+    notes=("a note",), silent=(Silent("test_x", "mmlu", "", "lab", "passed"),),
 )  # fmt: skip
 
 
