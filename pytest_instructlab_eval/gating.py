@@ -112,7 +112,8 @@ class Gating:
 
     def _may_lack_groups(self, benchmark: str) -> bool:
         """Whether another run may have groups of the benchmark that this one hasn't."""
-        fewer = self._settings.sample is not None or self._settings.first_n is not None
+        settings = self._settings
+        fewer = settings.sample is not None or settings.first_n is not None or settings.min_tasks
         return benchmark not in OF_FIXED_GROUPS or fewer or benchmark in self.collected.part
 
     def _not_in_this_run(self, benchmark: str) -> str:

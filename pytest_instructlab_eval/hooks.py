@@ -213,7 +213,7 @@ class EvalHooks:
         """
         report = yield
         ended = report.when == "call" or (report.when == "setup" and not report.passed)
-        if ended and isinstance(item, pytest.Function) and self.items.may_score(item):
+        if ended and isinstance(item, pytest.Function) and self.items.has_question(item):
             self.eval.conclude(report, item, call)
             report.longrepr = inert_failure(report.longrepr)
         return report

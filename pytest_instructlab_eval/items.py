@@ -26,6 +26,7 @@ __all__ = [
     "coroutine_function",
     "drop_recorder",
     "forked_problem",
+    "has_question",
     "identity",
     "is_empty",
     "is_eval_test",
@@ -105,6 +106,11 @@ def may_score(item: pytest.Item) -> bool:
         return False
     asks = "record_score" in item.fixturenames or item.get_closest_marker("eval") is not None
     return asks or is_eval_test(item)
+
+
+def has_question(item: pytest.Item) -> bool:
+    """Whether the item is such a test, and stands for a question."""
+    return may_score(item) and not is_empty(item)
 
 
 def is_empty(item: pytest.Item) -> bool:

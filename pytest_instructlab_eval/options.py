@@ -31,6 +31,7 @@ from pytest_instructlab_eval.settings import (
     BENCHMARKS,
     FIRST_N_VARIABLE,
     INCONCLUSIVE,
+    MIN_TASKS_VARIABLE,
     REFERENCE_JUDGE,
     SERVE,
     STAGES,
@@ -232,6 +233,7 @@ def read_settings(config: pytest.Config) -> Settings | None:
         given["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
     if "first_n" not in given and os.environ.get(FIRST_N_VARIABLE):
         given["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), os.environ[FIRST_N_VARIABLE])
+    given["min_tasks"] = bool(os.environ.get(MIN_TASKS_VARIABLE))
     if "shard" in given and not (config.getoption("eval_output_dir") or config.getini("eval_output_dir")):
         # So that parts may run at one time.
         given["output_dir"] /= "shard-{}-of-{}".format(*given["shard"])

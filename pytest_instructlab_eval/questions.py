@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.sampling import stratified
-from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.settings import MIN_TASKS, Settings
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.taxonomy import QnaPair, Survey, Taxonomy
@@ -40,6 +40,8 @@ def mmlu_tasks(settings: Settings) -> list[Any]:
         first_n=settings.first_n,
         system_prompt=settings.system_prompt,
     )
+    if settings.min_tasks:
+        tasks = tasks[:MIN_TASKS]
     mmlu.check(tasks)
     return _sampled_tasks(tasks, settings)
 
@@ -123,7 +125,9 @@ def _pairs(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaP
     if settings.base_branch is not None and settings.changed_only:
         survey = taxonomy.survey(settings.branch, settings.base_branch)
         if survey.unread:
-            raise DataError("\n  ".join(["the branch has files that are not read", *unread_lines(survey)]))
+            lines = unread_lines(survey)
+            head = [] if len(lines) == 1 else ["the branch has files that are not read"]
+            raise DataError("\n  ".join([*head, *lines]))
         changed = survey.files
     files = taxonomy.read(
         ref,
@@ -232,8 +236,9 @@ def data_digest(benchmark: str, asked: Sequence[Any], settings: Settings) -> str
     if fixture is None or fixture in OF_A_BRANCH or any(question.content is None for question in asked):
         return None
     whole = asked
-    if settings.sample is not None or settings.first_n is not None:
-        whole = READERS[fixture](dataclasses.replace(settings, sample=None, first_n=None))
+    if settings.sample is not None or settings.first_n is not None or settings.min_tasks:
+        every = dataclasses.replace(settings, sample=None, first_n=None, min_tasks=False)
+        whole = READERS[fixture](every)
     return digest([question.content for question in whole])
 
 

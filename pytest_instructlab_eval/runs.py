@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pytest_instructlab_eval.scores import Result
 
@@ -19,7 +19,7 @@ class Silent:
     benchmark: str
     group: str
     model: str
-    outcome: Literal["passed", "failed", "skipped"]
+    outcome: str
 
 
 @dataclass(frozen=True)

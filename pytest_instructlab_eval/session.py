@@ -386,7 +386,7 @@ class EvalSession:
             others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
             item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
             report.user_properties = list(item.user_properties)
-        elif not report.failed and not items.is_empty(item):
+        elif not report.failed:
             report.eval_silent = plain(  # type: ignore[attr-defined]
                 Silent(result.nodeid, result.benchmark, result.group, result.model, report.outcome)
             )

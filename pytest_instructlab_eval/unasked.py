@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.questions import base_pairs, branch_pairs, unread_lines
-from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
 
 __all__ = ["unasked"]
 
@@ -30,9 +30,14 @@ def _of_the_taxonomy(settings: Settings) -> list[str]:
         told.append(_knowledge(survey.knowledge, changed=settings.base_branch is not None))
     if settings.base_branch is None:
         return told
-    if not survey.files:
+    if not survey.files and not survey.unread:
         told.append("the branch changes no qna.yaml")
-    elif not settings.changed_only and not branch_pairs(settings) and survey.knowledge < len(survey.files):
+    elif (
+        survey.files
+        and not settings.changed_only
+        and not branch_pairs(settings)
+        and survey.knowledge < len(survey.files)
+    ):
         told.append("the branch has no pair that the base branch lacks")
     if survey.removed:
         told.append(f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}")
@@ -79,7 +84,14 @@ def _of_the_tasks(settings: Settings) -> list[str]:
     return told
 
 
+def _of_mmlu(settings: Settings) -> list[str]:
+    """What is said of the tasks that InstructLab's environment variable leaves out."""
+    said = f"{MIN_TASKS_VARIABLE} is set, so that only the first {MIN_TASKS} of MMLU's tasks are asked"
+    return [said] if settings.min_tasks else []
+
+
 READERS: Mapping[str, Callable[[Settings], list[str]]] = {
+    "mmlu": _of_mmlu,
     "mmlu_branch": _of_the_tasks,
     "mt_bench_branch": _of_the_taxonomy,
 }

@@ -250,7 +250,7 @@ def _cases(gate: Gate, results: Sequence[Result], context: _Context) -> list[_Ca
         return [_without(_Case(gate), f"there is no result of {selector.benchmark} in this run{known}")]
     if selector.figure != "error_rate" and any(result.answered for result in ran):
         return [_Case(gate, skipped=f"the answers of {selector.benchmark} are yet to be judged")]
-    models = dict.fromkeys(result.model for result in ran)
+    models = dict.fromkeys([*(result.model for result in ran), *(test.model for test in silent)])
     return [
         _case(gate, model, [result for result in ran if result.model == model], context) for model in models
     ]
@@ -260,7 +260,7 @@ def _case(gate: Gate, model: str, ran: Sequence[Result], context: _Context) -> _
     selector = gate.selector
     absent = unknown_part(Selector(selector.benchmark, selector.group), _groups(ran), None)
     silent = context.silent_of(selector, model)
-    if absent and silent:
+    if silent and (absent or not ran):
         return _Case(gate, model, refusal=_none_recorded(gate, silent))
     if absent:
         return _without(_Case(gate, model), absent)

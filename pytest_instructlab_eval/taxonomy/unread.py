@@ -27,6 +27,7 @@ NOTE = re.compile(
 )
 DOCUMENT = re.compile(r".*\.(md|markdown|rst|pdf)|\.[^.]*", re.IGNORECASE | re.DOTALL)  # or hidden: .gitkeep
 PICTURE = re.compile(r".*\.(png|jpe?g|gif|svg|webp)", re.IGNORECASE | re.DOTALL)
+QNA_LIKE = re.compile(r"^[\W_]*qna|(?<![^\W\d_])q[\W_]?n[\W_]?a(?![^\W\d_])")  # at the start, or as a word
 YAML = re.compile(r".*\.ya?ml\W*", re.IGNORECASE | re.DOTALL)
 QUESTIONS = re.compile(rb"""^[ \t\-{"']*seed_examples["']?[ \t]*:""", re.MULTILINE)
 
@@ -73,8 +74,7 @@ def _reason(entry: Entry, alone: bool, has_questions: Callable[[Entry, bool], bo
 
 def _says_qna(name: str) -> bool:
     """Return whether a name is meant for qna.yaml: `qna.yml`, `Qna.yaml`, `qna (1).yaml`, `q_n_a.txt`."""
-    letters = "".join(filter(str.isalpha, unicodedata.normalize("NFKC", name).casefold()))
-    return "qna" in letters
+    return QNA_LIKE.search(unicodedata.normalize("NFKC", name).casefold()) is not None
 
 
 def _has_questions(source: Source, entry: Entry, in_content: bool) -> bool:

@@ -7,6 +7,7 @@ import json
 from click.testing import CliRunner
 
 from pytest_instructlab_eval.__main__ import main
+from tests.branch_tasks import rows, write_task
 from tests.plugin.conftest import Project
 from tests.scripted_teacher import teach
 
@@ -28,3 +29,25 @@ def test_tasks_made_of_knowledge_run_without_trust(project: Project) -> None:
     [result] = run.document["results"]
     assert result["question"] == "knowledge_lamps"
     assert run.row("mean over questions")[2] == "6"
+
+
+def test_tasks_as_sdg_leaves_them(project: Project) -> None:
+    older, newer = (project.folder / f"tasks/node_datasets_2025-01-{day}T09_00_00" for day in ("14", "15"))
+    write_task(older, "stale")
+    write_task(newer, "whole")
+    write_task(newer, "filtered", [])
+    write_task(newer, "shifted", [{**row, "answer": row["answer"] - 1} for row in rows(12) if row["answer"]])
+    write_task(newer, "broken", [*rows(8), {"question": "Why?", "choices": ["a"], "answer": 0}])
+    args = ("--eval-benchmark=mmlu_branch", "--eval-tasks-dir=tasks")
+    run = project.evaluate(*args, "-k", "not broken", passed=2, deselected=1)
+    for line in (
+        f"note: {newer} is read, the newest of 2 folders of tasks",
+        "note: the task filtered has no questions and is left out",
+        "warning: 9 of 9 rows of shifted have the number of another choice than their own text says; the "
+        "text decides",
+    ):
+        assert run.lines.count(line) == 2, line
+    assert {result["question"] for result in run.document["results"]} == {"shifted", "whole"}
+    for processes in ("0", "1"):
+        refused = project.evaluate(*args, "-n", processes, ret=4)
+        assert "mmlubench_broken.jsonl, line 9: choices must be four texts" in refused.out + refused.err

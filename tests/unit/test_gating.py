@@ -214,6 +214,12 @@ def test_a_metric_that_no_test_records_is_refused_wherever_its_gate_stands() -> 
     assert report.message == "own has no metric 'turn_2' in this run (there is score)"
 
 
+def test_a_model_whose_tests_record_nothing_passes_no_gate() -> None:
+    found = gating(gate=("own >= 0.5",)).judge(results(1.0), silent("red", model="other"))
+    told = {report.model: report.verdict for report in found if report.gate.text == "own >= 0.5"}
+    assert told == {"lab": "passed", "other": "refused"}
+
+
 def test_a_base_models_silent_tests_are_not_the_candidates() -> None:
     found = gating(base_model="base", gate=("own >= 0.5",))
     (report, *_) = found.judge(results(1.0), silent("red", model="base"))

@@ -521,6 +521,14 @@ def test_instructlabs_variable_for_the_first_questions_is_honoured(
     assert given_settings(pytester, "--eval-first-n=2").first_n == 2
 
 
+@pytest.mark.parametrize(("value", "few"), [("true", True), ("1", True), ("", False)])
+def test_instructlabs_variable_for_few_tasks_is_honoured(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, value: str, few: bool
+) -> None:
+    monkeypatch.setenv("INSTRUCTLAB_EVAL_MMLU_MIN_TASKS", value)
+    assert given_settings(pytester).min_tasks is few
+
+
 def test_a_bad_value_of_instructlabs_variable_is_told_with_its_name(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

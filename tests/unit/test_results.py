@@ -20,7 +20,7 @@ from pytest_instructlab_eval.reports.results import (
     replace_text,
     write_run,
 )
-from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.runs import Run, Silent
 from pytest_instructlab_eval.scores import Result, Sample, Score
 from pytest_instructlab_eval.settings import Settings
 
@@ -34,7 +34,10 @@ RESULTS = [
     ),
     Result("own", "a", "", "tiny", error="away"),
 ]
-RUN = Run(tuple(RESULTS), dataclasses.asdict(SETTINGS), models=SETTINGS.labels, gates=("mmlu >= 0.5",))
+RUN = Run(
+    tuple(RESULTS), dataclasses.asdict(SETTINGS), models=SETTINGS.labels, gates=("mmlu >= 0.5",),
+    notes=("a note",), silent=(Silent("test_x", "mmlu", "", "lab", "passed"),),
+)  # fmt: skip
 
 
 @pytest.fixture

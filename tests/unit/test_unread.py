@@ -90,7 +90,7 @@ def test_a_place_that_is_not_read_is_told(path: str) -> None:
             for name in (
                 "attribution.txt", "Attribution.TXT", "attributions.txt", "traffic-law-attribution.txt",
                 "README.md", "readme.txt", "LICENSE", "document.md", "manual.pdf", "apple.png", "qna.png",
-                ".gitkeep", ".gitignore", ".DS_Store",
+                "iraq_nature.md", "q_names.md", ".gitkeep", ".gitignore", ".DS_Store",
             )
         ),
         "README.md",

@@ -1,0 +1,147 @@
+"""What a run says that it does not ask: the sentences for header, terminal and summary.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.questions import mmlu_branch_tasks, mmlu_tasks
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.taxonomy import Survey, Taxonomy
+from pytest_instructlab_eval.unasked import unasked
+from tests.branch_tasks import rows, write_task
+
+from .test_taxonomy import BOATS, KNOTS, PIERS, Repository, content, repository
+
+__all__ = ["repository"]  # a fixture
+
+
+def settings(**given: Any) -> Settings:
+    return Settings(("lab",), judge_model=("judge",), **given)
+
+
+# --- a taxonomy ---
+
+
+def of_the_branch(repository: Repository, **given: Any) -> list[str]:
+    asked = settings(taxonomy=repository.folder, branch="pr", base_branch="main", **given)
+    return unasked("mt_bench_branch", asked)
+
+
+@pytest.fixture
+def branch(repository: Repository) -> Repository:
+    """A branch `pr` that is yet like main."""
+    repository.git("checkout", "-q", "-b", "pr")
+    return repository
+
+
+def test_of_a_whole_taxonomy_knowledge_and_misnamed_files_are_told(repository: Repository) -> None:
+    repository.commit({"compositional_skills/food/qna.yml": content("f")})
+    assert unasked("mt_bench_branch", settings(taxonomy=repository.folder)) == [
+        "compositional_skills/food/qna.yml is not read: its name must be qna.yaml",
+        "1 knowledge file is left out: --eval-include-knowledge asks its pairs, mmlu_branch its tasks",
+    ]
+    assert len(unasked("mt_bench_branch", settings(taxonomy=repository.folder, include_knowledge=True))) == 1
+
+
+def test_a_branch_without_a_change_says_so(branch: Repository) -> None:
+    assert of_the_branch(branch) == ["the branch changes no qna.yaml"]
+    branch.commit(removed=(KNOTS,))
+    assert of_the_branch(branch) == ["the branch changes no qna.yaml", "the branch removes 1 qna.yaml file"]
+
+
+def test_knowledge_that_changed_is_counted(branch: Repository) -> None:
+    branch.commit({PIERS: content("p2"), "knowledge/ropes/qna.yaml": content("r")})
+    assert of_the_branch(branch, changed_only=True) == [
+        "2 knowledge files changed and are left out: --eval-include-knowledge asks their pairs, mmlu_branch "
+        "their tasks"
+    ]
+    assert of_the_branch(branch, changed_only=True, include_knowledge=True) == []
+
+
+def test_a_file_that_only_moved_has_no_new_pair(branch: Repository) -> None:
+    (branch.folder / "compositional_skills/ropes").mkdir()
+    branch.git("mv", KNOTS, "compositional_skills/ropes/qna.yaml")
+    branch.commit()
+    removed = "the branch removes 1 qna.yaml file"
+    assert of_the_branch(branch) == ["the branch has no pair that the base branch lacks", removed]
+    assert of_the_branch(branch, changed_only=True) == [removed]
+
+
+def test_a_base_model_that_is_asked_nothing_is_told(branch: Repository) -> None:
+    in_its_way = {"base_model": "base", "base_questions": "base", "changed_only": True}
+    branch.commit({"compositional_skills/food/qna.yaml": content("f")})
+    assert of_the_branch(branch, **in_its_way) == [
+        "the base model was asked nothing: none of the files is on main"
+    ]
+    branch.commit({BOATS: content("b2")})
+    assert of_the_branch(branch, **in_its_way) == []
+
+
+def test_of_many_files_the_first_ten_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    many = Survey((), (), {f"knowledge/{number:02}/qna.yml": "why" for number in range(13)})
+    monkeypatch.setattr(Taxonomy, "survey", lambda *_: many)
+    told = unasked("mt_bench_branch", settings(taxonomy=tmp_path))
+    assert len(told) == 11
+    assert told[-1] == "3 more files are not read"
+
+
+# --- tasks ---
+
+
+def test_a_task_without_questions_is_left_out_by_name(tmp_path: Path) -> None:
+    write_task(tmp_path, "lamps")
+    write_task(tmp_path, "filtered", [])
+    asked = settings(tasks_dir=tmp_path, few_shots=0)
+    assert unasked("mmlu_branch", asked) == ["the task filtered has no questions and is left out"]
+    assert [task.name for task in mmlu_branch_tasks(asked)] == ["lamps"]
+    sampled = settings(tasks_dir=tmp_path, few_shots=0, sample=3)
+    assert [len(task.rows) for task in mmlu_branch_tasks(sampled)] == [3]
+
+
+def test_tasks_that_are_all_without_questions_are_refused(tmp_path: Path) -> None:
+    write_task(tmp_path, "filtered", [])
+    with pytest.raises(DataError, match="none of its 1 tasks has a question"):
+        mmlu_branch_tasks(settings(tasks_dir=tmp_path))
+
+
+def test_the_newest_folder_of_tasks_is_named(tmp_path: Path) -> None:
+    for day in ("14", "15"):
+        write_task(tmp_path / f"node_datasets_2025-01-{day}T09_00_00", "lamps")
+    newest = tmp_path / "node_datasets_2025-01-15T09_00_00"
+    told = unasked("mmlu_branch", settings(tasks_dir=tmp_path))
+    assert told == [f"{newest} is read, the newest of 2 folders of tasks"]
+
+
+def test_rows_whose_own_text_decides_are_counted_in_a_warning(tmp_path: Path) -> None:
+    shifted = [{**row, "answer": row["answer"] - 1} for row in rows(12) if row["answer"] > 0]
+    write_task(tmp_path, "lamps", shifted)
+    assert unasked("mmlu_branch", settings(tasks_dir=tmp_path)) == [
+        "warning: 9 of 9 rows of lamps have the number of another choice than their own text says; the text "
+        "decides"
+    ]
+
+
+def test_a_task_that_cannot_be_asked_is_never_left_out_of_a_sample(tmp_path: Path) -> None:
+    write_task(tmp_path, "lamps")
+    write_task(tmp_path, "evil", doc_to_text="{{ open('ran', 'w') }}")
+    asked = settings(tasks_dir=tmp_path, few_shots=0, sample=1)
+    assert [task.name for task in mmlu_branch_tasks(asked)] == ["evil", "lamps"]
+
+
+# --- MMLU ---
+
+
+def test_instructlabs_variable_for_few_tasks_takes_the_first_four(mmlu_folder: Path) -> None:
+    few = settings(mmlu_data=mmlu_folder, few_shots=0, min_tasks=True)
+    assert [task.subject for task in mmlu_tasks(few)] == [
+        "abstract_algebra", "anatomy", "astronomy", "business_ethics",
+    ]  # fmt: skip
+    assert unasked("mmlu", few) == [
+        "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS is set, so that only the first 4 of MMLU's tasks are asked"
+    ]
+    assert unasked("mmlu", settings(mmlu_data=mmlu_folder)) == []
+    assert unasked("mt_bench", settings()) == []
