@@ -130,14 +130,14 @@ def _answer_record(result: Result) -> dict[str, Any] | None:
 
 
 def _judges(results: Sequence[Result]) -> list[str]:
-    """The judges that rated, each by its own name; where none did, the one that was to."""
+    """The judges that rated, each by its own name; where none did, those that were to."""
     rated = [
         judgment["judge"]
         for result in results
         for score in result.scores
         for judgment in _judgments(result, score)
     ]
-    named = rated or [result.judge or "" for result in results]
+    named = rated or [name for result in results for name in (result.judge or "").split(", ")]  # of a panel
     return [judge for judge in dict.fromkeys(named) if judge]
 
 
