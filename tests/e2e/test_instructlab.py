@@ -1,7 +1,7 @@
-"""One folder for two tools: what instructlab-eval wrote is judged here, and what is written here there, alike.
+"""One folder for two tools: what instructlab-eval wrote is judged here, and what is written here there.
 
-A scripted server stands in for the models: its ratings follow from what it is asked, so that equal scores mean
-equal questions, answers, references and judge prompts.
+A scripted server stands in for the models: its ratings follow from what it is asked, so that equal scores
+mean equal questions, answers, references and judge prompts.
 """
 
 import os
@@ -72,8 +72,8 @@ def ours(
     benchmark = "mt_bench" if branch is None else "mt_bench_branch"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", f"--eval-model={MODEL}",
                f"--eval-base-url={url}", f"--eval-judge-model={JUDGE}", f"--eval-benchmark={benchmark}",
-               f"--eval-output-dir={folder}", f"--eval-stage={stage}", "--eval-no-canaries", *more]  # fmt: skip
-    command += [f"--eval-branch={branch}"] if branch is not None else []
+               f"--eval-output-dir={folder}", f"--eval-stage={stage}", "--eval-no-canaries"]  # fmt: skip
+    command += [*more, *([f"--eval-branch={branch}"] if branch is not None else [])]
     folder.mkdir(exist_ok=True)
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
