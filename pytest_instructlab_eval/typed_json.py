@@ -72,6 +72,8 @@ def load(path: Path) -> Any:
 
 def read_text(path: Path) -> str:
     """Return the text of a file of ours; raises OSError, and NotJSON where it has none or is endless."""
+    if "\0" in str(path):
+        raise NotJSON("no file has such a name")
     if path.exists() and not path.is_file():
         raise NotJSON("it is no regular file")
     if path.stat().st_size > MOST_BYTES:

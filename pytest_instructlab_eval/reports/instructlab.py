@@ -118,7 +118,7 @@ def _reference_record(result: Result, judge: str) -> dict[str, Any]:
 
 def _answer_record(result: Result) -> dict[str, Any] | None:
     turns = [score.metadata.get("answers") or [score.metadata.get("answer")] for score in result.scores]
-    if any(answer is None for answers in turns for answer in answers):
+    if any(answer is None for answers in turns for answer in answers) or len(set(map(len, turns))) > 1:
         return None
     return {
         "question_id": _question_id(result),

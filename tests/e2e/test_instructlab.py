@@ -44,7 +44,7 @@ def taxonomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git("add", ".")
     git("commit", "-m", "main")
     git("checkout", "-b", "somebody/new-skill")
-    write_skill(folder, "bell", "    context: |\n      A bell\u2028hung in the\u0085tower.\n")
+    write_skill(folder, "bell", '    context: "A bell\\Lhung in the\\Ntower."\n')
     git("add", ".")
     git("commit", "-m", "new")
     git("checkout", "main")

@@ -312,6 +312,11 @@ def test_a_file_that_is_not_utf_8_is_refused(path: Path) -> None:
         read_run(path)
 
 
+def test_a_name_that_no_file_has_is_refused() -> None:
+    with pytest.raises(DataError, match="no file has such a name"):
+        read_baseline(Path("a\0b"))
+
+
 def test_a_pipe_is_not_waited_for(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(DataError, match="it is no regular file"):
