@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
+from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.models.stages import RecordedAnswers
 from pytest_instructlab_eval.questions import recorded_answers
 from pytest_instructlab_eval.reports.answers import read_answers, read_questions
@@ -165,10 +166,10 @@ def test_whatever_a_tree_holds_reading_it_ends_in_questions_and_answers_or_a_dat
 
 def test_instructlabs_mark_for_an_answer_that_could_not_be_had_is_an_error() -> None:
     model = RecordedAnswers("tiny", {("first",): ["an answer"], ("first", "second"): ["$ERROR$"]})
-    first = [{"role": "user", "content": "first"}]
-    assert asyncio.run(model.chat(first)).text == "an answer"
+    first: Message = {"role": "user", "content": "first"}
+    assert asyncio.run(model.chat([first])).text == "an answer"
     with pytest.raises(ModelError, match=r"the recorded answer of tiny is \$ERROR\$"):
-        asyncio.run(model.chat([*first, {"role": "user", "content": "second"}]))
+        asyncio.run(model.chat([first, {"role": "user", "content": "second"}]))
 
 
 # --- questions ---
@@ -317,6 +318,16 @@ def test_judging_a_part_of_a_tree_leaves_the_rest_of_it_as_it_was(tree: Path) ->
         ("8", 8.0),
         ("9", 3),
     ]
+
+
+def test_judging_ends_well_whatever_stands_where_its_judgments_go(tree: Path) -> None:
+    judgments = tree / "model_judgment" / f"{JUDGE}_single.jsonl"
+    judgments.parent.mkdir(parents=True)
+    for found in (b"\xff\xfe", b'{"question_id": "7", "turn": 1}\n[]\n7\n{"question_id": {}}\n{"quest'):
+        judgments.write_bytes(found)
+        write_instructlab_files(tree.parents[2], [rated("8")], judging=True)
+        assert next(record for record in lines(judgments) if record["question_id"] == "8")["score"] == 8.0
+    assert len(lines(judgments)) == 3
 
 
 def test_an_answering_run_begins_its_files_anew(tree: Path) -> None:
