@@ -183,7 +183,6 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         ((*SCORE, "n"), 0, "results[0].scores[0].n must be above 0 where there is a value"),
         ((*SCORE, "n"), 1.0, "results[0].scores[0].n must be a whole number (got 1.0)"),
         ((*SCORE, "errors"), -1, "results[0].scores[0].errors must be a whole number from 0 to"),
-        ((*SCORE, "error"), "away", "results[0].scores[0].errors must be above 0 where there is an error"),
         ((*SCORE, "errors"), GONE, "results[0].scores[0] has no errors"),
         ((*SCORE, "unscored"), 1, "results[0].outcome must be unscored, as the scores and the error are"),
         ((*SCORE, "stderr"), -0.1, "results[0].scores[0].stderr must be a number from 0 to 1"),
