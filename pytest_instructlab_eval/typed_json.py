@@ -12,7 +12,8 @@ import json
 import math
 import re
 import types
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -72,6 +73,8 @@ def load(path: Path) -> Any:
 
 def read_text(path: Path) -> str:
     """Return the text of a file of ours; raises OSError, and NotJSON where it has none or is endless."""
+    if "\0" in str(path):
+        raise NotJSON("no file has such a name")
     if path.exists() and not path.is_file():
         raise NotJSON("it is no regular file")
     if path.stat().st_size > MOST_BYTES:
@@ -116,8 +119,7 @@ def _finite(text: str) -> float:
 def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise Misfit(f"has the key {_shown(twice)} twice in one object")
     return found
 
@@ -190,75 +192,116 @@ def read_as(kind: type[T], value: Any, rules: Rules = NO_RULES) -> T:
 
 
 @functools.cache
-def _reader(kind: Hashable) -> Reader:
+def _reader(kind: Any) -> Reader:
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return functools.partial(_one_of, arguments)
-    if origin is tuple:
-        return functools.partial(_list, arguments)
-    if origin in (Mapping, dict):
-        return functools.partial(_mapping, arguments[1])
-    if dataclasses.is_dataclass(kind) or is_typeddict(kind):
-        return functools.partial(_record, kind, get_type_hints(kind))
-    if kind is float:
-        return _number
-    return lambda value, rules: value if _fits(kind, value) else _misfit((kind,), value)
+    reader: Reader
+    if kind is Any:
+        reader = _anything
+    elif origin in (Union, types.UnionType):
+        reader = functools.partial(_one_of, [(_types(one), _reader(one)) for one in arguments], arguments)
+    elif origin is tuple:
+        every = arguments[-1] is ...
+        reader = (
+            functools.partial(_list, _reader(arguments[0]))
+            if every
+            else functools.partial(_entries, arguments)
+        )
+    elif origin in (Mapping, dict):
+        reader = functools.partial(_mapping, _reader(arguments[1]))
+    elif dataclasses.is_dataclass(kind) or is_typeddict(kind):
+        readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+        reader = functools.partial(_record, kind, readers)
+    elif kind is float:
+        reader = _number
+    else:
+        reader = functools.partial(_scalar, kind, _types(kind))
+    return reader
 
 
-def _one_of(kinds: tuple[Any, ...], value: Any, rules: Rules) -> Any:
-    for kind in kinds:
-        if _fits(kind, value):
-            return _reader(kind)(value, rules)
-    return _misfit(kinds, value)
+def _anything(value: Any, rules: Rules) -> Any:
+    return value
+
+
+def _scalar(kind: Any, accepted: Collection[type], value: Any, rules: Rules) -> Any:
+    chosen = get_args(kind)  # of a Literal
+    return value if type(value) in accepted and (not chosen or value in chosen) else _misfit((kind,), value)
 
 
 def _number(value: Any, rules: Rules) -> float:
+    if type(value) is float:
+        return value
     try:
-        return float(value) if _fits(float, value) else _misfit((float,), value)
+        return float(value) if type(value) is int else _misfit((float,), value)
     except OverflowError:
         raise Misfit("must be a number (got one of too many digits)") from None
 
 
-def _list(kinds: tuple[Any, ...], value: Any, rules: Rules) -> tuple[Any, ...]:
-    if not isinstance(value, list):
+def _one_of(
+    readers: Sequence[tuple[Collection[type], Reader]], kinds: tuple[Any, ...], value: Any, rules: Rules
+) -> Any:
+    for accepted, reader in readers:
+        if type(value) in accepted:
+            return reader(value, rules)
+    return _misfit(kinds, value)
+
+
+def _list(reader: Reader, value: Any, rules: Rules) -> tuple[Any, ...]:
+    if type(value) is not list:
         return _misfit((tuple,), value)
-    if kinds[-1] is not ... and len(value) != len(kinds):
-        raise Problem(f"must have {len(kinds)} entries", value)
-    return tuple(
-        _inner(kinds[0 if kinds[-1] is ... else place], entry, rules, place)
-        for place, entry in enumerate(value)
+    found: list[Any] = []
+    try:
+        for entry in value:
+            found.append(reader(entry, rules))  # its length is the place of what fails
+    except Misfit as misfit:
+        misfit.place.insert(0, len(found))
+        raise
+    return tuple(found)
+
+
+def _entries(kinds: tuple[Any, ...], value: Any, rules: Rules) -> tuple[Any, ...]:
+    """A list of as many entries as there are kinds."""
+    if type(value) is not list or len(value) != len(kinds):
+        raise Problem(f"must be a list of {len(kinds)}", value)
+    return tuple(_reader(kind)(entry, rules) for kind, entry in zip(kinds, value, strict=True))
+
+
+def _mapping(reader: Reader, value: Any, rules: Rules) -> dict[str, Any]:
+    return (
+        _fields(dict.fromkeys(value, reader), value, rules)
+        if type(value) is dict
+        else _misfit((dict,), value)
     )
 
 
-def _mapping(kind: Any, value: Any, rules: Rules) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return _misfit((Mapping,), value)
-    return {key: _inner(kind, entry, rules, key) for key, entry in value.items()}
+def _fields(readers: Mapping[str, Reader], value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
+    found = {}
+    for name, reader in readers.items():
+        if name in value:
+            try:
+                found[name] = reader(value[name], rules)
+            except Misfit as misfit:
+                misfit.place.insert(0, name)
+                raise
+    return found
 
 
-def _record(kind: Any, hints: Mapping[str, Any], value: Any, rules: Rules) -> Any:
-    if not isinstance(value, dict):
-        return _misfit((Mapping,), value)
+def _record(kind: Any, readers: Mapping[str, Reader], value: Any, rules: Rules) -> Any:
+    if type(value) is not dict:
+        return _misfit((kind,), value)
     rule = rules.get(kind, Rule())
     needed = kind.__required_keys__ if is_typeddict(kind) else rule.required
-    for name in hints:
+    for name in (*readers, *rule.ignored):
         if name in needed and name not in value:
             raise Misfit(f"has no {name}")
-    fields = {name: _inner(hints[name], value[name], rules, name) for name in hints if name in value}
-    others = {name: entry for name, entry in value.items() if name not in hints and name not in rule.ignored}
-    if others and not is_typeddict(kind):
-        raise Misfit(f"has {_shown(next(iter(others)))}, which schema version 1 doesn't know")
-    for problem in rule.problems(fields | {name: value[name] for name in rule.ignored if name in value}):
+    fields = _fields(readers, value, rules)
+    others = {name: entry for name, entry in value.items() if name not in readers}
+    for problem in rule.problems(fields | others):
         raise problem
-    return fields | others if is_typeddict(kind) else kind(**fields)
-
-
-def _inner(kind: Any, value: Any, rules: Rules, place: str | int) -> Any:
-    try:
-        return _reader(kind)(value, rules)
-    except Misfit as misfit:
-        misfit.place.insert(0, place)
-        raise
+    if is_typeddict(kind):
+        return fields | others
+    if unknown := others.keys() - set(rule.ignored):
+        raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
+    return kind(**fields)
 
 
 NAMES: Mapping[Any, str] = {
@@ -268,14 +311,12 @@ NAMES: Mapping[Any, str] = {
 BUILTINS: Mapping[Any, tuple[type, ...]] = {float: (float, int), tuple: (list,)}
 
 
-def _fits(kind: Any, value: Any) -> bool:
-    """Whether a value is of a type as JSON has it, whatever is inside."""
-    if kind is Any:
-        return True
+def _types(kind: Any) -> Collection[type]:
+    """The types that JSON's reader has for a value of this kind, whatever is inside."""
     if get_origin(kind) is Literal:
-        return any(type(value) is type(known) and value == known for known in get_args(kind))
+        return {type(known) for known in get_args(kind)}
     kind = get_origin(kind) or kind
-    return type(value) in BUILTINS.get(kind, (kind,) if kind in NAMES else (dict,))
+    return BUILTINS.get(kind, (kind,) if kind in NAMES else (dict,))
 
 
 def _misfit(kinds: tuple[Any, ...], value: Any) -> NoReturn:

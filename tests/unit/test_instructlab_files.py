@@ -157,6 +157,12 @@ def test_a_question_that_was_not_answered_whole_is_in_no_answer_file(tmp_path: P
     assert [record["turn"] for record in judgments(tmp_path)] == [1]
 
 
+def test_turns_that_were_not_answered_as_often_are_in_no_answer_file(tmp_path: Path) -> None:
+    often = turn(1, answers=["one", "two"], answer="one")
+    write_instructlab_files(tmp_path, [result("81-writing", often, turn(2, answers=["one"]))])
+    assert not (tmp_path / "mt_bench" / "model_answer").exists()
+
+
 def test_records_are_in_the_order_of_their_questions(tmp_path: Path) -> None:
     write_instructlab_files(tmp_path, [result(f"{number}-writing", turn(1)) for number in (83, 81, 82)])
     assert [record["question_id"] for record in answers(tmp_path)] == [81, 82, 83]
