@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -44,10 +45,14 @@ __all__ = [
     "OPTIONS",
     "add_options",
     "asks_for_benchmarks",
+    "check_spelling",
     "joined",
     "names_a_model",
     "read_settings",
 ]
+
+
+PREFIX = "--eval-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +212,19 @@ def joined(arguments: Sequence[str]) -> list[str] | None:
             result.append(f"{argument}={value}")
             mistaken = mistaken or os.path.exists(value.partition("::")[0])
     return result if mistaken else None
+
+
+def check_spelling(unknown: Sequence[str]) -> None:
+    """Raise ConfigurationError where an argument that pytest doesn't know is nearly one of these options."""
+    flags = [option.flag for option in OPTIONS if option.places != "ini"]
+    for argument in unknown:
+        word = argument.partition("=")[0]
+        near = difflib.get_close_matches(word, flags, cutoff=0.85) if word.startswith("--") else []
+        if word.startswith(PREFIX):  # that much is alike in all of them
+            names = [flag.removeprefix(PREFIX) for flag in flags]
+            near = [PREFIX + name for name in difflib.get_close_matches(word.removeprefix(PREFIX), names)]
+        if near:
+            raise ConfigurationError(f"unknown option {word}; did you mean {' or '.join(near)}?")
 
 
 def names_a_model(config: pytest.Config) -> bool:
