@@ -221,8 +221,11 @@ def check_spelling(unknown: Sequence[str]) -> None:
         word = argument.partition("=")[0]
         near = difflib.get_close_matches(word, flags, cutoff=0.85) if word.startswith("--") else []
         if word.startswith(PREFIX):  # that much is alike in all of them
-            names = [flag.removeprefix(PREFIX) for flag in flags]
-            near = [PREFIX + name for name in difflib.get_close_matches(word.removeprefix(PREFIX), names)]
+            given, names = word.removeprefix(PREFIX), [flag.removeprefix(PREFIX) for flag in flags]
+            likely = difflib.get_close_matches(given, names, cutoff=0.8) or difflib.get_close_matches(
+                given, names
+            )
+            near = [PREFIX + name for name in likely]
         if near:
             raise ConfigurationError(f"unknown option {word}; did you mean {' or '.join(near)}?")
 
