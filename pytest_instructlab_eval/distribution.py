@@ -96,11 +96,15 @@ def choose_work_stealing(config: pytest.Config) -> None:
 
 
 def wait_for_outputs(nodes: Iterable[Any], seconds: float) -> None:
-    """After Ctrl-C, which workers get too: give them a moment to hand over what they had scored."""
+    """After Ctrl-C, which workers get too: give those that live time to hand over what they had scored."""
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
     while waiting and time.monotonic() < deadline:
-        waiting = [node for node in waiting if not hasattr(node, "workeroutput")]
+        waiting = [
+            node
+            for node in waiting
+            if not hasattr(node, "workeroutput") and not getattr(node, "_down", False)
+        ]
         time.sleep(0.02)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EvalHooks"]
 
 ROLES = ("served_model", "judge")
+HAND_OVER = 20.0  # seconds that interrupted workers have to hand over their results; one is usual
 CRASHED = "???"  # the phase that xdist gives a test whose worker died
 
 
@@ -318,7 +319,7 @@ class EvalHooks:
     def _gather(self, session: pytest.Session, unreported: Sequence[Result]) -> None:
         """Have all results, in the order of the tests."""
         if session.exitstatus == pytest.ExitCode.INTERRUPTED:
-            self.distribution.wait_for_outputs(self.nodes, 1.5)
+            self.distribution.wait_for_outputs(self.nodes, HAND_OVER)
             for node in self.nodes:
                 self._take_in(node)
         self.eval.add(unreported)

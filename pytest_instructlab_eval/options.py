@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -46,9 +47,13 @@ __all__ = [
     "OPTIONS",
     "add_options",
     "asks_for_benchmarks",
+    "check_spelling",
     "names_a_model",
     "read_settings",
 ]
+
+
+PREFIX = "--eval-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +205,22 @@ def add_options(parser: pytest.Parser) -> None:
         if option.places != "flag":
             also = f"; as {option.flag}" if option.places == "both" else ""
             parser.addini(option.name, option.help + also, type=kind, default=None)
+
+
+def check_spelling(unknown: Sequence[str]) -> None:
+    """Raise ConfigurationError where an argument that pytest doesn't know is nearly one of these options."""
+    flags = [option.flag for option in OPTIONS if option.places != "ini"]
+    for argument in unknown:
+        word = argument.partition("=")[0]
+        near = difflib.get_close_matches(word, flags, cutoff=0.85) if word.startswith("--") else []
+        if word.startswith(PREFIX):  # that much is alike in all of them
+            given, names = word.removeprefix(PREFIX), [flag.removeprefix(PREFIX) for flag in flags]
+            likely = difflib.get_close_matches(given, names, cutoff=0.8) or difflib.get_close_matches(
+                given, names
+            )
+            near = [PREFIX + name for name in likely]
+        if near:
+            raise ConfigurationError(f"unknown option {word}; did you mean {' or '.join(near)}?")
 
 
 def names_a_model(config: pytest.Config) -> bool:

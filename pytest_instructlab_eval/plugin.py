@@ -42,6 +42,18 @@ def pytest_load_initial_conftests(
     return (yield)
 
 
+@pytest.hookimpl(specname="pytest_load_initial_conftests", wrapper=True)
+def pytest_check_spelling(parser: pytest.Parser, args: list[str]) -> Generator[None, Any, Any]:
+    """Name the option that was meant, once every conftest has declared its own."""
+    result = yield
+    if any(argument.startswith("--e") for argument in args):
+        try:
+            options.check_spelling(parser.parse_known_and_unknown_args(args)[1])
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from None
+    return result
+
+
 @pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
 def pytest_choose_distribution(config: pytest.Config) -> Generator[None, Any, Any]:
     """Choose how xdist distributes, before xdist itself does: a wrapper is, whatever order they came in."""

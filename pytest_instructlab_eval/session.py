@@ -402,9 +402,7 @@ class EvalSession:
         elif report.failed and scores:
             report.sections.append(("recorded scores", describe("", scores).strip()))
         if failure is not None and _is_forgotten_await(failure.value):
-            report.sections.append(
-                ("hint", "an async function's result has to be awaited; is an `await` missing?")
-            )
+            report.sections.append(("hint", "is an `await` missing? A coroutine was used as its result"))
 
     def _result(self, item: pytest.Function, error: str | None) -> Result:
         about = items.identity(item)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pytest_instructlab_eval.gates.comparison import Comparison, Difference, compare, counterpart, difference
 from pytest_instructlab_eval.gates.statistics import CONFIDENCE, Interval, holm
+from pytest_instructlab_eval.reports.tables import fitted, paragraph
 from pytest_instructlab_eval.runs import Run
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.visible import visible_line
@@ -171,8 +172,6 @@ def _change(label: str, found: Comparison | Difference) -> Change:
 
 def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[str]:
     """The lines of the table: a block a benchmark and model, its regressions first."""
-    from tabulate import tabulate
-
     if not found:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
@@ -186,11 +185,8 @@ def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[st
             if len(part) > len(shown):
                 more = "unchanged" if kind == "unchanged" else f"more {kind}s"
                 rows.append([f"  … {len(part) - len(shown)} {more}, with -v", *[""] * 6])
-    align = ("left", *["right"] * 6)
-    lines = tabulate(
-        rows, head, tablefmt="simple", disable_numparse=True, colalign=align, preserve_whitespace=True
-    ).splitlines()
-    return [*lines, *(note for entry in found for note in notes(entry))]
+    told = [line for entry in found for note in notes(entry) for line in paragraph(note)]
+    return [*fitted(head, rows), *told]
 
 
 def cells(label: str, change: Change) -> list[str]:

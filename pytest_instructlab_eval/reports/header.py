@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["header", "note_line"]
 
+OWN_OPTIONS = {  # by a benchmark, the settings that nobody makes who doesn't mean it
+    "mmlu": ("mmlu_data",),
+    "mmlu_branch": ("tasks_dir", "trust_tasks"),
+    "mt_bench_branch": ("taxonomy", "branch", "base_branch", "changed_only", "include_knowledge"),
+}
+BY_DEFAULT = ("mmlu", "mt_bench")
+
 
 def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the model, what it is compared with, the judges, the benchmarks, and what is left out and why.
@@ -39,11 +46,22 @@ def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequ
         )
     if asks_for_benchmarks(config):
         lines.append(f"benchmarks: {', '.join(settings.selected()) or 'none'}")
-        lines += [f"left out: {name} ({reason})" for name, reason in settings.left_out().items()]
+        lines += [
+            f"left out: {name} ({reason})"
+            for name, reason in settings.left_out().items()
+            if _may_be_meant(settings, name)
+        ]
         lines += [note_line(note) for notes in unasked.values() for note in notes]
     elif config.args_source is not config.ArgsSource.ARGS:
         lines.append("benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)")
     return lines
+
+
+def _may_be_meant(settings: Settings, benchmark: str) -> bool:
+    """Whether the user may expect a benchmark that is left out: by its own options, or by default."""
+    if any(getattr(settings, name) for name in OWN_OPTIONS.get(benchmark, ())):
+        return True
+    return benchmark in BY_DEFAULT and not settings.benchmark and settings.stage != "judge"
 
 
 def note_line(note: str) -> str:

@@ -44,7 +44,7 @@ class Progress:
         rate = requests / seconds if seconds > 0 else 0.0
         parts = [
             f"{requests:,} of {self.expected:,} requests"
-            if requests <= self.expected and not self.unknown  # a judge may be asked once more
+            if max(requests, 1) <= self.expected and not self.unknown  # a judge may be asked once more
             else f"{requests:,} requests"
         ]
         parts.append(f"{rate:,.1f} requests/s, {tokens / seconds if seconds > 0 else 0:,.0f} tokens/s")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.gates.comparison import Comparison, compare
 from pytest_instructlab_eval.gates.statistics import Interval, interval_of_mean
 from pytest_instructlab_eval.reports.summary import Summary, summarise
+from pytest_instructlab_eval.reports.tables import fitted
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.visible import visible_line
 
@@ -144,14 +145,11 @@ def _interval(paired: Sequence[Comparison]) -> Interval | None:
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
     """The lines of the ranking."""
-    from tabulate import tabulate
-
     if not ranks:
         return []
     rows = [[row.model, f"{row.score:.4f}", _number(row.stderr), *_verdict(row, ranks[0])] for row in ranks]
     head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
-    align = ("left", "right", "right", "right", "right", "left")
-    return tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=align).splitlines()
+    return fitted(head, rows, text=(5,))
 
 
 def _number(value: float | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pytest_instructlab_eval.gates.statistics import clustered_standard_error
 from pytest_instructlab_eval.reports.agreement import judge_spread, judges_agreement
+from pytest_instructlab_eval.reports.tables import fitted
 from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.settings import BENCHMARKS
 from pytest_instructlab_eval.visible import visible_line
@@ -188,11 +189,10 @@ def table(
 ) -> list[str]:
     """The lines of the table: a block of rows a benchmark and model.
 
-    Of many groups the five best and worst are shown, all of them when `verbose`. `first_n` and `sample` are
-    how many questions of each built-in benchmark were chosen so, if not all were asked.
+    Of many groups the five best and worst are shown, but none of one question alone; all when `verbose`.
+    `first_n` and `sample` are how many questions of each built-in benchmark were chosen so, if not all
+    were asked.
     """
-    from tabulate import tabulate
-
     if not summaries:
         return []
     head = ["benchmark", "score", "std. error", "questions", "unscored", "errors"]
@@ -200,10 +200,7 @@ def table(
     for summary in summaries:
         chosen = _chosen(summary.benchmark, first_n, sample)
         rows += _block(summary, verbose, chosen, several=len({other.model for other in summaries}) > 1)
-    align = ("left", *["right"] * 5)
-    return tabulate(
-        rows, head, tablefmt="simple", disable_numparse=True, colalign=align, preserve_whitespace=True
-    ).splitlines()
+    return fitted(head, rows)
 
 
 def _chosen(benchmark: str, first_n: int | None, sample: int | None) -> str:
@@ -249,10 +246,11 @@ def doubts(summary: Summary) -> Iterator[tuple[str, int]]:
 def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:
     if verbose or len(groups) <= 2 * SHOWN_GROUPS:
         return [row_cells(f"  {row.label}", row) for row in groups]
-    ranked = sorted((row for row in groups if row.value is not None), key=lambda row: -(row.value or 0.0))
+    scored = [row for row in groups if row.value is not None]
     unranked = [row for row in groups if row.value is None]
+    ranked = sorted((row for row in scored if row.n > 1), key=lambda row: -(row.value or 0.0))
     best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
-    hidden = len(ranked) - len(best) - len(worst)
+    hidden = len(scored) - len(best) - len(worst)
     rows = [row_cells(f"  best: {row.label}", row) for row in best]
     if hidden > 0:
         rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.gates.check import GateReport, Verdict, is_default
+from pytest_instructlab_eval.reports.tables import paragraph
 
 __all__ = ["counts", "noteworthy", "verdict_lines"]
 
@@ -30,5 +31,5 @@ def verdict_lines(reports: Sequence[GateReport]) -> list[str]:
     lines = []
     for report in noteworthy(reports):
         of = f" ({report.model})" if len(models) > 1 and report.model is not None else ""
-        lines.append(f"  {report.verdict}: {report.gate}{of}: {report.message}")
+        lines += paragraph(f"  {report.verdict}: {report.gate}{of}: {report.message}")
     return [f"gates: {counts(reports)}", *lines] if reports else []

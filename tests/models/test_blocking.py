@@ -67,6 +67,7 @@ def test_a_served_model_answers_without_await(server: ScriptedServer) -> None:
     model = Blocking(ServedModel("tiny", endpoint), engine.call)
     try:
         assert model.chat([{"role": "user", "content": "Hi"}]).text == "Answer to: Hi"
+        assert model.chat("Hello").text == "Answer to: Hello"
         assert model.choice_logprobs("Answer:", [" A"]) == [
             pytest.approx(server.logprob("Answer:", " A"), abs=1e-6)
         ]

@@ -143,7 +143,7 @@ def scores(
     return with_model(folder, lambda model: score_together(model, prompts, choices), **options)
 
 
-def chat_together(folder: Path, chats: Sequence[Sequence[Message]], **options: Any) -> list[Completion]:
+def chat_together(folder: Path, chats: Sequence[str | Sequence[Message]], **options: Any) -> list[Completion]:
     async def use(model: LocalModel) -> list[Completion]:
         return list(await asyncio.gather(*(model.chat(messages, **options) for messages in chats)))
 
@@ -391,6 +391,13 @@ def test_an_answer_stops_at_the_models_end(copy: Path) -> None:
     assert answer.finish_reason == "stop"
     assert answer.completion_tokens == cut + 1
     assert answer.text == tokenizer.decode(tokens[:cut])
+
+
+def test_a_text_is_answered_as_its_message_is(checkpoint: Path) -> None:
+    text, messages = chat_together(
+        checkpoint, ["Hello", [{"role": "user", "content": "Hello"}]], max_tokens=4
+    )
+    assert text.text == messages.text
 
 
 def test_each_chat_of_a_batch_has_its_own_limit_and_temperature(checkpoint: Path) -> None:

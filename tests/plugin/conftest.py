@@ -30,7 +30,8 @@ MMLU_ROWS = 3
 
 # Installed beside the plugin for other tests. Without them a run starts in half the time; tests/plugin/
 # test_beside_others.py has them back.
-BARE = ("-p", "no:asyncio", "-p", "no:anyio", "-p", "no:hypothesispytest")
+OTHERS = ("asyncio", "anyio", "hypothesispytest", "pytest-retry", "pytest_forked", "sugar")
+BARE = tuple(part for name in OTHERS for part in ("-p", f"no:{name}"))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""Beside plugins that run asynchronous tests of other kinds, in the modes in which they take them all."""
+"""Beside other plugins: of asynchronous tests, of tests that are run again or apart, of another terminal."""
+
+import re
 
 import pytest
 
-from .conftest import Project
+from .conftest import OTHERS, Project
 
 EVAL_TESTS = """
     import pytest
@@ -91,3 +93,87 @@ def test_eval_tests_run_once_and_ahead_and_the_others_as_ever(
     assert asked == [f"number {number}" for number in range(7)]
     assert project.server.in_flight_peak > 4
     assert finished.row("own")[0] == "0.3750"
+
+
+def beside(plugin: str) -> tuple[str, ...]:
+    """The arguments of a run with one other plugin, which must be installed."""
+    return tuple(part for name in OTHERS if name != plugin for part in ("-p", f"no:{name}"))
+
+
+FLAKY = """
+    import pytest
+
+    seen = []
+
+    @pytest.mark.eval("own", gates=["own >= 0.5"])
+    @pytest.mark.parametrize("number", range(2))
+    async def test_number(number, served_model, record_score):
+        seen.append(number)
+        await served_model.chat(f"number {number}")
+        record_score(1 if seen.count(number) > 1 else 0.25)
+        assert number == 0 or seen.count(number) > 1
+
+    @pytest.mark.eval("other")
+    async def test_other(served_model, record_score):
+        seen.append("other")
+        raise ValueError(f"attempt {seen.count('other')}")
+"""
+
+
+def test_of_a_test_that_pytest_retry_runs_again_the_last_attempt_counts(project: Project) -> None:
+    pytest.importorskip("pytest_retry")
+    project.write("test_flaky.py", FLAKY)
+    args = (*beside("pytest-retry"), "--retries=1", "test_flaky.py")
+    finished = project.evaluate(*args, bare=False, ret=1, passed=2, failed=1, retried=2)
+    values = [record["scores"] and record["scores"][0]["value"] for record in finished.document["results"]]
+    assert values == [0.25, 1, []]
+    assert finished.results["test_other"]["error"] == "ValueError: attempt 2"
+    assert finished.gates == {"passed": 4, "failed": 1}
+
+
+@pytest.mark.parametrize(
+    ("option", "mark", "reason"),
+    [
+        (("--forked", "-n", "2"), "", "--forked: test_own.py::test_own asks a model, which a forked test *"),
+        ((), "@pytest.mark.forked", "test_own.py::test_own asks a model, * remove its mark `forked`, or *"),
+    ],
+    ids=["option", "mark"],
+)
+def test_a_run_that_would_fork_tests_that_ask_a_model_is_refused(
+    project: Project, option: tuple[str, ...], mark: str, reason: str
+) -> None:
+    pytest.importorskip("pytest_forked")
+    test = "def test_own(served_model):\n    served_model.chat('Hello')\n"
+    project.write("test_own.py", f"import pytest\n\n{mark}\n{test}")
+    finished = project.evaluate(*beside("pytest_forked"), *option, "test_own.py", bare=False, ret=4)
+    pytest.LineMatcher(finished.err.splitlines()).fnmatch_lines([f"ERROR: {reason}"])
+    assert project.server.chats == []
+
+
+def test_pytest_sugar_shows_the_gates_by_name_and_no_more_than_all(project: Project) -> None:
+    pytest.importorskip("pytest_sugar")
+    project.write("test_own.py", EVAL_TESTS)
+    args = (*beside("sugar"), "--force-sugar", "-v", "--eval-gate=own >= 0.9", "test_own.py")
+    finished = project.evaluate(*args, bare=False, ret=1)
+    shares = [
+        int(share) for share in re.findall(r"(\d+)% ", finished.out.partition("instructlab-eval: tiny =")[0])
+    ]
+    assert max(shares) == 100
+    assert shares.count(100) == 1 + 3  # the last test, and each gate
+    finished.shows("* gates::own >= 0.9 *", "* gates::own.error_rate <= 0 *", "*Results*", "*own >= 0.9*")
+
+
+def test_a_package_of_the_users_called_benchmarks_is_left_alone(project: Project) -> None:
+    project.write("benchmarks/__init__.py", "WHOSE = 'the user'")
+    project.write(
+        "benchmarks/test_own.py",
+        """
+        import benchmarks
+
+        async def test_own(served_model, record_score):
+            record_score(float(benchmarks.WHOSE == "the user"))
+        """,
+    )
+    data = f"--eval-mmlu-data={project.mmlu}"
+    finished = project.evaluate(data, "test_mmlu.py::test_mmlu[anatomy]", "benchmarks", passed=2)
+    assert finished.row("own")[0] == "1.0000"

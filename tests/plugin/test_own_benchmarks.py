@@ -296,3 +296,31 @@ def test_however_a_coroutine_ends_the_others_go_on(project: Project) -> None:
     assert finished.row("division") == ["no score", "0", "0", "1"]
     assert finished.row("number") == ["1.0000", "1", "1", "1"]
     assert json.dumps(finished.document, allow_nan=False)
+
+
+MISTAKES = """
+    import pytest
+
+    async def test_await_is_forgotten(served_model, record_score):
+        reply = served_model.chat("Hello")
+        record_score(float("Hello" in reply.text))
+
+    async def test_wrong(served_model, record_score):
+        assert (await served_model.chat("Hello")).text == "Good bye"
+        record_score(1)
+
+    async def test_judged(served_model, judge, record_score):
+        record_score(await judge.grade("Hello", "Hi"))
+
+    def test_judged_without_await(served_model, judge):
+        judge.grade("Hello", "Hi")
+"""
+
+
+def test_a_mistake_in_a_test_is_told_as_what_it_is(project: Project) -> None:
+    project.write("test_mistakes.py", MISTAKES)
+    finished = project.evaluate("test_mistakes.py", "-W", "ignore", ret=1, failed=2, skipped=2)
+    assert "is an `await` missing?" in finished.failure("test_await_is_forgotten")
+    assert "assert 'Answer to: Hello' == 'Good bye'" in finished.failure("test_wrong")
+    assert "could not be asked" not in finished.out
+    finished.shows("skipped: 2 tests without a judge; name one with --eval-judge-model")

@@ -16,6 +16,12 @@ settings.register_profile(
 settings.load_profile("unit")
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables have all the room that they want."""
+    monkeypatch.setenv("COLUMNS", "140")
+
+
 @pytest.fixture(scope="session")
 def mmlu_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MMLU's files with questions of our own; to be read, not changed."""

@@ -222,6 +222,32 @@ def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
     assert key[:4] in str(caught.value)
 
 
+# --- check_spelling() ---
+
+
+@pytest.mark.parametrize(
+    ("argument", "meant"),
+    [
+        ("--eval-modle=tiny", "--eval-model"),
+        ("--eval-gates", "--eval-gate"),
+        ("--evel-benchmark=mmlu", "--eval-benchmark"),
+        ("--eval-base-uri=http://x", "--eval-base-url"),
+        ("--eval-api-key", "--eval-api-key-env"),
+        ("--eval-judge", "--eval-judge-gpus or --eval-judge-model"),
+    ],
+)
+def test_an_option_that_is_misspelt_is_told_with_what_may_be_meant(argument: str, meant: str) -> None:
+    name = argument.partition("=")[0]
+    with pytest.raises(ConfigurationError) as caught:
+        options.check_spelling(["tests", argument])
+    assert str(caught.value) == f"unknown option {name}; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("argument", ["--exclude", "--eval-zzz", "--eval-", "-x", "eval-modle", "--dist"])
+def test_an_option_unlike_all_of_these_is_left_to_pytest(argument: str) -> None:
+    options.check_spelling([argument])
+
+
 # --- Settings ---
 
 

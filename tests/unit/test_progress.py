@@ -52,6 +52,10 @@ def test_when_all_is_done_nothing_is_left() -> None:
     assert "left" not in expecting(10).line(11, 0, 1.0)
 
 
+def test_more_than_was_expected_is_told_without_the_whole() -> None:
+    assert expecting(4).line(9, 0, 1.0) == "9 requests; 9.0 requests/s, 0 tokens/s"
+
+
 class Reporter:
     """As much of pytest's terminal reporter as is used."""
 

@@ -61,6 +61,14 @@ def test_what_is_no_number_is_refused() -> None:
         Recorder()("x")  # type: ignore[arg-type]
 
 
+def test_a_coroutine_is_refused_with_what_is_missing() -> None:
+    async def rating() -> float:
+        return 1.0
+
+    with pytest.raises(TypeError, match="got a coroutine: write `await` before the call"):
+        Recorder()(rating())  # type: ignore[arg-type]
+
+
 def test_metadata_that_is_changed_later_does_not_change_the_record() -> None:
     record, metadata = Recorder(), {"answer": "so"}
     record(1.0, metadata=metadata)

@@ -472,9 +472,7 @@ def test_a_model_in_turn_is_asked_when_and_where_it_is_served(
     process: Process, connections: Connections, judge: ModelInTurn
 ) -> None:
     async def work() -> None:
-        chat = asyncio.create_task(
-            judge.chat([{"role": "user", "content": "Capital?"}], temperature=0.5, max_tokens=7)
-        )
+        chat = asyncio.create_task(judge.chat("Capital?", temperature=0.5, max_tokens=7))
         await settle()
         assert connections.made == []
         process.serve("judge")

@@ -229,6 +229,13 @@ def test_of_many_groups_it_is_said_how_many_are_hidden_and_how_to_see_them() -> 
     assert any("… 4 more with -v" in line for line in lines_of(*many(14)))
 
 
+def test_a_group_of_one_question_is_neither_best_nor_worst() -> None:
+    alone = [task(f"task{n:02}", n % 2) for n in range(12)]
+    lines = lines_of(*alone, task("task-some", 1.0, 0.0))
+    assert groups_shown(lines) == ["task-some"]
+    assert any("… 12 more with -v" in line for line in lines)
+
+
 def test_verbose_shows_every_group() -> None:
     lines = lines_of(*many(14), verbose=True)
     assert groups_shown(lines) == [f"task{n:02}" for n in range(14)]

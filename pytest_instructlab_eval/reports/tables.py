@@ -1,0 +1,80 @@
+"""Tables and paragraphs that fit the terminal: no line is wider, and no number is broken."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+
+__all__ = ["fitted", "paragraph"]
+
+GAP = "  "
+NARROWEST = 40  # columns; a terminal that claims less is taken for one of the usual width, as pytest does
+
+Cells = Sequence[str]
+
+
+def fitted(head: Cells, rows: Sequence[Cells], *, text: Sequence[int] = ()) -> list[str]:
+    """Return the lines of a table whose first column has labels.
+
+    Other columns are aligned to the right, but those whose numbers are in `text`. Where the terminal is
+    narrow, the heads are broken first, then long labels get a line of their own, then cells are broken at
+    blanks.
+    """
+    columns = list(zip(head, *rows, strict=True))
+    widths = _widths(columns, _terminal_width())
+    lines = list(_lines(head, widths, text))
+    lines.append(GAP.join("-" * width for width in widths))
+    return lines + [line for row in rows for line in _lines(row, widths, text)]
+
+
+def paragraph(line: str) -> list[str]:
+    """Return the lines that a line of text is broken into; later ones are indented by two columns more."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, _terminal_width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+
+
+def _widths(columns: Sequence[Cells], most: int) -> list[int]:
+    """The widths of the columns, which together with the gaps are `most` where that can be had."""
+    widths = [max(map(len, column)) for column in columns]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - most
+    labels, *others = range(len(columns))
+    with_broken_heads = {
+        number: max([_longest_word(columns[number][0]), *map(len, columns[number][1:])]) for number in others
+    }
+    with_broken_cells = {number: max(map(_longest_word, columns[number])) for number in others}
+    for least in (with_broken_heads, {labels: 0}, with_broken_cells):  # the order in which they are narrowed
+        for number, enough in least.items():
+            less = max(0, min(excess, widths[number] - enough))
+            widths[number] -= less
+            excess -= less
+    return widths
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _lines(row: Cells, widths: Sequence[int], text: Sequence[int]) -> Iterator[str]:
+    label, *cells = row
+    if len(label) > widths[0]:
+        yield from paragraph(label)
+        label = ""
+    if not any((label, *cells)):
+        return
+    broken = [[label], *(_wrapped(cell, width) for cell, width in zip(cells, widths[1:], strict=True))]
+    for line in range(max(map(len, broken))):
+        shown = [part[line] if line < len(part) else "" for part in broken]
+        yield GAP.join(
+            cell.ljust(width) if number == 0 or number in text else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(shown, widths, strict=True))
+        ).rstrip()
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    return textwrap.wrap(cell, max(width, 1), break_on_hyphens=False, break_long_words=False)
+
+
+def _terminal_width() -> int:
+    width = shutil.get_terminal_size((80, 24)).columns
+    return width if width >= NARROWEST else 80
