@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -109,3 +112,86 @@ class RawServer:
         else:
             await self.script(path, writer)
         await writer.drain()
+
+
+# --- what a server may send ---
+
+KEY = "sk-0123456789-secret"
+HELLO = http(chat("Hello."))
+
+
+async def slowly(writer: Writer, data: bytes) -> None:
+    for byte in data:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+async def without_end(writer: Writer, data: bytes) -> None:
+    while not writer.is_closing():
+        writer.write(data)
+        await writer.drain()
+
+
+async def reset(writer: Writer, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def writing(how: Callable[[Writer, bytes], Awaitable[None]], data: bytes, before: bytes = b"") -> Script:
+    async def script(path: str, writer: Writer) -> None:
+        writer.write(before)
+        await how(writer, data)
+
+    return script
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+BOMB = gzip.compress(b" " * 2**26)
+FAULTS: dict[str, tuple[Script | bytes, str]] = {
+    "a bad status line": (b"GARBAGE 200 what\r\n\r\n", "no HTTP"),
+    "bytes": (bytes(range(256)), "no HTTP"),
+    "nothing": (b"", "closed the connection"),
+    "half a head": (HEAD + b"content-len", "closed the connection"),
+    "a byte a second": (writing(slowly, http(b" " * 1000)), "no whole answer within 0.5 s"),
+    "headers without end": (writing(without_end, b"x: y\r\n", HEAD), "no HTTP"),
+    "a header without end": (writing(without_end, b"x" * 9999, HEAD + b"x: "), "no HTTP"),
+    "interim replies without end": (
+        writing(without_end, b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "no whole answer within 0.5 s",
+    ),
+    "a body without end": (writing(without_end, b"x" * 9999, HEAD + b"\r\n"), "longer than 1 MiB"),
+    "a bomb": (http(BOMB, headers="content-encoding: gzip\r\n"), "longer than 1 MiB"),
+    "a broken bomb": (http(BOMB[:999], headers="content-encoding: gzip\r\n"), "can't be read"),
+    "no gzip": (http(b"x", headers="content-encoding: gzip\r\n"), "can't be read"),
+    "another packing": (http(b"x", headers="content-encoding: br\r\n"), "can't be read"),
+    "a reset": (writing(reset, HEAD), "can't be reached"),
+    "a reset in the body": (writing(reset, HELLO[:-5]), "can't be reached"),
+    "a length that is too long": (http(chat("x"), length=9999), "broke off"),
+    "a length that is too short": (http(chat("x"), length=9), "no JSON|no HTTP"),
+    "a length that is none": (HEAD + b"content-length: many\r\n\r\n{}", "no HTTP"),
+    "chunks of garbage": (CHUNKED + b"zz\r\nabc", "no HTTP|broke off"),
+    "chunks that break off": (CHUNKED + b"f\r\nabc", "broke off"),
+    "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\nhello", "answered 101"),
+    "depth": (http(b"[" * 200_000), "no JSON"),
+    "an object of great depth": (http(b'{"a":' * 200_000), "no JSON"),
+    "no UTF-8": (http(b'{"a": "\xff\xfe"}'), "no JSON"),
+    "a number of 5,000 digits": (http(b'{"usage": ' + b"9" * 5000 + b"}"), "no JSON"),
+    "an empty body": (http(b""), "no JSON: nothing"),
+    "a number": (http(b"1"), "no JSON object: 1"),
+    "null": (http(b"null"), "no JSON object: None"),
+    "no content": (http(b"", status="204 No Content"), "no JSON: nothing"),
+    "not modified": (http(b"", status="304 Not Modified"), "answered 304"),
+    "another host": (
+        http(b"", status="302 Found", headers="location: http://evil.example/v1/chat/completions\r\n"),
+        "redirect to another host, evil.example",
+    ),
+    "a redirect to nowhere": (http(b"", status="301 Moved"), "leads nowhere"),
+    "a redirect to no URL": (http(b"", status="308 X", headers="location: http://[\r\n"), "leads nowhere"),
+    "a key that is told": (http(b"", status="400 Bad", headers=f"x: {KEY}\r\n"), "answered 400"),
+    "a cookie with the key": (http(b"x", headers=f"set-cookie: a={KEY}\r\n"), "no JSON: x"),
+}
+"""What a server sends, and what the error says of it."""

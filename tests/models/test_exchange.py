@@ -6,12 +6,9 @@ import asyncio
 import gzip
 import json
 import re
-import socket
-import struct
 import subprocess
 import traceback
 import zlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +18,24 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError, UnreachableError
 from pytest_instructlab_eval.models import Completion, ServedModel
-from tests.raw_server import RawServer, Script, Writer, chat, http
+from tests.raw_server import (
+    FAULTS,
+    HEAD,
+    HELLO,
+    KEY,
+    RawServer,
+    Script,
+    Writer,
+    chat,
+    http,
+    reset,
+    without_end,
+    writing,
+)
 from tests.scripted_server import ScriptedServer
 
 from .conftest import with_model
 
-KEY = "sk-0123456789-secret"
-HELLO = http(chat("Hello."))
 HELLO_JSON = json.dumps(chat("Hello.")).encode()
 QUICK = {"retries": 0, "timeout": 0.5, "max_reply": 2**20, "api_key": KEY}
 
@@ -40,82 +48,6 @@ def failure(script: Script | bytes, **options: Any) -> ModelError:
     with RawServer(script) as server, pytest.raises(ModelError) as caught:
         with_model(server.url, ask, **{**QUICK, **options})
     return caught.value
-
-
-async def slowly(writer: Writer, data: bytes) -> None:
-    for byte in data:
-        writer.write(bytes([byte]))
-        await writer.drain()
-        await asyncio.sleep(0.02)
-
-
-async def without_end(writer: Writer, data: bytes) -> None:
-    while not writer.is_closing():
-        writer.write(data)
-        await writer.drain()
-
-
-async def reset(writer: Writer, data: bytes) -> None:
-    writer.write(data)
-    await writer.drain()
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
-def writing(how: Callable[[Writer, bytes], Awaitable[None]], data: bytes, before: bytes = b"") -> Script:
-    async def script(path: str, writer: Writer) -> None:
-        writer.write(before)
-        await how(writer, data)
-
-    return script
-
-
-HEAD = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
-BOMB = gzip.compress(b" " * 2**26)
-FAULTS: dict[str, tuple[Script | bytes, str]] = {
-    "a bad status line": (b"GARBAGE 200 what\r\n\r\n", "no HTTP"),
-    "bytes": (bytes(range(256)), "no HTTP"),
-    "nothing": (b"", "closed the connection"),
-    "half a head": (HEAD + b"content-len", "closed the connection"),
-    "a byte a second": (writing(slowly, http(b" " * 1000)), "no whole answer within 0.5 s"),
-    "headers without end": (writing(without_end, b"x: y\r\n", HEAD), "no HTTP"),
-    "a header without end": (writing(without_end, b"x" * 9999, HEAD + b"x: "), "no HTTP"),
-    "interim replies without end": (
-        writing(without_end, b"HTTP/1.1 100 Continue\r\n\r\n"),
-        "no whole answer within 0.5 s",
-    ),
-    "a body without end": (writing(without_end, b"x" * 9999, HEAD + b"\r\n"), "longer than 1 MiB"),
-    "a bomb": (http(BOMB, headers="content-encoding: gzip\r\n"), "longer than 1 MiB"),
-    "a broken bomb": (http(BOMB[:999], headers="content-encoding: gzip\r\n"), "can't be read"),
-    "no gzip": (http(b"x", headers="content-encoding: gzip\r\n"), "can't be read"),
-    "another packing": (http(b"x", headers="content-encoding: br\r\n"), "can't be read"),
-    "a reset": (writing(reset, HEAD), "can't be reached"),
-    "a reset in the body": (writing(reset, HELLO[:-5]), "can't be reached"),
-    "a length that is too long": (http(chat("x"), length=9999), "broke off"),
-    "a length that is too short": (http(chat("x"), length=9), "no JSON|no HTTP"),
-    "a length that is none": (HEAD + b"content-length: many\r\n\r\n{}", "no HTTP"),
-    "chunks of garbage": (CHUNKED + b"zz\r\nabc", "no HTTP|broke off"),
-    "chunks that break off": (CHUNKED + b"f\r\nabc", "broke off"),
-    "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\nhello", "answered 101"),
-    "depth": (http(b"[" * 200_000), "no JSON"),
-    "an object of great depth": (http(b'{"a":' * 200_000), "no JSON"),
-    "no UTF-8": (http(b'{"a": "\xff\xfe"}'), "no JSON"),
-    "a number of 5,000 digits": (http(b'{"usage": ' + b"9" * 5000 + b"}"), "no JSON"),
-    "an empty body": (http(b""), "no JSON: nothing"),
-    "a number": (http(b"1"), "no JSON object: 1"),
-    "null": (http(b"null"), "no JSON object: None"),
-    "no content": (http(b"", status="204 No Content"), "no JSON: nothing"),
-    "not modified": (http(b"", status="304 Not Modified"), "answered 304"),
-    "another host": (
-        http(b"", status="302 Found", headers="location: http://evil.example/v1/chat/completions\r\n"),
-        "redirect to another host, evil.example",
-    ),
-    "a redirect to nowhere": (http(b"", status="301 Moved"), "leads nowhere"),
-    "a redirect to no URL": (http(b"", status="308 X", headers="location: http://[\r\n"), "leads nowhere"),
-    "a key that is told": (http(b"", status="400 Bad", headers=f"x: {KEY}\r\n"), "answered 400"),
-    "a cookie with the key": (http(b"x", headers=f"set-cookie: a={KEY}\r\n"), "no JSON: x"),
-}
 
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS.values(), ids=FAULTS)

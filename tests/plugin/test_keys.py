@@ -1,0 +1,79 @@
+"""A key is nowhere, whatever fails and however verbose the run is."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.raw_server import FAULTS, KEY, RawServer, Writer
+
+from .conftest import Project
+
+TEST = """
+    import asyncio
+    import pytest
+
+    CHAT = [{"role": "user", "content": "Hi"}]
+
+    @pytest.mark.eval("chats")
+    @pytest.mark.parametrize("number", range(12))
+    async def test_chat(number, served_model, record_score):
+        record_score(float(len((await served_model.chat(CHAT)).text)))
+
+    @pytest.mark.eval("choices")
+    @pytest.mark.parametrize("number", range(2))
+    async def test_choice(number, served_model, record_score):
+        record_score((await served_model.choice_logprobs(f"{number}", ["a", "b"]))[0])
+
+    @pytest.mark.eval("cancelled")
+    @pytest.mark.parametrize("number", range(2))
+    async def test_cancelled(number, served_model, record_score):
+        record_score(float(len((await asyncio.wait_for(served_model.chat(CHAT), 0.01 * number)).text)))
+
+    def test_plain(served_model, judge):
+        try:
+            served_model.chat(CHAT)
+        finally:
+            judge.chat(CHAT)
+"""
+HASTE = """
+    from pytest_instructlab_eval.models import endpoint
+
+    endpoint.FIRST_PAUSE = endpoint.LONGEST_PAUSE = 0.01
+"""
+VERBOSE = (
+    "-vv", "-rA", "--showlocals", "--full-trace", "--log-level=DEBUG", "--log-cli-level=DEBUG", "-W", "error",
+    "--junitxml=junit.xml", "-o", "junit_logging=all", "-o", "junit_log_passing_tests=true",
+)  # fmt: skip
+
+
+def test_a_key_is_not_told_by_any_fault(project: Project) -> None:
+    project.write("test_all.py", TEST)
+    project.write("conftest.py", HASTE)
+    endless = ("without end", "a byte a second")  # they cost a time limit each; unit tests have them
+    faults = itertools.cycle(
+        fault for name, (fault, _) in FAULTS.items() if not any(part in name for part in endless)
+    )
+
+    async def script(path: str, writer: Writer) -> None:
+        fault = next(faults)
+        if isinstance(fault, bytes):
+            writer.write(fault)
+            await writer.drain()
+            writer.close()
+        else:
+            await fault(path, writer)
+
+    with RawServer(script) as server:
+        done = project.run(
+            "--eval-model=tiny", f"--eval-base-url={server.url}", "--eval-api-key-env=THE_KEY",
+            "--eval-judge-model=tiny", "--eval-request-timeout=1", "--eval-max-reply=1", "--eval-no-canaries",
+            *VERBOSE, "--tb=long", "test_all.py", ret=1,
+            env={"THE_KEY": KEY, "PYTHONASYNCIODEBUG": "1", "PYTHONFAULTHANDLER": "1"},
+        )  # fmt: skip
+        assert f"authorization: bearer {KEY}" in server.heads[-1].lower()
+    assert done.outcomes["failed"] >= 12
+    written = [path for path in project.folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert {"junit.xml", "results.json", "summary.md"} <= {path.name for path in written}
+    for text in (done.out, done.err, *(path.read_text("utf-8", "replace") for path in written)):
+        assert KEY not in text
+        assert "Authorization" not in text
