@@ -129,6 +129,8 @@ OPTIONS = (
     Option("wait", "SECONDS", "how long to wait for a server to come up", parse_seconds, "0"),
     Option("system_prompt", "TEXT_OR_@FILE", "multiple choice: apply the model's chat template, with this "
            "system prompt", parse_prompt),
+    Option("add_bos", None, "multiple choice: begin each prompt with the tokenizer's beginning-of-text "
+           "token, which some models need (Gemma's are near chance without)", parse_boolean),
     Option("merge_system_user_message", None, "send the judge its system prompt at the head of the user's "
            "message (judges of the Mistral family; default: as InstructLab decides by the judge's name)",
            parse_boolean),

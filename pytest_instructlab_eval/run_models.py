@@ -125,9 +125,12 @@ class RunModels:
                 self._made[key] = ModelInTurn(name, self._turns(), self._connect)
                 self._engine().on_close(self._made[key].close)
             else:
-                served = [ServedModel(name, self._endpoint(url, variable, option)) for url in urls]
+                served = [self._served(name, self._endpoint(url, variable, option)) for url in urls]
                 self._made[key] = served[0] if len(served) == 1 else Replicas(served)
         return self._made[key]
+
+    def _served(self, name: str, endpoint: Endpoint) -> ServedModel:
+        return ServedModel(name, endpoint, add_bos=self._settings.add_bos)
 
     def _endpoint(
         self, url: str, variable: str | None = None, option: str = "", *, retries: int = RETRIES
@@ -148,7 +151,7 @@ class RunModels:
     async def _connect(self, name: str, url: str) -> Model:
         """The model behind a server that the run has started, or in this process."""
         if not url.startswith(LOCAL):
-            return ServedModel(name, self._endpoint(url, retries=RETRIES_OF_OWN))
+            return self._served(name, self._endpoint(url, retries=RETRIES_OF_OWN))
         from pytest_instructlab_eval.models.local import LocalModel
 
         if self._local is not None:
@@ -156,6 +159,8 @@ class RunModels:
                 return self._local
             await self._local.close()
         number, processes = self._share
-        self._local = model = LocalModel(name, worker=number, workers=processes)
+        self._local = model = LocalModel(
+            name, worker=number, workers=processes, add_bos=self._settings.add_bos
+        )
         self._local_traffic.append(model.traffic)
         return model

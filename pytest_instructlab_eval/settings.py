@@ -51,6 +51,7 @@ class Settings:
     request_timeout: float = 600.0
     wait: float = 0.0
     system_prompt: str | None = None
+    add_bos: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
     stage: str | None = None
