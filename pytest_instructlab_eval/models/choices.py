@@ -66,7 +66,7 @@ class ChoiceScorer:
         self._lacking: set[str] = set()
         self._worked: set[str] = set()
         self._top = list(MOST_TOP_LOGPROBS)
-        self._allows_many = True
+        self._allows_many: bool | None = None  # not known yet
         self._known_ids: set[tuple[int, ...]] = set()
         self._token_ids: dict[tuple[str, tuple[str, ...]], asyncio.Task[list[int] | None]] = {}
         self._echo_check: asyncio.Task[EchoVerdict | None] | None = None
@@ -204,10 +204,16 @@ class ChoiceScorer:
         if not top:
             self._lacking.add("top_logprobs")
             return None
-        return _of_all(choices, top) or _of_all(choices, await self._many_top_logprobs(prompt, len(top)))
+        found = _of_all(choices, top)
+        if found is None and self._allows_many is None:
+            top = await self._many_top_logprobs(prompt, len(top))
+            found = _of_all(choices, top)
+        if found is None:
+            self._refusals["top_logprobs"] = "a choice is not among the likeliest tokens that it names"
+        return found
 
     async def _top_logprobs(self, prompt: str) -> Top:
-        """As many of the likeliest tokens as any server with a limit gives; empty where it gives none."""
+        """As many of the likeliest tokens as the server is known to give; empty where it gives none."""
         while True:
             count = self._top[0]
             try:
@@ -221,8 +227,6 @@ class ChoiceScorer:
 
     async def _many_top_logprobs(self, prompt: str, few: int) -> Top:
         """Many more of the likeliest tokens; empty where the server has a limit."""
-        if not self._allows_many:
-            return {}
         try:
             top = likeliest(await self._complete(prompt, {"logprobs": MANY_TOP_LOGPROBS}))
         except ModelError as error:
@@ -230,6 +234,8 @@ class ChoiceScorer:
                 raise
             top = {}
         self._allows_many = len(top) > few
+        if self._allows_many and MANY_TOP_LOGPROBS not in self._top:
+            self._top.insert(0, MANY_TOP_LOGPROBS)  # one request a question from now on
         return top
 
     async def _likeliest(self, way: str, prompt: str, parameters: Mapping[str, Any]) -> Top:
@@ -249,6 +255,7 @@ class ChoiceScorer:
         values = [sum(value) for value in found if value is not None]
         if len(values) < len(choices):
             self._lacking.add("echo")
+            self._refusals.setdefault("echo", "it does not echo a prompt with log-probabilities")
             return None
         if verdict != "right":
             self._note(
