@@ -73,8 +73,7 @@ class Ending:
             f"{summary.benchmark} has scores of several scales and so no mean; give its tests one max_score, "
             "or each scale a metric of its own"
             for summary in self._summaries
-            if summary.benchmark not in self.run.without_scores
-            and all(row.value is None for row in (summary.overall, *summary.metrics))
+            if summary.overall.n and all(row.value is None for row in (summary.overall, *summary.metrics))
         ]
 
     def save_baseline(self) -> None:

@@ -143,6 +143,8 @@ OPTIONS = (
            "system prompt", parse_prompt),
     Option("merge_model_system_message", None, "send the model its system message at the head of the first "
            "user message (default: where its server refuses one)", parse_boolean),
+    Option("add_bos", None, "multiple choice: begin each prompt with the tokenizer's beginning-of-text "
+           "token, which some models need (Gemma's are near chance without)", parse_boolean),
     Option("merge_system_user_message", None, "send the judge its system prompt at the head of the user's "
            "message (judges of the Mistral family; default: as InstructLab decides by the judge's name)",
            parse_boolean),

@@ -170,7 +170,7 @@ class RunModels:
         return self._made[key]
 
     def _at(self, key: tuple[str, ...], endpoint: Endpoint) -> ServedModel:
-        model = ServedModel(key[0], endpoint, merge_system=bool(key[2]))
+        model = ServedModel(key[0], endpoint, merge_system=bool(key[2]), add_bos=self._settings.add_bos)
         self._served.append((key, model))
         return model
 
@@ -208,7 +208,9 @@ class RunModels:
                 return self._local
             await self._local.close()
         number, processes = self._share
-        self._local = model = LocalModel(name, worker=number, workers=processes)
+        self._local = model = LocalModel(
+            name, worker=number, workers=processes, add_bos=self._settings.add_bos
+        )
         self._local_traffic.append(model.traffic)
         return model
 

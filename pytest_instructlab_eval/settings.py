@@ -57,6 +57,7 @@ class Settings:
     wait: float = 0.0
     system_prompt: str | None = None
     merge_model_system_message: bool = False
+    add_bos: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
     stage: str | None = None

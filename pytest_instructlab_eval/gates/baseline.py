@@ -41,8 +41,8 @@ PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
 """Raised by one where a release asks or grades a benchmark in another way, so that scores don't compare."""
 
 FINGERPRINT = (
-    "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "merge_system_user_message",
-    "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
+    "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
+    "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
 )  # fmt: skip
 """The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`,
 "adaptations" what of the adaptations to servers can change answers, which is known at the end of a run.
@@ -102,7 +102,8 @@ def differences(
 
     Unless told otherwise the model may differ, and which questions were asked: those are compared that
     both sides have. A judge, "data" and "prompts" are compared where both sides have them, the latter two
-    by benchmark; any other setting that one side lacks counts as None, and no adaptations as none.
+    by benchmark; any other setting that one side lacks counts as not set, as one that is off, and no
+    adaptations as none.
     """
     found = []
     for name in dict.fromkeys([*ours, *theirs]):
@@ -153,6 +154,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         common = [key for key in ours if key in theirs]
         return [text for key in common for text in _difference(f"{name} of {key}", ours[key], theirs[key])]
+    ours, theirs = (None if value is False else value for value in (ours, theirs))
     if ours == theirs:
         return []
     return [f"{name} is {_shown(ours)} here and {_shown(theirs)}"]

@@ -6,7 +6,8 @@ import asyncio
 import collections
 import contextvars
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_instructlab_eval.errors import ModelError
@@ -57,37 +58,45 @@ class CompletionBatcher:
         self._at_fault = False  # the last prompts that were asked alone failed by a fault of the server
         self._waiting: collections.deque[Job] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._dispatching = False
+        self._dispatcher: asyncio.Task[None] | None = None
 
     async def complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The API's `choice` for one prompt; raises ModelError."""
         job = Job(prompt, parameters, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
-        if not self._dispatching:
-            self._dispatching = True
-            self._spawn(self._dispatch())
+        if self._dispatcher is None or self._dispatcher.done():
+            self._dispatcher = self._spawn(self._dispatch(), self._end_dispatch)
         return await job.done
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, None], end: Callable[[asyncio.Task[None]], None]
+    ) -> asyncio.Task[None]:
+        """Run the coroutine in a task, and `end` after it: also where it was cancelled before it began."""
         # In a context of its own: the work is done for many callers, not for the first.
         task = contextvars.Context().run(asyncio.get_running_loop().create_task, coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(end)
+        return task
 
     async def _dispatch(self) -> None:
-        try:
-            while self._waiting:
-                await asyncio.sleep(0)  # let those who are about to ask come along
-                places = min(len(self._waiting), self._most)
-                await self._endpoint.budget.take(places)
-                jobs = self._next_jobs(places)
-                self._endpoint.budget.give_back(places - len(jobs))
-                if jobs:
-                    self._spawn(self._send(jobs))
-        finally:
-            self._dispatching = False
+        while self._waiting:
+            await asyncio.sleep(0)  # let those who are about to ask come along
+            places = min(len(self._waiting), self._most)
+            await self._endpoint.budget.take(places)
+            jobs = self._next_jobs(places)
+            self._endpoint.budget.give_back(places - len(jobs))
+            if jobs:
+                self._spawn(self._send(jobs), functools.partial(self._end_request, jobs))
+
+    def _end_dispatch(self, dispatcher: asyncio.Task[None]) -> None:
+        if dispatcher.cancelled() or dispatcher.exception() is not None:
             self._end(self._waiting)
             self._waiting.clear()
+
+    def _end_request(self, jobs: Sequence[Job], request: asyncio.Task[None]) -> None:
+        self._endpoint.budget.give_back(len(jobs))
+        self._end(jobs)
 
     def _next_jobs(self, most: int) -> list[Job]:
         """The jobs at the head of the queue that can share a request, without the abandoned ones."""
@@ -101,15 +110,11 @@ class CompletionBatcher:
         return jobs
 
     async def _send(self, jobs: Sequence[Job]) -> None:
-        try:
-            error = await self._ask(jobs)
-            if error is not None:
-                await self._ask_apart(jobs, error)
-        finally:
-            self._endpoint.budget.give_back(len(jobs))
-            self._end(jobs)
+        error = await self._ask(jobs)
+        if error is not None:
+            await self._ask_apart(jobs, error)
 
-    def _end(self, jobs: Sequence[Job] | collections.deque[Job]) -> None:
+    def _end(self, jobs: Iterable[Job]) -> None:
         """Let none of the jobs wait for ever, where the task that was to do them was ended."""
         for job in jobs:
             job.fail(ModelError(f"{self._endpoint} was no longer asked, since the run ended"))

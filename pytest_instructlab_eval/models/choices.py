@@ -33,7 +33,7 @@ MOST_TOP_LOGPROBS = (20, 5)  # vLLM's and OpenAI's limits; the first that the se
 MANY_TOP_LOGPROBS = (
     1000  # where a choice is not among those; llama.cpp has no limit, and it is 100 kB a prompt
 )
-ECHO_TOLERANCE = 0.05  # nats, between an echo's likelihood of a token and the server's own
+TOLERANCE = 0.05  # nats, between two ways to the log-probability of one token
 ECHO_PROBES = 2  # tokens that are compared: one may agree by chance
 QUESTIONS_IN_VAIN = 3  # without log-probabilities, after which no more are asked
 NOT_FINITE = "Out of range float values are not JSON compliant"  # vLLM's words for NaN and infinity
@@ -66,14 +66,15 @@ class ChoiceScorer:
         self._lacking: set[str] = set()
         self._worked: set[str] = set()
         self._top = list(MOST_TOP_LOGPROBS)
-        self._allows_many = True
+        self._allows_many: bool | None = None  # not known yet
+        self._known_ids: set[tuple[int, ...]] = set()
         self._token_ids: dict[tuple[str, tuple[str, ...]], asyncio.Task[list[int] | None]] = {}
         self._echo_check: asyncio.Task[EchoVerdict | None] | None = None
         self._proof: asyncio.Event | None = None
         self._proven = False
         self._in_vain: list[NoLogprobsError] = []
         self._refusals: dict[str, str] = {}
-        self._refuses_requests = False  # it may be the prompts that it refuses
+        self._answers = 0  # completions that came, with log-probabilities or without
 
     async def logprobs(self, prompt: str, choices: Sequence[str]) -> list[float]:
         """The log-likelihood (nats) of each choice; raises ModelError where the server has no way.
@@ -97,7 +98,7 @@ class ChoiceScorer:
             self._proven = True
             return found
         except NoLogprobsError:
-            self._proven = self._refuses_requests or len(self._in_vain) >= QUESTIONS_IN_VAIN
+            self._proven = self._in_vain == [] or len(self._in_vain) >= QUESTIONS_IN_VAIN
             raise
         except ModelError as error:
             # A server that doesn't answer would make each question in turn wait for it: let all ask.
@@ -115,6 +116,7 @@ class ChoiceScorer:
             "top_logprobs": self._by_top_logprobs,
             "echo": self._by_echo,
         }
+        before = self._answers
         for way in list(self._ways):
             found = await scorers[way](prompt, choices)
             if found is not None:
@@ -127,13 +129,15 @@ class ChoiceScorer:
             f"/completions has logprobs, such as vLLM{said}",
             prompt=prompt,
         )
-        if not self._worked and not self._refuses_requests:
+        if not self._worked and self._answers > before:  # else it may be the prompt that was refused
             self._in_vain.append(error)
         raise error
 
     async def _complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return await self._send(prompt, parameters)
+            completion = await self._send(prompt, parameters)
+            self._answers += 1
+            return completion
         except ModelError as error:
             if NOT_FINITE not in str(error):
                 raise
@@ -149,12 +153,24 @@ class ChoiceScorer:
         ids = await self._single_tokens(last_line(prompt), choices)
         if ids is None:
             return None
-        parameters = {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": True}
-        top = await self._likeliest("token_ids", prompt, parameters)
-        found = _of_all([f"token_id:{token}" for token in ids], top)
-        if found is None:
-            self._lacking.add("token_ids")
-        return found
+        parameters = {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": False}
+        if (
+            tuple(ids) not in self._known_ids
+        ):  # the text that a token has in the reply shows that it is the choice's
+            top = await self._likeliest("token_ids", prompt, parameters)
+            found = _of_all(choices, top)
+            stripped = {token.strip() for token in top}  # as by tokenizers that begin each text with a blank
+            if found or (stripped.issuperset(map(str.strip, choices)) and not top.keys() & set(choices)):
+                self._known_ids.add(tuple(ids))
+            if found:
+                return found
+        if tuple(ids) in self._known_ids:
+            parameters["return_tokens_as_token_ids"] = True
+            top = await self._likeliest("token_ids", prompt, parameters)
+            if found := _of_all([f"token_id:{token}" for token in ids], top):
+                return found
+        self._lacking.add("token_ids")
+        return None
 
     async def _single_tokens(self, tail: str, choices: tuple[str, ...]) -> list[int] | None:
         key = (tail, choices)
@@ -188,10 +204,16 @@ class ChoiceScorer:
         if not top:
             self._lacking.add("top_logprobs")
             return None
-        return _of_all(choices, top) or _of_all(choices, await self._many_top_logprobs(prompt, len(top)))
+        found = _of_all(choices, top)
+        if found is None and self._allows_many is None:
+            top = await self._many_top_logprobs(prompt, len(top))
+            found = _of_all(choices, top)
+        if found is None:
+            self._refusals["top_logprobs"] = "a choice is not among the likeliest tokens that it names"
+        return found
 
     async def _top_logprobs(self, prompt: str) -> Top:
-        """As many of the likeliest tokens as any server with a limit gives; empty where it gives none."""
+        """As many of the likeliest tokens as the server is known to give; empty where it gives none."""
         while True:
             count = self._top[0]
             try:
@@ -205,8 +227,6 @@ class ChoiceScorer:
 
     async def _many_top_logprobs(self, prompt: str, few: int) -> Top:
         """Many more of the likeliest tokens; empty where the server has a limit."""
-        if not self._allows_many:
-            return {}
         try:
             top = likeliest(await self._complete(prompt, {"logprobs": MANY_TOP_LOGPROBS}))
         except ModelError as error:
@@ -214,6 +234,8 @@ class ChoiceScorer:
                 raise
             top = {}
         self._allows_many = len(top) > few
+        if self._allows_many and MANY_TOP_LOGPROBS not in self._top:
+            self._top.insert(0, MANY_TOP_LOGPROBS)  # one request a question from now on
         return top
 
     async def _likeliest(self, way: str, prompt: str, parameters: Mapping[str, Any]) -> Top:
@@ -233,6 +255,7 @@ class ChoiceScorer:
         values = [sum(value) for value in found if value is not None]
         if len(values) < len(choices):
             self._lacking.add("echo")
+            self._refusals.setdefault("echo", "it does not echo a prompt with log-probabilities")
             return None
         if verdict != "right":
             self._note(
@@ -297,7 +320,7 @@ class ChoiceScorer:
         return verdict
 
     def _agrees(self, token: str, echoed: float, expected: float) -> bool:
-        if abs(echoed - expected) <= ECHO_TOLERANCE:
+        if abs(echoed - expected) <= TOLERANCE:
             return True
         self._lacking.add("echo")
         self._refusals["echo"] = (
@@ -311,7 +334,6 @@ class ChoiceScorer:
         if way in self._worked or not refused(error):
             raise error
         self._refusals[way] = str(error)
-        self._refuses_requests = self._refuses_requests or error.status in (400, 422)
 
 
 def last_line(prompt: str) -> str:

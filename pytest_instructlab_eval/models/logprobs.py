@@ -9,7 +9,7 @@ from typing import Any
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.visible import visible_line
 
-__all__ = ["echoed_text", "echoed_tokens", "likeliest", "log_likelihood", "measured"]
+__all__ = ["Top", "echoed_text", "echoed_tokens", "likeliest", "log_likelihood", "measured"]
 
 MINUS_INFINITY = (
     -9999.0
@@ -69,10 +69,10 @@ def echoed_tokens(completion: Mapping[str, Any], start: int, end: int) -> list[f
 
     None where the server did not echo so many tokens.
     """
-    values = _list(_mapping(completion.get("logprobs")).get("token_logprobs"))
-    if (
-        not 0 < start < end <= len(values) <= end + 1
-    ):  # the one more is generated; the first has no likelihood
+    logprobs = _mapping(completion.get("logprobs"))
+    tokens, values = _list(logprobs.get("tokens")), _list(logprobs.get("token_logprobs"))
+    # The one more is generated; the first has no likelihood.
+    if len(tokens) != len(values) or not 0 < start < end <= len(values) <= end + 1:
         return None
     return [measured(value) for value in values[start:end]]
 

@@ -16,8 +16,9 @@ from pytest_instructlab_eval.errors import (
 )
 from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
-from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
+from pytest_instructlab_eval.models.choices import TOLERANCE, WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.logprobs import Top, likeliest, log_likelihood
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.models.replies import token_count
 from pytest_instructlab_eval.models.requests import CHANGES, MERGED_SYSTEM, Change, changed, fitting_change
@@ -26,6 +27,8 @@ __all__ = ["ServedModel"]
 
 PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat template is rendered
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
+ONE_TOKEN = {"max_tokens": 1, "temperature": 0}
+BOS_PROBE = "The capital of France is"
 TRY_AGAIN = (408, 409, 425, 429, 502, 503, 504)  # statuses that say nothing of what a server has
 STOPPED = ("stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete")  # an answer that is whole
 CUT_OFF = ("length", "max_tokens", "model_length")  # one that ended at its limit, or at the context's
@@ -35,11 +38,19 @@ class ServedModel:
     """A `Model` that an endpoint serves under `name`, or under `instructlab/name`.
 
     `merge_system` sends the system message at the head of the first user message, for a chat template without
-    a system role; where a server refuses one, that is found without it.
+    a system role; where a server refuses one, that is found without it. `add_bos` begins each prompt of
+    multiple choice with the tokenizer's beginning-of-text token; a server that can't be shown to do so is
+    refused by `find`.
     """
 
     def __init__(
-        self, name: str, endpoint: Endpoint, *, ways: Sequence[str] = WAYS, merge_system: bool = False
+        self,
+        name: str,
+        endpoint: Endpoint,
+        *,
+        ways: Sequence[str] = WAYS,
+        merge_system: bool = False,
+        add_bos: bool = False,
     ) -> None:
         self._name = name
         self._endpoint = endpoint
@@ -51,6 +62,8 @@ class ServedModel:
         self._tokenizes: bool | None = None  # None: not known yet
         self._changes: tuple[Change, ...] = (MERGED_SYSTEM,) if merge_system else ()
         self._finding = asyncio.Lock()
+        self._add_bos = add_bos
+        self._bos: tuple[int, str] | None = None  # the beginning-of-text token and its text, once known
 
     @property
     def name(self) -> str:
@@ -71,13 +84,14 @@ class ServedModel:
         Raises ConfigurationError, with what the server has, where it hasn't this one.
         """
         names = await self._endpoint.models(wait)
-        named = (self._name, f"instructlab/{self._name}", f"{self._name}:latest", f"models/{self._name}")
-        for candidate in named:
-            if candidate in names:
-                self._served_name = candidate
-                return
-        if any("*" in name and _wildcard_fits(name, self._name) for name in names):
-            self._served_name = self._name
+        usual = (self._name, f"instructlab/{self._name}", f"{self._name}:latest", f"models/{self._name}")
+        found = next((candidate for candidate in usual if candidate in names), None)
+        if found is None and any("*" in name and _wildcard_fits(name, self._name) for name in names):
+            found = self._name
+        if found is not None:
+            if self._add_bos and self._bos is None:
+                self._bos = await self._find_bos(found)
+            self._served_name = found
             return
         served = self._endpoint.safe(", ".join(names)) or "none"
         raise ConfigurationError(f"{self._endpoint} has no model {self._name!r}; it has: {served}")
@@ -185,27 +199,70 @@ class ServedModel:
                 f"--eval-system-prompt needs for multiple choice; vLLM can ({error})"
             ) from None
 
+    async def _find_bos(self, model: str) -> tuple[int, str]:
+        """The beginning-of-text token and its text; raises ConfigurationError where the server adds none."""
+
+        async def tokenized(add: bool) -> list[int]:
+            reply = await self._endpoint.root_post(
+                "/tokenize", {"model": model, "prompt": BOS_PROBE, "add_special_tokens": add}
+            )
+            return _token_ids(reply) or []
+
+        async def next_token(prompt: Prompt) -> Top:
+            parameters = {**ONE_TOKEN, "model": model, "add_special_tokens": True, "logprobs": 1}
+            return likeliest(await self._batcher.complete(prompt, parameters))
+
+        try:
+            plain, (bos, *rest) = await tokenized(False), await tokenized(True) or [-1]
+            if not plain or rest != plain:
+                raise ModelError("its /tokenize tells no token that begins a text")
+            text = (await self._endpoint.root_post("/detokenize", {"model": model, "tokens": [bos]})).get(
+                "prompt"
+            )
+            if not isinstance(text, str) or not text:
+                raise ModelError("its /detokenize tells no text of the token")
+            by_text, by_ids = await next_token(BOS_PROBE), await next_token([bos, *plain])
+            shared = by_text.keys() & by_ids.keys()
+            if not any(
+                abs(log_likelihood(by_text[token]) - log_likelihood(by_ids[token])) <= TOLERANCE
+                for token in shared
+            ):
+                raise ModelError("its /completions does not add the token")
+        except ModelError as error:
+            raise ConfigurationError(
+                f"--eval-add-bos: {self._endpoint} can't be shown to begin a prompt with the tokenizer's "
+                f"beginning-of-text token, as vLLM can ({error}); leave the option out, or use another server"
+            ) from None
+        return bos, text
+
+    def _adds_bos(self, prompt: Prompt) -> bool:
+        """Whether the server is to add the token: not to a text that begins with it, as chats may."""
+        return self._bos is not None and isinstance(prompt, str) and not prompt.startswith(self._bos[1])
+
     async def _complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        fixed = {"model": await self._model(), "max_tokens": 1, "temperature": 0, "add_special_tokens": False}
+        model = await self._model()
+        fixed = {**ONE_TOKEN, "model": model, "add_special_tokens": self._adds_bos(prompt)}
         return await self._batcher.complete(prompt, {**fixed, **parameters})
 
     async def _tokenize(self, text: str) -> list[int] | None:
-        """The tokens of a text without special ones; None where the server doesn't tell them.
+        """The tokens of a prompt as the model reads it; None where the server doesn't tell them.
 
         What lies at /tokenize can be another server's API, or a gateway that refuses it alone.
         """
         if self._tokenizes is False:
             return None
+        await self._model()
         if not text:
-            return []
+            return [] if self._bos is None else [self._bos[0]]
+        body = {"prompt": text, "add_special_tokens": self._adds_bos(text)}
         try:
-            reply = await self._root_post("/tokenize", {"prompt": text, "add_special_tokens": False})
+            reply = await self._root_post("/tokenize", body)
         except ModelError as error:
             if self._tokenizes or isinstance(error, UnreachableError) or error.status in TRY_AGAIN:
                 raise
             reply = {}
-        tokens = reply.get("tokens")
-        if isinstance(tokens, list) and tokens and all(type(token) is int for token in tokens):
+        tokens = _token_ids(reply)
+        if tokens:
             self._tokenizes = True
             return tokens
         if self._tokenizes:
@@ -288,6 +345,12 @@ def _usual(reply: dict[str, Any], server: Endpoint, asked: str) -> dict[str, Any
             message["content"] = "".join(map(str, texts))
             message.setdefault("reasoning_content", "".join(map(_thought, thought)) or None)
     return {**reply, "choices": [{**choice, "message": message, "finish_reason": reason}]}
+
+
+def _token_ids(reply: Mapping[str, Any]) -> list[int] | None:
+    """The ids in a reply of /tokenize; None where it is another API's."""
+    tokens = reply.get("tokens")
+    return tokens if isinstance(tokens, list) and all(type(token) is int for token in tokens) else None
 
 
 def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, asked: str) -> Completion:

@@ -91,8 +91,8 @@ def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | 
         return None
     failed = sum(row.errors for row in rows)
     return (
-        f"{best.model} is ahead of {second.model}, but {failed:,} of its questions could not be asked, which can "
-        "be why; run it again"
+        f"{best.model} is ahead of {second.model}, but {failed:,} of its questions could not be asked, which "
+        "can be why; run it again"
     )
 
 

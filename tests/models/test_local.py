@@ -644,6 +644,37 @@ def configured(folder: Path, **values: object) -> Path:
     return folder
 
 
+def without_a_beginning(folder: Path, *, no_token: bool = False) -> Path:
+    """The model, with a tokenizer that adds no token before a text."""
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = tokenizers.processors.ByteLevel()
+    if no_token:
+        tokenizer.bos_token = None
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_with_bos_a_prompt_begins_with_the_token_also_where_the_tokenizer_adds_none(
+    checkpoint: Path, copy: Path
+) -> None:
+    begun = with_model(checkpoint, lambda model: score_together(model, TASK[:3]))
+    plain = with_model(without_a_beginning(copy), lambda model: score_together(model, TASK[:3]))
+    added = with_model(copy, lambda model: score_together(model, TASK[:3]), add_bos=True)
+    again = with_model(checkpoint, lambda model: score_together(model, TASK[:3]), add_bos=True)
+    for ours, theirs, other in zip(added, begun, plain, strict=True):
+        assert ours == pytest.approx(theirs, abs=CLOSE)
+        assert ours != pytest.approx(other, abs=CLOSE)
+    assert again == begun
+
+
+def test_a_tokenizer_that_has_no_beginning_token_is_refused(copy: Path) -> None:
+    without_a_beginning(copy, no_token=True)
+    with pytest.raises(
+        ModelError, match=r"--eval-add-bos: the tokenizer of .* has no beginning-of-text token"
+    ):
+        with_model(copy, lambda model: score_together(model, TASK[:1]), add_bos=True)
+
+
 def damage(folder: Path, value: float, *, row: int | None = None) -> None:
     """Overwrite the embedding of one token, or the weights that make the logits."""
     from safetensors.torch import load_file, save_file

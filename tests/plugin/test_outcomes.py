@@ -1,11 +1,14 @@
 """Scored, unscored and error: what a question that goes wrong does to its item, the others and the run."""
 
 import csv
+import math
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.scripted_server import (
+    COMPLETIONS,
+    Altered,
     Body,
     Finish,
     NullContent,
@@ -138,6 +141,33 @@ def test_a_benchmark_without_any_score_fails_the_run(project: Project) -> None:
         "mt_bench * no score * 0 * 4 * 0",
         "ERROR: no question of mt_bench has a score",
     )
+
+
+def without_numbers(reply: Body) -> Body:
+    """The reply of a server whose model has broken weights."""
+    for choice in reply["choices"]:
+        (top,) = choice["logprobs"]["top_logprobs"]
+        top.update(dict.fromkeys(top, math.nan))
+    return reply
+
+
+def test_a_model_whose_log_probabilities_are_no_numbers_has_no_score_and_is_never_the_best(
+    make_project: Callable[[ScriptedServer], Project],
+) -> None:
+    with ScriptedServer(models=("good", "broken")) as server:
+        broken = Altered(without_numbers)
+        server.fault(broken, path=COMPLETIONS, times=None, when=lambda body: body["model"] == "broken")
+        project = make_project(server)
+        models = ("--eval-model=broken", "--eval-model=good", f"--eval-base-url={server.url}")
+        data = (f"--eval-mmlu-data={project.own_mmlu()}", "-k", "anatomy")
+        finished = project.run(*models, *data, ret=1, passed=1, failed=1, deselected=112)
+        best = project.script("best", "eval_output")
+    assert "a log-probability is no finite number (got nan)" in finished.failure("test_mmlu[anatomy-broken]")
+    assert finished.row("mmlu broken")[:2] == ["no score", "0"]
+    assert "ERROR: " not in finished.out
+    assert finished.document["ranking"] == []
+    assert (best.returncode, best.stdout) == (0, "good\n")
+    assert best.stderr.startswith("not ranked: broken has no score on mmlu")
 
 
 def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(project: Project) -> None:

@@ -337,6 +337,8 @@ def test_the_fingerprint_has_what_scores_depend_on_and_nothing_of_the_machine() 
         ({"first_n": 10}, {}, []),
         ({"sample": 10, "sample_seed": 0}, {"sample": 20, "sample_seed": 1}, []),
         ({}, {"system_prompt": "Be kind."}, ["system_prompt is not set here and 'Be kind.' in the baseline"]),
+        ({"add_bos": False}, {}, []),
+        ({"add_bos": True}, {}, ["add_bos is True here and not set in the baseline"]),
         ({"model": "lab"}, {"model": "base"}, []),
         ({"judge_model": "a"}, {"judge_model": "b"}, ["judge_model is 'a' here and 'b' in the baseline"]),
         ({"judge_model": "a"}, {"judge_model": None}, []),

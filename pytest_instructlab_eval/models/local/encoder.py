@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_instructlab_eval.errors import ContextLengthError, ModelError
+from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError
 from pytest_instructlab_eval.models.choices import last_line
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, short
 from pytest_instructlab_eval.models.local.loaded import Loaded
@@ -16,11 +16,17 @@ __all__ = ["Encoder"]
 class Encoder:
     """The tokens of questions and chats; raises ModelError where they don't fit the model."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, *, add_bos: bool = False) -> None:
         self._name = loaded.name
         self._context = loaded.context
         self._tokenizer = loaded.tokenizer
         bos, eos = loaded.tokenizer.bos_token_id, loaded.tokenizer.eos_token_id
+        if add_bos and bos is None:
+            raise ConfigurationError(
+                f"--eval-add-bos: the tokenizer of {loaded.name} has no beginning-of-text token; "
+                "leave the option out"
+            )
+        self._added_first = bos if add_bos else None
         self._first = eos if bos is None else bos
         self._first_text = None if self._first is None else loaded.tokenizer.decode([self._first])
         self._ends: dict[tuple[str, tuple[str, ...], bool], list[list[int]] | None] = {}
@@ -110,7 +116,11 @@ class Encoder:
     def _encode(self, texts: Sequence[str], plain: bool) -> list[list[int]]:
         options = {"add_special_tokens": False} if plain else {}
         found: list[list[int]] = self._tokenizer(list(texts), verbose=False, **options)["input_ids"]
-        return found
+        if self._added_first is None or plain:
+            return found
+        return [
+            tokens if tokens[:1] == [self._added_first] else [self._added_first, *tokens] for tokens in found
+        ]
 
     def _rendered(self, messages: Sequence[Message]) -> str:
         if not self._tokenizer.chat_template:

@@ -33,7 +33,8 @@ class LocalModel:
     `workers` takes the GPU of its number; on a CPU the workers share the cores. `dtype` is by default
     the checkpoint's own, on a CPU float32. `batch_size` limits the rows of a forward pass; by default
     they are as many as the device has use and memory for. Loaded at the first request, or by `load`.
-    No code that comes with a checkpoint is run.
+    No code that comes with a checkpoint is run. `add_bos` begins each prompt of multiple choice with the
+    beginning-of-text token, also where the tokenizer adds none by itself.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class LocalModel:
         batch_size: int | None = None,
         worker: int = 0,
         workers: int = 1,
+        add_bos: bool = False,
     ) -> None:
         self.traffic = Traffic()
+        self._add_bos = add_bos
         self._wish = Wish(name_or_path, device, dtype, batch_size, worker, workers)
         self._queue: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
         self._gathering: list[Job] = []
@@ -154,7 +157,7 @@ class LocalModel:
                     f"({short(error)}): {EXTRA}"
                 ) from None
             loaded = load(self._wish, source)
-        return Worker(loaded, waiting, self.traffic, self._stop)
+        return Worker(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
 
     def _arrivals(self, *, wait: bool) -> list[Job]:
         """What has come since the last look; where there is nothing else to do, wait for it."""

@@ -34,13 +34,19 @@ class Worker:
     """Does the jobs of `waiting`, those of a kind together, in the order they came."""
 
     def __init__(
-        self, loaded: Loaded, waiting: collections.deque[Job], traffic: Traffic, stop: threading.Event
+        self,
+        loaded: Loaded,
+        waiting: collections.deque[Job],
+        traffic: Traffic,
+        stop: threading.Event,
+        *,
+        add_bos: bool = False,
     ) -> None:
         self._waiting = waiting
         self._name = loaded.name
         self._traffic = traffic
         self._stop = stop
-        self._encoder = Encoder(loaded)
+        self._encoder = Encoder(loaded, add_bos=add_bos)
         self._scorer = Scorer(loaded)
         self._writer = Writer(loaded)
         self._stop_between_layers(loaded.network)
