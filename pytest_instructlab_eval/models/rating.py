@@ -15,7 +15,8 @@ __all__ = ["BLANKS", "NUMBER", "Statement", "Verdict", "parse_rating", "statemen
 
 INVISIBLE = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # marks that a reader doesn't see
 BLANKS = rf"\s{INVISIBLE}"
-QUOTES = r"*_\"'`\u2018-\u201f\u00ab\u00bb"  # and the markup of Markdown
+QUOTATION = r"\"'`\u2018-\u201f\u00ab\u00bb"
+QUOTES = rf"*_{QUOTATION}"  # and the markup of Markdown
 COLONS = ":\uff1a"  # also that of Chinese and Japanese
 DASHES = r"\u2013\u2014-"
 SCALE = "\0"  # stands for each character of a scale
@@ -50,6 +51,7 @@ def _scales() -> re.Pattern[str]:
 
 
 SCALES = _scales()
+QUOTATION_MARK = re.compile(f"[{QUOTATION}]")
 ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}{SCALE}]*\)")
 DECORATION = re.compile(rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|.,;!#>{DASHES}]*")  # of a line that is a rating
 
@@ -62,8 +64,8 @@ WORDS_OF_LINE = 12  # of the prompt's line with the example, at least, to tell t
 class Verdict:
     """What a judgment says: its rating, or why it has none.
 
-    `stated` has every rating in it that could have been meant, in order, on the scale or off it; `reasoning`
-    is the part that doesn't count.
+    `stated` has every rating in it that could have been meant, in order, on the scale or off it; what stands in
+    quotation marks is a quotation unless it is the last. `reasoning` is the part that doesn't count.
     """
 
     value: float | None
@@ -104,14 +106,15 @@ def parse_rating(
         return Verdict(None, "the judgment returns the prompt", reasoning=reasoning)
     said = _without_scales(_without_examples(said.replace(SCALE, "\ufffd"), prompt))
     found, promised = statements(said)
-    stated = tuple(statement.value for statement in found)
     reason = ""
     if promised > (found[-1].start if found else -1):
         reason = 'the last "Rating:" is not followed by a number in brackets'
     elif not found:
         found = [_statement(number, number.start()) for number in DOUBLE.finditer(said)]
-        stated = tuple(statement.value for statement in found)
         reason = "" if found else "the judgment has no number in double brackets"
+    stated = tuple(
+        statement.value for statement in found if statement is found[-1] or not _is_quoted(said, statement)
+    )
     if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
         reason = "the judgment was cut off by the token limit before its rating"
     elif not reason and not lowest <= stated[-1] <= highest:
@@ -147,6 +150,12 @@ def _without_scales(text: str) -> str:
     return ROUND_BRACKETS.sub(
         lambda brackets: SCALE * len(brackets[0]) if SCALE in brackets[0] else brackets[0], masked
     )
+
+
+def _is_quoted(text: str, statement: Statement) -> bool:
+    """Whether a statement stands between quotation marks."""
+    around = text[max(0, statement.start - 1) : statement.start], text[statement.end : statement.end + 1]
+    return all(QUOTATION_MARK.fullmatch(mark) for mark in around)
 
 
 def _is_last_line(text: str, statement: Statement) -> bool:

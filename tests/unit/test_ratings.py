@@ -156,6 +156,7 @@ def test_ratings_that_contradict_each_other_are_told() -> None:
     assert (verdict.value, verdict.stated, verdict.contradictory) == (6, (3, 6), True)
     assert parse_rating("First [[3]], then [[6]]").contradictory
     assert not parse_rating("Rating: [[6]]\nRating: [[6.0]]").contradictory
+    assert not parse_rating('The form is "Rating: [[5]]".\nRating: [[6]]').contradictory
     assert not parse_rating("Turn 1 would be [[9]]. For turn 2: Rating: [[6]]").contradictory
 
 
