@@ -64,7 +64,7 @@ WORDS_OF_LINE = 12  # of the prompt's line with the example, at least, to tell t
 class Verdict:
     """What a judgment says: its rating, or why it has none.
 
-    `stated` has every rating in it that could have been meant, in order, on the scale or off it; what stands in
+    `stated` has every rating in it that could have been meant, in order, on the scale or off it: one in
     quotation marks is a quotation unless it is the last. `reasoning` is the part that doesn't count.
     """
 

@@ -17,7 +17,7 @@ ROWS = [row.groupdict() for row in ROW.finditer(PAGE.read_text("utf-8"))]
 
 
 def first_number(judgment: str) -> float | None:
-    """What instructlab-eval 0.6.0 reads: the first number in double brackets, else the first in single ones."""
+    """What instructlab-eval 0.6.0 reads: the first number in double brackets, else in single ones."""
     for opening, closing in ((r"\[\[", r"\]\]"), (r"\[", r"\]")):
         if found := re.search(rf"{opening}([0-9]+\.?[0-9]*){closing}", judgment):
             return float(found[1])
