@@ -55,6 +55,11 @@ QUOTATION_MARK = re.compile(f"[{QUOTATION}]")
 ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}{SCALE}]*\)")
 DECORATION = re.compile(rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|.,;!#>{DASHES}]*")  # of a line that is a rating
 
+FORM = re.compile(  # "[[rating]]", for example: "Rating: [[5]]"
+    r"\[\[rating\]\][^\w\[]{1,8}(?:for example|for instance|e\.g\.|such as)[^\w\[]{1,8}(?:rating[^\w\[]{0,8})?"
+    + DOUBLE.pattern,
+    re.IGNORECASE,
+)
 WORDS = re.compile(r"\w+")
 WORDS_BEFORE = 8  # of the prompt's own example, by which it is known again
 WORDS_OF_LINE = 12  # of the prompt's line with the example, at least, to tell that it was returned
@@ -187,7 +192,11 @@ def _words(text: str) -> str:
 
 
 def _without_examples(said: str, prompt: str) -> str:
-    """The judgment without the prompt's examples of a rating, known by the words before them."""
+    """The judgment without the prompt's examples of a rating, known by the words before them.
+
+    Judges know the usual form by heart, also where the prompt has another.
+    """
+    said = FORM.sub(lambda found: " " * len(found[0]), said)
     for number in DOUBLE.finditer(prompt):
         before = WORDS.findall(prompt[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
         if len(before) == WORDS_BEFORE:

@@ -242,6 +242,13 @@ def test_a_judge_may_quote_what_it_was_asked_for_and_then_rate() -> None:
     assert parse_rating("Act as a judge? Rating: [[5]]", prompt=PROMPT).value == 5
 
 
+def test_the_usual_form_is_known_whatever_the_prompt_is() -> None:
+    form = 'Follow this format: "[[rating]]", for example: "Rating: [[5]]".'
+    assert parse_rating(form).value is None
+    assert parse_rating(f"{form} So [[3]].").value == 3
+    assert parse_rating('By the form "[[rating]]": Rating: [[8]]').value == 8
+
+
 # --- judgments built from parts, whose outcome is known ---
 
 
