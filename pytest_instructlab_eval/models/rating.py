@@ -56,8 +56,8 @@ ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}{SCALE}]*\)")
 DECORATION = re.compile(rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|.,;!#>{DASHES}]*")  # of a line that is a rating
 
 FORM = re.compile(  # "[[rating]]", for example: "Rating: [[5]]"
-    r"\[\[rating\]\][^\w\[]{1,8}(?:for example|for instance|e\.g\.|such as)[^\w\[]{1,8}(?:rating[^\w\[]{0,8})?"
-    + DOUBLE.pattern,
+    r"\[\[rating\]\][^\w\[]{1,8}(?:for example|for instance|e\.g\.|such as)[^\w\[]{1,8}"
+    r"(?:rating[^\w\[]{0,8})?" + DOUBLE.pattern,
     re.IGNORECASE,
 )
 WORDS = re.compile(r"\w+")
