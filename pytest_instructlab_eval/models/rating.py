@@ -7,6 +7,7 @@ bounded, or are over characters that can't begin what follows them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.models.reasoning import split_judgment
@@ -62,7 +63,7 @@ FORM = re.compile(  # "[[rating]]", for example: "Rating: [[5]]"
 )
 WORDS = re.compile(r"\w+")
 WORDS_BEFORE = 8  # of the prompt's own example, by which it is known again
-WORDS_OF_LINE = 12  # of the prompt's line with the example, at least, to tell that it was returned
+WORDS_OF_PART = 12  # of the prompt, at least, by which it is told that it was returned
 
 
 @dataclass(frozen=True)
@@ -95,21 +96,26 @@ class Statement:
 
 
 def parse_rating(
-    text: str, *, finish_reason: str = "stop", lowest: float = 1, highest: float = 10, prompt: str = ""
+    text: str,
+    *,
+    finish_reason: str = "stop",
+    lowest: float = 1,
+    highest: float = 10,
+    prompts: Sequence[str] = (),
 ) -> Verdict:
     """Return the rating that a judgment ends in, or the reason why there is none.
 
     The last "Rating: [[n]]" counts; where there is no such statement, the last [[n]]. What was cut off by the
-    token limit (`finish_reason` "length") has a rating only if that is all of its last line. `prompt` is what
-    the judge was asked: an example of a rating that is returned with the words before it is none.
+    token limit (`finish_reason` "length") has a rating only if that is all of its last line. `prompts` are
+    the messages that asked the judge: a rating that they show as an example is none where it is returned.
     """
     reasoning, said = split_judgment(text)
     if not said.strip():
         reason = "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
         return Verdict(None, reason, reasoning=reasoning)
-    if _returns(prompt, said):
+    if _returns(prompts, said):
         return Verdict(None, "the judgment returns the prompt", reasoning=reasoning)
-    said = _without_scales(_without_examples(said.replace(SCALE, "\ufffd"), prompt))
+    said = _without_scales(_without_examples(said.replace(SCALE, "\ufffd"), prompts))
     found, promised = statements(said)
     reason = ""
     if promised > (found[-1].start if found else -1):
@@ -176,29 +182,26 @@ def _is_last_line(text: str, statement: Statement) -> bool:
 # --- what of the prompt comes back ---
 
 
-def _returns(prompt: str, said: str) -> bool:
-    """Whether a judgment has the whole line of the prompt in which the prompt shows how to rate."""
-    known = None
-    for line in prompt.splitlines():
-        if DOUBLE.search(line) and len(words := _words(line).split()) >= WORDS_OF_LINE:
-            known = _words(said) if known is None else known
-            if f" {' '.join(words)} " in f" {known} ":
-                return True
-    return False
+def _returns(prompts: Sequence[str], said: str) -> bool:
+    """Whether a judgment has the whole of a prompt, or of the prompt's line that shows how to rate."""
+    lines = [line for prompt in prompts for line in prompt.splitlines() if DOUBLE.search(line)]
+    parts = [part for part in map(_words, (*prompts, *lines)) if part.count(" ") + 1 >= WORDS_OF_PART]
+    known = f" {_words(said)} " if parts else ""
+    return any(f" {part} " in known for part in parts)
 
 
 def _words(text: str) -> str:
     return " ".join(WORDS.findall(text.casefold()))
 
 
-def _without_examples(said: str, prompt: str) -> str:
+def _without_examples(said: str, prompts: Sequence[str]) -> str:
     """The judgment without the prompt's examples of a rating, known by the words before them.
 
     Judges know the usual form by heart, also where the prompt has another.
     """
     said = FORM.sub(lambda found: " " * len(found[0]), said)
-    for number in DOUBLE.finditer(prompt):
-        before = WORDS.findall(prompt[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
+    for number in (number for prompt in prompts for number in DOUBLE.finditer(prompt)):
+        before = WORDS.findall(number.string[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
         if len(before) == WORDS_BEFORE:
             example = r"\W{1,8}".join(map(re.escape, before)) + r"[^\w\[]{0,8}" + re.escape(number[0])
             said = re.sub(example, lambda found: " " * len(found[0]), said, flags=re.IGNORECASE)
