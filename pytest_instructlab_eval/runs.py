@@ -26,7 +26,7 @@ class Silent:
 class ModelAdaptation:
     """How requests to a model, or to a judge, of this label were adapted to its server; see `Adaptation`."""
 
-    role: Literal[model, judge]
+    role: Literal["model", "judge"]
     model: str
     name: str
     text: str

@@ -176,7 +176,7 @@ class Judge:
         self, messages: Sequence[Message], tries: Sequence[Try], metric: str, evidence: Mapping[str, str]
     ) -> Score:
         """The rating of the first of the tries whose reply has one."""
-        prompt = "\n".join(message["content"] for message in messages)
+        prompts = [message["content"] for message in messages]
         for temperature, seed in tries:
             try:
                 reply = await self.chat(messages, temperature=temperature, seed=seed)
@@ -185,7 +185,7 @@ class Judge:
                     finish_reason=reply.finish_reason,
                     lowest=LOWEST_RATING,
                     highest=MAXIMUM_RATING,
-                    prompt=prompt,
+                    prompts=prompts,
                 )
             except NoAnswerError as error:
                 reply = Completion("", error.finish_reason, 0, 0, 0.0, error.reasoning)

@@ -7,6 +7,7 @@ bounded, or are over characters that can't begin what follows them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.models.reasoning import split_judgment
@@ -15,7 +16,8 @@ __all__ = ["BLANKS", "NUMBER", "Statement", "Verdict", "parse_rating", "statemen
 
 INVISIBLE = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # marks that a reader doesn't see
 BLANKS = rf"\s{INVISIBLE}"
-QUOTES = r"*_\"'`\u2018-\u201f\u00ab\u00bb"  # and the markup of Markdown
+QUOTATION = r"\"'`\u2018-\u201f\u00ab\u00bb"
+QUOTES = rf"*_{QUOTATION}"  # and the markup of Markdown
 COLONS = ":\uff1a"  # also that of Chinese and Japanese
 DASHES = r"\u2013\u2014-"
 SCALE = "\0"  # stands for each character of a scale
@@ -50,20 +52,26 @@ def _scales() -> re.Pattern[str]:
 
 
 SCALES = _scales()
+QUOTATION_MARK = re.compile(f"[{QUOTATION}]")
 ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}{SCALE}]*\)")
 DECORATION = re.compile(rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|.,;!#>{DASHES}]*")  # of a line that is a rating
 
+FORM = re.compile(  # "[[rating]]", for example: "Rating: [[5]]"
+    r"\[\[rating\]\][^\w\[]{1,8}(?:for example|for instance|e\.g\.|such as)[^\w\[]{1,8}"
+    r"(?:rating[^\w\[]{0,8})?" + DOUBLE.pattern,
+    re.IGNORECASE,
+)
 WORDS = re.compile(r"\w+")
 WORDS_BEFORE = 8  # of the prompt's own example, by which it is known again
-WORDS_OF_LINE = 12  # of the prompt's line with the example, at least, to tell that it was returned
+WORDS_OF_PART = 12  # of the prompt, at least, by which it is told that it was returned
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What a judgment says: its rating, or why it has none.
 
-    `stated` has every rating in it that could have been meant, in order, on the scale or off it; `reasoning`
-    is the part that doesn't count.
+    `stated` has every rating in it that could have been meant, in order, on the scale or off it: one in
+    quotation marks is a quotation unless it is the last. `reasoning` is the part that doesn't count.
     """
 
     value: float | None
@@ -88,30 +96,36 @@ class Statement:
 
 
 def parse_rating(
-    text: str, *, finish_reason: str = "stop", lowest: float = 1, highest: float = 10, prompt: str = ""
+    text: str,
+    *,
+    finish_reason: str = "stop",
+    lowest: float = 1,
+    highest: float = 10,
+    prompts: Sequence[str] = (),
 ) -> Verdict:
     """Return the rating that a judgment ends in, or the reason why there is none.
 
     The last "Rating: [[n]]" counts; where there is no such statement, the last [[n]]. What was cut off by the
-    token limit (`finish_reason` "length") has a rating only if that is all of its last line. `prompt` is what
-    the judge was asked: an example of a rating that is returned with the words before it is none.
+    token limit (`finish_reason` "length") has a rating only if that is all of its last line. `prompts` are
+    the messages that asked the judge: a rating that they show as an example is none where it is returned.
     """
     reasoning, said = split_judgment(text)
     if not said.strip():
         reason = "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
         return Verdict(None, reason, reasoning=reasoning)
-    if _returns(prompt, said):
+    if _returns(prompts, said):
         return Verdict(None, "the judgment returns the prompt", reasoning=reasoning)
-    said = _without_scales(_without_examples(said.replace(SCALE, "\ufffd"), prompt))
+    said = _without_scales(_without_examples(said.replace(SCALE, "\ufffd"), prompts))
     found, promised = statements(said)
-    stated = tuple(statement.value for statement in found)
     reason = ""
     if promised > (found[-1].start if found else -1):
         reason = 'the last "Rating:" is not followed by a number in brackets'
     elif not found:
         found = [_statement(number, number.start()) for number in DOUBLE.finditer(said)]
-        stated = tuple(statement.value for statement in found)
         reason = "" if found else "the judgment has no number in double brackets"
+    stated = tuple(
+        statement.value for statement in found if statement is found[-1] or not _is_quoted(said, statement)
+    )
     if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
         reason = "the judgment was cut off by the token limit before its rating"
     elif not reason and not lowest <= stated[-1] <= highest:
@@ -149,6 +163,12 @@ def _without_scales(text: str) -> str:
     )
 
 
+def _is_quoted(text: str, statement: Statement) -> bool:
+    """Whether a statement stands between quotation marks."""
+    around = text[max(0, statement.start - 1) : statement.start], text[statement.end : statement.end + 1]
+    return all(QUOTATION_MARK.fullmatch(mark) for mark in around)
+
+
 def _is_last_line(text: str, statement: Statement) -> bool:
     """Whether the last line is nothing but the statement, or the number of it, and a scale."""
     lines = text.rstrip().splitlines(keepends=True)
@@ -162,25 +182,26 @@ def _is_last_line(text: str, statement: Statement) -> bool:
 # --- what of the prompt comes back ---
 
 
-def _returns(prompt: str, said: str) -> bool:
-    """Whether a judgment has the whole line of the prompt in which the prompt shows how to rate."""
-    known = None
-    for line in prompt.splitlines():
-        if DOUBLE.search(line) and len(words := _words(line).split()) >= WORDS_OF_LINE:
-            known = _words(said) if known is None else known
-            if f" {' '.join(words)} " in f" {known} ":
-                return True
-    return False
+def _returns(prompts: Sequence[str], said: str) -> bool:
+    """Whether a judgment has the whole of a prompt, or of the prompt's line that shows how to rate."""
+    lines = [line for prompt in prompts for line in prompt.splitlines() if DOUBLE.search(line)]
+    parts = [part for part in map(_words, (*prompts, *lines)) if part.count(" ") + 1 >= WORDS_OF_PART]
+    known = f" {_words(said)} " if parts else ""
+    return any(f" {part} " in known for part in parts)
 
 
 def _words(text: str) -> str:
     return " ".join(WORDS.findall(text.casefold()))
 
 
-def _without_examples(said: str, prompt: str) -> str:
-    """The judgment without the prompt's examples of a rating, known by the words before them."""
-    for number in DOUBLE.finditer(prompt):
-        before = WORDS.findall(prompt[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
+def _without_examples(said: str, prompts: Sequence[str]) -> str:
+    """The judgment without the prompt's examples of a rating, known by the words before them.
+
+    Judges know the usual form by heart, also where the prompt has another.
+    """
+    said = FORM.sub(lambda found: " " * len(found[0]), said)
+    for number in (number for prompt in prompts for number in DOUBLE.finditer(prompt)):
+        before = WORDS.findall(number.string[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
         if len(before) == WORDS_BEFORE:
             example = r"\W{1,8}".join(map(re.escape, before)) + r"[^\w\[]{0,8}" + re.escape(number[0])
             said = re.sub(example, lambda found: " " * len(found[0]), said, flags=re.IGNORECASE)

@@ -156,6 +156,7 @@ def test_ratings_that_contradict_each_other_are_told() -> None:
     assert (verdict.value, verdict.stated, verdict.contradictory) == (6, (3, 6), True)
     assert parse_rating("First [[3]], then [[6]]").contradictory
     assert not parse_rating("Rating: [[6]]\nRating: [[6.0]]").contradictory
+    assert not parse_rating('The form is "Rating: [[5]]".\nRating: [[6]]').contradictory
     assert not parse_rating("Turn 1 would be [[9]]. For turn 2: Rating: [[6]]").contradictory
 
 
@@ -231,14 +232,27 @@ PROMPT = (
     ids=["whole", "and a rating", "in one line", "with more", "its end", "its beginning", "other quotes"],
 )
 def test_a_judgment_that_returns_the_prompt_has_no_rating(returned: str) -> None:
-    assert parse_rating(returned, prompt=PROMPT).value is None
+    assert parse_rating(returned, prompts=[PROMPT]).value is None
 
 
 def test_a_judge_may_quote_what_it_was_asked_for_and_then_rate() -> None:
     quoted = 'I am to rate by strictly following this format: "[[rating]]", for example: "Rating: [[5]]".'
-    verdict = parse_rating(f"{quoted}\n\nRating: [[8]]", prompt=PROMPT)
+    verdict = parse_rating(f"{quoted}\n\nRating: [[8]]", prompts=[PROMPT])
     assert (verdict.value, verdict.contradictory) == (8, False)
-    assert parse_rating("Act as a judge? Rating: [[5]]", prompt=PROMPT).value == 5
+    assert parse_rating("Act as a judge? Rating: [[5]]", prompts=[PROMPT]).value == 5
+
+
+def test_a_prompt_that_shows_no_rating_may_not_come_back_either() -> None:
+    conversation = "### User:\nWhy do knots hold, and do they hold in the rain?\n\n### Assistant A:\nBecause."
+    assert parse_rating(f"{conversation}\n\nRating: [[9]]", prompts=["Rate it.", conversation]).value is None
+    assert parse_rating("Because. So: Rating: [[9]]", prompts=["Rate it.", conversation]).value == 9
+
+
+def test_the_usual_form_is_known_whatever_the_prompt_is() -> None:
+    form = 'Follow this format: "[[rating]]", for example: "Rating: [[5]]".'
+    assert parse_rating(form).value is None
+    assert parse_rating(f"{form} So [[3]].").value == 3
+    assert parse_rating('By the form "[[rating]]": Rating: [[8]]').value == 8
 
 
 # --- judgments built from parts, whose outcome is known ---
@@ -332,7 +346,7 @@ def test_a_judgment_that_is_cut_off_means_what_its_last_line_means(parts: list[P
 @given(st.text(max_size=80) | st.text('[]7 1.Rrating:/"outf<>hk\n', max_size=60), st.text(max_size=30))
 def test_any_text_ends_in_a_rating_on_the_scale_or_in_a_reason(text: str, prompt: str) -> None:
     for finish_reason in ("stop", "length"):
-        verdict = parse_rating(text, finish_reason=finish_reason, prompt=prompt)
+        verdict = parse_rating(text, finish_reason=finish_reason, prompts=[prompt])
         assert bool(verdict.reason) == (verdict.value is None)
         assert verdict.value is None or 1 <= verdict.value <= 10
 
@@ -347,4 +361,4 @@ HOSTILE = [
 def test_a_long_judgment_is_read_in_proportion_to_its_length(piece: str) -> None:
     """Were the time quadratic, this would take hours: 40 billion steps."""
     text = piece * (200_000 // len(piece))
-    assert parse_rating(text, finish_reason="length", prompt=PROMPT).value is None
+    assert parse_rating(text, finish_reason="length", prompts=[PROMPT]).value is None

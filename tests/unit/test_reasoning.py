@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import NoAnswerError
-from pytest_instructlab_eval.models import Completion
+from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.reasoning import split_answer, split_judgment
+from pytest_instructlab_eval.models.stages import RecordedAnswers
 
 
 @pytest.mark.parametrize(
@@ -95,3 +99,22 @@ def test_reasoning_without_an_answer_is_no_answer_either(text: str, reasoning: s
 
 def test_an_empty_answer_without_reasoning_is_an_answer() -> None:
     assert completion("").text == ""
+
+
+# --- models that are not asked by a server ---
+
+HELLO: list[Message] = [{"role": "user", "content": "Which colour?"}]
+
+
+def test_a_recorded_answer_has_no_reasoning() -> None:
+    recorded = RecordedAnswers("tiny", {("Which colour?",): ["<think>A banana…</think>Yellow."]})
+    assert asyncio.run(recorded.chat(HELLO)).text == "Yellow."
+
+
+def test_an_answer_of_a_model_in_this_process_has_none_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def written(model: LocalModel, job: object) -> Completion:
+        return Completion("<think>A banana…</think>Yellow.", "stop", 3, 9, 0.1)
+
+    monkeypatch.setattr(LocalModel, "_answer", written)
+    found = asyncio.run(LocalModel("tiny").chat(HELLO))
+    assert (found.text, found.reasoning) == ("Yellow.", "A banana…")
