@@ -26,7 +26,9 @@ SAVED = "pytest $MODEL test_own.py --eval-save-baseline="
 def earlier(project: Project, *options: str) -> None:
     """A run of the project's benchmark that went well."""
     running = project.start("test_own.py", *project.model, *options)
-    assert running.finish().ret == 0
+    finished = running.finish()
+    if finished.ret != 0:
+        raise RuntimeError(f"the earlier run went wrong:\n{finished.out}{finished.err}")
 
 
 def a_baseline(project: Project) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.plugin.conftest import Project
+
 from .baselines import OWN
 from .mistake import Mistake
 
@@ -12,6 +14,14 @@ import pytest
 async def test_capital(served_model, record_score):
     record_score(1.0)
 """
+
+
+def model_and_gate(project: Project) -> None:
+    """An ini file with all that a run needs."""
+    url = project.server.url
+    project.write(
+        "pytest.ini", f"[pytest]\neval_model = tiny\neval_base_url = {url}\neval_gates = own >= 0.9\n"
+    )
 
 
 def gate(name: str, meant: str, text: str, gets: str, wrong_today: str = "") -> Mistake:
@@ -58,11 +68,9 @@ MISTAKES = [
             r"gate 'mmlu >= 0\.5': .*(-k|no question|selects nothing)",
             wrong_today="'57 deselected', exit status 5, and no word on the gate"),
     Mistake("lost by a space", "gates are in the ini file, and a folder that exists stands after an option and a space",
-            "pytest --eval-output-dir ./results", r"failed: own >= 0\.9: own is 0\.5", status=1, asks=True,
-            files={"test_own.py": OWN, "pytest.ini": "[pytest]\neval_model = tiny\neval_gates = own >= 0.9\n",
-                   "results/notes.txt": "mine\n"},
-            env={"PYTEST_ADDOPTS": "-o eval_base_url=$URL"},
-            wrong_today="green: pytest takes the folder for its root, and model and gates are lost"),
+            "pytest --eval-output-dir ../results", r"failed: own >= 0\.9: own is 0\.5", status=1, asks=True,
+            files={"test_own.py": OWN, "../results/notes.txt": "mine\n"}, given=model_and_gate,
+            wrong_today="green with '4 skipped': pytest takes the folder for its root, and model and gates are lost"),
     Mistake("without a model", "a gate and no model", "pytest --eval-gate='mmlu >= 0.5'",
             r"--eval-gate needs a model to evaluate: name one with --eval-model"),
     Mistake("in the ini file", "a gate of the ini file is misspelt", "pytest $MMLU",

@@ -50,7 +50,8 @@ def told(gets: str, status: int, shown: str) -> list[str]:
 
     A run that was refused has its sentence in an error; one that ended has it anywhere, such as in a failure.
     """
-    lines = (status in (2, 4) and errors(shown)) or [ERROR.sub("", line) for line in shown.splitlines()]
+    refusals = errors(shown) if status in (2, 4) else []
+    lines = refusals or [ERROR.sub("", line) for line in shown.splitlines()]
     return list(dict.fromkeys(line for line in lines if re.search(gets, line)))
 
 

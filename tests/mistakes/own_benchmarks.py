@@ -88,12 +88,11 @@ MISTAKES = [
             record_score(0.7)
         """, r"record_score.*('score'|twice).*metric",
         wrong_today="green: the mean of both is taken without a word"),
-    own("a marker without a name", "the marker has no name", """
+    own("a marker without a name", "the marker has no name, and the function's is taken", """
         @pytest.mark.eval
         async def test_own(served_model, record_score):
             record_score(0.5)
-        """, r"test_own\.py::test_own: .*(marker|eval).*name", status=4,
-        wrong_today="green: the function's name is taken"),
+        """, r"^own +0\.5000", status=0),
     own("a keyword that isn't", "a keyword of the marker is misspelt", """
         @pytest.mark.eval("own", max_scores=10)
         async def test_own(served_model, record_score):

@@ -41,11 +41,16 @@ def parameters() -> list[object]:
         pytest.param(
             mistake,
             id=f"{kind.__name__.rpartition('.')[2]}: {mistake.name}",
-            marks=[pytest.mark.xfail(strict=True, reason=mistake.wrong_today)] if mistake.wrong_today else [],
+            marks=[wrong_today(mistake.wrong_today)] if mistake.wrong_today else [],
         )
         for kind in KINDS
         for mistake in kind.MISTAKES
     ]
+
+
+def wrong_today(reason: str) -> pytest.MarkDecorator:
+    """Return the mark of what must fail until the product is mended; a project that can't be made is no reason."""
+    return pytest.mark.xfail(reason=reason, strict=True, raises=(AssertionError, pytest.fail.Exception))
 
 
 def names(project: Project, url: str) -> dict[str, str]:
@@ -65,7 +70,6 @@ def names(project: Project, url: str) -> dict[str, str]:
         "BRANCH": f"{model} --eval-benchmark=mt_bench_branch {mt_bench} --eval-judge-model=tiny",
         "TASKS": f"{model} --eval-benchmark=mmlu_branch",
         "SCRIPT": "python -m pytest_instructlab_eval",
-        "FOLDER": str(project.folder),
         "SECRET": SECRET,
     }
 
@@ -91,8 +95,7 @@ def test_mistake(mistake: Mistake, project: Project, record_property: Callable[[
     asked = len(project.server.requests)
     with mistake.server() if mistake.server is not None else nullcontext(project.server.url) as url:
         known = names(project, url)
-        own = {name: Template(value).safe_substitute(known) for name, value in mistake.env.items()}
-        env = {"COLUMNS": str(WIDTH), "THE_KEY": SECRET, **own}
+        env = {"COLUMNS": str(WIDTH), "THE_KEY": SECRET, **mistake.env}
         status, shown = run(project, Template(mistake.command).substitute(known), env)
     places = {str(project.folder): ".", str(project.mmlu): "mmlu", str(project.mt_bench): "mt_bench"}
     shown = shortened(shown, places)
@@ -101,7 +104,7 @@ def test_mistake(mistake: Mistake, project: Project, record_property: Callable[[
     record_property("status", status)
     record_property("gets", (found or errors(shown) or shown.splitlines() or ["nothing"])[-1].strip())
 
-    assert "Traceback" not in shown
+    assert "Traceback (most recent call last)" not in shown
     assert "INTERNALERROR" not in shown
     assert SECRET not in shown
     assert status == mistake.status
