@@ -280,11 +280,12 @@ class Project:
         """`run` with the model and its server named."""
         return self.run(*self.model, *args, ret=ret, env=env, bare=bare, fresh=fresh, **outcomes)
 
-    def script(self, *args: str) -> subprocess.CompletedProcess[str]:
+    def script(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run the plugin's command line to its end."""
         command = [sys.executable, "-m", "pytest_instructlab_eval", *args]
+        shell = self.environment(**(env or {}))
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+            command, cwd=self.folder, env=shell, capture_output=True, text=True, check=False
         )
 
     def expect(self, finished: Finished, ret: int, **outcomes: int) -> Finished:

@@ -1,0 +1,1 @@
+"""Typical mistakes of a new user, and the one sentence that each must get."""
