@@ -20,26 +20,26 @@ SLOTS = 4
 
 def python() -> Path:
     """The interpreter of the environment with llama.cpp, which is made when it is missing."""
-    from .vllm_environment import CACHE, _lock, _run
+    from .vllm_environment import CACHE, lock, run
 
     folder = CACHE / XLLAMACPP.replace("==", "-")
     interpreter, complete = folder / "bin" / "python", folder / ".complete"
-    with _lock(folder.name):
+    with lock(folder.name):
         if not complete.exists():
-            _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-            _run([str(interpreter), "-m", "pip", "install", "--quiet", XLLAMACPP])
+            run([sys.executable, "-m", "venv", "--clear", str(folder)])
+            run([str(interpreter), "-m", "pip", "install", "--quiet", XLLAMACPP])
             complete.touch()
     return interpreter
 
 
 def weights() -> Path:
     """The GGUF file, which is downloaded when it is missing."""
-    from .vllm_environment import CACHE, _lock, _run
+    from .vllm_environment import CACHE, lock, run
 
     folder = CACHE / WEIGHTS.replace("==", "-")
-    with _lock(folder.name):
+    with lock(folder.name):
         if not (folder / ".complete").exists():
-            _run(
+            run(
                 [
                     sys.executable,
                     "-m",

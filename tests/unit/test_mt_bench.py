@@ -234,7 +234,7 @@ class Writing(FakeModel):
         super().__init__(name="mixtral")
         self._completions = iter(completions)
 
-    async def chat(self, messages: Sequence[Message], **options: Any) -> Completion:
+    async def chat(self, messages: str | Sequence[Message], **options: Any) -> Completion:
         await super().chat(messages, **options)
         return next(self._completions).split("mixtral", "")
 
