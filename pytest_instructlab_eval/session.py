@@ -368,7 +368,9 @@ class EvalSession:
 
     def _replay(self, records: Sequence[logging.LogRecord]) -> None:
         for record in list(records):
-            record.msg, record.args = visible(record.getMessage()), None
+            with contextlib.suppress(Exception):  # of a record that can't be formatted, its handler tells
+                if (text := record.getMessage()) != visible(text):
+                    record.msg, record.args = visible(text), None
             for handler in self._log_handlers():
                 if record.levelno >= handler.level:
                     handler.handle(record)
