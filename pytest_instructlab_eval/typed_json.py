@@ -295,13 +295,12 @@ def _record(kind: Any, readers: Mapping[str, Reader], value: Any, rules: Rules) 
             raise Misfit(f"has no {name}")
     fields = _fields(readers, value, rules)
     others = {name: entry for name, entry in value.items() if name not in readers}
+    unknown = others.keys() - set(rule.ignored)
+    if unknown and not is_typeddict(kind):
+        raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
     for problem in rule.problems(fields | others):
         raise problem
-    if is_typeddict(kind):
-        return fields | others
-    if unknown := others.keys() - set(rule.ignored):
-        raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
-    return kind(**fields)
+    return fields | others if is_typeddict(kind) else kind(**fields)
 
 
 NAMES: Mapping[Any, str] = {
