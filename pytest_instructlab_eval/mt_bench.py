@@ -237,9 +237,11 @@ async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Grader,
     metadata = dict(score.metadata)
     for name, names in OF_ANSWERS.items():
         each = [part.metadata.get(name) for part in scores]
-        metadata.pop(name, None)
+        metadata.pop(name, None)  # it may be another answer's than the first
+        if each[0] is not None:
+            metadata[name] = each[0]
         if any(found is not None for found in each):
-            metadata |= {name: each[0], names: each}
+            metadata[names] = each
     return replace(score, metadata=metadata)
 
 

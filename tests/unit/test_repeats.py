@@ -107,6 +107,8 @@ def test_the_mean_of_the_answers_counts_as_one_question(mt_bench_folder: Path) -
     assert (first.value, first.n, second.value, second.n) == (4.0, 1, 8.5, 1)
     assert first.metadata["answer"] == "time 0, turn 1"
     assert first.metadata["answers"] == ["time 0, turn 1", "time 1, turn 1"]
+    assert (first.metadata["finish_reason"], first.metadata["finish_reasons"]) == ("stop", ["stop", "stop"])
+    assert "reasoning" not in first.metadata
     assert [(entry["answer"], entry["rating"]) for entry in first.metadata["judgments"]] == [
         ("1", 2.0),
         ("2", 6.0),
