@@ -34,6 +34,7 @@ from pytest_instructlab_eval.knowledge_tasks.questions import (
 from pytest_instructlab_eval.knowledge_tasks.summary import file_lines, summary_lines
 from pytest_instructlab_eval.knowledge_tasks.task_folder import task_names
 from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.models.protocol import as_messages
 from pytest_instructlab_eval.task_files import find_task_files
 from pytest_instructlab_eval.task_rows import read_rows
 from pytest_instructlab_eval.taxonomy import QnaFile, QnaPair
@@ -189,7 +190,7 @@ class FakeTeacher:
         schema: Mapping[str, Any] | None = None,
     ) -> Completion:
         await asyncio.sleep(0)
-        user = messages[-1]["content"]
+        user = as_messages(messages)[-1]["content"]
         is_look = "\nQuestion: " in user
         if is_look:
             self.looks.append(user)
