@@ -252,7 +252,7 @@ class Project:
             "XDG_CACHE_HOME": str(self._home / ".cache"),
             "TMPDIR": str(self._tmp),
             "HF_HUB_OFFLINE": "1",
-            "COLUMNS": "140",
+            "COLUMNS": "400",  # so that no line is broken
         }
         return {**kept, **own, **more}
 

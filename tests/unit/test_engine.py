@@ -154,7 +154,7 @@ def test_an_error_of_the_tick_ends_the_wait(engine: Engine) -> None:
 def test_a_runs_duration_is_that_of_its_coroutine_and_not_of_the_wait(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = SimpleNamespace(perf_counter=lambda: clock.now, now=1.0)
+    clock: Any = SimpleNamespace(perf_counter=lambda: clock.now, now=1.0)
     monkeypatch.setattr(engine_module, "time", clock)
 
     async def work() -> None:
