@@ -15,11 +15,11 @@ QUESTIONS = {
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_explanation(name: str, served_model: Model, judge: Judge, record_score: Recorder) -> None:
     question, reference = QUESTIONS[name]
-    reply = await served_model.chat([{"role": "user", "content": question}], max_tokens=512)
+    reply = await served_model.chat(question, max_tokens=512)
     record_score(await judge.grade(question, reply.text, reference=reference))
 
 
 def test_model_says_something(served_model: Model) -> None:
     """A plain test function works too: the fixture's methods wait there, without `await`."""
-    reply = served_model.chat([{"role": "user", "content": "Say hello."}])
+    reply = served_model.chat("Say hello.")
     assert reply.text  # type: ignore[attr-defined]  # (the blocking form)

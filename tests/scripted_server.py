@@ -105,6 +105,13 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Until:
+    """The usual answer, once the condition holds; after a minute without it."""
+
+    condition: Callable[[], bool]
+
+
+@dataclass(frozen=True)
 class NoChoices:
     """The usual reply, whose list of choices is empty."""
 
@@ -116,7 +123,7 @@ class Altered:
     change: Callable[[Body], Body]
 
 
-Fault = Status | Drop | NotJSON | BrokenJSON | NullContent | Finish | Hang | NoChoices | Altered
+Fault = Status | Drop | NotJSON | BrokenJSON | NullContent | Finish | Hang | Until | NoChoices | Altered
 
 
 @dataclass
@@ -613,6 +620,10 @@ class ScriptedServer:
             return self._drop(request)
         if isinstance(fault, Hang):
             await asyncio.sleep(fault.seconds)
+        if isinstance(fault, Until):
+            deadline = time.monotonic() + 60
+            while not fault.condition() and time.monotonic() < deadline:  # noqa: ASYNC110  (of any kind)
+                await asyncio.sleep(0.01)
         if not self._authorized(request):
             return web.json_response({"error": "Unauthorized"}, status=401)  # as vLLM says it
         endpoint = self._endpoints.get(f"{request.method} {request.path}")

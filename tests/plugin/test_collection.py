@@ -5,6 +5,7 @@ import importlib.util
 import pytest
 
 from pytest_instructlab_eval.installed import benchmark_file
+from tests.scripted_server import Until
 
 from .conftest import Project
 
@@ -65,7 +66,7 @@ def test_a_model_in_the_ini_file_is_for_the_folders_own_tests(project: Project) 
 
 def test_a_fixture_of_the_folder_for_all_its_tests_does_not_hold_up_the_benchmarks(project: Project) -> None:
     project.write("conftest.py", "import pytest\n\n@pytest.fixture(autouse=True)\ndef prepare():\n    pass\n")
-    project.server.latency = 0.3
+    project.server.fault(Until(lambda: project.server.in_flight_peak > 1), times=None)
     project.evaluate(*project.mt_bench_only, passed=8)
     assert project.server.in_flight_peak > 1
 
@@ -107,7 +108,7 @@ def test_a_run_that_only_sets_up_misses_no_result(project: Project) -> None:
 
 def test_each_of_several_models_has_items_and_a_row_of_its_own(project: Project) -> None:
     project.server.models = ("tiny", "org/other", "strict")
-    project.server.latency = 0.2  # long enough for a second request to come while the first is answered
+    project.server.fault(Until(lambda: project.server.in_flight_peak > 1), times=None)
     args = ("--eval-model=org/other", *project.mt_bench_only, "--eval-first-n=3", "-v")
     finished = project.evaluate(*args, passed=6)
     questions = ("81-writing", "82-roleplay", "83-extraction")

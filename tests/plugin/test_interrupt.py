@@ -9,7 +9,7 @@ from tests.scripted_server import Body, Hang
 
 from .conftest import Project
 
-FOR_EVER = 600.0  # seconds that a request would take; `finish` waits for a tenth of them
+FOR_EVER = 600.0  # seconds that a request would take; `finish` waits for a fifth of that
 ITEMS = 300
 SCORED = 24
 

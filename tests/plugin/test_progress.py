@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scripted_server import Body, Hang
+from tests.scripted_server import Body, Hang, Until
 
 from .conftest import Project
 from .screen import Screen
@@ -37,8 +37,9 @@ def about(text: str) -> Callable[[Body], bool]:
 def test_a_log_gets_a_line_now_and_then_unless_it_is_a_quiet_one(project: Project) -> None:
     project.write("conftest.py", OFTEN)
     project.write("test_own.py", SLOW)
-    project.server.fault(Hang(1.5), times=2, when=about("number 7."))
     running = [project.start(*project.model, "test_own.py", *quiet) for quiet in ((), ("-q",))]
+    until_told = Until(lambda: "29 requests" in running[0].out)
+    project.server.fault(until_told, times=2, when=about("number 7."))
     finished, quiet = (project.expect(run.finish(), 0, passed=30) for run in running)
     told = [line for line in finished.lines if line.startswith("instructlab-eval: ") and "requests" in line]
     assert re.fullmatch(r"instructlab-eval: 29 requests; [\d.]+ requests/s, [\d,]+ tokens/s", told[-1])

@@ -93,7 +93,7 @@ class Hosting:
         path = self.python.with_name("events")
         pids = [int(line.split()[-1]) for line in path.read_text("utf-8").splitlines() if "start" in line]
         assert pids
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while any(is_alive(pid) for pid in pids):
             assert time.monotonic() < deadline, "a server was left behind"
             time.sleep(0.05)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scripted_server import ScriptedServer, Status
+from tests.scripted_server import ScriptedServer, Status, Until
 
 from .conftest import Finished, Project
 
@@ -77,7 +77,7 @@ def test_several_processes_find_what_one_does_within_the_same_budget(
     project: Project, alone: Finished
 ) -> None:
     project.write("test_own.py", OWN)
-    project.server.latency = 0.1
+    project.server.fault(Until(lambda: project.server.in_flight_peak > 1), times=None)
     finished = project.evaluate("test_own.py", "-n4", "-v", f"--eval-max-concurrency={BUDGET}", passed=80)
     assert findings(finished) == findings(alone)
     assert asked_again(project.server) == []

@@ -93,7 +93,12 @@ def refusal(path: Path, document: Any) -> str:
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_of_schema_1_is_read_as_it_was_written(name: str) -> None:
     run = read_run(SCHEMA_1 / f"{name}.json")
-    assert plain(summarise(run.results)) == sample(name)["summaries"]
+    summaries = plain(summarise(run.results))
+    kept = [
+        {key: now[key] for key in before}
+        for now, before in zip(summaries, sample(name)["summaries"], strict=True)
+    ]
+    assert kept == sample(name)["summaries"]
     assert plain(run.results) == [
         {key: value for key, value in record.items() if key != "outcome"}
         for record in sample(name)["results"]

@@ -69,6 +69,9 @@ class Reporter:
     def write_line(self, line: str) -> None:
         self.lines.append(line)
 
+    def flush(self) -> None:
+        pass
+
 
 def config(reporter: Reporter | None, verbose: int = 0) -> pytest.Config:
     plugins = {"terminalreporter": reporter}

@@ -126,9 +126,9 @@ def test_a_merge_key_merges_nothing() -> None:
 
 def test_an_alias_bomb_is_refused_at_once() -> None:
     bomb = "a0: &a0 [lol]\n" + "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n},' * 9}]\n" for n in range(60))
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert refusal(bomb) == "qna.yaml, line 1: this value is used again by an alias (*); write it out"
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_a_value_that_holds_itself_is_refused() -> None:
@@ -186,10 +186,10 @@ def test_a_hundred_megabytes_are_refused_without_being_read(tmp_path: Path) -> N
     with path.open("wb") as file:
         file.write(b"a: ")
         file.truncate(100 * 2**20)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(DataError, match=r"qna\.yaml is larger than 1,048,576 bytes"):
         read_yaml(path)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_the_largest_file_is_read(tmp_path: Path) -> None:

@@ -487,9 +487,9 @@ def test_a_scalar_of_100_mb_is_not_read(folder: Path) -> None:
     path = append(write_task(folder, "lamps"), "metadata: ")
     with path.open("ab") as file:
         file.truncate(100 * 2**20)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert "is larger than 65,536 bytes" in refusal(folder)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_an_alias_bomb_is_refused(folder: Path) -> None:

@@ -186,9 +186,9 @@ def test_the_seven_files_that_its_release_branch_adds_are_what_changed(instructl
 
 def test_reading_a_branch_of_it_touches_no_byte_and_takes_no_time(instructlab: Repository) -> None:
     before = snapshot(instructlab.folder)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert len(Taxonomy(instructlab.folder).read("rc", include_knowledge=True)) == 151
-    assert time.perf_counter() - begin < 5  # 0.15 s on two quiet cores
+    assert time.process_time() - begin < 5  # of the processor's time; 0.15 s are usual
     assert snapshot(instructlab.folder) == before
 
 
