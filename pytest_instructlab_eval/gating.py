@@ -143,7 +143,7 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
-            adaptations=tuple(self.adaptations),
+            adaptations=Run.distinct(self.adaptations),
         )
         return dataclasses.replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

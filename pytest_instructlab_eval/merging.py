@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,14 +29,13 @@ def merged(parts: Mapping[Path, Run]) -> Run:
             )
     place = {nodeid: number for number, nodeid in enumerate(first.tests)}
     results = [result for run in ordered.values() for result in run.results]
-    adaptations = {json.dumps(found): found for run in ordered.values() for found in run.adaptations}
     whole = dataclasses.replace(
         first,
         results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
         configuration={**first.configuration, "shard": None},
         left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
         tests=(),
-        adaptations=tuple(adaptations.values()),
+        adaptations=Run.distinct(found for run in ordered.values() for found in run.adaptations),
     )
     return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 

@@ -302,9 +302,10 @@ class Endpoint:
         reply = await self._exchange("GET", f"{self.base_url}/models", timeout=min(self._timeout, PROBE_TIME))
         self._probed = time.monotonic()
         if self._silent_since is not None and self._probed - since >= self.patience:
+            reason = reply.reason if isinstance(reply, Failure) else f"it answers {reply.status}"
             self.given_up = (
                 f"{self} gave no reply for {self._probed - since:.0f} s and was given up "
-                f"({self._json(reply).error}); what was scored before is kept; {self._prefix}wait SECONDS "
+                f"({reason}); what was scored before is kept; {self._prefix}wait SECONDS "
                 "has the run wait longer"
             )
             await self._http.close()  # what is in flight there would wait in vain
