@@ -228,7 +228,8 @@ class Endpoint:
 
     def _no_reply(self, failure: Failure) -> _Problem:
         if failure.kind == "timeout":
-            text = f"{self} gave {failure.reason}"
+            option = f" ({self._prefix}request-timeout)" if f" {self._timeout:g} s" in failure.reason else ""
+            text = f"{self} gave {failure.reason}{option}"
         elif failure.kind == "size":
             text = f"{self}: {failure.reason} ({self._prefix}max-reply)"
             return _Problem(ModelError(text))
