@@ -272,19 +272,20 @@ class Endpoint:
     ) -> Literal["again", "away", "fail"]:
         """What becomes of a question after so many failures, the last of a try that began at `started`.
 
-        Where its tries are spent, or the server was silent for too long, the server is asked for its models.
-        If it answers, the fault is the question's; if not, it is away, and all questions wait until it is
-        back or given up.
+        Before the last try and after it, and where the server was silent for too long, the server is asked
+        for its models. If it answers, the last try is made, and if that fails the fault is the question's. If
+        not, the server is away, and all questions wait until it is back or given up.
         """
         if not problem.passing or self.given_up or not self._retries:
             return "fail"
-        spent = failures > (0 if self._failing else self._retries)
+        retries = 0 if self._failing else self._retries
+        spent = failures > retries
         if not problem.silent:
             return "fail" if spent else "again"
         if self._silent_since is None:
             self._silent_since = max(started, self._last_reply)
         patient = time.monotonic() - self._silent_since < self.patience
-        if not spent and patient:
+        if failures < retries and patient:
             return "again"
         if self._last_reply >= started or await self._answers():
             return "fail" if spent else "again"
