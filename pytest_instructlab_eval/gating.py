@@ -158,9 +158,13 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
+<<<<<<< HEAD
             notes=tuple(notes),
             silent=tuple(silent),
             adaptations=tuple(ModelAdaptation(**record) for record in self.adaptations),
+=======
+            adaptations=Run.distinct(self.adaptations),
+>>>>>>> client
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

@@ -35,9 +35,13 @@ def merged(parts: Mapping[Path, Run]) -> Run:
         configuration={**first.configuration, "shard": None},
         left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
         tests=(),
+<<<<<<< HEAD
         notes=tuple(dict.fromkeys(note for run in ordered.values() for note in run.notes)),
         silent=tuple(silent for run in ordered.values() for silent in run.silent),
         adaptations=tuple(dict.fromkeys(found for run in ordered.values() for found in run.adaptations)),
+=======
+        adaptations=Run.distinct(found for run in ordered.values() for found in run.adaptations),
+>>>>>>> client
     )
     return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 

@@ -63,14 +63,16 @@ def parse_url(value: str) -> str:
         )
     if parts.query or parts.fragment:
         raise ValueError(
-            f"must end before any ? or # (got {value.partition('?')[0].partition('#')[0]!r} and more); name "
+            f"must end before any ? or # (got {without_password(value)!r}); name "
             "the variable that holds a key with --eval-api-key-env or --eval-judge-api-key-env"
         )
     return value.rstrip("/")
 
 
 def without_password(url: str) -> str:
-    """The URL with what stands before an @ in its host left out."""
+    """The URL without what may be secret: what stands before an @ in its host, and its query."""
+    url, mark, _ = url.partition("?")
+    url += f"{mark}…" if mark else ""
     scheme, separator, rest = url.rpartition("//")
     user, at, host = rest.rpartition("@")
     return f"{scheme}{separator}…@{host}" if at and user else url

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -59,6 +59,12 @@ class Run:
     notes: tuple[str, ...] = ()
     silent: tuple[Silent, ...] = ()
     adaptations: tuple[ModelAdaptation, ...] = ()
+
+    @staticmethod
+    def distinct(adaptations: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+        """The adaptations, each once: as several processes or parts of a run found them."""
+        known = {(found["role"], found["model"], found["name"]): found for found in adaptations}
+        return tuple(known.values())
 
     @property
     def adaptation_notes(self) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import sys
 import tempfile
@@ -58,7 +57,7 @@ class EvalSession:
         self.asking: set[str] = set()
         self._lock = OutputLock(settings.output_dir)
         self._parameters: dict[str, list[Any]] = {}
-        self._adaptations: dict[str, Mapping[str, Any]] = {}  # of other processes
+        self._adaptations: list[Mapping[str, Any]] = []  # of other processes
         self._told_adaptations = 0
         self._judged_first: Any = None  # the question by whose prompts judges are tried
 
@@ -453,12 +452,11 @@ class EvalSession:
     @property
     def adaptations(self) -> list[Mapping[str, Any]]:
         """How requests were adapted to servers, in this process and in those that have told it."""
-        found = {json.dumps(record): record for record in self.models.adaptations}
-        return list({**found, **self._adaptations}.values())
+        return [*self.models.adaptations, *self._adaptations]
 
     def add_adaptations(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Take in how another process has adapted its requests."""
-        self._adaptations.update((json.dumps(record), record) for record in records)
+        self._adaptations += records
 
     def finished_unreported(self, session: pytest.Session) -> list[Result]:
         """What coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""

@@ -228,7 +228,8 @@ class Endpoint:
 
     def _no_reply(self, failure: Failure) -> _Problem:
         if failure.kind == "timeout":
-            text = f"{self} gave {failure.reason}"
+            option = f" ({self._prefix}request-timeout)" if f" {self._timeout:g} s" in failure.reason else ""
+            text = f"{self} gave {failure.reason}{option}"
         elif failure.kind == "size":
             text = f"{self}: {failure.reason} ({self._prefix}max-reply)"
             return _Problem(ModelError(text))
@@ -271,19 +272,20 @@ class Endpoint:
     ) -> Literal["again", "away", "fail"]:
         """What becomes of a question after so many failures, the last of a try that began at `started`.
 
-        Where its tries are spent, or the server was silent for too long, the server is asked for its models.
-        If it answers, the fault is the question's; if not, it is away, and all questions wait until it is
-        back or given up.
+        Before the last try and after it, and where the server was silent for too long, the server is asked
+        for its models. If it answers, the last try is made, and if that fails the fault is the question's. If
+        not, the server is away, and all questions wait until it is back or given up.
         """
         if not problem.passing or self.given_up or not self._retries:
             return "fail"
-        spent = failures > (0 if self._failing else self._retries)
+        retries = 0 if self._failing else self._retries
+        spent = failures > retries
         if not problem.silent:
             return "fail" if spent else "again"
         if self._silent_since is None:
             self._silent_since = max(started, self._last_reply)
         patient = time.monotonic() - self._silent_since < self.patience
-        if not spent and patient:
+        if failures < retries and patient:
             return "again"
         if self._last_reply >= started or await self._answers():
             return "fail" if spent else "again"
@@ -302,9 +304,10 @@ class Endpoint:
         reply = await self._exchange("GET", f"{self.base_url}/models", timeout=min(self._timeout, PROBE_TIME))
         self._probed = time.monotonic()
         if self._silent_since is not None and self._probed - since >= self.patience:
+            reason = reply.reason if isinstance(reply, Failure) else f"it answers {reply.status}"
             self.given_up = (
                 f"{self} gave no reply for {self._probed - since:.0f} s and was given up "
-                f"({self._json(reply).error}); what was scored before is kept; {self._prefix}wait SECONDS "
+                f"({reason}); what was scored before is kept; {self._prefix}wait SECONDS "
                 "has the run wait longer"
             )
             await self._http.close()  # what is in flight there would wait in vain

@@ -305,6 +305,9 @@ class ServedModel:
         assert self._served_name is not None  # noqa: S101  (find() sets it or raises)
         return self._served_name
 
+    def __str__(self) -> str:
+        return f"{self._name} at {self._endpoint.base_url}"
+
     def __repr__(self) -> str:
         return f"ServedModel({self._name!r}, {self._endpoint.base_url!r})"
 

@@ -111,7 +111,7 @@ def test_a_question_that_no_one_answers_is_not_the_servers_end(server: ScriptedS
 
     error, answer = with_model(server, use, timeout=0.1, retries=2, patience=0.0)
     assert isinstance(answer, Completion)
-    assert str(error).endswith("gave no whole answer within 0.1 s")
+    assert str(error).endswith("gave no whole answer within 0.1 s (--eval-request-timeout)")
     assert [body["messages"][0]["content"] for body in server.chats].count("Hang") == 3
 
 

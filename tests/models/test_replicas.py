@@ -30,7 +30,7 @@ def _frequent_probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_replicas(urls: list[str], use: Callable[[Replicas], Awaitable[T]]) -> T:
     async def run() -> T:
-        endpoints = [Endpoint(url, retries=0) for url in urls]
+        endpoints = [Endpoint(url, retries=0, patience=0.0) for url in urls]
         model = Replicas([ServedModel("tiny", endpoint) for endpoint in endpoints])
         try:
             return await use(model)

@@ -63,8 +63,10 @@ FLAGS = """
     --eval-seed=N (default: 0)
     --eval-max-concurrency=N (default: 64)
     --eval-request-timeout=SECONDS (default: 600)
+    --eval-max-reply=MIB (default: 16)
     --eval-wait=SECONDS (default: 0)
     --eval-system-prompt=TEXT_OR_@FILE
+    --eval-merge-model-system-message (default: where its server refuses one)
     --eval-merge-system-user-message (default: as InstructLab decides by the judge's name)
     --eval-output-dir=DIR (default: eval_output)
     --eval-stage=STAGE

@@ -110,6 +110,15 @@ def test_an_invalid_value_is_quoted_with_what_is_allowed(
 
 
 @pytest.mark.parametrize(
+    "url", ["http://h/v1?api-key=abc123", "ftp://h/v1?api-key=abc123", "http://h/v1#abc"]
+)
+def test_a_url_ends_with_its_path_and_no_key_in_it_is_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="must ") as caught:
+        parsers.parse_url(url)
+    assert "abc123" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "value", ["--port 8000", "--api_key=abc123", "--dtype half --served-model-name abc123"]
 )
 def test_what_the_run_finds_its_server_by_is_not_for_the_user_to_say_and_no_key_is_shown(value: str) -> None:
