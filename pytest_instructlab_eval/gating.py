@@ -21,7 +21,7 @@ from pytest_instructlab_eval.gates.baseline import (
 from pytest_instructlab_eval.gates.check import GateReport, off_scale, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.models.judge import MAXIMUM_RATING
-from pytest_instructlab_eval.runs import ModelAdaptation, Run, Silent
+from pytest_instructlab_eval.runs import ModelAdaptation, Run, Silent, distinct
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import BENCHMARKS, Settings
 
@@ -158,13 +158,9 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
-<<<<<<< HEAD
             notes=tuple(notes),
             silent=tuple(silent),
-            adaptations=tuple(ModelAdaptation(**record) for record in self.adaptations),
-=======
-            adaptations=Run.distinct(self.adaptations),
->>>>>>> client
+            adaptations=distinct(ModelAdaptation(**record) for record in self.adaptations),
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

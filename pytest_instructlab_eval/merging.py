@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates.baseline import differences
-from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.runs import Run, distinct
 
 __all__ = ["merged"]
 
@@ -35,13 +35,9 @@ def merged(parts: Mapping[Path, Run]) -> Run:
         configuration={**first.configuration, "shard": None},
         left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
         tests=(),
-<<<<<<< HEAD
         notes=tuple(dict.fromkeys(note for run in ordered.values() for note in run.notes)),
         silent=tuple(silent for run in ordered.values() for silent in run.silent),
-        adaptations=tuple(dict.fromkeys(found for run in ordered.values() for found in run.adaptations)),
-=======
-        adaptations=Run.distinct(found for run in ordered.values() for found in run.adaptations),
->>>>>>> client
+        adaptations=distinct(found for run in ordered.values() for found in run.adaptations),
     )
     return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pytest_instructlab_eval.scores import Result
 
-__all__ = ["ModelAdaptation", "Run", "Silent"]
+__all__ = ["ModelAdaptation", "Run", "Silent", "distinct"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class ModelAdaptation:
     name: str
     text: str
     changes_answers: bool
+
+
+def distinct(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
+    """Return the adaptations, each once: as several processes or parts of a run found them."""
+    return tuple({(found.role, found.model, found.name): found for found in adaptations}.values())
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,6 @@ class Run:
     notes: tuple[str, ...] = ()
     silent: tuple[Silent, ...] = ()
     adaptations: tuple[ModelAdaptation, ...] = ()
-
-    @staticmethod
-    def distinct(adaptations: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-        """The adaptations, each once: as several processes or parts of a run found them."""
-        known = {(found["role"], found["model"], found["name"]): found for found in adaptations}
-        return tuple(known.values())
 
     @property
     def adaptation_notes(self) -> list[str]:
