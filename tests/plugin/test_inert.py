@@ -64,6 +64,7 @@ FLAGS = """
     --eval-request-timeout=SECONDS (default: 600)
     --eval-wait=SECONDS (default: 0)
     --eval-system-prompt=TEXT_OR_@FILE
+    --eval-add-bos
     --eval-merge-system-user-message (default: as InstructLab decides by the judge's name)
     --eval-output-dir=DIR (default: eval_output)
     --eval-stage=STAGE
