@@ -30,9 +30,7 @@ __all__ = ["WAYS", "ChoiceScorer", "last_line", "refused"]
 WAYS = ("token_ids", "top_logprobs", "echo")
 SERVER_FAULT = 500  # statuses from here on are the server's fault, not the request's
 MOST_TOP_LOGPROBS = (20, 5)  # vLLM's and OpenAI's limits; the first that the server accepts is kept
-MANY_TOP_LOGPROBS = (
-    1000  # where a choice is not among those; llama.cpp has no limit, and it is 100 kB a prompt
-)
+MANY_TOP_LOGPROBS = 1000  # where a choice is not among those: llama.cpp has no limit; 100 kB a prompt
 TOLERANCE = 0.05  # nats, between two ways to the log-probability of one token
 ECHO_PROBES = 2  # tokens that are compared: one may agree by chance
 QUESTIONS_IN_VAIN = 3  # without log-probabilities, after which no more are asked
@@ -154,9 +152,8 @@ class ChoiceScorer:
         if ids is None:
             return None
         parameters = {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": False}
-        if (
-            tuple(ids) not in self._known_ids
-        ):  # the text that a token has in the reply shows that it is the choice's
+        # What text a token has in the reply shows once that it is the choice's.
+        if tuple(ids) not in self._known_ids:
             top = await self._likeliest("token_ids", prompt, parameters)
             found = _of_all(choices, top)
             stripped = {token.strip() for token in top}  # as by tokenizers that begin each text with a blank
@@ -260,8 +257,8 @@ class ChoiceScorer:
         if verdict != "right":
             self._note(
                 "echo_unchecked",
-                "choices were scored by an echo of the prompt, which could not be checked: the server gives "
-                "no other log-probabilities to compare it with",
+                "choices were scored by an echo of the prompt, which could not be checked against other "
+                "log-probabilities of the server",
             )
         return values
 
@@ -301,9 +298,7 @@ class ChoiceScorer:
         A server may echo each token with the likelihood of the one after it (llama-cpp-python does).
         """
         head, top = await self._tokenize(prompt), await self._top_logprobs(prompt)
-        tokens = [token for token in top if token in choices] + [
-            token for token in top if token not in choices
-        ]
+        tokens = sorted(top, key=lambda token: token not in choices)
         verdict: EchoVerdict | None = None if tokens else "unchecked"
         probes = 0
         for token in tokens:

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_instructlab_eval.errors import (
     ConfigurationError,
     ContextLengthError,
+    EvalError,
     ModelError,
     UnreachableError,
 )
@@ -159,6 +160,12 @@ class ServedModel:
             return await self._scorer.logprobs(text, choices)
         except ContextLengthError as error:
             raise await self._measured(error, text, 1) from None
+        except EvalError:
+            raise
+        except Exception as error:  # of a library: it ends this question, and no other
+            raise ModelError(
+                f"{self._endpoint} gave a reply that cannot be read ({type(error).__name__})", prompt=text
+            ) from None
 
     async def render(self, messages: Sequence[Message]) -> str:
         """The text that the model's chat template makes of the messages, ready for an answer.

@@ -67,6 +67,7 @@ FLAGS = """
     --eval-wait=SECONDS (default: 0)
     --eval-system-prompt=TEXT_OR_@FILE
     --eval-merge-model-system-message (default: where its server refuses one)
+    --eval-add-bos
     --eval-merge-system-user-message (default: as InstructLab decides by the judge's name)
     --eval-output-dir=DIR (default: eval_output)
     --eval-stage=STAGE
