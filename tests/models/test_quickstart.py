@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_readmes_first_command_shows_lab_clearly_better_than_base(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    found = re.search(r"cd (\S+) && pytest (--eval-model models/base.*?)\n```", text, re.DOTALL)
+    found = re.search(r"cd (\S+) && pytest (--eval-model=models/base.*?)\n```", text, re.DOTALL)
     assert found is not None
     # Without what needs judge prompts, which would be downloaded.
     line = found[2].replace("\\\n", " ").replace("--eval-benchmark mt_bench_branch", "")

@@ -5,12 +5,11 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.scripted_server import GENERATION, ScriptedServer
 
-from .conftest import Finished, Project
+from .conftest import Project
 
 KEY = "sk-0123456789abcdef"
 
@@ -21,11 +20,7 @@ def refuse(project: Project, *cases: tuple[Sequence[str], str], **env: str) -> s
     Gives all that was shown.
     """
 
-    def run(case: tuple[Sequence[str], str]) -> Finished:
-        return project.start(*case[0], env=env).finish()
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        runs = list(pool.map(run, cases))
+    runs = [project.start(*options, env=env).finish() for options, _ in cases]
     for (_, says), finished in zip(cases, runs, strict=True):
         project.expect(finished, ret=4)
         shown = finished.out + finished.err

@@ -105,7 +105,7 @@ def test_answers_and_judgments_are_in_the_layout_of_instructlab(main_run: Finish
         return [json.loads(line) for line in text.splitlines()]
 
     answers = records("model_answer/tiny.jsonl")
-    judgments = records("model_judgment/org%2Fjudge_single.jsonl")
+    judgments = records("model_judgment/org/judge_single.jsonl")
     assert [record["question_id"] for record in answers] == list(range(81, 89))
     assert answers[0]["model_id"] == "tiny"
     assert len(answers[0]["choices"][0]["turns"]) == 2

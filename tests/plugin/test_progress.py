@@ -37,7 +37,10 @@ def about(text: str) -> Callable[[Body], bool]:
 def test_a_log_gets_a_line_now_and_then_unless_it_is_a_quiet_one(project: Project) -> None:
     project.write("conftest.py", OFTEN)
     project.write("test_own.py", SLOW)
-    running = [project.start(*project.model, "test_own.py", *quiet) for quiet in ((), ("-q",))]
+    running = [
+        project.start(*project.model, "test_own.py", *quiet)
+        for quiet in ((), ("-q", "--eval-output-dir=quiet"))
+    ]
     until_told = Until(lambda: "29 requests" in running[0].out)
     project.server.fault(until_told, times=2, when=about("number 7."))
     finished, quiet = (project.expect(run.finish(), 0, passed=30) for run in running)

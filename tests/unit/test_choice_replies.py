@@ -40,6 +40,7 @@ class FakeEndpoint:
 
     base_url = "http://server/v1"
     given_up: str | None = None
+    patience = 0.0
 
     def __init__(
         self, alter: Alter = as_it_is, features: frozenset[str] = ALL_FEATURES, budget: int = 16
