@@ -358,9 +358,11 @@ def _usual(reply: dict[str, Any], server: Endpoint, asked: str) -> dict[str, Any
 
 
 def _token_ids(reply: Mapping[str, Any]) -> list[int] | None:
-    """The ids in a reply of /tokenize; None where it is another API's."""
+    """The ids in a reply of /tokenize; None where it is another API's, or has not as many as it counts."""
     tokens = reply.get("tokens")
-    return tokens if isinstance(tokens, list) and all(type(token) is int for token in tokens) else None
+    if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
+        return None
+    return tokens if reply.get("count", len(tokens)) == len(tokens) else None
 
 
 def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, asked: str) -> Completion:
