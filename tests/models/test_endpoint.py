@@ -55,6 +55,11 @@ async def choose_many(model: ServedModel, count: int) -> list[list[float] | Base
     )
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  (another thread makes it true)
+        await asyncio.sleep(0.002)
+
+
 def failure(server: ScriptedServer, use: Callable[[ServedModel], Awaitable[object]] = ask) -> ModelError:
     """The error of a request that isn't tried again."""
     with pytest.raises(ModelError) as caught:
@@ -118,9 +123,12 @@ def test_a_request_that_is_cancelled_gives_its_place_back(server: ScriptedServer
     server.fault(Hang(30), times=None, when=lambda body: body["messages"][0]["content"] == "Hang")
 
     async def use(model: ServedModel) -> str:
-        for _ in range(2):
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(ask(model, "Hang"), 0.05)
+        for number in range(2):
+            asking = asyncio.ensure_future(ask(model, "Hang"))
+            await until(lambda sent=number + 1: server.count(CHATS) == sent)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
         return (await asyncio.wait_for(ask(model), 60)).text
 
     assert with_model(server, use, budget=1) == "Answer to: Hi"
@@ -129,13 +137,16 @@ def test_a_request_that_is_cancelled_gives_its_place_back(server: ScriptedServer
 def test_a_question_that_is_abandoned_is_not_sent() -> None:
     async def use(model: ServedModel) -> None:
         await model.choice_logprobs("Answer:", LETTERS)
+        server.fault(Until(abandoned.is_set), path=COMPLETIONS)
         busy = asyncio.ensure_future(model.choice_logprobs("Busy answer:", LETTERS))
-        await asyncio.sleep(0.02)
+        await until(lambda: len(server.prompts) == 2)
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(model.choice_logprobs("Abandoned answer:", LETTERS), 0.01)
+        abandoned.set()
         await busy
 
-    with ScriptedServer(latency=0.08) as server:
+    abandoned = threading.Event()
+    with ScriptedServer() as server:
         with_model(server, use, budget=1)
         assert server.prompts == ["Answer:", "Busy answer:"]
 
@@ -150,7 +161,7 @@ def test_several_places_are_waited_for_and_two_that_want_many_do_not_wait_for_ea
             await asyncio.sleep(0.01)
             budget.give_back(places)
 
-        await asyncio.wait_for(asyncio.gather(want("a", 4), want("b", 4), want("c", 3)), 1)
+        await asyncio.wait_for(asyncio.gather(want("a", 4), want("b", 4), want("c", 3)), 60)
         return order
 
     assert asyncio.run(use()) == ["a", "b", "c"]
@@ -163,7 +174,7 @@ def test_places_that_were_waited_for_in_vain_are_given_back() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(budget.take(2), 0.01)
         budget.give_back(2)
-        await asyncio.wait_for(budget.take(3), 1)
+        await asyncio.wait_for(budget.take(3), 60)
 
     asyncio.run(use())
 
@@ -215,7 +226,7 @@ def test_a_server_that_says_when_to_come_back_is_asked_again_then(server: Script
     server.fault(Status(429, headers={"Retry-After": "1"}))
     assert with_model(server, ask).text == "Answer to: Hi"
     first, second = (received.time for received in server.requests if received.path == CHATS)
-    assert 0.95 < second - first < 3
+    assert second - first > 0.95
 
 
 def test_a_server_that_says_at_once_is_asked_again_at_once(server: ScriptedServer) -> None:
@@ -567,7 +578,7 @@ def test_a_server_that_comes_up_late_is_waited_for() -> None:
     starting = threading.Timer(0.15, server.__enter__)
     starting.start()
     try:
-        with_model(f"http://127.0.0.1:{port}/v1", lambda model: model.find(10.0))
+        with_model(f"http://127.0.0.1:{port}/v1", lambda model: model.find(60.0))
     finally:
         starting.join()
         server.__exit__(None, None, None)
@@ -576,7 +587,7 @@ def test_a_server_that_comes_up_late_is_waited_for() -> None:
 
 def test_a_server_that_is_still_loading_is_waited_for(server: ScriptedServer) -> None:
     server.fault(Status(503, "loading"), path=MODELS, times=3)
-    with_model(server, lambda model: model.find(10.0))
+    with_model(server, lambda model: model.find(60.0))
     assert server.count(MODELS) == 4
 
 
@@ -620,7 +631,7 @@ def test_a_list_of_models_that_is_no_json_is_shown(server: ScriptedServer, fault
 
 def test_a_url_without_its_v1_is_told_at_once(server: ScriptedServer) -> None:
     with pytest.raises(ConfigurationError, match=rf"answered 404: Not Found; did you mean {server.url}\?$"):
-        with_model(server.url.removesuffix("/v1"), lambda model: model.find(10.0))
+        with_model(server.url.removesuffix("/v1"), lambda model: model.find(60.0))
 
 
 # --- chats ---
@@ -649,12 +660,17 @@ def test_a_seed_is_sent_where_one_is_given(server: ScriptedServer) -> None:
 
 def test_a_completion_has_its_tokens_and_its_own_seconds() -> None:
     with ScriptedServer(latency=0.03) as server:
+        started = time.monotonic()
         found = with_model(server, lambda model: ask_many(model, 5), budget=1)
+        took = time.monotonic() - started
+    seconds = 0.0
     for completion in found:
         assert isinstance(completion, Completion)
         assert completion.prompt_tokens > 0
         assert completion.completion_tokens > 0
-        assert 0.03 <= completion.latency < 0.12
+        assert completion.latency >= 0.03
+        seconds += completion.latency
+    assert seconds <= took  # no one's has the others' in it
 
 
 def test_a_reply_without_usage_is_an_answer(server: ScriptedServer) -> None:

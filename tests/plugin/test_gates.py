@@ -198,7 +198,7 @@ def test_a_gate_that_cannot_be_meant_ends_the_run_before_anything_is_asked(
 
 
 def test_workers_tell_the_controller_what_can_be_gated(project: Project) -> None:
-    assert "own has no group 'blue' in this run" in refused(project, "--eval-gate=own[blue] >= 0.5", "-n2")
+    assert "own has no group 'blue' in this run" in refused(project, "--eval-gate=own[blue] >= 0.5", "-n1")
 
 
 # --- baselines ---
@@ -431,7 +431,7 @@ def test_questions_of_several_functions_are_told_apart_by_the_function(project: 
         "TestAlone::test_alone": 1.0,
     }
     same = project.evaluate(
-        "test_own.py", "--eval-baseline=main.json", "--eval-gate=own.drop <= 0", "-n2", passed=5
+        "test_own.py", "--eval-baseline=main.json", "--eval-gate=own.drop <= 0", "-n1", passed=5
     )
     assert "own has the same score on each of 4 questions" in same.out
 
@@ -529,7 +529,7 @@ def test_a_run_whose_tests_could_not_all_be_collected_is_no_baseline(
 def test_a_run_that_lost_a_test_with_its_worker_is_no_baseline(project: Project) -> None:
     dies = PLAIN.replace("record_score(0.5)", "import os; os._exit(1)")
     project.write("test_plain.py", dies)
-    finished = project.evaluate("test_plain.py", "-n2", "--eval-save-baseline=main.json", ret=1)
+    finished = project.evaluate("test_plain.py", "-n1", "--eval-save-baseline=main.json", ret=1)
     finished.shows("ERROR: *1 test ended with a worker that died: test_plain.py::test_second")
     assert not (project.folder / "main.json").exists()
 

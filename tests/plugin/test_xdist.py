@@ -33,7 +33,7 @@ OWN = """
         reply = await served_model.chat([{"role": "user", "content": f"Say {number}"}])
         record_score(int(reply.text.split()[-1]))
 """
-BUDGET = 6
+BUDGET = 5
 
 
 def findings(finished: Finished) -> Any:
@@ -78,7 +78,7 @@ def test_several_processes_find_what_one_does_within_the_same_budget(
 ) -> None:
     project.write("test_own.py", OWN)
     project.server.fault(Until(lambda: project.server.in_flight_peak > 1), times=None)
-    finished = project.evaluate("test_own.py", "-n4", "-v", f"--eval-max-concurrency={BUDGET}", passed=80)
+    finished = project.evaluate("test_own.py", "-n2", "-v", f"--eval-max-concurrency={BUDGET}", passed=80)
     assert findings(finished) == findings(alone)
     assert asked_again(project.server) == []
     assert 1 < project.server.in_flight_peak <= BUDGET
@@ -180,7 +180,7 @@ LOST = """
 def test_a_result_that_never_arrives_fails_the_run_under_any_distribution(project: Project) -> None:
     project.write("conftest.py", LOST)
     project.write("test_own.py", DEADLY.partition("    def test_deadly")[0])
-    finished = project.evaluate("test_own.py", "-n2", "-v", "--dist=load", ret=1, passed=29)
+    finished = project.evaluate("test_own.py", "-n1", "-v", "--dist=load", ret=1, passed=29)
     finished.shows("scheduling tests via LoadScheduling")
     finished.shows("ERROR: 1 of 30 tests never reported a result; a worker may have died")
     assert len(finished.results) == 29
@@ -189,7 +189,7 @@ def test_a_result_that_never_arrives_fails_the_run_under_any_distribution(projec
 def test_a_server_cannot_end_a_process_by_what_it_says(project: Project) -> None:
     project.write("test_own.py", DEADLY.partition("    def test_deadly")[0])
     project.server.fault(Status(400, "half a character \ud83d and \x1b[2J"), times=None)
-    finished = project.evaluate("test_own.py", "-n2", ret=1, failed=30)
+    finished = project.evaluate("test_own.py", "-n1", ret=1, failed=30)
     assert finished.out.count(r"answered 400: half a character \ud83d and \x1b[2J") >= 30
 
 
@@ -205,7 +205,7 @@ STRANGE_GROUP = """
 
 def test_a_name_that_no_report_can_carry_loses_no_result(project: Project) -> None:
     project.write("test_own.py", STRANGE_GROUP)
-    finished = project.evaluate("test_own.py", "-n2", "--junitxml=junit.xml", passed=4)
+    finished = project.evaluate("test_own.py", "-n1", "--junitxml=junit.xml", passed=4)
     assert {record["group"] for record in finished.results.values()} == {"a folder of half a character: ?"}
 
 
@@ -213,7 +213,7 @@ def test_data_that_only_a_process_meets_is_told_in_one_sentence(project: Project
     data = project.own_mmlu()
     (data / "test" / "anatomy_test.csv").unlink()
     project.write("test_own.py", "async def test_own(mmlu_task, served_model):\n    pass\n")
-    finished = project.evaluate("test_own.py", "-n2", f"--eval-mmlu-data={data}", ret=1)
+    finished = project.evaluate("test_own.py", "-n1", f"--eval-mmlu-data={data}", ret=1)
     assert "anatomy_test.csv can't be read (No such file or directory)" in finished.out
     assert "Traceback" not in finished.out
     assert "pytest_instructlab_eval/" not in finished.out
