@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +23,9 @@ for name, examples in (("quick", 40), ("minute", 1_000), ("long", 50_000)):
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# Whatever the environment says: else each run of the plugin tests would compile the plugin again.
+sys.dont_write_bytecode = False
+
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_reach_runs() -> Iterator[None]:
@@ -29,3 +35,17 @@ def signals_reach_runs() -> Iterator[None]:
     yield
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGHUP, hangup)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Collect no garbage while a failure's source is parsed.
+
+    Early versions of Python 3.11 end a parse within a parse with a SystemError, which would end the run. A
+    finalizer that warns is one: a traceback is written for the warning, and its carets are found by parsing.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
