@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -195,12 +196,14 @@ class ServedModel:
 
     async def _rendered(self, messages: Sequence[Message]) -> str:
         try:
-            tokens = await self._root_post("/tokenize", {"messages": list(messages)})
-            text = await self._root_post("/detokenize", {"tokens": tokens["tokens"]})
-            if not isinstance(text["prompt"], str):
-                raise TypeError("no text")
-            return text["prompt"]
-        except (ModelError, KeyError, TypeError) as error:
+            tokens = _token_ids(await self._root_post("/tokenize", {"messages": list(messages)}))
+            if not tokens:
+                raise ModelError("its /tokenize gives no tokens of a chat")
+            text = (await self._root_post("/detokenize", {"tokens": tokens})).get("prompt")
+            if not isinstance(text, str) or _letters(messages[-1]["content"]) not in _letters(text):
+                raise ModelError("its /detokenize gives no text that has the question")
+            return text
+        except ModelError as error:
             raise ModelError(
                 f"{self._endpoint} can't render its model's chat template through /tokenize, which "
                 f"--eval-system-prompt needs for multiple choice; vLLM can ({error})"
@@ -358,9 +361,16 @@ def _usual(reply: dict[str, Any], server: Endpoint, asked: str) -> dict[str, Any
 
 
 def _token_ids(reply: Mapping[str, Any]) -> list[int] | None:
-    """The ids in a reply of /tokenize; None where it is another API's."""
+    """The ids in a reply of /tokenize; None where it is another API's, or does not have as many as it says."""
     tokens = reply.get("tokens")
-    return tokens if isinstance(tokens, list) and all(type(token) is int for token in tokens) else None
+    if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
+        return None
+    return tokens if reply.get("count", len(tokens)) == len(tokens) else None
+
+
+def _letters(text: str) -> str:
+    """The letters and digits of a text: what a tokenizer keeps of it that is not the same both ways."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 
 def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, asked: str) -> Completion:

@@ -5,15 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.examples_data import write_mmlu, write_mt_bench
-
-# Time limits per example would fail on a busy machine; what failed is printed, so nothing need be kept.
-settings.register_profile(
-    "unit", deadline=None, database=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("unit")
 
 
 @pytest.fixture(autouse=True)
