@@ -32,8 +32,11 @@ REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek,
 ONE_TOKEN = {"max_tokens": 1, "temperature": 0}
 BOS_PROBE = "The capital of France is"
 TRY_AGAIN = (408, 409, 425, 429, 502, 503, 504)  # statuses that say nothing of what a server has
-STOPPED = ("stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete")  # an answer that is whole
-CUT_OFF = ("length", "max_tokens", "model_length")  # one that ended at its limit, or at the context's
+STOPPED = (  # an answer that is whole
+    "stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete", "stop_token", "end_of_turn", "end",
+    "finished", "finishreason.stop",
+)  # fmt: skip
+CUT_OFF = ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length")  # one at its limit
 
 
 class ServedModel:
@@ -288,7 +291,9 @@ class ServedModel:
         try:
             reply = await self._root_post("/tokenize", body)
             count, limit = int(reply["count"]), int(reply["max_model_len"])
-        except (ModelError, LookupError, TypeError, ValueError):
+        except (ModelError, LookupError, TypeError, ValueError, OverflowError):
+            return error
+        if count + answer <= limit:  # the server counts otherwise: its own words are better
             return error
         return ContextLengthError(
             f"the prompt has {count:,} tokens, {answer:,} more {'is' if answer == 1 else 'are'} for the "
@@ -361,7 +366,7 @@ def _usual(reply: dict[str, Any], server: Endpoint, asked: str) -> dict[str, Any
 
 
 def _token_ids(reply: Mapping[str, Any]) -> list[int] | None:
-    """The ids in a reply of /tokenize; None where it is another API's, or does not have as many as it says."""
+    """The ids in a reply of /tokenize; None where it is another API's, or their count is wrong."""
     tokens = reply.get("tokens")
     if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
         return None

@@ -239,6 +239,13 @@ GATEWAYS: dict[str, tuple[dict[str, object], int | None]] = {
     "a choice": ({"choices": [{"error": {"message": "no", "code": 500}, "message": {"content": "x"}}]}, 500),
     "beside an answer": (chat("x", error={"message": "no", "code": 400}), 400),
     "LM Studio's": ({"error": "no"}, None),
+    "a code beside": ({"error": "no", "code": 429}, 429),
+    "another name of it": ({"error": {"message": "no", "status_code": 429}}, 429),
+    "Anthropic's": ({"type": "error", "error": {"type": "overloaded_error", "message": "no"}}, 503),
+    "vLLM's older": ({"object": "error", "message": "no", "code": 50001}, None),
+    "FastAPI's": ({"detail": "no"}, None),
+    "Cloudflare's": ({"success": False, "errors": [{"code": 5007, "message": "no"}], "result": None}, None),
+    "a truth": ({"error": True, "message": "no"}, None),
 }
 
 
@@ -246,7 +253,7 @@ GATEWAYS: dict[str, tuple[dict[str, object], int | None]] = {
 def test_an_error_in_a_success_is_an_error(body: dict[str, object], status: int | None) -> None:
     error = failure(http(body))
     assert error.status == status
-    assert "no" in str(error)
+    assert str(error).endswith(": no"), error
 
 
 @pytest.mark.parametrize(("body", "status"), GATEWAYS.values(), ids=GATEWAYS)
