@@ -366,7 +366,7 @@ def _usual(reply: dict[str, Any], server: Endpoint, asked: str) -> dict[str, Any
 
 
 def _token_ids(reply: Mapping[str, Any]) -> list[int] | None:
-    """The ids in a reply of /tokenize; None where it is another API's, or their count is wrong."""
+    """The ids in a reply of /tokenize; None where it is another API's, or has not as many as it counts."""
     tokens = reply.get("tokens")
     if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
         return None
