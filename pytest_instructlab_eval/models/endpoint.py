@@ -36,7 +36,7 @@ from pytest_instructlab_eval.visible import visible
 if TYPE_CHECKING:
     from pytest_instructlab_eval.models.exchange import Http
 
-__all__ = ["MAX_REPLY", "PATIENCE", "RETRIES", "Budget", "Endpoint", "Traffic"]
+__all__ = ["MAX_REPLY", "PATIENCE", "REFUSED_KEY", "RETRIES", "Budget", "Endpoint", "Traffic"]
 
 RETRIES = 5  # with the pauses below about 15 s, or as Retry-After says
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a retry; each is twice the one before

@@ -19,7 +19,7 @@ from pytest_instructlab_eval.errors import (
 from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.choices import TOLERANCE, WAYS, ChoiceScorer
-from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.endpoint import REFUSED_KEY, Endpoint
 from pytest_instructlab_eval.models.logprobs import Top, likeliest, log_likelihood
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.models.replies import token_count
@@ -31,7 +31,7 @@ PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 ONE_TOKEN = {"max_tokens": 1, "temperature": 0}
 BOS_PROBE = "The capital of France is"
-TRY_AGAIN = (408, 409, 425, 429, 502, 503, 504)  # statuses that say nothing of what a server has
+TRY_AGAIN = (408, 409, 425, 429)  # statuses that say nothing of what a server has
 STOPPED = (  # an answer that is whole
     "stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete", "stop_token", "end_of_turn", "end",
     "finished", "finishreason.stop",
@@ -207,9 +207,10 @@ class ServedModel:
                 raise ModelError("its /detokenize gives no text that has the question")
             return text
         except ModelError as error:
+            refused = f"it answered {error.status}" if error.status in REFUSED_KEY else error  # not the key
             raise ModelError(
                 f"{self._endpoint} can't render its model's chat template through /tokenize, which "
-                f"--eval-system-prompt needs for multiple choice; vLLM can ({error})"
+                f"--eval-system-prompt needs for multiple choice; vLLM can ({refused})"
             ) from None
 
     async def _find_bos(self, model: str) -> tuple[int, str]:
@@ -271,9 +272,10 @@ class ServedModel:
         try:
             reply = await self._root_post("/tokenize", body)
         except ModelError as error:
-            if self._tokenizes or isinstance(error, UnreachableError) or error.status in TRY_AGAIN:
+            away = isinstance(error, UnreachableError) and (error.status is None or self._endpoint.given_up)
+            if self._tokenizes or away or error.status in TRY_AGAIN:
                 raise
-            reply = {}
+            reply = {}  # of a gateway that has no such path, 502 to 504 too: the server answers meanwhile
         tokens = _token_ids(reply)
         if tokens:
             self._tokenizes = True

@@ -220,6 +220,59 @@ OUTCOMES: dict[str, Callable[[Case], None]] = {
 """By how `right` of a case begins: what checks it."""
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 502, 503, 504])
+def test_a_path_that_a_gateway_does_not_pass_on_costs_no_question_and_blames_no_key(status: int) -> None:
+    case = Case({"path": "/tokenize", "status": status, "body": {"error": "no"}})
+    *found, _ = case.scores([PROMPTS])
+    assert_true(found, PROMPTS)
+
+    async def render(model: ServedModel) -> str:
+        return await model.render(SYSTEM)
+
+    with pytest.raises(ModelError, match="can't render its model's chat template") as caught:
+        case.use(render)
+    assert "key" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"prompt": ""},
+        {"prompt": "x"},
+        {"prompt": None},
+        {"content": "Hi"},
+        {},
+        {"prompt": "<|user|>\n<|end|>"},
+    ],
+    ids=repr,
+)
+def test_a_chat_that_is_rendered_without_its_question_is_an_error(reply: Body) -> None:
+    async def score(model: ServedModel) -> list[float]:
+        return await model.choice_logprobs(SYSTEM, LETTERS)
+
+    with pytest.raises(ModelError, match="gives no text that has the question"):
+        Case({"path": "/detokenize", "status": 200, "body": reply}).use(score)
+
+
+@pytest.mark.parametrize("ended", ["error", "abort", "content_filter"])
+def test_a_completion_that_was_broken_off_is_no_measurement(ended: str) -> None:
+    likeliest = {letter: -1.0 - number for number, letter in enumerate(LETTERS)}
+    choice = {"index": 0, "text": "", "finish_reason": ended, "logprobs": {"top_logprobs": [likeliest]}}
+    case = Case({"path": COMPLETIONS, "status": 200, "body": {"choices": [choice]}})
+    assert f"ended its completion with finish_reason '{ended}'" in str(of_one_question(case))
+
+
+def test_questions_without_a_choice_among_the_likeliest_cost_no_other() -> None:
+    likeliest = dict.fromkeys(LETTERS[:3], -1.0)
+    choice = {"index": 0, "text": "", "logprobs": {"top_logprobs": [likeliest]}}
+    case = Case({"path": COMPLETIONS, "status": 200, "body": {"choices": [choice]}})
+    case.features = frozenset({"top_logprobs"})
+    case.met = lambda body: not set(PROMPTS[:4]).isdisjoint(prompts_of(body))
+    *found, _ = case.scores([PROMPTS], budget=1)
+    assert all("is not among the likeliest tokens" in str(error) for error in found[:4]), found
+    assert_true(found[4:], PROMPTS[4:])
+
+
 @pytest.mark.skipif(not CASES.exists(), reason=f"{CASES} is not here")
 @pytest.mark.parametrize("case", cases(), ids=lambda case: str(case.get("note", case["right"]))[:50])
 def test_a_reply_that_people_met_has_its_outcome(case: Body) -> None:
