@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -182,6 +183,8 @@ def test_each_question_ends_with_its_true_likelihoods_or_an_error_and_the_next_i
     found, later = asyncio.run(use())
     for one, prompt in zip(found, PROMPTS, strict=False):
         assert isinstance(one, ModelError) or right(one, prompt, choices), one
+        own_fault = re.search(r"cannot be read \((?!ValueError|RecursionError)", str(one))
+        assert own_fault is None, one  # these two are what a library was made to raise
     assert_right(later, PROMPTS[5:7], choices)
 
 
