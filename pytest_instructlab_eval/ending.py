@@ -167,11 +167,13 @@ class Ending:
 
 
 def write_refusal(settings: Settings, reason: str, *, of_another: bool = False) -> None:
-    """Write the page of a run that could not begin, where somebody could take an earlier one for it.
+    """Write the page of a run that could not begin, where somebody looks for it or could read an earlier one.
 
-    That is in a CI job, and where the output folder is there already and isn't `of_another` run.
+    That is for a pull request, in a CI job, and where the output folder is there already and isn't
+    `of_another` run.
     """
-    if not settings.output_dir.exists() and STEP_SUMMARY not in os.environ:
+    is_awaited = settings.base_branch is not None or STEP_SUMMARY in os.environ
+    if not is_awaited and not settings.output_dir.exists():
         return
     page = markdown(
         ", ".join(settings.candidates), problems=[reason], errors=0, reports=(), changes=(), summaries=()

@@ -13,6 +13,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
+from typing import Any
+
+from tests.scripted_server import ApiError, ScriptedServer
 
 Writer = asyncio.StreamWriter
 Script = Callable[[str, Writer], Awaitable[None]]
@@ -33,14 +36,27 @@ def chat(text: str, **more: object) -> dict[str, object]:
     return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **more}
 
 
+def as_scripted(
+    server: ScriptedServer, path: str, body: dict[str, Any], alter: Callable[[Any], Any] = lambda reply: reply
+) -> bytes:
+    """The scripted server's response to a request, its reply changed by `alter`."""
+    answer = server._endpoints.get(f"{'GET' if path.endswith('/models') else 'POST'} {path}")
+    if answer is None:
+        return http({"detail": "Not Found"}, status="404 Not Found")
+    try:
+        return http(alter(answer(body)))
+    except ApiError as error:
+        return http({"error": {"message": str(error)}}, status=f"{error.code} Error")
+
+
 MODELS = http({"data": [{"id": "tiny"}]})
 
 
 class RawServer:
     """The server, which runs inside `with`: lists its model, and answers all else by the script.
 
-    `script` gets a request's path and writes; the connection stays open unless it closes it. `every` has it
-    answer /models too.
+    `script` gets a request's path and writes, and may read the request's `body` before it first awaits; the
+    connection stays open unless it closes it. `every` has it answer /models too.
     """
 
     def __init__(
@@ -48,6 +64,7 @@ class RawServer:
     ) -> None:
         self.script = script
         self.url = ""
+        self.body: dict[str, Any] = {}
         self.paths: list[str] = []
         self.heads: list[str] = []
         self.connections = 0
@@ -98,11 +115,11 @@ class RawServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         lengths = [line for line in head.lower().splitlines() if line.startswith("content-length:")]
-        if lengths:
-            await reader.readexactly(int(lengths[0].partition(":")[2]))
+        data = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b"{}"
         path = head.split(" ")[1]
         self.paths.append(path)
         self.heads.append(head)
+        self.body = json.loads(data)
         if path.endswith("/models") and not self._every:
             writer.write(MODELS)
         elif isinstance(self.script, bytes):

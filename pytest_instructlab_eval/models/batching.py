@@ -177,7 +177,8 @@ class CompletionBatcher:
         if len(choices) == 1 < expected:
             raise OneCompletionError(f"{self._endpoint} gave 1 completion for {expected} prompts")
         if len(choices) != expected:
-            raise ModelError(f"{self._endpoint} gave {len(choices)} completions for {expected} prompts")
+            prompts = f"{expected} prompt{'s' if expected > 1 else ''}"
+            raise ModelError(f"{self._endpoint} gave {len(choices)} completions for {prompts}")
         indices = [choice.get("index") for choice in choices]
         if any(type(index) is not int for index in indices) or sorted(indices) != list(range(expected)):
             raise ModelError(

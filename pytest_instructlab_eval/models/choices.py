@@ -34,6 +34,8 @@ MANY_TOP_LOGPROBS = 1000  # where a choice is not among those: llama.cpp has no 
 TOLERANCE = 0.05  # nats, between two ways to the log-probability of one token
 ECHO_PROBES = 2  # tokens that are compared: one may agree by chance
 QUESTIONS_IN_VAIN = 3  # without log-probabilities, after which no more are asked
+CHOICES_IN_VAIN = 30  # questions of which a choice was not among the likeliest tokens: others may have all
+FAILED = ("abort", "aborted", "cancelled", "content_filter", "error")  # why no model ends a token
 NOT_FINITE = "Out of range float values are not JSON compliant"  # vLLM's words for NaN and infinity
 
 Complete = Callable[[Prompt, Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -96,7 +98,7 @@ class ChoiceScorer:
             self._proven = True
             return found
         except NoLogprobsError:
-            self._proven = self._in_vain == [] or len(self._in_vain) >= QUESTIONS_IN_VAIN
+            self._proven = self._in_vain == [] or self._hopeless
             raise
         except ModelError as error:
             # A server that doesn't answer would make each question in turn wait for it: let all ask.
@@ -106,8 +108,14 @@ class ChoiceScorer:
             self._proof.set()
             self._proof = None
 
+    @property
+    def _hopeless(self) -> bool:
+        """Whether so many questions were asked in vain that no more are."""
+        gives_some = "top_logprobs" in set(self._ways) - self._lacking
+        return len(self._in_vain) >= (CHOICES_IN_VAIN if gives_some else QUESTIONS_IN_VAIN)
+
     async def _by_any_way(self, prompt: str, choices: tuple[str, ...]) -> list[float]:
-        if len(self._in_vain) >= QUESTIONS_IN_VAIN:
+        if self._hopeless:
             raise NoLogprobsError(str(self._in_vain[0]), prompt=prompt)
         scorers = {
             "token_ids": self._by_token_ids,
@@ -134,6 +142,9 @@ class ChoiceScorer:
     async def _complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
         try:
             completion = await self._send(prompt, parameters)
+            ended = completion.get("finish_reason")
+            if ended in FAILED:
+                raise ModelError(f"the server ended its completion with finish_reason {ended!r}")
             self._answers += 1
             return completion
         except ModelError as error:

@@ -24,6 +24,7 @@ from pytest_instructlab_eval.models.replies import (
     Failure,
     Reply,
     error_in,
+    is_too_long,
     model_names,
     retry_after,
     server_message,
@@ -35,7 +36,7 @@ from pytest_instructlab_eval.visible import visible
 if TYPE_CHECKING:
     from pytest_instructlab_eval.models.exchange import Http
 
-__all__ = ["MAX_REPLY", "PATIENCE", "RETRIES", "Budget", "Endpoint", "Traffic"]
+__all__ = ["MAX_REPLY", "PATIENCE", "REFUSED_KEY", "RETRIES", "Budget", "Endpoint", "Traffic"]
 
 RETRIES = 5  # with the pauses below about 15 s, or as Retry-After says
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a retry; each is twice the one before
@@ -49,10 +50,6 @@ PASSING = (408, 409, 429)  # statuses that another try may not meet; so are thos
 AWAY = (502, 503, 504)  # what a gateway says of a server that is not there
 REDIRECTS = (301, 302, 303, 307, 308)
 REFUSED_KEY = (401, 403)
-TOO_LONG = re.compile(
-    r"context (length|size|window)|maximum context|maximum model length|context_length_exceeded"
-    r"|inputs? tokens? \+ .?max_new_tokens", re.IGNORECASE,
-)  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -224,7 +221,8 @@ class Endpoint:
         if succeeded and error is None:
             return found
         status = status_in(error) if succeeded else reply.status
-        return self._refused(status, self.safe(server_message(error)), reply.headers)
+        too_long = is_too_long(error) and status not in PASSING
+        return self._refused(status, self.safe(server_message(error)), reply.headers, too_long=too_long)
 
     def _no_reply(self, failure: Failure) -> _Problem:
         if failure.kind == "timeout":
@@ -247,13 +245,15 @@ class Endpoint:
             text = f"{self} can't be reached ({failure.reason}){self._past_proxy()}"
         return _Problem(UnreachableError(text), passing=True, silent=True)
 
-    def _refused(self, status: int | None, message: str, headers: Mapping[str, str]) -> _Problem:
+    def _refused(
+        self, status: int | None, message: str, headers: Mapping[str, str], *, too_long: bool = False
+    ) -> _Problem:
         """The problem behind an error status."""
         said = f": {message}" if message else ""
         if status in REFUSED_KEY:
             text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
             return _Problem(ModelError(text, status=status))
-        if TOO_LONG.search(message):
+        if too_long:
             text = f"the prompt doesn't fit the model's context: {message}"
             return _Problem(ContextLengthError(text, status=status))
         text = f"{self} answered {'with an error' if status is None else status}{said}{self._past_proxy()}"

@@ -45,7 +45,7 @@ class Completion:
         """
         before, answer = split_answer(self.text)
         reasoning = "\n\n".join(part for part in (self.reasoning.strip(), before) if part)
-        if not answer.strip() and (reasoning or (not self.text and self.finish_reason == "length")):
+        if not answer.strip() and (reasoning or self.finish_reason == "length"):
             raise NoAnswerError(
                 f"{name} gave no answer: {_why_empty(reasoning, self.finish_reason, self.completion_tokens)}",
                 prompt=prompt,

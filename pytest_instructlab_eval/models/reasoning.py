@@ -1,4 +1,4 @@
-"""Tells a model's reasoning from its answer, where a text has both: `<think>…</think>`."""
+"""Tells a model's reasoning from its answer, where a text has both: `<think>…</think>` and the like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import re
 
 __all__ = ["THINK_TAG", "split_answer", "split_judgment"]
 
-THINK_TAG = re.compile(r"<(/?)think(?:ing)?\s*>", re.IGNORECASE)
+THINK_TAG = re.compile(
+    r"<(?P<closes>/)?(?:seed:)?(?:think(?:ing)?|thought)(?:\s[^<>\n]{0,80})?>"
+    r"|\[(?P<mistral>/)?THINK\]|\u25c1(?P<kimi>/)?think\u25b7"
+    r"|<\|channel\|>analysis<\|message\|>|(?P<harmony><\|channel\|>final<\|message\|>)"
+    r"|<unused94>|(?P<gemma><unused95>)",
+    re.IGNORECASE,
+)
+"""What begins and ends reasoning; a group matches where it ends. The first are DeepSeek's and others'."""
 QUOTES = frozenset("`\"'\u2018\u201c\u00ab")
 
 
@@ -34,7 +41,7 @@ def _split(text: str, *, anywhere: bool) -> tuple[str, str]:
     place = 0
     begun = thinking = quoting = False  # quoting: between two tags that the answer is about
     for tag in THINK_TAG.finditer(text):
-        piece, closes = text[place : tag.start()], bool(tag[1])
+        piece, closes = text[place : tag.start()], tag.lastgroup is not None
         place = tag.end()
         if thinking:
             reasoning.append(piece)

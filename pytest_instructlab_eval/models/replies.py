@@ -15,6 +15,7 @@ __all__ = [
     "Kind",
     "Reply",
     "error_in",
+    "is_too_long",
     "model_names",
     "retry_after",
     "server_message",
@@ -22,7 +23,25 @@ __all__ = [
     "token_count",
 ]
 
-LIMIT_CODES = ("rate_limit", "too_many_requests")
+STATUS_WORDS = {
+    "rate_limit": 429,
+    "too_many_requests": 429,
+    "overloaded": 503,
+    "service_unavailable": 503,
+    "internal_server_error": 500,
+    "server_error": 500,
+}
+"""How the word begins that stands for a status in an error."""
+MESSAGES = ("error", "message", "detail", "msg", "errors", "error_description", "title")
+CODES = ("code", "type")
+CONTENTS = ("choices", "data", "models", "tokens", "prompt", "count")
+TOO_LONG = re.compile(
+    r"context.?(length|size|window|limit)|maximum (context|model|input) length|input length limit"
+    r"|inputs?`? tokens? \+ .?max_new_tokens|`?inputs?`? must have less than|max_seq_len"
+    r"|prompt is too long|input is too long|too many (input |prompt )?tokens|reduce the length"
+    r"|(input|prompt) token count .{0,20}exceeds|exceeds? (the )?(max|maximum) (number of )?(session|input)",
+    re.IGNORECASE,
+)  # fmt: skip
 
 
 Kind = Literal["connection", "timeout", "size", "certificate", "tls", "reply"]
@@ -56,8 +75,8 @@ def server_message(body: Any, depth: int = 5) -> str:
         return "; ".join(filter(None, (server_message(part, depth - 1) for part in body[:5])))
     if not isinstance(body, dict) or not depth:
         return "" if body is None else str(body)[:500]
-    for name in ("error", "message", "detail", "msg", "errors", "error_description", "title"):
-        if body.get(name):
+    for name in MESSAGES:
+        if body.get(name) and body[name] is not True:
             message = server_message(body[name], depth - 1)
             place = body.get("loc", body.get("param"))
             place = ".".join(map(str, place[:9])) if isinstance(place, list) else place
@@ -73,19 +92,31 @@ def error_in(reply: Any) -> Any:
         return None
     choices = first.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    return first.get("error") or (choice.get("error") if isinstance(choice, dict) else None) or None
+    told = any(first.get(name) for name in MESSAGES if name != "message" or isinstance(first.get(name), str))
+    if first.get("error") or (told and not any(map(first.get, CONTENTS))):
+        return first
+    return choice if isinstance(choice, dict) and choice.get("error") else None
 
 
 def status_in(error: Any) -> int | None:
-    """The HTTP status that such an error has in its words."""
-    told = error if isinstance(error, dict) else {}
-    for value in (told.get("code"), told.get("status"), told.get("type")):
-        text = str(value)[:100].lower()
+    """The HTTP status that such an error has in its words, or in those that it holds."""
+    if not isinstance(error, dict):
+        return None
+    for name in ("code", "status", "status_code", "type"):
+        text = str(error.get(name))[:100].lower()
         if text.isdecimal() and 400 <= int(text) <= 599:
             return int(text)
-        if text.startswith(LIMIT_CODES):
-            return 429
-    return None
+        for word, status in STATUS_WORDS.items():
+            if text.startswith(word):
+                return status
+    return status_in(error.get("error"))
+
+
+def is_too_long(error: Any) -> bool:
+    """Whether a server's error says that the prompt does not fit its model's context."""
+    holders = [error, error.get("error")] if isinstance(error, dict) else []
+    codes = [str(found.get(name))[:100] for found in holders if isinstance(found, dict) for name in CODES]
+    return any(map(TOO_LONG.search, (server_message(error)[:5000], *codes)))
 
 
 def model_names(reply: Any) -> list[str] | None:

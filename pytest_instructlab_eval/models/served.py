@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from pytest_instructlab_eval.errors import (
 from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.choices import TOLERANCE, WAYS, ChoiceScorer
-from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.endpoint import REFUSED_KEY, Endpoint
 from pytest_instructlab_eval.models.logprobs import Top, likeliest, log_likelihood
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.models.replies import token_count
@@ -30,9 +31,12 @@ PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 ONE_TOKEN = {"max_tokens": 1, "temperature": 0}
 BOS_PROBE = "The capital of France is"
-TRY_AGAIN = (408, 409, 425, 429, 502, 503, 504)  # statuses that say nothing of what a server has
-STOPPED = ("stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete")  # an answer that is whole
-CUT_OFF = ("length", "max_tokens", "model_length")  # one that ended at its limit, or at the context's
+TRY_AGAIN = (408, 409, 425, 429)  # statuses that say nothing of what a server has
+STOPPED = (  # an answer that is whole
+    "stop", "eos_token", "eos", "end_turn", "stop_sequence", "complete", "stop_token", "end_of_turn", "end",
+    "finished", "finishreason.stop",
+)  # fmt: skip
+CUT_OFF = ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length")  # one at its limit
 
 
 class ServedModel:
@@ -195,15 +199,18 @@ class ServedModel:
 
     async def _rendered(self, messages: Sequence[Message]) -> str:
         try:
-            tokens = await self._root_post("/tokenize", {"messages": list(messages)})
-            text = await self._root_post("/detokenize", {"tokens": tokens["tokens"]})
-            if not isinstance(text["prompt"], str):
-                raise TypeError("no text")
-            return text["prompt"]
-        except (ModelError, KeyError, TypeError) as error:
+            tokens = _token_ids(await self._root_post("/tokenize", {"messages": list(messages)}))
+            if not tokens:
+                raise ModelError("its /tokenize gives no tokens of a chat")
+            text = (await self._root_post("/detokenize", {"tokens": tokens})).get("prompt")
+            if not isinstance(text, str) or _letters(messages[-1]["content"]) not in _letters(text):
+                raise ModelError("its /detokenize gives no text that has the question")
+            return text
+        except ModelError as error:
+            refused = f"it answered {error.status}" if error.status in REFUSED_KEY else error  # not the key
             raise ModelError(
                 f"{self._endpoint} can't render its model's chat template through /tokenize, which "
-                f"--eval-system-prompt needs for multiple choice; vLLM can ({error})"
+                f"--eval-system-prompt needs for multiple choice; vLLM can ({refused})"
             ) from None
 
     async def _find_bos(self, model: str) -> tuple[int, str]:
@@ -265,9 +272,10 @@ class ServedModel:
         try:
             reply = await self._root_post("/tokenize", body)
         except ModelError as error:
-            if self._tokenizes or isinstance(error, UnreachableError) or error.status in TRY_AGAIN:
+            away = isinstance(error, UnreachableError) and (error.status is None or self._endpoint.given_up)
+            if self._tokenizes or away or error.status in TRY_AGAIN:
                 raise
-            reply = {}
+            reply = {}  # of a gateway that has no such path, 502 to 504 too: the server answers meanwhile
         tokens = _token_ids(reply)
         if tokens:
             self._tokenizes = True
@@ -285,7 +293,9 @@ class ServedModel:
         try:
             reply = await self._root_post("/tokenize", body)
             count, limit = int(reply["count"]), int(reply["max_model_len"])
-        except (ModelError, LookupError, TypeError, ValueError):
+        except (ModelError, LookupError, TypeError, ValueError, OverflowError):
+            return error
+        if count + answer <= limit:  # the server counts otherwise: its own words are better
             return error
         return ContextLengthError(
             f"the prompt has {count:,} tokens, {answer:,} more {'is' if answer == 1 else 'are'} for the "
@@ -363,6 +373,11 @@ def _token_ids(reply: Mapping[str, Any]) -> list[int] | None:
     if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
         return None
     return tokens if reply.get("count", len(tokens)) == len(tokens) else None
+
+
+def _letters(text: str) -> str:
+    """The letters and digits of a text: what a tokenizer keeps of it that is not the same both ways."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 
 def _completion(reply: Mapping[str, Any], latency: float, server: Endpoint, asked: str) -> Completion:

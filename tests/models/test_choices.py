@@ -196,7 +196,7 @@ def test_a_prompt_that_is_refused_by_itself_does_not_change_the_way_of_the_other
 
 
 def test_tokens_that_could_not_be_asked_for_once_are_asked_for_again(server: ScriptedServer) -> None:
-    server.fault(Status(503), path="/tokenize")
+    server.fault(Status(429), path="/tokenize")
 
     async def use(model: ServedModel) -> Found:
         with pytest.raises(ModelError):

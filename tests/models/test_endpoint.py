@@ -8,12 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval.errors import ConfigurationError, ModelError, NoAnswerError
+from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError, NoAnswerError
 from pytest_instructlab_eval.models import Completion, Endpoint, ServedModel
 from pytest_instructlab_eval.models.endpoint import Budget
+from tests.raw_server import RawServer, http
 from tests.scripted_server import (
     CHATS,
     COMPLETIONS,
@@ -706,3 +708,47 @@ def test_the_endpoint_is_named_by_its_url() -> None:
     assert asyncio.run(use()) == (
         "the server at http://models.example.com/v1 ServedModel('tiny', 'http://models.example.com/v1')"
     )
+
+
+TOO_LONG: dict[str, tuple[int, Any]] = {
+    "llama.cpp": (400, {"message": "the request exceeds the available context size, try increasing it"}),
+    "TGI": (422, {"error": "Input validation error: `inputs` must have less than 1024 tokens. Given: 3000"}),
+    "Anthropic": (400, {"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}}),
+    "Anthropic's limit": (400, {"error": {"message": "input length and `max_tokens` exceed context limit"}}),
+    "Gemini": (
+        400,
+        [{"error": {"message": "The input token count (9) exceeds the maximum"}}],
+    ),
+    "Cohere": (400, {"message": "too many tokens: size limit exceeded by 500 tokens"}),
+    "a code": (400, {"error": {"message": "Please shorten it.", "code": "context_length_exceeded"}}),
+    "TensorRT": (400, {"message": "Prompt length (5000) exceeds maximum input length (4096)."}),
+    "TensorRT's sum": (400, {"message": "prompt length (4000) and max_tokens should not exceed max_seq_len"}),
+    "MLC": (
+        400,
+        {"message": "prompt has 5000 tokens, larger than the model input length limit 4096."},
+    ),
+    "Bedrock": (400, {"message": "Input is too long for requested model."}),
+    "LiteLLM": (400, {"error": {"message": "litellm.ContextWindowExceededError: too big"}}),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), TOO_LONG.values(), ids=TOO_LONG)
+def test_a_prompt_that_is_too_long_is_known_from_each_servers_words(status: int, body: object) -> None:
+    with (
+        RawServer(http(body, status=f"{status} No")) as server,
+        pytest.raises(ContextLengthError, match="the prompt doesn't fit the model's context: "),
+    ):
+        with_model(server.url, lambda model: model.chat("Hi"))
+
+
+def test_a_limit_of_tokens_a_minute_is_waited_for_whatever_it_says(server: ScriptedServer) -> None:
+    server.fault(Status(429, "tokens per minute: the context window is too large"), times=1)
+    assert with_model(server, lambda model: model.chat("Hi")).text
+
+
+def test_a_context_that_the_counts_do_not_explain_is_told_in_the_servers_words(
+    server: ScriptedServer,
+) -> None:
+    server.fault(Status(400, "the context size is exceeded"), times=None)
+    with pytest.raises(ContextLengthError, match="doesn't fit the model's context: the context size is ex"):
+        with_model(server, lambda model: model.chat("Hi", max_tokens=9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 
 import pytest
 
@@ -168,11 +169,11 @@ class PullRequest:
         self._git("init", "-b", "main")
         self._commit("main")
 
-    def __call__(self, *paths: str) -> tuple[str, ...]:
-        """The options of a run over the branch."""
+    def __call__(self, *paths: str, texts: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """The options of a run over the branch, which adds a pair at each of the paths, and these texts."""
         self._git("checkout", "-b", "pr")
-        for path in paths:
-            self.project.write(f"taxonomy/{path}", qna("reef"))
+        for path, text in {**dict.fromkeys(paths, qna("reef")), **(texts or {})}.items():
+            self.project.write(f"taxonomy/{path}", text)
         self._commit("pr")
         return (
             "--eval-benchmark=mt_bench_branch", f"--eval-mt-bench-data={self.project.mt_bench}",

@@ -32,6 +32,18 @@ from pytest_instructlab_eval.models.stages import RecordedAnswers
         ("End it by `</think>`.", "", "End it by `</think>`."),
         ("<think>A</think>Write <think>b</think>.", "A", "Write <think>b</think>."),
         ("<b>Yellow</b>", "", "<b>Yellow</b>"),
+        ("<think time=3>A</think>Yellow.", "A", "Yellow."),
+        ("<thought>A</thought>Yellow.", "A", "Yellow."),
+        ("<seed:think>A</seed:think>Yellow.", "A", "Yellow."),
+        ("[THINK]A[/THINK]Yellow.", "A", "Yellow."),
+        ("\u25c1think\u25b7A\u25c1/think\u25b7Yellow.", "A", "Yellow."),
+        ("<unused94>thought\nA<unused95>Yellow.", "thought\nA", "Yellow."),
+        (
+            "<|channel|>analysis<|message|>A<|end|><|start|>assistant<|channel|>final<|message|>Yellow.",
+            "A<|end|><|start|>assistant",
+            "Yellow.",
+        ),
+        ("<thoughtful>A</thoughtful>Yellow.", "", "<thoughtful>A</thoughtful>Yellow."),
     ],
 )
 def test_an_answer_is_what_follows_the_reasoning_before_it(text: str, reasoning: str, answer: str) -> None:
@@ -44,6 +56,7 @@ def test_an_answer_is_what_follows_the_reasoning_before_it(text: str, reasoning:
         ("So <think>or not</think> it is.", "or not", "So  it is."),
         ("So it is. <think>Or", "Or", "So it is."),
         ("So it is `</think>` not", "So it is `", "` not"),
+        ("Well. [THINK]Or[/THINK] It is.", "Or", "Well.  It is."),
     ],
 )
 def test_in_a_judgment_reasoning_counts_nowhere(text: str, reasoning: str, rest: str) -> None:
