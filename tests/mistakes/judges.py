@@ -42,7 +42,6 @@ MISTAKES = [
         "the judge's URL and not its name is given",
         "pytest $MMLU -k anatomy --eval-judge-base-url=$URL",
         r"--eval-judge-base-url needs --eval-judge-model",
-        wrong_today="nothing is said: MMLU runs, and MT-Bench is left out",
     ),
     Mistake(
         "the judge is the model",
@@ -133,6 +132,5 @@ MISTAKES = [
         "the judging step is asked for of MMLU",
         "pytest $MMLU --eval-stage=judge",
         r"--eval-stage judge.*mmlu",
-        wrong_today="no benchmark is left, and pytest collects nothing",
     ),
 ]
