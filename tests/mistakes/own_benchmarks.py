@@ -23,7 +23,7 @@ MISTAKES = [
         async def test_own(served_model, record_score):
             reply = served_model.chat([{"role": "user", "content": "Hello?"}])
             record_score(float("Lima" in reply.text))
-        """, r"(chat|coroutine).*await", never="could not be asked"),
+        """, r"is an `await` missing\?", never="could not be asked"),
     own("a forgotten await, nothing used", "await is forgotten, and the reply is not looked at", """
         async def test_own(served_model, record_score):
             served_model.chat([{"role": "user", "content": "Hello?"}])
@@ -76,11 +76,6 @@ MISTAKES = [
         async def test_own(served_model, record_score):
             record_score(-0.5)
         """, r"a score is from 0 to 1 \(got -0\.5\)"),
-    own("twice", "record_score is called twice for one figure", """
-        async def test_own(served_model, record_score):
-            record_score(0.5)
-            record_score(0.7)
-        """, r"record_score.*('score'|twice).*metric"),
     own("a marker without a name", "the marker has no name, and the function's is taken", """
         @pytest.mark.eval
         async def test_own(served_model, record_score):

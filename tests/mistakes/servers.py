@@ -204,7 +204,7 @@ MISTAKES = [
         "the URL of the endpoint, and not of the API, is given",
         "pytest --eval-model=tiny --eval-base-url=$URL/chat/completions --eval-benchmark=mmlu "
         "--eval-mmlu-data=$MMLU_DATA",
-        r"(the server at|--eval-base-url:) .*http://\S+/chat/completions.*/v1\b(?!/chat)",
+        r"the server at http://\S+/chat/completions .*did you mean http://\S+/v1\?",
     ),
     Mistake(
         "a slash at the end",
@@ -218,7 +218,7 @@ MISTAKES = [
         "two by a comma",
         "two replicas are given in one option, with a comma",
         "pytest --eval-model=tiny --eval-base-url=$URL,$URL $ON_MMLU",
-        r"--eval-base-url: .*(must be|one URL).*--eval-base-url",
+        r"--eval-base-url: must be one URL; for several give the option once for each",
     ),
     Mistake(
         "two of which one is down",
@@ -243,7 +243,7 @@ MISTAKES = [
         "a redirect",
         "the server has moved, and redirects to another host",
         "pytest $MMLU",
-        r"the server at http://\S+ .*http://example\.invalid/v1",
+        r"the server at http://\S+ .*a redirect to another host, example\.invalid;.*give its URL",
         server=partial(web, 301, headers={"Location": "http://example.invalid/v1/models"}),
     ),
     Mistake(
@@ -340,7 +340,7 @@ MISTAKES = [
         "a tiny context",
         "the model's context is too short for five solved examples",
         f"pytest $MMLU {ONE_TASK}",
-        r"the prompt has \d+ tokens .*context.* 16.*--eval-few-shots",
+        r"the prompt has \d+ tokens, .*context is 16; --eval-few-shots ",
         status=1,
         given=a_tiny_context,
         asks=True,
