@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_instructlab_eval import garbage
+from pytest_instructlab_eval import garbage, options
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
@@ -57,6 +58,7 @@ class EvalHooks:
         self.nodes: list[Any] = []
         self.ending: Ending | None = None
         self.nothing_to_ask = False
+        self.unknown_names: list[str] = []
         self.unawaited: list[str] = []  # what is wrong with calls of ours that were not awaited
 
     # the beginning
@@ -90,7 +92,13 @@ class EvalHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        """Under xdist, look at the servers while the workers collect, before they are given anything."""
+        """Under xdist, look at the servers while the workers collect, before they are given anything.
+
+        Which names of the ini file are unknown, pytest says after the collection.
+        """
+        if not self.distribution.is_worker(self.config):
+            for name in self.unknown_names:
+                self._check(partial(options.check_ini_name, name))
         if self.distribution.is_controller(self.config):
             if not self.nothing_to_ask:
                 self._check(self.eval.check_servers)
@@ -249,12 +257,15 @@ class EvalHooks:
         return "unscored", "u", ("UNSCORED", {"yellow": True})
 
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Know the calls of a model or judge that a test did not await: nothing was asked there."""
+        """Know the calls of a model or judge that no test awaited, and the ini file's unknown names."""
         if found := UNAWAITED.match(str(warning_message.message)):
             place = f"{warning_message.filename}:{warning_message.lineno}"
             self.unawaited.append(
                 f"{place}: {found[1]} was called without `await`, so nothing was asked there"
             )
+        _, unknown, name = str(warning_message.message).partition("Unknown config option: ")
+        if unknown:
+            self.unknown_names.append(name.strip())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect what was found; have the workers stop where the failure limit is reached."""

@@ -50,6 +50,7 @@ __all__ = [
     "OPTIONS",
     "add_options",
     "asks_for_benchmarks",
+    "check_ini_name",
     "check_spelling",
     "names_a_model",
     "read_settings",
@@ -271,7 +272,6 @@ def read_settings(config: pytest.Config) -> Settings | None:
         given.setdefault("sample_seed", 0)
     settings = _checked(Settings(**given))
     _check_use(config, settings)
-    _check_ini_names(config)
     return settings
 
 
@@ -309,23 +309,12 @@ def _check_use(config: pytest.Config, settings: Settings) -> None:
         raise ConfigurationError(f"no benchmark is left to run ({reasons})")
 
 
-def _check_ini_names(config: pytest.Config) -> None:
-    """Raise ConfigurationError where the ini file has a name that is nearly one of these options."""
+def check_ini_name(name: str) -> None:
+    """Raise ConfigurationError where a name of the ini file that nobody declared is nearly one of ours."""
     names = [option.name for option in OPTIONS if option.places != "flag"]
-    for name in config.inicfg:
-        near = difflib.get_close_matches(name, names, n=1) if name.startswith("eval_") else []
-        if near and name not in names and not _is_known(config, name):
-            place = config.inipath.name if config.inipath is not None else "the ini file"
-            raise ConfigurationError(f"{name} in {place} is unknown; did you mean {near[0]}?")
-
-
-def _is_known(config: pytest.Config, name: str) -> bool:
-    """Return whether another plugin has declared an ini option."""
-    try:
-        config.getini(name)
-    except (KeyError, ValueError):
-        return False
-    return True
+    near = difflib.get_close_matches(name, names, n=1) if name.startswith("eval_") else []
+    if near:
+        raise ConfigurationError(f"{name} in the ini file is unknown; did you mean {near[0]}?")
 
 
 def checkpoints(folder: Path | None) -> tuple[str, ...]:
