@@ -34,6 +34,7 @@ from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["main"]
 
+ALLOW = "insist with --allow-mismatch"  # what to do about runs of different configurations
 RUN = click.Path(exists=True, path_type=Path)
 
 
@@ -96,7 +97,7 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
     with _told():
         theirs, ours = read_baseline(_file(before)), read_baseline(_file(after))
         if not allow_mismatch:
-            check_comparable(ours.fingerprint, theirs, str(before), "--allow-mismatch")
+            check_comparable(ours.fingerprint, theirs, str(before), ALLOW)
         found = changes(ours.results, theirs.results)
         if not found:
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
@@ -160,7 +161,7 @@ def _baseline(run: Run, given: Path | None, allow_mismatch: bool) -> list[Result
         return None
     found = read_baseline(_file(path))
     if not (allow_mismatch or run.configuration.get("allow_mismatch")):
-        check_comparable(fingerprint(run.fingerprint), found, str(path), "--allow-mismatch")
+        check_comparable(fingerprint(run.fingerprint), found, str(path), ALLOW)
     return list(found.results)
 
 

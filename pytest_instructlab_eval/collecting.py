@@ -13,7 +13,8 @@ import pytest
 
 from pytest_instructlab_eval import distribution
 from pytest_instructlab_eval.collected import Collected
-from pytest_instructlab_eval.errors import DataError, EvalError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalError
+from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.items import FIXTURES as OURS
 from pytest_instructlab_eval.items import BenchmarkModule
@@ -36,6 +37,7 @@ class Collecting:
         self.config = session.config
         self.broken: set[str] = set()
         self._usage_error: EvalError | None = None
+        self._unknown: str | None = None
         self._parametrized_apart: set[str] = set()
         self._deselected: list[pytest.Item] = []
         self._of_all_parts: list[pytest.Item] = []
@@ -155,7 +157,26 @@ class Collecting:
         report = yield
         self._opened.add(collector)
         self._found += report.result or []
+        if isinstance(collector, BenchmarkModule) and self._usage_error is None:
+            self._note_unknown(collector, [node.name for node in report.result or []])
         return report
+
+    def _note_unknown(self, module: BenchmarkModule, names: Sequence[str]) -> None:
+        """Note a question of the command line that a built-in benchmark lacks."""
+        for argument in self.config.args:
+            file, _, test = argument.partition("::")
+            if Path(file) == module.path and "[" in test and test not in names:
+                self._unknown = f"{module.name}::{test}: there is no such test{close_matches(test, names)}"
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Name the question that is not found: pytest names its file and function alone."""
+        try:
+            return (yield)
+        except pytest.UsageError:
+            if self._unknown is None:
+                raise
+            raise self.eval.refused(ConfigurationError(self._unknown)) from None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Know what could not be collected; from xdist's workers too."""

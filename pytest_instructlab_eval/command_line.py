@@ -17,13 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval.options import OPTIONS
+from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS
 
 __all__ = ["arguments", "check_model", "flags", "joined", "start_anew", "taken_for_paths"]
 
 ADDOPTS = "PYTEST_ADDOPTS"  # names the user's further arguments, which pytest puts before the others
 OF_THE_USER = "--eval-output-dir"  # its folder is the user's own
-ONLY_SHOWS = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
 
 
 def arguments(config: pytest.Config) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Ending:
         notes: Sequence[str] = (),
         silent: Sequence[Silent] = (),
     ) -> None:
-        self.run = gating.run(results, silent, incomplete=incomplete, notes=notes)
+        told = [*notes, *_silent_notes(silent)]
+        self.run = gating.run(results, silent, incomplete=incomplete, notes=told)
         self.reports = gating.reports
         self.changes = run_changes(self.run, gating.baseline)
         self.problems: list[str] = []
@@ -166,24 +168,30 @@ class Ending:
         return [*told, f"baseline: {self.saved}"] if self.saved is not None else told
 
 
-def write_refusal(settings: Settings, reason: str, *, of_another: bool = False) -> None:
-    """Write the page of a run that could not begin, where somebody looks for it or could read an earlier one.
+def write_refusal(folder: Path | None, models: Sequence[str], reason: str) -> None:
+    """Write the page of a run that could not begin, so that nobody takes an earlier one for it.
 
-    That is for a pull request, in a CI job, and where the output folder is there already and isn't
-    `of_another` run.
+    `folder` is where the run's results would go, None where another run's are there. A CI job shows the
+    page too.
     """
-    is_awaited = settings.base_branch is not None or STEP_SUMMARY in os.environ
-    if not is_awaited and not settings.output_dir.exists():
-        return
-    page = markdown(
-        ", ".join(settings.candidates), problems=[reason], errors=0, reports=(), changes=(), summaries=()
-    )
+    page = markdown(", ".join(models), problems=[reason], errors=0, reports=(), changes=(), summaries=())
     page = visible(page)
     with contextlib.suppress(OSError):
-        if not of_another:
-            settings.output_dir.mkdir(parents=True, exist_ok=True)
-            replace_text(settings.output_dir / "summary.md", page)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_text(folder / "summary.md", page)
+    with contextlib.suppress(OSError):
         _show(page)
+
+
+def _silent_notes(silent: Sequence[Silent]) -> list[str]:
+    """Return a sentence for each benchmark of which tests passed and recorded no score."""
+    counts = Counter(test.benchmark for test in silent if test.outcome == "passed")
+    return [
+        f"{count:,} {'test' if count == 1 else 'tests'} of {benchmark} passed and recorded no score; call "
+        f"record_score in {'it' if count == 1 else 'each of them'}"
+        for benchmark, count in counts.items()
+    ]
 
 
 def _show(page: str) -> None:

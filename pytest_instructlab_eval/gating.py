@@ -27,6 +27,7 @@ from pytest_instructlab_eval.settings import BENCHMARKS, Settings
 
 __all__ = ["Gating"]
 
+ADVICE = "save one of this configuration with --eval-save-baseline, or insist with --eval-allow-mismatch"
 OF_FIXED_GROUPS = ("mmlu", "mt_bench")
 METRICS = {
     "mmlu": ("acc",), "mmlu_branch": ("acc",), "mt_bench": ("turn_1", "turn_2"),
@@ -82,8 +83,10 @@ class Gating:
         if settings.baseline is not None:
             self._baseline = read_baseline(settings.baseline)
             if not settings.allow_mismatch:
-                name, insist = f"--eval-baseline {settings.baseline.name}", "--eval-allow-mismatch"
-                check_comparable(self.fingerprint, self._baseline, name, insist, ignoring=BEFORE_THE_RUN)
+                name = f"--eval-baseline {settings.baseline.name}"
+                check_comparable(self.fingerprint, self._baseline, name, ADVICE, ignoring=BEFORE_THE_RUN)
+            for gate in self._gates:
+                self._check_baseline_has(gate, self._baseline)
 
     def _check(self, gate: Gate) -> None:
         """Raise ConfigurationError where the gate names what this run can't have.
@@ -109,6 +112,16 @@ class Gating:
             problem = self._incomparable()
         if problem is not None:
             raise ConfigurationError(f"gate {gate.text!r}: {problem}")
+
+    def _check_baseline_has(self, gate: Gate, baseline: Baseline) -> None:
+        """Raise ConfigurationError where the baseline of a drop lacks the gate's benchmark."""
+        benchmark = gate.selector.benchmark
+        known = sorted({result.benchmark for result in baseline.results})
+        if gate.selector.figure == "drop" and not gate.standing and benchmark not in known:
+            raise ConfigurationError(
+                f"gate {gate.text!r}: the baseline has no results of {benchmark} (it has "
+                f"{', '.join(known) or 'none'}); save one that has with --eval-save-baseline"
+            )
 
     def _may_lack_groups(self, benchmark: str) -> bool:
         """Whether another run may have groups of the benchmark that this one hasn't."""

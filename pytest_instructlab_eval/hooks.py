@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_instructlab_eval import garbage
+from pytest_instructlab_eval import garbage, options
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.installed import benchmark_file
 from pytest_instructlab_eval.questions import FIXTURES
@@ -16,6 +18,8 @@ from pytest_instructlab_eval.termination import end_as_by_ctrl_c, end_undisturbe
 from pytest_instructlab_eval.visible import inert_failure, visible, visible_line
 
 if TYPE_CHECKING:
+    import warnings
+
     from pytest_instructlab_eval.collected import Collected
     from pytest_instructlab_eval.collecting import Collecting
     from pytest_instructlab_eval.ending import Ending
@@ -27,6 +31,7 @@ __all__ = ["EvalHooks"]
 
 ROLES = ("served_model", "judge")
 HAND_OVER = 20.0  # seconds that interrupted workers have to hand over their results; one is usual
+UNAWAITED = re.compile(r"coroutine '\w+\.(chat|choice_logprobs|grade|rate)' was never awaited")
 CRASHED = "???"  # the phase that xdist gives a test whose worker died
 
 
@@ -53,6 +58,8 @@ class EvalHooks:
         self.nodes: list[Any] = []
         self.ending: Ending | None = None
         self.nothing_to_ask = False
+        self.unknown_names: list[str] = []
+        self.unawaited: list[str] = []  # what is wrong with calls of ours that were not awaited
 
     # the beginning
 
@@ -85,7 +92,13 @@ class EvalHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        """Under xdist, look at the servers while the workers collect, before they are given anything."""
+        """Under xdist, look at the servers while the workers collect, before they are given anything.
+
+        Which names of the ini file are unknown, pytest says after the collection.
+        """
+        if not self.distribution.is_worker(self.config):
+            for name in self.unknown_names:
+                self._check(partial(options.check_ini_name, name))
         if self.distribution.is_controller(self.config):
             if not self.nothing_to_ask:
                 self._check(self.eval.check_servers)
@@ -243,6 +256,17 @@ class EvalHooks:
             return "answered", "a", ("ANSWERED", {"green": True})
         return "unscored", "u", ("UNSCORED", {"yellow": True})
 
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Know the calls of a model or judge that no test awaited, and the ini file's unknown names."""
+        if found := UNAWAITED.match(str(warning_message.message)):
+            place = f"{warning_message.filename}:{warning_message.lineno}"
+            self.unawaited.append(
+                f"{place}: {found[1]} was called without `await`, so nothing was asked there"
+            )
+        _, unknown, name = str(warning_message.message).partition("Unknown config option: ")
+        if unknown:
+            self.unknown_names.append(name.strip())
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect what was found; have the workers stop where the failure limit is reached."""
         if self.distribution.is_worker(self.config):
@@ -327,7 +351,7 @@ class EvalHooks:
 
     def _end(self, session: pytest.Session) -> None:
         """Write what there is, and decide on the exit status."""
-        from pytest_instructlab_eval.ending import Ending, write_refusal
+        from pytest_instructlab_eval.ending import Ending
 
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.eval.gating.collected.tests:
             session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
@@ -345,15 +369,19 @@ class EvalHooks:
         if ended and not self.without_tests:
             served = self.eval.owner.problems if self.eval.owner is not None else []
             ending.find_problems(stopped=not self.completed, served=served)
+            if not session.testsfailed:  # a failed test says more
+                ending.problems += self.unawaited
             ending.save_baseline()
         told = self.eval.gating.collected.groups and not self.interrupted and not self.without_tests
         nothing_ran = session.exitstatus in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
         if self.eval.results or (told and not nothing_ran):
             ending.write(failed=session.testsfailed)
         elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-            write_refusal(self.eval.settings, "no test was collected, or all were deselected")
+            self.eval.tell_refusal("no test was collected, or all were deselected")
         elif incomplete is not None and self.collecting.broken:
-            write_refusal(self.eval.settings, incomplete)
+            self.eval.tell_refusal(incomplete)
+        elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:
+            self.eval.tell_refusal("pytest could not run what was named: its error says why")
         if ending.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -166,18 +167,38 @@ def marked_gates(item: pytest.Item) -> tuple[str, ...]:
     """The gates of the test's marker: `@pytest.mark.eval("capitals", gates=["capitals >= 0.5"])`."""
     marker = item.get_closest_marker("eval")
     gates = marker.kwargs.get("gates", ()) if marker else ()
-    return (gates,) if isinstance(gates, str) else tuple(map(str, gates))
+    if not isinstance(gates, (list, tuple)):
+        return (gates,) if isinstance(gates, str) else ()  # of another type `marker_problem` tells
+    return tuple(map(str, gates))
 
 
 def marker_problem(item: pytest.Item) -> str | None:
-    """What is wrong with the test's marker: a keyword that it hasn't."""
+    """Return what is wrong with the test's marker: a keyword that it lacks, or a value of the wrong type."""
     marker = item.get_closest_marker("eval")
-    unknown = [name for name in marker.kwargs if name not in KEYWORDS] if marker else []
-    if not unknown:
+    if marker is None:
         return None
-    near = difflib.get_close_matches(unknown[0], KEYWORDS)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{item.nodeid}: the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
+    unknown = [name for name in marker.kwargs if name not in KEYWORDS]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], KEYWORDS)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        keywords = ", ".join(KEYWORDS)
+        return f"{item.nodeid}: the marker eval has no {unknown[0]!r}, but a name and {keywords}{hint}"
+    if len(marker.args) > 1:
+        return f"{item.nodeid}: the marker eval takes one name (got {', '.join(map(repr, marker.args))})"
+    if _maximum(marker) is None:
+        shown = repr(marker.kwargs["max_score"])
+        return f"{item.nodeid}: max_score of the marker eval must be a number above 0 (got {shown})"
+    if not isinstance(marker.kwargs.get("gates", ()), (str, list, tuple)):
+        shown = repr(marker.kwargs["gates"])
+        return f"{item.nodeid}: gates of the marker eval must be a text or a list of texts (got {shown})"
+    return None
+
+
+def _maximum(marker: pytest.Mark) -> float | None:
+    """Return the maximum of a score that a marker gives, None where it is no number above 0."""
+    value = marker.kwargs.get("max_score", 1.0)
+    usable = isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+    return float(value) if usable else None
 
 
 def forked_problem(items: Iterable[pytest.Item]) -> str | None:
@@ -203,8 +224,8 @@ def recorder(item: pytest.Item) -> Recorder:
     """The one recorder of an item."""
     if _RECORDER not in item.stash:
         marker = item.get_closest_marker("eval")
-        maximum = float(marker.kwargs.get("max_score", 1.0)) if marker else 1.0
-        item.stash[_RECORDER] = Recorder(maximum)
+        maximum = _maximum(marker) if marker else None
+        item.stash[_RECORDER] = Recorder(1.0 if maximum is None else maximum)  # a wrong one ends the run
     return item.stash[_RECORDER]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_instructlab_eval.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.data import MMLU_TEST_ROWS, MMLURow, read_mmlu
-from pytest_instructlab_eval.errors import DataError, ModelError
+from pytest_instructlab_eval.errors import ContextLengthError, DataError, ModelError
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.sampling import chosen_rows
 from pytest_instructlab_eval.scores import Sample, Score
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 PREFIX = "mmlu_"
+FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
 NO_DIFFERENCE = (
     "every choice is equally likely, in every question of the task, so nothing was measured: look for broken "
     "weights, or a server that makes its log-probabilities up"
@@ -164,7 +165,8 @@ async def _answer(question: Question, model: Model) -> Sample:
     try:
         logprobs = await model.choice_logprobs(question.prompt, question.choices)
     except ModelError as error:
-        return Sample(question.id, None, answer=ascii_uppercase[question.answer], error=str(error))
+        hint = FEWER_SHOTS if isinstance(error, ContextLengthError) else ""
+        return Sample(question.id, None, answer=ascii_uppercase[question.answer], error=f"{error}{hint}")
     choice = max(range(len(logprobs)), key=logprobs.__getitem__)  # the first of equals, as numpy's argmax
     return Sample(
         question.id,

@@ -122,7 +122,7 @@ def tasks(
     asked = [task for task in found if not task.is_empty]
     if not asked:
         raise DataError(
-            f"{shown(folder)}: none of its {len(found)} tasks has a question; InstructLab's SDG filtered all "
+            f"{shown(folder)}: none of its tasks has a question; InstructLab's SDG filtered all "
             "of them out, so generate them again"
         )
     return asked

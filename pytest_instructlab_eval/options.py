@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -40,6 +41,8 @@ from pytest_instructlab_eval.settings import (
 )
 
 if TYPE_CHECKING:
+    import argparse
+
     import pytest
 
 __all__ = [
@@ -47,13 +50,18 @@ __all__ = [
     "OPTIONS",
     "add_options",
     "asks_for_benchmarks",
+    "check_ini_name",
     "check_spelling",
     "names_a_model",
     "read_settings",
+    "refused_folder",
 ]
 
 
 PREFIX = "--eval-"
+ONLY_SHOWS = (
+    "help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow", "collectonly"
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,9 +225,9 @@ def check_spelling(unknown: Sequence[str]) -> None:
         near = difflib.get_close_matches(word, flags, cutoff=0.85) if word.startswith("--") else []
         if word.startswith(PREFIX):  # that much is alike in all of them
             given, names = word.removeprefix(PREFIX), [flag.removeprefix(PREFIX) for flag in flags]
-            likely = difflib.get_close_matches(given, names, cutoff=0.8) or difflib.get_close_matches(
-                given, names
-            )
+            begin = [name for name in names if name.startswith(given)]
+            likely = begin if len(begin) == 1 else difflib.get_close_matches(given, names, cutoff=0.8)
+            likely = likely or difflib.get_close_matches(given, names)
             near = [PREFIX + name for name in likely]
         if near:
             raise ConfigurationError(f"unknown option {word}; did you mean {' or '.join(near)}?")
@@ -247,7 +255,7 @@ def read_settings(config: pytest.Config) -> Settings | None:
 
     Raises ConfigurationError for a value that is not allowed; it quotes the value.
     """
-    values = {option.field: _value(config, option) for option in OPTIONS}
+    values = {option.field: _value(config, option, config.option) for option in OPTIONS}
     given = {field: value for field, value in values.items() if value is not None}
     given["model"] = (*given.get("model", ()), *checkpoints(given.get("checkpoints")))
     if not given["model"]:
@@ -262,7 +270,51 @@ def read_settings(config: pytest.Config) -> Settings | None:
         given["output_dir"] /= "shard-{}-of-{}".format(*given["shard"])
     if "sample" in given:
         given.setdefault("sample_seed", 0)
-    return _checked(Settings(**given))
+    settings = _checked(Settings(**given))
+    _check_use(config, settings)
+    return settings
+
+
+def refused_folder(config: pytest.Config, arguments: argparse.Namespace) -> Path | None:
+    """Return where a run that could not begin would have put its results.
+
+    None where it evaluates nothing, only shows something, is a part of a run, or names no folder that is one.
+    """
+    only_shows = any(getattr(arguments, name, False) for name in ONLY_SHOWS)
+    if only_shows or arguments.eval_shard is not None or not names_a_model(config):
+        return None
+    with contextlib.suppress(ConfigurationError):
+        found: Path = _value(config, next(o for o in OPTIONS if o.field == "output_dir"), arguments)
+        return found
+    return None
+
+
+def _check_use(config: pytest.Config, settings: Settings) -> None:
+    """Raise ConfigurationError where the command line has an option that this run would ignore."""
+    if config.getoption("eval_judge_base_url") and not settings.judge_model:
+        raise ConfigurationError("--eval-judge-base-url needs --eval-judge-model, the judge's name there")
+    of_servers = ("vllm_args", "vllm_python", "gpus", "judge_gpus")
+    for name in of_servers if not settings.hosted and settings.stage != "judge" else ():
+        if config.getoption(f"eval_{name}") is not None:
+            raise ConfigurationError(
+                f"--eval-{name.replace('_', '-')} is for a server that the run starts, and it starts none: "
+                "leave the option out, or --eval-base-url (and --eval-judge-base-url)"
+            )
+    if asks_for_benchmarks(config) and not settings.selected():
+        reasons = "; ".join(
+            f"{name}: {reason}"
+            for name, reason in settings.left_out().items()
+            if not settings.benchmark or name in settings.benchmark
+        )
+        raise ConfigurationError(f"no benchmark is left to run ({reasons})")
+
+
+def check_ini_name(name: str) -> None:
+    """Raise ConfigurationError where a name of the ini file that nobody declared is nearly one of ours."""
+    names = [option.name for option in OPTIONS if option.places != "flag"]
+    near = difflib.get_close_matches(name, names, n=1) if name.startswith("eval_") else []
+    if near:
+        raise ConfigurationError(f"{name} in the ini file is unknown; did you mean {near[0]}?")
 
 
 def checkpoints(folder: Path | None) -> tuple[str, ...]:
@@ -273,6 +325,10 @@ def checkpoints(folder: Path | None) -> tuple[str, ...]:
     if folder is None:
         return ()
     places = [folder, folder / "hf_format"]
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"--eval-checkpoints: {folder} is not a folder; name the one of the checkpoints"
+        )
     found = [path.parent for place in places for path in place.glob("*/config.json")]
     if not found:
         raise ConfigurationError(
@@ -310,6 +366,7 @@ def _checked(settings: Settings) -> Settings:
             f"{options} must name each model once (got {', '.join(settings.evaluated)}); a server can serve "
             "one model under two names"
         )
+    _check_names(settings)
     _check_comparison(settings)
     _check_judges(settings)
     _check_baseline(settings)
@@ -334,6 +391,17 @@ def _checked(settings: Settings) -> Settings:
                 f"--eval-{name.replace('_', '-')} needs --eval-taxonomy, the repository that it is a ref of"
             )
     return settings
+
+
+def _check_names(settings: Settings) -> None:
+    """Raise ConfigurationError where a model's name is the URL of its server."""
+    for name in (*settings.evaluated, *settings.judge_model):
+        if name.startswith(("http://", "https://")):
+            option = "--eval-judge-model" if name in settings.judge_model else "--eval-model"
+            raise ConfigurationError(
+                f"{option}: {name} is a URL; name the model, and give the URL with "
+                f"{option.replace('-model', '-base-url')}"
+            )
 
 
 def _check_comparison(settings: Settings) -> None:
@@ -389,12 +457,12 @@ def _check_judges(settings: Settings) -> None:
         )
 
 
-def _value(config: pytest.Config, option: Option) -> Any:
+def _value(config: pytest.Config, option: Option, arguments: argparse.Namespace) -> Any:
     """The option's parsed value from the command line, else the ini file, else its default."""
     given: str | Sequence[str] | None = None
     source, base = option.flag, Path(config.invocation_params.dir)
     if option.places != "ini":
-        given = config.getoption(option.name)
+        given = getattr(arguments, option.name)
     if given is None:
         given = (config.getini(option.name) or None) if option.places != "flag" else None
         if given is None:

@@ -12,6 +12,8 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
+    import argparse
+
     from pytest_instructlab_eval.models import Judge, Model
     from pytest_instructlab_eval.recording import Recorder
     from pytest_instructlab_eval.session import EvalSession
@@ -43,15 +45,32 @@ def pytest_load_initial_conftests(
 
 
 @pytest.hookimpl(specname="pytest_load_initial_conftests", wrapper=True)
-def pytest_check_spelling(parser: pytest.Parser, args: list[str]) -> Generator[None, Any, Any]:
+def pytest_check_spelling(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, Any, Any]:
     """Name the option that was meant, once every conftest has declared its own."""
     result = yield
     if any(argument.startswith("--e") for argument in args):
+        known, unknown = parser.parse_known_and_unknown_args(args)
         try:
-            options.check_spelling(parser.parse_known_and_unknown_args(args)[1])
+            # argparse takes an argument with a blank in it for a path.
+            paths = [path for path in known.file_or_dir if path.startswith(options.PREFIX)]
+            options.check_spelling([*unknown, *paths])
         except ConfigurationError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise _refused(early_config, known, error) from None
     return result
+
+
+def _refused(
+    config: pytest.Config, arguments: argparse.Namespace, error: ConfigurationError
+) -> pytest.UsageError:
+    """Return what to raise where an option ends the run; the run's summary says why."""
+    folder = options.refused_folder(config, arguments)
+    if folder is not None:
+        from pytest_instructlab_eval.ending import write_refusal
+
+        write_refusal(folder, arguments.eval_model or ("the model",), str(error))
+    return pytest.UsageError(visible(str(error)))
 
 
 @pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
@@ -71,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = options.read_settings(config)
     except ConfigurationError as error:
-        raise pytest.UsageError(visible(str(error))) from None
+        raise _refused(config, config.option, error) from None
     if settings is None:
         command_line.check_model(config)
         return

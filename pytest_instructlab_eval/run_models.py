@@ -157,7 +157,7 @@ class RunModels:
         *,
         merge: bool = False,
     ) -> Any:
-        key = (name, " ".join(urls), "merged" if merge else "")
+        key = (name, " ".join(urls), "merged" if merge else "", variable or "")
         self._roles.setdefault(key, set()).add(role)
         if key not in self._made:
             if not urls:

@@ -59,6 +59,7 @@ class EvalSession:
         self._parameters: dict[str, list[Any]] = {}
         self._adaptations: list[Mapping[str, Any]] = []  # of other processes
         self._told_adaptations = 0
+        self._told_refusal = False
         self._judged_first: Any = None  # the question by whose prompts judges are tried
 
     # --- what tests are made of ---
@@ -169,8 +170,11 @@ class EvalSession:
     def check_data(self, fixtures: Sequence[str]) -> None:
         """Raise ConfigurationError where a place to write to, or these fixtures' data, is not usable."""
         self._check_place("--eval-output-dir", self.settings.output_dir)
-        if self.settings.save_baseline is not None:
-            self._check_place("--eval-save-baseline", self.settings.save_baseline.parent)
+        baseline = self.settings.save_baseline
+        if baseline is not None:
+            if baseline.is_dir():
+                raise ConfigurationError(f"--eval-save-baseline: {baseline} is a folder; name a file")
+            self._check_place("--eval-save-baseline", baseline.parent)
         for fixture in fixtures:
             self.parameters(fixture)
 
@@ -485,11 +489,17 @@ class EvalSession:
     def refused(self, error: EvalError) -> pytest.UsageError:
         """What to raise where the run can't begin; its summary says why, in place of an earlier run's."""
         self.end()
-        if not distribution.is_worker(self.config):
-            from pytest_instructlab_eval.ending import write_refusal
-
-            write_refusal(self.settings, str(error), of_another=isinstance(error, OutputInUseError))
+        self.tell_refusal(str(error), of_another=isinstance(error, OutputInUseError))
         return pytest.UsageError(visible(str(error)))
+
+    def tell_refusal(self, reason: str, *, of_another: bool = False) -> None:
+        """Write why the run did not begin, where no reason was written yet; not for a list of its tests."""
+        from pytest_instructlab_eval.ending import write_refusal
+
+        lists = self.config.option.collectonly or distribution.is_worker(self.config)
+        if not self._told_refusal and not lists:
+            write_refusal(None if of_another else self.settings.output_dir, self.settings.candidates, reason)
+        self._told_refusal = True
 
     def interrupt(self) -> None:
         """Ask nothing more; what is under way would only slow the end down."""

@@ -120,20 +120,17 @@ def check_comparable(
     ours: Mapping[str, Any],
     baseline: Baseline,
     name: str,
-    insist: str,
+    advice: str,
     *,
     ignoring: Collection[str] = INFORMATIVE,
 ) -> None:
     """Raise ConfigurationError where a run of our fingerprint doesn't compare with the baseline.
 
-    `name` is how the message calls the baseline, `insist` the option that leaves this check out.
+    `name` is how the message calls the baseline, `advice` what to do next.
     """
     found = differences(ours, baseline.fingerprint, ignoring=ignoring)
     if found:
-        raise ConfigurationError(
-            f"{name} is of another configuration: {'; '.join(found)}; save one of this configuration with "
-            f"--eval-save-baseline, or insist with {insist}"
-        )
+        raise ConfigurationError(f"{name} is of another configuration: {'; '.join(found)}; {advice}")
 
 
 def asked_otherwise(ours: Sequence[str], theirs: Any, where: str, insist: str) -> str | None:

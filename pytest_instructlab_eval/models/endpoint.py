@@ -48,6 +48,7 @@ SECRET = 16  # characters from which on a key is no word that an answer may have
 
 PASSING = (408, 409, 429)  # statuses that another try may not meet; so are those from 500 on
 AWAY = (502, 503, 504)  # what a gateway says of a server that is not there
+MISSING = (404, 405)  # statuses of what a server does not have
 REDIRECTS = (301, 302, 303, 307, 308)
 REFUSED_KEY = (401, 403)
 
@@ -169,7 +170,7 @@ class Endpoint:
             if self.given_up:
                 raise UnreachableError(self.given_up, prompt=prompt)
             started = time.monotonic()
-            found = self._json(await self._exchange("POST", url, body))
+            found = self._json(await self._exchange("POST", url, body), path)
             if isinstance(found, dict):
                 self._failing = False
                 self.traffic.tokens += token_count(found, "total_tokens")
@@ -202,8 +203,8 @@ class Endpoint:
             self._last_reply, self._silent_since = time.monotonic(), None
         return reply
 
-    def _json(self, reply: Reply | Failure) -> Any:
-        """What a reply says; a _Problem where it is no success."""
+    def _json(self, reply: Reply | Failure, path: str = "") -> Any:
+        """What a reply says; a _Problem where it is no success. `path` is what was asked."""
         if isinstance(reply, Failure):
             return self._no_reply(reply)
         if reply.status in REDIRECTS:
@@ -214,7 +215,7 @@ class Endpoint:
         except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep
             said = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
             if not succeeded:
-                return self._refused(reply.status, said, reply.headers)
+                return self._refused(reply.status, said, reply.headers, path)
             text = f"{self} answered with something that is no JSON: {said}{self._past_proxy()}"
             return _Problem(ModelError(text))
         error = error_in(found) if succeeded else found
@@ -222,7 +223,8 @@ class Endpoint:
             return found
         status = status_in(error) if succeeded else reply.status
         too_long = is_too_long(error) and status not in PASSING
-        return self._refused(status, self.safe(server_message(error)), reply.headers, too_long=too_long)
+        message = self.safe(server_message(error))
+        return self._refused(status, message, reply.headers, path, too_long=too_long)
 
     def _no_reply(self, failure: Failure) -> _Problem:
         if failure.kind == "timeout":
@@ -246,7 +248,13 @@ class Endpoint:
         return _Problem(UnreachableError(text), passing=True, silent=True)
 
     def _refused(
-        self, status: int | None, message: str, headers: Mapping[str, str], *, too_long: bool = False
+        self,
+        status: int | None,
+        message: str,
+        headers: Mapping[str, str],
+        path: str = "",
+        *,
+        too_long: bool = False,
     ) -> _Problem:
         """The problem behind an error status."""
         said = f": {message}" if message else ""
@@ -256,7 +264,9 @@ class Endpoint:
         if too_long:
             text = f"the prompt doesn't fit the model's context: {message}"
             return _Problem(ContextLengthError(text, status=status))
-        text = f"{self} answered {'with an error' if status is None else status}{said}{self._past_proxy()}"
+        asked = f" to {path}" if path and status in MISSING else ""
+        answered = "with an error" if status is None else f"{status}{asked}"
+        text = f"{self} answered {answered}{said}{self._past_proxy()}"
         if status is None or not (status in PASSING or status >= 500):
             return _Problem(ModelError(text, status=status))
         silent = status in AWAY

@@ -28,6 +28,11 @@ KEEP_ALIVE = 4.0  # seconds that an idle connection is kept; uvicorn closes it a
 UNPACKED_AT_ONCE = 65_536
 MIB = 2**20
 
+
+class _SpeaksFirstError(aiohttp.ClientConnectionError):
+    """A new connection that has unread data, or that was closed at once."""
+
+
 FAILURES: tuple[tuple[type[Exception], Kind, str], ...] = (
     (aiohttp.ClientSSLError, "tls", "it does not speak TLS, as a server at an https:// URL does"),
     (aiohttp.ClientProxyConnectionError, "connection", "the proxy can't be reached"),
@@ -35,6 +40,7 @@ FAILURES: tuple[tuple[type[Exception], Kind, str], ...] = (
     (aiohttp.ClientConnectorDNSError, "connection", "its name can't be resolved"),
     (aiohttp.ServerDisconnectedError, "connection", "it closed the connection without a reply"),
     (aiohttp.ClientPayloadError, "connection", "its reply broke off"),
+    (_SpeaksFirstError, "connection", "it does not wait for a request, as an HTTP server does"),
     (aiohttp.ClientResponseError, "reply", "its reply is no HTTP"),
 )
 """What aiohttp's exceptions mean; the first that fits is told."""
@@ -72,7 +78,7 @@ class _Connector(aiohttp.TCPConnector):
             self.trusted = self.trusted and (new or not protocol.is_connected())
             connection.close()
             if new:
-                raise aiohttp.ClientConnectionError
+                raise _SpeaksFirstError
 
 
 class Http:

@@ -1,10 +1,11 @@
-"""Whether a model that is no folder can be had from the hub or its cache."""
+"""Whether a model that this process is to load can be had: from a folder, the hub or its cache."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.models.local.wish import folder_problem
 from pytest_instructlab_eval.serving.vllm import model_source
 
 __all__ = ["check_source"]
@@ -13,12 +14,14 @@ SECONDS = 20.0  # for the hub to answer
 
 
 def check_source(name: str, option: str, url_option: str) -> None:
-    """Raise ConfigurationError where a model to load is neither a folder nor on the hub or in its cache.
+    """Raise ConfigurationError where a model to load is no model's folder and not on the hub or in its cache.
 
     `option` named the model, and `url_option` would have named a server of it.
     """
     source = model_source(name, option)
     if Path(source).is_dir():
+        if problem := folder_problem(Path(source)):
+            raise ConfigurationError(f"{option}: {problem}")
         return
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError

@@ -197,7 +197,12 @@ def model_source(name: str, option: str = "--eval-model") -> str:
                 f"{option}: the folder {name} is no model that can be loaded: it has no config.json"
             )
         return str(path.resolve())
-    if path.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if path.is_file():
+        raise ConfigurationError(
+            f"{option}: {name} is a file, and a model is a folder with config.json; have llama.cpp serve a "
+            "GGUF file, and give the server's URL with --eval-base-url"
+        )
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ConfigurationError(f"{option}: there is no folder {name}")
     return name if "/" in name else f"instructlab/{name}"
 

@@ -214,7 +214,7 @@ MISTAKES = [
         "tasks without questions",
         "SDG wrote a task without questions",
         MAKING_TASKS + "tasks",
-        r"tasks/mmlubench_knowledge_lamps\.jsonl.*no questions?",
+        r"\./tasks: none of its tasks has a question; .*generate them again",
         given=no_questions,
     ),
     Mistake(

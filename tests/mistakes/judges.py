@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.plugin.conftest import Project
 
 from .mistake import Mistake
-from .servers import a_key, nothing
+from .servers import nothing, web
 
 JUDGES_ITSELF = r"tiny judges its own answers.*--eval-judge-model"
 
@@ -42,7 +44,6 @@ MISTAKES = [
         "the judge's URL and not its name is given",
         "pytest $MMLU -k anatomy --eval-judge-base-url=$URL",
         r"--eval-judge-base-url needs --eval-judge-model",
-        wrong_today="nothing is said: MMLU runs, and MT-Bench is left out",
     ),
     Mistake(
         "the judge is the model",
@@ -99,9 +100,11 @@ MISTAKES = [
     Mistake(
         "a wrong key",
         "the judge's key is wrong",
-        "pytest $MT_BENCH --eval-judge-base-url=$URL --eval-judge-api-key-env=THE_KEY",
-        r"the server at \S+ refused the key \(401\)",
-        given=a_key,
+        "pytest --eval-model=tiny --eval-base-url=$TINY --eval-benchmark=mt_bench "
+        "--eval-mt-bench-data=$MT_BENCH_DATA --eval-first-n=1 --eval-judge-model=prometheus "
+        "--eval-judge-base-url=$URL --eval-judge-api-key-env=THE_KEY",
+        r"the server at \S+ refused the key \(401\).*\(--eval-judge-api-key-env THE_KEY\)",
+        server=partial(web, 401, b"{}"),
     ),
     Mistake(
         "the key itself",
@@ -132,7 +135,6 @@ MISTAKES = [
         "MMLU has no judging step",
         "the judging step is asked for of MMLU",
         "pytest $MMLU --eval-stage=judge",
-        r"--eval-stage judge.*mmlu",
-        wrong_today="no benchmark is left, and pytest collects nothing",
+        r"no benchmark is left to run \(mmlu: it has no judging step\)",
     ),
 ]

@@ -22,7 +22,7 @@ class Mistake:
     `command` is what the user types, with the names that `test_mistakes.names` gives. `gets` is the pattern of
     the sentence; it begins with what is wrong. `given` prepares the project; `server` runs what the user takes
     for a model's server, and its URL is $URL. `asks` says that the mistake shows only when a model is asked.
-    `never` is what must not be said. `wrong_today` says what the user gets where that is not yet right.
+    `never` is what must not be said.
     """
 
     name: str
@@ -36,7 +36,6 @@ class Mistake:
     env: Mapping[str, str] = field(default_factory=dict)
     asks: bool = False
     never: str = ""
-    wrong_today: str = ""
 
 
 def errors(shown: str) -> list[str]:

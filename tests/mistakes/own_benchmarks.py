@@ -23,14 +23,12 @@ MISTAKES = [
         async def test_own(served_model, record_score):
             reply = served_model.chat([{"role": "user", "content": "Hello?"}])
             record_score(float("Lima" in reply.text))
-        """, r"(chat|coroutine).*await", never="could not be asked",
-        wrong_today="'AttributeError: 'coroutine' object has no attribute 'text'', and '1 of 1 could not be asked'"),
+        """, r"is an `await` missing\?", never="could not be asked"),
     own("a forgotten await, nothing used", "await is forgotten, and the reply is not looked at", """
         async def test_own(served_model, record_score):
             served_model.chat([{"role": "user", "content": "Hello?"}])
             record_score(1.0)
-        """, r"(chat|coroutine).*await",
-        wrong_today="green: one of pytest's warnings that a coroutine was never awaited"),
+        """, r"(chat|coroutine).*await"),
     own("a forgotten async", "async is forgotten before def", f"""
         def test_own(served_model, record_score):
             reply = {CHAT}
@@ -46,26 +44,22 @@ MISTAKES = [
             reply = {CHAT}
             assert "Lima" in reply.text
             record_score(1.0)
-        """, r"AssertionError: assert 'Lima' in", never="could not be asked",
-        wrong_today="the assertion, and then the gate on errors: '1 of 1 could not be asked'"),
+        """, r"AssertionError: assert 'Lima' in", never="could not be asked"),
     own("no score", "record_score is never called", f"""
         @pytest.mark.eval("own")
         async def test_own(served_model, record_score):
             {CHAT}
-        """, r"own.*(recorded|record_score)", status=0,
-        wrong_today="green, and nothing is said"),
+        """, r"own.*(recorded|record_score)", status=0),
     own("no score, gated", "record_score is never called, and there is a gate", f"""
         @pytest.mark.eval("own")
         async def test_own(served_model, record_score):
             {CHAT}
-        """, r"own.*(recorded|record_score)", more="--eval-gate='own >= 0.5'",
-        wrong_today="refused: 'there is no result of own in this run (there is none)'"),
+        """, r"own.*(recorded|record_score)", more="--eval-gate='own >= 0.5'"),
     own("no record_score", "the test has no record_score, and there is a gate", f"""
         @pytest.mark.eval("own")
         async def test_own(served_model):
             {CHAT}
-        """, r"own.*record_score", more="--eval-gate='own >= 0.5'",
-        wrong_today="refused: 'there is no result of own in this run (there is none)'"),
+        """, r"own.*record_score", more="--eval-gate='own >= 0.5'"),
     own("NaN", "the score is not a number", """
         async def test_own(served_model, record_score):
             record_score(float("nan"))
@@ -82,12 +76,6 @@ MISTAKES = [
         async def test_own(served_model, record_score):
             record_score(-0.5)
         """, r"a score is from 0 to 1 \(got -0\.5\)"),
-    own("twice", "record_score is called twice for one figure", """
-        async def test_own(served_model, record_score):
-            record_score(0.5)
-            record_score(0.7)
-        """, r"record_score.*('score'|twice).*metric",
-        wrong_today="green: the mean of both is taken without a word"),
     own("a marker without a name", "the marker has no name, and the function's is taken", """
         @pytest.mark.eval
         async def test_own(served_model, record_score):
@@ -102,8 +90,7 @@ MISTAKES = [
         @pytest.mark.eval("own", max_score="ten")
         async def test_own(served_model, record_score):
             record_score(5)
-        """, r"test_own\.py::test_own: .*max_score.*'ten'", status=4,
-        wrong_today="INTERNALERROR with a traceback, exit status 3"),
+        """, r"test_own\.py::test_own: .*max_score.*'ten'", status=4),
     own("a fixture's typo", "a fixture is misspelt", """
         async def test_own(served_modle, record_score):
             record_score(5)
@@ -144,8 +131,7 @@ MISTAKES = [
         async def test_own(served_model, record_score):
             reply = await served_model.chat("Hello?")
             record_score(0.5)
-        """, r"3 passed", status=0,
-        wrong_today="'TypeError: string indices must be integers' out of the plugin, and '1 of 1 could not be asked'"),
+        """, r"3 passed", status=0),
     own("no tests", "the function's name does not begin with test_", """
         async def own(served_model, record_score):
             record_score(0.5)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from .mistake import Mistake
 
 
-def typo(typed: str, meant: str, wrong_today: str = "") -> Mistake:
+def typo(typed: str, meant: str) -> Mistake:
     """A misspelt option of ours."""
     return Mistake(typed, f"{meant} is misspelt", f"pytest $MODEL {typed}=1",
-                   rf"unrecognized arguments: {typed}=1.*did you mean {meant}\b",
-                   wrong_today="'unrecognized arguments', without the option that was meant")  # fmt: skip
+                   rf"unknown option {typed}; did you mean .*{meant}\b")  # fmt: skip
 
 
 MISTAKES = [
@@ -34,13 +33,11 @@ MISTAKES = [
             "pytest $MODEL test_mmul.py", r"file or directory not found: test_mmul\.py"),
     Mistake("a task by a wrong name", "a task's node id is misspelt",
             "pytest $MODEL 'test_mmlu.py::test_mmlu[anatmoy]' --eval-mmlu-data=$MMLU_DATA",
-            r"test_mmlu\.py::test_mmlu\[anatmoy\]",
-            wrong_today="'not found: .../benchmarks/test_mmlu.py::test_mmlu', without the task that was misspelt"),
+            r"test_mmlu\.py::test_mmlu\[anatmoy\]: there is no such test; did you mean test_mmlu\[anatomy\]"),
     Mistake("a name for a file", "a benchmark's name is typed without its option",
             "pytest $MODEL mmlu", r"file or directory not found: mmlu"),
     Mistake("a flag with a value", "a flag is given a value", "pytest $BRANCH --eval-changed-only=yes",
             r"argument --eval-changed-only: ignored explicit argument 'yes'"),
     Mistake("an abbreviated option", "an option is abbreviated", "pytest $MODEL --eval-bench=mmlu",
-            r"unrecognized arguments: --eval-bench=mmlu.*did you mean --eval-benchmark",
-            wrong_today="'unrecognized arguments', without the option that was meant"),
+            r"unknown option --eval-bench; did you mean --eval-benchmark\?"),
 ]  # fmt: skip

@@ -41,5 +41,5 @@ MISTAKES = [
             r"has no model './judge'; it has: tiny", files={"judge/notes.txt": "mine\n"}),
     Mistake("arguments for a server that runs", "arguments for vLLM are given beside a server's URL",
             "pytest $MMLU -k anatomy --eval-vllm-args='--max-model-len 4096'",
-            r"--eval-vllm-args .*--eval-base-url", wrong_today="the option is ignored without a word"),
+            r"--eval-vllm-args .*--eval-base-url"),
 ]  # fmt: skip

@@ -621,7 +621,7 @@ def test_a_file_is_no_model(checkpoint: Path) -> None:
     [
         (["config.json"], "it has no config.json; give"),
         (["model.safetensors"], "it has no weights (model.safetensors); give"),
-        (["tokenizer.json", "tokenizer_config.json"], "it has no a tokenizer (tokenizer.json); give"),
+        (["tokenizer.json", "tokenizer_config.json"], "it has no tokenizer (tokenizer.json); give"),
     ],
 )
 def test_what_a_folder_lacks_is_named(copy: Path, gone: Sequence[str], said: str) -> None:

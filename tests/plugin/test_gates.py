@@ -505,13 +505,25 @@ def test_an_earlier_summary_does_not_stand_for_a_run_that_was_stopped_or_refused
     project.write("test_broken.py", "import nothing_of_this_name\n")
     for args, ret, reason in (
         (("--eval-gate=onw >= 1",), 4, "there is no benchmark 'onw'"),
+        (("--eval-few-shots=9",), 4, "--eval-few-shots: must be a whole number"),
+        (("--eval-fewshots=1",), 4, "unknown option --eval-fewshots"),
+        (("test_missing.py",), 4, "pytest could not run what was named"),
         (("test_broken.py",), 2, "not all tests could be collected: test_broken.py failed"),
     ):
         page.write_text("## ✅ passed", "utf-8")
         project.evaluate("test_own.py", *args, ret=ret)
         told = page.read_text("utf-8").replace("&#95;", "_")
         assert told.startswith("## ❌ failed: evaluation of `tiny`\n\nNo question was asked.")
-        assert reason in told
+        assert reason in told.replace("&gt;", ">")
+
+
+@pytest.mark.parametrize(("listing", "made"), [((), True), (("--collect-only",), False)])
+def test_a_refused_run_leaves_its_summary_and_a_list_of_tests_leaves_no_folder(
+    project: Project, listing: tuple[str, ...], made: bool
+) -> None:
+    broken = ("--eval-benchmark=mmlu", "--eval-mmlu-data=none")
+    project.evaluate(*broken, "--eval-output-dir=new", *listing, ret=4)
+    assert (project.folder / "new/summary.md").exists() == made
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])

@@ -30,6 +30,41 @@ CITIES = """
 """
 
 
+UNAWAITED = """
+    async def test_own(served_model, record_score):
+        served_model.chat("Hello?")
+        record_score(1.0)
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_call_that_no_test_awaited_fails_the_run(project: Project, processes: str) -> None:
+    project.write("test_own.py", UNAWAITED)
+    finished = project.start("test_own.py", *project.model, "-n", processes).finish()
+    assert finished.ret == 1
+    finished.shows("ERROR: *test_own.py:*: chat was called without `await`, so nothing was asked there")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "says"),
+    [
+        ("max_score='ten'", "max_score of the marker eval must be a number above 0 (got 'ten')"),
+        ("max_score=0", "max_score of the marker eval must be a number above 0 (got 0)"),
+        ("max_score=None", "max_score of the marker eval must be a number above 0 (got None)"),
+        ("gates=5", "gates of the marker eval must be a text or a list of texts (got 5)"),
+        ("'other'", "the marker eval takes one name (got 'own', 'other')"),
+    ],
+)
+def test_a_marker_that_cannot_be_meant_ends_the_run(project: Project, keyword: str, says: str) -> None:
+    project.write(
+        "test_own.py",
+        f"import pytest\n\n@pytest.mark.eval('own', {keyword})\n"
+        "async def test_own(record_score):\n    record_score(1)\n",
+    )
+    refused = project.evaluate("test_own.py", ret=4)
+    assert f"ERROR: test_own.py::test_own: {says}" in refused.out + refused.err
+
+
 @pytest.fixture(scope="module")
 def city_server() -> Iterator[ScriptedServer]:
     with ScriptedServer() as server:

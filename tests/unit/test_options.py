@@ -59,6 +59,7 @@ VALID: list[tuple[str, Parse, str, Any]] = [
 INVALID: list[tuple[str, Parse, str, str]] = [
     ("url", parsers.parse_url, "127.0.0.1:8000", "must be a URL such as http://127.0.0.1:8000/v1"),
     ("url", parsers.parse_url, "localhost:8000/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, f"{URL},{URL}", "must be one URL; for several give the option once for each"),
     ("url", parsers.parse_url, "ftp://host/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
     ("url", parsers.parse_url, "http:///v1", "must be a URL such as http://127.0.0.1:8000/v1"),
     ("url", parsers.parse_url, "", "must be a URL such as http://127.0.0.1:8000/v1"),
@@ -242,6 +243,7 @@ def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
         ("--evel-benchmark=mmlu", "--eval-benchmark"),
         ("--eval-base-uri=http://x", "--eval-base-url"),
         ("--eval-api-key", "--eval-api-key-env"),
+        ("--eval-bench", "--eval-benchmark"),
         ("--eval-judge", "--eval-judge-gpus or --eval-judge-model"),
     ],
 )
@@ -255,6 +257,19 @@ def test_an_option_that_is_misspelt_is_told_with_what_may_be_meant(argument: str
 @pytest.mark.parametrize("argument", ["--exclude", "--eval-zzz", "--eval-", "-x", "eval-modle", "--dist"])
 def test_an_option_unlike_all_of_these_is_left_to_pytest(argument: str) -> None:
     options.check_spelling([argument])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("eval_few_shot", "eval_few_shots"), ("eval_gate", "eval_gates")]
+)
+def test_a_name_of_the_ini_file_that_is_nearly_an_option_is_refused(name: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} in the ini file is unknown; did you mean {meant}"):
+        options.check_ini_name(name)
+
+
+@pytest.mark.parametrize("name", ["asyncio_mode", "eval_zzz", "few_shots"])
+def test_a_name_of_the_ini_file_that_is_unlike_all_options_is_left_to_pytest(name: str) -> None:
+    options.check_ini_name(name)
 
 
 # --- Settings ---
@@ -489,6 +504,41 @@ def test_the_defaults_are_those_of_the_help(pytester: pytest.Pytester) -> None:
 
 def test_models_can_be_several(pytester: pytest.Pytester) -> None:
     assert given_settings(pytester, "--eval-model=other").model == ("tiny", "other")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--eval-model=http://h/v1",), "--eval-model: http://h/v1 is a URL; .*--eval-base-url"),
+        (("--eval-model=m", "--eval-judge-model=http://h/v1"), "--eval-judge-model: .*--eval-judge-base-url"),
+        (
+            ("--eval-model=m", "--eval-judge-base-url=http://h/v1"),
+            "--eval-judge-base-url needs --eval-judge-mo",
+        ),
+        (
+            ("--eval-model=m", "--eval-base-url=http://h/v1", "--eval-gpus=1"),
+            "--eval-gpus is for a server that",
+        ),
+        (("--eval-model=m", "--eval-stage=judge"), "no benchmark is left to run .*mt_bench: it needs"),
+        (("--eval-checkpoints=none",), "--eval-checkpoints: .*none is not a folder"),
+    ],
+)
+def test_what_the_run_would_ignore_or_cannot_mean_is_refused(
+    pytester: pytest.Pytester, arguments: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        settings_of(pytester, *arguments)
+
+
+def test_a_place_for_results_is_known_of_a_run_that_evaluates_alone(pytester: pytest.Pytester) -> None:
+    def place(*arguments: str) -> Path | None:
+        config = pytester.parseconfig("-p", "pytest_instructlab_eval.plugin", *arguments)
+        return options.refused_folder(config, config.option)
+
+    assert place("--eval-model=m") == pytester.path / "eval_output"
+    assert place("--eval-model=m", "--eval-output-dir=out") == pytester.path / "out"
+    for none in ((), ("--eval-model=m", "--collect-only"), ("--eval-model=m", "--eval-shard=1/2")):
+        assert place(*none) is None
 
 
 def test_a_model_named_twice_is_refused(pytester: pytest.Pytester) -> None:

@@ -31,8 +31,41 @@ def test_a_model_on_the_hub_or_in_its_cache_or_in_a_folder_can_be_loaded(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     (tmp_path / "models--instructlab--granite-7b-lab" / "snapshots").mkdir(parents=True)
     check(monkeypatch, ConnectionError("no network"))
-    (tmp_path / "config.json").touch()
-    check(monkeypatch, ConnectionError("no network"), model=(str(tmp_path),))
+    folder = model_folder(tmp_path / "granite")
+    check(monkeypatch, ConnectionError("no network"), model=(str(folder),))
+
+
+def model_folder(folder: Path, **files: bytes) -> Path:
+    """A folder that looks like a model's, but for the files that are given: empty ones are left out."""
+    folder.mkdir()
+    usual = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}"}
+    for name, content in {**usual, **files}.items():
+        if content:
+            (folder / name).write_bytes(content)
+    return folder
+
+
+PICKLED = {"model.safetensors": b"", "pytorch_model.bin": b"no archive"}
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"tokenizer.json": b""}, "it has no tokenizer"),
+        ({"model.safetensors": b""}, "it has no weights"),
+        ({"config.json": b'{"model_type": "lla'}, r"config\.json is not a JSON object"),
+        ({"config.json": b"[]"}, r"config\.json is not a JSON object"),
+        ({"config.json": b"[" * 100_000}, r"config\.json is not a JSON object"),
+        ({"config.json": b"\xff"}, r"config\.json is not a JSON object"),
+        (PICKLED, r"pytorch_model\.bin has no weights that can be read; .* as safetensors"),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_is_refused_before_the_first_question(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, bytes], says: str
+) -> None:
+    folder = model_folder(tmp_path / "granite", **files)
+    with pytest.raises(ConfigurationError, match=f"^--eval-model: .*{says}"):
+        check(monkeypatch, None, model=(str(folder),))
 
 
 @pytest.mark.parametrize(

@@ -591,7 +591,7 @@ def test_a_path_that_is_missing_is_no_name_of_the_hub(
 def test_a_file_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(ConfigurationError, match="there is no folder"):
+    with pytest.raises(ConfigurationError, match=r"model\.gguf is a file, .*llama\.cpp.*--eval-base-url"):
         model_source("model.gguf")
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
 
-__all__ = ["Wish"]
+__all__ = ["Wish", "folder_problem"]
 
 HUB_OWNER = "instructlab"  # of a bare name
 NEEDED = {
     "config.json": ("config.json",),
     "weights (model.safetensors)": ("*.safetensors", "pytorch_model*.bin"),
-    "a tokenizer (tokenizer.json)": (
+    "tokenizer (tokenizer.json)": (
         "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "*.tiktoken"
     ),
 }  # fmt: skip
@@ -34,7 +36,8 @@ class Wish:
         """The folder or hub name to load from; raises ConfigurationError where a folder is no model."""
         path = Path(self.name).expanduser()
         if path.is_dir():
-            _check_folder(path)
+            if problem := folder_problem(path):
+                raise ConfigurationError(problem)
             return str(path)
         if path.exists():
             raise ConfigurationError(
@@ -47,10 +50,21 @@ class Wish:
         return self.name if "/" in self.name else f"{HUB_OWNER}/{self.name}"
 
 
-def _check_folder(path: Path) -> None:
+def folder_problem(path: Path) -> str | None:
+    """Return why a folder is no model that can be loaded, as far as it shows without loading it."""
     missing = [what for what, patterns in NEEDED.items() if not any(any(path.glob(p)) for p in patterns)]
     if missing:
-        raise ConfigurationError(
+        return (
             f"{path} is no model that transformers can load: it has no {', no '.join(missing)}; give a "
             "folder as `save_pretrained` writes it"
         )
+    try:
+        configuration = json.loads((path / "config.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        configuration = None
+    if not isinstance(configuration, dict):
+        return f"{path / 'config.json'} is not a JSON object; get the model anew"
+    pickles = [] if any(path.glob("*.safetensors")) else path.glob("pytorch_model*.bin")
+    if broken := [file for file in pickles if not zipfile.is_zipfile(file)]:
+        return f"{broken[0]} has no weights that can be read; get the model anew, with weights as safetensors"
+    return None
