@@ -273,7 +273,7 @@ def test_a_base_models_results_are_what_drops_are_measured_against_and_are_not_g
 def test_a_baseline_without_the_gated_benchmark_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "main.json"
     save_run(path, gating().run(results(1.0, 0.0, benchmark="other")))
-    asked = {"baseline": path, "allow_mismatch": True}
+    asked: dict[str, Any] = {"baseline": path, "allow_mismatch": True}
     says = "gate 'own.drop <= 0.1': the baseline has no results of own (it has other); save one that has"
     assert refusal(gate=("own.drop <= 0.1",), **asked).startswith(says)
     gating(gates=("own.drop <= 0.1",), **asked)  # one of the ini file is for other runs too
