@@ -50,7 +50,7 @@ def parse_program(value: str) -> str:
 def parse_url(value: str) -> str:
     """The URL of an OpenAI-compatible API, without a slash at its end."""
     if value.count("://") > 1:
-        raise ValueError(f"must be one URL; for several give the option once for each (got {value!r})")
+        raise ValueError("must be one URL; for several give the option once for each")
     try:
         parts = urllib.parse.urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

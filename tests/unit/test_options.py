@@ -181,6 +181,11 @@ def test_a_home_folder_that_nobody_has_is_refused() -> None:
 # --- secrets ---
 
 
+def test_two_urls_in_one_value_are_refused_unquoted_since_each_may_hold_a_password() -> None:
+    with pytest.raises(ValueError, match="must be one URL; for several give the option once for each$"):
+        parsers.parse_url(f"{URL},https://me:secret@host/v1")
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -190,11 +195,6 @@ def test_a_home_folder_that_nobody_has_is_refused() -> None:
         "ftp://ada:hunter2@host",
     ],
 )
-def test_two_urls_in_one_value_are_refused_unquoted_since_each_may_hold_a_password() -> None:
-    with pytest.raises(ValueError, match="must be one URL; for several give the option once for each$"):
-        parsers.parse_url(f"{URL},https://me:secret@host/v1")
-
-
 def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="must") as caught:
         parsers.parse_url(url)
