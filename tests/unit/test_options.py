@@ -182,7 +182,7 @@ def test_a_home_folder_that_nobody_has_is_refused() -> None:
 
 
 def test_two_urls_in_one_value_are_refused_unquoted_since_each_may_hold_a_password() -> None:
-    with pytest.raises(ValueError, match="must be one URL; for several give the option once for each$"):
+    with pytest.raises(ValueError, match=r"must be one URL; for several give the option once for each$"):
         parsers.parse_url(f"{URL},https://me:secret@host/v1")
 
 
