@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,7 +80,14 @@ def best(output: Path) -> None:
     doubt = doubt_about_best(run.candidates, ranks) if ranks else None
     if doubt:
         raise click.ClickException(visible(f"{_file(output)}: {doubt}"))
-    click.echo(visible_line(run.models.get(winner, winner)))
+    click.echo(visible_line(_from_here(run.models.get(winner, winner), run.directory)))
+
+
+def _from_here(name: str, directory: str | None) -> str:
+    """Return a model's name; of a folder, by its path from here, wherever the run was started."""
+    if directory is None or Path(name).is_absolute() or not (Path(directory) / name).is_dir():
+        return name
+    return os.path.relpath(Path(directory) / name)
 
 
 @main.command()
@@ -96,6 +104,12 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
     """
     with _told():
         theirs, ours = read_baseline(_file(before)), read_baseline(_file(after))
+        if theirs.shard != ours.shard:
+            part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
+            raise ConfigurationError(
+                f"{part} is part {shard} of a run, and what it is compared with is not that part; join the "
+                "parts with python -m pytest_instructlab_eval merge, and compare the whole"
+            )
         if not allow_mismatch:
             check_comparable(ours.fingerprint, theirs, str(before), ALLOW)
         found = changes(ours.results, theirs.results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -173,6 +174,7 @@ class Gating:
             tests=tuple(self.collected.tests),
             notes=tuple(notes),
             silent=tuple(silent),
+            directory=os.getcwd(),
             adaptations=distinct(ModelAdaptation(**record) for record in self.adaptations),
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})

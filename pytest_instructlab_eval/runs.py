@@ -48,7 +48,8 @@ class Run:
     the ini file have for every run. `left_out` says, by benchmark, why not all of its questions are here,
     `incomplete` why tests of the run itself have no result, and `tests` are those of the whole run that
     this is a part of. `notes` are sentences that say what was not asked, `silent` are the tests that
-    recorded no score, and `adaptations` say how requests were adapted to servers.
+    recorded no score, and `adaptations` say how requests were adapted to servers. `directory` is where the
+    run was started, from which its models' paths go.
     """
 
     results: tuple[Result, ...]
@@ -64,6 +65,7 @@ class Run:
     notes: tuple[str, ...] = ()
     silent: tuple[Silent, ...] = ()
     adaptations: tuple[ModelAdaptation, ...] = ()
+    directory: str | None = None
 
     @property
     def adaptation_notes(self) -> list[str]:

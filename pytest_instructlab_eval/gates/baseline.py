@@ -67,13 +67,15 @@ LONGEST = 60  # characters of a value in a message
 class Baseline:
     """An earlier run: its configuration's fingerprint, and its results with their scores alone.
 
-    Of a results.json also what the run left out, and why it is incomplete, as a `Run` has them.
+    Of a results.json also what the run left out, why it is incomplete, as a `Run` has them, and which part of
+    a run it is, such as "1/4" (None for a whole one).
     """
 
     fingerprint: Mapping[str, Any]
     results: tuple[Result, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     incomplete: str | None = None
+    shard: str | None = None
 
 
 # --- configurations ---
@@ -302,7 +304,8 @@ def read_baseline(path: Path) -> Baseline:
         known = run.fingerprint or run.configuration
         if not known:
             raise DataError(f"{path} is damaged: it has no configuration")
-        return Baseline(_selected(known), tuple(run.candidates), run.left_out, run.incomplete)
+        shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
+        return Baseline(_selected(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "

@@ -25,7 +25,7 @@ __all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "run_of
 SCHEMA_VERSION = 1
 HEAD = (  # of a run, beside its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests", "notes", "silent", "adaptations",
+    "tests", "notes", "silent", "adaptations", "directory",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import os
 import re
 import stat
@@ -151,9 +152,23 @@ def _git(folder: Path) -> Git:
         raise ConfigurationError(
             "reading a taxonomy at a Git ref takes the git command; install Git"
         ) from None
+    _check_regular(Path(os.path.abspath(folder)))
     command = git.Git(os.path.abspath(folder))
     command.update_environment(**ENVIRONMENT)
     return command
+
+
+def _check_regular(folder: Path) -> None:
+    """Raise ConfigurationError where Git would wait for ever: at a pipe in place of one of its files."""
+    git_dir = next((path / ".git" for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
+    if not git_dir.is_dir():
+        return
+    for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ConfigurationError(
+                f"{printable(str(path))} is neither a file nor a folder, so Git can't read the repository; "
+                "remove it, or clone the taxonomy again"
+            )
 
 
 def _why_not(stderr: str) -> str:

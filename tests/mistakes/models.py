@@ -84,7 +84,7 @@ MISTAKES = [
         "a name without its server",
         "the URL of the server is forgotten",
         "pytest --eval-model=granite $ON_MMLU",
-        r"granite.*--eval-base-url",
+        r"(granite|there is no server).*--eval-base-url",
     ),
     Mistake(
         "a folder without config.json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from pytest_instructlab_eval.__main__ import main
@@ -76,3 +77,17 @@ def test_a_model_that_may_be_ahead_only_for_its_errors_is_not_printed(tmp_path: 
 def test_a_model_that_is_ahead_whatever_its_errors_would_have_been_is_the_best(tmp_path: Path) -> None:
     done = best(tmp_path, task("a", "111-"), task("b", "0100"))
     assert (done.exit_code, done.output) == (0, "/checkpoints/a\n")
+
+
+def test_a_folder_is_printed_by_its_path_from_here_wherever_the_run_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, here = tmp_path / "training", tmp_path / "elsewhere"
+    (started / "models/a").mkdir(parents=True)
+    here.mkdir()
+    results = (task("a", "0111"), task("hub", "0011"))
+    run = Run(results, models={"a": "models/a", "hub": "org/hub"}, directory=str(started))
+    write_run(tmp_path / "results.json", run)
+    monkeypatch.chdir(here)
+    done = CliRunner().invoke(main, ["best", str(tmp_path)])
+    assert (done.exit_code, done.output) == (0, "../training/models/a\n")

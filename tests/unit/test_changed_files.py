@@ -325,3 +325,10 @@ def test_a_pipe_is_not_waited_for(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(DataError, match="it is no regular file"):
         read_baseline(path)
+
+
+def test_a_part_of_a_run_is_not_compared_with_a_whole_one() -> None:
+    command = ["compare", str(SCHEMA_1 / "shard1.json"), str(SCHEMA_1 / "one.json"), "--allow-mismatch"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1
+    assert "shard1.json is part 1/2 of a run, and what it is compared with is not that part" in done.output

@@ -562,6 +562,19 @@ def test_a_bare_repository_that_a_pull_request_plants_is_not_read(repository: Re
 # --- attacks: what lies in a folder ---
 
 
+@pytest.mark.parametrize("name", ["config", "packed-refs", "info/grafts", "refs/heads/other"])
+def test_a_pipe_in_place_of_one_of_gits_files_is_refused_and_not_waited_for(
+    repository: Repository, name: str
+) -> None:
+    repository.commit({"compositional_skills/a/qna.yaml": content("q")})
+    place = repository.folder / ".git" / name
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(exist_ok=True)
+    os.mkfifo(place)
+    with pytest.raises(ConfigurationError, match=rf"\.git/{name} is neither a file nor a folder"):
+        Taxonomy(repository.folder).read("main")
+
+
 def test_a_link_is_refused_at_a_ref(repository: Repository) -> None:
     link = repository.tree(("120000", "qna.yaml", repository.blob("/etc/passwd")))
     ref = repository.branch("attack", repository.tree(("40000", "skills", link)))
