@@ -24,7 +24,6 @@ from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.runs import Silent
 from pytest_instructlab_eval.scores import Result
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Ending", "write_refusal"]
 
@@ -98,7 +97,7 @@ class Ending:
         """
         self._write_folder(failed)
         try:
-            _show(visible(self._page(failed)))
+            _show(self._page(failed))
         except OSError as error:
             self.problems.append(f"${STEP_SUMMARY}: the summary can't be written there ({error.strerror})")
 
@@ -175,7 +174,6 @@ def write_refusal(folder: Path | None, models: Sequence[str], reason: str) -> No
     page too.
     """
     page = markdown(", ".join(models), problems=[reason], errors=0, reports=(), changes=(), summaries=())
-    page = visible(page)
     with contextlib.suppress(OSError):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from pytest_instructlab_eval.reports.changes import Changes
 from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
 from pytest_instructlab_eval.reports.results import replace_text, write_run
 from pytest_instructlab_eval.runs import Run
-from pytest_instructlab_eval.visible import visible
 
 __all__ = ["write_run_folder"]
 
@@ -22,4 +21,4 @@ def write_run_folder(
     folder.mkdir(parents=True, exist_ok=True)
     write_run(folder / "results.json", run, gates=gates, changes=changes)
     write_instructlab_files(folder, run.results, judging=run.configuration.get("stage") == "judge")
-    replace_text(folder / "summary.md", visible(page))
+    replace_text(folder / "summary.md", page)

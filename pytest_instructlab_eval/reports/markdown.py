@@ -9,6 +9,7 @@ from pytest_instructlab_eval.gates.check import GateReport, fails
 from pytest_instructlab_eval.reports.changes import Changes, Kind, cells, notes
 from pytest_instructlab_eval.reports.summary import Summary, doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
+from pytest_instructlab_eval.visible import visible
 
 __all__ = ["LONGEST", "markdown"]
 
@@ -58,7 +59,7 @@ def markdown(
             _scores(summaries, rows),
             "\n".join(f"- {text(note)}" for note in adaptations[:rows]),
         ]
-        page = "\n\n".join(section for section in sections if section) + "\n"
+        page = visible("\n\n".join(section for section in sections if section) + "\n")
         if len(page) <= LONGEST:
             return page
         if rows <= 1:
