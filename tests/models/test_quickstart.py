@@ -24,10 +24,11 @@ def test_the_readmes_first_command_shows_lab_clearly_better_than_base(tmp_path: 
     options = shlex.split(line)
     plain = ["-p", "no:cacheprovider", f"--eval-output-dir={tmp_path}"]
     run = [sys.executable, "-m", "pytest", *plain, *options]
-    done = subprocess.run(run, cwd=ROOT / found[1], capture_output=True, text=True, check=False, timeout=170)
+    folder = ROOT / found[1]
+    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     command = [sys.executable, "-m", "pytest_instructlab_eval", "best", str(tmp_path)]
-    best = subprocess.run(command, capture_output=True, text=True, check=True)
+    best = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert best.stdout == "models/lab\n"
     behind = re.search(r"^base .* (0\.\d+) to (0\.\d+)$", done.stdout, re.MULTILINE)
     assert behind is not None, done.stdout
