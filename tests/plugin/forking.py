@@ -1,26 +1,49 @@
-"""Pytest runs forked from a process that has the libraries loaded, which would take most of a run's time.
+"""Pytest runs forked from a process that has this plugin and its libraries imported, most of a run's time.
 
-This plugin itself is loaded by each run, and so is every other plugin of pytest.
+What is about importing itself is tested with runs of a new interpreter.
 """
 
 import atexit
+import contextlib
+import functools
+import gc
 import importlib.metadata
+import json
 import math
 import multiprocessing
+import multiprocessing.forkserver
 import os
+import pkgutil
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
-LIBRARIES = ["pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet"]
+import pytest
+from execnet.gateway_base import ExecModel
+
+import pytest_instructlab_eval
+
+LIBRARIES = (
+    "pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet", "xdist.plugin",
+    "lm_eval.api.task", "lm_eval.tasks",
+)  # fmt: skip
+ALONE = ("pytest_instructlab_eval.__main__", "pytest_instructlab_eval.models.local")  # no run imports them at once
+OWN = tuple(
+    module.name
+    for module in pkgutil.walk_packages(pytest_instructlab_eval.__path__, "pytest_instructlab_eval.")
+    if not module.name.startswith((*ALONE, "pytest_instructlab_eval.benchmarks"))
+)
 ROOT = Path(__file__).parents[2]
+READY_WORKERS = 3  # of a run under pytest-xdist; those it starts beyond them are new interpreters
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(LIBRARIES)
+_context.set_forkserver_preload([*LIBRARIES, *OWN])
 _one_at_a_time = threading.Lock()  # to start a process polls the others, and a status can be read but once
 
 
@@ -34,6 +57,7 @@ class ForkedPytest:
             target=_run, args=(tuple(arguments), str(folder), dict(env), str(out), str(err))
         )
         with _one_at_a_time:
+            _start_server()
             self._process.start()
         self.pid = self._process.pid or 0
 
@@ -53,8 +77,18 @@ class ForkedPytest:
         os.kill(self.pid, number)
 
 
+@functools.cache
+def _start_server() -> None:
+    """Have the process that all runs are forked from; Hugging Face's libraries look at this when imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("HF_HOME", f"{os.devnull}/nothing")
+        multiprocessing.forkserver.ensure_running()
+
+
 def _run(arguments: Sequence[str], folder: str, env: Mapping[str, str], out: str, err: str) -> None:
     """What the forked process does, from a new process's state to its exit status."""
+    gc.freeze()  # to look at what was imported would copy its memory
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, path in enumerate((os.devnull, out, err)):
@@ -71,11 +105,108 @@ def _run(arguments: Sequence[str], folder: str, env: Mapping[str, str], out: str
     for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
         del sys.modules[name]
     _hide_from_rewriting()
-    import pytest
-
-    status = pytest.console_main()
+    with _ready_workers(READY_WORKERS if _has_workers(arguments) else 0):
+        status = pytest.console_main()
     atexit._run_exitfuncs()
     sys.exit(status)
+
+
+def _has_workers(arguments: Sequence[str]) -> bool:
+    joined = "".join(f"{part} " for part in arguments)
+    return re.search(r"(^| )-n ?[1-9]", joined) is not None
+
+
+class ReadyWorker:
+    """A process that waits to be a worker of pytest-xdist, with the methods of a `Popen` that execnet calls."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    def __init__(self, others: Sequence["ReadyWorker"]) -> None:
+        (read_in, write_in), (read_out, write_out) = os.pipe(), os.pipe()
+        self._status: int | None = None
+        self.pid = os.fork()
+        if not self.pid:
+            for file in (write_in, read_out, *(file.fileno() for other in others for file in other._files)):
+                os.close(file)  # else it would keep what waits for their end waiting
+            _be_worker(read_in, write_out)
+        os.close(read_in)
+        os.close(write_out)
+        self.stdin, self.stdout = os.fdopen(write_in, "wb"), os.fdopen(read_out, "rb")
+
+    @property
+    def _files(self) -> tuple[IO[bytes], IO[bytes]]:
+        return self.stdin, self.stdout
+
+    def begin(self) -> None:
+        """Have it go on as a process that is started now."""
+        self.stdin.write(json.dumps([str(Path.cwd()), dict(os.environ)]).encode() + b"\n")
+        self.stdin.flush()
+
+    def dismiss(self) -> None:
+        for file in self._files:
+            file.close()
+        self.wait()
+
+    def wait(self) -> int:
+        if self._status is None:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._status
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def _be_worker(stdin: int, stdout: int) -> None:
+    """What execnet's worker does: it executes the line that it reads; for ever, or until nothing comes."""
+    status = 1
+    try:
+        os.dup2(stdin, 0)
+        os.dup2(stdout, 1)
+        os.close(stdin)
+        os.close(stdout)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.argv = ["-c"]
+        if first := sys.stdin.readline():
+            folder, env = json.loads(first)
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(env)
+            exec(eval(sys.stdin.readline()), {"__name__": "__main__"})
+        status = 0
+    except KeyboardInterrupt:
+        pass  # Ctrl-C before it was asked for anything
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(status)
+
+
+@contextlib.contextmanager
+def _ready_workers(count: int) -> Iterator[None]:
+    """Have execnet take processes that were forked before the run began, while there are some."""
+    if not count:
+        yield
+        return
+    from execnet import gateway_io
+
+    ready: list[ReadyWorker] = []
+    for _ in range(count):
+        ready.append(ReadyWorker(ready))
+
+    class Master(gateway_io.Popen2IOMaster):
+        def __init__(self, args: list[str], execmodel: ExecModel) -> None:
+            if not ready:
+                super().__init__(args, execmodel)
+                return
+            self.popen = worker = ready.pop()
+            worker.begin()
+            gateway_io.Popen2IO.__init__(self, worker.stdin, worker.stdout, execmodel)
+
+    gateway_io.Popen2IOMaster = Master
+    yield
+    for worker in ready:
+        worker.dismiss()
 
 
 def _hide_from_rewriting() -> None:
