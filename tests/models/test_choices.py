@@ -12,6 +12,8 @@ import pytest
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Message, ServedModel
 from pytest_instructlab_eval.models.choices import ECHO_PROBES
+from pytest_instructlab_eval.models.exchange import Http
+from pytest_instructlab_eval.models.replies import Failure, Reply
 from tests.scripted_server import (
     ALL_FEATURES,
     COMPLETIONS,
@@ -167,16 +169,25 @@ def test_a_way_that_fails_for_another_reason_is_not_given_up(server: ScriptedSer
     assert all(with_token_ids(body) for body in server.completions)
 
 
-def test_while_a_server_does_not_answer_questions_wait_side_by_side(server: ScriptedServer) -> None:
+def test_after_one_that_was_not_answered_questions_wait_side_by_side(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.fault(Hang(30), path=COMPLETIONS, times=None)
+    exchange = Http.exchange
 
-    async def use(model: ServedModel) -> list[Found | BaseException]:
-        asked = (model.choice_logprobs(prompt, LETTERS) for prompt in PROMPTS)
-        return list(await asyncio.gather(*asked, return_exceptions=True))
+    async def patient(http: Http, method: str, url: str, body: Body | None, _: float) -> Reply | Failure:
+        return await exchange(http, method, url, body, 30 if server.completions else 0.2)
 
-    found = with_model(server, use, retries=0, timeout=0.8)
-    assert all(isinstance(error, ModelError) for error in found)
-    assert server.in_flight_peak > 1
+    monkeypatch.setattr(Http, "exchange", patient)
+
+    async def use(model: ServedModel) -> None:
+        asked = asyncio.gather(*(model.choice_logprobs(prompt, LETTERS) for prompt in PROMPTS))
+        while server.in_flight_peak < 2:
+            assert not asked.done()
+            await asyncio.sleep(0.01)
+        asked.cancel()
+
+    with_model(server, use, retries=0)
 
 
 def test_a_prompt_that_is_refused_by_itself_does_not_change_the_way_of_the_others(

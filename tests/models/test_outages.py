@@ -10,7 +10,9 @@ import pytest
 
 from pytest_instructlab_eval.errors import ModelError, UnreachableError
 from pytest_instructlab_eval.models import Completion, Endpoint, ServedModel, replicas
+from pytest_instructlab_eval.models.exchange import Http
 from pytest_instructlab_eval.models.replicas import Replicas
+from pytest_instructlab_eval.models.replies import Failure, Reply
 from tests.raw_server import RawServer, Writer, chat, http
 from tests.scripted_server import CHATS, Body, Drop, Fault, Hang, ScriptedServer, Status
 
@@ -102,8 +104,19 @@ def test_a_server_that_hangs_is_given_up_with_what_is_in_flight_there() -> None:
     assert requests == 6 + 1  # each question once, and one look for the server
 
 
-def test_a_question_that_no_one_answers_is_not_the_servers_end(server: ScriptedServer) -> None:
+def test_a_question_that_no_one_answers_is_not_the_servers_end(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.fault(Hang(LONG), times=None, when=is_text("Hang"))
+    exchange = Http.exchange
+
+    async def patient(
+        http: Http, method: str, url: str, body: Body | None, timeout: float
+    ) -> Reply | Failure:
+        hangs = body is not None and is_text("Hang")(body)
+        return await exchange(http, method, url, body, timeout if hangs else LONG)
+
+    monkeypatch.setattr(Http, "exchange", patient)
 
     async def use(model: ServedModel) -> list[Completion | BaseException]:
         await ask(model)

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -33,14 +34,16 @@ LIBRARIES = (
     "pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet", "xdist.plugin",
     "lm_eval.api.task", "lm_eval.tasks",
 )  # fmt: skip
-ALONE = ("pytest_instructlab_eval.__main__", "pytest_instructlab_eval.models.local")  # no run imports them at once
+ALONE = (
+    "pytest_instructlab_eval.__main__",
+    "pytest_instructlab_eval.models.local",
+)  # no run imports them at once
 OWN = tuple(
     module.name
     for module in pkgutil.walk_packages(pytest_instructlab_eval.__path__, "pytest_instructlab_eval.")
     if not module.name.startswith((*ALONE, "pytest_instructlab_eval.benchmarks"))
 )
 ROOT = Path(__file__).parents[2]
-READY_WORKERS = 3  # of a run under pytest-xdist; those it starts beyond them are new interpreters
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([*LIBRARIES, *OWN])
@@ -105,19 +108,20 @@ def _run(arguments: Sequence[str], folder: str, env: Mapping[str, str], out: str
     for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
         del sys.modules[name]
     _hide_from_rewriting()
-    with _ready_workers(READY_WORKERS if _has_workers(arguments) else 0):
+    with _ready_workers(_workers(arguments)):
         status = pytest.console_main()
     atexit._run_exitfuncs()
     sys.exit(status)
 
 
-def _has_workers(arguments: Sequence[str]) -> bool:
-    joined = "".join(f"{part} " for part in arguments)
-    return re.search(r"(^| )-n ?[1-9]", joined) is not None
+def _workers(arguments: Sequence[str]) -> int:
+    """How many workers of pytest-xdist the command line asks for."""
+    found = re.search(r" -n ?(\d)", "".join(f" {part}" for part in arguments))
+    return int(found[1]) if found else 0
 
 
 class ReadyWorker:
-    """A process that waits to be a worker of pytest-xdist, with the methods of a `Popen` that execnet calls."""
+    """A process that waits to be a worker of pytest-xdist, with what execnet needs of a `Popen`."""
 
     stdin: IO[bytes]
     stdout: IO[bytes]
@@ -127,8 +131,9 @@ class ReadyWorker:
         self._status: int | None = None
         self.pid = os.fork()
         if not self.pid:
-            for file in (write_in, read_out, *(file.fileno() for other in others for file in other._files)):
-                os.close(file)  # else it would keep what waits for their end waiting
+            theirs = (file.fileno() for other in others for file in other._files)
+            for file in (write_in, read_out, *theirs):
+                os.close(file)  # else nobody would see their end
             _be_worker(read_in, write_out)
         os.close(read_in)
         os.close(write_out)
@@ -168,15 +173,19 @@ def _be_worker(stdin: int, stdout: int) -> None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.argv = ["-c"]
-        if first := sys.stdin.readline():
-            folder, env = json.loads(first)
-            os.chdir(folder)
-            os.environ.clear()
-            os.environ.update(env)
-            exec(eval(sys.stdin.readline()), {"__name__": "__main__"})
+        first = ""
+        with contextlib.suppress(KeyboardInterrupt):
+            first = sys.stdin.readline()
+        if not first:
+            os._exit(0)
+        folder, env = json.loads(first)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(env)
+        exec(eval(sys.stdin.readline()), {"__name__": "__main__"})
         status = 0
-    except KeyboardInterrupt:
-        pass  # Ctrl-C before it was asked for anything
+    except BaseException:
+        traceback.print_exc()
     finally:
         atexit._run_exitfuncs()
         os._exit(status)
@@ -188,7 +197,7 @@ def _ready_workers(count: int) -> Iterator[None]:
     if not count:
         yield
         return
-    from execnet import gateway_io
+    from execnet import gateway_base, gateway_io
 
     ready: list[ReadyWorker] = []
     for _ in range(count):
@@ -201,12 +210,14 @@ def _ready_workers(count: int) -> Iterator[None]:
                 return
             self.popen = worker = ready.pop()
             worker.begin()
-            gateway_io.Popen2IO.__init__(self, worker.stdin, worker.stdout, execmodel)
+            gateway_base.Popen2IO.__init__(self, worker.stdin, worker.stdout, execmodel)
 
-    gateway_io.Popen2IOMaster = Master
-    yield
-    for worker in ready:
-        worker.dismiss()
+    gateway_io.Popen2IOMaster = Master  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        for worker in ready:
+            worker.dismiss()
 
 
 def _hide_from_rewriting() -> None:

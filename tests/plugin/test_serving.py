@@ -210,7 +210,9 @@ def test_a_server_that_ends_during_the_run_fails_it_and_what_was_scored_is_kept(
             await served_model.chat([{"role": "user", "content": "two"}])
         """,
     )
-    finished = hosting.run("test_own.py", "--eval-vllm-args=--die-after-answering", ret=1, passed=1, failed=1)
+    finished = hosting.run(
+        "test_own.py", "--eval-wait=1", "--eval-vllm-args=--die-after-answering", ret=1, passed=1, failed=1
+    )
     assert "the server of tiny ended during the run with status 7" in finished.out
     assert finished.row("first")[0] == "1.0000"
 
