@@ -173,19 +173,24 @@ def test_after_one_that_was_not_answered_questions_wait_side_by_side(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.fault(Hang(30), path=COMPLETIONS, times=None)
-    exchange = Http.exchange
+    exchange, asked = Http.exchange, 0
 
     async def patient(http: Http, method: str, url: str, body: Body | None, _: float) -> Reply | Failure:
-        return await exchange(http, method, url, body, 30 if server.completions else 0.2)
+        nonlocal asked
+        asked += (answers := url.endswith("/completions"))
+        return await exchange(http, method, url, body, 0.2 if answers and asked == 1 else 30)
 
     monkeypatch.setattr(Http, "exchange", patient)
 
     async def use(model: ServedModel) -> None:
-        asked = asyncio.gather(*(model.choice_logprobs(prompt, LETTERS) for prompt in PROMPTS))
+        await asyncio.gather(model.choice_logprobs(PROMPTS[0], LETTERS), return_exceptions=True)
+        asking = [asyncio.ensure_future(model.choice_logprobs(prompt, LETTERS)) for prompt in PROMPTS[1:]]
         while server.in_flight_peak < 2:
-            assert not asked.done()
+            assert not any(question.done() for question in asking)
             await asyncio.sleep(0.01)
-        asked.cancel()
+        for question in asking:
+            question.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     with_model(server, use, retries=0)
 
