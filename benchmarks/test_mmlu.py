@@ -2,10 +2,10 @@
 
 import pytest
 
-from pytest_instructlab_eval import mmlu
-from pytest_instructlab_eval.mmlu import MMLUTask
 from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.recording import Recorder
+from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.suites import mmlu
+from pytest_instructlab_eval.suites.mmlu import MMLUTask
 
 
 @pytest.mark.eval("mmlu")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pytest_instructlab_eval import mmlu_branch
-from pytest_instructlab_eval.mmlu_branch import MMLUBranchTask
 from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.recording import Recorder
+from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.suites import mmlu_branch
+from pytest_instructlab_eval.suites.mmlu_branch import MMLUBranchTask
 
 
 @pytest.mark.eval("mmlu_branch")

@@ -2,10 +2,11 @@
 
 import pytest
 
-from pytest_instructlab_eval import mt_bench
-from pytest_instructlab_eval.models import Judge, Model
-from pytest_instructlab_eval.mt_bench import MTBenchQuestion
-from pytest_instructlab_eval.recording import Recorder
+from pytest_instructlab_eval.judges import Judge
+from pytest_instructlab_eval.models import Model
+from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.suites import mt_bench
+from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion
 
 
 @pytest.mark.eval("mt_bench", max_score=10)

@@ -2,10 +2,11 @@
 
 import pytest
 
-from pytest_instructlab_eval import mt_bench_branch
-from pytest_instructlab_eval.models import Grader, Model
-from pytest_instructlab_eval.mt_bench_branch import BranchQuestion
-from pytest_instructlab_eval.recording import Recorder
+from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.models import Model
+from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.suites import mt_bench_branch
+from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
 
 
 @pytest.mark.eval("mt_bench_branch", max_score=10)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.recording import Recorder
+from pytest_instructlab_eval import Model, Recorder
 
 CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Kenya": "Nairobi", "Peru": "Lima"}
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.models import Judge, Model
-from pytest_instructlab_eval.recording import Recorder
+from pytest_instructlab_eval import Judge, Model, Recorder
 
 QUESTIONS = {
     "tides": ("Why are there two high tides a day?", "The moon's pull differs across the Earth."),

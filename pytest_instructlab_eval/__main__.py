@@ -13,24 +13,19 @@ import click
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.baseline import (
-    check_comparable,
-    fingerprint,
-    read_baseline,
-    save_run,
-)
 from pytest_instructlab_eval.gates.check import GateReport, evaluate, fails, verdicts
-from pytest_instructlab_eval.knowledge_tasks.command import tasks
-from pytest_instructlab_eval.merging import merged
-from pytest_instructlab_eval.reports.changes import Changes, changes, changes_table, run_changes
+from pytest_instructlab_eval.records.baseline import check_comparable, fingerprint, read_baseline, save_run
+from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.shards import merged
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
-from pytest_instructlab_eval.reports.ranking import doubt_about_best, rank, unranked
-from pytest_instructlab_eval.reports.results import read_run
-from pytest_instructlab_eval.reports.summary import summarise, table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
-from pytest_instructlab_eval.runs import Run
-from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.stats.changes import Changes, changes, changes_table, run_changes
+from pytest_instructlab_eval.stats.ranking import doubt_about_best, rank, unranked
+from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.task_writing.command import tasks
 from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["main"]

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_instructlab_eval import command_line, options
+from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.session import command_line
 from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_instructlab_eval.models import Judge, Model
-    from pytest_instructlab_eval.recording import Recorder
-    from pytest_instructlab_eval.session import EvalSession
+    from pytest_instructlab_eval.judges import Judge
+    from pytest_instructlab_eval.models import Model
+    from pytest_instructlab_eval.records.recording import Recorder
+    from pytest_instructlab_eval.session.session import EvalSession
     from pytest_instructlab_eval.settings import Settings
 
 SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
@@ -67,7 +69,7 @@ def _refused(
     """Return what to raise where an option ends the run; the run's summary says why."""
     folder = options.refused_folder(config, arguments)
     if folder is not None:
-        from pytest_instructlab_eval.ending import write_refusal
+        from pytest_instructlab_eval.session.ending import write_refusal
 
         write_refusal(folder, arguments.eval_model or ("the model",), str(error))
     return pytest.UsageError(visible(str(error)))
@@ -77,7 +79,7 @@ def _refused(
 def pytest_choose_distribution(config: pytest.Config) -> Generator[None, Any, Any]:
     """Choose how xdist distributes, before xdist itself does: a wrapper is, whatever order they came in."""
     if options.names_a_model(config):
-        from pytest_instructlab_eval import distribution
+        from pytest_instructlab_eval.session import distribution
 
         distribution.choose_work_stealing(config)
     return (yield)
@@ -94,13 +96,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings is None:
         command_line.check_model(config)
         return
-    from pytest_instructlab_eval import garbage
+    from pytest_instructlab_eval.session import garbage
 
     garbage.rest(config)
-    from pytest_instructlab_eval.collecting import Collecting
-    from pytest_instructlab_eval.hooks import EvalHooks
-    from pytest_instructlab_eval.installed import benchmark_file, with_installed_file
-    from pytest_instructlab_eval.session import EvalSession
+    from pytest_instructlab_eval.session.collecting import Collecting
+    from pytest_instructlab_eval.session.hooks import EvalHooks
+    from pytest_instructlab_eval.session.installed import benchmark_file, with_installed_file
+    from pytest_instructlab_eval.session.session import EvalSession
 
     config.stash[SESSION] = session = EvalSession(config, settings)
     collecting = Collecting(session)

@@ -203,7 +203,7 @@ class Settings:
     @property
     def _asked_before(self) -> Path:
         """The questions of MT-Bench-Branch that an earlier run left to be judged."""
-        from pytest_instructlab_eval.reports.file_names import branch_folder
+        from pytest_instructlab_eval.data.file_names import branch_folder
 
         return self.output_dir / branch_folder(self.branch) / "question.jsonl"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_instructlab_eval import mmlu
+from pytest_instructlab_eval.suites import mmlu
 
 __all__ = ["CATEGORIES", "EXAMPLES", "SYSTEM_PROMPTS", "mmlu_rows", "write_mmlu", "write_mt_bench"]
 

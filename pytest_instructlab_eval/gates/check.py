@@ -13,7 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_instructlab_eval.gates.comparison import (
+from pytest_instructlab_eval.gates.language import Gate, Selector, close_matches, parse_gate
+from pytest_instructlab_eval.records.run import Run, Silent
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.comparison import (
     Comparison,
     Evidence,
     compare,
@@ -21,8 +24,7 @@ from pytest_instructlab_eval.gates.comparison import (
     lowest,
     mean_interval,
 )
-from pytest_instructlab_eval.gates.language import Gate, Selector, close_matches, parse_gate
-from pytest_instructlab_eval.gates.statistics import (
+from pytest_instructlab_eval.stats.statistics import (
     CONFIDENCE,
     Interval,
     holm,
@@ -30,9 +32,7 @@ from pytest_instructlab_eval.gates.statistics import (
     t_interval,
     wilson_interval,
 )
-from pytest_instructlab_eval.reports.summary import Row, summarise
-from pytest_instructlab_eval.runs import Run, Silent
-from pytest_instructlab_eval.scores import Result
+from pytest_instructlab_eval.stats.summary import Row, summarise
 
 __all__ = [
     "DEFAULTS",

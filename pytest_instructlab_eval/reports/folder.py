@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_instructlab_eval.gates.check import GateReport
-from pytest_instructlab_eval.reports.changes import Changes
+from pytest_instructlab_eval.records.results import replace_text, write_run
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
-from pytest_instructlab_eval.reports.results import replace_text, write_run
-from pytest_instructlab_eval.runs import Run
+from pytest_instructlab_eval.stats.changes import Changes
 
 __all__ = ["write_run_folder"]
 

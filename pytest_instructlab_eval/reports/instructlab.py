@@ -11,10 +11,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pytest_instructlab_eval.reports.answers import read_records
-from pytest_instructlab_eval.reports.file_names import branch_folder, file_of
-from pytest_instructlab_eval.reports.results import replace_text
-from pytest_instructlab_eval.scores import Result, Score, plain
+from pytest_instructlab_eval.data.answers import read_records
+from pytest_instructlab_eval.data.file_names import branch_folder, file_of
+from pytest_instructlab_eval.records.results import replace_text
+from pytest_instructlab_eval.records.scores import Result, Score, plain
 from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["branch_folder", "write_instructlab_files"]

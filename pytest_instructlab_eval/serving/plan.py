@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.reports.file_names import safe_name
 from pytest_instructlab_eval.serving.hub import check_source
 from pytest_instructlab_eval.serving.owner import Launch, Launcher
 from pytest_instructlab_eval.serving.process import Started

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval.reports.results import read_run
-from pytest_instructlab_eval.reports.summary import summarise
+from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.stats.summary import summarise
 from tests.scripted_server import ScriptedServer
 
 from .instructlab_environment import FIRST_N, evaluate

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.models import Blocking, Endpoint, ServedModel
+from pytest_instructlab_eval.session.engine import Engine
 from tests.scripted_server import ScriptedServer
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pytest_instructlab_eval.models import Judge, Message, Model, ServedModel
+from pytest_instructlab_eval.judges import Judge
+from pytest_instructlab_eval.judges.stages import RecordedAnswers
+from pytest_instructlab_eval.models import Message, Model, ServedModel
 from pytest_instructlab_eval.models.protocol import as_messages
 from pytest_instructlab_eval.models.replicas import Replicas
-from pytest_instructlab_eval.models.stages import RecordedAnswers
 from tests.scripted_server import ScriptedServer
 
 from .conftest import with_model

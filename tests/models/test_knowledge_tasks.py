@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pytest_instructlab_eval.__main__ import main
-from pytest_instructlab_eval.task_files import find_task_files
+from pytest_instructlab_eval.data.task_files import find_task_files
 from tests.scripted_server import Body, Drop, Finish, Hang, Reply, ScriptedServer, Status
 from tests.scripted_teacher import is_look, teach
 

@@ -20,16 +20,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.background import in_daemon_thread
-from pytest_instructlab_eval.engine import Engine
 from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.local.grouping import first_group
 from pytest_instructlab_eval.models.local.jobs import Chat
-from pytest_instructlab_eval.run_models import RunModels
 from pytest_instructlab_eval.serving import LOCAL, Turns, plan
 from pytest_instructlab_eval.serving.turns import Served, write_served
+from pytest_instructlab_eval.session.engine import Engine
+from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
 
 WHY = "install the extra `local`"

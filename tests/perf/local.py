@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_instructlab_eval import mmlu
 from pytest_instructlab_eval.models.local import LocalModel
+from pytest_instructlab_eval.suites import mmlu
 from tests.examples_data import write_mmlu
 
 

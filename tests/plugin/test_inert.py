@@ -11,7 +11,7 @@ HEAVY = """
         heavy = {"aiohttp", "asyncio", "datasets", "lm_eval", "tabulate", "torch", "transformers"}
         print("heavy:", sorted(heavy.intersection(sys.modules)))
         print("the plugin:", "pytest_instructlab_eval.plugin" in sys.modules)
-        print("a session:", "pytest_instructlab_eval.session" in sys.modules)
+        print("a session:", "pytest_instructlab_eval.session.session" in sys.modules)
 """
 
 EVERY_FIXTURE = """

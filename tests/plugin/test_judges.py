@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from pytest_instructlab_eval.canaries import CANARIES
-from pytest_instructlab_eval.reports.agreement import krippendorff_alpha
+from pytest_instructlab_eval.judges.trial import CANARIES
+from pytest_instructlab_eval.stats.agreement import krippendorff_alpha
 from tests.scripted_server import Body, content_text, default_reply, rating_of
 
 from .conftest import Project, is_judgment, make_gated

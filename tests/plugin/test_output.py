@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
-from pytest_instructlab_eval.output_lock import OutputLock
+from pytest_instructlab_eval.session.output_lock import OutputLock
 from tests.scripted_server import GENERATION
 
 from .conftest import Project

@@ -23,7 +23,7 @@ SLOW = """
         record_score(1)
 """
 OFTEN = """
-    from pytest_instructlab_eval.reports import progress
+    from pytest_instructlab_eval.session import progress
 
     progress.LOG_INTERVAL = 0.1
 """

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from pytest_instructlab_eval.mt_bench import TEMPERATURES
+from pytest_instructlab_eval.suites.mt_bench import TEMPERATURES
 from tests.scripted_server import Body
 
 from .conftest import MMLU_ROWS, Project, is_judgment

@@ -48,7 +48,7 @@ PYTHON = f"""
     signal.signal(signal.SIGTERM, stop)
     if "--hang" in sys.argv:
         signal.pause()
-    from pytest_instructlab_eval.canaries import CANARIES
+    from pytest_instructlab_eval.judges.trial import CANARIES
     from tests.scripted_server import default_reply
 
     def fair(body):

@@ -14,7 +14,7 @@ from .conftest import Finished, Project
 OWN = """
     import asyncio
     import pytest
-    from pytest_instructlab_eval.scores import Sample, Score
+    from pytest_instructlab_eval.records.scores import Sample, Score
 
     CHOICES = (" A", " B", " C", " D")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.reports.agreement import judge_spread, judges_agreement, krippendorff_alpha
-from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement, krippendorff_alpha
 
 Coders = Sequence[str]
 

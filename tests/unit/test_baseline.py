@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.baseline import (
+from pytest_instructlab_eval.gates.check import evaluate
+from pytest_instructlab_eval.records.baseline import (
     PROMPTS,
     SCHEMA_VERSION,
     differences,
@@ -22,10 +23,9 @@ from pytest_instructlab_eval.gates.baseline import (
     save_run,
     write_baseline,
 )
-from pytest_instructlab_eval.gates.check import evaluate
-from pytest_instructlab_eval.reports.results import write_run
-from pytest_instructlab_eval.runs import Run
-from pytest_instructlab_eval.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.results import write_run
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.settings import Settings
 
 CONFIGURATION = {"model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out")}

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval import mt_bench
-from pytest_instructlab_eval.canaries import CANARIES, try_judge
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
-from pytest_instructlab_eval.models import Judge, Message, ReferenceJudge
-from pytest_instructlab_eval.mt_bench import MTBenchQuestion
+from pytest_instructlab_eval.judges import Judge, ReferenceJudge
+from pytest_instructlab_eval.judges.trial import CANARIES, try_judge
+from pytest_instructlab_eval.models import Message
+from pytest_instructlab_eval.suites import mt_bench
+from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion
 
 from .fakes import FakeModel
 

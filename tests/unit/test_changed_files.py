@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.gates.baseline import read_baseline
-from pytest_instructlab_eval.reports.results import read_run, run_of
-from pytest_instructlab_eval.reports.summary import summarise
-from pytest_instructlab_eval.scores import plain
+from pytest_instructlab_eval.records.baseline import read_baseline
+from pytest_instructlab_eval.records.results import read_run, run_of
+from pytest_instructlab_eval.records.scores import plain
+from pytest_instructlab_eval.stats.summary import summarise
 
 SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema_1"  # what runs wrote before files were read strictly
 RUNS = ("one", "panel", "two", "shard1", "shard2")

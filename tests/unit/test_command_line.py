@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval import command_line
-from pytest_instructlab_eval.command_line import check_model, flags, joined, taken_for_paths
 from pytest_instructlab_eval.options import OPTIONS
+from pytest_instructlab_eval.session import command_line
+from pytest_instructlab_eval.session.command_line import check_model, flags, joined, taken_for_paths
 
 FLAGS_WITH_A_VALUE = [option.flag for option in OPTIONS if option.metavar and option.places != "ini"]
 

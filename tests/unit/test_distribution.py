@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval import distribution
-from pytest_instructlab_eval.distribution import LocalQueue, Signs, WorkerQueue
+from pytest_instructlab_eval.session import distribution
+from pytest_instructlab_eval.session.distribution import LocalQueue, Signs, WorkerQueue
 
 
 def config(**parts: Any) -> pytest.Config:

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval import engine as engine_module
-from pytest_instructlab_eval.background import in_daemon_thread
-from pytest_instructlab_eval.engine import Engine, LookAhead, RecordRouter, Run, current_run
+from pytest_instructlab_eval.models.background import in_daemon_thread
+from pytest_instructlab_eval.session import engine as engine_module
+from pytest_instructlab_eval.session.engine import Engine, LookAhead, RecordRouter, Run, current_run
 
 
 @pytest.fixture

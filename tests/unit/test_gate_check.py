@@ -11,10 +11,10 @@ import pytest
 
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.check import GateReport, evaluate, with_defaults
-from pytest_instructlab_eval.gates.comparison import Evidence, compare, mean_interval
-from pytest_instructlab_eval.gates.statistics import mcnemar, stratified_wilson_interval, wilson_interval
-from pytest_instructlab_eval.reports.summary import summarise
-from pytest_instructlab_eval.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.stats.comparison import Evidence, compare, mean_interval
+from pytest_instructlab_eval.stats.statistics import mcnemar, stratified_wilson_interval, wilson_interval
+from pytest_instructlab_eval.stats.summary import summarise
 
 
 def task(subject: str, answers: str, model: str = "lab") -> Result:

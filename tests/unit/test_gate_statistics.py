@@ -19,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from pytest_instructlab_eval.gates.statistics import (
+from pytest_instructlab_eval.stats.statistics import (
     Interval,
     cluster_interval,
     clustered_standard_error,

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval.collected import Collected
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.gates.baseline import save_run
 from pytest_instructlab_eval.gates.check import GateReport
-from pytest_instructlab_eval.gating import Gating
-from pytest_instructlab_eval.runs import Silent
-from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.records.baseline import save_run
+from pytest_instructlab_eval.records.run import Silent
+from pytest_instructlab_eval.records.scores import Result, Score
+from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.gating import Gating
 from pytest_instructlab_eval.settings import Settings
 
 OWN = Collected({"own": ["red", "green"]}, {"own": ["own >= 0.25"]})

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_instructlab_eval.reports import header as module
+from pytest_instructlab_eval.session import header as module
 from pytest_instructlab_eval.settings import Settings
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.reports.file_names import safe_name
+from pytest_instructlab_eval.data.file_names import safe_name
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.instructlab import branch_folder, write_instructlab_files
-from pytest_instructlab_eval.scores import Result, Score
 
 # --- names ---
 

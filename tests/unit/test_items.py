@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval import items
-from pytest_instructlab_eval.items import Identity
+from pytest_instructlab_eval.session import items
+from pytest_instructlab_eval.session.items import Identity
 
 HEAD = "import asyncio, pytest\n"
 MARKED = "@pytest.mark.eval('knots')\n"

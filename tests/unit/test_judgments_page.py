@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval.models.rating import parse_rating
+from pytest_instructlab_eval.judges.rating import parse_rating
 
 PAGE = Path(__file__).parents[2] / "docs" / "judgments.md"
 ROW = re.compile(

@@ -15,6 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.data.task_files import find_task_files
+from pytest_instructlab_eval.data.task_rows import read_rows
+from pytest_instructlab_eval.data.taxonomy import QnaFile, QnaPair
 from pytest_instructlab_eval.errors import (
     ConfigurationError,
     ContextLengthError,
@@ -23,8 +26,10 @@ from pytest_instructlab_eval.errors import (
     NoAnswerError,
     UnreachableError,
 )
-from pytest_instructlab_eval.knowledge_tasks import FileOutcome, TaskFolder, Teacher, make_tasks
-from pytest_instructlab_eval.knowledge_tasks.questions import (
+from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.models.protocol import as_messages
+from pytest_instructlab_eval.task_writing import FileOutcome, TaskFolder, Teacher, make_tasks
+from pytest_instructlab_eval.task_writing.questions import (
     CUT_OFF,
     DUPLICATE,
     FAILED,
@@ -32,13 +37,8 @@ from pytest_instructlab_eval.knowledge_tasks.questions import (
     NOT_WRITTEN,
     Question,
 )
-from pytest_instructlab_eval.knowledge_tasks.summary import file_lines, summary_lines
-from pytest_instructlab_eval.knowledge_tasks.task_folder import task_names
-from pytest_instructlab_eval.models import Completion, Message
-from pytest_instructlab_eval.models.protocol import as_messages
-from pytest_instructlab_eval.task_files import find_task_files
-from pytest_instructlab_eval.task_rows import read_rows
-from pytest_instructlab_eval.taxonomy import QnaFile, QnaPair
+from pytest_instructlab_eval.task_writing.summary import file_lines, summary_lines
+from pytest_instructlab_eval.task_writing.task_folder import task_names
 
 NAME = "knowledge_places_bay"
 

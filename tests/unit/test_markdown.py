@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.check import GateReport, Verdict
-from pytest_instructlab_eval.reports.changes import changes
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import LONGEST, code, markdown, text
-from pytest_instructlab_eval.reports.summary import summarise
-from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.stats.changes import changes
+from pytest_instructlab_eval.stats.summary import summarise
 
 
 def report(verdict: Verdict, gate: str = "own >= 0.5", message: str = "own is 0.4") -> GateReport:

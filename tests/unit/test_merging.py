@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.merging import merged
-from pytest_instructlab_eval.runs import Run
-from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import Result, Score
+from pytest_instructlab_eval.records.shards import merged
 
 
 def part(shard: tuple[int, int] | None, names: str, **changes: Any) -> Run:

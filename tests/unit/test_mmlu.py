@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_instructlab_eval import mmlu
 from pytest_instructlab_eval.errors import DataError, ModelError
-from pytest_instructlab_eval.mmlu import MMLUTask
 from pytest_instructlab_eval.models import Message
-from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.suites import mmlu
+from pytest_instructlab_eval.suites.mmlu import MMLUTask
 from tests.examples_data import mmlu_rows
 
 from .fakes import FakeModel, Prompt
@@ -239,7 +239,7 @@ def test_where_the_hub_cannot_be_reached_the_options_are_told(monkeypatch: pytes
 
 def test_loading_a_task_does_not_import_torch(mmlu_folder: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from pytest_instructlab_eval import mmlu; "
+        "import sys; from pathlib import Path; from pytest_instructlab_eval.suites import mmlu; "
         f"mmlu._load(mmlu.MMLUTask('anatomy', Path({str(mmlu_folder)!r}))); "
         "print('lm_eval' in sys.modules, 'torch' in sys.modules)"
     )
@@ -256,7 +256,7 @@ def test_loading_a_task_does_not_import_torch(mmlu_folder: Path) -> None:
 
 def test_naming_the_subjects_does_not_import_lm_eval() -> None:
     program = (
-        "import sys; from pytest_instructlab_eval import mmlu; "
+        "import sys; from pytest_instructlab_eval.suites import mmlu; "
         "print(len(mmlu.subjects()), 'lm_eval' in sys.modules, 'aiohttp' in sys.modules)"
     )
     done = subprocess.run(

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_instructlab_eval import mmlu_branch
 from pytest_instructlab_eval.errors import DataError, ModelError
-from pytest_instructlab_eval.mmlu_branch import MMLUBranchTask
-from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.suites import mmlu_branch
+from pytest_instructlab_eval.suites.mmlu_branch import MMLUBranchTask
 from tests.branch_tasks import TEMPLATE, TEXT, rows, write_included, write_task
 
 from .fakes import FakeModel, Prompt
@@ -231,7 +231,7 @@ def test_too_few_questions_for_the_examples_are_refused_with_the_option(tmp_path
 def test_a_task_of_sdgs_is_read_without_lm_eval_jinja_or_datasets(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps")
     program = (
-        "import sys; from pathlib import Path; from pytest_instructlab_eval import mmlu_branch; "
+        "import sys; from pathlib import Path; from pytest_instructlab_eval.suites import mmlu_branch; "
         f"tasks = mmlu_branch.tasks(Path({str(tmp_path)!r})); mmlu_branch.check(tasks); "
         "print(len(mmlu_branch._load(tasks[0])), "
         "sorted({'lm_eval', 'jinja2', 'datasets', 'torch', 'numpy'} & set(sys.modules)))"

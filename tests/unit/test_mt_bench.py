@@ -10,14 +10,20 @@ from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval import mt_bench
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
-from pytest_instructlab_eval.models import Completion, Judge, Message, ReferenceJudge
-from pytest_instructlab_eval.models.rating import parse_rating
-from pytest_instructlab_eval.mt_bench import Answer, MTBenchQuestion, check_judge, conversation_template
+from pytest_instructlab_eval.judges import Judge, ReferenceJudge
+from pytest_instructlab_eval.judges.rating import parse_rating
+from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import markdown
-from pytest_instructlab_eval.reports.summary import summarise, table
-from pytest_instructlab_eval.scores import Result, Score
+from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.suites import mt_bench
+from pytest_instructlab_eval.suites.mt_bench import (
+    Answer,
+    MTBenchQuestion,
+    check_judge,
+    conversation_template,
+)
 from tests.examples_data import REFERENCES, SYSTEM_PROMPTS, TURNS
 
 from .fakes import FakeModel

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval import mt_bench_branch
+from pytest_instructlab_eval.data.taxonomy import QnaPair
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
-from pytest_instructlab_eval.models import Grader, Judge, ReferenceJudge
-from pytest_instructlab_eval.models.rating import parse_rating
-from pytest_instructlab_eval.mt_bench import Answer, MTBenchQuestion, check_judge
-from pytest_instructlab_eval.mt_bench_branch import BranchQuestion
-from pytest_instructlab_eval.scores import Score
-from pytest_instructlab_eval.taxonomy import QnaPair
+from pytest_instructlab_eval.judges import Grader, Judge, ReferenceJudge
+from pytest_instructlab_eval.judges.rating import parse_rating
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.suites import mt_bench_branch
+from pytest_instructlab_eval.suites.mt_bench import Answer, MTBenchQuestion, check_judge
+from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
 from tests.examples_data import SYSTEM_PROMPTS, write_mt_bench
 
 from .fakes import FakeModel

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, OutputInUseError
-from pytest_instructlab_eval.output_lock import OutputLock
+from pytest_instructlab_eval.session.output_lock import OutputLock
 
 pytest.importorskip("fcntl", reason="a system without locks of files")
 
 HOLD = """
 import sys
 from pathlib import Path
-from pytest_instructlab_eval.output_lock import OutputLock
+from pytest_instructlab_eval.session.output_lock import OutputLock
 OutputLock(Path(sys.argv[1])).acquire()
 print("locked", flush=True)
 sys.stdin.read()

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from pytest_instructlab_eval.models.endpoint import Traffic
-from pytest_instructlab_eval.reports import progress as module
-from pytest_instructlab_eval.reports.progress import Progress, duration
+from pytest_instructlab_eval.session import progress as module
+from pytest_instructlab_eval.session.progress import Progress, duration
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.data.taxonomy import QnaFile, QnaPair, parse_qna, printable
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.taxonomy import QnaFile, QnaPair, parse_qna, printable
 
 PATH = "compositional_skills/knots/qna.yaml"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.models.quoted import as_data, defused
-from pytest_instructlab_eval.models.rating import parse_rating
+from pytest_instructlab_eval.judges.quoted import as_data, defused
+from pytest_instructlab_eval.judges.rating import parse_rating
 
 
 @pytest.mark.parametrize("answer", ["no brackets", "a[0] = [[1, 2], [3]]", "[5]", "[[x]]", "rating", "a < b"])

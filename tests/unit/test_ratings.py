@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.models.rating import parse_rating
+from pytest_instructlab_eval.judges.rating import parse_rating
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "ratings.jsonl"
 

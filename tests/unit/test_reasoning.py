@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import NoAnswerError
+from pytest_instructlab_eval.judges.stages import RecordedAnswers
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.reasoning import split_answer, split_judgment
-from pytest_instructlab_eval.models.stages import RecordedAnswers
 
 
 @pytest.mark.parametrize(

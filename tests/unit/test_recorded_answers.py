@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.data.answers import read_answers, read_questions
+from pytest_instructlab_eval.data.file_names import existing_file, file_of
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
+from pytest_instructlab_eval.judges.stages import RecordedAnswers
 from pytest_instructlab_eval.models import Message
-from pytest_instructlab_eval.models.stages import RecordedAnswers
-from pytest_instructlab_eval.questions import recorded_answers
-from pytest_instructlab_eval.reports.answers import read_answers, read_questions
-from pytest_instructlab_eval.reports.file_names import existing_file, file_of
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
-from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.questions import recorded_answers
 
 MODEL, JUDGE = "instructlab/granite-7b-lab", "prometheus-eval/prometheus-8x7b-v2.0"
 KNOTS, RIDDLES = "compositional_skills/knots/qna.yaml", "compositional_skills/riddles/qna.yaml"
@@ -271,14 +271,14 @@ def test_a_question_that_a_taxonomy_now_has_in_other_words_has_no_answer(
     write(tree / "question.jsonl", question("7", reference=["x"]), changed, question("9", reference=["x"]))
     now = asked(tree, mt_bench_folder, branch="somebody/new/now")
     monkeypatch.setattr(
-        "pytest_instructlab_eval.questions.READERS",
+        "pytest_instructlab_eval.suites.questions.READERS",
         {"mt_bench_branch_question": lambda _: recorded_questions_of(now)},
     )
     assert set(recorded_answers(settings, MODEL)) == {("What is 7?",), ("What is 9?",)}
 
 
 def recorded_questions_of(settings: Settings) -> list[Any]:
-    from pytest_instructlab_eval.questions import mt_bench_branch_questions
+    from pytest_instructlab_eval.suites.questions import mt_bench_branch_questions
 
     return mt_bench_branch_questions(settings)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_instructlab_eval.errors import ItemError
-from pytest_instructlab_eval.recording import Recorder, describe
-from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.records.recording import Recorder, describe
+from pytest_instructlab_eval.records.scores import Score
 
 
 def recorded(*values: Score | float | None, maximum: float = 1.0) -> list[Score]:

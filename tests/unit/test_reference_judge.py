@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models import Grader, ReferenceJudge
-from pytest_instructlab_eval.models.reference_judge import chrf_rating
-from pytest_instructlab_eval.scores import Score
+from pytest_instructlab_eval.judges import Grader, ReferenceJudge
+from pytest_instructlab_eval.judges.reference import chrf_rating
+from pytest_instructlab_eval.records.scores import Score
 
 REFERENCE = "Cem docks last, after Ada and Ben."
 

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval import mt_bench, mt_bench_branch
+from pytest_instructlab_eval.data.answers import read_answers
+from pytest_instructlab_eval.data.taxonomy import QnaPair
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models import Grader, Judge, Message, Panel
-from pytest_instructlab_eval.models.stages import PostponedJudge, RecordedAnswers
-from pytest_instructlab_eval.mt_bench import MTBenchQuestion
-from pytest_instructlab_eval.reports.answers import read_answers
+from pytest_instructlab_eval.judges import Grader, Judge, Panel
+from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers
+from pytest_instructlab_eval.models import Message
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
-from pytest_instructlab_eval.reports.summary import summarise, table
-from pytest_instructlab_eval.scores import Result, Score
 from pytest_instructlab_eval.seeds import Seed
-from pytest_instructlab_eval.taxonomy import QnaPair
+from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.suites import mt_bench, mt_bench_branch
+from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion
 
 from .fakes import Chat, FakeModel
 

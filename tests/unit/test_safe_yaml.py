@@ -14,8 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.safe_yaml import (
+from pytest_instructlab_eval.data.safe_yaml import (
     MOST_BYTES,
     Record,
     Tagged,
@@ -25,6 +24,7 @@ from pytest_instructlab_eval.safe_yaml import (
     read_yaml,
     shown,
 )
+from pytest_instructlab_eval.errors import DataError
 
 
 def refusal(text: str) -> str:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval import data, questions
-from pytest_instructlab_eval.sampling import allocation, chosen_rows, stratified
+from pytest_instructlab_eval.data import published as data
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites import questions
+from pytest_instructlab_eval.suites.sampling import allocation, chosen_rows, stratified
 
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
 
@@ -96,7 +97,7 @@ PINNED = {"law": [1, 2, 3, 7], "chess": [1]}
 def test_the_sample_is_the_same_on_every_machine() -> None:
     """These very questions; another set would set every baseline of a sample at naught."""
     code = (
-        "from pytest_instructlab_eval.sampling import stratified\n"
+        "from pytest_instructlab_eval.suites.sampling import stratified\n"
         "print(stratified({'law': range(16), 'chess': range(4)}, 5, 7))"
     )
     for hash_seed in ("1", "2"):
@@ -145,7 +146,7 @@ PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "mmlu"
 
 
 def test_the_sizes_of_the_hubs_tasks_are_the_published_ones() -> None:
-    from pytest_instructlab_eval import mmlu
+    from pytest_instructlab_eval.suites import mmlu
 
     assert set(data.MMLU_TEST_ROWS) == set(mmlu.subjects())
     assert sum(data.MMLU_TEST_ROWS.values()) == 14_042

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.scores import Result, Sample, Score, plain
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain
 
 # --- plain() ---
 

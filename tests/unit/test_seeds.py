@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval import mt_bench
-from pytest_instructlab_eval.models import Judge, Message
+from pytest_instructlab_eval.judges import Judge
+from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites import mt_bench
 
 from .fakes import FakeModel
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval.gates.statistics import clustered_standard_error
-from pytest_instructlab_eval.reports.summary import Summary, summarise, table
-from pytest_instructlab_eval.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.stats.statistics import clustered_standard_error
+from pytest_instructlab_eval.stats.summary import Summary, summarise, table
 
 
 def task(subject: str, *values: float | None, model: str = "tiny") -> Result:

@@ -14,10 +14,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data import MMLURow
+from pytest_instructlab_eval.data.published import MMLURow
+from pytest_instructlab_eval.data.task_files import TaskFile, find_task_files, sdg_folders
+from pytest_instructlab_eval.data.task_rows import Rows, check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.task_files import TaskFile, find_task_files, sdg_folders
-from pytest_instructlab_eval.task_rows import Rows, check_answer, count_rows, read_rows
 from tests.branch_tasks import TEMPLATE, rows, settings, write_included, write_rows, write_task
 
 ADVICE = (

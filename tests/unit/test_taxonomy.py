@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from pytest_instructlab_eval.data.taxonomy import QnaFile, Taxonomy
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.taxonomy import QnaFile, Taxonomy
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "taxonomy"
 KNOTS = "compositional_skills/knots/qna.yaml"
@@ -474,7 +474,7 @@ def test_a_variable_that_points_git_elsewhere_is_refused(
 
 def test_without_git_a_sentence_says_so_and_the_working_tree_is_read(repository: Repository) -> None:
     script = (
-        "import sys; from pathlib import Path; from pytest_instructlab_eval.taxonomy import Taxonomy\n"
+        "import sys; from pathlib import Path; from pytest_instructlab_eval.data.taxonomy import Taxonomy\n"
         "taxonomy = Taxonomy(Path(sys.argv[1])); assert len(taxonomy.read()) == 2\n"
         "try: taxonomy.read('main')\n"
         "except Exception as error: print(error)\n"
@@ -733,7 +733,7 @@ def test_a_file_of_100_mb_is_refused_before_it_is_read(repository: Repository, r
 
 
 def test_many_large_files_are_refused(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_instructlab_eval.taxonomy.reading.MOST_TOTAL", 100)
+    monkeypatch.setattr("pytest_instructlab_eval.data.taxonomy.reading.MOST_TOTAL", 100)
     assert refusal(repository, "main").endswith("at main has more than 100 bytes of qna.yaml")
 
 

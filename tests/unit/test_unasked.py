@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from pytest_instructlab_eval.data.taxonomy import Survey, Taxonomy
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.questions import mmlu_branch_tasks, mmlu_tasks
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.taxonomy import Survey, Taxonomy
-from pytest_instructlab_eval.unasked import unasked
+from pytest_instructlab_eval.suites.questions import mmlu_branch_tasks, mmlu_tasks
+from pytest_instructlab_eval.suites.unasked import unasked
 from tests.branch_tasks import rows, write_task
 
 from .test_taxonomy import BOATS, KNOTS, PIERS, Repository, content, repository

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.data.taxonomy.files import Entry, Kind
+from pytest_instructlab_eval.data.taxonomy.unread import unread
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.taxonomy.files import Entry, Kind
-from pytest_instructlab_eval.taxonomy.unread import unread
 
 SKILL = b"seed_examples:\n- question: How?\n  answer: So.\n"
 FOOD = "compositional_skills/food/"

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_instructlab_eval.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ModelError
+from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, short
 from pytest_instructlab_eval.models.local.wish import Wish

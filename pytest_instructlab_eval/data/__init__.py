@@ -1,0 +1,3 @@
+"""What is read from files and strangers: the benchmarks' data, task files, taxonomies."""
+
+__all__: list[str] = []

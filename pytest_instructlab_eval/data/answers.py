@@ -1,0 +1,149 @@
+"""Reads InstructLab's file layout: what this plugin or `instructlab-eval` asked earlier, and what it got."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+from pytest_instructlab_eval.data.file_names import existing_file
+from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as, read_text
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.suites.mt_bench_branch import AskedPair
+
+__all__ = ["asked_turns", "read_answers", "read_questions", "read_records"]
+
+QUESTIONS = "question.jsonl"
+
+T = TypeVar("T")
+
+
+class _Choice(TypedDict):
+    turns: tuple[str, ...]
+
+
+class _Answer(TypedDict):
+    """A line of `model_answer/MODEL.jsonl` and `reference_answer/JUDGE.jsonl`."""
+
+    question_id: str | int
+    choices: tuple[_Choice, ...]
+
+
+class _Asked(TypedDict):
+    question_id: str | int
+    turns: tuple[str, ...]
+
+
+class _Question(_Asked, total=False):
+    """A line of `question.jsonl`."""
+
+    qna_file: str | None
+    reference: tuple[str | None, ...] | None
+
+
+def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """A model's answers to each question by its id: for each turn, those of each time that it was asked.
+
+    `folder` holds `model_answer/`. Raises ConfigurationError where there is no file of the model, and
+    DataError where it isn't one of answers.
+    """
+    path = existing_file(folder / "model_answer", model, ".jsonl")
+    if not path.exists():
+        raise ConfigurationError(
+            f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
+            "--eval-stage answer"
+        )
+    return {str(answer["question_id"]): _by_turn(answer, place) for place, answer in _records(path, _Answer)}
+
+
+def _by_turn(answer: _Answer, place: str) -> tuple[tuple[str, ...], ...]:
+    times = [choice["turns"] for choice in answer["choices"]]
+    if not times or len({len(turns) for turns in times}) > 1:
+        raise DataError(f"{place}: choices must be one or more, of as many turns each")
+    return tuple(zip(*times, strict=True))
+
+
+def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:
+    """The turns of each question by its id as the folder's `question.jsonl` has them; empty without one."""
+    path = folder / QUESTIONS
+    if not path.exists():
+        return {}
+    return {str(record["question_id"]): record["turns"] for _, record in _records(path, _Question)}
+
+
+def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
+    """The questions of MT-Bench-Branch in a folder, in their order, each with its reference answer.
+
+    A question is called by the file that it is from, and its place among the questions of that.
+
+    A reference is looked for where InstructLab has it, in `reference_answer/JUDGE.jsonl` of one of the
+    judges, then beside the question. Raises DataError.
+    """
+    from pytest_instructlab_eval.data.taxonomy import printable
+
+    path = folder / QUESTIONS
+    references = _references(folder, judges)
+    count: Counter[str] = Counter()
+    found = []
+    for place, record in _records(path, _Question):
+        number, file = str(record["question_id"]), record.get("qna_file") or QUESTIONS
+        if len(record["turns"]) != 1:
+            raise DataError(f"{place}: turns must be one text (got {len(record['turns'])})")
+        count[file] += 1
+        reference = _reference(references.get(number, []), record)
+        if reference is None:
+            raise DataError(
+                f"{place}: question {number} has no reference answer, neither beside it nor in "
+                f"reference_answer/ for {' or '.join(judges) or 'a judge'}"
+            )
+        found.append(
+            AskedPair(f"{printable(file)}:{count[file]}", file, number, record["turns"][0], reference)
+        )
+    return found
+
+
+def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
+    """Every reference answer of the first judge that has a file of them, by the question's id."""
+    found: dict[str, list[str]] = defaultdict(list)
+    files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
+    for path in [file for file in files if file.exists()][:1]:
+        for place, record in _records(path, _Answer):
+            if not record["choices"] or not record["choices"][0]["turns"]:
+                raise DataError(f"{place}: choices[0].turns must have a reference answer")
+            found[str(record["question_id"])].append(record["choices"][0]["turns"][0])
+    return found
+
+
+def _reference(known: Sequence[str], record: _Question) -> str | None:
+    """The question's own, which decides where two files ask the same and share an id, else the last."""
+    own = next(iter(record.get("reference") or ()), None)
+    return own if own in known or not known else known[-1]
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Every record of a file, whatever it has; a line that has none is left out. Raises OSError."""
+    found = []
+    with contextlib.suppress(NotJSON):
+        for line in read_text(path).split("\n"):
+            with contextlib.suppress(NotJSON, Misfit):
+                found.append(read_as(dict[str, Any], parse(line)))
+    return found
+
+
+def _records(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Each line's place and record; lines end with "\\n" alone, as a text may have any other separator."""
+    try:
+        lines = read_text(path).split("\n")
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror})") from None
+    except NotJSON as error:
+        raise DataError(f"{path} can't be read ({error})") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            place = f"{path}, line {number}"
+            try:
+                yield place, read_as(kind, parse(line))
+            except (NotJSON, Misfit) as error:
+                raise DataError(f"{place}: {error}") from None

@@ -1,0 +1,343 @@
+"""MMLU-Branch's task files as InstructLab's SDG writes them, read without running anything in them.
+
+lm-eval imports the code that a task's YAML names and renders its templates without a sandbox. Here a
+task is compared, key by key, with what SDG writes, and what differs is refused; so no template, no
+function and no path of a stranger ever reaches lm-eval, Jinja or a data set's loader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pytest_instructlab_eval.data.published import LETTERS
+from pytest_instructlab_eval.data.safe_yaml import first_tag, read_yaml, shown
+from pytest_instructlab_eval.errors import DataError
+
+__all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files", "sdg_folders"]
+
+GROUP = "mmlu_pr"  # the group (in older files) or tag of MMLU-Branch's tasks
+Form = Literal["letters", "texts"]
+
+MOST_YAML_BYTES = 2**16  # SDG's have about 1 KiB
+MOST_NAME = 200  # characters
+SDG_FOLDER = "node_datasets_"
+DATE = re.compile(r"(\d{4})\D?(\d\d)\D?(\d\d)(?:\D?(\d\d)\D?(\d\d)(?:\D?(\d\d))?)?(?!\d)")
+
+TEXT = (
+    "{{question.strip()}}\nA. {{choices[0]}}\nB. {{choices[1]}}\n"
+    "C. {{choices[2]}}\nD. {{choices[3]}}\nAnswer:"
+)
+CHOICES: Mapping[Form, Any] = {
+    "letters": list(LETTERS),
+    "texts": "{{[choices[0], choices[1], choices[2], choices[3]]}}",
+}
+WRITTEN: Mapping[str, tuple[Any, ...]] = {  # by key, the values that SDG has written over time
+    "dataset_path": ("json",),
+    "dataset_name": (None,),
+    "test_split": ("test",),
+    "output_type": ("multiple_choice",),
+    "doc_to_text": (TEXT,),
+    "doc_to_choice": tuple(CHOICES.values()),
+    "doc_to_target": ("answer", "{{answer}}"),
+}
+METRIC: Mapping[str, tuple[Any, ...]] = {
+    "metric": ("acc", "acc_norm"),
+    "aggregation": ("mean",),
+    "higher_is_better": (True, "true"),
+}
+NAMES_AND_NOTES = {"task", "tag", "group", "metadata"}
+KNOWN = {*WRITTEN, *NAMES_AND_NOTES, "dataset_kwargs", "metric_list"}
+
+
+class Untrusted(DataError):
+    """A task holds what SDG doesn't write, and lm-eval might run it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f"{message}; lm-eval could be made to run code by this, so give --eval-trust-tasks only if you "
+            "trust all who wrote the tasks"
+        )
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """One task: lm-eval's name of it, its YAML, its rows (JSONL) and what is scored as a choice.
+
+    `form` is None for a task that SDG didn't write, which only lm-eval can ask. `data` is None where
+    such a task has its rows elsewhere. `problem` says why the task cannot be asked.
+    """
+
+    name: str
+    path: Path
+    data: Path | None
+    form: Form | None
+    problem: str | None = None
+
+
+def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
+    """The tasks of group or tag `mmlu_pr` in a folder and those below it, sorted by name.
+
+    Of several folders that SDG wrote, the newest is read. A task that cannot be asked says why: its rows are
+    missing, or, without `trust`, it holds what SDG doesn't write. Raises DataError for a file whose task is
+    not known by name, and where there is no task.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--eval-tasks-dir: {shown(folder)} is not a folder")
+    paths = list(_yaml_files(folder, without=sdg_folders(folder)[1:]))
+    found = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
+    if not found:
+        raise DataError(
+            f"{shown(folder)} has no task with `tag: {GROUP}` or `group: {GROUP}` in any of its {len(paths)} "
+            ".yaml files; --eval-tasks-dir must be a folder that InstructLab's SDG wrote, such as "
+            "node_datasets_<date>"
+        )
+    found.sort(key=lambda task: task.name)
+    for one, other in itertools.pairwise(found):
+        if one.name == other.name:
+            raise DataError(
+                f"{shown(one.path)} and {shown(other.path)} both define the task {shown(one.name)}"
+            )
+    return found
+
+
+def sdg_folders(folder: Path) -> list[Path]:
+    """Return the folders that SDG wrote in a run each (`node_datasets_*`), the newest first.
+
+    The date in a folder's name decides, or, where it has none, when the folder was last changed.
+    """
+    if folder.name.startswith(SDG_FOLDER):
+        return [folder]
+    found = []
+    for place, folders, _ in os.walk(folder):
+        found += [Path(place, name) for name in folders if name.startswith(SDG_FOLDER)]
+        folders[:] = [name for name in folders if not name.startswith((".", "__", SDG_FOLDER))]
+    return sorted((path for path in found if not path.is_symlink()), key=_written, reverse=True)
+
+
+def _written(folder: Path) -> tuple[datetime, str]:
+    """When SDG wrote a folder, and its path, so that no two are of the same age."""
+    parts = DATE.search(folder.name)
+    with contextlib.suppress(ValueError):  # such as the 31st of February
+        if parts is not None:
+            return datetime(*(int(part) for part in parts.groups() if part)), str(folder)  # type: ignore[arg-type]
+    return datetime.fromtimestamp(folder.stat().st_mtime), str(folder)
+
+
+def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith((".", "__")) and Path(place, name) not in without
+        )
+        yield from (Path(place, name) for name in sorted(files) if name.endswith(".yaml"))
+
+
+# --- one task ---
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value of a task, and the file and line where it stands."""
+
+    value: Any
+    file: str
+    line: int | None = None
+
+    @property
+    def place(self) -> str:
+        """As a message names it."""
+        return self.file if self.line is None else f"{self.file}, line {self.line}"
+
+    def inside(self) -> dict[str, Setting]:
+        """The values of a mapping; of anything else none."""
+        lines = getattr(self.value, "lines", {})
+        entries = self.value.items() if isinstance(self.value, dict) else ()
+        return {str(key): Setting(value, self.file, lines.get(key, self.line)) for key, value in entries}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a task says, in its own file or the one that it includes."""
+
+    file: str
+    entries: Mapping[str, Setting]
+
+    def get(self, key: str) -> Setting:
+        """The setting of a key; its value is None where the task has none."""
+        return self.entries.get(key, Setting(None, self.file))
+
+
+def _task_file(path: Path, folder: Path, trust: bool) -> TaskFile | None:
+    """The task of a YAML file, None where it has none of MMLU-Branch's."""
+    try:
+        settings = _settings(path, folder)
+    except Untrusted:
+        if not trust:
+            raise
+        settings = _settings_by_lm_eval(path)
+    if not _is_member(settings):
+        return None
+    task = TaskFile(_name(settings), path, None, None)
+    try:
+        try:
+            return replace(task, form=_form(settings), data=_data(settings, path, folder))
+        except Untrusted:
+            if not trust:
+                raise
+        return replace(task, data=_trusted_data(settings, path, folder))
+    except DataError as error:
+        return replace(task, problem=str(error))
+
+
+def _settings(path: Path, folder: Path) -> Settings:
+    own = _read(path, folder)
+    include = own.pop("include", None)
+    if include is None:
+        return Settings(shown(path), own)
+    included = _read(_included(include, path, folder), folder)
+    if "include" in included:
+        raise Untrusted(f"{included['include'].place}: a file that is included must not include another")
+    return Settings(shown(path), {**included, **own})
+
+
+def _read(path: Path, folder: Path) -> dict[str, Setting]:
+    if not _is_inside(path, folder):
+        raise Untrusted(f"{shown(path)} leads out of {shown(folder)}")
+    return Setting(read_yaml(path, most_bytes=MOST_YAML_BYTES), shown(path)).inside()
+
+
+def _included(include: Setting, path: Path, folder: Path) -> Path:
+    """The file that a task includes, which is in the folder."""
+    name = include.value
+    if not isinstance(name, str) or not name.isprintable():
+        raise Untrusted(f"{include.place}: include must be the name of one file")
+    target = path.parent / name
+    if not _is_inside(target, folder):
+        raise Untrusted(f"{include.place}: include leads out of {shown(folder)} ({shown(name)})")
+    if not os.path.isfile(target):
+        raise DataError(
+            f"{include.place}: the task includes {shown(name)}, which isn't there; put the template that "
+            "the tasks were written with beside them"
+        )
+    return target
+
+
+def _settings_by_lm_eval(path: Path) -> Settings:
+    """What a trusted file says; functions are named, not imported."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    try:
+        values = load_yaml(path, resolve_func=False)
+    except Exception as error:
+        raise DataError(f"{shown(path)}: lm-eval can't read the task: {shown(error)}") from None
+    return Settings(shown(path), {str(key): Setting(value, shown(path)) for key, value in values.items()})
+
+
+def _is_member(settings: Settings) -> bool:
+    values = [settings.get(key).value for key in ("tag", "group")]
+    return any(value == GROUP or (isinstance(value, list) and GROUP in value) for value in values)
+
+
+def _name(settings: Settings) -> str:
+    setting = settings.get("task")
+    name = setting.value
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
+        raise DataError(
+            f"{setting.place}: task must be a name of at most {MOST_NAME} printable characters "
+            f"(got {shown(name, 40)})"
+        )
+    return name
+
+
+def _form(settings: Settings) -> Form:
+    """What a task of SDG's scores as its choices; raises Untrusted for any other task."""
+    for key, setting in settings.entries.items():
+        tag = first_tag(setting.value)
+        if tag is not None:
+            place = replace(setting, line=tag.line).place
+            raise Untrusted(f"{place}: {shown(key, 40)} has the tag {tag.tag}")
+        if key not in KNOWN:
+            raise Untrusted(f"{setting.place}: InstructLab's SDG writes no {shown(key, 40)} in a task")
+    for key, values in WRITTEN.items():
+        setting = settings.get(key)
+        if setting.value not in values:
+            expected = " or ".join(repr(value) for value in values)
+            raise Untrusted(
+                f"{setting.place}: {key} must be as InstructLab's SDG writes it, {expected} "
+                f"(got {shown(repr(setting.value))})"
+            )
+    _check_metrics(settings.get("metric_list"))
+    choices = settings.get("doc_to_choice").value
+    return next(form for form, written in CHOICES.items() if written == choices)
+
+
+def _check_metrics(setting: Setting) -> None:
+    metrics = setting.value
+    if metrics is None:  # lm-eval's own choice, which has acc
+        return
+    known = isinstance(metrics, list) and all(map(_is_known_metric, metrics))
+    if not known or not any(metric["metric"] == "acc" for metric in metrics):
+        raise Untrusted(f"{setting.place}: metric_list must have the mean of acc, and acc_norm at most")
+
+
+def _is_known_metric(metric: object) -> bool:
+    if not isinstance(metric, dict) or "metric" not in metric:
+        return False
+    return all(key in METRIC and value in METRIC[key] for key, value in metric.items())
+
+
+# --- where its rows are ---
+
+
+def _data(settings: Settings, path: Path, folder: Path) -> Path:
+    """The file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
+    setting = _data_file(settings.get("dataset_kwargs"))
+    given = str(setting.value)
+    beside = path.parent / os.path.basename(given)
+    candidates = [path.parent / given, Path(given), beside]
+    existing = [candidate for candidate in candidates if os.path.isfile(candidate)]
+    for candidate in existing:
+        if _is_inside(candidate, folder):
+            return candidate
+    message = (
+        f"{setting.place}: data_files names {shown(given)}, which is not in {shown(folder)}, nor is "
+        f"{shown(beside.name)} beside {shown(path.name)}"
+    )
+    if existing:
+        raise Untrusted(message)
+    raise DataError(f"{message}; put the task's JSONL file there")
+
+
+def _data_file(kwargs: Setting) -> Setting:
+    """The path of the rows, as the task has it."""
+    for key, setting in kwargs.inside().items():
+        if key != "data_files":
+            raise Untrusted(
+                f"{setting.place}: InstructLab's SDG writes no {shown(key, 40)} in dataset_kwargs"
+            )
+    files = kwargs.inside().get("data_files", kwargs).inside()
+    given = files.get("test", kwargs)
+    if len(files) != 1 or not isinstance(given.value, str) or not given.value.isprintable():
+        raise Untrusted(f"{given.place}: dataset_kwargs must have data_files, and there one file as `test`")
+    return given
+
+
+def _trusted_data(settings: Settings, path: Path, folder: Path) -> Path | None:
+    """The rows of a task that lm-eval asks, where they can be found as those of SDG's tasks."""
+    if settings.get("dataset_path").value != "json":
+        return None
+    try:
+        return _data(settings, path, folder)
+    except Untrusted:
+        return None
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

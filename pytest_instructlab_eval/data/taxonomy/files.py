@@ -1,0 +1,199 @@
+"""Which files of a taxonomy are read, and the working tree as a place to read them from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn, Protocol
+
+from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, MOST_BYTES, printable
+from pytest_instructlab_eval.errors import DataError
+
+__all__ = [
+    "LEFT_OUT",
+    "QNA",
+    "TOO_LARGE",
+    "Entry",
+    "Kind",
+    "Source",
+    "WorkingTree",
+    "entries",
+    "joined",
+    "qna_entries",
+    "refuse",
+]
+
+QNA = "qna.yaml"
+LEFT_OUT = frozenset({"docs", "scripts", QNA})  # of the top level, where InstructLab takes folders alone
+MOST_ENTRIES = 200_000  # a few small Git objects can stand for billions of files and folders
+MOST_FILES = 10_000  # InstructLab's own taxonomy has 151
+MOST_PATH = 1024  # characters
+DEEPEST = 32  # folders
+TOO_LARGE = f"is larger than {MOST_BYTES:,} bytes, the most that is read of a {QNA}"
+
+Kind = Literal["folder", "file", "link", "other"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name in a folder; `id` is its Git object, `problem` why it must not be read."""
+
+    path: str
+    kind: Kind
+    id: str | None = None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+
+class Source(Protocol):
+    """Where files come from: a commit or the working tree."""
+
+    commit: str | None
+
+    def root(self) -> Entry:
+        """The taxonomy's own folder, whose path is empty."""
+
+    def children(self, folder: Entry) -> list[Entry]:
+        """What a folder holds."""
+
+    def data(self, entry: Entry) -> bytes:
+        """A file's bytes; raises DataError where it can't or must not be read."""
+
+    def same(self, entry: Entry, committed: Entry | None) -> bool:
+        """Whether a file is as it was in a commit."""
+
+
+def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
+    """Yield every file and link outside the top-level folders of these names and the hidden ones."""
+    root = source.root()
+    folders = [root]
+    seen = 0
+    while folders:
+        folder = folders.pop()
+        children = source.children(folder)
+        seen += len(children)
+        if seen > MOST_ENTRIES:
+            raise DataError(f"the taxonomy has more than {MOST_ENTRIES:,} files and folders")
+        for child in children:
+            if folder is root and (_is_hidden(child) or child.path in left_out):
+                continue
+            problem = child.problem or _problem(child)
+            if problem:
+                yield dataclasses.replace(child, problem=problem)
+            elif child.kind == "folder":
+                folders.append(child)
+            else:
+                yield child
+
+
+def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
+    """Every qna.yaml that is read, and everything that must be refused, sorted by path."""
+    left_out = LEFT_OUT if knowledge else LEFT_OUT | {KNOWLEDGE}
+    found: dict[str, Entry] = {}
+    for entry in entries(source, left_out):
+        if entry.problem or entry.name == QNA:
+            found[entry.path] = entry
+        if len(found) > MOST_FILES:
+            raise DataError(f"the taxonomy has more than {MOST_FILES:,} files named {QNA}")
+    return dict(sorted(found.items()))
+
+
+def _is_hidden(child: Entry) -> bool:
+    return child.path.startswith(".") and child.path not in {".", ".."}
+
+
+def _problem(entry: Entry) -> str | None:
+    if len(entry.path) > MOST_PATH:
+        return f"has a path of more than {MOST_PATH:,} characters"
+    if entry.kind == "folder" and entry.path.count("/") >= DEEPEST:
+        return f"lies deeper than {DEEPEST} folders"
+    if entry.name == QNA and entry.kind == "link":
+        return f"is a symbolic link; a {QNA} must be a file of its own"
+    if entry.name == QNA and entry.kind == "other":
+        return f"is no file; a {QNA} must be one"
+    return None
+
+
+def refuse(entry: Entry, problem: str) -> NoReturn:
+    """Raise DataError with a sentence that begins with the path."""
+    raise DataError(f"{printable(entry.path[:MOST_PATH]) or 'the top folder'} {problem}")
+
+
+def joined(folder: Entry, name: str) -> str:
+    """The path of a name in a folder."""
+    return f"{folder.path}/{name}" if folder.path else name
+
+
+# --- the working tree ---
+
+
+class WorkingTree:
+    """The files as they lie in a folder; symbolic links are not followed."""
+
+    commit: str | None = None
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(os.path.realpath(folder))
+
+    def root(self) -> Entry:
+        """See `Source`."""
+        return Entry("", "folder")
+
+    def children(self, folder: Entry) -> list[Entry]:
+        """See `Source`; the repository's own folder is no part of the taxonomy."""
+        try:
+            with os.scandir(self._folder / folder.path) as found:
+                return [self._entry(folder, entry) for entry in found if entry.name != ".git"]
+        except OSError as error:
+            refuse(folder, f"can't be read ({error.strerror})")
+
+    def _entry(self, folder: Entry, found: os.DirEntry[str]) -> Entry:
+        path = joined(folder, found.name)
+        if found.is_symlink():
+            return Entry(path, "link", problem=self._leads_out(found.path))
+        if found.is_dir(follow_symlinks=False):
+            return Entry(path, "folder")
+        return Entry(path, "file" if found.is_file(follow_symlinks=False) else "other")
+
+    def _leads_out(self, path: str) -> str | None:
+        target = Path(os.path.realpath(path))
+        if target.is_dir() and not target.is_relative_to(self._folder):
+            return "is a symbolic link to a folder outside the taxonomy"
+        return None
+
+    def data(self, entry: Entry) -> bytes:
+        """See `Source`."""
+        if entry.problem:
+            refuse(entry, entry.problem)
+        try:
+            with (self._folder / entry.path).open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            refuse(entry, f"can't be read ({error.strerror})")
+        if len(data) > MOST_BYTES:
+            refuse(entry, TOO_LARGE)
+        return data
+
+    def same(self, entry: Entry, committed: Entry | None) -> bool:
+        """See `Source`."""
+        if committed is None:
+            return False
+        try:
+            data = self.data(entry)
+        except DataError:
+            return False
+        # Git may have written the file out with the line ends of this system.
+        return committed.id in {_blob_id(data), _blob_id(data.replace(b"\r\n", b"\n"))}
+
+
+def _blob_id(data: bytes) -> str:
+    """As Git names content: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
+    return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()

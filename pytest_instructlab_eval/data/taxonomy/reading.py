@@ -1,0 +1,165 @@
+"""`Taxonomy`: the qna.yaml files at any Git ref, without a checkout, or of the working tree as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_instructlab_eval.data.taxonomy.files import QNA, Entry, Source, WorkingTree, entries, qna_entries
+from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, QnaFile, parse_qna, printable
+from pytest_instructlab_eval.data.taxonomy.repository import Commit, Repository
+from pytest_instructlab_eval.data.taxonomy.unread import is_companion, unread
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
+
+__all__ = ["Survey", "Taxonomy"]
+
+MOST_TOTAL = 64 * 2**20  # bytes of all files
+MOST_NAMED = 10  # files in one message
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The qna.yaml files of a taxonomy, or of a branch's changes; knowledge is among them.
+
+    `removed` are those that the branch no longer has. `unread` says, by path, why a file that looks like
+    questions is not read.
+    """
+
+    files: tuple[str, ...]
+    removed: tuple[str, ...]
+    unread: Mapping[str, str]
+
+    @property
+    def knowledge(self) -> int:
+        """How many of the files are of knowledge."""
+        return sum(path.startswith(f"{KNOWLEDGE}/") for path in self.files)
+
+
+class Taxonomy:
+    """A folder of `qna.yaml` files, usually a Git repository or a folder inside one.
+
+    Raises ConfigurationError where it is no folder that can be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+            raise ConfigurationError(
+                f"{printable(str(folder))} is not a folder that can be read; a taxonomy is expected there"
+            )
+        self._folder = folder
+
+    def read(
+        self,
+        ref: str | None = None,
+        *,
+        include_knowledge: bool = False,
+        only: Collection[str] | None = None,
+        may_be_empty: bool = False,
+    ) -> list[QnaFile]:
+        """The files at a ref, or in the working tree, by path; as InstructLab, without those of knowledge.
+
+        `only` names the paths to take, as `changed` gives them. Raises DataError where files can't be
+        read, naming up to ten of them, and, unless it `may_be_empty`, where there are none.
+        """
+        with self._source(ref) as source:
+            entries = qna_entries(source, include_knowledge)
+            files = self._parsed(source, [entry for path, entry in entries.items() if _in(path, only)], ref)
+        if not entries and only is None and not may_be_empty:
+            raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {self._hint(ref)}")
+        return files
+
+    def changed(self, base: str, ref: str | None = None) -> list[str]:
+        """The paths at a ref, or in the working tree, that are new or differ, as a pull request has them.
+
+        What they are compared with is the merge base of `base` and the ref (of the working tree:
+        its HEAD). Files of knowledge are among them, files that moved too, removed ones are not.
+        """
+        return list(self.survey(ref, base).files)
+
+    def survey(self, ref: str | None = None, base: str | None = None) -> Survey:
+        """What a ref, or the working tree, has; with a `base`, what it adds and changes, see `changed`."""
+        if base is None:
+            with self._source(ref) as source:
+                return Survey(tuple(qna_entries(source, True)), (), unread(source, entries(source)))
+        with Repository.of(self._folder) as repository:
+            before = Commit(repository, _fork(repository, base, ref))
+            source = WorkingTree(self._folder) if ref is None else Commit(repository, repository.resolve(ref))
+            return _difference(before, source)
+
+    def fork(self, base: str, ref: str | None = None) -> str:
+        """The id of the commit where a ref, or the working tree's HEAD, left `base`: their merge base."""
+        with Repository.of(self._folder) as repository:
+            return _fork(repository, base, ref)
+
+    def resolve(self, ref: str) -> str:
+        """The id of the commit that a branch, tag or anything else that Git takes for a commit names."""
+        with Repository.of(self._folder) as repository:
+            return repository.resolve(ref)
+
+    @contextlib.contextmanager
+    def _source(self, ref: str | None) -> Iterator[Source]:
+        if ref is None:
+            yield WorkingTree(self._folder)
+            return
+        with Repository.of(self._folder) as repository:
+            yield Commit(repository, repository.resolve(ref))
+
+    def _parsed(self, source: Source, entries: list[Entry], ref: str | None) -> list[QnaFile]:
+        files: list[QnaFile] = []
+        problems: list[str] = []
+        total = 0
+        for entry in entries:
+            try:
+                data = source.data(entry)
+                total += len(data)
+                files.append(parse_qna(data, entry.path, commit=source.commit, blob=entry.id))
+            except DataError as error:
+                problems.append(str(error))
+            if total > MOST_TOTAL:
+                raise DataError(f"{self._named(ref)} has more than {MOST_TOTAL:,} bytes of {QNA}")
+        if problems:
+            raise DataError(f"{self._named(ref)}: {_listed(problems)}")
+        return files
+
+    def _named(self, ref: str | None) -> str:
+        at = "" if ref is None else f" at {printable(ref)}"
+        return f"the taxonomy {printable(str(self._folder))}{at}"
+
+    def _hint(self, ref: str | None) -> str:
+        if ref is None and (self._folder / "HEAD").is_file() and (self._folder / "objects").is_dir():
+            return "it is a bare repository, which has no working tree: name a branch"
+        return (
+            f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
+            "unless they are asked for"
+        )
+
+
+def _difference(before: Source, source: Source) -> Survey:
+    """What a source adds, changes and removes."""
+    old, new = qna_entries(before, True), qna_entries(source, True)
+    files = tuple(path for path, entry in new.items() if not source.same(entry, old.get(path)))
+    others = [entry for entry in entries(source) if entry.path not in new and not is_companion(entry)]
+    earlier = {entry.path: entry for entry in entries(before)}
+    others = [entry for entry in others if not source.same(entry, earlier.get(entry.path))]
+    removed = tuple(path for path in old if path not in new)
+    return Survey(files, removed, unread(source, others, alone=not files))
+
+
+def _fork(repository: Repository, base: str, ref: str | None) -> str:
+    return repository.merge_base(repository.resolve(base), repository.resolve("HEAD" if ref is None else ref))
+
+
+def _in(path: str, only: Collection[str] | None) -> bool:
+    return only is None or path in only
+
+
+def _listed(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    lines = [f"{len(problems)} files can't be read", *problems[:MOST_NAMED]]
+    if len(problems) > MOST_NAMED:
+        lines.append(f"and {len(problems) - MOST_NAMED} more")
+    return "\n  ".join(lines)

@@ -1,0 +1,252 @@
+"""Commits, folders and files out of a Git object store, such that the repository's settings start nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import itertools
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pytest_instructlab_eval.data.taxonomy.files import TOO_LARGE, Entry, Kind, joined, refuse
+from pytest_instructlab_eval.data.taxonomy.qna import MOST_BYTES, printable
+from pytest_instructlab_eval.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from git import Git
+
+__all__ = ["Commit", "Repository"]
+
+MOST_TREE = 16 * 2**20  # bytes of one folder's list
+MOST_REFS = 5  # in one message
+TREE_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]*)\0(.{20})", re.DOTALL)
+
+# `cat-file`, `rev-parse`, `for-each-ref` and `merge-base` run no hook, filter or diff driver and leave the
+# index alone; but an object that is missing they would fetch, which runs what the remote's settings name.
+ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
+# What would make Git read another repository than the folder's.
+REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
+
+
+class Repository:
+    """The repository that a folder lies in, read by `git cat-file`; `prefix` is the way to the folder."""
+
+    def __init__(self, folder: Path, git: Git) -> None:
+        self._place = printable(str(folder))
+        self._git = git
+        facts = ("--show-object-format", "--is-shallow-repository", "--absolute-git-dir", "--show-prefix")
+        object_format, shallow, git_dir, *prefix = self._run("rev_parse", *facts).split("\n", 3)
+        if object_format == "sha256":
+            raise ConfigurationError(
+                f"{self._place} is a repository of SHA-256 objects; only SHA-1 can be read"
+            )
+        self._check_planted(Path(git_dir))
+        self._shallow = shallow == "true"
+        self.prefix = tuple(name for name in "".join(prefix).split("/") if name)
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, folder: Path) -> Iterator[Repository]:
+        """Open while it is needed: its two processes end with it."""
+        git = _git(folder)
+        try:
+            yield cls(folder, git)
+        finally:
+            git.clear_cache()
+
+    def resolve(self, ref: str) -> str:
+        """The id of a commit; raises ConfigurationError where there is none of that name."""
+        if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
+            raise ConfigurationError(f"'{printable(ref)}' can't name a branch, tag or commit")
+        found = self._id(f"{ref}^{{commit}}")
+        if found is None:
+            raise ConfigurationError(
+                f"{self._place} has no branch, tag or commit {ref!r}; {self._instead(ref)}"
+            )
+        return found
+
+    def tree(self, commit: str) -> str:
+        """The id of a commit's top folder."""
+        return self._id(f"{commit}^{{tree}}") or self._missing(commit)
+
+    def data(self, object_id: str, most: int) -> bytes | None:
+        """An object's content; None where it has more than `most` bytes."""
+        try:
+            if self._git.get_object_header(object_id)[2] > most:
+                return None
+            return self._git.get_object_data(object_id)[3]
+        except (ValueError, OSError):
+            self._missing(object_id)
+
+    def merge_base(self, one: str, other: str) -> str:
+        """The best common ancestor of two commits, as a pull request is compared."""
+        from git import GitCommandError
+
+        try:
+            return str(self._git.merge_base(one, other)).split("\n")[0]
+        except GitCommandError:
+            advice = "they have no common history"
+            if self._shallow:
+                advice = (
+                    "this clone is shallow; fetch more history (git fetch --unshallow, or fetch-depth: 0)"
+                )
+            raise ConfigurationError(
+                f"{self._place} has no commit that {one[:12]} and {other[:12]} both come from: {advice}"
+            ) from None
+
+    def _check_planted(self, git_dir: Path) -> None:
+        """A pull request can bring files that look like a bare repository, with refs of its own choice."""
+        around = next((folder for folder in git_dir.parents if (folder / ".git").exists()), None)
+        if around is not None and ".git" not in git_dir.parts:
+            raise ConfigurationError(
+                f"{self._place} is a bare repository inside the repository {printable(str(around))}, as a "
+                "stranger could have put it there; move it out of that one to read it"
+            )
+
+    def _id(self, name: str) -> str | None:
+        try:
+            found: str | bytes = self._git.get_object_header(name)[0]  # bytes, whatever its annotation says
+        except (ValueError, OSError):
+            return None
+        return found.decode("ascii") if isinstance(found, bytes) else found
+
+    def _instead(self, ref: str) -> str:
+        listed = self._run(
+            "for_each_ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags"
+        )
+        names = listed.split("\n") if listed else []
+        close = [name for name in names if name.endswith(f"/{ref}")] or difflib.get_close_matches(ref, names)
+        if close:
+            return f"did you mean {_alternatives(close)}?"
+        return f"there is {_alternatives(names)}" if names else "it has no branches or tags"
+
+    def _missing(self, object_id: str) -> NoReturn:
+        raise ConfigurationError(
+            f"{self._place} lacks the object {object_id}, and nothing is fetched here; "
+            "clone it without --filter, or run `git fsck` where it should be whole"
+        )
+
+    def _run(self, command: str, *arguments: str) -> str:
+        from git.exc import CommandError
+
+        try:
+            return str(getattr(self._git, command)(*arguments))
+        except CommandError as error:
+            raise ConfigurationError(f"{self._place} {_why_not(str(error.stderr))}") from None
+
+
+def _git(folder: Path) -> Git:
+    redirected = [name for name in REDIRECTIONS if name in os.environ]
+    if redirected:
+        raise ConfigurationError(
+            f"{redirected[0]} is set, as in a Git hook, so that Git would read another repository than "
+            f"{printable(str(folder))}; run pytest without it: env -u {redirected[0]} pytest ..."
+        )
+    try:
+        import git
+    except ImportError:
+        raise ConfigurationError(
+            "reading a taxonomy at a Git ref takes the git command; install Git"
+        ) from None
+    _check_regular(Path(os.path.abspath(folder)))
+    command = git.Git(os.path.abspath(folder))
+    command.update_environment(**ENVIRONMENT)
+    return command
+
+
+def _check_regular(folder: Path) -> None:
+    """Raise ConfigurationError where Git would wait for ever: at a pipe in place of one of its files."""
+    git_dir = next((path / ".git" for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
+    if not git_dir.is_dir():
+        return
+    for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ConfigurationError(
+                f"{printable(str(path))} is neither a file nor a folder, so Git can't read the repository; "
+                "remove it, or clone the taxonomy again"
+            )
+
+
+def _why_not(stderr: str) -> str:
+    owned = re.search("dubious ownership in repository at '(.*)'", stderr)
+    if owned:
+        return (
+            "belongs to another user, so Git doesn't read it; if you trust it, run: "
+            f"git config --global --add safe.directory {printable(owned[1])}"
+        )
+    if "not a git repository" in stderr:
+        return "is not in a Git repository, so it has no branches; leave the branch out to read it as it is"
+    return f"can't be read by Git: {printable(stderr.strip())}"
+
+
+def _alternatives(names: list[str]) -> str:
+    return " or ".join(repr(name) for name in names[:MOST_REFS])
+
+
+# --- a commit ---
+
+
+class Commit:
+    """The files of a commit, read from the object store."""
+
+    def __init__(self, repository: Repository, commit: str) -> None:
+        self.commit: str | None = commit
+        self._repository = repository
+        self._tree = repository.tree(commit)
+        self._lists: dict[str, bytes] = {}  # by id, for the same folder may lie at any number of paths
+
+    def root(self) -> Entry:
+        """The taxonomy's own folder, which may lie inside the repository; without id where it isn't there."""
+        folder = Entry("", "folder", self._tree)
+        for name in self._repository.prefix:
+            inside = {child.path: child.id for child in self.children(folder) if child.kind == "folder"}
+            folder = Entry("", "folder", inside.get(name))
+        return folder
+
+    def children(self, folder: Entry) -> list[Entry]:
+        """See `Source`."""
+        if folder.id is None:
+            return []
+        if folder.id not in self._lists:
+            self._lists[folder.id] = self._list(folder, folder.id)
+        listed = TREE_ENTRY.finditer(self._lists[folder.id])
+        return [self._entry(folder, *found.groups()) for found in listed]
+
+    def _list(self, folder: Entry, tree: str) -> bytes:
+        data = self._repository.data(tree, MOST_TREE)
+        if data is None:
+            refuse(folder, f"has a list of more than {MOST_TREE:,} bytes")
+        if TREE_ENTRY.sub(b"", data):
+            refuse(folder, "is no folder in the object store, but damaged")
+        return data
+
+    def _entry(self, folder: Entry, mode: bytes, raw_name: bytes, raw_id: bytes) -> Entry:
+        name = raw_name.decode("utf-8", "surrogateescape")
+        no_name = "/" in name or name in {"", ".", ".."}
+        problem = "has a name that no file or folder can have" if no_name else None
+        return Entry(joined(folder, name), _kind(int(mode, 8)), raw_id.hex(), problem)
+
+    def data(self, entry: Entry) -> bytes:
+        """See `Source`; the size is looked at first."""
+        if entry.problem:
+            refuse(entry, entry.problem)
+        data = self._repository.data(entry.id or "", MOST_BYTES)
+        if data is None:
+            refuse(entry, TOO_LARGE)
+        return data
+
+    def same(self, entry: Entry, committed: Entry | None) -> bool:
+        """See `Source`."""
+        return committed is not None and entry.id == committed.id
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if stat.S_ISLNK(mode):
+        return "link"
+    return "file" if stat.S_ISREG(mode) else "other"

@@ -1,0 +1,86 @@
+"""Files that look like questions and are not read: their name, place or kind is wrong."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+
+from pytest_instructlab_eval.data.taxonomy.files import LEFT_OUT, QNA, Entry, Kind, Source
+from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, parse_qna
+from pytest_instructlab_eval.errors import DataError
+
+__all__ = ["CONTENT_FOLDERS", "is_companion", "unread"]
+
+CONTENT_FOLDERS = ("compositional_skills", "foundational_skills", KNOWLEDGE)
+WRONG_PLACE = f"it must lie in a folder below {', '.join(CONTENT_FOLDERS[:-1])} or {CONTENT_FOLDERS[-1]}"
+WRONG: Mapping[Kind, str] = {
+    "file": f"its name must be {QNA}",
+    "link": f"it is a symbolic link; a {QNA} must be a file of its own",
+    "other": "it is a submodule or no plain file; add the files themselves",
+}
+
+# What lies beside a qna.yaml and holds no questions: who wrote it, notes, documents, pictures.
+NOTE = re.compile(
+    r".*attribut.*|\W*(read\W?me|licen[cs]e|copying|notice|authors?\b|contributing|codeowners).*",
+    re.IGNORECASE | re.DOTALL,
+)
+DOCUMENT = re.compile(r".*\.(md|markdown|rst|pdf)|\.[^.]*", re.IGNORECASE | re.DOTALL)  # or hidden: .gitkeep
+PICTURE = re.compile(r".*\.(png|jpe?g|gif|svg|webp)", re.IGNORECASE | re.DOTALL)
+QNA_LIKE = re.compile(r"^[\W_]*qna|(?<![^\W\d_])q[\W_]?n[\W_]?a(?![^\W\d_])")  # at the start, or as a word
+YAML = re.compile(r".*\.ya?ml\W*", re.IGNORECASE | re.DOTALL)
+QUESTIONS = re.compile(rb"""^[ \t\-{"']*seed_examples["']?[ \t]*:""", re.MULTILINE)
+
+
+def unread(source: Source, entries: Iterable[Entry], *, alone: bool = False) -> dict[str, str]:
+    """Return why each of these files that looks like questions is not read, by its path.
+
+    Where they are `alone`, all that a branch adds or changes, whatever its content folders get is meant to be
+    read, but for attributions, notes, documents and pictures.
+    """
+    known: dict[tuple[str, bool], bool] = {}  # a Git object may lie at any number of paths
+
+    def has_questions(entry: Entry, in_content: bool) -> bool:
+        key = (entry.id or entry.path, in_content)
+        if key not in known:
+            known[key] = _has_questions(source, entry, in_content)
+        return known[key]
+
+    reasons = ((entry.path, _reason(entry, alone, has_questions)) for entry in entries if not entry.problem)
+    return {path: reason for path, reason in sorted(reasons) if reason is not None}
+
+
+def is_companion(entry: Entry) -> bool:
+    """Return whether a file may lie beside a qna.yaml: its attribution, notes, a document, a picture."""
+    if NOTE.fullmatch(entry.name) or PICTURE.fullmatch(entry.name):
+        return True
+    return DOCUMENT.fullmatch(entry.name) is not None and not _says_qna(entry.name)
+
+
+def _reason(entry: Entry, alone: bool, has_questions: Callable[[Entry, bool], bool]) -> str | None:
+    top, slash, _ = entry.path.partition("/")
+    if entry.name == QNA:
+        return WRONG_PLACE if not slash or top in LEFT_OUT else None
+    if (slash and top in LEFT_OUT) or is_companion(entry):
+        return None
+    in_content, is_file = bool(slash) and top in CONTENT_FOLDERS, entry.kind == "file"
+    meant = (
+        _says_qna(entry.name)
+        or (in_content and (alone or YAML.fullmatch(entry.name)))
+        or (is_file and has_questions(entry, in_content))
+    )
+    return WRONG[entry.kind] if meant else None
+
+
+def _says_qna(name: str) -> bool:
+    """Return whether a name is meant for qna.yaml: `qna.yml`, `Qna.yaml`, `qna (1).yaml`, `q_n_a.txt`."""
+    return QNA_LIKE.search(unicodedata.normalize("NFKC", name).casefold()) is not None
+
+
+def _has_questions(source: Source, entry: Entry, in_content: bool) -> bool:
+    """Return whether a file has seed_examples, and outside the content folders is a whole qna.yaml."""
+    try:
+        data = source.data(entry)
+        return QUESTIONS.search(data) is not None and (in_content or bool(parse_qna(data, entry.path).pairs))
+    except DataError:  # too large to be a qna.yaml, or it cannot be read
+        return False

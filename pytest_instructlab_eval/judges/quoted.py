@@ -1,0 +1,73 @@
+"""Puts what strangers wrote into a judge's prompt as data: it ends no part of the prompt and is no rating."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from pytest_instructlab_eval.judges.rating import BLANKS, NUMBER, statements
+from pytest_instructlab_eval.models.reasoning import THINK_TAG
+
+__all__ = ["as_data", "defused"]
+
+DOUBLE = re.compile(rf"\[\[[{BLANKS}]*{NUMBER}[{BLANKS}]*\]\]")  # whatever stands beside it
+HEADING = re.compile(
+    r"^(?:(?P<opens>\[|<\|)(?P<title>[^\[\]|\n]+)(?:\]|\|>)|(?P<tag></?)(?P<name>[A-Za-z][^<>\n]*)>"
+    r"|#{1,6}(?P<line>[^\n#{][^\n{]*))[ \t]*$",
+    re.MULTILINE,
+)
+APOSTROPHES = r"['`\u2018\u2019\u00b4]"
+
+
+def as_data(text: str, template: str) -> str:
+    """Return the text without anything that would read as a rating, or as a heading of the judge's prompt.
+
+    `template` is the prompt before it is filled in. What would end a part of it gets round brackets, in
+    whatever case and with whatever blanks it is written.
+    """
+    for heading, shown in _headings(template):
+        text = heading.sub(lambda _, shown=shown: shown, text)  # type: ignore[misc]
+    return defused(text)
+
+
+def defused(text: str) -> str:
+    """Return the text without anything that a judge could quote and that would then read as a rating.
+
+    Nor has it a tag of reasoning (`<think>`): what the judge says before or after it would not count.
+    """
+    text = THINK_TAG.sub(lambda tag: f"({tag[0][1:-1]})", text)
+    text = _in_round_brackets(text, (number.span() for number in DOUBLE.finditer(text)))
+    return _in_round_brackets(text, ((found.number, found.end) for found in statements(text)[0]))
+
+
+def _in_round_brackets(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    parts: list[str] = []
+    place = 0
+    for start, end in spans:
+        parts += (text[place:start], text[start:end].replace("[", "(").replace("]", ")"))
+        place = end
+    return "".join((*parts, text[place:]))
+
+
+@lru_cache(maxsize=64)
+def _headings(template: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The headings of a prompt as patterns, each with what takes its place in a text."""
+    return tuple(dict.fromkeys(_heading(found) for found in HEADING.finditer(template)))
+
+
+def _heading(found: re.Match[str]) -> tuple[re.Pattern[str], str]:
+    blanks = rf"[{BLANKS}]*"
+    title = (found["title"] or found["name"] or found["line"]).strip()
+    parts = re.findall(r"\w+|[^\w\s]", title)
+    words = blanks.join(APOSTROPHES if part == "'" else re.escape(part) for part in parts)
+    if found["title"]:
+        begin, end = (r"\[", r"\]") if found["opens"] == "[" else (rf"<{blanks}\|", rf"\|{blanks}>")
+        pattern, shown = rf"{begin}{blanks}{words}{blanks}{end}", f"({title})"
+    elif found["name"]:
+        slash = found["tag"][1:]
+        pattern, shown = rf"<{blanks}{slash}{blanks}{words}{blanks}>", f"({slash}{title})"
+    else:
+        whole = r"(?!\w)" if title[-1].isalnum() else ""
+        pattern, shown = rf"(?:#{blanks}){{1,6}}{words}{whole}", f"({title})"
+    return re.compile(pattern, re.IGNORECASE), shown

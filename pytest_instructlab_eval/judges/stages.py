@@ -1,0 +1,108 @@
+"""Answering and judging as two runs: a judge that waits, and a model whose answers are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
+from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
+from pytest_instructlab_eval.records.scores import Score
+
+__all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers"]
+
+NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
+ANSWERED = "answered, to be judged with --eval-stage judge"
+
+
+class PostponedJudge:
+    """A `Grader` that keeps the answer and leaves its rating to a later run."""
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name or "none"
+
+    @property
+    def name(self) -> str:
+        """As the user names the judge."""
+        return self._name
+
+    @property
+    def needs_reference(self) -> bool:
+        """No: nothing is graded."""
+        return False
+
+    async def grade(
+        self, question: str, answer: str, *, reference: str | None = None, metric: str = "rating"
+    ) -> Score:
+        """The answer, unscored."""
+        metadata = {"question": question, "answer": answer, "answered": True}
+        return Score(None, metric, MAXIMUM_RATING, explanation=ANSWERED, metadata=metadata)
+
+    async def rate(
+        self,
+        system: str,
+        user: str,
+        *,
+        question: str,
+        answer: str,
+        reference: str | None = None,
+        metric: str = "rating",
+        merge: Callable[[str], bool] | None = None,
+        answer_id: str = "",
+    ) -> Score:
+        """As `grade`."""
+        return await self.grade(question, answer, reference=reference, metric=metric)
+
+    async def chat(self, messages: str | Sequence[Message], **options: Any) -> NoReturn:
+        """Raise ModelError: the judge is not asked in this run."""
+        raise ModelError("--eval-stage answer doesn't ask the judge")
+
+
+class RecordedAnswers:
+    """A `Model` that gives the answers of an earlier run.
+
+    `answers` has them by the user's turns of the conversation so far, one for each time that the model was
+    asked: the seed of a chat says which.
+    """
+
+    def __init__(self, name: str, answers: Mapping[tuple[str, ...], Sequence[str]]) -> None:
+        self._name = name
+        self._answers = answers
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        return self._name
+
+    async def chat(self, messages: str | Sequence[Message], **options: Any) -> Completion:
+        """The recorded answer; raises ModelError where there is none."""
+        turns = tuple(message["content"] for message in as_messages(messages) if message["role"] == "user")
+        if turns not in self._answers:
+            raise ModelError(
+                f"there is no recorded answer of {self._name} to this question; ask it with "
+                "--eval-stage answer, or judge only the first N with --eval-first-n N",
+                prompt=turns[-1] if turns else "",
+            )
+        seed = options.get("seed") or 0
+        answers, number = self._answers[turns], getattr(seed, "repeat", seed)
+        if number >= len(answers):
+            raise ModelError(
+                f"there is no recorded answer number {number + 1} of {self._name} to this question; ask it "
+                "with --eval-stage answer and the same --eval-repeat",
+                prompt=turns[-1],
+            )
+        if answers[number] == NOT_HAD:
+            raise ModelError(
+                f"the recorded answer of {self._name} is {NOT_HAD}: it could not be had then; ask again with "
+                "--eval-stage answer",
+                prompt=turns[-1],
+            )
+        return Completion(answers[number], "stop", 0, 0, 0.0).split(self._name, turns[-1])
+
+    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
+        """Raise ModelError: likelihoods aren't recorded."""
+        raise ModelError("--eval-stage judge doesn't ask the model, and likelihoods aren't recorded")
+
+    async def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,99 @@
+"""Canaries: six answers whose worth is plain, by which a judge is tried before its ratings decide anything.
+
+The questions and answers are our own. A judge that is broken, is another model than was meant, or has a wrong
+chat template gives itself away here, before the whole run is paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.suites import mt_bench
+from pytest_instructlab_eval.suites.mt_bench import Answer, MTBenchQuestion
+
+__all__ = ["CANARIES", "Canary", "try_judge"]
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A question with its reference answer, an answer that is plainly good and one that is plainly bad."""
+
+    question: str
+    reference: str
+    good: str
+    bad: str
+
+
+CANARIES = (
+    Canary(
+        question="A train leaves at 14:20 and arrives at 16:05. How long is the journey?",
+        reference="The journey takes 1 hour and 45 minutes.",
+        good="The journey takes 1 hour and 45 minutes: from 14:20 to 16:00 is 1 hour and 40 minutes, and "
+        "five minutes more make it 16:05.",
+        bad="Purple is my favourite colour.",
+    ),
+    Canary(
+        question="Why does the Moon show us different phases in the course of a month?",
+        reference="The Sun always lights one half of the Moon. As the Moon goes round the Earth, we see more "
+        "or less of that lit half.",
+        good="The Sun always lights one half of the Moon. As the Moon goes round the Earth in about a month, "
+        "we see more or less of that lit half: none of it at new moon, all of it at full moon.",
+        bad="asdf asdf asdf asdf",
+    ),
+    Canary(
+        question="Write a short and polite note that asks a neighbour to turn the music down after ten.",
+        reference="Dear neighbour, could you please turn the music down after ten? The walls are thin and "
+        "we have to get up early. Thank you very much!",
+        good="Dear neighbour, I hope you are well. Could you please turn the music down after ten? The walls "
+        "are thin, and we have to get up early. Thank you very much, and have a nice evening!",
+        bad="No.",
+    ),
+)
+
+
+async def try_judge(name: str, judge: Grader, like: MTBenchQuestion | None = None) -> None:
+    """Raise ConfigurationError where the judge doesn't rate every good answer above every bad one.
+
+    They are put to it as the run puts the first turn of the question `like`, or, where there is none, as
+    `judge.grade` puts an answer. `name` is what the judge is called.
+    """
+    cases = [(canary, text) for canary in CANARIES for text in (canary.good, canary.bad)]
+    scores = await asyncio.gather(*(_grade(canary, text, judge, like) for canary, text in cases))
+    failed = next((score.error for score in scores if score.error), None)
+    if failed is not None:
+        raise ConfigurationError(f"the judge {name} could not rate the canary answers: {failed}")
+    good, bad = [[score.value for score in part] for part in (scores[::2], scores[1::2])]
+    if not _ranked(good, bad):
+        raise ConfigurationError(
+            f"the judge {name} doesn't rate every plainly good answer above every plainly bad one (good: "
+            f"{_shown(good)}; bad: {_shown(bad)}), so its ratings can decide nothing; name another with "
+            "--eval-judge-model, or leave this trial out with --eval-no-canaries"
+        )
+
+
+def _ranked(good: Sequence[float | None], bad: Sequence[float | None]) -> bool:
+    pairs = itertools.product(good, bad)
+    return all(better is not None and worse is not None and better > worse for better, worse in pairs)
+
+
+def _shown(ratings: Sequence[float | None]) -> str:
+    return ", ".join("no rating" if rating is None else f"{rating:.3g}" for rating in ratings)
+
+
+async def _grade(canary: Canary, text: str, judge: Grader, like: MTBenchQuestion | None) -> Score:
+    if like is None:
+        return await judge.grade(canary.question, text, reference=canary.reference)
+    asked = replace(
+        like,
+        turns=(canary.question,),
+        references=(canary.reference,),
+        judge_prompts=like.judge_prompts[:1],
+    )
+    (score,) = await mt_bench.grade(asked, Answer((text,)), judge)
+    return score

@@ -1,0 +1,375 @@
+"""Baselines: what a run found, as a small JSON file to commit, with a readable diff.
+
+A question is a line, in order of its name; an MMLU task is one too, its answers a text of a character
+a question: 1 right, 0 wrong, "-" no score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, Problem, load, read_as, schema_version
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.records.results import replace_text, run_of
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.schema import scale_problems, value_problems
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain
+from pytest_instructlab_eval.visible import inert_json
+
+__all__ = [
+    "BEFORE_THE_RUN",
+    "FINGERPRINT",
+    "PROMPTS",
+    "SCHEMA_VERSION",
+    "Baseline",
+    "asked_otherwise",
+    "check_comparable",
+    "differences",
+    "fingerprint",
+    "read_baseline",
+    "save_run",
+    "write_baseline",
+]
+
+SCHEMA_VERSION = 1
+PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
+"""Raised by one where a release asks or grades a benchmark in another way, so that scores don't compare."""
+
+FINGERPRINT = (
+    "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
+    "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
+)  # fmt: skip
+"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`,
+"adaptations" what of the adaptations to servers can change answers, which is known at the end of a run.
+
+The mean of repeated answers is no other than that of single ones; repeated judgments are asked for
+at another temperature.
+"""
+
+INFORMATIVE = frozenset({"model", "first_n", "sample", "sample_seed"})
+BEFORE_THE_RUN = INFORMATIVE | {"adaptations"}
+"""To compare models is what a baseline is for, and what both were asked is compared, however much that is."""
+
+OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
+_Value = float | str | Mapping[str, float | None] | None
+"""A score as a baseline keeps it: a number or none, the text of a task's answers, or values by sample."""
+
+ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
+LONGEST = 60  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An earlier run: its configuration's fingerprint, and its results with their scores alone.
+
+    Of a results.json also what the run left out, why it is incomplete, as a `Run` has them, and which part of
+    a run it is, such as "1/4" (None for a whole one).
+    """
+
+    fingerprint: Mapping[str, Any]
+    results: tuple[Result, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    incomplete: str | None = None
+    shard: str | None = None
+
+
+# --- configurations ---
+
+
+def fingerprint(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all settings by name (`dataclasses.asdict(settings)`, with "data"), those that scores depend on.
+
+    As plain data; settings that aren't there are left out, and "prompts" is added.
+    """
+    return _selected({"prompts": PROMPTS, **configuration})
+
+
+def _selected(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(configuration[name]) for name in FINGERPRINT if name in configuration}
+
+
+def differences(
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    *,
+    theirs_are: str = "in the baseline",
+    ignoring: Collection[str] = INFORMATIVE,
+) -> list[str]:
+    """What differs between two fingerprints so that scores don't compare; empty where they do.
+
+    Unless told otherwise the model may differ, and which questions were asked: those are compared that
+    both sides have. A judge, "data" and "prompts" are compared where both sides have them, the latter two
+    by benchmark; any other setting that one side lacks counts as not set, as one that is off, and no
+    adaptations as none.
+    """
+    found = []
+    for name in dict.fromkeys([*ours, *theirs]):
+        mine, other = ours.get(name), theirs.get(name)
+        if name == "adaptations":
+            mine, other = mine or None, other or None
+        unknown = name in OPTIONAL and (not mine or not other)
+        if name not in ignoring and not unknown:
+            found += _difference(name, mine, other)
+    return [f"{difference} {theirs_are}" for difference in found]
+
+
+def check_comparable(
+    ours: Mapping[str, Any],
+    baseline: Baseline,
+    name: str,
+    advice: str,
+    *,
+    ignoring: Collection[str] = INFORMATIVE,
+) -> None:
+    """Raise ConfigurationError where a run of our fingerprint doesn't compare with the baseline.
+
+    `name` is how the message calls the baseline, `advice` what to do next.
+    """
+    found = differences(ours, baseline.fingerprint, ignoring=ignoring)
+    if found:
+        raise ConfigurationError(f"{name} is of another configuration: {'; '.join(found)}; {advice}")
+
+
+def asked_otherwise(ours: Sequence[str], theirs: Any, where: str, insist: str) -> str | None:
+    """Why a drop doesn't compare: requests were adapted in another way there; None where they were not.
+
+    `where` names the other side, `insist` the option that leaves this check out.
+    """
+    if (ours or None) == (theirs or None):
+        return None
+    here, there = (_shown(", ".join(map(str, side))) if side else "as usual" for side in (ours, theirs))
+    return (
+        f"models were asked in another way here ({here}) than {where} ({there}), which can change answers; "
+        f"compare runs that asked alike, or insist with {insist}"
+    )
+
+
+def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        common = [key for key in ours if key in theirs]
+        return [text for key in common for text in _difference(f"{name} of {key}", ours[key], theirs[key])]
+    ours, theirs = (None if value is False else value for value in (ours, theirs))
+    if ours == theirs:
+        return []
+    return [f"{name} is {_shown(ours)} here and {_shown(theirs)}"]
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+# --- writing ---
+
+
+def save_run(path: Path, run: Run) -> None:
+    """Write what a run found of its one candidate, as `write_baseline`.
+
+    Raises ConfigurationError where that would be a part of a benchmark.
+    """
+    found = run.candidates
+    ran = {result.benchmark for result in found}
+    partial = [reason for name, reason in run.left_out.items() if name in ran]
+    partial += [run.incomplete] if run.incomplete is not None else []
+    partial += ["its answers are yet to be judged"] if any(result.answered for result in found) else []
+    if partial:
+        raise ConfigurationError(f"nothing was saved, since the run is not whole: {partial[0]}")
+    write_baseline(path, found, run.fingerprint)
+
+
+def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, Any]) -> None:
+    """Write the file whole or not at all; the same results make the same bytes.
+
+    Raises ConfigurationError where the results are not of one model, or of several scales a metric;
+    OSError where the file can't be written.
+    """
+    models = list(dict.fromkeys(result.model for result in results))
+    if len(models) != 1:
+        has = f"results of {', '.join(models)}" if models else "no results"
+        raise ConfigurationError(f"{path}: a baseline is of one model, and this run has {has}")
+    known = fingerprint({**configuration, "model": models[0]})
+    head = {"schema_version": SCHEMA_VERSION, "fingerprint": known}
+    text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
+    blocks = [_block(name, part, path) for name, part in sorted(_by(results, "benchmark").items())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, inert_json(text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n"))
+
+
+def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:
+    """A benchmark's lines."""
+    maxima: dict[str, float] = {}
+    for score in (score for result in results for score in result.scores):
+        if maxima.setdefault(score.metric, score.maximum) != score.maximum:
+            raise ConfigurationError(
+                f"{path}: {benchmark} has {score.metric} scores up to {maxima[score.metric]:g} and up to "
+                f"{score.maximum:g}; a baseline needs one scale a metric"
+            )
+    questions = sorted(_by(results, "question").items())
+    lines = [f"    {_line(name)}: {_line(_entry(found))}" for name, found in questions]
+    inner = f'   "maxima": {_line(maxima)},\n   "questions": {{\n' + ",\n".join(lines) + "\n   }"
+    return f"\n  {_line(benchmark)}: {{\n{inner}\n  }}"
+
+
+def _entry(results: Sequence[Result]) -> dict[str, Any]:
+    """A question's scores by metric, a list where one was recorded twice, its content, and its group.
+
+    The group is there where it is of another name.
+    """
+    metrics: dict[str, list[Any]] = defaultdict(list)
+    for score in (score for result in results for score in result.scores):
+        metrics[score.metric].append(_compact(score))
+    scores = {name: found[0] if len(found) == 1 else found for name, found in metrics.items()}
+    first = results[0]
+    content = {"content": first.content} if first.content else {}
+    group = {"group": first.group} if first.group != first.question else {}
+    return {**content, **group, "scores": scores}
+
+
+def _compact(score: Score) -> Any:
+    """A number or None; for samples the text of answers, else their values by id."""
+    if not score.samples:
+        return score.value
+    signs = {value: sign for sign, value in ANSWERS.items()}
+    numbered = [sample.id for sample in score.samples] == [str(n) for n in range(len(score.samples))]
+    if numbered and all(sample.value in signs for sample in score.samples):
+        return "".join(signs[sample.value] for sample in score.samples)
+    return {sample.id: sample.value for sample in score.samples}
+
+
+def _by(results: Sequence[Result], attribute: str) -> dict[str, list[Result]]:
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[getattr(result, attribute)].append(result)
+    return groups
+
+
+def _line(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, sort_keys=True)
+
+
+# --- reading ---
+
+
+class _Block(TypedDict):
+    """One benchmark in a baseline file."""
+
+    maxima: Mapping[str, float]
+    questions: Mapping[str, _Question]
+
+
+class _Scores(TypedDict):
+    scores: Mapping[str, _Value | tuple[_Value, ...]]
+
+
+class _Question(_Scores, total=False):
+    """One question in a baseline file; a metric has several scores where it was recorded more than once."""
+
+    content: str
+    group: str
+
+
+class _File(TypedDict):
+    """What a baseline file holds."""
+
+    fingerprint: Mapping[str, Any]
+    benchmarks: Mapping[str, _Block]
+
+
+def read_baseline(path: Path) -> Baseline:
+    """A baseline, or a whole results.json, or the folder that has one, as one.
+
+    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema.
+    """
+    path = path / "results.json" if path.is_dir() else path
+    try:
+        document = load(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} can't be read ({error.strerror}); save a baseline with --eval-save-baseline"
+        ) from None
+    except NotJSON as error:
+        raise _neither(path, str(error)) from None
+    except Misfit as misfit:
+        raise _damaged(path, misfit) from None
+    version = schema_version(document)
+    if version is None:
+        raise _neither(path, "it has no schema_version")
+    if "results" in document:
+        run = run_of(document, path)
+        known = run.fingerprint or run.configuration
+        if not known:
+            raise DataError(f"{path} is damaged: it has no configuration")
+        shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
+        return Baseline(_selected(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
+    if version > SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "
+            "plugin reads; upgrade pytest-instructlab-eval"
+        )
+    try:
+        return _baseline(read_as(_File, document))
+    except Misfit as misfit:
+        raise _damaged(path, misfit) from None
+
+
+def _damaged(path: Path, misfit: Misfit) -> DataError:
+    return DataError(f"{path} is damaged: {misfit}; save it anew with --eval-save-baseline")
+
+
+def _neither(path: Path, reason: str) -> DataError:
+    return DataError(f"{path} is neither a baseline nor a results.json of this plugin ({reason})")
+
+
+def _baseline(file: _File) -> Baseline:
+    configuration = dict(file["fingerprint"])
+    model = configuration.get("model")
+    if not isinstance(model, str):
+        raise Problem("must be a text", model, "fingerprint", "model")
+    results = [
+        _result(benchmark, question, entry, block["maxima"], model)
+        for benchmark, block in file["benchmarks"].items()
+        for question, entry in block["questions"].items()
+    ]
+    return Baseline(configuration, tuple(results))
+
+
+def _result(
+    benchmark: str, question: str, entry: _Question, maxima: Mapping[str, float], model: str
+) -> Result:
+    place = ("benchmarks", benchmark)
+    scores = []
+    for metric, value in entry["scores"].items():
+        if metric not in maxima:
+            raise Misfit(f"has no {metric}, of which {question} has a score", *place, "maxima")
+        for problem in scale_problems(maxima[metric], *place, "maxima", metric):
+            raise problem
+        for found in value if isinstance(value, tuple) else [value]:
+            score = _score(found, metric, maxima[metric], *place, "questions", question, "scores", metric)
+            scores.append(score)
+    return Result(
+        benchmark, question, entry.get("group", question), model, scores=tuple(scores),
+        content=entry.get("content", ""),
+    )  # fmt: skip
+
+
+def _score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
+    """A score as a baseline keeps it; raises Misfit where it is none on its scale."""
+    if isinstance(value, str) and (not value or set(value) - set(ANSWERS)):
+        raise Problem("must be a text of 1, 0 and -", value, *place)
+    if isinstance(value, str):
+        values: Mapping[str, float | None] = {str(number): ANSWERS[sign] for number, sign in enumerate(value)}
+    elif isinstance(value, Mapping):
+        values = value
+    else:
+        for problem in value_problems(value, maximum, *place):
+            raise problem
+        return Score(value, metric, maximum)
+    for key, number in values.items():
+        for problem in value_problems(number, maximum, *place, key):
+            raise problem
+    return Score.mean_of([Sample(*entry) for entry in values.items()], metric=metric, maximum=maximum)

@@ -1,0 +1,111 @@
+"""`record_score`: what a test says about what it found."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_instructlab_eval.errors import ItemError
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.visible import visible
+
+__all__ = ["Recorder", "describe", "without_traceback"]
+
+ROUNDING = 1e-9
+EVIDENCE = ("question", "answer", "judgment")
+
+
+class Recorder:
+    """Collects the scores of one test; `maximum` is that of a bare number."""
+
+    def __init__(self, maximum: float = 1.0) -> None:
+        self.scores: list[Score] = []
+        self.closed = False
+        self._maximum = maximum
+
+    def __call__(
+        self,
+        score: Score | float | None,
+        *,
+        metric: str = "score",
+        maximum: float | None = None,
+        explanation: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a `Score`, or a number with what there is to say about it; None is *unscored*.
+
+        May be called more than once, with a metric each (the turns of a conversation). The texts
+        "question", "answer" and "judgment" of `metadata` are shown when the test fails. Raises TypeError
+        for what is no number, ValueError for one that is not from 0 to the maximum, and RuntimeError
+        after the test.
+        """
+        __tracebackhide__ = True
+        if self.closed:
+            raise RuntimeError("record_score was called after the test's end; call it in the test itself")
+        if not isinstance(score, Score):
+            score = Score(
+                _number(score),
+                metric,
+                self._maximum if maximum is None else maximum,
+                explanation=explanation,
+                metadata=dict(metadata or {}),
+            )
+        if score.value is not None and not -ROUNDING <= score.value <= score.maximum + ROUNDING:
+            raise ValueError(
+                f"a score is from 0 to {score.maximum:g} (got {score.value:g}); name another maximum with "
+                "max_score in the marker, or record_score(..., maximum=...)"
+            )
+        self.scores.append(score)
+
+    def raise_errors(self) -> None:
+        """Fail the test where something could not be asked."""
+        reasons = [f"{score.metric}: {score.error}" for score in self.scores if score.error]
+        if reasons:
+            raise ItemError(describe("\n".join(reasons), self.scores))
+
+
+def _number(value: Any) -> float | None:
+    __tracebackhide__ = True
+    if value is None:
+        return None
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError("record_score got a coroutine: write `await` before the call that makes it")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"record_score takes a number, a Score, or None for no score (got {value!r})"
+        ) from None
+    if not math.isfinite(number):
+        raise ValueError(f"a score must be a finite number (got {number}); record None for no score")
+    return number
+
+
+def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
+    """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
+    parts = [visible(reason)]
+    if prompt and not any("question" in score.metadata for score in scores):
+        parts.append(f"question:\n{_indented(prompt)}")
+    for score in scores:
+        value = "no score" if score.value is None else f"{score.value:g} of {score.maximum:g}"
+        parts.append(f"{score.metric}: {value}")
+        shown = [(name, str(score.metadata[name])) for name in EVIDENCE if score.metadata.get(name)]
+        parts += [f"{name}:\n{_indented(text)}" for name, text in shown]
+    return "\n".join(parts)
+
+
+def without_traceback(failure: Any) -> Any:
+    """What pytest shows of a failure (an ExceptionInfo) whose message says all: the message alone."""
+    shown = failure.getrepr(style="value", chain=False)
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        crash.message = str(failure.value).partition("\n")[0]
+    return shown
+
+
+def _indented(text: str, most: int = 2000) -> str:
+    shown = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+    return "\n".join(f"    {line}" for line in visible(shown).splitlines())

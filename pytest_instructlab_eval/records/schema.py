@@ -1,0 +1,201 @@
+"""What a results.json of schema version 1 must be, beside the types of its records.
+
+Wherever a value contradicts another, the file was changed or damaged, and no verdict may rest on it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from pytest_instructlab_eval.data.typed_json import Misfit, Problem, Rule, Rules, read_as
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.gates.language import parse_gate
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.settings import JUDGED
+
+__all__ = ["LARGEST_SCALE", "RULES", "scale_problems", "value_problems"]
+
+LARGEST_SCALE = 1e50  # what is computed of scores, such as fourth powers, stays a number
+MOST = 10**9  # questions
+ROUNDING = 1e-9
+
+
+class Configuration(TypedDict, total=False):
+    """The settings that something is decided by when a finished run is read; the others are for people."""
+
+    shard: tuple[int, int] | None
+    stage: Literal["answer", "judge"] | None
+    baseline: str | None
+    base_model: str | None
+    base_questions: Literal["same", "base"]
+    inconclusive: Literal["warn", "fail", "pass"]
+    allow_mismatch: bool
+    first_n: int | None
+    sample: int | None
+
+
+class _Judgment(TypedDict):
+    rating: float | None
+    judgment: str
+
+
+class Judgment(_Judgment, total=False):
+    """One of several judgments of an answer."""
+
+    judge: str
+    answer: str
+    repeat: str
+
+
+class Evidence(TypedDict, total=False):
+    """What MT-Bench and MT-Bench-Branch keep with a score; a test of the user's may keep anything."""
+
+    question: str | None
+    answer: str | None
+    answers: tuple[str | None, ...]
+    answered: bool
+    category: str | None
+    reference: str | None
+    question_id: str | None
+    qna_file: str | None
+    ref: str | None
+    turn: int
+    user_prompt: str | None
+    judge_prompt: str | None
+    judgment: str | None
+    judgments: tuple[Judgment, ...]
+
+
+def scale_problems(maximum: float, *place: str | int) -> Iterator[Misfit]:
+    """Yield why nothing can be scored up to this."""
+    if not 0 < maximum <= LARGEST_SCALE:
+        yield Problem(f"must be a number above 0 and up to {LARGEST_SCALE:g}", maximum, *place)
+
+
+def value_problems(value: float | None, maximum: float, *place: str | int) -> Iterator[Misfit]:
+    """Yield why a value is none on the scale from 0 to the maximum."""
+    slack = ROUNDING * max(maximum, 1.0)
+    if value is not None and not -slack <= value <= maximum + slack:
+        yield Problem(f"must be a number from 0 to {maximum:g}", value, *place)
+
+
+def _score_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
+    value, maximum, n = score["value"], score["maximum"], score["n"]
+    yield from scale_problems(maximum, "maximum")
+    yield from value_problems(value, maximum, "value")
+    yield from value_problems(score["stderr"], maximum, "stderr")
+    for name in ("n", "unscored", "errors"):
+        if not 0 <= score[name] <= MOST:
+            yield Problem(f"must be a whole number from 0 to {MOST:,}", score[name], name)
+    if (value is None) != (n == 0):
+        yield Problem("must be above 0 where there is a value, and 0 where it is null", n, "n")
+    if value is None and not score["unscored"] and not score["errors"]:
+        yield Problem("must be above 0, or errors must, where the value is null", 0, "unscored")
+    yield from _sample_problems(score)
+
+
+def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
+    """Yield what contradicts a score in its samples.
+
+    A score that somebody made by hand may have its samples beside it, and say no more of them than an n of 1.
+    """
+    samples: Sequence[Sample] = score["samples"]
+    for place, sample in enumerate(samples):
+        yield from value_problems(sample.value, score["maximum"], "samples", place, "value")
+    values = [sample.value for sample in samples if sample.value is not None]
+    if not samples or (score["n"] == 1 != len(values)):
+        return
+    if score["n"] != len(values):
+        yield Problem(f"must be {len(values)}, as many samples have a value", score["n"], "n")
+    lost = score["errors"] + score["unscored"]
+    if lost != len(samples) - len(values):
+        yield Problem(
+            f"and unscored together must be {len(samples) - len(values)}, as many samples have no value",
+            lost, "errors",
+        )  # fmt: skip
+    if values and not math.isclose(score["value"], statistics.fmean(values), rel_tol=1e-6, abs_tol=ROUNDING):
+        yield Problem(f"must be {statistics.fmean(values):g}, the samples' mean", score["value"], "value")
+
+
+def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
+    if result["benchmark"] in JUDGED:
+        for place, score in enumerate(result["scores"]):
+            yield from _evidence_problems(score, "scores", place, "metadata")
+    fields = {name: value for name, value in result.items() if name != "outcome"}
+    outcome = Result(**fields).outcome
+    if result["outcome"] != outcome:
+        yield Problem(f"must be {outcome}, as the scores and the error are", result["outcome"], "outcome")
+
+
+def _evidence_problems(score: Score, *place: str | int) -> Iterator[Misfit]:
+    try:
+        evidence = read_as(Evidence, score.metadata)
+    except Misfit as misfit:
+        misfit.place[:0] = place
+        yield misfit
+        return
+    for number, judgment in enumerate(evidence.get("judgments", ())):
+        yield from value_problems(judgment["rating"], score.maximum, *place, "judgments", number, "rating")
+    if evidence.get("answered") and score.value is not None:
+        yield Problem("must be false where there is a value", True, *place, "answered")
+
+
+def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:
+    models, configuration = run["models"], run["configuration"]
+    known = f"one of the models ({', '.join(models)})"
+    if models:
+        for place, result in enumerate(run["results"]):
+            if result.model not in models:
+                yield Problem(f"must be {known}", result.model, "results", place, "model")
+    if run["base"] is not None and run["base"] not in models:
+        yield Problem(f"must be null or {known}", run["base"], "base")
+    if run["base"] is None and configuration.get("base_model"):
+        yield Problem("must be the model to compare with, as the configuration has one", None, "base")
+    yield from _configuration_problems(configuration)
+    for name in ("gates", "standing_gates"):
+        for place, text in enumerate(run[name]):
+            try:
+                parse_gate(text)
+            except ConfigurationError as error:
+                yield Misfit(f"must be a gate ({error})", name, place)
+
+
+def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit]:
+    if "model" in configuration:  # all settings are there
+        for name in Configuration.__annotations__:
+            if name not in configuration:
+                yield Misfit(f"has no {name}", "configuration")
+    try:
+        shard = read_as(Configuration, configuration).get("shard")
+    except Misfit as misfit:
+        misfit.place.insert(0, "configuration")
+        yield misfit
+    else:
+        if shard is not None and not 1 <= shard[0] <= shard[1]:
+            yield Problem("must be a part and the number of parts", shard, "configuration", "shard")
+
+
+RULES: Rules = {
+    Sample: Rule(required=("id", "value", "choice", "answer", "logprobs", "error")),
+    Score: Rule(
+        required=("value", "metric", "maximum", "n", "unscored", "errors", "stderr", "explanation", "error",
+                  "samples", "metadata"),
+        problems=_score_problems,
+    ),
+    Result: Rule(
+        required=("benchmark", "question", "group", "model", "judge", "scores", "error", "duration", "nodeid",
+                  "content", "outcome"),
+        ignored=("outcome",),
+        problems=_result_problems,
+    ),
+    Run: Rule(
+        required=("results", "configuration", "fingerprint", "models", "base", "gates", "standing_gates",
+                  "left_out", "incomplete", "tests"),
+        problems=_run_problems,
+    ),
+}  # fmt: skip
+"""Whatever schema version 1 had from its beginning is required; a field that is added later must not be."""

@@ -1,0 +1,77 @@
+"""The parts of a run (`--eval-shard`) joined into the run that they are parts of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.records.baseline import differences
+from pytest_instructlab_eval.records.run import Run, distinct
+
+__all__ = ["merged"]
+
+
+def merged(parts: Mapping[Path, Run]) -> Run:
+    """The whole run of these parts, which are named by their files.
+
+    Raises ConfigurationError where one is missing, given twice or incomplete, and where they are of
+    different tests, configurations, models or gates.
+    """
+    ordered = _in_order(parts)
+    (first_file, first), *others = ordered.items()
+    for file, run in others:
+        if found := _unlike(run, first):
+            raise ConfigurationError(
+                f"{file} and {first_file} are no parts of one run: {'; '.join(found)}; run all parts alike, "
+                "and each into a folder of its own"
+            )
+    place = {nodeid: number for number, nodeid in enumerate(first.tests)}
+    results = [result for run in ordered.values() for result in run.results]
+    whole = dataclasses.replace(
+        first,
+        results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
+        configuration={**first.configuration, "shard": None},
+        left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
+        tests=(),
+        notes=tuple(dict.fromkeys(note for run in ordered.values() for note in run.notes)),
+        silent=tuple(silent for run in ordered.values() for silent in run.silent),
+        adaptations=distinct(found for run in ordered.values() for found in run.adaptations),
+    )
+    return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
+
+
+def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
+    places: dict[int, Path] = {}
+    counts = set()
+    for file, run in parts.items():
+        shard = run.configuration.get("shard")
+        if shard is None:
+            raise ConfigurationError(f"{file} is a whole run, not a part of one (--eval-shard)")
+        if run.incomplete is not None:
+            raise ConfigurationError(f"{file} is incomplete: {run.incomplete}; run this part again")
+        number, count = shard
+        if number in places:
+            raise ConfigurationError(f"{places[number]} and {file} are both part {number} of {count}")
+        places[number] = file
+        counts.add(count)
+    if len(counts) > 1:
+        raise ConfigurationError(f"the runs were divided into {' and '.join(map(str, sorted(counts)))} parts")
+    missing = [str(number) for number in range(1, max(counts) + 1) if number not in places]
+    if missing:
+        raise ConfigurationError(f"of {max(counts)} parts, {', '.join(missing)} is missing; give all of them")
+    return {places[number]: parts[places[number]] for number in sorted(places)}
+
+
+def _unlike(run: Run, first: Run) -> list[str]:
+    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
+    other = set(run.tests) ^ set(first.tests)
+    if other:
+        found.append(f"{len(other):,} tests are of one run alone, such as {min(other)}")
+    if run.models != first.models:
+        found.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
+    gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
+    if gates[0] != gates[1]:
+        found.append("the gates are {} here and {} there".format(*gates))
+    return found

@@ -1,0 +1,3 @@
+"""A pytest run that evaluates: the only folder that knows pytest."""
+
+__all__: list[str] = []

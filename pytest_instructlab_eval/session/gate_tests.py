@@ -1,0 +1,101 @@
+"""A gate told as a test: in the terminal, in the JUnit file and in the exit status."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+
+from pytest_instructlab_eval.errors import GateError
+from pytest_instructlab_eval.gates import Gate
+from pytest_instructlab_eval.gates.check import GateReport, fails
+from pytest_instructlab_eval.records.recording import without_traceback
+from pytest_instructlab_eval.visible import visible, visible_line
+
+__all__ = ["GateTestReport", "as_tests", "gate_status"]
+
+FILE = "gates"  # what the terminal shows in place of a test's file
+
+Outcome = tuple[Literal["passed", "failed", "skipped"], Any]
+PASSED: Outcome = ("passed", None)
+PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+
+
+class GateTestReport(pytest.TestReport):
+    """A phase of a gate's test; `verdict` is the gate's."""
+
+    verdict = ""
+
+    @property
+    def head_line(self) -> str:
+        """The title of what is shown of a failure."""
+        return self.nodeid.partition("::")[2]
+
+
+def as_tests(report: GateReport, *, inconclusive: str, several_models: bool) -> Iterator[GateTestReport]:
+    """The reports of a gate's setup, call and teardown; `inconclusive` is warn, fail or pass."""
+    name = _name(report.gate, report.model if several_models else None)
+    for when in PHASES:
+        outcome, shown = _outcome(report, inconclusive) if when == "call" else PASSED
+        found = GateTestReport(
+            nodeid=f"{FILE}::{name}",
+            # pytest writes "::" for the dots of a location that ends the node id, hence the blank.
+            location=(FILE, None, f"{name} "),
+            keywords={},
+            outcome=outcome,
+            longrepr=shown,
+            when=when,
+            user_properties=_properties(report),
+        )
+        found.verdict = report.verdict
+        yield found
+
+
+def _name(gate: Gate, model: str | None) -> str:
+    """As pytest writes parameters: `mt_bench >= 4 [coding-lab]`; it takes any bracket for their beginning."""
+    ungrouped = dataclasses.replace(gate, selector=dataclasses.replace(gate.selector, group=None), text="")
+    parameters = [part for part in (gate.selector.group, model) if part is not None]
+    name = " ".join((gate.text if gate.selector.group is None else str(ungrouped)).split())
+    return visible_line(f"{name} [{'-'.join(parameters)}]" if parameters else name)
+
+
+def _outcome(report: GateReport, inconclusive: str) -> Outcome:
+    if report.verdict == "skipped":
+        return "skipped", (FILE, 0, visible_line(f"Skipped: {report.message}"))
+    if fails(report, inconclusive):
+        try:
+            raise GateError(visible(report.message))
+        except GateError:
+            return "failed", without_traceback(pytest.ExceptionInfo.from_current())
+    return PASSED
+
+
+def _properties(report: GateReport) -> list[tuple[str, object]]:
+    low, high = report.interval if report.interval is not None else (None, None)
+    found: dict[str, object] = {
+        "eval.gate": str(report.gate),
+        "eval.verdict": report.verdict,
+        "eval.model": report.model,
+        "eval.value": report.value,
+        "eval.limit": report.gate.limit,
+        "eval.interval_low": low,
+        "eval.interval_high": high,
+        "eval.questions": report.n,
+        "eval.minimum_detectable_drop": report.minimum_detectable_drop,
+        "eval.message": report.message,
+    }
+    return [
+        (name, visible_line(value) if isinstance(value, str) else value)
+        for name, value in found.items()
+        if value is not None
+    ]
+
+
+def gate_status(report: GateTestReport, inconclusive: str) -> Any:
+    """How the terminal shows a gate that could not be decided; None where it shows it as any test."""
+    undecided = report.verdict == "inconclusive" and report.when == "call"
+    if not undecided or inconclusive != "warn":
+        return None
+    return "inconclusive", "i", ("INCONCLUSIVE", {"yellow": True})

@@ -1,0 +1,3 @@
+"""What the scores say: intervals, differences, summaries, rankings."""
+
+__all__: list[str] = []

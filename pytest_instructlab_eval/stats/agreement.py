@@ -1,0 +1,79 @@
+"""How far judgments can be relied on: how judges agree, and how one judge agrees with itself."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_instructlab_eval.records.scores import Score
+
+__all__ = ["judge_spread", "judges_agreement", "krippendorff_alpha"]
+
+
+def krippendorff_alpha(units: Iterable[Sequence[float]]) -> float | None:
+    """Krippendorff's alpha for interval data: 1 where all agree, 0 where they do as by chance, or less.
+
+    `units` has the ratings of each thing that was rated, without those that are missing; things rated once
+    say nothing. With D(o) the mean over ratings of twice the sample variance inside their unit, and D(e)
+    twice the sample variance of them all, alpha is 1 - D(o) / D(e) (Krippendorff, Computing Krippendorff's
+    Alpha-Reliability, 2011, https://repository.upenn.edu/handle/20.500.14332/2089; the squared differences
+    of all pairs of m values sum to twice m (m - 1) times their sample variance). None where all ratings
+    are the same: nothing shows whether judges could tell things apart.
+    """
+    paired = [list(unit) for unit in units if len(unit) > 1]
+    ratings = [rating for unit in paired for rating in unit]
+    expected = statistics.variance(ratings) if ratings else 0.0
+    if not expected:
+        return None
+    observed = sum(len(unit) * statistics.variance(unit) for unit in paired) / len(ratings)
+    return 1 - observed / expected
+
+
+def judges_agreement(scores: Iterable[Score]) -> tuple[float | None, int]:
+    """The alpha of the judges of a panel over all answers, and how many answers several of them rated.
+
+    A judge that rated an answer more than once counts with the mean.
+    """
+    units = [
+        [statistics.fmean(ratings) for ratings in by_judge.values()]
+        for by_judge in _by_answer(scores)
+        if len(by_judge) > 1
+    ]
+    return krippendorff_alpha(units), len(units)
+
+
+def judge_spread(scores: Iterable[Score]) -> tuple[float | None, int]:
+    """How a judge that is asked again disagrees with itself, in the unit of the score.
+
+    The mean over answers (and judges) of the sample standard deviation of the ratings of one answer by one
+    judge, and how many there were with at least two.
+    """
+    spreads = [
+        statistics.stdev(ratings)
+        for by_judge in _by_answer(scores)
+        for ratings in by_judge.values()
+        if len(ratings) > 1
+    ]
+    return (statistics.fmean(spreads) if spreads else None), len(spreads)
+
+
+def _by_answer(scores: Iterable[Score]) -> Iterator[Mapping[str, list[float]]]:
+    """For each answer, the ratings that each judge gave it."""
+    for score in scores:
+        answers: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for judgment in _judgments(score):
+            answers[str(judgment.get("answer"))][str(judgment.get("judge"))].append(judgment["rating"])
+        yield from answers.values()
+
+
+def _judgments(score: Score) -> list[Mapping[str, Any]]:
+    """The judgments with a rating; metadata of a user's own test may call something else so."""
+    known = score.metadata.get("judgments")
+    found = [entry for entry in known if isinstance(entry, Mapping)] if isinstance(known, Sequence) else []
+    return [entry for entry in found if _on_scale(entry.get("rating"), score.maximum)]
+
+
+def _on_scale(rating: Any, maximum: float) -> bool:
+    return isinstance(rating, (int, float)) and 0 <= rating <= maximum

@@ -1,0 +1,221 @@
+"""Two sides compared, a benchmark and its groups: what got worse, what got better, what is new."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.reports.tables import fitted, paragraph
+from pytest_instructlab_eval.stats.comparison import Comparison, Difference, compare, counterpart, difference
+from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, holm
+from pytest_instructlab_eval.visible import visible_line
+
+__all__ = ["Change", "Changes", "Kind", "cells", "changes", "changes_table", "notes", "run_changes"]
+
+Measure = Callable[[Iterable[Result], Iterable[Result]], Comparison | Difference | None]
+Kind = Literal["regression", "improvement", "unchanged", "new"]
+
+KINDS: tuple[Kind, ...] = ("regression", "improvement", "unchanged", "new")
+SHOWN = 10  # groups of a kind in the terminal, where not all are shown
+
+
+@dataclass(frozen=True)
+class Change:
+    """One mean on both sides, over the `n` questions that both have a score for, in the unit of the score.
+
+    `before` and `difference` (after - before) are None for what the other side doesn't have, `stderr` and
+    `interval` (95 %), which are those of the difference, where they can't be measured. `p_value` is that of
+    no change at all, adjusted for being one group of several (Holm).
+    """
+
+    label: str
+    after: float
+    maximum: float
+    n: int
+    before: float | None = None
+    difference: float | None = None
+    stderr: float | None = None
+    interval: Interval | None = None
+    p_value: float | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the difference is, however small."""
+        if self.difference is None:
+            return "new"
+        if self.difference == 0:
+            return "unchanged"
+        return "regression" if self.difference < 0 else "improvement"
+
+    @property
+    def certain(self) -> bool:
+        """Whether chance alone would hardly make such a difference, at 95 %."""
+        return self.p_value is not None and self.p_value < 1 - CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Changes:
+    """One benchmark of a model beside another's: `groups` worst first, then the new ones.
+
+    `minimum_detectable_drop` is the smallest true drop that this comparison would have shown in 80 % of
+    cases, `unpaired` counts the questions that one side alone has, with a score, and those that changed.
+    """
+
+    benchmark: str
+    model: str
+    against: str
+    overall: Change
+    groups: tuple[Change, ...]
+    minimum_detectable_drop: float | None = None
+    correlation: float | None = None
+    unpaired: int = 0
+
+    @property
+    def title(self) -> str:
+        """The benchmark, and what is compared."""
+        if self.model == self.against:
+            return f"{self.benchmark} against the baseline"
+        return f"{self.benchmark}: {self.model} against {self.against}"
+
+    def of(self, kind: Kind) -> list[Change]:
+        """The groups of a kind, worst first."""
+        return [change for change in self.groups if change.kind == kind]
+
+
+def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True) -> list[Changes]:
+    """Each benchmark and model of ours beside its counterpart of theirs, where there is one.
+
+    Question by question; where not `paired`, by means over questions of each side's own.
+    """
+    mine, other = list(ours), list(theirs)
+    pairs = dict.fromkeys((result.benchmark, result.model) for result in mine)
+    found = [_changes(benchmark, model, mine, other, paired) for benchmark, model in pairs]
+    return [entry for entry in found if entry is not None]
+
+
+def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[Changes]:
+    """A run's candidates beside its base model, where it has one, else beside the baseline."""
+    return changes(run.candidates, run.of_base or baseline or (), paired=run.paired)
+
+
+def _changes(
+    benchmark: str, model: str, ours: Sequence[Result], theirs: Sequence[Result], paired: bool
+) -> Changes | None:
+    against = counterpart(model, {result.model for result in theirs if result.benchmark == benchmark})
+    mine = [result for result in ours if (result.benchmark, result.model) == (benchmark, model)]
+    other = [result for result in theirs if (result.benchmark, result.model) == (benchmark, against)]
+    measure = compare if paired else difference
+    whole = measure(mine, other)
+    if against is None or whole is None:
+        return None
+    names = list(dict.fromkeys(result.group for result in mine if result.group))
+    groups = [_group(name, mine, other, measure) for name in names] if len(names) > 1 else []
+    known = sorted(
+        _adjusted([group for group in groups if group is not None]),
+        key=lambda group: (group.difference is None, group.difference or 0.0),
+    )
+    found = Changes(benchmark, model, against, _change(benchmark, whole), tuple(known))
+    if not isinstance(whole, Comparison):
+        return found
+    return dataclasses.replace(
+        found,
+        minimum_detectable_drop=whole.minimum_detectable_drop,
+        correlation=whole.correlation,
+        unpaired=len({*whole.only_ours, *whole.only_theirs, *whole.changed}),
+    )
+
+
+def _adjusted(groups: Sequence[Change]) -> list[Change]:
+    """The groups with Holm's p values."""
+    family = [group for group in groups if group.p_value is not None]
+    adjusted = dict(
+        zip(
+            (group.label for group in family),
+            holm([group.p_value for group in family if group.p_value is not None]),
+            strict=True,
+        )
+    )
+    return [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in groups]
+
+
+def _group(name: str, ours: Sequence[Result], theirs: Sequence[Result], measure: Measure) -> Change | None:
+    mine = [result for result in ours if result.group == name]
+    found = measure(mine, [result for result in theirs if result.group == name])
+    if found is not None:
+        return _change(name, found)
+    alone = difference(mine, mine)  # for its mean
+    return None if alone is None else Change(name, alone.means[0], alone.maximum, alone.n)
+
+
+def _change(label: str, found: Comparison | Difference) -> Change:
+    after, before = found.means
+    drop = found.interval()
+    return Change(
+        label=label,
+        after=after,
+        maximum=found.maximum,
+        n=found.n,
+        before=before,
+        difference=0.0 if found.unchanged else -found.drop,
+        stderr=found.stderr,
+        interval=Interval(-drop.high, -drop.low) if drop is not None else None,
+        p_value=found.p_value_of_no_change if drop is not None else None,
+    )
+
+
+# --- as text ---
+
+
+def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[str]:
+    """The lines of the table: a block a benchmark and model, its regressions first."""
+    if not found:
+        return []
+    head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
+    rows: list[list[str]] = []
+    for entry in found:
+        rows.append(cells(visible_line(entry.title), entry.overall))
+        for kind in KINDS:
+            part = entry.of(kind)
+            shown = part if verbose else part[: 0 if kind == "unchanged" else SHOWN]
+            rows += [cells(f"  {kind}: {visible_line(change.label)}", change) for change in shown]
+            if len(part) > len(shown):
+                more = "unchanged" if kind == "unchanged" else f"more {kind}s"
+                rows.append([f"  … {len(part) - len(shown)} {more}, with -v", *[""] * 6])
+    told = [line for entry in found for note in notes(entry) for line in paragraph(note)]
+    return [*fitted(head, rows), *told]
+
+
+def cells(label: str, change: Change) -> list[str]:
+    """The label, before, after, difference, its interval and standard error, and the questions."""
+    digits = 2 if change.maximum > 1 else 4
+
+    def number(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+    interval = ""
+    if change.interval is not None:
+        interval = f"{number(change.interval.low, '+')} to {number(change.interval.high, '+')}"
+    return [
+        label, number(change.before), number(change.after), number(change.difference, "+"), interval,
+        number(change.stderr), f"{change.n:,}",
+    ]  # fmt: skip
+
+
+def notes(entry: Changes) -> list[str]:
+    """What to know of a comparison: how small a drop it could have seen, and what it leaves out."""
+    found = []
+    if entry.minimum_detectable_drop is not None:
+        digits = 2 if entry.overall.maximum > 1 else 4
+        seen = f"this run could have seen a drop of {entry.minimum_detectable_drop:.{digits}f}"
+        if entry.minimum_detectable_drop > entry.overall.maximum:
+            seen = "this run is too short to see any drop for sure"
+        agreement = "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
+        found.append(f"{entry.benchmark}: {seen}{agreement}")
+    if entry.unpaired:
+        left = "1 question" if entry.unpaired == 1 else f"{entry.unpaired:,} questions"
+        found.append(f"{entry.benchmark}: left out, changed or without a score on one side: {left}")
+    return found

@@ -1,0 +1,163 @@
+"""Several models compared on the same questions: the best, and which can't be told from it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.reports.tables import fitted
+from pytest_instructlab_eval.stats.comparison import Comparison, compare
+from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
+from pytest_instructlab_eval.stats.summary import Summary, summarise
+from pytest_instructlab_eval.visible import visible_line
+
+__all__ = ["Rank", "doubt_about_best", "rank", "ranking_table", "unranked"]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A model's place: `score` and `stderr` are shares of the best possible, 0 to 1.
+
+    `behind` is how much lower the model is than the best one, over the questions that both have a score
+    for, and `interval` that difference's at 95 %; None where it can't be measured. `tied` says that
+    another model can't be told from the best.
+    """
+
+    model: str
+    score: float
+    stderr: float | None
+    behind: float | None
+    interval: Interval | None
+    tied: bool
+
+
+def rank(results: Iterable[Result]) -> list[Rank]:
+    """The models that have a score on every benchmark, the best first; empty where there are fewer than two.
+
+    A score is the unweighted mean over the benchmarks of the score over its maximum, and so is a difference.
+    """
+    found = list(results)
+    summaries = summarise(found)
+    benchmarks = {summary.benchmark for summary in summaries}
+    scored: dict[str, list[Summary]] = defaultdict(list)
+    for summary in summaries:
+        if summary.overall.value is not None:
+            scored[summary.model].append(summary)
+    scores = {model: _score(part) for model, part in scored.items() if len(part) == len(benchmarks)}
+    if len(scores) < 2:
+        return []
+    ordered = sorted(scores, key=lambda model: -scores[model][0])
+    by_benchmark: dict[str, dict[str, list[Result]]] = {model: defaultdict(list) for model in ordered}
+    for result in found:
+        if result.model in by_benchmark:
+            by_benchmark[result.model][result.benchmark].append(result)
+    best, *others = ordered
+    first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False)
+    return [
+        first,
+        *(_rank(model, scores[model], by_benchmark[model], by_benchmark[best]) for model in others),
+    ]
+
+
+def unranked(results: Iterable[Result]) -> dict[str, str]:
+    """Return why each model that has no score on some benchmark has no rank, in half a sentence."""
+    found = list(results)
+    by_place: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in found:
+        by_place[result.model, result.benchmark].append(result)
+    benchmarks = dict.fromkeys(result.benchmark for result in found)
+    reasons: dict[str, str] = {}
+    for model in dict.fromkeys(result.model for result in found):
+        for benchmark in benchmarks:
+            part = by_place[model, benchmark]
+            if all(result.value is None for result in part):
+                reasons.setdefault(model, f"has no score on {benchmark} ({_reason(part)})")
+    return reasons
+
+
+def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | None:
+    """Return why the first of the ranking may not be the best: so many of its questions could not be asked.
+
+    None where it is ahead even if each of these had the score 0.
+    """
+    best, second = ranks[:2]
+    rows = [summary.overall for summary in summarise(results) if summary.model == best.model]
+    least = [(row.value or 0.0) / row.maximum * row.n / (row.n + row.errors) for row in rows if row.n]
+    if not any(row.errors for row in rows) or statistics.fmean(least) >= second.score:
+        return None
+    failed = sum(row.errors for row in rows)
+    return (
+        f"{best.model} is ahead of {second.model}, but {failed:,} of its questions could not be asked, which "
+        "can be why; run it again"
+    )
+
+
+def _reason(results: Sequence[Result]) -> str:
+    if not results:
+        return "it was not asked"
+    errors = [
+        error for result in results for error in (result.error, *(score.error for score in result.scores))
+    ]
+    return next((visible_line(error) for error in errors if error), "no question has a rating")
+
+
+def _score(summaries: Sequence[Summary]) -> tuple[float, float | None]:
+    """The mean over a model's benchmarks, and its standard error."""
+    rows = [summary.overall for summary in summaries]
+    errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
+    stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
+    return statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
+
+
+def _rank(
+    model: str,
+    score: tuple[float, float | None],
+    own: Mapping[str, Sequence[Result]],
+    best: Mapping[str, Sequence[Result]],
+) -> Rank:
+    found = [compare(own[benchmark], best[benchmark]) for benchmark in best]
+    paired = [comparison for comparison in found if comparison is not None]
+    if len(paired) < len(found):
+        return Rank(model, *score, behind=None, interval=None, tied=True)
+    behind = statistics.fmean(comparison.drop / comparison.maximum for comparison in paired)
+    interval = _interval(paired)
+    return Rank(model, *score, behind, interval, tied=interval is None or interval.low <= 0)
+
+
+def _interval(paired: Sequence[Comparison]) -> Interval | None:
+    """The interval of the mean over the benchmarks; None where that of one of them can't be measured.
+
+    A benchmark's is the one that gates rely on, and Student's where there are too few clusters for that:
+    else three skills of a taxonomy could never tell two models apart.
+    """
+    parts = []
+    for comparison in paired:
+        interval, maximum = comparison.interval() or comparison.t_interval(), comparison.maximum
+        if interval is None:
+            return None
+        parts.append((comparison.drop / maximum, Interval(interval.low / maximum, interval.high / maximum)))
+    return interval_of_mean(parts)
+
+
+def ranking_table(ranks: Sequence[Rank]) -> list[str]:
+    """The lines of the ranking."""
+    if not ranks:
+        return []
+    rows = [[row.model, f"{row.score:.4f}", _number(row.stderr), *_verdict(row, ranks[0])] for row in ranks]
+    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
+    return fitted(head, rows, text=(5,))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _verdict(row: Rank, best: Rank) -> tuple[str, str, str]:
+    if row is best:
+        return "", "", "best"
+    between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
+    return _number(row.behind), between, "can't be told from the best" if row.tied else ""

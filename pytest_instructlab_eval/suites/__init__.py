@@ -1,0 +1,3 @@
+"""The built-in benchmarks: their questions, how they are asked and scored."""
+
+__all__: list[str] = []

@@ -1,0 +1,308 @@
+"""MMLU: 57 tasks of four-choice questions, asked as lm-eval asks them (https://arxiv.org/abs/2009.03300).
+
+The definitions and prompts are lm-eval's own. What is ours is that the few-shot part of a task's
+prompt is rendered once, and that a question is one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from pytest_instructlab_eval.data.published import MMLU_TEST_ROWS, MMLURow, read_mmlu
+from pytest_instructlab_eval.errors import ContextLengthError, DataError, ModelError
+from pytest_instructlab_eval.models import Message, Model
+from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
+from pytest_instructlab_eval.records.scores import Sample, Score
+from pytest_instructlab_eval.suites.sampling import chosen_rows
+
+__all__ = [
+    "MMLUTask",
+    "Question",
+    "check",
+    "score",
+    "score_questions",
+    "subjects",
+    "tasks",
+]
+
+PREFIX = "mmlu_"
+FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
+NO_DIFFERENCE = (
+    "every choice is equally likely, in every question of the task, so nothing was measured: look for broken "
+    "weights, or a server that makes its log-probabilities up"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MMLUTask:
+    """One subject, such as "anatomy", and how to ask it; the questions are loaded when it is asked.
+
+    `data` is the folder of the published CSV files, or None for the data set's hub. `rows` are the
+    numbers of those that are asked, from 0; where it is None, the first `first_n` are, or all.
+    """
+
+    subject: str
+    data: Path | None = None
+    few_shots: int = 5
+    first_n: int | None = None
+    system_prompt: str | None = None
+    rows: tuple[int, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """As lm-eval names it."""
+        return PREFIX + self.subject
+
+    @property
+    def id(self) -> str:
+        """What the test is called by."""
+        return self.subject
+
+    @property
+    def group(self) -> str:
+        """A task is a group of its own."""
+        return self.subject
+
+    @property
+    def content(self) -> object:
+        """What tells its questions from others, None where they aren't known before it is loaded."""
+        if self.data is None:
+            return None
+        return _rows(self.data, "test", self.subject), _rows(self.data, "dev", self.subject)
+
+    @property
+    def requests(self) -> int | None:
+        """How many requests it takes, None where that isn't known before it is loaded."""
+        if self.rows is not None:
+            return len(self.rows)
+        if self.data is None:
+            return self.first_n
+        return len(_rows(self.data, "test", self.subject)[: self.first_n])
+
+    @property
+    def size(self) -> int:
+        """How many questions there are; what was published, for the hub's."""
+        if self.data is None:
+            return MMLU_TEST_ROWS[self.subject]
+        return len(_rows(self.data, "test", self.subject))
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One question as it is put to the model; `answer` is the index of the right choice."""
+
+    id: str
+    prompt: str | tuple[Message, ...]
+    choices: tuple[str, ...]
+    answer: int
+
+
+def subjects() -> tuple[str, ...]:
+    """The 57 subjects, from the definitions of the installed lm-eval (which isn't imported)."""
+    names = sorted(path.stem for path in _definitions().glob(f"{PREFIX}*.yaml"))
+    return tuple(name.removeprefix(PREFIX) for name in names)
+
+
+def tasks(
+    *,
+    data: Path | None = None,
+    few_shots: int = 5,
+    first_n: int | None = None,
+    system_prompt: str | None = None,
+) -> list[MMLUTask]:
+    """All tasks, asked in this way."""
+    return [MMLUTask(subject, data, few_shots, first_n, system_prompt) for subject in subjects()]
+
+
+def check(tasks: Sequence[MMLUTask]) -> None:
+    """Raise DataError where the tasks' data is missing or malformed; the hub is asked for the first alone."""
+    for task in tasks:
+        if task.data is None:
+            with heavy_libraries:
+                _load(task)
+            return
+        _rows(task.data, "test", task.subject)
+        examples = len(_rows(task.data, "dev", task.subject))
+        if examples < task.few_shots:
+            raise DataError(
+                f"{task.data} has {examples} examples for {task.subject}, fewer than the {task.few_shots} of "
+                "--eval-few-shots"
+            )
+
+
+async def score(task: MMLUTask, model: Model) -> Score:
+    """The accuracy of a model on a task: the share of questions whose right choice is the likeliest.
+
+    `samples` has every question's choice and log-likelihoods. A question that couldn't be asked is
+    counted as an error and left out of the mean.
+    """
+    questions = await in_daemon_thread(functools.partial(_load, task), turn=heavy_libraries)
+    return await score_questions(questions, model)
+
+
+async def score_questions(questions: Sequence[Question], model: Model) -> Score:
+    """The accuracy on questions, which are all asked at once; see `score`.
+
+    Where no question has two different likelihoods, nothing was measured: all are errors.
+    """
+    samples = await asyncio.gather(*(_answer(question, model) for question in questions))
+    if all(len(set(sample.logprobs)) < 2 for sample in samples):
+        samples = [
+            sample if sample.value is None else dataclasses.replace(sample, value=None, error=NO_DIFFERENCE)
+            for sample in samples
+        ]
+    return Score.mean_of(samples, metric="acc")
+
+
+async def _answer(question: Question, model: Model) -> Sample:
+    try:
+        logprobs = await model.choice_logprobs(question.prompt, question.choices)
+    except ModelError as error:
+        hint = FEWER_SHOTS if isinstance(error, ContextLengthError) else ""
+        return Sample(question.id, None, answer=ascii_uppercase[question.answer], error=f"{error}{hint}")
+    choice = max(range(len(logprobs)), key=logprobs.__getitem__)  # the first of equals, as numpy's argmax
+    return Sample(
+        question.id,
+        float(choice == question.answer),
+        choice=ascii_uppercase[choice],
+        answer=ascii_uppercase[question.answer],
+        logprobs=tuple(logprobs),
+    )
+
+
+def _load(task: MMLUTask) -> list[Question]:
+    """The task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
+    definition = _definition(task)
+    numbers, docs = _docs(definition, task)
+    texts = _texts(definition, docs)
+    ask = _chat_prompts if task.system_prompt is not None else _text_prompts
+    prompts: Sequence[Any] = ask(definition, task, docs[0], texts)
+    chat = task.system_prompt is not None
+    requests = definition.construct_requests(docs[0], "", apply_chat_template=chat)
+    choices = tuple(request.args[1] for request in requests)
+    return [
+        Question(str(number), prompt, choices, definition.doc_to_target(doc))
+        for number, prompt, doc in zip(numbers, prompts, docs, strict=True)
+    ]
+
+
+def _docs(definition: Any, task: MMLUTask) -> tuple[list[int], list[Any]]:
+    """The rows that are asked, their numbers first."""
+    docs = list(definition.eval_docs)
+    if task.rows and task.rows[-1] >= len(docs):
+        raise DataError(
+            f"the hub has {len(docs)} questions for {task.subject}, fewer than the {task.size} that were "
+            "published; take a sample of a local copy with --eval-mmlu-data"
+        )
+    numbers, chosen = zip(*chosen_rows(docs, task.first_n, task.rows), strict=True)
+    return list(numbers), list(chosen)
+
+
+def _texts(definition: Any, docs: Sequence[Any]) -> list[str]:
+    """Each question's own part of its prompt; lm-eval would compile the template anew for each."""
+    from lm_eval.utils import env
+
+    render = env.from_string(definition.config.doc_to_text).render
+    texts = [str(render(**doc)) for doc in docs]
+    if texts[0] == definition.doc_to_text(docs[0]):
+        return texts
+    return [str(definition.doc_to_text(doc)) for doc in docs]
+
+
+def _text_prompts(definition: Any, task: MMLUTask, first: Any, texts: Sequence[str]) -> list[str]:
+    head = str(definition.fewshot_context(first, task.few_shots)).removesuffix(texts[0])
+    return [head + text for text in texts]
+
+
+def _chat_prompts(
+    definition: Any, task: MMLUTask, first: Any, texts: Sequence[str]
+) -> list[tuple[Message, ...]]:
+    """The messages to which the server applies the model's chat template."""
+    rendered: list[list[Message]] = []
+
+    def keep(messages: list[Message], **_: Any) -> str:
+        rendered.append(messages)
+        return ""
+
+    definition.fewshot_context(
+        first,
+        task.few_shots,
+        system_instruction=task.system_prompt,
+        apply_chat_template=True,
+        fewshot_as_multiturn=True,  # as lm-eval's `simple_evaluate` has it, which InstructLab leaves so
+        chat_template=keep,
+    )
+    *earlier, last = rendered[0]
+    head = last["content"].removesuffix(texts[0])
+    return [(*earlier, {"role": last["role"], "content": head + text}) for text in texts]
+
+
+def _definition(task: MMLUTask) -> Any:
+    """lm-eval's task, over the hub's data or the rows of the CSV files."""
+    from lm_eval.api.task import ConfigurableTask
+
+    class LocalTask(ConfigurableTask):  # type: ignore[misc]
+        def download(self, *_: Any, **__: Any) -> None:
+            self.dataset = _dataset(task.data, task.subject) if task.data else None
+
+    config = dict(_index()[task.name].cfg)
+    config.pop("tag", None)  # belongs to lm-eval's index, not to a task
+    try:
+        return (LocalTask if task.data else ConfigurableTask)(config=config)
+    except Exception as error:
+        raise DataError(
+            f"MMLU's data for {task.subject} could not be loaded from the hub ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]}); give a local copy with --eval-mmlu-data, or leave MMLU "
+            "out with --eval-benchmark"
+        ) from None
+
+
+def _dataset(data: Path, subject: str) -> dict[str, Any]:
+    from datasets import Dataset
+
+    def rows(split: str) -> Any:
+        return Dataset.from_list(
+            [
+                {
+                    "question": row.question,
+                    "subject": subject,
+                    "choices": list(row.choices),
+                    "answer": row.answer,
+                }
+                for row in _rows(data, split, subject)
+            ]
+        )
+
+    return {"test": rows("test"), "dev": rows("dev")}
+
+
+@functools.cache
+def _rows(data: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
+    return read_mmlu(data, split, subject)
+
+
+@functools.cache
+def _index() -> Any:
+    """lm-eval's index of MMLU's folder alone; its whole index takes seconds."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_defaults=False, include_path=str(_definitions())).task_index
+
+
+@functools.cache
+def _definitions() -> Path:
+    spec = importlib.util.find_spec("lm_eval")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    folder = Path(places[0], "tasks", "mmlu", "default") if places else Path("lm_eval")
+    if not folder.is_dir():
+        raise DataError(
+            "the installed lm-eval has no MMLU tasks; install it anew: pip install --force-reinstall lm-eval"
+        )
+    return folder

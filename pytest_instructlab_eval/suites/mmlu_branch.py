@@ -1,0 +1,312 @@
+"""MMLU-Branch: tasks on new knowledge that InstructLab's SDG wrote, asked as lm-eval asks them.
+
+SDG's tasks take a few forms, which are put into words here: lm-eval is not even imported for them, so
+nothing in a task can be run. A task of another form is refused, or, where the user trusts its author,
+left to lm-eval (see `task_files`).
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from pytest_instructlab_eval.data.published import LETTERS, MMLURow
+from pytest_instructlab_eval.data.safe_yaml import shown
+from pytest_instructlab_eval.data.task_files import Form, TaskFile, find_task_files
+from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
+from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.models import Message, Model
+from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.suites.mmlu import Question, score_questions
+from pytest_instructlab_eval.suites.sampling import chosen_rows
+
+__all__ = ["MMLUBranchTask", "check", "score", "tasks"]
+
+SEED = 1234  # with which lm-eval's `simple_evaluate` draws the solved examples
+
+Prompt = str | tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class MMLUBranchTask:
+    """One task and how to ask it; its questions are read when it is asked.
+
+    `name` is lm-eval's, `file` the task's YAML, `data` its rows. `form` says what is scored as a
+    choice: its letter or its text; where it is None, lm-eval itself asks the task. `rows` are the numbers
+    of those that are asked, from 0; where it is None, the first `first_n` are, or all. `problem` says why the
+    task cannot be asked.
+    """
+
+    name: str
+    file: Path
+    data: Path | None
+    form: Form | None
+    few_shots: int = 5
+    first_n: int | None = None
+    system_prompt: str | None = None
+    rows: tuple[int, ...] | None = None
+    problem: str | None = None
+
+    @property
+    def id(self) -> str:
+        """What the test is called by."""
+        return self.name
+
+    @property
+    def group(self) -> str:
+        """A task is a group of its own."""
+        return self.name
+
+    @property
+    def content(self) -> object:
+        """What tells its questions from others, None where lm-eval alone knows them."""
+        return None if self.form is None else (self.form, _rows(self))
+
+    @property
+    def requests(self) -> int | None:
+        """How many questions it has, None where that isn't known before lm-eval has loaded it."""
+        if self.rows is not None:
+            return len(self.rows)
+        if self.form is None or self.problem is not None:
+            return self.first_n
+        return min(self.size, self.first_n or self.size)
+
+    @property
+    def size(self) -> int:
+        """How many questions there are."""
+        return _count(self.data) if self.form and self.data else len(_load_by_lm_eval(self))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether its file has no questions, as SDG leaves it where it has filtered all of them out."""
+        return self.problem is None and self.data is not None and _count(self.data) == 0
+
+    @property
+    def recovered(self) -> int:
+        """Of how many questions the right choice is read from the row's own text, see `read_rows`."""
+        return _read(self.data).recovered if self.data is not None and self.form is not None else 0
+
+
+def tasks(
+    folder: Path,
+    *,
+    few_shots: int = 5,
+    first_n: int | None = None,
+    system_prompt: str | None = None,
+    trust: bool = False,
+) -> list[MMLUBranchTask]:
+    """The tasks of group or tag `mmlu_pr` in a folder that have questions, sorted by name.
+
+    Five solved examples are what `instructlab-eval` 0.6.0 gives where it isn't told otherwise. Raises
+    DataError where there is no task, or none with questions; `check` tells which of them can be asked.
+    """
+    found = [
+        MMLUBranchTask(
+            file.name,
+            file.path,
+            file.data,
+            file.form,
+            few_shots,
+            first_n,
+            system_prompt,
+            problem=_problem(file),
+        )
+        for file in find_task_files(folder, trust=trust)
+    ]
+    asked = [task for task in found if not task.is_empty]
+    if not asked:
+        raise DataError(
+            f"{shown(folder)}: none of its tasks has a question; InstructLab's SDG filtered all "
+            "of them out, so generate them again"
+        )
+    return asked
+
+
+def _problem(file: TaskFile) -> str | None:
+    """Why a task cannot be asked, as far as that is known before its rows are parsed."""
+    if file.problem is None and file.data is not None:
+        try:
+            _count(file.data)
+        except DataError as error:
+            return str(error)
+    return file.problem
+
+
+def check(tasks: Sequence[MMLUBranchTask]) -> None:
+    """Raise DataError where a task is malformed, or has fewer questions than solved examples."""
+    for task in tasks:
+        if task.problem is not None:
+            raise DataError(task.problem)
+        if task.form is None:
+            with heavy_libraries:
+                _load_by_lm_eval(task)
+            continue
+        count = len(_rows(task))
+        if count < task.few_shots:
+            raise DataError(
+                f"{shown(task.data)} has {count} questions, fewer than the {task.few_shots} of "
+                "--eval-few-shots, which are drawn from the same file; ask for fewer"
+            )
+
+
+async def score(task: MMLUBranchTask, model: Model) -> Score:
+    """The accuracy of a model on a task: the share of questions whose right choice is the likeliest.
+
+    The likelihood of a choice is that of all its tokens, as lm-eval's `acc` has it.
+    """
+    load = _load if task.form is not None else _load_by_lm_eval
+    questions = await in_daemon_thread(functools.partial(load, task), turn=heavy_libraries)
+    return await score_questions(questions, model)
+
+
+# --- SDG's own tasks ---
+
+
+def _rows(task: MMLUBranchTask) -> tuple[MMLURow, ...]:
+    return _read(task.data).questions if task.data is not None else ()
+
+
+_read = functools.cache(read_rows)
+_count = functools.cache(count_rows)
+
+
+def _load(task: MMLUBranchTask) -> list[Question]:
+    """The task's questions as lm-eval would put them.
+
+    As there, the solved examples are drawn anew for each question, and from all questions: now and
+    then the question itself is among them, with its answer. They are drawn for questions that aren't
+    asked too, so that those of a sample are those of the whole.
+    """
+    rows = _rows(task)
+    draw = random.Random(SEED)  # noqa: S311 - nothing secret; it must be lm-eval's
+    examples = [draw.sample(rows, task.few_shots) for _ in rows]
+    return [
+        Question(
+            str(number),
+            _prompt(task, examples[number], row),
+            _continuations(task, row),
+            row.answer,
+        )
+        for number, row in chosen_rows(rows, task.first_n, task.rows)
+    ]
+
+
+def _prompt(task: MMLUBranchTask, examples: Sequence[MMLURow], row: MMLURow) -> Prompt:
+    if task.system_prompt is None:
+        solved = (
+            f"{_question(example)} {_choices(task, example)[example.answer]}\n\n" for example in examples
+        )
+        return "".join(solved) + _question(row)
+    return tuple(_messages(task, task.system_prompt, examples, row))
+
+
+def _messages(
+    task: MMLUBranchTask, system_prompt: str, examples: Sequence[MMLURow], row: MMLURow
+) -> Iterator[Message]:
+    if system_prompt:
+        yield {"role": "system", "content": system_prompt}
+    for example in examples:
+        yield {"role": "user", "content": _question(example)}
+        yield {"role": "assistant", "content": _choices(task, example)[example.answer]}
+    yield {"role": "user", "content": _question(row)}
+
+
+def _question(row: MMLURow) -> str:
+    choices = "".join(f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, row.choices, strict=True))
+    return f"{row.question.strip()}\n{choices}Answer:"
+
+
+def _choices(task: MMLUBranchTask, row: MMLURow) -> Sequence[str]:
+    return LETTERS if task.form == "letters" else row.choices
+
+
+def _continuations(task: MMLUBranchTask, row: MMLURow) -> tuple[str, ...]:
+    blank = " " if task.system_prompt is None else ""  # a chat template ends where the answer begins
+    return tuple(blank + choice for choice in _choices(task, row))
+
+
+# --- tasks of another form, whose author the user trusts ---
+
+
+def _load_by_lm_eval(task: MMLUBranchTask) -> list[Question]:
+    """The questions of any multiple-choice task; this runs what the task holds."""
+    try:
+        definition = _definition(task)
+        docs = list(definition.eval_docs)[: task.first_n]
+        asked = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
+        return [question for _, question in chosen_rows(asked, numbers=task.rows)]
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{shown(task.file)}: lm-eval could not load the task ({type(error).__name__}: {shown(error)})"
+        ) from None
+
+
+def _definition(task: MMLUBranchTask) -> Any:
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    config = load_yaml(task.file)
+    for key in ("tag", "group", "task_list"):  # belong to lm-eval's index, not to a task
+        config.pop(key, None)
+    if task.data is not None:
+        config["dataset_kwargs"] = {"data_files": {"test": str(task.data)}}
+    definition = ConfigurableTask(config=config)
+    own = definition.config
+    if (
+        own.output_type != "multiple_choice"
+        or own.process_results
+        or own.filter_list
+        or definition.multiple_input
+    ):
+        raise DataError(
+            f"{shown(task.file)}: only multiple choice with one prompt and no scoring of its own can be asked"
+        )
+    definition.set_fewshot_seed(SEED)
+    return definition
+
+
+def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> Question:
+    prompts: list[Prompt] = []
+
+    def keep(messages: Sequence[Message], **_: Any) -> str:
+        prompts.append(tuple(messages))
+        return ""
+
+    chat = (
+        {}
+        if task.system_prompt is None
+        else {
+            "system_instruction": task.system_prompt,
+            "apply_chat_template": True,
+            "fewshot_as_multiturn": True,
+            "chat_template": keep,
+        }
+    )
+    shots = 0 if definition.config.num_fewshot == 0 else task.few_shots
+    text = definition.fewshot_context(doc, shots, gen_prefix=definition.doc_to_prefix(doc), **chat)
+    choices = definition.doc_to_choice(doc)
+    requests = definition.construct_requests(doc, text, apply_chat_template=bool(chat))[: len(choices)]
+    answer = _answer(definition.doc_to_target(doc), choices)
+    if not 0 <= answer < len(choices) <= len(ascii_uppercase):
+        raise DataError(
+            f"{shown(task.file)}: question {number} must have one right answer, among 26 choices at most"
+        )
+    if answer < len(LETTERS):
+        check_answer(doc, answer, f"{shown(task.file)}, question {number}")
+    continuations = tuple(request.args[1] for request in requests)
+    return Question(str(number), prompts[0] if prompts else text, continuations, answer)
+
+
+def _answer(target: object, choices: Sequence[str]) -> int:
+    """The index of the right choice, -1 where the target names none."""
+    if isinstance(target, str):
+        return choices.index(target) if target in choices else -1
+    return target if isinstance(target, int) else -1

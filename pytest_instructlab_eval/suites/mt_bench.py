@@ -1,0 +1,381 @@
+"""MT-Bench: 80 two-turn questions graded by a judge from 1 to 10 (https://arxiv.org/abs/2306.05685).
+
+Asked and graded as InstructLab does it: its temperatures, its system prompts, FastChat's judge
+prompts for a single answer. What is ours: an answer that could not be had is never judged, and no
+text that is put to the judge can pass for a rating or for a heading of the prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_instructlab_eval.data.published import MTBenchFiles, mt_bench_files
+from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
+from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
+from pytest_instructlab_eval.judges.pooling import pooled
+from pytest_instructlab_eval.judges.quoted import as_data
+from pytest_instructlab_eval.models import Message, Model
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.seeds import seed_of
+
+__all__ = [
+    "OTHER_TEMPERATURE",
+    "Answer",
+    "JudgePrompt",
+    "MTBenchQuestion",
+    "answer",
+    "check_judge",
+    "conversation_template",
+    "grade",
+    "judge_prompt",
+    "questions",
+]
+
+ANSWER_TOKENS = 1024
+TEMPERATURES = {
+    "writing": 0.7, "roleplay": 0.7, "extraction": 0.0, "math": 0.0, "coding": 0.0, "reasoning": 0.0,
+    "stem": 0.1, "humanities": 0.1,
+}  # fmt: skip
+OTHER_TEMPERATURE = 0.7
+OF_ANSWERS = {"answer": "answers", "finish_reason": "finish_reasons", "reasoning": "reasonings"}
+WITH_REFERENCE = ("math", "reasoning", "coding")
+
+
+@dataclass(frozen=True)
+class JudgePrompt:
+    """How one turn is put to the judge; `template` has FastChat's names in braces."""
+
+    name: str
+    system: str
+    template: str
+
+
+@dataclass(frozen=True)
+class MTBenchQuestion:
+    """One question: a conversation's user turns, and how the judge is asked about each.
+
+    It is asked `repeats` times, and an answer gets so many `judgments`. `seed` is the run's, from which the
+    seeds of its repeats are made.
+    """
+
+    number: str
+    category: str
+    turns: tuple[str, ...]
+    temperature: float
+    judge_prompts: tuple[JudgePrompt, ...]
+    references: tuple[str, ...] = ()
+    system_prompts: Mapping[str, str] = field(default_factory=dict)
+    repeats: int = 1
+    judgments: int = 1
+    seed: int = 0
+
+    @property
+    def id(self) -> str:
+        """What the test is called by, such as "81-writing"."""
+        return f"{self.number}-{self.category}"
+
+    @property
+    def group(self) -> str:
+        """Questions are grouped by category."""
+        return self.category
+
+    @property
+    def content(self) -> object:
+        """What tells it from other questions, and its grading from others'."""
+        prompts = [(prompt.system, prompt.template) for prompt in self.judge_prompts]
+        return self.turns, self.references, self.temperature, prompts
+
+    @property
+    def requests(self) -> int:
+        """An answer and its judgments, a turn and a repeat."""
+        return len(self.turns) * self.repeats * (1 + self.judgments)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answers to the turns that it could be asked; `error` says why one is missing.
+
+    `again` has the further answers of a question that is asked repeatedly. `finish_reasons` and `reasonings`
+    are why each answer ended and the reasoning before it, also of a turn that has reasoning and no answer.
+    """
+
+    turns: tuple[str, ...]
+    error: str | None = None
+    again: tuple[Answer, ...] = ()
+    finish_reasons: tuple[str, ...] = ()
+    reasonings: tuple[str, ...] = ()
+
+    def about(self, number: int) -> dict[str, str]:
+        """Return what a score of this turn, counted from 1, says of the answer beside its text."""
+        found = {
+            "finish_reason": self.finish_reasons[number - 1 : number],
+            "reasoning": self.reasonings[number - 1 : number],
+        }
+        return {name: text for name, texts in found.items() for text in texts if text}
+
+
+def questions(
+    source: Path | None = None,
+    *,
+    first_n: int | None = None,
+    repeats: int = 1,
+    judgments: int = 1,
+    seed: int = 0,
+) -> list[MTBenchQuestion]:
+    """The questions of the published wheel, or of a folder or wheel; raises DataError.
+
+    One that is answered at temperature 0 is asked once whatever the `repeats`: it would be answered alike.
+    """
+    files = mt_bench_files(source)
+    place = str(source or "the published wheel")
+    prompts = {str(record.get("name")): record for record in files.judge_prompts}
+    references = {str(record.get("question_id")): record for record in files.references}
+    found = [_question(record, prompts, references, files, place) for record in files.questions[:first_n]]
+    return [
+        replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments, seed=seed)
+        for question in found
+    ]
+
+
+class Referenced(Protocol):
+    """A question, and a reference answer a turn or none at all."""
+
+    @property
+    def id(self) -> str:
+        """What the test is called by."""
+        ...
+
+    @property
+    def references(self) -> Sequence[str]:
+        """The reference answers."""
+        ...
+
+
+def check_judge(questions: Iterable[Referenced], judge: Grader) -> None:
+    """Raise ConfigurationError where the judge grades by references and a question has none."""
+    asked = list(questions)
+    lacking = [question for question in asked if not any(text.strip() for text in question.references)]
+    if judge.needs_reference and lacking:
+        raise ConfigurationError(
+            f"the judge {judge.name!r} grades by reference answers, and {len(lacking):,} of the "
+            f"{len(asked):,} selected questions have none (the first: {lacking[0].id}); leave them out with "
+            "-k or --deselect, or name a model with --eval-judge-model"
+        )
+
+
+async def answer(question: MTBenchQuestion, model: Model) -> Answer:
+    """The model's answer to each turn, with the turns before it in view.
+
+    Ends at the first turn that could not be asked. Where the question is asked repeatedly, each time has a
+    seed of its own.
+    """
+    if question.repeats == 1:
+        return await _answer(question, model, None)
+    first, *others = await asyncio.gather(
+        *(_answer(question, model, repeat) for repeat in range(question.repeats))
+    )
+    return replace(first, again=tuple(others))
+
+
+async def _answer(question: MTBenchQuestion, model: Model, repeat: int | None) -> Answer:
+    """The answers of one conversation; a `repeat` has its number, from 0."""
+    messages: list[Message] = []
+    system = question.system_prompts.get(conversation_template(model.name, default="granite"), "")
+    if system:
+        messages.append({"role": "system", "content": system})
+    answers: list[str] = []
+    finish_reasons: list[str] = []
+    reasonings: list[str] = []
+    reason = None
+    for number, turn in enumerate(question.turns, start=1):
+        messages.append({"role": "user", "content": turn})
+        seed = None
+        if repeat is not None:
+            seed = seed_of(question.seed, "answer", question.id, number, repeat=repeat)
+        try:
+            completion = await model.chat(
+                messages, temperature=question.temperature, max_tokens=ANSWER_TOKENS, seed=seed
+            )
+        except ModelError as error:
+            reason = str(error)
+            if isinstance(error, NoAnswerError):
+                finish_reasons.append(error.finish_reason)
+                reasonings.append(error.reasoning)
+            break
+        answers.append(completion.text)
+        finish_reasons.append(completion.finish_reason)
+        reasonings.append(completion.reasoning)
+        messages.append({"role": "assistant", "content": completion.text})
+    return Answer(tuple(answers), reason, finish_reasons=tuple(finish_reasons), reasonings=tuple(reasonings))
+
+
+async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> list[Score]:
+    """A score a turn, "turn_1" and "turn_2"; the second turn's judge sees both.
+
+    A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
+    the other turn's score as it is. Of several answers the mean counts, as one question.
+    """
+    # All at the same time, so that judges that take turns have one each.
+    turns = range(1, len(question.turns) + 1)
+    return await asyncio.gather(*(_grade_turns(question, answer, judge, number) for number in turns))
+
+
+async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
+    """The score of one turn in all answers."""
+    answers = enumerate((answer, *answer.again), start=1)
+    scores = await asyncio.gather(
+        *(_grade_turn(question, given, judge, number, str(count)) for count, given in answers)
+    )
+    if len(scores) == 1:
+        return scores[0]
+    parts = {str(count): part for count, part in enumerate(scores, start=1)}
+    score = pooled(parts, "answer", all_needed=False)
+    metadata = dict(score.metadata)
+    for name, names in OF_ANSWERS.items():
+        each = [part.metadata.get(name) for part in scores]
+        metadata.pop(name, None)  # it may be another answer's than the first
+        if each[0] is not None:
+            metadata[name] = each[0]
+        if any(found is not None for found in each):
+            metadata[names] = each
+    return replace(score, metadata=metadata)
+
+
+async def _grade_turn(
+    question: MTBenchQuestion, answer: Answer, judge: Grader, number: int, count: str
+) -> Score:
+    """The score of one turn in one answer, whose number is `count`."""
+    if number > len(answer.turns):
+        asked = {"question": question.turns[number - 1], "category": question.category}
+        asked |= answer.about(number)
+        reason = answer.error or "the model gave no answer"
+        return Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=asked)
+    prompt = question.judge_prompts[number - 1]
+    fields = _fields(question, answer, number)
+    score = await judge.rate(
+        prompt.system,
+        prompt.template.format(**{name: as_data(text, prompt.template) for name, text in fields.items()}),
+        question=question.turns[number - 1],
+        answer=answer.turns[number - 1],
+        reference=question.references[number - 1] if question.references else None,
+        metric=f"turn_{number}",
+        merge=lambda name: conversation_template(name, default="mixtral") == "mistral",
+        answer_id=f"{question.id} {count}",
+    )
+    metadata = {
+        "judge_prompt": prompt.name, **score.metadata, **answer.about(number),
+        "category": question.category, "turn": number,
+    }  # fmt: skip
+    return replace(score, metadata=metadata)
+
+
+def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str, str]:
+    """What the judge prompt's names stand for."""
+    fields = {f"ref_answer_{index}": text for index, text in enumerate(question.references, start=1)}
+    if number == 1:
+        return {**fields, "question": question.turns[0], "answer": answer.turns[0]}
+    for index in range(number):
+        fields[f"question_{index + 1}"] = question.turns[index]
+        fields[f"answer_{index + 1}"] = answer.turns[index]
+    return fields
+
+
+def conversation_template(model_name: str, *, default: str) -> str:
+    """The name of the conversation template that InstructLab takes for a model.
+
+    It decides by the end of the name, then by the whole; `default` is a name that stands in for one
+    that it doesn't know ("granite" for candidates, "mixtral" for judges).
+    """
+    for name in (model_name.rstrip("/").rpartition("/")[2], model_name, default):
+        template = _template_of(name)
+        if template:
+            return template
+    return ""
+
+
+def _template_of(model_name: str) -> str | None:
+    name = model_name.lower()
+    if any(part in name for part in ("mistral", "mixtral", "prometheus")):
+        return "mistral"
+    if "labradorite" in name:
+        return "labrador-chat"
+    if "merlinite" in name:
+        return "ibm-generic"
+    if "granite" in name and not any(f"granite-{kind}" in name for kind in ("old", "chat", "code")):
+        return "ibm-generic"
+    if "granite-chat" in name or "labrador" in name:
+        return "granite-chat"
+    return "chatgpt" if model_name == "gpt-4" else None  # InstructLab takes this name as it is written
+
+
+def _question(
+    record: Mapping[str, Any],
+    prompts: Mapping[str, Mapping[str, Any]],
+    references: Mapping[str, Mapping[str, Any]],
+    files: MTBenchFiles,
+    place: str,
+) -> MTBenchQuestion:
+    try:
+        category, identifier, turns = str(record["category"]), str(record["question_id"]), record["turns"]
+        temperature = float(record.get("required_temperature", TEMPERATURES.get(category, OTHER_TEMPERATURE)))
+    except KeyError as error:
+        raise DataError(f"question.jsonl of {place}: a question lacks {error}") from None
+    except (TypeError, ValueError):
+        raise DataError(f"question.jsonl of {place}: required_temperature must be a number") from None
+    if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
+        raise DataError(
+            f"question.jsonl of {place}: the turns of question {identifier} must be a list of texts"
+        )
+    if not 1 <= len(turns) <= 2:
+        raise DataError(f"question.jsonl of {place}: question {identifier} must have one or two turns")
+    reference = _reference(references, identifier, place) if category in WITH_REFERENCE else ()
+    if reference and len(reference) < len(turns):
+        raise DataError(f"the reference answer of question {identifier} in {place} has too few turns")
+    return MTBenchQuestion(
+        number=identifier,
+        category=category,
+        turns=tuple(turns),
+        temperature=temperature,
+        judge_prompts=_judge_prompts(prompts, len(turns), bool(reference), place),
+        references=reference,
+        system_prompts=files.system_prompts,
+    )
+
+
+def _reference(references: Mapping[str, Mapping[str, Any]], identifier: str, place: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
+    except (LookupError, TypeError):
+        raise DataError(f"question {identifier} in {place} needs a reference answer and has none") from None
+
+
+def _judge_prompts(
+    prompts: Mapping[str, Mapping[str, Any]], turns: int, with_reference: bool, place: str
+) -> tuple[JudgePrompt, ...]:
+    stem = "single-math-v1" if with_reference else "single-v1"
+    names: Sequence[str] = (stem, f"{stem}-multi-turn")[:turns]
+    file = f"judge_prompts.jsonl of {place}"
+    return tuple(judge_prompt(prompts, name, number, file) for number, name in enumerate(names, start=1))
+
+
+def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int, file: str) -> JudgePrompt:
+    """The prompt of that name for turn 1 or 2; raises DataError where it can't be filled in."""
+    try:
+        prompt = JudgePrompt(name, str(prompts[name]["system_prompt"]), str(prompts[name]["prompt_template"]))
+    except KeyError as error:
+        raise DataError(f"{file} lacks {error} of {name}") from None
+    known = {"ref_answer_1", "ref_answer_2"}
+    known |= {"question", "answer"} if turn == 1 else {"question_1", "question_2", "answer_1", "answer_2"}
+    try:
+        prompt.template.format(**dict.fromkeys(known, ""))
+    except (LookupError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{file}: {name} can't be filled in ({type(error).__name__}: {error}); "
+            f"its braces may name {', '.join(sorted(known))}"
+        ) from None
+    return prompt

@@ -1,0 +1,178 @@
+"""MT-Bench-Branch: a taxonomy's question and answer pairs, graded by a judge against their answers.
+
+Asked and graded as InstructLab does it: each pair is an MT-Bench question of one turn, answered at a
+temperature of 0.7 and judged by the prompt for questions with a reference answer, of which
+MT-Bench-Branch has its own wording.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_instructlab_eval.data.published import mt_bench_branch_files
+from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.models import Model
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.suites import mt_bench
+from pytest_instructlab_eval.suites.mt_bench import OTHER_TEMPERATURE, Answer, MTBenchQuestion, judge_prompt
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.data.taxonomy import QnaPair
+
+__all__ = ["AskedPair", "BranchQuestion", "answer", "grade", "questions", "recorded_questions"]
+
+CATEGORY = "taxonomy"
+JUDGE_PROMPT = "single-math-v1"
+
+
+@dataclass(frozen=True)
+class AskedPair:
+    """A pair as it is put to the model; `number` is InstructLab's id, the rest as of `BranchQuestion`."""
+
+    id: str
+    path: str
+    number: str
+    prompt: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class BranchQuestion:
+    """One pair of a qna.yaml: what is asked, and where in the taxonomy it is from.
+
+    `id` is what the test is called by, such as "compositional_skills/riddles/qna.yaml:3", `path` the
+    file's path in the taxonomy, `ref` the Git ref that it was read at (None: the working tree).
+    """
+
+    id: str
+    path: str
+    asked: MTBenchQuestion
+    ref: str | None = None
+
+    @property
+    def group(self) -> str:
+        """Questions are grouped by file."""
+        return self.path
+
+    @property
+    def content(self) -> object:
+        """What tells it from other questions."""
+        return self.asked.content
+
+    @property
+    def requests(self) -> int:
+        """Its answers and their judgments."""
+        return self.asked.requests
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The pair's own answer."""
+        return self.asked.references
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a score of this question carries for reports; `question_id` is InstructLab's."""
+        return {
+            "question": self.asked.turns[0],
+            "reference": self.asked.references[0],
+            "category": self.asked.category,
+            "question_id": self.asked.number,
+            "qna_file": self.path,
+            "ref": self.ref,
+        }
+
+
+def questions(
+    pairs: Iterable[QnaPair],
+    source: Path | None = None,
+    *,
+    ref: str | None = None,
+    first_n: int | None = None,
+    repeats: int = 1,
+    judgments: int = 1,
+    seed: int = 0,
+) -> list[BranchQuestion]:
+    """A question for each pair, in their order, judged by the prompt of the published wheel.
+
+    `source` is a folder or wheel that stands in for it; raises DataError.
+    """
+    asked: dict[str, AskedPair] = {}
+    for pair in itertools.islice(pairs, first_n):
+        number = _question_id(pair, asked)
+        asked[number] = AskedPair(pair.id, pair.path, number, _prompt(pair), pair.answer)
+    return recorded_questions(
+        asked.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
+    )
+
+
+def recorded_questions(
+    asked: Iterable[AskedPair],
+    source: Path | None = None,
+    *,
+    ref: str | None = None,
+    repeats: int = 1,
+    judgments: int = 1,
+    seed: int = 0,
+) -> list[BranchQuestion]:
+    """The questions that an earlier run asked, as `questions`."""
+    files = mt_bench_branch_files(source)
+    prompts = {str(record.get("name")): record for record in files.judge_prompts}
+    place = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
+    prompt = judge_prompt(prompts, JUDGE_PROMPT, 1, place)
+    return [
+        BranchQuestion(
+            question.id,
+            question.path,
+            MTBenchQuestion(
+                number=question.number,
+                category=CATEGORY,
+                turns=(question.prompt,),
+                temperature=OTHER_TEMPERATURE,
+                judge_prompts=(prompt,),
+                references=(question.reference,),
+                system_prompts=files.system_prompts,
+                repeats=repeats,
+                judgments=judgments,
+                seed=seed,
+            ),
+            ref,
+        )
+        for question in asked
+    ]
+
+
+async def answer(question: BranchQuestion, model: Model) -> Answer:
+    """The model's answer, in one turn."""
+    return await mt_bench.answer(question.asked, model)
+
+
+async def grade(question: BranchQuestion, answer: Answer, judge: Grader) -> Score:
+    """The rating, from 1 to 10, of the answer against the pair's own; a missing answer isn't judged."""
+    (score,) = await mt_bench.grade(question.asked, answer, judge)
+    return replace(score, metric="rating", metadata={**score.metadata, **question.metadata})
+
+
+def _prompt(pair: QnaPair) -> str:
+    """The question, after its context where it has one; InstructLab's wording, so that scores compare."""
+    if pair.context is None:
+        return pair.question
+    return f"Given the context below:\n{pair.context}\nAnswer the following question: {pair.question}"
+
+
+def _question_id(pair: QnaPair, taken: Container[str]) -> str:
+    """InstructLab's id, the MD5 of the question as a decimal number.
+
+    Where an earlier pair has the same question, and so that id, the pair's own id is hashed with it:
+    InstructLab's tools would give both the same answer.
+    """
+    identifier = _digest(pair.question)
+    return _digest(f"{pair.question}\n{pair.id}") if identifier in taken else identifier
+
+
+def _digest(text: str) -> str:
+    return str(int(hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest(), base=16))

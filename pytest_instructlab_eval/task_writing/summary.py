@@ -1,0 +1,62 @@
+"""What the user reads about tasks that were made: lines for a file, and the table at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from pytest_instructlab_eval.data.published import LETTERS
+from pytest_instructlab_eval.data.taxonomy import printable
+from pytest_instructlab_eval.task_writing.making import FileOutcome, PassageOutcome
+from pytest_instructlab_eval.task_writing.questions import REASONS
+
+__all__ = ["file_lines", "summary_lines"]
+
+
+def file_lines(outcome: FileOutcome) -> Iterator[str]:
+    """What became of a file, and of its passages where something is missing."""
+    yield f"{printable(outcome.path)}: {_said(outcome)}"
+    for passage in outcome.passages:
+        if passage.kept == 0:
+            yield f"  line {passage.line}: no question kept: {_reasons(passage)}"
+        if passage.error is not None:
+            yield f"  line {passage.line}: {passage.error}"
+
+
+def summary_lines(outcomes: Sequence[FileOutcome]) -> Iterator[str]:
+    """The table: files, questions asked for, kept, and rejected by reason."""
+    from tabulate import tabulate
+
+    rejected: Counter[str] = sum((outcome.rejected for outcome in outcomes), Counter())
+    kept = sum(outcome.kept for outcome in outcomes)
+    earlier = sum(outcome.earlier for outcome in outcomes)
+    rows = [
+        ("knowledge files", len(outcomes)),
+        ("  with a task", sum(outcome.task is not None for outcome in outcomes)),
+        ("questions asked for", kept + rejected.total()),
+        ("  kept", kept),
+        *((f"  rejected: {reason}", rejected[reason]) for reason in REASONS if rejected[reason]),
+    ]
+    if earlier:
+        rows.append(("questions of an earlier run", earlier))
+    yield from tabulate(rows, tablefmt="plain", intfmt=",", preserve_whitespace=True).splitlines()
+    letters: Counter[int] = sum((outcome.letters for outcome in outcomes), Counter())
+    if letters:
+        yield "right answers: " + ", ".join(
+            f"{letters[place]} {letter}" for place, letter in enumerate(LETTERS)
+        )
+
+
+def _said(outcome: FileOutcome) -> str:
+    if outcome.earlier:
+        return f"{outcome.earlier} questions of an earlier run stay, in the task {outcome.task}"
+    if not outcome.passages:
+        return "no context, so there is no passage to ask about (contexts came with version 3 of qna.yaml)"
+    asked = outcome.kept + outcome.rejected.total()
+    written = f"in the task {outcome.task}" if outcome.task else "so no task"
+    return f"{outcome.kept} of {asked} questions kept, {written}"
+
+
+def _reasons(passage: PassageOutcome) -> str:
+    rejected: Mapping[str, int] = passage.rejected
+    return ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS if rejected[reason])
