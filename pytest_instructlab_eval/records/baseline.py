@@ -24,7 +24,6 @@ from pytest_instructlab_eval.visible import inert_json
 __all__ = [
     "BEFORE_THE_RUN",
     "FINGERPRINT",
-    "PROMPTS",
     "SCHEMA_VERSION",
     "Baseline",
     "asked_otherwise",
@@ -37,15 +36,13 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
-"""Raised by one where a release asks or grades a benchmark in another way, so that scores don't compare."""
-
 FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
     "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
 )  # fmt: skip
-"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`,
-"adaptations" what of the adaptations to servers can change answers, which is known at the end of a run.
+"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" the version in which
+each is asked and graded, "adaptations" what of the adaptations to servers can change answers, which is known
+at the end of a run.
 
 The mean of repeated answers is no other than that of single ones; repeated judgments are asked for
 at another temperature.
@@ -82,11 +79,11 @@ class Baseline:
 
 
 def fingerprint(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Of all settings by name (`dataclasses.asdict(settings)`, with "data"), those that scores depend on.
+    """Of all settings by name, with "data" and "prompts", those that scores depend on.
 
-    As plain data; settings that aren't there are left out, and "prompts" is added.
+    As plain data; settings that aren't there are left out.
     """
-    return _selected({"prompts": PROMPTS, **configuration})
+    return _selected(configuration)
 
 
 def _selected(configuration: Mapping[str, Any]) -> dict[str, Any]:

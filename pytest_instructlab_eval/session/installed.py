@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from pytest_instructlab_eval.settings import BENCHMARKS
+from pytest_instructlab_eval.suites.registry import NAMES
 
 __all__ = ["benchmark_file", "with_installed_file"]
 
@@ -25,6 +25,6 @@ def with_installed_file(argument: str, folder: Path) -> str:
     """
     file, separator, rest = argument.partition("::")
     name = file.removeprefix("test_").removesuffix(".py")
-    if file != f"test_{name}.py" or name not in BENCHMARKS or (folder / file).exists():
+    if file != f"test_{name}.py" or name not in NAMES or (folder / file).exists():
         return argument
     return f"{benchmark_file(name)}{separator}{rest}"

@@ -15,7 +15,9 @@ import pytest
 from _pytest.compat import NOTSET
 
 from pytest_instructlab_eval.records.recording import Recorder
-from pytest_instructlab_eval.suites.questions import OF_A_BRANCH, digest
+from pytest_instructlab_eval.suites.digests import digest
+from pytest_instructlab_eval.suites.registry import FIXTURES as BENCHMARK_FIXTURES
+from pytest_instructlab_eval.suites.registry import benchmark_of
 from pytest_instructlab_eval.visible import visible_line
 
 __all__ = [
@@ -34,17 +36,13 @@ __all__ = [
     "marked_gates",
     "marker_problem",
     "may_score",
+    "parameters",
     "recorder",
     "scoring_tests",
 ]
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
-FIXTURES = frozenset(
-    {
-        "served_model", "judge", "record_score", "eval_settings",
-        "mmlu_task", "mmlu_branch_task", "mt_bench_question", "mt_bench_branch_question",
-    }
-)  # fmt: skip
+FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings", *BENCHMARK_FIXTURES})
 KEYWORDS = ("max_score", "group", "gates")  # of the marker, beside the benchmark's name
 WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
@@ -116,18 +114,18 @@ def has_question(item: pytest.Item) -> bool:
 
 def is_empty(item: pytest.Item) -> bool:
     """Whether the item stands for a test of which no question was collected."""
-    return any(value is NOTSET for value in _parameters(item).values())
+    return any(value is NOTSET for value in parameters(item).values())
 
 
 def identity(item: pytest.Function) -> Identity:
     """The benchmark, question, group and model (None where there is but one) of such a test."""
     marker = item.get_closest_marker("eval")
     name = str(marker.args[0]) if marker and marker.args else item.originalname.removeprefix("test_")
-    parameters = _parameters(item)
-    model = parameters.get("served_model")
+    given = parameters(item)
+    model = given.get("served_model")
     group = str(marker.kwargs.get("group", "") if marker else "")
-    for value in parameters.values():
-        if hasattr(value, "group"):
+    for value in given.values():
+        if benchmark_of(value) is not None:
             group = str(value.group)
     return Identity(name, _question(item, name), group, model)
 
@@ -143,7 +141,7 @@ def _question(item: pytest.Function, benchmark: str) -> str:
     alone = function.removeprefix("test_") == benchmark
     if not hasattr(item, "callspec"):
         return function
-    question, model = str(item.callspec.id), _parameters(item).get("served_model")
+    question, model = str(item.callspec.id), parameters(item).get("served_model")
     if model is not None:
         named = visible_line(str(model))  # as the test's name has it
         question = question.removesuffix(f"-{named}").removesuffix(named)
@@ -154,8 +152,11 @@ def _question(item: pytest.Function, benchmark: str) -> str:
 
 def content_digest(item: pytest.Function) -> str:
     """What tells a question of a branch from another branch's of the same name; empty for any other test."""
-    contents = [value.content for name, value in _parameters(item).items() if name in OF_A_BRANCH]
-    return digest(contents[0]) if contents else ""
+    for value in parameters(item).values():
+        known = benchmark_of(value)
+        if known is not None and known.compared == "each":
+            return digest(value.content)
+    return ""
 
 
 def scoring_tests(items: Iterable[object]) -> list[pytest.Function]:
@@ -253,14 +254,15 @@ def can_run_ahead(item: pytest.Item) -> bool:
 
 def arguments(item: pytest.Function, ours: Callable[[str], Any]) -> dict[str, Any]:
     """The arguments of a test that can run ahead; `ours` gives the value of one of our fixtures."""
-    parameters = _parameters(item)
+    given = parameters(item)
     return {
-        name: ours(name) if _fixture_module(item, name) == PLUGIN_MODULE else parameters[name]
+        name: ours(name) if _fixture_module(item, name) == PLUGIN_MODULE else given[name]
         for name in _argument_names(item)
     }
 
 
-def _parameters(item: pytest.Item) -> dict[str, Any]:
+def parameters(item: pytest.Item) -> dict[str, Any]:
+    """Return the values of the test's parameters by name."""
     callspec = getattr(item, "callspec", None)
     return dict(callspec.params) if callspec is not None else {}
 
@@ -283,7 +285,7 @@ def _is_ours_or_parameter(item: pytest.Function, name: str) -> bool:
     function = _fixture(item, name)
     if getattr(function, "__module__", None) == PLUGIN_MODULE:
         return True
-    return name in _parameters(item) and getattr(function, "__name__", None) == DIRECT_PARAMETER
+    return name in parameters(item) and getattr(function, "__name__", None) == DIRECT_PARAMETER
 
 
 def _is_harmless(item: pytest.Function, name: str) -> bool:

@@ -27,7 +27,9 @@ from pytest_instructlab_eval.session.output_lock import OutputLock
 from pytest_instructlab_eval.session.progress import Progress, uncaptured
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites import questions
+from pytest_instructlab_eval.suites.digests import data_digest
+from pytest_instructlab_eval.suites.registry import FIXTURES, benchmark, benchmark_of, fixture_of
+from pytest_instructlab_eval.suites.selection import selected
 from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
@@ -129,18 +131,20 @@ class EvalSession:
     def parameters(self, fixture: str) -> list[Any]:
         """The questions or tasks behind a parametrized fixture; raises DataError."""
         if fixture not in self._parameters:
-            self._parameters[fixture] = found = questions.READERS[fixture](self.settings)
-            first = getattr(found[0], "asked", found[0]) if found else None
-            self._judged_first = self._judged_first or (first if hasattr(first, "judge_prompts") else None)
+            known = benchmark(FIXTURES[fixture])
+            assert known is not None  # noqa: S101  (each fixture is of one)
+            self._parameters[fixture] = found = list(known.read(self.settings))
+            if found and known.judged and known.files is not None:
+                self._judged_first = self._judged_first or known.files.conversation(found[0])
         return self._parameters[fixture]
 
     @cached_property
     def unasked(self) -> dict[str, list[str]]:
         """What the run leaves out of each benchmark's data; what cannot be read is told when it is read."""
-        from pytest_instructlab_eval.suites.unasked import unasked
+        from pytest_instructlab_eval.suites.selection import unasked
 
         found: dict[str, list[str]] = {}
-        for name in self.settings.selected():
+        for name in selected(self.settings):
             with contextlib.suppress(EvalError):
                 found[name] = unasked(name, self.settings)
         return found
@@ -151,7 +155,7 @@ class EvalSession:
         return tuple(
             note
             for name, notes in self.unasked.items()
-            if name in self.gating.collected.groups or questions.FIXTURES[name] in self._parameters
+            if name in self.gating.collected.groups or fixture_of(name) in self._parameters
             for note in notes
         )
 
@@ -162,10 +166,9 @@ class EvalSession:
     def _digests(self, benchmarks: Collection[str]) -> dict[str, Any]:
         return {name: found for name in benchmarks if (found := self._digest(name)) is not None}
 
-    def _digest(self, benchmark: str) -> Any:
-        fixture = questions.FIXTURES.get(benchmark)
-        asked = self._parameters.get(fixture, ()) if fixture else ()
-        return questions.data_digest(benchmark, asked, self.settings) if asked else None
+    def _digest(self, name: str) -> str | None:
+        known, asked = benchmark(name), self._parameters.get(fixture_of(name) or "", ())
+        return data_digest(known, asked, self.settings) if known is not None and asked else None
 
     # --- before anything is asked ---
 
@@ -192,9 +195,13 @@ class EvalSession:
         """Raise ConfigurationError where the judge can't grade some of these questions."""
         from pytest_instructlab_eval.suites import mt_bench
 
-        questions = [question for question in asked if hasattr(question, "references")]
+        references = {
+            value.id: known.references(value)
+            for value in asked
+            if (known := benchmark_of(value)) is not None and known.references is not None
+        }
         for judge in self.models.judges.values():
-            mt_bench.check_judge(questions, judge)
+            mt_bench.check_judge(references, judge)
 
     def try_judges(self) -> None:
         """Raise ConfigurationError where a judge that runs already can't tell good answers from bad ones."""

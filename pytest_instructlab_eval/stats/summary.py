@@ -6,11 +6,10 @@ import dataclasses
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.tables import fitted
-from pytest_instructlab_eval.settings import BENCHMARKS
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
 from pytest_instructlab_eval.visible import visible_line
@@ -186,27 +185,26 @@ def table(
     verbose: bool = False,
     first_n: int | None = None,
     sample: int | None = None,
+    sampled: Collection[str] = (),
 ) -> list[str]:
     """The lines of the table: a block of rows a benchmark and model.
 
     Of many groups the five best and worst are shown, but none of one question alone; all when `verbose`.
-    `first_n` and `sample` are how many questions of each built-in benchmark were chosen so, if not all
-    were asked.
+    `first_n` and `sample` are how many questions of each benchmark among `sampled` were chosen so, if not
+    all were asked.
     """
     if not summaries:
         return []
     head = ["benchmark", "score", "std. error", "questions", "unscored", "errors"]
     rows: list[list[str]] = []
     for summary in summaries:
-        chosen = _chosen(summary.benchmark, first_n, sample)
+        chosen = _chosen(first_n, sample) if summary.benchmark in sampled else ""
         rows += _block(summary, verbose, chosen, several=len({other.model for other in summaries}) > 1)
     return fitted(head, rows)
 
 
-def _chosen(benchmark: str, first_n: int | None, sample: int | None) -> str:
-    """How the questions were chosen; a benchmark of the user's own asks what it asks."""
-    if benchmark not in BENCHMARKS:
-        return ""
+def _chosen(first_n: int | None, sample: int | None) -> str:
+    """How the questions were chosen."""
     if sample is not None:
         return f" (sample of {sample:,})"
     return f" (first {first_n}, not a sample)" if first_n is not None else ""
