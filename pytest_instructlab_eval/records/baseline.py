@@ -18,7 +18,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.records.results import replace_text, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain
 from pytest_instructlab_eval.visible import inert_json
 
 __all__ = [
@@ -213,9 +213,9 @@ def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:
 
 
 def _entry(results: Sequence[Result]) -> dict[str, Any]:
-    """A question's scores by metric, a list where one was recorded twice, its content, and its group.
+    """A question's scores by metric, a list where one was recorded twice, its content, group and cluster.
 
-    The group is there where it is of another name.
+    The group is there where it is of another name, the cluster where the group does not tell it.
     """
     metrics: dict[str, list[Any]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
@@ -224,7 +224,8 @@ def _entry(results: Sequence[Result]) -> dict[str, Any]:
     first = results[0]
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
-    return {**content, **group, "scores": scores}
+    cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
+    return {**content, **group, **cluster, "scores": scores}
 
 
 def _compact(score: Score) -> Any:
@@ -268,6 +269,7 @@ class _Question(_Scores, total=False):
 
     content: str
     group: str
+    cluster: str
 
 
 class _File(TypedDict):
@@ -348,9 +350,10 @@ def _result(
         for found in value if isinstance(value, tuple) else [value]:
             score = _score(found, metric, maxima[metric], *place, "questions", question, "scores", metric)
             scores.append(score)
+    group = entry.get("group", question)
     return Result(
-        benchmark, question, entry.get("group", question), model, scores=tuple(scores),
-        content=entry.get("content", ""),
+        benchmark, question, group, model, scores=tuple(scores),
+        content=entry.get("content", ""), cluster=entry.get("cluster"),
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ __all__ = [
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
 FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings", *BENCHMARK_FIXTURES})
-KEYWORDS = ("max_score", "group", "gates")  # of the marker, beside the benchmark's name
+KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name
 WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
 
@@ -77,6 +77,7 @@ class Identity:
     question: str
     group: str
     model: str | None
+    cluster: str = ""
 
 
 def coroutine_function(item: pytest.Function) -> Callable[..., Any] | None:
@@ -124,10 +125,24 @@ def identity(item: pytest.Function) -> Identity:
     given = parameters(item)
     model = given.get("served_model")
     group = str(marker.kwargs.get("group", "") if marker else "")
+    cluster = _marked_cluster(item, marker, group) if marker else ""
     for value in given.values():
-        if benchmark_of(value) is not None:
+        if (known := benchmark_of(value)) is not None:
             group = str(value.group)
-    return Identity(name, _question(item, name), group, model)
+            cluster = group if known.cluster == "group" else ""
+    return Identity(name, _question(item, name), group, model, cluster)
+
+
+def _marked_cluster(item: pytest.Function, marker: pytest.Mark, group: str) -> str:
+    """The cluster that the marker names: its group, or the value of a parameter, called as pytest does."""
+    name = marker.kwargs.get("cluster", "")
+    if name == "group":
+        return group
+    if not isinstance(name, str) or name not in parameters(item):
+        return ""  # of a wrong one `marker_problem` tells
+    value = parameters(item)[name]
+    simple = isinstance(value, (str, int, float, bool))
+    return visible_line(str(value)) if simple else f"{name}{item.callspec.indices[name]}"
 
 
 def _question(item: pytest.Function, benchmark: str) -> str:
@@ -192,7 +207,17 @@ def marker_problem(item: pytest.Item) -> str | None:
     if not isinstance(marker.kwargs.get("gates", ()), (str, list, tuple)):
         shown = repr(marker.kwargs["gates"])
         return f"{item.nodeid}: gates of the marker eval must be a text or a list of texts (got {shown})"
-    return None
+    return _cluster_problem(item, marker.kwargs.get("cluster", "group"))
+
+
+def _cluster_problem(item: pytest.Item, cluster: object) -> str | None:
+    known = parameters(item)
+    if cluster == "group" or (isinstance(cluster, str) and cluster in known):
+        return None
+    return (
+        f"{item.nodeid}: cluster of the marker eval must be 'group' or a parameter of the test (got "
+        f"{cluster!r}; its parameters: {', '.join(known) or 'none'})"
+    )
 
 
 def _maximum(marker: pytest.Mark) -> float | None:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from pytest_instructlab_eval.session.progress import Progress, uncaptured
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.digests import data_digest
-from pytest_instructlab_eval.suites.registry import FIXTURES, benchmark, benchmark_of, fixture_of
+from pytest_instructlab_eval.suites.registry import FIXTURES, NAMES, benchmark, benchmark_of, fixture_of
 from pytest_instructlab_eval.suites.selection import selected
 from pytest_instructlab_eval.visible import visible, visible_line
 
@@ -152,12 +152,21 @@ class EvalSession:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was not asked of the benchmarks that this run has, as a part of its results."""
-        return tuple(
+        of_data = [
             note
             for name, notes in self.unasked.items()
             if name in self.gating.collected.groups or fixture_of(name) in self._parameters
             for note in notes
-        )
+        ]
+        return (*of_data, *self._unsampled())
+
+    def _unsampled(self) -> Iterator[str]:
+        """Say that all of the user's own benchmarks is asked, where only a part of each was asked for."""
+        option = "--eval-first-n" if self.settings.sample is None else "--eval-sample"
+        own = [name for name in self.gating.collected.groups if name not in NAMES]
+        if own and (self.settings.sample or self.settings.first_n) is not None:
+            names = ", ".join(own)
+            yield f"{option} takes no part of benchmarks of your own: every question of {names} is asked"
 
     def asks_nothing(self, fixtures: Sequence[str]) -> bool:
         """Whether there is no question behind any of these parametrized fixtures."""
@@ -434,6 +443,7 @@ class EvalSession:
             duration=item.stash.get(_DURATION, 0.0),
             nodeid=item.nodeid,
             content=items.content_digest(item),
+            cluster=about.cluster,
         )
 
     @staticmethod

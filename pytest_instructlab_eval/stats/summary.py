@@ -8,7 +8,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from pytest_instructlab_eval.records.scores import Result, Score
+from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.reports.tables import fitted
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
@@ -119,10 +119,18 @@ def _metric_row(metric: str, results: Sequence[Result]) -> Row:
 
 
 def _row(label: str, results: Sequence[Result], keep: Callable[[Score], bool] = lambda _: True) -> Row:
-    """The unweighted mean over the scores that are kept, with a test's scores as one cluster."""
-    clusters = [[score for score in result.scores if keep(score)] for result in results]
-    scores = [score for cluster in clusters for score in cluster]
-    values = [[score.value for score in cluster if score.value is not None] for cluster in clusters]
+    """The unweighted mean over the scores that are kept, with a test's scores as one cluster.
+
+    Tests whose marker names a cluster are one together; those of one qna.yaml are told one by one here.
+    """
+    tests = [[score for score in result.scores if keep(score)] for result in results]
+    scores = [score for test in tests for score in test]
+    clusters: dict[str, list[float]] = defaultdict(list)
+    for number, (result, test) in enumerate(zip(results, tests, strict=True)):
+        named = result.cluster and result.cluster != cluster_before(result.group)
+        cluster = f"cluster {result.cluster}" if named else f"test {number}"
+        clusters[cluster] += [score.value for score in test if score.value is not None]
+    values = list(clusters.values())
     flat = [value for cluster in values for value in cluster]
     maxima = {score.maximum for score in scores}
     comparable = bool(flat) and len(maxima) == 1
@@ -136,7 +144,7 @@ def _row(label: str, results: Sequence[Result], keep: Callable[[Score], bool] = 
         value=statistics.fmean(flat) if comparable else None,
         maximum=max(maxima, default=1.0),
         stderr=stderr,
-        n=sum(max((score.n for score in cluster), default=0) for cluster in clusters),
+        n=sum(max((score.n for score in test), default=0) for test in tests),
         unscored=sum(score.unscored for score in scores),
         errors=sum(score.errors for score in scores) + sum(result.error is not None for result in results),
     )

@@ -82,6 +82,7 @@ class Benchmark:
     `read` gives its questions, which are of the type `question`, and `read_of_base` those that the base model
     is asked where it has questions of its own. `metrics` are the scores of a question by name, each with its
     maximum. `version` is raised where a release asks or grades otherwise, so that scores do not compare.
+    `cluster` says whose errors are independent: each question's, or each group's as a whole.
 
     `needs` are the settings without which it is left out, `own_settings` those that nobody makes who does not
     mean it, and `by_default` says whether it is meant where nothing is said. `compared` says what an earlier
@@ -99,6 +100,7 @@ class Benchmark:
     metrics: Mapping[str, float]
     version: int = 1
     judged: bool = False
+    cluster: Literal["question", "group"] = "question"
     needs: tuple[Need, ...] = ()
     own_settings: tuple[str, ...] = ()
     by_default: bool = False

@@ -250,6 +250,7 @@ BENCHMARK = Benchmark(
     read=_read,
     metrics={"rating": MAXIMUM_RATING},
     judged=True,
+    cluster="group",  # a qna.yaml's pairs are about one thing
     needs=(Need("taxonomy", unless=_asked_before),),
     own_settings=("taxonomy", "branch", "base_branch", "changed_only", "include_knowledge"),
     compared="each",

@@ -28,7 +28,10 @@ from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import versions
 
-CONFIGURATION = {"model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out")}
+CONFIGURATION = {
+    "model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out"),
+    "prompts": versions(),
+}  # fmt: skip
 
 
 def task(subject: str, *values: float | None) -> Result:

@@ -22,7 +22,14 @@ def graded(model: str, ratings: list[float], first: int = 0) -> list[Result]:
 def branch(model: str, files: dict[str, list[float]]) -> list[Result]:
     """A rating a pair, of 10, in qna files."""
     return [
-        Result("mt_bench_branch", f"{file}-{number}", file, model, scores=(Score(rating, "rating", 10.0),))
+        Result(
+            "mt_bench_branch",
+            f"{file}-{number}",
+            file,
+            model,
+            scores=(Score(rating, "rating", 10.0),),
+            cluster=file,
+        )
         for file, ratings in files.items()
         for number, rating in enumerate(ratings)
     ]
