@@ -19,12 +19,14 @@ from pytest_instructlab_eval.records.results import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.records.shards import merged
+from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
-from pytest_instructlab_eval.stats.changes import Changes, changes, changes_table, run_changes
+from pytest_instructlab_eval.stats.changes import Changes, changes, run_changes
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, rank, unranked
-from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites.instructlab import write_answers
 from pytest_instructlab_eval.suites.registry import NAMES
 from pytest_instructlab_eval.task_writing.command import tasks

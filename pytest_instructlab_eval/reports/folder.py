@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_instructlab_eval.gates.check import GateReport
-from pytest_instructlab_eval.records.results import replace_text, write_run
+from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.reports.results_json import write_run
 from pytest_instructlab_eval.stats.changes import Changes
 
 __all__ = ["write_run_folder"]

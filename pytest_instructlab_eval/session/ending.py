@@ -15,15 +15,18 @@ from pytest_instructlab_eval.records.baseline import save_run
 from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.records.run import Silent
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.ranking_table import ranking_table
+from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.session.gating import Gating
 from pytest_instructlab_eval.session.header import note_line
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.stats.changes import changes_table, run_changes
-from pytest_instructlab_eval.stats.ranking import rank, ranking_table
-from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.stats.changes import run_changes
+from pytest_instructlab_eval.stats.ranking import rank
+from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites.instructlab import write_answers
 from pytest_instructlab_eval.suites.registry import NAMES
 

@@ -33,6 +33,7 @@ from pytest_instructlab_eval.suites.selection import selected
 from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
+    from pytest_instructlab_eval.judges.trial import Put
     from pytest_instructlab_eval.session.gating import Gating
 
 __all__ = ["EvalSession"]
@@ -64,7 +65,7 @@ class EvalSession:
         self._adaptations: list[Mapping[str, Any]] = []  # of other processes
         self._told_adaptations = 0
         self._told_refusal = False
-        self._judged_first: Any = None  # the question by whose prompts judges are tried
+        self._put: Put | None = None  # how judges are tried: as the first judged question is put to them
 
     # --- what tests are made of ---
 
@@ -134,8 +135,8 @@ class EvalSession:
             known = benchmark(FIXTURES[fixture])
             assert known is not None  # noqa: S101  (each fixture is of one)
             self._parameters[fixture] = found = list(known.read(self.settings))
-            if found and known.judged and known.files is not None:
-                self._judged_first = self._judged_first or known.files.conversation(found[0])
+            if found and known.judged_like is not None:
+                self._put = self._put or known.judged_like(found[0])
         return self._parameters[fixture]
 
     @cached_property
@@ -218,7 +219,11 @@ class EvalSession:
 
         for label, judge in self.models.judges.items():
             if self._tries_judges and self.settings.judges[label] not in self.settings.hosted:
-                self.engine.call(try_judge(label, judge, self._judged_first))
+                self.engine.call(try_judge(label, judge, *self._as_put))
+
+    @property
+    def _as_put(self) -> tuple[Put, ...]:
+        return () if self._put is None else (self._put,)
 
     @property
     def _tries_judges(self) -> bool:
@@ -231,7 +236,7 @@ class EvalSession:
         async def attempt() -> None:
             judge = await self.models.judge_at(name, url)
             try:
-                await try_judge(self.settings.label(name), judge, self._judged_first)
+                await try_judge(self.settings.label(name), judge, *self._as_put)
             finally:
                 if distribution.is_controller(self.config):
                     await self.models.let_go(name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pytest_instructlab_eval.judges.trial import Put
 from pytest_instructlab_eval.settings import Settings
 
 __all__ = ["AnswerFiles", "Benchmark", "Conversation", "Need", "Question"]
@@ -90,7 +91,8 @@ class Benchmark:
     and keep the rest. `fixed_groups` says whether every run has the same groups.
 
     `check` raises DataError where one of the questions that will be asked can't be, `references` are a
-    question's reference answers, and `unasked` says, in sentences, what a run leaves out of the data.
+    question's reference answers, and `judged_like` is how an answer is put to the judge, as for one of the
+    questions. `unasked` says, in sentences, what a run leaves out of the data.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Benchmark:
     read_of_base: Callable[[Settings], Sequence[Question]] | None = None
     check: Callable[[Sequence[Any]], None] | None = None
     references: Callable[[Any], Sequence[str]] | None = None
+    judged_like: Callable[[Any], Put] | None = None
     unasked: Callable[[Settings], list[str]] = _no_notes
     files: AnswerFiles | None = None
 

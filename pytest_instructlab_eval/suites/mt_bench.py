@@ -19,6 +19,7 @@ from pytest_instructlab_eval.judges import Grader
 from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
 from pytest_instructlab_eval.judges.pooling import pooled
 from pytest_instructlab_eval.judges.quoted import as_data
+from pytest_instructlab_eval.judges.trial import Put
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
@@ -37,6 +38,7 @@ __all__ = [
     "conversation_template",
     "grade",
     "judge_prompt",
+    "judged_like",
     "questions",
 ]
 
@@ -277,6 +279,18 @@ def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str,
     return fields
 
 
+def judged_like(question: MTBenchQuestion) -> Put:
+    """Return how an answer is put to the judge: by the prompt of the first turn of this question."""
+
+    async def put(judge: Grader, text: str, reference: str, answer: str) -> Score:
+        prompts = question.judge_prompts[:1]
+        asked = replace(question, turns=(text,), references=(reference,), judge_prompts=prompts)
+        (score,) = await grade(asked, Answer((answer,)), judge)
+        return score
+
+    return put
+
+
 def conversation_template(model_name: str, *, default: str) -> str:
     """The name of the conversation template that InstructLab takes for a model.
 
@@ -394,5 +408,6 @@ BENCHMARK = Benchmark(
     by_default=True,
     fixed_groups=True,
     references=lambda question: question.references,
+    judged_like=judged_like,
     files=AnswerFiles(lambda ref: Path("mt_bench"), lambda question: question),
 )

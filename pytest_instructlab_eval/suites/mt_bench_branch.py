@@ -257,5 +257,6 @@ BENCHMARK = Benchmark(
     read_of_base=_read_of_base,
     unasked=unasked_pairs,
     references=lambda question: question.asked.references,
+    judged_like=lambda question: mt_bench.judged_like(question.asked),
     files=AnswerFiles(branch_folder, lambda question: question.asked, with_questions=True),
 )

@@ -22,9 +22,9 @@ from pytest_instructlab_eval.records.baseline import (
     save_run,
     write_baseline,
 )
-from pytest_instructlab_eval.records.results import write_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.reports.results_json import write_run
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import versions
 

@@ -16,7 +16,8 @@ from pytest_instructlab_eval.judges.rating import parse_rating
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import markdown
-from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.mt_bench import (
     Answer,

@@ -8,7 +8,8 @@ import statistics
 import pytest
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.stats.ranking import rank, ranking_table
+from pytest_instructlab_eval.reports.ranking_table import ranking_table
+from pytest_instructlab_eval.stats.ranking import rank
 
 
 def graded(model: str, ratings: list[float], first: int = 0) -> list[Result]:

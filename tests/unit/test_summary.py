@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
-from pytest_instructlab_eval.stats.summary import Summary, summarise, table
+from pytest_instructlab_eval.stats.summary import Summary, summarise
 
 
 def task(subject: str, *values: float | None, model: str = "tiny") -> Result:
