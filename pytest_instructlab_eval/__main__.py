@@ -28,7 +28,7 @@ from pytest_instructlab_eval.stats.changes import Changes, changes, run_changes
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, rank, unranked
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites.instructlab import write_answers
-from pytest_instructlab_eval.suites.registry import NAMES
+from pytest_instructlab_eval.suites.registry import names
 from pytest_instructlab_eval.task_writing.command import tasks
 from pytest_instructlab_eval.visible import visible, visible_line
 
@@ -158,7 +158,7 @@ def merge(
             _save(save_baseline, run)
         _write(out, run, reports, found, problems)
     chosen = {name: run.configuration.get(name) for name in ("first_n", "sample")}
-    lines = table(summarise(run.results), verbose=verbose, **chosen, sampled=NAMES)
+    lines = table(summarise(run.results), verbose=verbose, **chosen, sampled=names())
     lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
     lines += _after_blank([f"note: {note}" for note in (*run.notes, *run.adaptation_notes)])
     _print([*lines, f"results: {out / 'results.json'}", *(f"ERROR: {problem}" for problem in problems)])

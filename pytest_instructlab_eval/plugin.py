@@ -10,7 +10,7 @@ import pytest
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.session import command_line
-from pytest_instructlab_eval.suites.registry import FIXTURES
+from pytest_instructlab_eval.suites.registry import BUILT_IN
 from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
@@ -41,8 +41,13 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser
 ) -> Generator[None, Any, Any]:
     """Begin with the user's root folder; leave the conftest files of tests that won't be run alone."""
-    command_line.start_anew(early_config, parser)
     known = early_config.known_args_namespace
+    if command_line.asks_for_us(early_config):
+        try:
+            options.add_own_options(parser)
+        except ConfigurationError as error:
+            raise _refused(early_config, known, error) from None
+    command_line.start_anew(early_config, parser)
     if options.names_a_model(early_config) and not known.file_or_dir:
         known.file_or_dir = [str(early_config.invocation_params.dir)]
     return (yield)
@@ -166,8 +171,8 @@ def _question_fixture(name: str) -> Any:
     def skip() -> None:
         pytest.skip(f"{name} {INERT}")
 
-    skip.__doc__ = f"Each {name.rpartition('_')[2]} of {FIXTURES[name]} in turn, an item each."
+    skip.__doc__ = f"Each {name.rpartition('_')[2]} of {BUILT_IN[name]} in turn, an item each."
     return pytest.fixture(name=name)(skip)
 
 
-globals().update({name: _question_fixture(name) for name in FIXTURES})  # pytest looks for them in this module
+globals().update({name: _question_fixture(name) for name in BUILT_IN})  # pytest looks for them in this module

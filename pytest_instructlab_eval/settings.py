@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ["MIN_TASKS", "MIN_TASKS_VARIABLE", "REFERENCE_JUDGE", "Settings", "short_names"]
 
@@ -21,7 +22,10 @@ MIN_TASKS = 4  # of MMLU's 57, which `ilab model evaluate` runs where the variab
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What one run was asked to do; every path is absolute."""
+    """What one run was asked to do; every path is absolute.
+
+    `own` are the values of the options of installed benchmarks, by the names of their fields.
+    """
 
     model: tuple[str, ...]
     base_url: tuple[str, ...] = ()
@@ -76,6 +80,7 @@ class Settings:
     base_model_api_key_env: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def judges(self) -> dict[str, str]:

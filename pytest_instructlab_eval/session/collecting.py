@@ -18,10 +18,10 @@ from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.session import distribution
 from pytest_instructlab_eval.session.collected import Collected
 from pytest_instructlab_eval.session.installed import benchmark_file
-from pytest_instructlab_eval.session.items import FIXTURES as OURS
-from pytest_instructlab_eval.session.items import BenchmarkModule, parameters
+from pytest_instructlab_eval.session.items import BenchmarkModule, ours, parameters
 from pytest_instructlab_eval.session.session import EvalSession
-from pytest_instructlab_eval.suites.registry import FIXTURES, NAMES, benchmark, benchmark_of, benchmarks
+from pytest_instructlab_eval.suites.registry import benchmark, benchmark_of, benchmarks, fixtures
+from pytest_instructlab_eval.suites.registry import names as registered
 from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["Collecting"]
@@ -48,9 +48,9 @@ class Collecting:
     # --- an item a question ---
 
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> Any:
-        """Name a built-in benchmark by its file alone, wherever it is installed."""
+        """Name an installed benchmark by its file alone, wherever it is installed."""
         named = {argument.partition("::")[0] for argument in self.config.args}
-        if str(module_path) not in named or module_path.name[5:-3] not in NAMES:
+        if str(module_path) not in named or module_path.name[5:-3] not in registered():
             return None
         if module_path != benchmark_file(module_path.name[5:-3]):
             return None
@@ -60,10 +60,10 @@ class Collecting:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make an item of each question that a test asks for."""
         names = metafunc.fixturenames
-        named = metafunc.definition.get_closest_marker("eval") or not OURS.isdisjoint(names)
+        named = metafunc.definition.get_closest_marker("eval") or not ours().isdisjoint(names)
         if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
             names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
-        for fixture, name in FIXTURES.items():
+        for fixture, name in fixtures().items():
             if fixture not in names:
                 continue
             questions, known = self._parameters(fixture), benchmark(name)

@@ -28,7 +28,7 @@ from pytest_instructlab_eval.stats.changes import run_changes
 from pytest_instructlab_eval.stats.ranking import rank
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites.instructlab import write_answers
-from pytest_instructlab_eval.suites.registry import NAMES
+from pytest_instructlab_eval.suites.registry import names
 
 __all__ = ["Ending", "write_refusal"]
 
@@ -169,7 +169,7 @@ class Ending:
                 verbose=verbose,
                 first_n=settings.first_n,
                 sample=settings.sample,
-                sampled=NAMES,
+                sampled=names(),
             ),
             ranking_table(rank(self.run.candidates)) if len(settings.model) > 1 else [],
             changes_table(self.changes, verbose=verbose),

@@ -24,7 +24,8 @@ from pytest_instructlab_eval.records.run import ModelAdaptation, Run, Silent, di
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.collected import Collected
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import NAMES, benchmark, versions
+from pytest_instructlab_eval.suites.registry import benchmark, versions
+from pytest_instructlab_eval.suites.registry import names as registered
 from pytest_instructlab_eval.suites.selection import left_out
 
 __all__ = ["Gating"]
@@ -131,7 +132,7 @@ class Gating:
             return f"{name} is left out of this run ({reasons[name]})"
         names = ", ".join(known) or "none"
         near = close_matches(name, [*known, *(other for other in reasons if other not in known)])
-        hint = "; name the file of its tests" if not near and set(known) <= set(NAMES) else ""
+        hint = "; name the file of its tests" if not near and set(known) <= set(registered()) else ""
         return f"there is no benchmark {name!r} in this run (there is {names}){near or hint}"
 
     def _incomparable(self) -> str | None:

@@ -15,9 +15,9 @@ import pytest
 from _pytest.compat import NOTSET
 
 from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.session.installed import benchmark_module
 from pytest_instructlab_eval.suites.digests import digest
-from pytest_instructlab_eval.suites.registry import FIXTURES as BENCHMARK_FIXTURES
-from pytest_instructlab_eval.suites.registry import benchmark_of
+from pytest_instructlab_eval.suites.registry import benchmark_of, fixtures
 from pytest_instructlab_eval.visible import visible_line
 
 __all__ = [
@@ -36,13 +36,14 @@ __all__ = [
     "marked_gates",
     "marker_problem",
     "may_score",
+    "ours",
     "parameters",
     "recorder",
     "scoring_tests",
 ]
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
-FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings", *BENCHMARK_FIXTURES})
+FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings"})
 KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name
 WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
@@ -51,7 +52,7 @@ _RECORDER = pytest.StashKey[Recorder]()
 
 
 class BenchmarkModule(pytest.Module):
-    """A built-in benchmark, whatever the user's folder calls its own tests."""
+    """A benchmark that is installed, whatever the user's folder calls its own tests."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Collect the tests of the module, imported by its full name.
@@ -59,7 +60,7 @@ class BenchmarkModule(pytest.Module):
         In an editable install pytest would call it `benchmarks.test_…`, and a user's folder may have a
         package of that name.
         """
-        name = f"pytest_instructlab_eval.benchmarks.{self.path.stem}"
+        name = benchmark_module(self.path.stem.removeprefix("test_"))
         with contextlib.suppress(ModuleNotFoundError):  # in a checkout that is not installed
             self.obj = importlib.import_module(name)
         return super().collect()
@@ -80,6 +81,11 @@ class Identity:
     cluster: str = ""
 
 
+def ours() -> set[str]:
+    """Return the names of all fixtures of ours."""
+    return {*FIXTURES, *fixtures()}
+
+
 def coroutine_function(item: pytest.Function) -> Callable[..., Any] | None:
     """The test's `async def` function; None for any other test.
 
@@ -96,7 +102,7 @@ def is_eval_test(item: pytest.Item) -> bool:
     """Whether the item is an `async def` test that is marked `eval` or asks for one of our fixtures."""
     if not isinstance(item, pytest.Function):
         return False
-    named = item.get_closest_marker("eval") is not None or not FIXTURES.isdisjoint(item.fixturenames)
+    named = item.get_closest_marker("eval") is not None or not ours().isdisjoint(item.fixturenames)
     return named and coroutine_function(item) is not None
 
 

@@ -28,7 +28,7 @@ from pytest_instructlab_eval.session.progress import Progress, uncaptured
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.digests import data_digest
-from pytest_instructlab_eval.suites.registry import FIXTURES, NAMES, benchmark, benchmark_of, fixture_of
+from pytest_instructlab_eval.suites.registry import benchmark, benchmark_of, fixture_of, fixtures, names
 from pytest_instructlab_eval.suites.selection import selected
 from pytest_instructlab_eval.visible import visible, visible_line
 
@@ -132,7 +132,7 @@ class EvalSession:
     def parameters(self, fixture: str) -> list[Any]:
         """The questions or tasks behind a parametrized fixture; raises DataError."""
         if fixture not in self._parameters:
-            known = benchmark(FIXTURES[fixture])
+            known = benchmark(fixtures()[fixture])
             assert known is not None  # noqa: S101  (each fixture is of one)
             self._parameters[fixture] = found = list(known.read(self.settings))
             if found and known.judged_like is not None:
@@ -164,10 +164,10 @@ class EvalSession:
     def _unsampled(self) -> Iterator[str]:
         """Say that all of the user's own benchmarks is asked, where only a part of each was asked for."""
         option = "--eval-first-n" if self.settings.sample is None else "--eval-sample"
-        own = [name for name in self.gating.collected.groups if name not in NAMES]
+        own = [name for name in self.gating.collected.groups if name not in names()]
         if own and (self.settings.sample or self.settings.first_n) is not None:
-            names = ", ".join(own)
-            yield f"{option} takes no part of benchmarks of your own: every question of {names} is asked"
+            which = ", ".join(own)
+            yield f"{option} takes no part of benchmarks of your own: every question of {which} is asked"
 
     def asks_nothing(self, fixtures: Sequence[str]) -> bool:
         """Whether there is no question behind any of these parametrized fixtures."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pytest_instructlab_eval.judges.trial import Put
 from pytest_instructlab_eval.settings import Settings
 
-__all__ = ["AnswerFiles", "Benchmark", "Conversation", "Need", "Question"]
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.judges.trial import Put
+
+__all__ = ["AnswerFiles", "Benchmark", "Conversation", "Need", "Option", "Question"]
 
 
 class Question(Protocol):
@@ -49,6 +51,30 @@ class Conversation(Protocol):
     def turns(self) -> tuple[str, ...]:
         """What the user says."""
         ...
+
+
+@dataclass(frozen=True)
+class Option:
+    """One flag and its ini twin: `--eval-few-shots` and `eval_few_shots`."""
+
+    field: str
+    metavar: str | None
+    help: str
+    parse: Callable[[str], Any]
+    default: str | None = None
+    repeatable: bool = False
+    is_path: bool = False
+    places: Literal["both", "flag", "ini"] = "both"
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--eval-" + self.field.replace("_", "-")
+
+    @property
+    def name(self) -> str:
+        """The ini name; also where pytest keeps the flag's value."""
+        return "eval_" + self.field
 
 
 @dataclass(frozen=True)
@@ -92,7 +118,8 @@ class Benchmark:
 
     `check` raises DataError where one of the questions that will be asked can't be, `references` are a
     question's reference answers, and `judged_like` is how an answer is put to the judge, as for one of the
-    questions. `unasked` says, in sentences, what a run leaves out of the data.
+    questions. `unasked` says, in sentences, what a run leaves out of the data. `tests` is the module that
+    --eval-benchmark collects, called test_NAME, and `options` are its own; `Settings.own` has their values.
     """
 
     name: str
@@ -113,6 +140,8 @@ class Benchmark:
     references: Callable[[Any], Sequence[str]] | None = None
     judged_like: Callable[[Any], Put] | None = None
     unasked: Callable[[Settings], list[str]] = _no_notes
+    tests: str = ""
+    options: tuple[Option, ...] = ()
     files: AnswerFiles | None = None
 
     @property

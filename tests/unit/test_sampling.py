@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data import published as data
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import FIXTURES, benchmark
+from pytest_instructlab_eval.suites.registry import benchmark, fixtures
 from pytest_instructlab_eval.suites.sampling import allocation, chosen_rows, stratified
 
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
@@ -125,7 +125,7 @@ def test_rows_keep_their_numbers() -> None:
 
 
 def sampled(fixture: str, **settings: Any) -> list[Any]:
-    found = benchmark(FIXTURES[fixture])
+    found = benchmark(fixtures()[fixture])
     assert found is not None
     return list(found.read(Settings(("tiny",), **settings)))
 
