@@ -408,7 +408,7 @@ def _check_needs(settings: Settings) -> None:
     """Raise ConfigurationError where a benchmark that is named lacks a setting."""
     if not settings.benchmark:
         return
-        from pytest_instructlab_eval.suites.selection import lacks
+    from pytest_instructlab_eval.suites.selection import lacks
 
     for name in settings.benchmark:
         found = registry.benchmark(name)

@@ -82,6 +82,10 @@ class Settings:
     inconclusive: str = "warn"
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def value(self, name: str) -> Any:
+        """Return a setting by its name, that of an installed benchmark too."""
+        return self.own[name] if name in self.own else getattr(self, name)
+
     @property
     def judges(self) -> dict[str, str]:
         """The judges by what they are called in tests and tables."""

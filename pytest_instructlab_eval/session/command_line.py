@@ -55,7 +55,7 @@ def asks_for_us(config: pytest.Config) -> bool:
     given = arguments(config)
     if any(argument.startswith(PREFIX) or argument in ("-h", "--help") for argument in given):
         return True
-    return any(name.startswith("eval_") for name in config.inicfg)
+    return any(config.getini(option.name) for option in OPTIONS if option.places != "flag")
 
 
 def check_model(config: pytest.Config) -> None:

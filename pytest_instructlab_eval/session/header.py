@@ -56,7 +56,7 @@ def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequ
 
 def _may_be_meant(settings: Settings, benchmark: Benchmark) -> bool:
     """Whether the user may expect a benchmark that is left out: by its own options, or by default."""
-    if any(getattr(settings, name) for name in benchmark.own_settings):
+    if any(settings.value(name) for name in benchmark.own_settings):
         return True
     return benchmark.by_default and not settings.benchmark and settings.stage != "judge"
 

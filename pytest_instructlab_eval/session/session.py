@@ -29,7 +29,7 @@ from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.digests import data_digest
 from pytest_instructlab_eval.suites.registry import benchmark, benchmark_of, fixture_of, fixtures, names
-from pytest_instructlab_eval.suites.selection import selected
+from pytest_instructlab_eval.suites.selection import asked, selected
 from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class EvalSession:
         if fixture not in self._parameters:
             known = benchmark(fixtures()[fixture])
             assert known is not None  # noqa: S101  (each fixture is of one)
-            self._parameters[fixture] = found = list(known.read(self.settings))
+            self._parameters[fixture] = found = asked(known, self.settings)
             if found and known.judged_like is not None:
                 self._put = self._put or known.judged_like(found[0])
         return self._parameters[fixture]

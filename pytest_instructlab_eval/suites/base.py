@@ -118,8 +118,11 @@ class Benchmark:
 
     `check` raises DataError where one of the questions that will be asked can't be, `references` are a
     question's reference answers, and `judged_like` is how an answer is put to the judge, as for one of the
-    questions. `unasked` says, in sentences, what a run leaves out of the data. `tests` is the module that
-    --eval-benchmark collects, called test_NAME, and `options` are its own; `Settings.own` has their values.
+    questions. `unasked` says, in sentences, what a run leaves out of the data.
+
+    `samples` says that `read` itself takes the part that --eval-sample and --eval-first-n ask for. `tests` is
+    the module that --eval-benchmark collects, called test_NAME, and `options` are its own; `Settings.own` has
+    their values.
     """
 
     name: str
@@ -140,6 +143,7 @@ class Benchmark:
     references: Callable[[Any], Sequence[str]] | None = None
     judged_like: Callable[[Any], Put] | None = None
     unasked: Callable[[Settings], list[str]] = _no_notes
+    samples: bool = False
     tests: str = ""
     options: tuple[Option, ...] = ()
     files: AnswerFiles | None = None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.selection import asked as asked_of
 
 __all__ = ["data_digest", "digest"]
 
@@ -22,7 +23,7 @@ def data_digest(benchmark: Benchmark, asked: Sequence[Question], settings: Setti
     whole = asked
     if settings.sample is not None or settings.first_n is not None or settings.min_tasks:
         every = dataclasses.replace(settings, sample=None, first_n=None, min_tasks=False)
-        whole = benchmark.read(every)
+        whole = asked_of(benchmark, every)
     return digest([question.content for question in whole])
 
 

@@ -335,6 +335,7 @@ BENCHMARK = Benchmark(
     title="MMLU",
     question=MMLUTask,
     read=_read,
+    samples=True,
     metrics={"acc": 1.0},
     own_settings=("mmlu_data",),
     by_default=True,

@@ -357,6 +357,7 @@ BENCHMARK = Benchmark(
     title="MMLU-Branch",
     question=MMLUBranchTask,
     read=_read_tasks,
+    samples=True,
     metrics={"acc": 1.0},
     needs=(Need("tasks_dir"),),
     own_settings=("tasks_dir", "trust_tasks"),

@@ -403,6 +403,7 @@ BENCHMARK = Benchmark(
     title="MT-Bench",
     question=MTBenchQuestion,
     read=_read,
+    samples=True,
     metrics={"turn_1": MAXIMUM_RATING, "turn_2": MAXIMUM_RATING},
     judged=True,
     by_default=True,

@@ -248,6 +248,7 @@ BENCHMARK = Benchmark(
     title="MT-Bench-Branch",
     question=BranchQuestion,
     read=_read,
+    samples=True,
     metrics={"rating": MAXIMUM_RATING},
     judged=True,
     cluster="group",  # a qna.yaml's pairs are about one thing

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.base import Benchmark, Question
 from pytest_instructlab_eval.suites.registry import benchmark, benchmarks
+from pytest_instructlab_eval.suites.sampling import sampled
 
-__all__ = ["lacks", "left_out", "selected", "unasked"]
+__all__ = ["asked", "lacks", "left_out", "selected", "unasked"]
 
 
 def left_out(settings: Settings) -> dict[str, str]:
@@ -27,7 +28,7 @@ def lacks(found: Benchmark, settings: Settings) -> str | None:
     needs = [need.setting for need in found.needs if not need.unless(settings)]
     if found.judged and settings.stage != "answer":
         needs.append("judge_model")
-    missing = [name for name in needs if not getattr(settings, name)]
+    missing = [name for name in needs if not settings.value(name)]
     return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
 
 
@@ -35,6 +36,12 @@ def selected(settings: Settings) -> tuple[str, ...]:
     """Return the benchmarks that the run collects where no file is named."""
     reasons = left_out(settings)
     return tuple(found.name for found in benchmarks() if found.name not in reasons)
+
+
+def asked(found: Benchmark, settings: Settings) -> list[Question]:
+    """Return the questions that the run asks: all, the first so many, or a sample; raises EvalError."""
+    questions = list(found.read(settings))
+    return questions if found.samples else sampled(questions[: settings.first_n], settings)
 
 
 def unasked(name: str, settings: Settings) -> list[str]:
