@@ -10,7 +10,7 @@ import pytest
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.session import command_line
-from pytest_instructlab_eval.suites.registry import BUILT_IN
+from pytest_instructlab_eval.suites.registry import BUILT_IN, fixtures
 from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
@@ -117,7 +117,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(collecting, "instructlab-eval-collecting")
     config.pluginmanager.register(EvalHooks(session, collecting), "instructlab-eval-session")
     if options.asks_for_benchmarks(config):
-        config.args[:] = [str(benchmark_file(name)) for name in selected(settings)]
+        try:
+            config.args[:] = [str(benchmark_file(name)) for name in selected(settings)]
+        except ConfigurationError as error:
+            raise _refused(config, config.option, error) from None
         # xdist's workers would look for the root and the ini file beside the installed benchmarks.
         config.option.rootdir = str(config.rootpath)
         config.option.inifilename = str(config.inipath) if config.inipath else None
@@ -125,6 +128,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args[:] = [
             with_installed_file(argument, config.invocation_params.dir) for argument in config.args
         ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Without a model, skip a test that asks for a question of an installed benchmark, without an import."""
+    if SESSION in metafunc.config.stash:
+        return
+    for name in metafunc.fixturenames:
+        if name.endswith("_question") and name not in BUILT_IN and name in fixtures():
+            skipped = pytest.param(None, marks=pytest.mark.skip(reason=f"{name} {INERT}"))
+            metafunc.parametrize(name, [skipped], ids=["question"])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -50,13 +50,13 @@ def parse_continent(text: str) -> str:
 
 
 BENCHMARK = Benchmark(
-    name="capitals",
-    title="Capitals",
+    name="countries",
+    title="Countries",
     question=Country,
     read=read,
     metrics={"named": 1.0},
     own_settings=("continent",),
     fixed_groups=True,
-    tests="capitals_benchmark.test_capitals",
-    options=(Option("continent", "NAME", "Capitals: of this continent alone", parse_continent),),
+    tests="countries_benchmark.test_countries",
+    options=(Option("continent", "NAME", "Countries: of this continent alone", parse_continent),),
 )
