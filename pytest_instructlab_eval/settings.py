@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["BENCHMARKS", "MIN_TASKS", "MIN_TASKS_VARIABLE", "REFERENCE_JUDGE", "Settings", "short_names"]
+__all__ = ["MIN_TASKS", "MIN_TASKS_VARIABLE", "REFERENCE_JUDGE", "Settings", "short_names"]
 
-BENCHMARKS = ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
-JUDGED = ("mt_bench", "mt_bench_branch")
 REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
@@ -23,7 +22,10 @@ MIN_TASKS = 4  # of MMLU's 57, which `ilab model evaluate` runs where the variab
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What one run was asked to do; every path is absolute."""
+    """What one run was asked to do; every path is absolute.
+
+    `own` are the values of the options of installed benchmarks, by the names of their fields.
+    """
 
     model: tuple[str, ...]
     base_url: tuple[str, ...] = ()
@@ -78,6 +80,11 @@ class Settings:
     base_model_api_key_env: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def value(self, name: str) -> Any:
+        """Return a setting by its name, that of an installed benchmark too."""
+        return self.own[name] if name in self.own else getattr(self, name)
 
     @property
     def judges(self) -> dict[str, str]:
@@ -178,38 +185,6 @@ class Settings:
         from pytest_instructlab_eval.seeds import seed_of
 
         return seed_of(self.seed, "own", *names, repeat=repeat)
-
-    def left_out(self) -> dict[str, str]:
-        """The benchmarks that this run leaves out, each with the reason."""
-        reasons = {}
-        for name in BENCHMARKS:
-            if self.benchmark and name not in self.benchmark:
-                reasons[name] = "not named by --eval-benchmark"
-            elif missing := self.lacks(name):
-                reasons[name] = f"it needs {missing}"
-            elif self.stage == "judge" and name not in JUDGED:
-                reasons[name] = "it has no judging step"
-        return reasons
-
-    def lacks(self, benchmark: str) -> str | None:
-        """The option without which a benchmark can't be run, None where nothing is missing."""
-        needs = {"mmlu_branch": ("tasks_dir",), "mt_bench_branch": ("taxonomy",)}.get(benchmark, ())
-        if benchmark == "mt_bench_branch" and self.stage == "judge" and self._asked_before.is_file():
-            needs = ()
-        judge = ("judge_model",) if benchmark in JUDGED and self.stage != "answer" else ()
-        missing = [name for name in (*needs, *judge) if not getattr(self, name)]
-        return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
-
-    @property
-    def _asked_before(self) -> Path:
-        """The questions of MT-Bench-Branch that an earlier run left to be judged."""
-        from pytest_instructlab_eval.data.file_names import branch_folder
-
-        return self.output_dir / branch_folder(self.branch) / "question.jsonl"
-
-    def selected(self) -> tuple[str, ...]:
-        """The benchmarks that this run collects where no file is named."""
-        return tuple(name for name in BENCHMARKS if name not in self.left_out())
 
 
 def short_names(names: Sequence[str]) -> list[str]:

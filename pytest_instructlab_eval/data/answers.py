@@ -5,19 +5,31 @@ from __future__ import annotations
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from pytest_instructlab_eval.data.file_names import existing_file
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as, read_text
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.suites.mt_bench_branch import AskedPair
 
-__all__ = ["asked_turns", "read_answers", "read_questions", "read_records"]
+__all__ = ["AskedPair", "asked_turns", "read_answers", "read_questions", "read_records"]
 
 QUESTIONS = "question.jsonl"
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AskedPair:
+    """A pair as it is put to the model; `number` is InstructLab's id, `path` the
+    path of its `qna.yaml` in the taxonomy."""
+
+    id: str
+    path: str
+    number: str
+    prompt: str
+    reference: str
 
 
 class _Choice(TypedDict):

@@ -1,4 +1,4 @@
-"""File names for models and folders for refs, whatever they are called."""
+"""File names for models, whatever they are called."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import urllib.parse
 from pathlib import Path
 
-__all__ = ["branch_folder", "existing_file", "file_of", "safe_name"]
+__all__ = ["existing_file", "file_of", "safe_name"]
 
 LONGEST_NAME = 120  # bytes; file systems end at 255
 MOST_PARTS = 8  # so that a path of the longest parts is one that systems take
@@ -54,12 +54,3 @@ def existing_file(folder: Path, name: str, suffix: str) -> Path:
     """
     place, earlier = folder / file_of(name, suffix), folder / f"{safe_name(name)}{suffix}"
     return earlier if earlier.is_file() and not place.is_file() else place
-
-
-def branch_folder(ref: str | None) -> Path:
-    """The folder of MT-Bench-Branch at a ref; None is the working tree.
-
-    A slash in the ref is one in the path, as InstructLab's tools have it.
-    """
-    parts = ref.split("/") if ref is not None else []
-    return Path("mt_bench_branch", *map(safe_name, parts))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.judges import Grader
 from pytest_instructlab_eval.records.scores import Score
-from pytest_instructlab_eval.suites import mt_bench
-from pytest_instructlab_eval.suites.mt_bench import Answer, MTBenchQuestion
 
-__all__ = ["CANARIES", "Canary", "try_judge"]
+__all__ = ["CANARIES", "Canary", "Put", "try_judge"]
+
+Put = Callable[[Grader, str, str, str], Awaitable[Score]]
+"""How a benchmark puts an answer to a judge: the judge, the question, its reference answer and the answer."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,19 @@ CANARIES = (
 )
 
 
-async def try_judge(name: str, judge: Grader, like: MTBenchQuestion | None = None) -> None:
+async def _as_given(judge: Grader, question: str, reference: str, answer: str) -> Score:
+    return await judge.grade(question, answer, reference=reference)
+
+
+async def try_judge(name: str, judge: Grader, put: Put = _as_given) -> None:
     """Raise ConfigurationError where the judge doesn't rate every good answer above every bad one.
 
-    They are put to it as the run puts the first turn of the question `like`, or, where there is none, as
-    `judge.grade` puts an answer. `name` is what the judge is called.
+    `put` puts each to it as the run does. `name` is what the judge is called.
     """
     cases = [(canary, text) for canary in CANARIES for text in (canary.good, canary.bad)]
-    scores = await asyncio.gather(*(_grade(canary, text, judge, like) for canary, text in cases))
+    scores = await asyncio.gather(
+        *(put(judge, canary.question, canary.reference, text) for canary, text in cases)
+    )
     failed = next((score.error for score in scores if score.error), None)
     if failed is not None:
         raise ConfigurationError(f"the judge {name} could not rate the canary answers: {failed}")
@@ -84,16 +90,3 @@ def _ranked(good: Sequence[float | None], bad: Sequence[float | None]) -> bool:
 
 def _shown(ratings: Sequence[float | None]) -> str:
     return ", ".join("no rating" if rating is None else f"{rating:.3g}" for rating in ratings)
-
-
-async def _grade(canary: Canary, text: str, judge: Grader, like: MTBenchQuestion | None) -> Score:
-    if like is None:
-        return await judge.grade(canary.question, text, reference=canary.reference)
-    asked = replace(
-        like,
-        turns=(canary.question,),
-        references=(canary.reference,),
-        judge_prompts=like.judge_prompts[:1],
-    )
-    (score,) = await mt_bench.grade(asked, Answer((text,)), judge)
-    return score

@@ -18,13 +18,12 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.records.results import replace_text, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain
 from pytest_instructlab_eval.visible import inert_json
 
 __all__ = [
     "BEFORE_THE_RUN",
     "FINGERPRINT",
-    "PROMPTS",
     "SCHEMA_VERSION",
     "Baseline",
     "asked_otherwise",
@@ -37,15 +36,13 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-PROMPTS = {"mmlu": 1, "mmlu_branch": 1, "mt_bench": 1, "mt_bench_branch": 1}
-"""Raised by one where a release asks or grades a benchmark in another way, so that scores don't compare."""
-
 FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
     "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
 )  # fmt: skip
-"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" is `PROMPTS`,
-"adaptations" what of the adaptations to servers can change answers, which is known at the end of a run.
+"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" the version in which
+each is asked and graded, "adaptations" what of the adaptations to servers can change answers, which is known
+at the end of a run.
 
 The mean of repeated answers is no other than that of single ones; repeated judgments are asked for
 at another temperature.
@@ -82,11 +79,11 @@ class Baseline:
 
 
 def fingerprint(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Of all settings by name (`dataclasses.asdict(settings)`, with "data"), those that scores depend on.
+    """Of all settings by name, with "data" and "prompts", those that scores depend on.
 
-    As plain data; settings that aren't there are left out, and "prompts" is added.
+    As plain data; settings that aren't there are left out.
     """
-    return _selected({"prompts": PROMPTS, **configuration})
+    return _selected(configuration)
 
 
 def _selected(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,9 +213,9 @@ def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:
 
 
 def _entry(results: Sequence[Result]) -> dict[str, Any]:
-    """A question's scores by metric, a list where one was recorded twice, its content, and its group.
+    """A question's scores by metric, a list where one was recorded twice, its content, group and cluster.
 
-    The group is there where it is of another name.
+    The group is there where it is of another name, the cluster where the group does not tell it.
     """
     metrics: dict[str, list[Any]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
@@ -227,7 +224,8 @@ def _entry(results: Sequence[Result]) -> dict[str, Any]:
     first = results[0]
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
-    return {**content, **group, "scores": scores}
+    cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
+    return {**content, **group, **cluster, "scores": scores}
 
 
 def _compact(score: Score) -> Any:
@@ -271,6 +269,7 @@ class _Question(_Scores, total=False):
 
     content: str
     group: str
+    cluster: str
 
 
 class _File(TypedDict):
@@ -351,9 +350,10 @@ def _result(
         for found in value if isinstance(value, tuple) else [value]:
             score = _score(found, metric, maxima[metric], *place, "questions", question, "scores", metric)
             scores.append(score)
+    group = entry.get("group", question)
     return Result(
-        benchmark, question, entry.get("group", question), model, scores=tuple(scores),
-        content=entry.get("content", ""),
+        benchmark, question, group, model, scores=tuple(scores),
+        content=entry.get("content", ""), cluster=entry.get("cluster"),
     )  # fmt: skip
 
 

@@ -1,12 +1,8 @@
-"""results.json: everything that a run found, for other programs (docs/results.md describes it)."""
+"""Reads results.json; `reports.results_json` writes it."""
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
-import json
 import os
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,39 +11,11 @@ from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, load, read_
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import RULES
-from pytest_instructlab_eval.records.scores import Result, plain
-from pytest_instructlab_eval.stats.ranking import rank
-from pytest_instructlab_eval.stats.summary import summarise
-from pytest_instructlab_eval.visible import inert_json
+from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "run_of", "write_run"]
+__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "run_of"]
 
 SCHEMA_VERSION = 1
-HEAD = (  # of a run, beside its results
-    "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests", "notes", "silent", "adaptations", "directory",
-)  # fmt: skip
-
-
-def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
-    """Write the file whole or not at all; raises OSError.
-
-    `gates` and `changes` are records of what became of the gates, and of the comparison.
-    """
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
-        **{name: getattr(run, name) for name in HEAD},
-        "ranking": rank(run.candidates),
-        "summaries": summarise(run.results),
-        "verdicts": gates,
-        "changes": changes,
-    }
-    head = json.dumps(plain(document), indent=1, ensure_ascii=False).removesuffix("\n}")
-    # A result a line: so it is written in a third of the time.
-    results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in run.results)
-    replace_text(path, inert_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))
 
 
 def read_run(path: Path) -> Run:

@@ -15,9 +15,10 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates.language import parse_gate
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.settings import JUDGED
 
 __all__ = ["LARGEST_SCALE", "RULES", "scale_problems", "value_problems"]
+
+WITH_EVIDENCE = ("mt_bench", "mt_bench_branch")  # whose scores have no metadata but `Evidence`
 
 LARGEST_SCALE = 1e50  # what is computed of scores, such as fourth powers, stays a number
 MOST = 10**9  # questions
@@ -122,7 +123,7 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
 
 
 def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
-    if result["benchmark"] in JUDGED:
+    if result["benchmark"] in WITH_EVIDENCE:
         for place, score in enumerate(result["scores"]):
             yield from _evidence_problems(score, "scores", place, "metadata")
     fields = {name: value for name, value in result.items() if name != "outcome"}

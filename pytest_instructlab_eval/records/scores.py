@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-__all__ = ["Outcome", "Result", "Sample", "Score", "plain"]
+__all__ = ["Outcome", "Result", "Sample", "Score", "cluster_before", "plain"]
 
 Outcome = Literal["scored", "unscored", "error"]
 
@@ -146,7 +146,9 @@ class Result:
 
     `question` is the test's own id in its benchmark, `group` the category or task that it belongs
     to, `error` why the test itself ended early, `duration` the seconds its coroutine took. `content`
-    tells the question from another of the same name, where a branch can have changed it.
+    tells the question from another of the same name, where a branch can have changed it. Questions of one
+    `cluster` have errors that are not independent, such as the pairs of one qna.yaml; "" is the question's
+    own, and None what its group tells.
     """
 
     benchmark: str
@@ -159,6 +161,11 @@ class Result:
     duration: float = 0.0
     nodeid: str = ""
     content: str = ""
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.cluster is None:
+            object.__setattr__(self, "cluster", cluster_before(self.group))
 
     @property
     def outcome(self) -> Outcome:
@@ -189,6 +196,11 @@ class Result:
         fields = {key: value for key, value in record.items() if key != "outcome"}
         fields["scores"] = tuple(_score_from(score) for score in record["scores"])
         return cls(**fields)
+
+
+def cluster_before(group: str) -> str:
+    """Return the cluster of a question of which only its group was recorded, before clusters were."""
+    return group if group.endswith("qna.yaml") else ""
 
 
 def _score_from(record: Mapping[str, Any]) -> Score:

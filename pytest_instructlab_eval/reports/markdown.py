@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.gates.check import GateReport, fails
+from pytest_instructlab_eval.reports.changes_table import cells, notes
+from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
-from pytest_instructlab_eval.stats.changes import Changes, Kind, cells, notes
-from pytest_instructlab_eval.stats.summary import Summary, doubts, row_cells
+from pytest_instructlab_eval.stats.changes import Changes, Kind
+from pytest_instructlab_eval.stats.summary import Summary
 from pytest_instructlab_eval.visible import visible
 
 __all__ = ["LONGEST", "markdown"]

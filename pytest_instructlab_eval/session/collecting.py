@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,10 @@ from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.session import distribution
 from pytest_instructlab_eval.session.collected import Collected
 from pytest_instructlab_eval.session.installed import benchmark_file
-from pytest_instructlab_eval.session.items import FIXTURES as OURS
-from pytest_instructlab_eval.session.items import BenchmarkModule
+from pytest_instructlab_eval.session.items import BenchmarkModule, ours, parameters
 from pytest_instructlab_eval.session.session import EvalSession
-from pytest_instructlab_eval.settings import BENCHMARKS
-from pytest_instructlab_eval.suites.questions import FIXTURES, base_questions
+from pytest_instructlab_eval.suites.registry import benchmark, benchmark_of, benchmarks, fixtures
+from pytest_instructlab_eval.suites.registry import names as registered
 from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["Collecting"]
@@ -47,9 +48,9 @@ class Collecting:
     # --- an item a question ---
 
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> Any:
-        """Name a built-in benchmark by its file alone, wherever it is installed."""
+        """Name an installed benchmark by its file alone, wherever it is installed."""
         named = {argument.partition("::")[0] for argument in self.config.args}
-        if str(module_path) not in named or module_path.name[5:-3] not in BENCHMARKS:
+        if str(module_path) not in named or module_path.name[5:-3] not in registered():
             return None
         if module_path != benchmark_file(module_path.name[5:-3]):
             return None
@@ -59,30 +60,33 @@ class Collecting:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make an item of each question that a test asks for."""
         names = metafunc.fixturenames
-        named = metafunc.definition.get_closest_marker("eval") or not OURS.isdisjoint(names)
+        named = metafunc.definition.get_closest_marker("eval") or not ours().isdisjoint(names)
         if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
             names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
-        for fixture in FIXTURES.values():
+        for fixture, name in fixtures().items():
             if fixture not in names:
                 continue
-            parameters = self._parameters(fixture)
-            if fixture == "mt_bench_branch_question" and self._asks_each_its_own(metafunc):
-                self._parametrize_apart(metafunc, fixture, parameters)
+            questions, known = self._parameters(fixture), benchmark(name)
+            if known is not None and known.read_of_base is not None and self._asks_each_its_own(metafunc):
+                of_base = self._read(partial(known.read_of_base, self.eval.settings))
+                self._parametrize_apart(metafunc, fixture, questions, of_base)
             else:
                 metafunc.parametrize(
-                    fixture, parameters, ids=[visible_line(parameter.id) for parameter in parameters]
+                    fixture, questions, ids=[visible_line(question.id) for question in questions]
                 )
 
     def _asks_each_its_own(self, metafunc: pytest.Metafunc) -> bool:
         """Whether the base model is asked other questions than the candidates."""
         return self.eval.settings.base_questions == "base" and "served_model" in metafunc.fixturenames
 
-    def _parametrize_apart(self, metafunc: pytest.Metafunc, fixture: str, parameters: Sequence[Any]) -> None:
+    def _parametrize_apart(
+        self, metafunc: pytest.Metafunc, fixture: str, questions: Sequence[Any], of_base: Sequence[Any]
+    ) -> None:
         settings = self.eval.settings
         pairs = [
             (question, label)
             for label in settings.labels
-            for question in (self._base_questions() if label == settings.base_label else parameters)
+            for question in (of_base if label == settings.base_label else questions)
         ]
         metafunc.parametrize(
             (fixture, "served_model"),
@@ -91,9 +95,6 @@ class Collecting:
             indirect=["served_model"],
         )
         self._parametrized_apart.add(metafunc.definition.nodeid)
-
-    def _base_questions(self) -> list[Any]:
-        return self._read(lambda: base_questions(self.eval.settings))
 
     @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
     def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -109,10 +110,10 @@ class Collecting:
         """Name a text of the user's own data in which a CI job would find a command."""
         return visible_line(val) if isinstance(val, str) and "##[" in val else None
 
-    def _parameters(self, fixture: str) -> list[Any]:
+    def _parameters(self, fixture: str) -> Sequence[Any]:
         return self._read(lambda: self.eval.parameters(fixture))
 
-    def _read(self, read: Callable[[], list[Any]]) -> list[Any]:
+    def _read(self, read: Callable[[], Sequence[Any]]) -> Sequence[Any]:
         try:
             return read()
         except EvalError as error:
@@ -193,22 +194,7 @@ class Collecting:
             missing = [item for item in self._all_found() if item not in chosen]
             which = "were taken of the file"
         found = Collected.of(items, self._deselected, tests=tests, missing=missing, which=which)
-        return dataclasses.replace(found, problem=found.problem or self._problem_of_tasks(items))
-
-    @staticmethod
-    def _problem_of_tasks(items: Sequence[pytest.Item]) -> str | None:
-        """Why one of the MMLU-Branch tasks that are run can't be asked: another task stops no run."""
-        parameters = [item.callspec.params for item in items if hasattr(item, "callspec")]
-        asked = [found["mmlu_branch_task"] for found in parameters if "mmlu_branch_task" in found]
-        if not asked:
-            return None
-        from pytest_instructlab_eval.suites import mmlu_branch
-
-        try:
-            mmlu_branch.check([task for task in asked if isinstance(task, mmlu_branch.MMLUBranchTask)])
-        except DataError as error:
-            return str(error)
-        return None
+        return dataclasses.replace(found, problem=found.problem or _problem_of(items))
 
     def _all_found(self) -> list[pytest.Item]:
         """The tests that were found, and those in classes that pytest had no reason to look into."""
@@ -229,3 +215,19 @@ class Collecting:
         failed = getattr(self.config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
         names = set(map(str, failed))  # from pytest 9.2 on they are parsed
         return any(item.nodeid in names for item in items)
+
+
+def _problem_of(items: Sequence[pytest.Item]) -> str | None:
+    """Why one of the questions that are run can't be asked: another one stops no run."""
+    asked: dict[str, list[Any]] = defaultdict(list)
+    for item in items:
+        for value in parameters(item).values():
+            if (known := benchmark_of(value)) is not None:
+                asked[known.name].append(value)
+    for known in benchmarks():
+        if known.check is not None and known.name in asked:
+            try:
+                known.check(asked[known.name])
+            except DataError as error:
+                return str(error)
+    return None

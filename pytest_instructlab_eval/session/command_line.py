@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS
+from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS, PREFIX, known_options
+from pytest_instructlab_eval.suites.base import Option
 
-__all__ = ["arguments", "check_model", "flags", "joined", "start_anew", "taken_for_paths"]
+__all__ = ["arguments", "asks_for_us", "check_model", "flags", "joined", "start_anew", "taken_for_paths"]
 
 ADDOPTS = "PYTEST_ADDOPTS"  # names the user's further arguments, which pytest puts before the others
 OF_THE_USER = "--eval-output-dir"  # its folder is the user's own
@@ -44,9 +45,17 @@ def _expanded(given: Iterable[str]) -> list[str]:
 
 def flags(given: Sequence[str]) -> list[str]:
     """Return those of our flags that are among the arguments."""
-    known = {option.flag for option in OPTIONS if option.places != "ini"}
+    known = {option.flag for option in _options(given) if option.places != "ini"}
     options = itertools.takewhile(lambda argument: argument != "--", (flag for flag, _ in _tokens(given)))
     return [flag for option in options if (flag := option.partition("=")[0]) in known]
+
+
+def asks_for_us(config: pytest.Config) -> bool:
+    """Return whether the command line or the ini file has an option of ours, or help is asked for."""
+    given = arguments(config)
+    if any(argument.startswith(PREFIX) or argument in ("-h", "--help") for argument in given):
+        return True
+    return any(config.getini(option.name) for option in OPTIONS if option.places != "flag")
 
 
 def check_model(config: pytest.Config) -> None:
@@ -68,7 +77,9 @@ def taken_for_paths(given: Sequence[str]) -> list[tuple[str, str]]:
 
 def _tokens(given: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Yield each argument; one of our flags whose value is the next argument comes with it."""
-    with_value = {option.flag for option in OPTIONS if option.metavar is not None and option.places != "ini"}
+    with_value = {
+        option.flag for option in _options(given) if option.metavar is not None and option.places != "ini"
+    }
     index = 0
     while index < len(given):
         argument = given[index]
@@ -79,6 +90,11 @@ def _tokens(given: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         has_value = argument in with_value and not following.startswith("-")
         yield argument, following if has_value else None
         index += 2 if has_value else 1
+
+
+def _options(given: Sequence[str]) -> tuple[Option, ...]:
+    """The options that may be among the arguments; a package is imported for one of ours alone."""
+    return known_options() if any(argument.startswith(PREFIX) for argument in given) else OPTIONS
 
 
 def _path(value: str) -> Path | None:

@@ -15,15 +15,20 @@ from pytest_instructlab_eval.records.baseline import save_run
 from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.records.run import Silent
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.ranking_table import ranking_table
+from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.session.gating import Gating
 from pytest_instructlab_eval.session.header import note_line
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.stats.changes import changes_table, run_changes
-from pytest_instructlab_eval.stats.ranking import rank, ranking_table
-from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.stats.changes import run_changes
+from pytest_instructlab_eval.stats.ranking import rank
+from pytest_instructlab_eval.stats.summary import summarise
+from pytest_instructlab_eval.suites.instructlab import write_answers
+from pytest_instructlab_eval.suites.registry import names
 
 __all__ = ["Ending", "write_refusal"]
 
@@ -119,7 +124,14 @@ class Ending:
 
     def _write_to(self, folder: Path, failed: int) -> None:
         page = self._page(failed)
-        write_run_folder(folder, self.run, gates=self.reports, changes=self.changes, page=page)
+        write_run_folder(
+            folder,
+            self.run,
+            gates=self.reports,
+            changes=self.changes,
+            page=page,
+            write_answers=write_answers,
+        )
         self.written = folder
 
     @property
@@ -152,7 +164,13 @@ class Ending:
         """The tables for the terminal; empty where there is nothing to tell."""
         settings = self._settings
         parts = [
-            table(self._summaries, verbose=verbose, first_n=settings.first_n, sample=settings.sample),
+            table(
+                self._summaries,
+                verbose=verbose,
+                first_n=settings.first_n,
+                sample=settings.sample,
+                sampled=names(),
+            ),
             ranking_table(rank(self.run.candidates)) if len(settings.model) > 1 else [],
             changes_table(self.changes, verbose=verbose),
             verdict_lines(self.reports),

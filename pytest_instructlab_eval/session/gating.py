@@ -12,7 +12,6 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.check import GateReport, off_scale, unknown_part, verdicts
 from pytest_instructlab_eval.gates.language import close_matches
-from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
 from pytest_instructlab_eval.records.baseline import (
     BEFORE_THE_RUN,
     Baseline,
@@ -24,24 +23,20 @@ from pytest_instructlab_eval.records.baseline import (
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run, Silent, distinct
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.collected import Collected
-from pytest_instructlab_eval.settings import BENCHMARKS, Settings
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.registry import benchmark, versions
+from pytest_instructlab_eval.suites.registry import names as registered
+from pytest_instructlab_eval.suites.selection import left_out
 
 __all__ = ["Gating"]
 
 ADVICE = "save one of this configuration with --eval-save-baseline, or insist with --eval-allow-mismatch"
-OF_FIXED_GROUPS = ("mmlu", "mt_bench")
-METRICS = {
-    "mmlu": ("acc",), "mmlu_branch": ("acc",), "mt_bench": ("turn_1", "turn_2"),
-    "mt_bench_branch": ("rating",),
-}  # fmt: skip
-MAXIMA = {"mmlu": 1.0, "mmlu_branch": 1.0, "mt_bench": MAXIMUM_RATING, "mt_bench_branch": MAXIMUM_RATING}
 
 
 class Gating:
     """What one run must hold to.
 
-    `digests` gives, for benchmarks by name, what tells their data from other data (see
-    `questions.data_digest`).
+    `digests` gives, for benchmarks by name, what tells their data from other data (see `data_digest`).
     """
 
     def __init__(self, settings: Settings, digests: Callable[[Collection[str]], Mapping[str, Any]]) -> None:
@@ -57,7 +52,8 @@ class Gating:
     def fingerprint(self) -> dict[str, Any]:
         """What this run's scores depend on, beside the model and what is found out while it is asked."""
         settings = asdict(self._settings)
-        return fingerprint({**settings, "data": self._digests(list(self.collected.groups))})
+        data = self._digests(list(self.collected.groups))
+        return fingerprint({**settings, "data": data, "prompts": versions()})
 
     @property
     def gated(self) -> bool:
@@ -95,7 +91,7 @@ class Gating:
         A standing gate is for other runs too, so that of these only a group that no run has is refused.
         """
         selector, groups = gate.selector, self.collected.groups
-        problem = None
+        known, problem = benchmark(selector.benchmark), None
         if selector.benchmark not in groups:
             problem = None if gate.standing else self._not_in_this_run(selector.benchmark)
         elif not gate.standing and (selector.group or "") in self.collected.unselected.get(
@@ -106,9 +102,9 @@ class Gating:
             if selector.group is not None and not gate.standing:
                 problem = f"{selector.benchmark} has no questions in this run"
         elif not (gate.standing and self._may_lack_groups(selector.benchmark)):
-            problem = unknown_part(selector, groups[selector.benchmark], METRICS.get(selector.benchmark))
-        if problem is None and selector.benchmark in MAXIMA:
-            problem = off_scale(gate, MAXIMA[selector.benchmark])
+            problem = unknown_part(selector, groups[selector.benchmark], known.metrics if known else None)
+        if problem is None and known is not None:
+            problem = off_scale(gate, known.maximum)
         if problem is None and selector.figure == "drop" and not gate.standing:
             problem = self._incomparable()
         if problem is not None:
@@ -124,20 +120,20 @@ class Gating:
                 f"{', '.join(known) or 'none'}); save one that has with --eval-save-baseline"
             )
 
-    def _may_lack_groups(self, benchmark: str) -> bool:
+    def _may_lack_groups(self, name: str) -> bool:
         """Whether another run may have groups of the benchmark that this one hasn't."""
-        settings = self._settings
+        settings, known = self._settings, benchmark(name)
         fewer = settings.sample is not None or settings.first_n is not None or settings.min_tasks
-        return benchmark not in OF_FIXED_GROUPS or fewer or benchmark in self.collected.part
+        return known is None or not known.fixed_groups or fewer or name in self.collected.part
 
-    def _not_in_this_run(self, benchmark: str) -> str:
-        reasons, known = self._settings.left_out(), sorted(self.collected.groups)
-        if benchmark in reasons:
-            return f"{benchmark} is left out of this run ({reasons[benchmark]})"
+    def _not_in_this_run(self, name: str) -> str:
+        reasons, known = left_out(self._settings), sorted(self.collected.groups)
+        if name in reasons:
+            return f"{name} is left out of this run ({reasons[name]})"
         names = ", ".join(known) or "none"
-        near = close_matches(benchmark, [*known, *(name for name in reasons if name not in known)])
-        hint = "; name the file of its tests" if not near and set(known) <= set(BENCHMARKS) else ""
-        return f"there is no benchmark {benchmark!r} in this run (there is {names}){near or hint}"
+        near = close_matches(name, [*known, *(other for other in reasons if other not in known)])
+        hint = "; name the file of its tests" if not near and set(known) <= set(registered()) else ""
+        return f"there is no benchmark {name!r} in this run (there is {names}){near or hint}"
 
     def _incomparable(self) -> str | None:
         settings = self._settings

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.options import asks_for_benchmarks
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
+from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.registry import benchmarks
+from pytest_instructlab_eval.suites.selection import left_out, selected
 from pytest_instructlab_eval.visible import visible_line
 
 if TYPE_CHECKING:
     import pytest
 
 __all__ = ["header", "note_line"]
-
-OWN_OPTIONS = {  # by a benchmark, the settings that nobody makes who doesn't mean it
-    "mmlu": ("mmlu_data",),
-    "mmlu_branch": ("tasks_dir", "trust_tasks"),
-    "mt_bench_branch": ("taxonomy", "branch", "base_branch", "changed_only", "include_knowledge"),
-}
-BY_DEFAULT = ("mmlu", "mt_bench")
 
 
 def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]) -> list[str]:
@@ -45,11 +41,12 @@ def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequ
             "shard: {} of {}; join them with python -m pytest_instructlab_eval merge".format(*settings.shard)
         )
     if asks_for_benchmarks(config):
-        lines.append(f"benchmarks: {', '.join(settings.selected()) or 'none'}")
+        reasons = left_out(settings)
+        lines.append(f"benchmarks: {', '.join(selected(settings)) or 'none'}")
         lines += [
-            f"left out: {name} ({reason})"
-            for name, reason in settings.left_out().items()
-            if _may_be_meant(settings, name)
+            f"left out: {found.name} ({reasons[found.name]})"
+            for found in benchmarks()
+            if found.name in reasons and _may_be_meant(settings, found)
         ]
         lines += [note_line(note) for notes in unasked.values() for note in notes]
     elif config.args_source is not config.ArgsSource.ARGS:
@@ -57,11 +54,11 @@ def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequ
     return lines
 
 
-def _may_be_meant(settings: Settings, benchmark: str) -> bool:
+def _may_be_meant(settings: Settings, benchmark: Benchmark) -> bool:
     """Whether the user may expect a benchmark that is left out: by its own options, or by default."""
-    if any(getattr(settings, name) for name in OWN_OPTIONS.get(benchmark, ())):
+    if any(settings.value(name) for name in benchmark.own_settings):
         return True
-    return benchmark in BY_DEFAULT and not settings.benchmark and settings.stage != "judge"
+    return benchmark.by_default and not settings.benchmark and settings.stage != "judge"
 
 
 def note_line(note: str) -> str:

@@ -15,7 +15,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.session import garbage
 from pytest_instructlab_eval.session.installed import benchmark_file
 from pytest_instructlab_eval.session.termination import end_as_by_ctrl_c, end_undisturbed
-from pytest_instructlab_eval.suites.questions import FIXTURES
+from pytest_instructlab_eval.suites.registry import benchmark_of, fixtures
 from pytest_instructlab_eval.visible import inert_failure, visible, visible_line
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ class EvalHooks:
             end_as_by_ctrl_c(self.config, self._interrupt_workers)
         if controls:
             named = [Path(argument.partition("::")[0]) for argument in self.config.args]
-            built_in = {benchmark_file(name): fixture for name, fixture in FIXTURES.items()}
-            fixtures = [fixture for file, fixture in built_in.items() if file in named]
-            self._check(lambda: self.eval.check_data(fixtures))
-            self.nothing_to_ask = {*named} <= {*built_in} and self.eval.asks_nothing(fixtures)
+            installed = {benchmark_file(name): fixture for fixture, name in fixtures().items()}
+            asked = [fixture for file, fixture in installed.items() if file in named]
+            self._check(lambda: self.eval.check_data(asked))
+            self.nothing_to_ask = {*named} <= {*installed} and self.eval.asks_nothing(asked)
 
     def _interrupt_workers(self) -> None:
         for sign in ("interrupt", "stop"):
@@ -129,7 +129,7 @@ class EvalHooks:
             garbage.leave_what_is_there()
         for item in wanted:
             counts = [
-                value.requests for value in self._parameter_values([item]) if hasattr(value, "requests")
+                value.requests for value in self._parameter_values([item]) if benchmark_of(value) is not None
             ]
             self.eval.progress.expect(counts[0] if counts else None)
         if wanted:  # the judges were tried already

@@ -15,7 +15,9 @@ import pytest
 from _pytest.compat import NOTSET
 
 from pytest_instructlab_eval.records.recording import Recorder
-from pytest_instructlab_eval.suites.questions import OF_A_BRANCH, digest
+from pytest_instructlab_eval.session.installed import benchmark_module
+from pytest_instructlab_eval.suites.digests import digest
+from pytest_instructlab_eval.suites.registry import benchmark_of, fixtures
 from pytest_instructlab_eval.visible import visible_line
 
 __all__ = [
@@ -34,18 +36,15 @@ __all__ = [
     "marked_gates",
     "marker_problem",
     "may_score",
+    "ours",
+    "parameters",
     "recorder",
     "scoring_tests",
 ]
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
-FIXTURES = frozenset(
-    {
-        "served_model", "judge", "record_score", "eval_settings",
-        "mmlu_task", "mmlu_branch_task", "mt_bench_question", "mt_bench_branch_question",
-    }
-)  # fmt: skip
-KEYWORDS = ("max_score", "group", "gates")  # of the marker, beside the benchmark's name
+FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings"})
+KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name
 WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
 
@@ -53,7 +52,7 @@ _RECORDER = pytest.StashKey[Recorder]()
 
 
 class BenchmarkModule(pytest.Module):
-    """A built-in benchmark, whatever the user's folder calls its own tests."""
+    """A benchmark that is installed, whatever the user's folder calls its own tests."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Collect the tests of the module, imported by its full name.
@@ -61,7 +60,7 @@ class BenchmarkModule(pytest.Module):
         In an editable install pytest would call it `benchmarks.test_…`, and a user's folder may have a
         package of that name.
         """
-        name = f"pytest_instructlab_eval.benchmarks.{self.path.stem}"
+        name = benchmark_module(self.path.stem.removeprefix("test_"))
         with contextlib.suppress(ModuleNotFoundError):  # in a checkout that is not installed
             self.obj = importlib.import_module(name)
         return super().collect()
@@ -79,6 +78,12 @@ class Identity:
     question: str
     group: str
     model: str | None
+    cluster: str = ""
+
+
+def ours() -> set[str]:
+    """Return the names of all fixtures of ours."""
+    return {*FIXTURES, *fixtures()}
 
 
 def coroutine_function(item: pytest.Function) -> Callable[..., Any] | None:
@@ -97,7 +102,7 @@ def is_eval_test(item: pytest.Item) -> bool:
     """Whether the item is an `async def` test that is marked `eval` or asks for one of our fixtures."""
     if not isinstance(item, pytest.Function):
         return False
-    named = item.get_closest_marker("eval") is not None or not FIXTURES.isdisjoint(item.fixturenames)
+    named = item.get_closest_marker("eval") is not None or not ours().isdisjoint(item.fixturenames)
     return named and coroutine_function(item) is not None
 
 
@@ -116,20 +121,34 @@ def has_question(item: pytest.Item) -> bool:
 
 def is_empty(item: pytest.Item) -> bool:
     """Whether the item stands for a test of which no question was collected."""
-    return any(value is NOTSET for value in _parameters(item).values())
+    return any(value is NOTSET for value in parameters(item).values())
 
 
 def identity(item: pytest.Function) -> Identity:
     """The benchmark, question, group and model (None where there is but one) of such a test."""
     marker = item.get_closest_marker("eval")
     name = str(marker.args[0]) if marker and marker.args else item.originalname.removeprefix("test_")
-    parameters = _parameters(item)
-    model = parameters.get("served_model")
+    given = parameters(item)
+    model = given.get("served_model")
     group = str(marker.kwargs.get("group", "") if marker else "")
-    for value in parameters.values():
-        if hasattr(value, "group"):
+    cluster = _marked_cluster(item, marker, group) if marker else ""
+    for value in given.values():
+        if (known := benchmark_of(value)) is not None:
             group = str(value.group)
-    return Identity(name, _question(item, name), group, model)
+            cluster = group if known.cluster == "group" else ""
+    return Identity(name, _question(item, name), group, model, cluster)
+
+
+def _marked_cluster(item: pytest.Function, marker: pytest.Mark, group: str) -> str:
+    """The cluster that the marker names: its group, or the value of a parameter, called as pytest does."""
+    name = marker.kwargs.get("cluster", "")
+    if name == "group":
+        return group
+    if not isinstance(name, str) or name not in parameters(item):
+        return ""  # of a wrong one `marker_problem` tells
+    value = parameters(item)[name]
+    simple = isinstance(value, (str, int, float, bool))
+    return visible_line(str(value)) if simple else f"{name}{item.callspec.indices[name]}"
 
 
 def _question(item: pytest.Function, benchmark: str) -> str:
@@ -143,7 +162,7 @@ def _question(item: pytest.Function, benchmark: str) -> str:
     alone = function.removeprefix("test_") == benchmark
     if not hasattr(item, "callspec"):
         return function
-    question, model = str(item.callspec.id), _parameters(item).get("served_model")
+    question, model = str(item.callspec.id), parameters(item).get("served_model")
     if model is not None:
         named = visible_line(str(model))  # as the test's name has it
         question = question.removesuffix(f"-{named}").removesuffix(named)
@@ -154,8 +173,11 @@ def _question(item: pytest.Function, benchmark: str) -> str:
 
 def content_digest(item: pytest.Function) -> str:
     """What tells a question of a branch from another branch's of the same name; empty for any other test."""
-    contents = [value.content for name, value in _parameters(item).items() if name in OF_A_BRANCH]
-    return digest(contents[0]) if contents else ""
+    for value in parameters(item).values():
+        known = benchmark_of(value)
+        if known is not None and known.compared == "each":
+            return digest(value.content)
+    return ""
 
 
 def scoring_tests(items: Iterable[object]) -> list[pytest.Function]:
@@ -191,7 +213,17 @@ def marker_problem(item: pytest.Item) -> str | None:
     if not isinstance(marker.kwargs.get("gates", ()), (str, list, tuple)):
         shown = repr(marker.kwargs["gates"])
         return f"{item.nodeid}: gates of the marker eval must be a text or a list of texts (got {shown})"
-    return None
+    return _cluster_problem(item, marker.kwargs.get("cluster", "group"))
+
+
+def _cluster_problem(item: pytest.Item, cluster: object) -> str | None:
+    known = parameters(item)
+    if cluster == "group" or (isinstance(cluster, str) and cluster in known):
+        return None
+    return (
+        f"{item.nodeid}: cluster of the marker eval must be 'group' or a parameter of the test (got "
+        f"{cluster!r}; its parameters: {', '.join(known) or 'none'})"
+    )
 
 
 def _maximum(marker: pytest.Mark) -> float | None:
@@ -253,14 +285,15 @@ def can_run_ahead(item: pytest.Item) -> bool:
 
 def arguments(item: pytest.Function, ours: Callable[[str], Any]) -> dict[str, Any]:
     """The arguments of a test that can run ahead; `ours` gives the value of one of our fixtures."""
-    parameters = _parameters(item)
+    given = parameters(item)
     return {
-        name: ours(name) if _fixture_module(item, name) == PLUGIN_MODULE else parameters[name]
+        name: ours(name) if _fixture_module(item, name) == PLUGIN_MODULE else given[name]
         for name in _argument_names(item)
     }
 
 
-def _parameters(item: pytest.Item) -> dict[str, Any]:
+def parameters(item: pytest.Item) -> dict[str, Any]:
+    """Return the values of the test's parameters by name."""
     callspec = getattr(item, "callspec", None)
     return dict(callspec.params) if callspec is not None else {}
 
@@ -283,7 +316,7 @@ def _is_ours_or_parameter(item: pytest.Function, name: str) -> bool:
     function = _fixture(item, name)
     if getattr(function, "__module__", None) == PLUGIN_MODULE:
         return True
-    return name in _parameters(item) and getattr(function, "__name__", None) == DIRECT_PARAMETER
+    return name in parameters(item) and getattr(function, "__name__", None) == DIRECT_PARAMETER
 
 
 def _is_harmless(item: pytest.Function, name: str) -> bool:

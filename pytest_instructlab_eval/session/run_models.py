@@ -16,7 +16,7 @@ from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
-from pytest_instructlab_eval.suites.questions import recorded_answers
+from pytest_instructlab_eval.suites.recorded import recorded_answers
 
 __all__ = ["RunModels"]
 

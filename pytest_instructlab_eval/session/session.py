@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +27,13 @@ from pytest_instructlab_eval.session.output_lock import OutputLock
 from pytest_instructlab_eval.session.progress import Progress, uncaptured
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites import questions
+from pytest_instructlab_eval.suites.digests import data_digest
+from pytest_instructlab_eval.suites.registry import benchmark, benchmark_of, fixture_of, fixtures, names
+from pytest_instructlab_eval.suites.selection import asked, selected
 from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
+    from pytest_instructlab_eval.judges.trial import Put
     from pytest_instructlab_eval.session.gating import Gating
 
 __all__ = ["EvalSession"]
@@ -62,7 +65,7 @@ class EvalSession:
         self._adaptations: list[Mapping[str, Any]] = []  # of other processes
         self._told_adaptations = 0
         self._told_refusal = False
-        self._judged_first: Any = None  # the question by whose prompts judges are tried
+        self._put: Put | None = None  # how judges are tried: as the first judged question is put to them
 
     # --- what tests are made of ---
 
@@ -129,18 +132,20 @@ class EvalSession:
     def parameters(self, fixture: str) -> list[Any]:
         """The questions or tasks behind a parametrized fixture; raises DataError."""
         if fixture not in self._parameters:
-            self._parameters[fixture] = found = questions.READERS[fixture](self.settings)
-            first = getattr(found[0], "asked", found[0]) if found else None
-            self._judged_first = self._judged_first or (first if hasattr(first, "judge_prompts") else None)
+            known = benchmark(fixtures()[fixture])
+            assert known is not None  # noqa: S101  (each fixture is of one)
+            self._parameters[fixture] = found = asked(known, self.settings)
+            if found and known.judged_like is not None:
+                self._put = self._put or known.judged_like(found[0])
         return self._parameters[fixture]
 
     @cached_property
     def unasked(self) -> dict[str, list[str]]:
         """What the run leaves out of each benchmark's data; what cannot be read is told when it is read."""
-        from pytest_instructlab_eval.suites.unasked import unasked
+        from pytest_instructlab_eval.suites.selection import unasked
 
         found: dict[str, list[str]] = {}
-        for name in self.settings.selected():
+        for name in selected(self.settings):
             with contextlib.suppress(EvalError):
                 found[name] = unasked(name, self.settings)
         return found
@@ -148,12 +153,21 @@ class EvalSession:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was not asked of the benchmarks that this run has, as a part of its results."""
-        return tuple(
+        of_data = [
             note
             for name, notes in self.unasked.items()
-            if name in self.gating.collected.groups or questions.FIXTURES[name] in self._parameters
+            if name in self.gating.collected.groups or fixture_of(name) in self._parameters
             for note in notes
-        )
+        ]
+        return (*of_data, *self._unsampled())
+
+    def _unsampled(self) -> Iterator[str]:
+        """Say that all of the user's own benchmarks is asked, where only a part of each was asked for."""
+        option = "--eval-first-n" if self.settings.sample is None else "--eval-sample"
+        own = [name for name in self.gating.collected.groups if name not in names()]
+        if own and (self.settings.sample or self.settings.first_n) is not None:
+            which = ", ".join(own)
+            yield f"{option} takes no part of benchmarks of your own: every question of {which} is asked"
 
     def asks_nothing(self, fixtures: Sequence[str]) -> bool:
         """Whether there is no question behind any of these parametrized fixtures."""
@@ -162,10 +176,9 @@ class EvalSession:
     def _digests(self, benchmarks: Collection[str]) -> dict[str, Any]:
         return {name: found for name in benchmarks if (found := self._digest(name)) is not None}
 
-    def _digest(self, benchmark: str) -> Any:
-        fixture = questions.FIXTURES.get(benchmark)
-        asked = self._parameters.get(fixture, ()) if fixture else ()
-        return questions.data_digest(benchmark, asked, self.settings) if asked else None
+    def _digest(self, name: str) -> str | None:
+        known, asked = benchmark(name), self._parameters.get(fixture_of(name) or "", ())
+        return data_digest(known, asked, self.settings) if known is not None and asked else None
 
     # --- before anything is asked ---
 
@@ -192,9 +205,13 @@ class EvalSession:
         """Raise ConfigurationError where the judge can't grade some of these questions."""
         from pytest_instructlab_eval.suites import mt_bench
 
-        questions = [question for question in asked if hasattr(question, "references")]
+        references = {
+            value.id: known.references(value)
+            for value in asked
+            if (known := benchmark_of(value)) is not None and known.references is not None
+        }
         for judge in self.models.judges.values():
-            mt_bench.check_judge(questions, judge)
+            mt_bench.check_judge(references, judge)
 
     def try_judges(self) -> None:
         """Raise ConfigurationError where a judge that runs already can't tell good answers from bad ones."""
@@ -202,7 +219,11 @@ class EvalSession:
 
         for label, judge in self.models.judges.items():
             if self._tries_judges and self.settings.judges[label] not in self.settings.hosted:
-                self.engine.call(try_judge(label, judge, self._judged_first))
+                self.engine.call(try_judge(label, judge, *self._as_put))
+
+    @property
+    def _as_put(self) -> tuple[Put, ...]:
+        return () if self._put is None else (self._put,)
 
     @property
     def _tries_judges(self) -> bool:
@@ -215,7 +236,7 @@ class EvalSession:
         async def attempt() -> None:
             judge = await self.models.judge_at(name, url)
             try:
-                await try_judge(self.settings.label(name), judge, self._judged_first)
+                await try_judge(self.settings.label(name), judge, *self._as_put)
             finally:
                 if distribution.is_controller(self.config):
                     await self.models.let_go(name)
@@ -427,6 +448,7 @@ class EvalSession:
             duration=item.stash.get(_DURATION, 0.0),
             nodeid=item.nodeid,
             content=items.content_digest(item),
+            cluster=about.cluster,
         )
 
     @staticmethod

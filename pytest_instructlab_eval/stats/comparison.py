@@ -52,8 +52,6 @@ __all__ = [
     "units",
 ]
 
-CLUSTERED_BY_GROUP = frozenset({"mt_bench_branch"})  # a qna file's pairs are about one thing
-
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
 
@@ -71,11 +69,12 @@ class Key(NamedTuple):
 class Unit:
     """One figure about one question: a turn's rating, a sample of a task; `value` is None for no score.
 
-    `content` tells the question from another of the same name; empty where it isn't known.
+    `cluster` is that of the question, empty where it is its own, and `content` tells it from another of the
+    same name; empty where it isn't known.
     """
 
     key: Key
-    group: str
+    cluster: str
     value: float | None
     maximum: float
     content: str = ""
@@ -373,7 +372,7 @@ def units(results: Iterable[Result]) -> list[Unit]:
             found += [
                 Unit(
                     Key(*name, sample, seen[name]),
-                    _cluster_group(result),
+                    result.cluster or "",
                     value,
                     score.maximum,
                     result.content,
@@ -400,17 +399,13 @@ def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tu
     return tuple(sorted(found, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])
 
 
-def _cluster_group(result: Result) -> str:
-    return result.group if result.benchmark in CLUSTERED_BY_GROUP else ""
-
-
 def _by_group(found: Sequence[Unit]) -> bool:
-    """Whether groups are the clusters; within a single group, its questions are."""
-    return len({unit.group for unit in found}) > 1
+    """Whether there are clusters of several questions; within a single one, its questions are clusters."""
+    return len({unit.cluster for unit in found}) > 1
 
 
 def _cluster(unit: Unit, by_group: bool) -> str:
-    return unit.group if by_group else unit.key.question
+    return unit.cluster or unit.key.question if by_group else unit.key.question
 
 
 def _independent(found: Sequence[Unit], by_group: bool) -> bool:

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.reports.tables import fitted
 from pytest_instructlab_eval.stats.comparison import Comparison, compare
 from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
 from pytest_instructlab_eval.stats.summary import Summary, summarise
 from pytest_instructlab_eval.visible import visible_line
 
-__all__ = ["Rank", "doubt_about_best", "rank", "ranking_table", "unranked"]
+__all__ = ["Rank", "doubt_about_best", "rank", "unranked"]
 
 
 @dataclass(frozen=True)
@@ -141,23 +140,3 @@ def _interval(paired: Sequence[Comparison]) -> Interval | None:
             return None
         parts.append((comparison.drop / maximum, Interval(interval.low / maximum, interval.high / maximum)))
     return interval_of_mean(parts)
-
-
-def ranking_table(ranks: Sequence[Rank]) -> list[str]:
-    """The lines of the ranking."""
-    if not ranks:
-        return []
-    rows = [[row.model, f"{row.score:.4f}", _number(row.stderr), *_verdict(row, ranks[0])] for row in ranks]
-    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
-    return fitted(head, rows, text=(5,))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def _verdict(row: Rank, best: Rank) -> tuple[str, str, str]:
-    if row is best:
-        return "", "", "best"
-    between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
-    return _number(row.behind), between, "can't be told from the best" if row.tied else ""

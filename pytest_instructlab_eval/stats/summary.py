@@ -1,4 +1,4 @@
-"""Results put together: a mean a benchmark and model, its metrics and groups, and the table of them."""
+"""Results put together: a mean a benchmark and model, its metrics and groups."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ import dataclasses
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.tables import fitted
-from pytest_instructlab_eval.settings import BENCHMARKS
+from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
-from pytest_instructlab_eval.visible import visible_line
 
-__all__ = ["Row", "Summary", "doubts", "row_cells", "summarise", "table"]
-
-SHOWN_GROUPS = 5  # best and worst, where not all are shown
+__all__ = ["Row", "Summary", "summarise"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +115,18 @@ def _metric_row(metric: str, results: Sequence[Result]) -> Row:
 
 
 def _row(label: str, results: Sequence[Result], keep: Callable[[Score], bool] = lambda _: True) -> Row:
-    """The unweighted mean over the scores that are kept, with a test's scores as one cluster."""
-    clusters = [[score for score in result.scores if keep(score)] for result in results]
-    scores = [score for cluster in clusters for score in cluster]
-    values = [[score.value for score in cluster if score.value is not None] for cluster in clusters]
+    """The unweighted mean over the scores that are kept, with a test's scores as one cluster.
+
+    Tests whose marker names a cluster are one together; those of one qna.yaml are told one by one here.
+    """
+    tests = [[score for score in result.scores if keep(score)] for result in results]
+    scores = [score for test in tests for score in test]
+    clusters: dict[str, list[float]] = defaultdict(list)
+    for number, (result, test) in enumerate(zip(results, tests, strict=True)):
+        named = result.cluster and result.cluster != cluster_before(result.group)
+        cluster = f"cluster {result.cluster}" if named else f"test {number}"
+        clusters[cluster] += [score.value for score in test if score.value is not None]
+    values = list(clusters.values())
     flat = [value for cluster in values for value in cluster]
     maxima = {score.maximum for score in scores}
     comparable = bool(flat) and len(maxima) == 1
@@ -137,7 +140,7 @@ def _row(label: str, results: Sequence[Result], keep: Callable[[Score], bool] = 
         value=statistics.fmean(flat) if comparable else None,
         maximum=max(maxima, default=1.0),
         stderr=stderr,
-        n=sum(max((score.n for score in cluster), default=0) for cluster in clusters),
+        n=sum(max((score.n for score in test), default=0) for test in tests),
         unscored=sum(score.unscored for score in scores),
         errors=sum(score.errors for score in scores) + sum(result.error is not None for result in results),
     )
@@ -178,98 +181,3 @@ def variance_of_sum(
         return None
     between = len(alone) * statistics.variance(alone) if alone else 0.0
     return sum(error**2 for error in known) + between
-
-
-def table(
-    summaries: Sequence[Summary],
-    *,
-    verbose: bool = False,
-    first_n: int | None = None,
-    sample: int | None = None,
-) -> list[str]:
-    """The lines of the table: a block of rows a benchmark and model.
-
-    Of many groups the five best and worst are shown, but none of one question alone; all when `verbose`.
-    `first_n` and `sample` are how many questions of each built-in benchmark were chosen so, if not all
-    were asked.
-    """
-    if not summaries:
-        return []
-    head = ["benchmark", "score", "std. error", "questions", "unscored", "errors"]
-    rows: list[list[str]] = []
-    for summary in summaries:
-        chosen = _chosen(summary.benchmark, first_n, sample)
-        rows += _block(summary, verbose, chosen, several=len({other.model for other in summaries}) > 1)
-    return fitted(head, rows)
-
-
-def _chosen(benchmark: str, first_n: int | None, sample: int | None) -> str:
-    """How the questions were chosen; a benchmark of the user's own asks what it asks."""
-    if benchmark not in BENCHMARKS:
-        return ""
-    if sample is not None:
-        return f" (sample of {sample:,})"
-    return f" (first {first_n}, not a sample)" if first_n is not None else ""
-
-
-def _block(summary: Summary, verbose: bool, chosen: str, several: bool) -> list[list[str]]:
-    label = summary.benchmark
-    if several:
-        label += f" {summary.model}"
-    label += chosen
-    weighted = summary.question_weighted
-    rows = [row_cells(f"{label}, {summary.overall.label}" if weighted else label, summary.overall)]
-    if weighted is not None:
-        rows.append(row_cells(f"  {weighted.label}", weighted))
-    rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
-    return rows + list(_reliability_rows(summary)) + _group_rows(summary.groups, verbose)
-
-
-def _reliability_rows(summary: Summary) -> Iterator[list[str]]:
-    if summary.agreement_n:
-        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
-        yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
-    if summary.judge_spread is not None:
-        yield ["  judge's spread", f"{summary.judge_spread:.2f}", "", f"{summary.judge_spread_n:,}", "", ""]
-    for label, count in doubts(summary):
-        yield [f"  {label}", "", "", f"{count:,}", "", ""]
-
-
-def doubts(summary: Summary) -> Iterator[tuple[str, int]]:
-    """What a reader of the scores should know of their answers and judgments, each with its count above 0."""
-    if summary.cut_off:
-        yield "answers cut off by the limit", summary.cut_off
-    if summary.contradictory:
-        yield "contradictory judgments", summary.contradictory
-
-
-def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:
-    if verbose or len(groups) <= 2 * SHOWN_GROUPS:
-        return [row_cells(f"  {row.label}", row) for row in groups]
-    scored = [row for row in groups if row.value is not None]
-    unranked = [row for row in groups if row.value is None]
-    ranked = sorted((row for row in scored if row.n > 1), key=lambda row: -(row.value or 0.0))
-    best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
-    hidden = len(scored) - len(best) - len(worst)
-    rows = [row_cells(f"  best: {row.label}", row) for row in best]
-    if hidden > 0:
-        rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
-    rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
-    return rows + [row_cells(f"  {row.label}", row) for row in unranked]
-
-
-def row_cells(label: str, row: Row) -> list[str]:
-    """The label, score, standard error, and the counts of questions, unscored ones and errors."""
-    digits = 2 if row.maximum > 1 else 4
-    value = "no score" if row.value is None else f"{row.value:.{digits}f}"
-    if row.value is not None and row.maximum != 1:
-        value += f" of {row.maximum:g}"
-    stderr = "" if row.stderr is None else f"{row.stderr:.{digits}f}"
-    return [
-        visible_line(label),
-        value,
-        stderr,
-        f"{row.n:,}",
-        f"{row.unscored:,}",
-        f"{row.errors:,}",
-    ]

@@ -20,9 +20,12 @@ from pytest_instructlab_eval.errors import ContextLengthError, DataError, ModelE
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.records.scores import Sample, Score
-from pytest_instructlab_eval.suites.sampling import chosen_rows
+from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
+from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.sampling import chosen_rows, sampled_tasks
 
 __all__ = [
+    "BENCHMARK",
     "MMLUTask",
     "Question",
     "check",
@@ -306,3 +309,36 @@ def _definitions() -> Path:
             "the installed lm-eval has no MMLU tasks; install it anew: pip install --force-reinstall lm-eval"
         )
     return folder
+
+
+def _read(settings: Settings) -> list[MMLUTask]:
+    found = tasks(
+        data=settings.mmlu_data,
+        few_shots=settings.few_shots,
+        first_n=settings.first_n,
+        system_prompt=settings.system_prompt,
+    )
+    if settings.min_tasks:
+        found = found[:MIN_TASKS]
+    check(found)
+    return sampled_tasks(found, settings)
+
+
+def _unasked(settings: Settings) -> list[str]:
+    """What is said of the tasks that InstructLab's environment variable leaves out."""
+    said = f"{MIN_TASKS_VARIABLE} is set, so that only the first {MIN_TASKS} of MMLU's tasks are asked"
+    return [said] if settings.min_tasks else []
+
+
+BENCHMARK = Benchmark(
+    name="mmlu",
+    title="MMLU",
+    question=MMLUTask,
+    read=_read,
+    samples=True,
+    metrics={"acc": 1.0},
+    own_settings=("mmlu_data",),
+    by_default=True,
+    fixed_groups=True,
+    unasked=_unasked,
+)

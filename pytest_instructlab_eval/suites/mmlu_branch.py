@@ -7,6 +7,7 @@ left to lm-eval (see `task_files`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 from collections.abc import Iterator, Sequence
@@ -17,16 +18,18 @@ from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS, MMLURow
 from pytest_instructlab_eval.data.safe_yaml import shown
-from pytest_instructlab_eval.data.task_files import Form, TaskFile, find_task_files
+from pytest_instructlab_eval.data.task_files import Form, TaskFile, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
-from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.base import Benchmark, Need
 from pytest_instructlab_eval.suites.mmlu import Question, score_questions
-from pytest_instructlab_eval.suites.sampling import chosen_rows
+from pytest_instructlab_eval.suites.sampling import chosen_rows, sampled_tasks
 
-__all__ = ["MMLUBranchTask", "check", "score", "tasks"]
+__all__ = ["BENCHMARK", "MMLUBranchTask", "check", "score", "tasks"]
 
 SEED = 1234  # with which lm-eval's `simple_evaluate` draws the solved examples
 
@@ -310,3 +313,55 @@ def _answer(target: object, choices: Sequence[str]) -> int:
     if isinstance(target, str):
         return choices.index(target) if target in choices else -1
     return target if isinstance(target, int) else -1
+
+
+def _read_tasks(settings: Settings) -> list[MMLUBranchTask]:
+    if settings.tasks_dir is None:
+        raise ConfigurationError("MMLU-Branch needs --eval-tasks-dir, the folder of its tasks")
+    found = tasks(
+        settings.tasks_dir,
+        few_shots=settings.few_shots,
+        first_n=settings.first_n,
+        system_prompt=settings.system_prompt,
+        trust=settings.trust_tasks,
+    )
+    broken = [task for task in found if task.problem is not None]  # not silently left out of a sample
+    sampled = sampled_tasks([task for task in found if task.problem is None], settings)
+    return sorted([*sampled, *broken], key=lambda task: task.name)
+
+
+def _unasked(settings: Settings) -> list[str]:
+    """What is said of older folders of tasks, of tasks without questions, and of shifted letters."""
+    assert settings.tasks_dir is not None  # noqa: S101  (it is needed)
+    folders, told = sdg_folders(settings.tasks_dir), []
+    if len(folders) > 1:
+        told.append(f"{shown(folders[0])} is read, the newest of {len(folders):,} folders of tasks")
+    asked = {task.name: task for task in tasks(settings.tasks_dir, trust=settings.trust_tasks)}
+    told += [
+        f"the task {shown(file.name)} has no questions and is left out"
+        for file in find_task_files(settings.tasks_dir, trust=settings.trust_tasks)
+        if file.name not in asked
+    ]
+    for task in asked.values():
+        with contextlib.suppress(DataError):  # told where the task is asked
+            if task.recovered:
+                told.append(
+                    f"warning: {task.recovered:,} of {task.size:,} rows of {shown(task.name)} have the "
+                    "number of another choice than their own text says; the text decides"
+                )
+    return told
+
+
+BENCHMARK = Benchmark(
+    name="mmlu_branch",
+    title="MMLU-Branch",
+    question=MMLUBranchTask,
+    read=_read_tasks,
+    samples=True,
+    metrics={"acc": 1.0},
+    needs=(Need("tasks_dir"),),
+    own_settings=("tasks_dir", "trust_tasks"),
+    compared="each",
+    check=check,
+    unasked=_unasked,
+)

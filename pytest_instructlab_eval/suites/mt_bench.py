@@ -8,10 +8,10 @@ text that is put to the judge can pass for a rating or for a heading of the prom
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_instructlab_eval.data.published import MTBenchFiles, mt_bench_files
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
@@ -19,11 +19,16 @@ from pytest_instructlab_eval.judges import Grader
 from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
 from pytest_instructlab_eval.judges.pooling import pooled
 from pytest_instructlab_eval.judges.quoted import as_data
+from pytest_instructlab_eval.judges.trial import Put
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark
+from pytest_instructlab_eval.suites.sampling import sampled
 
 __all__ = [
+    "BENCHMARK",
     "OTHER_TEMPERATURE",
     "Answer",
     "JudgePrompt",
@@ -33,6 +38,7 @@ __all__ = [
     "conversation_template",
     "grade",
     "judge_prompt",
+    "judged_like",
     "questions",
 ]
 
@@ -142,29 +148,17 @@ def questions(
     ]
 
 
-class Referenced(Protocol):
-    """A question, and a reference answer a turn or none at all."""
+def check_judge(references: Mapping[str, Sequence[str]], judge: Grader) -> None:
+    """Raise ConfigurationError where the judge grades by references and a question has none.
 
-    @property
-    def id(self) -> str:
-        """What the test is called by."""
-        ...
-
-    @property
-    def references(self) -> Sequence[str]:
-        """The reference answers."""
-        ...
-
-
-def check_judge(questions: Iterable[Referenced], judge: Grader) -> None:
-    """Raise ConfigurationError where the judge grades by references and a question has none."""
-    asked = list(questions)
-    lacking = [question for question in asked if not any(text.strip() for text in question.references)]
+    `references` are those of each question by its id.
+    """
+    lacking = [name for name, texts in references.items() if not any(text.strip() for text in texts)]
     if judge.needs_reference and lacking:
         raise ConfigurationError(
             f"the judge {judge.name!r} grades by reference answers, and {len(lacking):,} of the "
-            f"{len(asked):,} selected questions have none (the first: {lacking[0].id}); leave them out with "
-            "-k or --deselect, or name a model with --eval-judge-model"
+            f"{len(references):,} selected questions have none (the first: {lacking[0]}); leave them out "
+            "with -k or --deselect, or name a model with --eval-judge-model"
         )
 
 
@@ -285,6 +279,18 @@ def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str,
     return fields
 
 
+def judged_like(question: MTBenchQuestion) -> Put:
+    """Return how an answer is put to the judge: by the prompt of the first turn of this question."""
+
+    async def put(judge: Grader, text: str, reference: str, answer: str) -> Score:
+        prompts = question.judge_prompts[:1]
+        asked = replace(question, turns=(text,), references=(reference,), judge_prompts=prompts)
+        (score,) = await grade(asked, Answer((answer,)), judge)
+        return score
+
+    return put
+
+
 def conversation_template(model_name: str, *, default: str) -> str:
     """The name of the conversation template that InstructLab takes for a model.
 
@@ -379,3 +385,30 @@ def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int,
             f"its braces may name {', '.join(sorted(known))}"
         ) from None
     return prompt
+
+
+def _read(settings: Settings) -> list[MTBenchQuestion]:
+    found = questions(
+        settings.mt_bench_data,
+        first_n=settings.first_n,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
+        seed=settings.seed,
+    )
+    return sampled(found, settings)
+
+
+BENCHMARK = Benchmark(
+    name="mt_bench",
+    title="MT-Bench",
+    question=MTBenchQuestion,
+    read=_read,
+    samples=True,
+    metrics={"turn_1": MAXIMUM_RATING, "turn_2": MAXIMUM_RATING},
+    judged=True,
+    by_default=True,
+    fixed_groups=True,
+    references=lambda question: question.references,
+    judged_like=judged_like,
+    files=AnswerFiles(lambda ref: Path("mt_bench"), lambda question: question),
+)

@@ -9,36 +9,45 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_instructlab_eval.data.answers import AskedPair, read_questions
+from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.data.published import mt_bench_branch_files
 from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
 from pytest_instructlab_eval.models import Model
 from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench
-from pytest_instructlab_eval.suites.mt_bench import OTHER_TEMPERATURE, Answer, MTBenchQuestion, judge_prompt
+from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark, Need
+from pytest_instructlab_eval.suites.mt_bench import (
+    OTHER_TEMPERATURE,
+    Answer,
+    MTBenchQuestion,
+    judge_prompt,
+)
+from pytest_instructlab_eval.suites.pairs import base_pairs, branch_pairs, unasked_pairs
+from pytest_instructlab_eval.suites.sampling import sampled
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair
 
-__all__ = ["AskedPair", "BranchQuestion", "answer", "grade", "questions", "recorded_questions"]
+__all__ = [
+    "BENCHMARK",
+    "BranchQuestion",
+    "answer",
+    "branch_folder",
+    "grade",
+    "questions",
+    "recorded_questions",
+]
 
 CATEGORY = "taxonomy"
 JUDGE_PROMPT = "single-math-v1"
-
-
-@dataclass(frozen=True)
-class AskedPair:
-    """A pair as it is put to the model; `number` is InstructLab's id, the rest as of `BranchQuestion`."""
-
-    id: str
-    path: str
-    number: str
-    prompt: str
-    reference: str
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,6 @@ class BranchQuestion:
     def requests(self) -> int:
         """Its answers and their judgments."""
         return self.asked.requests
-
-    @property
-    def references(self) -> tuple[str, ...]:
-        """The pair's own answer."""
-        return self.asked.references
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -176,3 +180,84 @@ def _question_id(pair: QnaPair, taken: Container[str]) -> str:
 
 def _digest(text: str) -> str:
     return str(int(hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest(), base=16))
+
+
+def branch_folder(ref: str | None) -> Path:
+    """Return the folder of MT-Bench-Branch at a ref; None is the working tree.
+
+    A slash in the ref is one in the path, as InstructLab's tools have it.
+    """
+    parts = ref.split("/") if ref is not None else []
+    return Path("mt_bench_branch", *map(safe_name, parts))
+
+
+def _read(settings: Settings) -> list[BranchQuestion]:
+    """The pairs of --eval-taxonomy at its ref; without one, what an earlier run asked, to be judged."""
+    if settings.taxonomy is None and settings.stage == "judge":
+        return _recorded(settings.branch, settings)
+    return _asked(branch_pairs(settings), settings.branch, settings)
+
+
+def _read_of_base(settings: Settings) -> list[BranchQuestion]:
+    """The pairs of --eval-base-branch, which the base model is asked in InstructLab's own way.
+
+    With --eval-changed-only, those of the files that the branch changes, as they were.
+    """
+    if settings.taxonomy is None:
+        return _recorded(settings.base_branch, settings)
+    return _asked(base_pairs(settings), settings.base_branch, settings)
+
+
+def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> list[BranchQuestion]:
+    if not pairs:
+        return []  # and no prompts are looked for
+    found = questions(
+        pairs,
+        settings.mt_bench_data,
+        ref=ref,
+        first_n=settings.first_n,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
+        seed=settings.seed,
+    )
+    return sampled(found, settings)
+
+
+def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
+    """The questions that the output folder has of an earlier run, whoever chose them."""
+    recorded = read_questions(settings.output_dir / branch_folder(ref), list(settings.judges))
+    found = recorded_questions(
+        recorded[: settings.first_n],
+        settings.mt_bench_data,
+        ref=ref,
+        repeats=settings.repeat,
+        judgments=settings.judgments,
+        seed=settings.seed,
+    )
+    return sampled(found, settings)
+
+
+def _asked_before(settings: Settings) -> bool:
+    """Whether an earlier run left questions to be judged."""
+    questions = settings.output_dir / branch_folder(settings.branch) / "question.jsonl"
+    return settings.stage == "judge" and questions.is_file()
+
+
+BENCHMARK = Benchmark(
+    name="mt_bench_branch",
+    title="MT-Bench-Branch",
+    question=BranchQuestion,
+    read=_read,
+    samples=True,
+    metrics={"rating": MAXIMUM_RATING},
+    judged=True,
+    cluster="group",  # a qna.yaml's pairs are about one thing
+    needs=(Need("taxonomy", unless=_asked_before),),
+    own_settings=("taxonomy", "branch", "base_branch", "changed_only", "include_knowledge"),
+    compared="each",
+    read_of_base=_read_of_base,
+    unasked=unasked_pairs,
+    references=lambda question: question.asked.references,
+    judged_like=lambda question: mt_bench.judged_like(question.asked),
+    files=AnswerFiles(branch_folder, lambda question: question.asked, with_questions=True),
+)

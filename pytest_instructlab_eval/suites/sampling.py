@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import heapq
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["allocation", "chosen_rows", "stratified"]
+from pytest_instructlab_eval.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.suites.base import Question
+
+__all__ = ["allocation", "chosen_rows", "sampled", "sampled_tasks", "stratified"]
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound="Question")
 
 
 def allocation(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int]:
@@ -65,3 +72,24 @@ def chosen_rows(
     if numbers is not None:
         return [(number, rows[number]) for number in numbers]
     return list(enumerate(rows[:first_n]))
+
+
+def sampled(questions: Sequence[Q], settings: Settings) -> list[Q]:
+    """Return the sample that the settings ask for, over the groups: categories, or qna.yaml files."""
+    if settings.sample is None:
+        return list(questions)
+    groups: dict[str, list[str]] = {}
+    for question in questions:
+        groups.setdefault(question.group, []).append(question.id)
+    drawn = stratified(groups, settings.sample, settings.sample_seed or 0)
+    kept = {question for found in drawn.values() for question in found}
+    return [question for question in questions if question.id in kept]
+
+
+def sampled_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
+    """Return the tasks that have a part of the sample, with their rows of it."""
+    if settings.sample is None:
+        return list(tasks)
+    rows = {task.id: range(task.size) for task in tasks}
+    drawn = stratified(rows, settings.sample, settings.sample_seed or 0)
+    return [dataclasses.replace(task, rows=tuple(drawn[task.id])) for task in tasks if task.id in drawn]

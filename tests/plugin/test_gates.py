@@ -467,8 +467,9 @@ def test_a_gate_that_is_asked_for_is_not_forgotten_where_no_test_scores(
 def test_a_misspelt_keyword_of_the_marker_is_not_ignored(project: Project, processes: str) -> None:
     project.write("test_own.py", OWN.replace("gates=", "gate="))
     finished = project.evaluate("test_own.py", "-n", processes, ret=4)
-    assert "the marker eval has no 'gate', but a name and max_score, group, gates; did you mean gates?" in (
-        finished.out + finished.err
+    assert (
+        "the marker eval has no 'gate', but a name and max_score, group, cluster, gates; did you mean gates?"
+        in (finished.out + finished.err)
     )
 
 

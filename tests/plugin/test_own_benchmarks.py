@@ -358,3 +358,55 @@ def test_a_mistake_in_a_test_is_told_as_what_it_is(project: Project) -> None:
     assert "assert 'Answer to: Hello' == 'Good bye'" in finished.failure("test_wrong")
     assert "could not be asked" not in finished.out
     finished.shows("skipped: 2 tests without a judge; name one with --eval-judge-model")
+
+
+THINGS = ["whales", "lamps", "ropes", "knots", "piers", "boats"]
+PASSAGES = f"""
+    import pytest
+
+    @pytest.mark.eval("reading", max_score=5, cluster="passage")
+    @pytest.mark.parametrize("number", range(10))
+    @pytest.mark.parametrize("passage", {THINGS})
+    async def test_reading(passage, number, record_score):
+        record_score(len(set(passage)) % 5 + 1)
+"""
+
+
+def test_questions_about_one_thing_widen_the_error_of_the_mean(project: Project) -> None:
+    def error(source: str) -> float:
+        project.write("test_own.py", source)
+        document = project.evaluate("test_own.py", passed=60).document
+        clusters = {record["cluster"] for record in document["results"]}
+        assert clusters == (set(THINGS) if "cluster=" in source else {""})
+        return float(document["summaries"][0]["overall"]["stderr"])
+
+    assert error(PASSAGES) > 3 * error(PASSAGES.replace(', cluster="passage"', ""))
+
+
+OBJECTS = """
+    import pytest
+
+    class Odd:
+        id, group, content, requests, references, asked = 1, [2], 3, "4", 5, 6
+
+    @pytest.mark.parametrize("odd", [Odd()], ids=["odd"])
+    async def test_own(odd, served_model, judge, record_score):
+        record_score(1)
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_an_object_of_the_users_is_only_a_parameter(project: Project, processes: str) -> None:
+    project.write("test_own.py", OBJECTS)
+    run = project.evaluate("test_own.py", "--eval-judge-model=reference", "-n", processes, passed=1)
+    (result,) = run.document["results"]
+    assert (result["question"], result["group"], result["cluster"]) == ("odd", "", "")
+
+
+def test_a_sample_is_said_to_take_no_part_of_a_benchmark_of_ones_own(project: Project) -> None:
+    project.write("test_own.py", "async def test_own(record_score): record_score(1)")
+    run = project.evaluate("test_own.py", "--eval-sample=2", passed=1)
+    run.shows("note: --eval-sample takes no part of benchmarks of your own: every question of own is asked")
+    assert run.document["notes"] == [
+        "--eval-sample takes no part of benchmarks of your own: every question of own is asked"
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scripted_server import Body, Hang, Until
+from tests.scripted_server import Body, Until
 
 from .conftest import Project
 from .screen import Screen
@@ -53,9 +53,12 @@ def test_a_log_gets_a_line_now_and_then_unless_it_is_a_quiet_one(project: Projec
 @pytest.mark.parametrize("verbosity", [[], ["-v"]], ids=["dots", "verbose"])
 def test_a_terminal_has_a_live_line_that_leaves_no_trace(project: Project, verbosity: list[str]) -> None:
     project.write("test_own.py", SLOW)
-    for number in (7, 19):
-        project.server.fault(Hang(1.5), when=about(f"number {number}."))
-    written = on_a_terminal(project, *project.model, "test_own.py", "--eval-max-concurrency=8", *verbosity)
+    seen = bytearray()
+    for count, number in enumerate((7, 19), start=1):
+        until_shown = Until(lambda count=count: seen.count(b"requests/s") >= count)  # type: ignore[misc]
+        project.server.fault(until_shown, when=about(f"number {number}."))
+    options = ("test_own.py", "--eval-max-concurrency=8", *verbosity)
+    written = on_a_terminal(project, seen, *project.model, *options)
     assert re.search(r"\d+ requests; [\d.]+ requests/s, [\d,]+ tokens/s", written)
     screen = Screen(COLUMNS)
     screen.write(written)
@@ -72,8 +75,8 @@ def test_a_terminal_has_a_live_line_that_leaves_no_trace(project: Project, verbo
     assert re.search(r"^=+ 32 passed in .*=+$", text, re.MULTILINE)  # with the two default gates
 
 
-def on_a_terminal(project: Project, *args: str) -> str:
-    """What a run writes to a terminal."""
+def on_a_terminal(project: Project, seen: bytearray, *args: str) -> str:
+    """What a run writes to a terminal; `seen` has what it wrote so far."""
     controller, terminal = pty.openpty()
     env = project.environment(COLUMNS=str(COLUMNS), TERM="xterm")
     with subprocess.Popen(
@@ -85,12 +88,11 @@ def on_a_terminal(project: Project, *args: str) -> str:
         stderr=terminal,
     ) as process:
         os.close(terminal)
-        written = b""
         while chunk := read(controller):
-            written += chunk
+            seen += chunk
     os.close(controller)
-    assert process.returncode == 0, written.decode()
-    return written.decode().replace("\r\n", "\n\r")
+    assert process.returncode == 0, seen.decode()
+    return seen.decode().replace("\r\n", "\n\r")
 
 
 def read(controller: int) -> bytes:

@@ -15,7 +15,6 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.check import evaluate
 from pytest_instructlab_eval.records.baseline import (
-    PROMPTS,
     SCHEMA_VERSION,
     differences,
     fingerprint,
@@ -23,12 +22,16 @@ from pytest_instructlab_eval.records.baseline import (
     save_run,
     write_baseline,
 )
-from pytest_instructlab_eval.records.results import write_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.reports.results_json import write_run
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.registry import versions
 
-CONFIGURATION = {"model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out")}
+CONFIGURATION = {
+    "model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out"),
+    "prompts": versions(),
+}  # fmt: skip
 
 
 def task(subject: str, *values: float | None) -> Result:
@@ -322,9 +325,9 @@ def test_the_fingerprint_has_what_scores_depend_on_and_nothing_of_the_machine() 
     settings = Settings(
         ("lab",), ("http://127.0.0.1:8000/v1",), mmlu_data=Path("/data"), output_dir=Path("/out")
     )
-    found = fingerprint({**dataclasses.asdict(settings), "data": {"mmlu": "sha256:1"}})
+    found = fingerprint({**dataclasses.asdict(settings), "data": {"mmlu": "sha256:1"}, "prompts": versions()})
     assert found["model"] == ["lab"]
-    assert (found["few_shots"], found["prompts"], found["data"]) == (5, PROMPTS, {"mmlu": "sha256:1"})
+    assert (found["few_shots"], found["prompts"], found["data"]) == (5, versions(), {"mmlu": "sha256:1"})
     assert "127.0.0.1" not in json.dumps(found)
     assert not {"mmlu_data", "output_dir", "base_url"} & set(found)
 

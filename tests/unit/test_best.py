@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pytest_instructlab_eval.__main__ import main
-from pytest_instructlab_eval.records.results import write_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result as Found
 from pytest_instructlab_eval.records.scores import Sample, Score
+from pytest_instructlab_eval.reports.results_json import write_run
 
 NO_NUMBER = "a log-probability is no finite number (got nan)"
 

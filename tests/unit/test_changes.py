@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.gates.check import verdicts
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.stats.changes import Change, changes, changes_table
+from pytest_instructlab_eval.reports.changes_table import changes_table
+from pytest_instructlab_eval.stats.changes import Change, changes
 
 
 def rated(model: str, ratings: dict[str, Sequence[float]]) -> list[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase as fnmatch
 
 import pytest
@@ -13,7 +13,12 @@ from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.check import GateReport, evaluate, with_defaults
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.stats.comparison import Evidence, compare, mean_interval
-from pytest_instructlab_eval.stats.statistics import mcnemar, stratified_wilson_interval, wilson_interval
+from pytest_instructlab_eval.stats.statistics import (
+    Interval,
+    mcnemar,
+    stratified_wilson_interval,
+    wilson_interval,
+)
 from pytest_instructlab_eval.stats.summary import summarise
 
 
@@ -35,7 +40,7 @@ def question(number: int, *turns: float | None, group: str = "writing", model: s
 def pair(file: str, number: int, rating: float, model: str = "lab") -> Result:
     """A result of MT-Bench-Branch: a rating of a pair of a qna file."""
     score = Score(rating, "turn_1", 10.0)
-    return Result("mt_bench_branch", f"{file}:{number}", file, model, "prometheus", (score,))
+    return Result("mt_bench_branch", f"{file}:{number}", file, model, "prometheus", (score,), cluster=file)
 
 
 def own(number: int, value: float, maximum: float = 1.0, model: str = "lab") -> Result:
@@ -156,10 +161,34 @@ def test_the_pairs_of_a_qna_file_are_one_cluster_and_within_one_file_questions_a
     assert report_of("mt_bench_branch[a.yaml] >= 1", files).interval is not None  # eight questions
 
 
+def test_ratings_of_one_cluster_count_as_one_in_a_benchmark_of_ones_own() -> None:
+    """Twelve passages of ten questions each, which a model understands or doesn't."""
+    ratings = [(passage, number, float(passage % 5 + 1)) for passage in range(12) for number in range(10)]
+
+    def interval(cluster: Callable[[int], str]) -> Interval:
+        results = [
+            Result(
+                "own",
+                f"{passage}-{number}",
+                "",
+                "lab",
+                scores=(Score(value, maximum=5),),
+                cluster=cluster(passage),
+            )
+            for passage, number, value in ratings
+        ]
+        found = report_of("own >= 1", results).interval
+        assert found is not None
+        return found
+
+    alone, together = interval(lambda _: ""), interval(lambda passage: f"passage{passage}")
+    assert (together.high - together.low) / (alone.high - alone.low) == pytest.approx(3.6, abs=0.2)
+
+
 def test_right_and_wrong_pairs_of_several_qna_files_are_no_independent_answers() -> None:
     def graded(file: str, number: int) -> Result:
         score = Score(float(number < 4))
-        return Result("mt_bench_branch", f"{file}:{number}", file, "lab", scores=(score,))
+        return Result("mt_bench_branch", f"{file}:{number}", file, "lab", scores=(score,), cluster=file)
 
     files = [graded(f"{name}.yaml", number) for name in "abcdef" for number in range(ord(name) - 94)]
     found = report_of("mt_bench_branch >= 0.5", files).interval

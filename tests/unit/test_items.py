@@ -143,9 +143,53 @@ class Knot:
 async def test_x(knot): ...
 """
 )
-def test_a_parameter_with_a_group_gives_its_group(item: pytest.Function) -> None:
+def test_an_object_of_the_users_is_not_taken_for_a_question_of_ours(item: pytest.Function) -> None:
     found = items.identity(item)
-    assert (found.question, found.group) == ("test_x[bowline]", "loops")
+    assert (found.question, found.group) == ("test_x[bowline]", "")
+
+
+CLUSTERED = "@pytest.mark.eval('knots', group='sea', cluster={})\n@pytest.mark.parametrize('knot', [{}])\n"
+
+
+@about(f"{CLUSTERED.format(repr('group'), 1)}async def test_x(knot): ...")
+def test_a_marker_may_take_its_group_for_a_cluster(item: pytest.Function) -> None:
+    assert items.identity(item).cluster == "sea"
+
+
+@about(f"{CLUSTERED.format(repr('knot'), repr('bowline'))}async def test_x(knot): ...")
+def test_a_marker_may_take_a_parameter_for_a_cluster(item: pytest.Function) -> None:
+    assert items.identity(item).cluster == "bowline"
+
+
+@about(
+    """
+class Passage: pass
+@pytest.mark.eval('reading', cluster='passage')
+@pytest.mark.parametrize('passage', [Passage()], ids=['whales'])
+async def test_x(passage): ...
+"""
+)
+def test_a_cluster_that_is_no_text_is_called_by_its_place(item: pytest.Function) -> None:
+    assert items.identity(item).cluster == "passage0"
+
+
+@about("@pytest.mark.eval('knots')\nasync def test_x(): ...")
+def test_without_a_word_a_question_is_a_cluster_of_its_own(item: pytest.Function) -> None:
+    assert items.identity(item).cluster == ""
+
+
+WRONG = ("'passage'", "3", "None", "''", "['knot']")
+WRONGLY_CLUSTERED = {
+    text: (f"{CLUSTERED.format(text, 1)}async def test_x(knot): ...", True) for text in WRONG
+}
+
+
+@about_each(WRONGLY_CLUSTERED)
+def test_a_cluster_that_the_test_does_not_have_is_refused(item: pytest.Function, expected: bool) -> None:
+    problem = items.marker_problem(item)
+    assert (problem is not None) == expected
+    assert "must be 'group' or a parameter of the test (got " in str(problem)
+    assert str(problem).endswith("; its parameters: knot)")
 
 
 MODEL = "@pytest.mark.parametrize('served_model', ['a-b'], indirect=True)\n"

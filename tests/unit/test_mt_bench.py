@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from pytest_instructlab_eval.judges.rating import parse_rating
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import markdown
-from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.mt_bench import (
     Answer,
@@ -484,11 +485,15 @@ def test_the_judge_is_given_the_reference_of_each_turn(math: MTBenchQuestion) ->
     assert [score.metadata["judge_prompt"] for score in graded] == ["chrF", "chrF"]
 
 
+def references_of(questions: Iterable[MTBenchQuestion]) -> dict[str, tuple[str, ...]]:
+    return {question.id: question.references for question in questions}
+
+
 def test_questions_without_a_reference_are_refused_where_the_judge_needs_them(
     questions: dict[str, MTBenchQuestion],
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        check_judge(questions.values(), ReferenceJudge())
+        check_judge(references_of(questions.values()), ReferenceJudge())
     assert str(caught.value) == (
         "the judge 'reference' grades by reference answers, and 5 of the 8 selected questions have none (the "
         "first: 81-writing); leave them out with -k or --deselect, or name a model with --eval-judge-model"
@@ -498,8 +503,8 @@ def test_questions_without_a_reference_are_refused_where_the_judge_needs_them(
 def test_questions_with_a_reference_are_accepted_by_any_judge_and_all_by_a_model(
     questions: dict[str, MTBenchQuestion],
 ) -> None:
-    check_judge([questions[name] for name in REFERENCES], ReferenceJudge())
-    check_judge(questions.values(), Judge(FakeModel()))
+    check_judge(references_of(questions[name] for name in REFERENCES), ReferenceJudge())
+    check_judge(references_of(questions.values()), Judge(FakeModel()))
 
 
 def test_a_question_without_a_reference_that_is_graded_all_the_same_is_an_error(

@@ -264,10 +264,11 @@ def test_a_judge_without_a_language_model_compares_with_the_pairs_answer(why: Br
 
 def test_a_pair_without_an_answer_is_refused_where_the_judge_needs_one(mt_bench_folder: Path) -> None:
     questions = made(mt_bench_folder, [WHY, pair("Who?", " ", number=2)])
-    check_judge(questions[:1], ReferenceJudge())
-    check_judge(questions, Judge(rating()))
+    references = {question.id: question.asked.references for question in questions}
+    check_judge({questions[0].id: references[questions[0].id]}, ReferenceJudge())
+    check_judge(references, Judge(rating()))
     with pytest.raises(ConfigurationError, match=rf"1 of the 2 selected questions .*first: {PATH}:2"):
-        check_judge(questions, ReferenceJudge())
+        check_judge(references, ReferenceJudge())
 
 
 # --- what strangers write stays data ---

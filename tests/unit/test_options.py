@@ -14,6 +14,7 @@ from pytest_instructlab_eval import options, parsers
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.options import read_settings
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.selection import left_out, selected
 
 Parse = Callable[[str], Any]
 
@@ -396,8 +397,8 @@ def test_a_judge_is_called_by_the_end_of_its_path_that_no_model_is_called_by(jud
 
 def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
     settings = Settings(("m",), (URL,))
-    assert settings.selected() == ("mmlu",)
-    assert settings.left_out() == {
+    assert selected(settings) == ("mmlu",)
+    assert left_out(settings) == {
         "mmlu_branch": "it needs --eval-tasks-dir",
         "mt_bench": "it needs --eval-judge-model",
         "mt_bench_branch": "it needs --eval-taxonomy and --eval-judge-model",
@@ -407,24 +408,24 @@ def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
 def test_every_benchmark_is_selected_where_its_needs_are_met() -> None:
     folder = Path("somewhere")
     settings = Settings(("m",), (URL,), judge_model=("j",), tasks_dir=folder, taxonomy=folder)
-    assert settings.selected() == ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
-    assert settings.left_out() == {}
+    assert selected(settings) == ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
+    assert left_out(settings) == {}
 
 
 def test_a_benchmark_that_is_not_named_is_left_out() -> None:
     settings = Settings(("m",), (URL,), judge_model=("j",), benchmark=("mt_bench",))
-    assert settings.selected() == ("mt_bench",)
-    assert set(settings.left_out().values()) == {"not named by --eval-benchmark"}
+    assert selected(settings) == ("mt_bench",)
+    assert set(left_out(settings).values()) == {"not named by --eval-benchmark"}
 
 
 def test_answering_needs_no_judge() -> None:
-    assert Settings(("m",), (URL,), stage="answer").selected() == ("mmlu", "mt_bench")
+    assert selected(Settings(("m",), (URL,), stage="answer")) == ("mmlu", "mt_bench")
 
 
 def test_judging_leaves_out_what_has_no_judge() -> None:
     settings = Settings(("m",), (URL,), judge_model=("j",), stage="judge")
-    assert settings.selected() == ("mt_bench",)
-    assert settings.left_out()["mmlu"] == "it has no judging step"
+    assert selected(settings) == ("mt_bench",)
+    assert left_out(settings)["mmlu"] == "it has no judging step"
 
 
 # --- read_settings() ---
@@ -654,5 +655,6 @@ def test_a_sample_has_a_seed_and_a_seed_needs_a_sample(pytester: pytest.Pytester
 
 
 def test_every_option_is_a_field_of_the_settings() -> None:
-    fields = set(Settings.__dataclass_fields__) - {"min_tasks"}  # of InstructLab's environment alone
+    # The first is of InstructLab's environment alone, the second of installed benchmarks.
+    fields = set(Settings.__dataclass_fields__) - {"min_tasks", "own"}
     assert {option.field for option in options.OPTIONS} == fields

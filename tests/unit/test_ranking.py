@@ -8,7 +8,8 @@ import statistics
 import pytest
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.stats.ranking import rank, ranking_table
+from pytest_instructlab_eval.reports.ranking_table import ranking_table
+from pytest_instructlab_eval.stats.ranking import rank
 
 
 def graded(model: str, ratings: list[float], first: int = 0) -> list[Result]:
@@ -22,7 +23,14 @@ def graded(model: str, ratings: list[float], first: int = 0) -> list[Result]:
 def branch(model: str, files: dict[str, list[float]]) -> list[Result]:
     """A rating a pair, of 10, in qna files."""
     return [
-        Result("mt_bench_branch", f"{file}-{number}", file, model, scores=(Score(rating, "rating", 10.0),))
+        Result(
+            "mt_bench_branch",
+            f"{file}-{number}",
+            file,
+            model,
+            scores=(Score(rating, "rating", 10.0),),
+            cluster=file,
+        )
         for file, ratings in files.items()
         for number, rating in enumerate(ratings)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -18,9 +19,11 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelE
 from pytest_instructlab_eval.judges.stages import RecordedAnswers
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.questions import recorded_answers
+from pytest_instructlab_eval.suites import mt_bench_branch
+from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
+from pytest_instructlab_eval.suites.recorded import recorded_answers
+from pytest_instructlab_eval.suites.selection import lacks, selected
 
 MODEL, JUDGE = "instructlab/granite-7b-lab", "prometheus-eval/prometheus-8x7b-v2.0"
 KNOTS, RIDDLES = "compositional_skills/knots/qna.yaml", "compositional_skills/riddles/qna.yaml"
@@ -249,14 +252,14 @@ def asked(tree: Path, data: Path, **changes: Any) -> Settings:
 
 def test_a_tree_is_judged_without_a_taxonomy(tree: Path, mt_bench_folder: Path) -> None:
     settings = asked(tree, mt_bench_folder)
-    assert settings.selected() == ("mt_bench_branch",)
+    assert selected(settings) == ("mt_bench_branch",)
     assert recorded_answers(settings, MODEL) == {(f"What is {n}?",): (f"answer {n}",) for n in "789"}
     assert len(recorded_answers(asked(tree, mt_bench_folder, first_n=2), MODEL)) == 2
 
 
 def test_without_a_tree_the_taxonomy_is_asked_for(tree: Path, mt_bench_folder: Path) -> None:
-    assert asked(tree, mt_bench_folder, branch="other").lacks("mt_bench_branch") == "--eval-taxonomy"
-    assert asked(tree, mt_bench_folder, stage=None).lacks("mt_bench_branch") == "--eval-taxonomy"
+    for settings in (asked(tree, mt_bench_folder, branch="other"), asked(tree, mt_bench_folder, stage=None)):
+        assert lacks(mt_bench_branch.BENCHMARK, settings) == "--eval-taxonomy"
     (tree / "model_answer" / f"{MODEL}.jsonl").unlink()
     with pytest.raises(ConfigurationError, match=f"there are no answers of {MODEL} in "):
         recorded_answers(asked(tree, mt_bench_folder), MODEL)
@@ -270,17 +273,9 @@ def test_a_question_that_a_taxonomy_now_has_in_other_words_has_no_answer(
     changed = question("8", reference=["x"], turns=["Given the context below: ... What is 8?"])
     write(tree / "question.jsonl", question("7", reference=["x"]), changed, question("9", reference=["x"]))
     now = asked(tree, mt_bench_folder, branch="somebody/new/now")
-    monkeypatch.setattr(
-        "pytest_instructlab_eval.suites.questions.READERS",
-        {"mt_bench_branch_question": lambda _: recorded_questions_of(now)},
-    )
+    found = mt_bench_branch.BENCHMARK
+    monkeypatch.setattr(mt_bench_branch, "BENCHMARK", replace(found, read=lambda _: found.read(now)))
     assert set(recorded_answers(settings, MODEL)) == {("What is 7?",), ("What is 9?",)}
-
-
-def recorded_questions_of(settings: Settings) -> list[Any]:
-    from pytest_instructlab_eval.suites.questions import mt_bench_branch_questions
-
-    return mt_bench_branch_questions(settings)
 
 
 def rated(number: str, value: float = 8.0) -> Result:

@@ -17,10 +17,11 @@ from pytest_instructlab_eval.judges import Grader, Judge, Panel
 from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.instructlab import write_instructlab_files
+from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.seeds import Seed
-from pytest_instructlab_eval.stats.summary import summarise, table
+from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench, mt_bench_branch
+from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
 from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion
 
 from .fakes import Chat, FakeModel

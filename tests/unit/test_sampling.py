@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data import published as data
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites import questions
+from pytest_instructlab_eval.suites.registry import benchmark, fixtures
 from pytest_instructlab_eval.suites.sampling import allocation, chosen_rows, stratified
 
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
@@ -123,22 +124,24 @@ def test_rows_keep_their_numbers() -> None:
 # --- of the benchmarks ---
 
 
-def sampled(fixture: str, **settings: object) -> list[object]:
-    return questions.READERS[fixture](Settings(("tiny",), **settings))  # type: ignore[arg-type]
+def sampled(fixture: str, **settings: Any) -> list[Any]:
+    found = benchmark(fixtures()[fixture])
+    assert found is not None
+    return list(found.read(Settings(("tiny",), **settings)))
 
 
 def test_a_sample_of_mmlu_is_of_rows_in_tasks(mmlu_folder: Path) -> None:
     tasks = sampled("mmlu_task", mmlu_data=mmlu_folder, sample=100)
     assert len(tasks) == 57
-    assert sum(task.requests for task in tasks) == 100  # type: ignore[attr-defined]
+    assert sum(task.requests for task in tasks) == 100
     few = sampled("mmlu_task", mmlu_data=mmlu_folder, sample=12)
-    assert [task.requests for task in few] == [1] * 12  # type: ignore[attr-defined]
+    assert [task.requests for task in few] == [1] * 12
 
 
 def test_a_sample_of_mt_bench_is_over_categories(mt_bench_folder: Path) -> None:
     chosen = sampled("mt_bench_question", mt_bench_data=mt_bench_folder, sample=5)
-    assert len({question.group for question in chosen}) == 5  # type: ignore[attr-defined]
-    numbers = [question.number for question in chosen]  # type: ignore[attr-defined]
+    assert len({question.group for question in chosen}) == 5
+    numbers = [question.number for question in chosen]
     assert numbers == sorted(numbers)
 
 

@@ -10,8 +10,9 @@ import pytest
 from pytest_instructlab_eval.data.taxonomy import Survey, Taxonomy
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.questions import mmlu_branch_tasks, mmlu_tasks
-from pytest_instructlab_eval.suites.unasked import unasked
+from pytest_instructlab_eval.suites import mmlu, mmlu_branch
+from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.selection import unasked
 from tests.branch_tasks import rows, write_task
 
 from .test_taxonomy import BOATS, KNOTS, PIERS, Repository, content, repository
@@ -21,6 +22,10 @@ __all__ = ["repository"]  # a fixture
 
 def settings(**given: Any) -> Settings:
     return Settings(("lab",), judge_model=("judge",), **given)
+
+
+def read_tasks(benchmark: Benchmark, settings: Settings) -> list[Any]:
+    return list(benchmark.read(settings))
 
 
 # --- a taxonomy ---
@@ -97,15 +102,15 @@ def test_a_task_without_questions_is_left_out_by_name(tmp_path: Path) -> None:
     write_task(tmp_path, "filtered", [])
     asked = settings(tasks_dir=tmp_path, few_shots=0)
     assert unasked("mmlu_branch", asked) == ["the task filtered has no questions and is left out"]
-    assert [task.name for task in mmlu_branch_tasks(asked)] == ["lamps"]
+    assert [task.name for task in read_tasks(mmlu_branch.BENCHMARK, asked)] == ["lamps"]
     sampled = settings(tasks_dir=tmp_path, few_shots=0, sample=3)
-    assert [len(task.rows) for task in mmlu_branch_tasks(sampled)] == [3]
+    assert [len(task.rows) for task in read_tasks(mmlu_branch.BENCHMARK, sampled)] == [3]
 
 
 def test_tasks_that_are_all_without_questions_are_refused(tmp_path: Path) -> None:
     write_task(tmp_path, "filtered", [])
     with pytest.raises(DataError, match="none of its tasks has a question"):
-        mmlu_branch_tasks(settings(tasks_dir=tmp_path))
+        read_tasks(mmlu_branch.BENCHMARK, settings(tasks_dir=tmp_path))
 
 
 def test_the_newest_folder_of_tasks_is_named(tmp_path: Path) -> None:
@@ -129,7 +134,7 @@ def test_a_task_that_cannot_be_asked_is_never_left_out_of_a_sample(tmp_path: Pat
     write_task(tmp_path, "lamps")
     write_task(tmp_path, "evil", doc_to_text="{{ open('ran', 'w') }}")
     asked = settings(tasks_dir=tmp_path, few_shots=0, sample=1)
-    assert [task.name for task in mmlu_branch_tasks(asked)] == ["evil", "lamps"]
+    assert [task.name for task in read_tasks(mmlu_branch.BENCHMARK, asked)] == ["evil", "lamps"]
 
 
 # --- MMLU ---
@@ -137,7 +142,7 @@ def test_a_task_that_cannot_be_asked_is_never_left_out_of_a_sample(tmp_path: Pat
 
 def test_instructlabs_variable_for_few_tasks_takes_the_first_four(mmlu_folder: Path) -> None:
     few = settings(mmlu_data=mmlu_folder, few_shots=0, min_tasks=True)
-    assert [task.subject for task in mmlu_tasks(few)] == [
+    assert [task.subject for task in read_tasks(mmlu.BENCHMARK, few)] == [
         "abstract_algebra", "anatomy", "astronomy", "business_ethics",
     ]  # fmt: skip
     assert unasked("mmlu", few) == [

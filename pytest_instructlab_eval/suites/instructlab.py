@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.data.answers import read_records
-from pytest_instructlab_eval.data.file_names import branch_folder, file_of
+from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.records.results import replace_text
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score, plain
+from pytest_instructlab_eval.suites.registry import benchmark
 from pytest_instructlab_eval.visible import inert_json
 
-__all__ = ["branch_folder", "write_instructlab_files"]
+__all__ = ["write_answers", "write_instructlab_files"]
+
+
+def write_answers(folder: Path, run: Run) -> None:
+    """Write what a run answered and judged; see `write_instructlab_files`."""
+    write_instructlab_files(folder, run.results, judging=run.configuration.get("stage") == "judge")
 
 
 def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging: bool = False) -> None:
@@ -28,26 +35,18 @@ def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging:
     Where the run is `judging` what is there, perhaps of another tool, questions and answers stay as they are,
     and what is in the other files of other questions stays too. Raises OSError.
     """
-    places: dict[Path, list[Result]] = defaultdict(list)
+    places: dict[tuple[Path, bool], list[Result]] = defaultdict(list)
     for result in results:
-        place = _place(result)
-        if place is not None:
-            places[folder / place].append(result)
-    for path, found in places.items():
-        if found[0].benchmark == "mt_bench_branch":
+        known = benchmark(result.benchmark)
+        if known is not None and known.files is not None and result.scores:
+            place = folder / known.files.folder(result.scores[0].metadata.get("ref"))
+            places[place, known.files.with_questions].append(result)
+    for (path, with_questions), found in places.items():
+        if with_questions:
             _write_questions(path, found, judging)
         if not judging:
             _write_answers(path, found)
         _write_judgments(path, found, judging)
-
-
-def _place(result: Result) -> Path | None:
-    """The folder that InstructLab's tools look in, None where the result has nothing to write."""
-    if not result.scores or result.benchmark not in ("mt_bench", "mt_bench_branch"):
-        return None
-    if result.benchmark == "mt_bench":
-        return Path("mt_bench")
-    return branch_folder(result.scores[0].metadata.get("ref"))
 
 
 def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> None:

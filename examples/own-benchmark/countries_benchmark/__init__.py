@@ -1,0 +1,1 @@
+"""The capitals of countries, as a benchmark."""

@@ -1,0 +1,65 @@
+"""The table of what got worse, what got better, and what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_instructlab_eval.reports.tables import fitted, paragraph
+from pytest_instructlab_eval.stats.changes import Change, Changes, Kind
+from pytest_instructlab_eval.visible import visible_line
+
+__all__ = ["cells", "changes_table", "notes"]
+
+KINDS: tuple[Kind, ...] = ("regression", "improvement", "unchanged", "new")
+SHOWN = 10  # groups of a kind in the terminal, where not all are shown
+
+
+def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[str]:
+    """The lines of the table: a block a benchmark and model, its regressions first."""
+    if not found:
+        return []
+    head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
+    rows: list[list[str]] = []
+    for entry in found:
+        rows.append(cells(visible_line(entry.title), entry.overall))
+        for kind in KINDS:
+            part = entry.of(kind)
+            shown = part if verbose else part[: 0 if kind == "unchanged" else SHOWN]
+            rows += [cells(f"  {kind}: {visible_line(change.label)}", change) for change in shown]
+            if len(part) > len(shown):
+                more = "unchanged" if kind == "unchanged" else f"more {kind}s"
+                rows.append([f"  … {len(part) - len(shown)} {more}, with -v", *[""] * 6])
+    told = [line for entry in found for note in notes(entry) for line in paragraph(note)]
+    return [*fitted(head, rows), *told]
+
+
+def cells(label: str, change: Change) -> list[str]:
+    """The label, before, after, difference, its interval and standard error, and the questions."""
+    digits = 2 if change.maximum > 1 else 4
+
+    def number(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+    interval = ""
+    if change.interval is not None:
+        interval = f"{number(change.interval.low, '+')} to {number(change.interval.high, '+')}"
+    return [
+        label, number(change.before), number(change.after), number(change.difference, "+"), interval,
+        number(change.stderr), f"{change.n:,}",
+    ]  # fmt: skip
+
+
+def notes(entry: Changes) -> list[str]:
+    """What to know of a comparison: how small a drop it could have seen, and what it leaves out."""
+    found = []
+    if entry.minimum_detectable_drop is not None:
+        digits = 2 if entry.overall.maximum > 1 else 4
+        seen = f"this run could have seen a drop of {entry.minimum_detectable_drop:.{digits}f}"
+        if entry.minimum_detectable_drop > entry.overall.maximum:
+            seen = "this run is too short to see any drop for sure"
+        agreement = "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
+        found.append(f"{entry.benchmark}: {seen}{agreement}")
+    if entry.unpaired:
+        left = "1 question" if entry.unpaired == 1 else f"{entry.unpaired:,} questions"
+        found.append(f"{entry.benchmark}: left out, changed or without a score on one side: {left}")
+    return found

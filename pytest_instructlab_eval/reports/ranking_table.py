@@ -1,0 +1,30 @@
+"""The table of models, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_instructlab_eval.reports.tables import fitted
+from pytest_instructlab_eval.stats.ranking import Rank
+
+__all__ = ["ranking_table"]
+
+
+def ranking_table(ranks: Sequence[Rank]) -> list[str]:
+    """The lines of the ranking."""
+    if not ranks:
+        return []
+    rows = [[row.model, f"{row.score:.4f}", _number(row.stderr), *_verdict(row, ranks[0])] for row in ranks]
+    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
+    return fitted(head, rows, text=(5,))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _verdict(row: Rank, best: Rank) -> tuple[str, str, str]:
+    if row is best:
+        return "", "", "best"
+    between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
+    return _number(row.behind), between, "can't be told from the best" if row.tied else ""

@@ -1,0 +1,34 @@
+"""What tells the questions of one run from those of another, in a few letters."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.selection import asked as asked_of
+
+__all__ = ["data_digest", "digest"]
+
+
+def data_digest(benchmark: Benchmark, asked: Sequence[Question], settings: Settings) -> str | None:
+    """Return what tells a benchmark's questions and references from others, however few are `asked`.
+
+    None where they are told apart one by one, and where they aren't known before they are asked.
+    """
+    if benchmark.compared == "each" or any(question.content is None for question in asked):
+        return None
+    whole = asked
+    if settings.sample is not None or settings.first_n is not None or settings.min_tasks:
+        every = dataclasses.replace(settings, sample=None, first_n=None, min_tasks=False)
+        whole = asked_of(benchmark, every)
+    return digest([question.content for question in whole])
+
+
+def digest(content: object) -> str:
+    """Return what tells a content from others, in twelve letters and digits; empty where there is none."""
+    if content is None:
+        return ""
+    return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:12]

@@ -1,0 +1,50 @@
+"""Which benchmarks a run has, and what it leaves out."""
+
+from __future__ import annotations
+
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.registry import benchmark, benchmarks
+from pytest_instructlab_eval.suites.sampling import sampled
+
+__all__ = ["asked", "lacks", "left_out", "selected", "unasked"]
+
+
+def left_out(settings: Settings) -> dict[str, str]:
+    """Return the benchmarks that the run leaves out, each with the reason."""
+    reasons = {}
+    for found in benchmarks():
+        if settings.benchmark and found.name not in settings.benchmark:
+            reasons[found.name] = "not named by --eval-benchmark"
+        elif missing := lacks(found, settings):
+            reasons[found.name] = f"it needs {missing}"
+        elif settings.stage == "judge" and not found.judged:
+            reasons[found.name] = "it has no judging step"
+    return reasons
+
+
+def lacks(found: Benchmark, settings: Settings) -> str | None:
+    """Return the options without which the benchmark can't be run, None where nothing is missing."""
+    needs = [need.setting for need in found.needs if not need.unless(settings)]
+    if found.judged and settings.stage != "answer":
+        needs.append("judge_model")
+    missing = [name for name in needs if not settings.value(name)]
+    return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
+
+
+def selected(settings: Settings) -> tuple[str, ...]:
+    """Return the benchmarks that the run collects where no file is named."""
+    reasons = left_out(settings)
+    return tuple(found.name for found in benchmarks() if found.name not in reasons)
+
+
+def asked(found: Benchmark, settings: Settings) -> list[Question]:
+    """Return the questions that the run asks: all, the first so many, or a sample; raises EvalError."""
+    questions = list(found.read(settings))
+    return questions if found.samples else sampled(questions[: settings.first_n], settings)
+
+
+def unasked(name: str, settings: Settings) -> list[str]:
+    """Return a sentence for each thing of a benchmark's data that is not asked; raises EvalError."""
+    found = benchmark(name)
+    return [] if found is None or lacks(found, settings) else found.unasked(settings)
