@@ -4,14 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalError, ModelError
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges import Judge
     from pytest_instructlab_eval.models import Completion, Message, Model
     from pytest_instructlab_eval.records.recording import Recorder
+    from pytest_instructlab_eval.records.scores import Result, Sample, Score
     from pytest_instructlab_eval.settings import Settings
-    from pytest_instructlab_eval.suites.base import Benchmark, Need, Option, Question
+    from pytest_instructlab_eval.suites.base import Benchmark, Need, Question
+    from pytest_instructlab_eval.suites.option import Option
 
 __all__ = [
     "Benchmark",
@@ -37,7 +38,10 @@ __all__ = [
 _LATER = {
     "Benchmark": "suites.base",
     "Need": "suites.base",
-    "Option": "suites.base",
+    "Option": "suites.option",
+    "Result": "records.scores",
+    "Sample": "records.scores",
+    "Score": "records.scores",
     "Question": "suites.base",
     "Settings": "settings",
     "Completion": "models",

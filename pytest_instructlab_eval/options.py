@@ -38,7 +38,7 @@ from pytest_instructlab_eval.settings import (
     Settings,
 )
 from pytest_instructlab_eval.suites import registry
-from pytest_instructlab_eval.suites.base import Option
+from pytest_instructlab_eval.suites.option import Option
 from pytest_instructlab_eval.suites.registry import BUILT_IN, names, packaged
 
 if TYPE_CHECKING:

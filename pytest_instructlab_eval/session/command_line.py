@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS, PREFIX, known_options
-from pytest_instructlab_eval.suites.base import Option
+from pytest_instructlab_eval.suites.option import Option
 
 __all__ = ["arguments", "asks_for_us", "check_model", "flags", "joined", "start_anew", "taken_for_paths"]
 

@@ -11,8 +11,9 @@ from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges.trial import Put
+    from pytest_instructlab_eval.suites.option import Option
 
-__all__ = ["AnswerFiles", "Benchmark", "Conversation", "Need", "Option", "Question"]
+__all__ = ["AnswerFiles", "Benchmark", "Conversation", "Need", "Question"]
 
 
 class Question(Protocol):
@@ -51,30 +52,6 @@ class Conversation(Protocol):
     def turns(self) -> tuple[str, ...]:
         """What the user says."""
         ...
-
-
-@dataclass(frozen=True)
-class Option:
-    """One flag and its ini twin: `--eval-few-shots` and `eval_few_shots`."""
-
-    field: str
-    metavar: str | None
-    help: str
-    parse: Callable[[str], Any]
-    default: str | None = None
-    repeatable: bool = False
-    is_path: bool = False
-    places: Literal["both", "flag", "ini"] = "both"
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag."""
-        return "--eval-" + self.field.replace("_", "-")
-
-    @property
-    def name(self) -> str:
-        """The ini name; also where pytest keeps the flag's value."""
-        return "eval_" + self.field
 
 
 @dataclass(frozen=True)
