@@ -22,8 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AskedPair:
-    """A pair as it is put to the model; `number` is InstructLab's id, `path` the
-    path of its `qna.yaml` in the taxonomy."""
+    """A pair as it is put to the model: `number` is InstructLab's id, `path` that of its `qna.yaml`."""
 
     id: str
     path: str

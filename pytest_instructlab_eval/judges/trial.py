@@ -62,11 +62,13 @@ async def _as_given(judge: Grader, question: str, reference: str, answer: str) -
     return await judge.grade(question, answer, reference=reference)
 
 
-async def try_judge(name: str, judge: Grader, put: Put = _as_given) -> None:
+async def try_judge(name: str, judge: Grader, put: Put | None = None) -> None:
     """Raise ConfigurationError where the judge doesn't rate every good answer above every bad one.
 
-    `put` puts each to it as the run does. `name` is what the judge is called.
+    `put` puts each to it as the run does; where it is None, `judge.grade` does. `name` is what the judge is
+    called.
     """
+    put = put or _as_given
     cases = [(canary, text) for canary in CANARIES for text in (canary.good, canary.bad)]
     scores = await asyncio.gather(
         *(put(judge, canary.question, canary.reference, text) for canary, text in cases)

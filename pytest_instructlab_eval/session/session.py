@@ -219,11 +219,7 @@ class EvalSession:
 
         for label, judge in self.models.judges.items():
             if self._tries_judges and self.settings.judges[label] not in self.settings.hosted:
-                self.engine.call(try_judge(label, judge, *self._as_put))
-
-    @property
-    def _as_put(self) -> tuple[Put, ...]:
-        return () if self._put is None else (self._put,)
+                self.engine.call(try_judge(label, judge, self._put))
 
     @property
     def _tries_judges(self) -> bool:
@@ -236,7 +232,7 @@ class EvalSession:
         async def attempt() -> None:
             judge = await self.models.judge_at(name, url)
             try:
-                await try_judge(self.settings.label(name), judge, *self._as_put)
+                await try_judge(self.settings.label(name), judge, self._put)
             finally:
                 if distribution.is_controller(self.config):
                     await self.models.let_go(name)

@@ -26,7 +26,7 @@ def fair(messages: Sequence[Message]) -> str:
 
 
 def try_out(model: FakeModel, like: MTBenchQuestion | None = None) -> None:
-    asyncio.run(try_judge("prometheus", Judge(model), *([] if like is None else [judged_like(like)])))
+    asyncio.run(try_judge("prometheus", Judge(model), judged_like(like) if like else None))
 
 
 @pytest.fixture
