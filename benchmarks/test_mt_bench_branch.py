@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.judges import Judge
 from pytest_instructlab_eval.models import Model
 from pytest_instructlab_eval.records.recording import Recorder
 from pytest_instructlab_eval.suites import mt_bench_branch
@@ -11,7 +11,7 @@ from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
 
 @pytest.mark.eval("mt_bench_branch", max_score=10)
 async def test_mt_bench_branch(
-    mt_bench_branch_question: BranchQuestion, served_model: Model, judge: Grader, record_score: Recorder
+    mt_bench_branch_question: BranchQuestion, served_model: Model, judge: Judge, record_score: Recorder
 ) -> None:
     """The judge's rating of the model's answer to one question, against the taxonomy's answer."""
     answer = await mt_bench_branch.answer(mt_bench_branch_question, served_model)

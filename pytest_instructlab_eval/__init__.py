@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalError, ModelError
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.judges import Judge
+    from pytest_instructlab_eval.judges import (
+        ONE_TO_FIVE,
+        ONE_TO_TEN,
+        PASS_OR_FAIL,
+        ZERO_TO_ONE,
+        Judge,
+        JudgePrompt,
+        Scale,
+    )
     from pytest_instructlab_eval.models import Completion, Message, Model
     from pytest_instructlab_eval.records.recording import Recorder
     from pytest_instructlab_eval.records.scores import Result, Sample, Score
@@ -15,12 +23,17 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.suites.option import Option
 
 __all__ = [
+    "ONE_TO_FIVE",
+    "ONE_TO_TEN",
+    "PASS_OR_FAIL",
+    "ZERO_TO_ONE",
     "Benchmark",
     "Completion",
     "ConfigurationError",
     "DataError",
     "EvalError",
     "Judge",
+    "JudgePrompt",
     "Message",
     "Model",
     "ModelError",
@@ -30,6 +43,7 @@ __all__ = [
     "Recorder",
     "Result",
     "Sample",
+    "Scale",
     "Score",
     "Settings",
 ]
@@ -45,7 +59,8 @@ _LATER = {
     "Question": "suites.base",
     "Settings": "settings",
     "Completion": "models",
-    "Judge": "judges",
+    **dict.fromkeys(("Judge", "JudgePrompt", "Scale"), "judges"),
+    **dict.fromkeys(("ONE_TO_FIVE", "ONE_TO_TEN", "PASS_OR_FAIL", "ZERO_TO_ONE"), "judges"),
     "Message": "models",
     "Model": "models",
     "Recorder": "records.recording",

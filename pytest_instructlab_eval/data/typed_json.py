@@ -167,13 +167,15 @@ class Rule:
     """What a record must be beside its fields' types.
 
     `required` are the fields that must be there though they have a default: a file that lost one is damaged.
-    `ignored` are keys that stand beside the fields. `problems` are what is wrong with the fields as they were
-    read; the first is told.
+    `ignored` are keys that are not read as fields. `problems` are what is wrong with the fields as they were
+    read; the first is told. `build` makes the record of its fields and of what was ignored, where it is more
+    than these.
     """
 
     required: Collection[str] = ()
     ignored: Collection[str] = ()
     problems: Callable[[Mapping[str, Any]], Iterator[Misfit]] = lambda fields: iter(())
+    build: Callable[[Mapping[str, Any]], object] | None = None
 
 
 Rules = Mapping[Any, Rule]
@@ -195,7 +197,7 @@ def read_as(kind: type[T], value: Any, rules: Rules = NO_RULES) -> T:
 def _reader(kind: Any) -> Reader:
     origin, arguments = get_origin(kind), get_args(kind)
     reader: Reader
-    if kind is Any:
+    if kind in (Any, object):
         reader = _anything
     elif origin in (Union, types.UnionType):
         reader = functools.partial(_one_of, [(_types(one), _reader(one)) for one in arguments], arguments)
@@ -293,13 +295,16 @@ def _record(kind: Any, readers: Mapping[str, Reader], value: Any, rules: Rules) 
     for name in (*readers, *rule.ignored):
         if name in needed and name not in value:
             raise Misfit(f"has no {name}")
-    fields = _fields(readers, value, rules)
-    others = {name: entry for name, entry in value.items() if name not in readers}
+    read = {name: reader for name, reader in readers.items() if name not in rule.ignored}
+    fields = _fields(read, value, rules)
+    others = {name: entry for name, entry in value.items() if name not in read}
     unknown = others.keys() - set(rule.ignored)
     if unknown and not is_typeddict(kind):
         raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
     for problem in rule.problems(fields | others):
         raise problem
+    if rule.build is not None:
+        return rule.build(fields | others)
     return fields | others if is_typeddict(kind) else kind(**fields)
 
 

@@ -1,7 +1,21 @@
-"""How an answer is graded: a Protocol, and an implementation a file."""
+"""How an answer is graded: what a judge is, and a judge a file."""
 
-from pytest_instructlab_eval.judges.llm import Grader, Judge
+from pytest_instructlab_eval.judges.base import Judge, JudgePrompt, Submission
+from pytest_instructlab_eval.judges.llm import LLMJudge
 from pytest_instructlab_eval.judges.panel import Panel
 from pytest_instructlab_eval.judges.reference import ReferenceJudge
+from pytest_instructlab_eval.judges.scale import ONE_TO_FIVE, ONE_TO_TEN, PASS_OR_FAIL, ZERO_TO_ONE, Scale
 
-__all__ = ["Grader", "Judge", "Panel", "ReferenceJudge"]
+__all__ = [
+    "ONE_TO_FIVE",
+    "ONE_TO_TEN",
+    "PASS_OR_FAIL",
+    "ZERO_TO_ONE",
+    "Judge",
+    "JudgePrompt",
+    "LLMJudge",
+    "Panel",
+    "ReferenceJudge",
+    "Scale",
+    "Submission",
+]

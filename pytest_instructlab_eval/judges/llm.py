@@ -1,23 +1,23 @@
-"""The judge: what rates answers from 1 to 10, and the model that does."""
+"""The judge that is a language model, asked for a rating at the end of its judgment."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_instructlab_eval.errors import ModelError, NoAnswerError
+from pytest_instructlab_eval.judges.base import JUDGMENT_TOKENS, Judge, Submission
 from pytest_instructlab_eval.judges.pooling import pooled
 from pytest_instructlab_eval.judges.quoted import as_data
 from pytest_instructlab_eval.judges.rating import Verdict, parse_rating
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
+from pytest_instructlab_eval.records.evidence import Evidence, Judgment
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
 
-__all__ = ["MAXIMUM_RATING", "Grader", "Judge"]
+__all__ = ["LLMJudge"]
 
-LOWEST_RATING, MAXIMUM_RATING = 1.0, 10.0
-JUDGMENT_TOKENS = 2048
 SECOND_TRY_TEMPERATURE = 0.7
 REPEAT_TEMPERATURE = 1.0  # the judge's own distribution, whose mean a mean of ratings estimates
 
@@ -27,51 +27,13 @@ TRIES = len(FIRST_TRIES)
 
 INSTRUCTIONS = (
     "You grade answers. Compare the answer with the question{and_reference}, say in a few sentences what is "
-    "right and what is wrong with it, and end with a rating from 1 (useless) to 10 (flawless) in double "
-    "square brackets, such as: Rating: [[5]]"
+    "right and what is wrong with it, and end with {rating}"
 )
-
-
 PARTS = ("Question", "Reference answer", "Answer")
 TEMPLATE = "\n\n".join(f"<{title}>\n{{}}\n</{title}>" for title in PARTS)
 
 
-class Grader(Protocol):
-    """What benchmarks need of a judge: a rating from 1 to 10, *unscored* or an *error*."""
-
-    @property
-    def name(self) -> str:
-        """As the user names it."""
-        ...
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether an answer without a reference answer beside it can't be graded."""
-        ...
-
-    async def grade(
-        self, question: str, answer: str, *, reference: str | None = None, metric: str = "rating"
-    ) -> Score:
-        """A rating of an answer, by the judge's own measure; for benchmarks of one's own."""
-        ...
-
-    async def rate(
-        self,
-        system: str,
-        user: str,
-        *,
-        question: str,
-        answer: str,
-        reference: str | None = None,
-        metric: str = "rating",
-        merge: Callable[[str], bool] | None = None,
-        answer_id: str = "",
-    ) -> Score:
-        """A rating of an answer, by a benchmark's own judge prompt where the judge reads prompts."""
-        ...
-
-
-class Judge:
+class LLMJudge(Judge):
     """A `Model` that also grades.
 
     `merge_system_user_message` puts the system prompt at the head of the user's message, for models
@@ -94,11 +56,6 @@ class Judge:
         """As the user names it."""
         return self._model.name
 
-    @property
-    def needs_reference(self) -> bool:
-        """No: what there is to compare with stands in the prompt."""
-        return False
-
     async def chat(
         self,
         messages: str | Sequence[Message],
@@ -107,60 +64,36 @@ class Judge:
         max_tokens: int = JUDGMENT_TOKENS,
         seed: int | None = None,
     ) -> Completion:
-        """The judge's answer to a chat; see `Model`."""
+        """Return the judge's answer to a chat; see `Model`."""
         return await self._model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """The log-likelihood of each choice; see `Model`."""
+        """Return the log-likelihood of each choice; see `Model`."""
         return await self._model.choice_logprobs(prompt, choices)
 
     async def close(self) -> None:
         """Close the model."""
         await self._model.close()
 
-    async def grade(
-        self, question: str, answer: str, *, reference: str | None = None, metric: str = "rating"
-    ) -> Score:
-        """A rating of an answer, by this package's own instructions; for benchmarks of one's own."""
-        system = INSTRUCTIONS.format(and_reference=" and the reference answer" if reference else "")
-        parts = zip(PARTS, (question, reference, answer), strict=True)
-        user = "\n\n".join(
-            f"<{title}>\n{as_data(text, TEMPLATE)}\n</{title}>" for title, text in parts if text is not None
-        )
-        return await self.rate(
-            system, user, question=question, answer=answer, reference=reference, metric=metric
-        )
+    async def rate(self, submission: Submission) -> Score:
+        """Return the rating in the judge's reply: scored, unscored, or an error.
 
-    async def rate(
-        self,
-        system: str,
-        user: str,
-        *,
-        question: str,
-        answer: str,
-        reference: str | None = None,
-        metric: str = "rating",
-        merge: Callable[[str], bool] | None = None,
-        answer_id: str = "",
-    ) -> Score:
-        """The rating in the judge's reply to a prompt: scored, unscored, or an error.
-
-        A reply without a usable rating is asked for once more, less coldly. `merge` says of a judge's name
-        whether the system message is to be merged, where the judge itself wasn't told. `reference` is kept
-        with the score; the prompt has its own. `answer_id` tells apart answers that are rated by the same
-        prompt, for the seeds of repeats.
+        A reply without a rating that can be used is asked for once more, less coldly.
         """
-        evidence = {"question": question, "answer": answer, "user_prompt": user}
-        if reference is not None:
-            evidence["reference"] = reference
-        merged = merge is not None and merge(self.name) if self._merge is None else self._merge
+        prompt, merged = submission.prompt, bool(self._merge)
+        if prompt is None:
+            system, user = _own_prompt(submission)
+        else:
+            system, user = prompt.system, submission.filled_in(prompt)
+            merged = prompt.merges_system(self.name) if self._merge is None else merged
         messages = _messages(system, user, merged)
+        evidence = replace(submission.evidence, user_prompt=user)
         if self._repeats == 1:
-            return await self._judgment(messages, FIRST_TRIES, metric, evidence)
-        about = (self.name, answer_id, metric, system, user)
+            return await self._judgment(messages, FIRST_TRIES, submission, evidence)
+        about = (self.name, submission.answer_id, submission.metric, system, user)
         scores = await asyncio.gather(
             *(
-                self._judgment(messages, self._sampled_tries(number, *about), metric, evidence)
+                self._judgment(messages, self._sampled_tries(number, *about), submission, evidence)
                 for number in range(self._repeats)
             )
         )
@@ -168,44 +101,55 @@ class Judge:
         return pooled(parts, "repeat", all_needed=False)
 
     def _sampled_tries(self, number: int, *about: str) -> list[Try]:
-        """How the judgment of this number, from 0, is asked for: no seed is used twice."""
+        """Return how the judgment of this number, from 0, is asked for: no seed is used twice."""
         seeds = (seed_of(self._seed, "judgment", *about, once, repeat=number) for once in range(TRIES))
         return [(REPEAT_TEMPERATURE, seed) for seed in seeds]
 
     async def _judgment(
-        self, messages: Sequence[Message], tries: Sequence[Try], metric: str, evidence: Mapping[str, str]
+        self, messages: Sequence[Message], tries: Sequence[Try], submission: Submission, evidence: Evidence
     ) -> Score:
-        """The rating of the first of the tries whose reply has one."""
+        """Return the rating of the first of the tries whose reply has one."""
         prompts = [message["content"] for message in messages]
+        scale, metric, maximum = submission.scale, submission.metric, submission.scale.highest
         for temperature, seed in tries:
             try:
                 reply = await self.chat(messages, temperature=temperature, seed=seed)
                 verdict = parse_rating(
-                    reply.text,
-                    finish_reason=reply.finish_reason,
-                    lowest=LOWEST_RATING,
-                    highest=MAXIMUM_RATING,
-                    prompts=prompts,
+                    reply.text, finish_reason=reply.finish_reason, scale=scale, prompts=prompts
                 )
             except NoAnswerError as error:
                 reply = Completion("", error.finish_reason, 0, 0, 0.0, error.reasoning)
                 verdict = Verdict(None, str(error))
             except ModelError as error:
                 reason = f"the judge could not be asked: {error}"
-                return Score(None, metric, MAXIMUM_RATING, error=reason, metadata=evidence)
+                return Score(None, metric, maximum, error=reason, evidence=evidence)
             if verdict.value is not None:
                 break
-        metadata: dict[str, Any] = {
-            **evidence, "judgment": reply.text, "judgment_finish_reason": reply.finish_reason,
-        }  # fmt: skip
-        if reasoning := "\n\n".join(part for part in (reply.reasoning, verdict.reasoning) if part):
-            metadata["judgment_reasoning"] = reasoning
+        judgment = Judgment(
+            verdict.value,
+            reply.text,
+            finish_reason=reply.finish_reason,
+            reasoning="\n\n".join(part for part in (reply.reasoning, verdict.reasoning) if part),
+            contradictory=verdict.stated if verdict.contradictory else (),
+        )
+        explanation = reply.text
         if verdict.value is None:
-            reason = f"the judge gave no rating from 1 to 10, asked twice; the last time, {verdict.reason}"
-            return Score(None, metric, MAXIMUM_RATING, explanation=reason, metadata=metadata)
-        if verdict.contradictory:
-            metadata["contradictory_ratings"] = list(verdict.stated)
-        return Score(verdict.value, metric, MAXIMUM_RATING, explanation=reply.text, metadata=metadata)
+            explanation = f"the judge gave no rating {scale}, asked twice; the last time, {verdict.reason}"
+        evidence = replace(evidence, judgments=(judgment,))
+        return Score(verdict.value, metric, maximum, explanation=explanation, evidence=evidence)
+
+
+def _own_prompt(submission: Submission) -> tuple[str, str]:
+    """Return the system message and the user's by this package's own instructions."""
+    reference = " and the reference answer" if submission.reference else ""
+    system = INSTRUCTIONS.format(and_reference=reference, rating=submission.scale.instruction)
+    texts = (submission.question, submission.reference, submission.answer)
+    user = "\n\n".join(
+        f"<{title}>\n{as_data(text, TEMPLATE, submission.scale)}\n</{title}>"
+        for title, text in zip(PARTS, texts, strict=True)
+        if text is not None
+    )
+    return system, user
 
 
 def _messages(system: str, user: str, merge: bool) -> list[Message]:

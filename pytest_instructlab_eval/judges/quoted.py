@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from pytest_instructlab_eval.judges.rating import BLANKS, NUMBER, statements
+from pytest_instructlab_eval.judges.rating import BLANKS, NUMBER, in_numbers, statements
+from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.reasoning import THINK_TAG
 
 __all__ = ["as_data", "defused"]
@@ -20,25 +21,26 @@ HEADING = re.compile(
 APOSTROPHES = r"['`\u2018\u2019\u00b4]"
 
 
-def as_data(text: str, template: str) -> str:
+def as_data(text: str, template: str, scale: Scale = ONE_TO_TEN) -> str:
     """Return the text without anything that would read as a rating, or as a heading of the judge's prompt.
 
-    `template` is the prompt before it is filled in. What would end a part of it gets round brackets, in
-    whatever case and with whatever blanks it is written.
+    `template` is the prompt before it is filled in, `scale` what the judge rates on. What would end a part of
+    the prompt gets round brackets, in whatever case and with whatever blanks it is written.
     """
     for heading, shown in _headings(template):
         text = heading.sub(lambda _, shown=shown: shown, text)  # type: ignore[misc]
-    return defused(text)
+    return defused(text, scale)
 
 
-def defused(text: str) -> str:
+def defused(text: str, scale: Scale = ONE_TO_TEN) -> str:
     """Return the text without anything that a judge could quote and that would then read as a rating.
 
     Nor has it a tag of reasoning (`<think>`): what the judge says before or after it would not count.
     """
     text = THINK_TAG.sub(lambda tag: f"({tag[0][1:-1]})", text)
-    text = _in_round_brackets(text, (number.span() for number in DOUBLE.finditer(text)))
-    return _in_round_brackets(text, ((found.number, found.end) for found in statements(text)[0]))
+    text = _in_round_brackets(text, (number.span() for number in DOUBLE.finditer(in_numbers(text, scale))))
+    stated, _ = statements(in_numbers(text, scale))
+    return _in_round_brackets(text, ((found.number, found.end) for found in stated))
 
 
 def _in_round_brackets(text: str, spans: Iterable[tuple[int, int]]) -> str:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.reasoning import split_judgment
 
-__all__ = ["BLANKS", "NUMBER", "Statement", "Verdict", "parse_rating", "statements"]
+__all__ = ["BLANKS", "NUMBER", "Statement", "Verdict", "in_numbers", "parse_rating", "statements"]
 
 INVISIBLE = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # marks that a reader doesn't see
 BLANKS = rf"\s{INVISIBLE}"
@@ -99,8 +100,7 @@ def parse_rating(
     text: str,
     *,
     finish_reason: str = "stop",
-    lowest: float = 1,
-    highest: float = 10,
+    scale: Scale = ONE_TO_TEN,
     prompts: Sequence[str] = (),
 ) -> Verdict:
     """Return the rating that a judgment ends in, or the reason why there is none.
@@ -113,9 +113,11 @@ def parse_rating(
     if not said.strip():
         reason = "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
         return Verdict(None, reason, reasoning=reasoning)
+    prompts = [in_numbers(prompt, scale) for prompt in prompts]
+    said = in_numbers(said.replace(SCALE, "\ufffd"), scale)
     if _returns(prompts, said):
         return Verdict(None, "the judgment returns the prompt", reasoning=reasoning)
-    said = _without_scales(_without_examples(said.replace(SCALE, "\ufffd"), prompts))
+    said = _without_scales(_without_examples(said, prompts))
     found, promised = statements(said)
     reason = ""
     if promised > (found[-1].start if found else -1):
@@ -128,9 +130,20 @@ def parse_rating(
     )
     if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
         reason = "the judgment was cut off by the token limit before its rating"
-    elif not reason and not lowest <= stated[-1] <= highest:
-        reason = f"{stated[-1]:g} is not on the scale from {lowest:g} to {highest:g}"
+    elif not reason and stated[-1] not in scale:
+        reason = f"{stated[-1]:g} is not on the scale {scale}"
     return Verdict(None if reason else stated[-1], reason, stated, reasoning)
+
+
+def in_numbers(text: str, scale: Scale) -> str:
+    """Return a text with the scale's words in square brackets as numbers, each at its own place."""
+    numbers = scale.numbers
+    if not numbers:
+        return text
+    words = re.compile(rf"(\[[{BLANKS}]*)({'|'.join(numbers)})([{BLANKS}]*\])", re.IGNORECASE)
+    return words.sub(
+        lambda found: found[1] + numbers[found[2].casefold()].ljust(len(found[2])) + found[3], text
+    )
 
 
 def statements(text: str) -> tuple[list[Statement], int]:

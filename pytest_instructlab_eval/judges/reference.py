@@ -2,77 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from dataclasses import replace
 
-from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
+from pytest_instructlab_eval.judges.base import Judge, Submission
+from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.background import in_daemon_thread
-from pytest_instructlab_eval.models.protocol import Message
+from pytest_instructlab_eval.records.evidence import Judgment
 from pytest_instructlab_eval.records.scores import Score
 
 __all__ = ["ReferenceJudge", "chrf_rating"]
 
 
-def chrf_rating(answer: str, reference: str) -> tuple[float, float]:
-    """The rating, 1 + 9 * chrF / 100, and the chrF (0 to 100) that it comes from.
+def chrf_rating(answer: str, reference: str, scale: Scale = ONE_TO_TEN) -> tuple[float, float]:
+    """Return the rating and the chrF (0 to 100) that it comes from, as its share of the scale.
 
     chrF is the F2-score of character n-grams up to 6, white space left out, as sacrebleu has it for one
-    sentence (https://aclanthology.org/W15-3049): 100 where the texts are equal, so a rating of 10, and
-    0 where they share no character, so a rating of 1.
+    sentence (https://aclanthology.org/W15-3049): 100 where the texts are equal, so the highest rating, and
+    0 where they share no character, so the lowest. From 1 to 10 it is 1 + 9 * chrF / 100.
     """
     from sacrebleu import sentence_chrf
 
     chrf = float(sentence_chrf(answer, [reference]).score)
-    return 1 + (MAXIMUM_RATING - 1) * chrf / 100, chrf
+    return scale.lowest + (scale.highest - scale.lowest) * chrf / 100, chrf
 
 
-class ReferenceJudge:
-    """A `Grader` that compares an answer with its reference answer; the same two always rate the same.
+class ReferenceJudge(Judge):
+    """A judge that compares an answer with its reference answer; the same two always rate the same.
 
     It knows nothing of meaning: a right answer in other words rates low. It is a floor to compare
-    judges with, and a stand-in where there is no second model.
+    judges with, and a stand-in where there is no second model. It reads no prompt.
     """
+
+    needs_reference = True
+    no_chat = "the judge 'reference' is no language model and can't be asked; name another judge"
 
     @property
     def name(self) -> str:
         """What `--eval-judge-model` names it by."""
         return "reference"
 
-    @property
-    def needs_reference(self) -> bool:
-        """Yes: it has nothing else to go by."""
-        return True
-
-    async def grade(
-        self, question: str, answer: str, *, reference: str | None = None, metric: str = "rating"
-    ) -> Score:
-        """The rating of an answer by its reference; an error where there is none."""
-        evidence: dict[str, Any] = {"question": question, "answer": answer}
+    async def rate(self, submission: Submission) -> Score:
+        """Return the rating by the reference; an error where there is none, or two words to choose from."""
+        answer, reference, scale = submission.answer, submission.reference, submission.scale
+        evidence, reason = submission.evidence, None
         if reference is None or not reference.strip():
             reason = "the judge 'reference' needs a reference answer, and this question has none"
-            return Score(None, metric, MAXIMUM_RATING, error=reason, metadata=evidence)
+        elif scale.words is not None:
+            reason = f"the judge 'reference' rates by degrees and gives no rating {scale}; name a model"
+        if reference is None or reason is not None:
+            lost = replace(evidence, reference=None)
+            return Score(None, submission.metric, scale.highest, error=reason, evidence=lost)
         # milliseconds for the usual answer, seconds for a reference of a megabyte
-        rating, chrf = await in_daemon_thread(lambda: chrf_rating(answer, reference))
-        judgment = f"chrF {chrf:.1f} of 100 against the reference answer"
-        evidence |= {"reference": reference, "judgment": judgment, "judge_prompt": "chrF", "chrf": chrf}
-        return Score(rating, metric, MAXIMUM_RATING, explanation=judgment, metadata=evidence)
-
-    async def rate(
-        self,
-        system: str,
-        user: str,
-        *,
-        question: str,
-        answer: str,
-        reference: str | None = None,
-        metric: str = "rating",
-        merge: Callable[[str], bool] | None = None,
-        answer_id: str = "",
-    ) -> Score:
-        """As `grade`: a judge's prompt is not read."""
-        return await self.grade(question, answer, reference=reference, metric=metric)
-
-    async def chat(self, messages: str | Sequence[Message], **options: Any) -> NoReturn:
-        """Raise ModelError: there is no language model to ask."""
-        raise ModelError("the judge 'reference' is no language model and can't be asked; name another judge")
+        rating, chrf = await in_daemon_thread(lambda: chrf_rating(answer, reference, scale))
+        judgment = Judgment(rating, f"chrF {chrf:.1f} of 100 against the reference answer", chrf=chrf)
+        evidence = replace(evidence, judgments=(replace(judgment, prompt="chrF"),))
+        return Score(rating, submission.metric, scale.highest, explanation=judgment.text, evidence=evidence)

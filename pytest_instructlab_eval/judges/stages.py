@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
+from pytest_instructlab_eval.judges.base import Judge, Submission
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.records.scores import Score
 
@@ -16,8 +17,10 @@ NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"
 
 
-class PostponedJudge:
-    """A `Grader` that keeps the answer and leaves its rating to a later run."""
+class PostponedJudge(Judge):
+    """A judge that keeps the answer and leaves its rating to a later run."""
+
+    no_chat = "--eval-stage answer doesn't ask the judge"
 
     def __init__(self, name: str | None) -> None:
         self._name = name or "none"
@@ -27,36 +30,11 @@ class PostponedJudge:
         """As the user names the judge."""
         return self._name
 
-    @property
-    def needs_reference(self) -> bool:
-        """No: nothing is graded."""
-        return False
-
-    async def grade(
-        self, question: str, answer: str, *, reference: str | None = None, metric: str = "rating"
-    ) -> Score:
-        """The answer, unscored."""
-        metadata = {"question": question, "answer": answer, "answered": True}
-        return Score(None, metric, MAXIMUM_RATING, explanation=ANSWERED, metadata=metadata)
-
-    async def rate(
-        self,
-        system: str,
-        user: str,
-        *,
-        question: str,
-        answer: str,
-        reference: str | None = None,
-        metric: str = "rating",
-        merge: Callable[[str], bool] | None = None,
-        answer_id: str = "",
-    ) -> Score:
-        """As `grade`."""
-        return await self.grade(question, answer, reference=reference, metric=metric)
-
-    async def chat(self, messages: str | Sequence[Message], **options: Any) -> NoReturn:
-        """Raise ModelError: the judge is not asked in this run."""
-        raise ModelError("--eval-stage answer doesn't ask the judge")
+    async def rate(self, submission: Submission) -> Score:
+        """Return the answer, unscored."""
+        evidence = replace(submission.evidence, reference=None, answered=True)
+        maximum = submission.scale.highest
+        return Score(None, submission.metric, maximum, explanation=ANSWERED, evidence=evidence)
 
 
 class RecordedAnswers:

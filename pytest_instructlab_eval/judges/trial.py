@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.judges.base import Judge
 from pytest_instructlab_eval.records.scores import Score
 
 __all__ = ["CANARIES", "Canary", "Put", "try_judge"]
 
-Put = Callable[[Grader, str, str, str], Awaitable[Score]]
+Put = Callable[[Judge, str, str, str], Awaitable[Score]]
 """How a benchmark puts an answer to a judge: the judge, the question, its reference answer and the answer."""
 
 
@@ -58,11 +58,11 @@ CANARIES = (
 )
 
 
-async def _as_given(judge: Grader, question: str, reference: str, answer: str) -> Score:
+async def _as_given(judge: Judge, question: str, reference: str, answer: str) -> Score:
     return await judge.grade(question, answer, reference=reference)
 
 
-async def try_judge(name: str, judge: Grader, put: Put | None = None) -> None:
+async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     """Raise ConfigurationError where the judge doesn't rate every good answer above every bad one.
 
     `put` puts each to it as the run does; where it is None, `judge.grade` does. `name` is what the judge is

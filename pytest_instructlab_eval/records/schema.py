@@ -13,12 +13,11 @@ from typing import Any, Literal, TypedDict
 from pytest_instructlab_eval.data.typed_json import Misfit, Problem, Rule, Rules, read_as
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates.language import parse_gate
+from pytest_instructlab_eval.records.evidence import Evidence, split
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 
 __all__ = ["LARGEST_SCALE", "RULES", "scale_problems", "value_problems"]
-
-WITH_EVIDENCE = ("mt_bench", "mt_bench_branch")  # whose scores have no metadata but `Evidence`
 
 LARGEST_SCALE = 1e50  # what is computed of scores, such as fourth powers, stays a number
 MOST = 10**9  # questions
@@ -37,38 +36,6 @@ class Configuration(TypedDict, total=False):
     allow_mismatch: bool
     first_n: int | None
     sample: int | None
-
-
-class _Judgment(TypedDict):
-    rating: float | None
-    judgment: str
-
-
-class Judgment(_Judgment, total=False):
-    """One of several judgments of an answer."""
-
-    judge: str
-    answer: str
-    repeat: str
-
-
-class Evidence(TypedDict, total=False):
-    """What MT-Bench and MT-Bench-Branch keep with a score; a test of the user's may keep anything."""
-
-    question: str | None
-    answer: str | None
-    answers: tuple[str | None, ...]
-    answered: bool
-    category: str | None
-    reference: str | None
-    question_id: str | None
-    qna_file: str | None
-    ref: str | None
-    turn: int
-    user_prompt: str | None
-    judge_prompt: str | None
-    judgment: str | None
-    judgments: tuple[Judgment, ...]
 
 
 def scale_problems(maximum: float, *place: str | int) -> Iterator[Misfit]:
@@ -123,26 +90,47 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
 
 
 def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
-    if result["benchmark"] in WITH_EVIDENCE:
+    if result["judge"] is not None:
         for place, score in enumerate(result["scores"]):
-            yield from _evidence_problems(score, "scores", place, "metadata")
+            for misfit in _judged_problems(score):
+                misfit.place[:0] = ["scores", place]
+                yield misfit
     fields = {name: value for name, value in result.items() if name != "outcome"}
     outcome = Result(**fields).outcome
     if result["outcome"] != outcome:
         yield Problem(f"must be {outcome}, as the scores and the error are", result["outcome"], "outcome")
 
 
-def _evidence_problems(score: Score, *place: str | int) -> Iterator[Misfit]:
+def _score(fields: Mapping[str, Any]) -> Score:
+    """Return the score of the fields, of whose metadata some are the evidence; raises Misfit."""
+    value, metadata, place = fields["value"], fields["metadata"], "evidence"
     try:
-        evidence = read_as(Evidence, score.metadata)
+        names = read_as(tuple[str, ...], fields["evidence"]) if "evidence" in fields else None
+        place = "metadata"
+        evidence, own = split(metadata, names, value)
+        for misfit in _evidence_problems(evidence, value, fields["maximum"]) if evidence else ():
+            raise misfit
     except Misfit as misfit:
-        misfit.place[:0] = place
-        yield misfit
-        return
-    for number, judgment in enumerate(evidence.get("judgments", ())):
-        yield from value_problems(judgment["rating"], score.maximum, *place, "judgments", number, "rating")
-    if evidence.get("answered") and score.value is not None:
-        yield Problem("must be false where there is a value", True, *place, "answered")
+        misfit.place.insert(0, place)
+        raise
+    return Score(**{**fields, "metadata": own, "evidence": evidence})
+
+
+def _evidence_problems(evidence: Evidence, value: float | None, maximum: float) -> Iterator[Misfit]:
+    for number, judgment in enumerate(evidence.judgments):
+        yield from value_problems(judgment.rating, maximum, "judgments", number, "rating")
+    if evidence.answered and value is not None:
+        yield Problem("must be false where there is a value", True, "answered")
+
+
+def _judged_problems(score: Score) -> Iterator[Misfit]:
+    """Yield why what a judge said is damaged, in files of before evidence was named."""
+    if score.evidence is None and {"judgment", "judgments", "answered"} & score.metadata.keys():
+        try:
+            Evidence.from_plain(score.metadata)
+        except Misfit as misfit:
+            misfit.place.insert(0, "metadata")
+            yield misfit
 
 
 def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:
@@ -185,7 +173,9 @@ RULES: Rules = {
     Score: Rule(
         required=("value", "metric", "maximum", "n", "unscored", "errors", "stderr", "explanation", "error",
                   "samples", "metadata"),
+        ignored=("evidence",),
         problems=_score_problems,
+        build=_score,
     ),
     Result: Rule(
         required=("benchmark", "question", "group", "model", "judge", "scores", "error", "duration", "nodeid",

@@ -14,6 +14,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from pytest_instructlab_eval.records.evidence import Evidence, split
+
 __all__ = ["Outcome", "Result", "Sample", "Score", "cluster_before", "plain"]
 
 Outcome = Literal["scored", "unscored", "error"]
@@ -33,8 +35,8 @@ def plain(value: Any) -> Any:
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if kind is float:
         return value if math.isfinite(value) else None
-    if hasattr(kind, "__dataclass_fields__"):
-        value = {name: getattr(value, name) for name in kind.__dataclass_fields__}
+    if dataclasses.is_dataclass(kind):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
     if isinstance(value, Mapping):
         return {plain(str(plain(key))): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -62,7 +64,8 @@ class Sample:
     """One question's part of a `Score` that is a mean over many questions.
 
     `value` is None where it could not be scored, and then `error` says why. `choice` is what the
-    model chose, `answer` what is right, `logprobs` the log-likelihood of each choice (nats).
+    model chose, `answer` what is right, `logprobs` the log-likelihood of each choice (nats). `question` is
+    the question's text, without solved examples, and `choices` are the texts of its choices.
     """
 
     id: str
@@ -71,6 +74,19 @@ class Sample:
     answer: str | None = None
     logprobs: tuple[float, ...] = ()
     error: str | None = None
+    question: str = ""
+    choices: tuple[str, ...] = ()
+
+    def to_plain(self) -> dict[str, object]:
+        """Return it as plain data, without the question and its choices where they aren't known."""
+        fields: dict[str, object] = plain(self)
+        return {name: value for name, value in fields.items() if value or name not in ("question", "choices")}
+
+    @classmethod
+    def from_plain(cls, record: Mapping[str, Any]) -> Sample:
+        """Return the inverse of `plain`."""
+        lists = {"logprobs": tuple(record["logprobs"]), "choices": tuple(record.get("choices", ()))}
+        return cls(**{**record, **lists})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +95,9 @@ class Score:
 
     `value` is the mean over `n` scored questions, None where there was none; `unscored` and
     `errors` count the rest. `stderr` is the standard error of that mean in the score's own unit,
-    None where it can't be measured. `error` says why something could not be asked. `metadata`
-    holds plain data; its texts "question", "answer" and "judgment" are shown when a test fails.
+    None where it can't be measured. `error` says why something could not be asked. `evidence` is what
+    it rests on, where that is known, and `metadata` holds plain data of the test's own; its texts
+    "question", "answer" and "judgment" are shown when a test fails.
     """
 
     value: float | None
@@ -93,7 +110,8 @@ class Score:
     explanation: str = ""
     error: str | None = None
     samples: tuple[Sample, ...] = ()
-    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metadata: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -112,6 +130,26 @@ class Score:
         if self.errors:
             return "error"
         return "unscored" if self.unscored else "scored"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The evidence and the metadata as one mapping, as results.json has them under "metadata"."""
+        return {**(self.evidence.to_plain(self.explanation) if self.evidence else {}), **self.metadata}
+
+    def to_plain(self) -> dict[str, object]:
+        """Return it as plain data; "evidence" names the entries of "metadata" that are the evidence."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data = self.data
+        fields |= {"metadata": data, "evidence": [name for name in data if name not in self.metadata]}
+        samples = [sample.to_plain() for sample in self.samples]
+        return {**plain({**fields, "samples": ()}), "samples": samples}
+
+    @classmethod
+    def from_plain(cls, record: Mapping[str, Any]) -> Score:
+        """Return the inverse of `to_plain`; raises Misfit."""
+        evidence, metadata = split(record["metadata"], record.get("evidence"), record["value"])
+        samples = tuple(map(Sample.from_plain, record["samples"]))
+        return cls(**{**record, "samples": samples, "metadata": metadata, "evidence": evidence})
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
@@ -184,27 +222,22 @@ class Result:
     @property
     def answered(self) -> bool:
         """Whether it was answered, to be judged in a later run."""
-        return any(score.metadata.get("answered") for score in self.scores)
+        return any(score.evidence is not None and score.evidence.answered for score in self.scores)
 
-    def to_plain(self) -> dict[str, Any]:
-        """As plain data, with the outcome spelled out."""
-        return {**plain(self), "outcome": self.outcome}
+    def to_plain(self) -> dict[str, object]:
+        """Return it as plain data, with the outcome spelled out."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        scores = [score.to_plain() for score in self.scores]
+        return {**plain({**fields, "scores": ()}), "scores": scores, "outcome": self.outcome}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Result:
-        """The inverse of `to_plain`."""
+        """Return the inverse of `to_plain`; raises Misfit."""
         fields = {key: value for key, value in record.items() if key != "outcome"}
-        fields["scores"] = tuple(_score_from(score) for score in record["scores"])
+        fields["scores"] = tuple(map(Score.from_plain, record["scores"]))
         return cls(**fields)
 
 
 def cluster_before(group: str) -> str:
     """Return the cluster of a question of which only its group was recorded, before clusters were."""
     return group if group.endswith("qna.yaml") else ""
-
-
-def _score_from(record: Mapping[str, Any]) -> Score:
-    samples = tuple(
-        Sample(**{**sample, "logprobs": tuple(sample["logprobs"])}) for sample in record["samples"]
-    )
-    return Score(**{**record, "samples": samples})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any
 
-from pytest_instructlab_eval.judges import Grader, Judge, Panel, ReferenceJudge
+from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel, ReferenceJudge
 from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
 from pytest_instructlab_eval.models.adaptations import Adaptation, Role, record_of
@@ -91,14 +91,14 @@ class RunModels:
         return settings.api_key_env, "--eval-api-key-env"
 
     @cached_property
-    def judges(self) -> dict[str, Grader]:
+    def judges(self) -> dict[str, Judge]:
         """Each judge by what it is called; empty where none is asked."""
         if self._settings.stage == "answer":
             return {}
         return {label: self._judge(name) for label, name in self._settings.judges.items()}
 
     @cached_property
-    def judge(self) -> Grader | None:
+    def judge(self) -> Judge | None:
         """The judge, or the panel of judges; None where none was named."""
         if self._settings.stage == "answer":
             return PostponedJudge(self._settings.judge)
@@ -106,7 +106,7 @@ class RunModels:
             return Panel(self.judges)
         return next(iter(self.judges.values()), None)
 
-    async def judge_at(self, name: str, url: str) -> Grader:
+    async def judge_at(self, name: str, url: str) -> Judge:
         """A judge that the run serves, asked where it is served though its turn isn't announced yet."""
         return self._grading(await self._judging_model(name).at(url))
 
@@ -114,15 +114,15 @@ class RunModels:
         """Close a judge that this process won't ask again."""
         await self._judging_model(name).close()
 
-    def _judge(self, name: str) -> Grader:
+    def _judge(self, name: str) -> Judge:
         if name == REFERENCE_JUDGE:
             return ReferenceJudge()
         return self._grading(self._judging_model(name))
 
-    def _grading(self, model: Model) -> Judge:
+    def _grading(self, model: Model) -> LLMJudge:
         settings = self._settings
         merge = settings.merge_system_user_message or None
-        return Judge(
+        return LLMJudge(
             model, merge_system_user_message=merge, repeats=settings.judge_repeat, seed=settings.seed
         )
 

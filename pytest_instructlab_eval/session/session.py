@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ItemError, OutputInUseError
-from pytest_instructlab_eval.judges import Grader
+from pytest_instructlab_eval.judges import Judge
 from pytest_instructlab_eval.models import Blocking
 from pytest_instructlab_eval.records.recording import describe, without_traceback
 from pytest_instructlab_eval.records.run import Silent
@@ -107,7 +107,7 @@ class EvalSession:
         return Turns(self.signs.folder, process, current_run.get)
 
     @property
-    def judge(self) -> Grader | None:
+    def judge(self) -> Judge | None:
         """The judge, None where none was named."""
         return self.models.judge
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from pytest_instructlab_eval.records.scores import Score
 
@@ -63,17 +62,7 @@ def _by_answer(scores: Iterable[Score]) -> Iterator[Mapping[str, list[float]]]:
     """For each answer, the ratings that each judge gave it."""
     for score in scores:
         answers: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for judgment in _judgments(score):
-            answers[str(judgment.get("answer"))][str(judgment.get("judge"))].append(judgment["rating"])
+        for judgment in score.evidence.judgments if score.evidence else ():
+            if judgment.rating is not None:
+                answers[judgment.answer][judgment.judge].append(judgment.rating)
         yield from answers.values()
-
-
-def _judgments(score: Score) -> list[Mapping[str, Any]]:
-    """The judgments with a rating; metadata of a user's own test may call something else so."""
-    known = score.metadata.get("judgments")
-    found = [entry for entry in known if isinstance(entry, Mapping)] if isinstance(known, Sequence) else []
-    return [entry for entry in found if _on_scale(entry.get("rating"), score.maximum)]
-
-
-def _on_scale(rating: Any, maximum: float) -> bool:
-    return isinstance(rating, (int, float)) and 0 <= rating <= maximum

@@ -75,6 +75,7 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
     judges = [result.judge for result in results if result.judge]
     agreement, agreement_n = judges_agreement(scores)
     spread, spread_n = judge_spread(scores)
+    evidence = [score.evidence for score in scores if score.evidence is not None]
     return Summary(
         benchmark=benchmark,
         model=model,
@@ -89,25 +90,9 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
         agreement_n=agreement_n,
         judge_spread=spread,
         judge_spread_n=spread_n,
-        cut_off=sum(map(_cut_off, scores)),
-        contradictory=sum(map(_contradictory, scores)),
+        cut_off=sum(reply.cut_off for known in evidence for reply in known.replies),
+        contradictory=sum(bool(judgment.contradictory) for known in evidence for judgment in known.judgments),
     )
-
-
-def _cut_off(score: Score) -> int:
-    """How many of the answers behind a score were cut off."""
-    metadata = score.metadata
-    reasons = metadata.get("finish_reasons") or [metadata.get("finish_reason")]
-    answers = metadata.get("answers") or [metadata.get("answer")]
-    return sum(
-        reason == "length" and answer is not None for reason, answer in zip(reasons, answers, strict=False)
-    )
-
-
-def _contradictory(score: Score) -> int:
-    """How many of the judgments behind a score contradict themselves."""
-    judgments = score.metadata.get("judgments") or [score.metadata]
-    return sum("contradictory_ratings" in judgment for judgment in judgments)
 
 
 def _metric_row(metric: str, results: Sequence[Result]) -> Row:

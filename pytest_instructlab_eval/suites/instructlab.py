@@ -6,13 +6,14 @@ import statistics
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from pytest_instructlab_eval.data.answers import read_records
 from pytest_instructlab_eval.data.file_names import file_of
+from pytest_instructlab_eval.records.evidence import Evidence, Judgment
 from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score, plain
@@ -20,6 +21,8 @@ from pytest_instructlab_eval.suites.registry import benchmark
 from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["write_answers", "write_instructlab_files"]
+
+Record = dict[str, object]
 
 
 def write_answers(folder: Path, run: Run) -> None:
@@ -39,7 +42,7 @@ def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging:
     for result in results:
         known = benchmark(result.benchmark)
         if known is not None and known.files is not None and result.scores:
-            place = folder / known.files.folder(result.scores[0].metadata.get("ref"))
+            place = folder / known.files.folder(_evidence(result).origin.ref)
             places[place, known.files.with_questions].append(result)
     for (path, with_questions), found in places.items():
         if with_questions:
@@ -61,7 +64,7 @@ def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> 
 
 
 def _write_answers(folder: Path, results: Sequence[Result]) -> None:
-    answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    answers: dict[str, list[Record]] = defaultdict(list)
     for result in results:
         answered = _answer_record(result)
         if answered is not None:
@@ -71,17 +74,17 @@ def _write_answers(folder: Path, results: Sequence[Result]) -> None:
 
 
 def _write_judgments(folder: Path, results: Sequence[Result], judging: bool) -> None:
-    judgments: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    judgments: dict[str, list[Record]] = defaultdict(list)
     for result in results:
         for score in result.scores:
             for judgment in _judgments(result, score):
-                judgments[judgment["judge"]].append(_judgment_record(result, score, judgment))
+                judgments[judgment.judge].append(_judgment_record(result, score, judgment))
     for judge, records in judgments.items():
         path = folder / "model_judgment" / file_of(judge, "_single.jsonl")
         _write(path, sorted([*_others(path, records, judging), *records], key=_order))
 
 
-def _others(path: Path, records: Sequence[Mapping[str, Any]], judging: bool) -> list[dict[str, Any]]:
+def _others(path: Path, records: Sequence[Record], judging: bool) -> list[Record]:
     """The records of a file that is there already, but those that these are newer ones of."""
     if not (judging and path.exists()):
         return []
@@ -89,36 +92,43 @@ def _others(path: Path, records: Sequence[Mapping[str, Any]], judging: bool) -> 
     return [record for record in read_records(path) if _identity(record) not in newer]
 
 
-def _identity(record: Mapping[str, Any]) -> tuple[str, str, str]:
+def _identity(record: Record) -> tuple[str, str, str]:
     """What a record is about: a model's turn of a question. InstructLab has the end of a model's name."""
     model = str(record.get("model", "")).rpartition("/")[2]
     return str(record.get("question_id")), model, str(record.get("turn"))
 
 
-def _question_record(result: Result) -> dict[str, Any]:
-    metadata = result.scores[0].metadata
+def _evidence(result: Result) -> Evidence:
+    """Return what the first score rests on, which says what was asked."""
+    return result.scores[0].evidence or Evidence()
+
+
+def _question_record(result: Result) -> Record:
+    evidence = _evidence(result)
     return {
-        "qna_file": metadata.get("qna_file"),
+        "qna_file": evidence.origin.qna_file,
         "question_id": _question_id(result),
-        "category": metadata.get("category"),
-        "turns": [metadata.get("question")],
-        "reference": [metadata.get("reference")],
+        "category": evidence.origin.category,
+        "turns": [evidence.question],
+        "reference": [evidence.reference],
     }
 
 
-def _reference_record(result: Result, judge: str) -> dict[str, Any]:
+def _reference_record(result: Result, judge: str) -> Record:
     return {
         "question_id": _question_id(result),
         "answer_id": uuid.uuid4().hex[:22],
         "model_id": judge,
-        "choices": [{"index": 0, "turns": [result.scores[0].metadata.get("reference")]}],
+        "choices": [{"index": 0, "turns": [_evidence(result).reference]}],
         "tstamp": time.time(),
     }
 
 
-def _answer_record(result: Result) -> dict[str, Any] | None:
-    turns = [score.metadata.get("answers") or [score.metadata.get("answer")] for score in result.scores]
-    if any(answer is None for answers in turns for answer in answers) or len(set(map(len, turns))) > 1:
+def _answer_record(result: Result) -> Record | None:
+    """Return all answers, each time that the question was asked; None where one is missing."""
+    turns = [[reply.text for reply in score.evidence.replies] for score in result.scores if score.evidence]
+    missing = any(text is None for texts in turns for text in texts) or not all(turns)
+    if missing or len(set(map(len, turns))) != 1:
         return None
     return {
         "question_id": _question_id(result),
@@ -130,9 +140,9 @@ def _answer_record(result: Result) -> dict[str, Any] | None:
 
 
 def _judges(results: Sequence[Result]) -> list[str]:
-    """The judges that rated, each by its own name; where none did, those that were to."""
+    """Return the judges that rated, each by its own name; where none did, those that were to."""
     rated = [
-        judgment["judge"]
+        judgment.judge
         for result in results
         for score in result.scores
         for judgment in _judgments(result, score)
@@ -141,63 +151,58 @@ def _judges(results: Sequence[Result]) -> list[str]:
     return [judge for judge in dict.fromkeys(named) if judge]
 
 
-def _judgments(result: Result, score: Score) -> list[Mapping[str, Any]]:
-    """What each judge made of a turn, with its "judge" and "rating"; nothing where it wasn't judged.
+def _judgments(result: Result, score: Score) -> list[Judgment]:
+    """Return what each judge made of a turn; nothing where it wasn't judged.
 
     Of repeated judgments by one judge the mean stands for all, so that InstructLab's tools, which give each
     line the same weight, find the same mean as we do.
     """
-    known = score.metadata.get("judgments")
-    if known is None:
-        judgment = score.metadata.get("judgment")
-        known = [] if judgment is None else [{"rating": score.value, "judgment": judgment}]
-    by_judge: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for judgment in known:
-        by_judge[judgment.get("judge", result.judge or "")].append(judgment)
-    return [{"judge": judge, **_mean_judgment(found)} for judge, found in by_judge.items()]
+    by_judge: dict[str, list[Judgment]] = defaultdict(list)
+    for judgment in score.evidence.judgments if score.evidence else ():
+        by_judge[judgment.judge or result.judge or ""].append(judgment)
+    return [replace(_mean_judgment(judgments), judge=judge) for judge, judgments in by_judge.items()]
 
 
-def _mean_judgment(judgments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One judgment for several by one judge: the mean of the ratings there are, and every text."""
+def _mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
+    """Return one judgment for several by one judge: the mean of the ratings there are, and every text."""
     if len(judgments) == 1:
-        return dict(judgments[0])
-    ratings = [judgment["rating"] for judgment in judgments if judgment["rating"] is not None]
-    rating = statistics.fmean(ratings) if ratings else None
-    texts = [f"{number}: {judgment['judgment']}" for number, judgment in enumerate(judgments, start=1)]
-    return {**judgments[0], "rating": rating, "judgment": "\n\n".join(texts)}
+        return judgments[0]
+    ratings = [judgment.rating for judgment in judgments if judgment.rating is not None]
+    texts = [f"{number}: {judgment.text}" for number, judgment in enumerate(judgments, start=1)]
+    mean = statistics.fmean(ratings) if ratings else None
+    return replace(judgments[0], rating=mean, text="\n\n".join(texts))
 
 
-def _judgment_record(result: Result, score: Score, judgment: Mapping[str, Any]) -> dict[str, Any]:
-    metadata: Mapping[str, Any] = score.metadata
-    rating = judgment["rating"]
+def _judgment_record(result: Result, score: Score, judgment: Judgment) -> Record:
+    evidence = score.evidence or Evidence()
     return {
         "question_id": _question_id(result),
         "model": result.model,
-        "judge": [judgment["judge"], judgment.get("judge_prompt", metadata.get("judge_prompt"))],
-        "user_prompt": metadata.get("user_prompt"),
-        "judgment": judgment["judgment"],
-        "score": -1 if rating is None else rating,  # InstructLab's mark for no usable rating
-        "turn": metadata.get("turn"),
+        "judge": [judgment.judge, judgment.prompt or evidence.judge_prompt],
+        "user_prompt": evidence.user_prompt,
+        "judgment": judgment.text,
+        "score": -1 if judgment.rating is None else judgment.rating,  # InstructLab's mark for none
+        "turn": evidence.turn,
         "tstamp": time.time(),
     }
 
 
 def _question_id(result: Result) -> int | str:
-    """InstructLab's id where the scores have it, else the number in MT-Bench's own."""
-    known = result.scores[0].metadata.get("question_id")
+    """Return InstructLab's id where the scores have it, else the number in MT-Bench's own."""
+    known = _evidence(result).origin.question_id
     if known is not None:
-        return str(known)
+        return known
     number = result.question.partition("-")[0]
     return int(number) if number.isdecimal() else result.question
 
 
-def _order(record: Mapping[str, Any]) -> tuple[int, float, str, str]:
+def _order(record: Record) -> tuple[int, float, str, str]:
     """By number, then by name; turns in turn."""
     identifier, turn = record.get("question_id"), str(record.get("turn", ""))
     return (0, identifier, "", turn) if isinstance(identifier, int) else (1, 0, str(identifier), turn)
 
 
-def _write(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+def _write(path: Path, records: Sequence[Record]) -> None:
     import jsonlines
 
     text = StringIO()

@@ -99,12 +99,18 @@ class MMLUTask:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One question as it is put to the model; `answer` is the index of the right choice."""
+    """One question as it is put to the model; `answer` is the index of the right choice.
+
+    `continuations` are what is scored after the prompt. `text` is the question itself, without solved
+    examples, and `choices` the texts of its choices.
+    """
 
     id: str
     prompt: str | tuple[Message, ...]
-    choices: tuple[str, ...]
+    continuations: tuple[str, ...]
     answer: int
+    text: str = ""
+    choices: tuple[str, ...] = ()
 
 
 def subjects() -> tuple[str, ...]:
@@ -165,17 +171,23 @@ async def score_questions(questions: Sequence[Question], model: Model) -> Score:
 
 
 async def _answer(question: Question, model: Model) -> Sample:
+    sample = Sample(
+        question.id,
+        None,
+        answer=ascii_uppercase[question.answer],
+        question=question.text,
+        choices=question.choices,
+    )
     try:
-        logprobs = await model.choice_logprobs(question.prompt, question.choices)
+        logprobs = await model.choice_logprobs(question.prompt, question.continuations)
     except ModelError as error:
         hint = FEWER_SHOTS if isinstance(error, ContextLengthError) else ""
-        return Sample(question.id, None, answer=ascii_uppercase[question.answer], error=f"{error}{hint}")
+        return dataclasses.replace(sample, error=f"{error}{hint}")
     choice = max(range(len(logprobs)), key=logprobs.__getitem__)  # the first of equals, as numpy's argmax
-    return Sample(
-        question.id,
-        float(choice == question.answer),
+    return dataclasses.replace(
+        sample,
+        value=float(choice == question.answer),
         choice=ascii_uppercase[choice],
-        answer=ascii_uppercase[question.answer],
         logprobs=tuple(logprobs),
     )
 
@@ -189,9 +201,16 @@ def _load(task: MMLUTask) -> list[Question]:
     prompts: Sequence[Any] = ask(definition, task, docs[0], texts)
     chat = task.system_prompt is not None
     requests = definition.construct_requests(docs[0], "", apply_chat_template=chat)
-    choices = tuple(request.args[1] for request in requests)
+    continuations = tuple(request.args[1] for request in requests)
     return [
-        Question(str(number), prompt, choices, definition.doc_to_target(doc))
+        Question(
+            str(number),
+            prompt,
+            continuations,
+            definition.doc_to_target(doc),
+            str(doc["question"]).strip(),
+            tuple(map(str, doc["choices"])),
+        )
         for number, prompt, doc in zip(numbers, prompts, docs, strict=True)
     ]
 

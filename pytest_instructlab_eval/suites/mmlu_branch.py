@@ -195,6 +195,8 @@ def _load(task: MMLUBranchTask) -> list[Question]:
             _prompt(task, examples[number], row),
             _continuations(task, row),
             row.answer,
+            row.question.strip(),
+            tuple(row.choices),
         )
         for number, row in chosen_rows(rows, task.first_n, task.rows)
     ]
@@ -305,7 +307,9 @@ def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> Questi
     if answer < len(LETTERS):
         check_answer(doc, answer, f"{shown(task.file)}, question {number}")
     continuations = tuple(request.args[1] for request in requests)
-    return Question(str(number), prompts[0] if prompts else text, continuations, answer)
+    prompt = prompts[0] if prompts else text
+    asked = str(definition.doc_to_text(doc)).strip()
+    return Question(str(number), prompt, continuations, answer, asked, tuple(map(str, choices)))
 
 
 def _answer(target: object, choices: Sequence[str]) -> int:

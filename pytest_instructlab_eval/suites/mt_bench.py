@@ -15,12 +15,12 @@ from typing import Any
 
 from pytest_instructlab_eval.data.published import MTBenchFiles, mt_bench_files
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
-from pytest_instructlab_eval.judges import Grader
-from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
+from pytest_instructlab_eval.judges.base import Judge, JudgePrompt
 from pytest_instructlab_eval.judges.pooling import pooled
-from pytest_instructlab_eval.judges.quoted import as_data
+from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
 from pytest_instructlab_eval.judges.trial import Put
 from pytest_instructlab_eval.models import Message, Model
+from pytest_instructlab_eval.records.evidence import Evidence, Origin, Reply
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
@@ -31,7 +31,6 @@ __all__ = [
     "BENCHMARK",
     "OTHER_TEMPERATURE",
     "Answer",
-    "JudgePrompt",
     "MTBenchQuestion",
     "answer",
     "check_judge",
@@ -48,17 +47,7 @@ TEMPERATURES = {
     "stem": 0.1, "humanities": 0.1,
 }  # fmt: skip
 OTHER_TEMPERATURE = 0.7
-OF_ANSWERS = {"answer": "answers", "finish_reason": "finish_reasons", "reasoning": "reasonings"}
 WITH_REFERENCE = ("math", "reasoning", "coding")
-
-
-@dataclass(frozen=True)
-class JudgePrompt:
-    """How one turn is put to the judge; `template` has FastChat's names in braces."""
-
-    name: str
-    system: str
-    template: str
 
 
 @dataclass(frozen=True)
@@ -116,13 +105,11 @@ class Answer:
     finish_reasons: tuple[str, ...] = ()
     reasonings: tuple[str, ...] = ()
 
-    def about(self, number: int) -> dict[str, str]:
-        """Return what a score of this turn, counted from 1, says of the answer beside its text."""
-        found = {
-            "finish_reason": self.finish_reasons[number - 1 : number],
-            "reasoning": self.reasonings[number - 1 : number],
-        }
-        return {name: text for name, texts in found.items() for text in texts if text}
+    def reply(self, number: int) -> Reply:
+        """Return the answer to this turn, counted from 1."""
+        all_texts = (self.turns, self.finish_reasons, self.reasonings)
+        text, finish_reason, reasoning = (next(iter(texts[number - 1 : number]), None) for texts in all_texts)
+        return Reply(text, finish_reason or "", reasoning or "")
 
 
 def questions(
@@ -148,7 +135,7 @@ def questions(
     ]
 
 
-def check_judge(references: Mapping[str, Sequence[str]], judge: Grader) -> None:
+def check_judge(references: Mapping[str, Sequence[str]], judge: Judge) -> None:
     """Raise ConfigurationError where the judge grades by references and a question has none.
 
     `references` are those of each question by its id.
@@ -208,7 +195,7 @@ async def _answer(question: MTBenchQuestion, model: Model, repeat: int | None) -
     return Answer(tuple(answers), reason, finish_reasons=tuple(finish_reasons), reasonings=tuple(reasonings))
 
 
-async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> list[Score]:
+async def grade(question: MTBenchQuestion, answer: Answer, judge: Judge) -> list[Score]:
     """A score a turn, "turn_1" and "turn_2"; the second turn's judge sees both.
 
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
@@ -219,7 +206,7 @@ async def grade(question: MTBenchQuestion, answer: Answer, judge: Grader) -> lis
     return await asyncio.gather(*(_grade_turns(question, answer, judge, number) for number in turns))
 
 
-async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Grader, number: int) -> Score:
+async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Judge, number: int) -> Score:
     """The score of one turn in all answers."""
     answers = enumerate((answer, *answer.again), start=1)
     scores = await asyncio.gather(
@@ -229,50 +216,36 @@ async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Grader,
         return scores[0]
     parts = {str(count): part for count, part in enumerate(scores, start=1)}
     score = pooled(parts, "answer", all_needed=False)
-    metadata = dict(score.metadata)
-    for name, names in OF_ANSWERS.items():
-        each = [part.metadata.get(name) for part in scores]
-        metadata.pop(name, None)  # it may be another answer's than the first
-        if each[0] is not None:
-            metadata[name] = each[0]
-        if any(found is not None for found in each):
-            metadata[names] = each
-    return replace(score, metadata=metadata)
+    replies = tuple(reply for part in scores if part.evidence for reply in part.evidence.replies)
+    return replace(score, evidence=replace(score.evidence or Evidence(), replies=replies))
 
 
 async def _grade_turn(
-    question: MTBenchQuestion, answer: Answer, judge: Grader, number: int, count: str
+    question: MTBenchQuestion, answer: Answer, judge: Judge, number: int, count: str
 ) -> Score:
-    """The score of one turn in one answer, whose number is `count`."""
+    """Return the score of one turn in one answer, whose number is `count`."""
+    metric, turn = f"turn_{number}", number - 1
+    about = Evidence(
+        question.turns[turn], replies=(answer.reply(number),), origin=Origin(category=question.category)
+    )
     if number > len(answer.turns):
-        asked = {"question": question.turns[number - 1], "category": question.category}
-        asked |= answer.about(number)
         reason = answer.error or "the model gave no answer"
-        return Score(None, f"turn_{number}", MAXIMUM_RATING, error=reason, metadata=asked)
-    prompt = question.judge_prompts[number - 1]
-    fields = _fields(question, answer, number)
-    score = await judge.rate(
-        prompt.system,
-        prompt.template.format(**{name: as_data(text, prompt.template) for name, text in fields.items()}),
-        question=question.turns[number - 1],
-        answer=answer.turns[number - 1],
-        reference=question.references[number - 1] if question.references else None,
-        metric=f"turn_{number}",
-        merge=lambda name: conversation_template(name, default="mixtral") == "mistral",
+        return Score(None, metric, ONE_TO_TEN.highest, error=reason, evidence=about)
+    score = await judge.grade(
+        question.turns[turn],
+        answer.turns[turn],
+        reference=question.references[turn] if question.references else None,
+        prompt=replace(question.judge_prompts[turn], fields=_fields(question, answer, number)),
+        metric=metric,
         answer_id=f"{question.id} {count}",
     )
-    metadata = {
-        "judge_prompt": prompt.name, **score.metadata, **answer.about(number),
-        "category": question.category, "turn": number,
-    }  # fmt: skip
-    return replace(score, metadata=metadata)
+    evidence = score.evidence or about
+    return replace(score, evidence=replace(evidence, replies=about.replies, origin=about.origin, turn=number))
 
 
 def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str, str]:
-    """What the judge prompt's names stand for."""
+    """Return what the names of FastChat's judge prompts stand for."""
     fields = {f"ref_answer_{index}": text for index, text in enumerate(question.references, start=1)}
-    if number == 1:
-        return {**fields, "question": question.turns[0], "answer": answer.turns[0]}
     for index in range(number):
         fields[f"question_{index + 1}"] = question.turns[index]
         fields[f"answer_{index + 1}"] = answer.turns[index]
@@ -282,7 +255,7 @@ def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str,
 def judged_like(question: MTBenchQuestion) -> Put:
     """Return how an answer is put to the judge: by the prompt of the first turn of this question."""
 
-    async def put(judge: Grader, text: str, reference: str, answer: str) -> Score:
+    async def put(judge: Judge, text: str, reference: str, answer: str) -> Score:
         prompts = question.judge_prompts[:1]
         asked = replace(question, turns=(text,), references=(reference,), judge_prompts=prompts)
         (score,) = await grade(asked, Answer((answer,)), judge)
@@ -302,6 +275,11 @@ def conversation_template(model_name: str, *, default: str) -> str:
         if template:
             return template
     return ""
+
+
+def merges_system(judge: str) -> bool:
+    """Return whether InstructLab puts the system message at the head of the user's for a judge."""
+    return conversation_template(judge, default="mixtral") == "mistral"
 
 
 def _template_of(model_name: str) -> str | None:
@@ -372,7 +350,10 @@ def _judge_prompts(
 def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int, file: str) -> JudgePrompt:
     """The prompt of that name for turn 1 or 2; raises DataError where it can't be filled in."""
     try:
-        prompt = JudgePrompt(name, str(prompts[name]["system_prompt"]), str(prompts[name]["prompt_template"]))
+        record = prompts[name]
+        prompt = JudgePrompt(
+            str(record["system_prompt"]), str(record["prompt_template"]), name, merges_system=merges_system
+        )
     except KeyError as error:
         raise DataError(f"{file} lacks {error} of {name}") from None
     known = {"ref_answer_1", "ref_answer_2"}
@@ -404,7 +385,7 @@ BENCHMARK = Benchmark(
     question=MTBenchQuestion,
     read=_read,
     samples=True,
-    metrics={"turn_1": MAXIMUM_RATING, "turn_2": MAXIMUM_RATING},
+    metrics={"turn_1": ONE_TO_TEN.highest, "turn_2": ONE_TO_TEN.highest},
     judged=True,
     by_default=True,
     fixed_groups=True,

@@ -12,14 +12,15 @@ import itertools
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.data.answers import AskedPair, read_questions
 from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.data.published import mt_bench_branch_files
-from pytest_instructlab_eval.judges import Grader
-from pytest_instructlab_eval.judges.llm import MAXIMUM_RATING
+from pytest_instructlab_eval.judges.base import Judge
+from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
 from pytest_instructlab_eval.models import Model
+from pytest_instructlab_eval.records.evidence import Evidence, Origin
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench
@@ -79,16 +80,9 @@ class BranchQuestion:
         return self.asked.requests
 
     @property
-    def metadata(self) -> dict[str, Any]:
-        """What a score of this question carries for reports; `question_id` is InstructLab's."""
-        return {
-            "question": self.asked.turns[0],
-            "reference": self.asked.references[0],
-            "category": self.asked.category,
-            "question_id": self.asked.number,
-            "qna_file": self.path,
-            "ref": self.ref,
-        }
+    def origin(self) -> Origin:
+        """What InstructLab's files say of it."""
+        return Origin(self.asked.category, self.asked.number, self.path, self.ref)
 
 
 def questions(
@@ -155,10 +149,16 @@ async def answer(question: BranchQuestion, model: Model) -> Answer:
     return await mt_bench.answer(question.asked, model)
 
 
-async def grade(question: BranchQuestion, answer: Answer, judge: Grader) -> Score:
+async def grade(question: BranchQuestion, answer: Answer, judge: Judge) -> Score:
     """The rating, from 1 to 10, of the answer against the pair's own; a missing answer isn't judged."""
     (score,) = await mt_bench.grade(question.asked, answer, judge)
-    return replace(score, metric="rating", metadata={**score.metadata, **question.metadata})
+    evidence = replace(
+        score.evidence or Evidence(),
+        question=question.asked.turns[0],
+        reference=question.asked.references[0],
+        origin=question.origin,
+    )
+    return replace(score, metric="rating", evidence=evidence)
 
 
 def _prompt(pair: QnaPair) -> str:
@@ -249,7 +249,7 @@ BENCHMARK = Benchmark(
     question=BranchQuestion,
     read=_read,
     samples=True,
-    metrics={"rating": MAXIMUM_RATING},
+    metrics={"rating": ONE_TO_TEN.highest},
     judged=True,
     cluster="group",  # a qna.yaml's pairs are about one thing
     needs=(Need("taxonomy", unless=_asked_before),),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pytest_instructlab_eval.judges import Judge
+from pytest_instructlab_eval.judges import LLMJudge
 from pytest_instructlab_eval.judges.stages import RecordedAnswers
 from pytest_instructlab_eval.models import Message, Model, ServedModel
 from pytest_instructlab_eval.models.protocol import as_messages
@@ -21,7 +21,7 @@ MESSAGES: Sequence[Message] = [{"role": "user", "content": QUESTION}]
 KINDS: dict[str, Callable[[ServedModel], Model]] = {
     "served": lambda served: served,
     "replicas": lambda served: Replicas([served]),
-    "judge": Judge,
+    "judge": LLMJudge,
 }
 
 

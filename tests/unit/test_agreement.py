@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement, krippendorff_alpha
 
@@ -64,7 +65,8 @@ def test_alpha_is_that_of_the_coincidences(ratings: list[list[float]]) -> None:
 
 
 def judged(*judgments: dict[str, Any]) -> Score:
-    return Score(5.0, maximum=10.0, metadata={"judgments": judgments})
+    evidence = Evidence.from_plain({"judgments": [{"judgment": "so", **entry} for entry in judgments]})
+    return Score(5.0, maximum=10.0, evidence=evidence)
 
 
 def test_agreement_is_over_answers_that_several_judges_rated() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
-from pytest_instructlab_eval.judges import Judge, ReferenceJudge
+from pytest_instructlab_eval.judges import LLMJudge, ReferenceJudge
 from pytest_instructlab_eval.judges.trial import CANARIES, try_judge
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.suites import mt_bench
@@ -26,7 +26,7 @@ def fair(messages: Sequence[Message]) -> str:
 
 
 def try_out(model: FakeModel, like: MTBenchQuestion | None = None) -> None:
-    asyncio.run(try_judge("prometheus", Judge(model), judged_like(like) if like else None))
+    asyncio.run(try_judge("prometheus", LLMJudge(model), judged_like(like) if like else None))
 
 
 @pytest.fixture

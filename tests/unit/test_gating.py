@@ -11,6 +11,7 @@ import pytest
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates.check import GateReport
 from pytest_instructlab_eval.records.baseline import save_run
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import Silent
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.session.collected import Collected
@@ -246,7 +247,7 @@ def test_what_was_deselected_is_not_gated_but_for_how_the_run_went() -> None:
 
 def test_of_what_is_yet_to_be_judged_only_the_errors_are_known() -> None:
     found = gating(gate=("own >= 0.9", "own.error_rate <= 30%"))
-    answered = Score(None, metadata={"answered": True})
+    answered = Score(None, evidence=Evidence(answered=True))
     scores = [answered, answered, answered, Score(None, error="away")]
     reports = found.judge(
         Result("own", str(number), "red", "lab", scores=(score,)) for number, score in enumerate(scores)

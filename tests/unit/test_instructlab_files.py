@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data.file_names import safe_name
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
 from pytest_instructlab_eval.suites.mt_bench_branch import branch_folder
@@ -73,7 +75,7 @@ def test_a_model_served_under_a_folder_keeps_its_folder_in_its_name() -> None:
 # --- files ---
 
 
-def turn(number: int, value: float | None = 8.0, **metadata: object) -> Score:
+def turn(number: int, value: float | None = 8.0, **more: object) -> Score:
     """A judged turn as MT-Bench records it."""
     evidence = {
         "question": f"question {number}",
@@ -83,11 +85,11 @@ def turn(number: int, value: float | None = 8.0, **metadata: object) -> Score:
         "judge_prompt": "single-v1",
         "turn": number,
     }
-    return Score(value, f"turn_{number}", 10.0, metadata={**evidence, **metadata})
+    return Score(value, f"turn_{number}", 10.0, evidence=Evidence.from_plain({**evidence, **more}, value))
 
 
 def unanswered(number: int) -> Score:
-    return Score(None, f"turn_{number}", 10.0, error="away", metadata={"question": f"question {number}"})
+    return Score(None, f"turn_{number}", 10.0, error="away", evidence=Evidence(f"question {number}"))
 
 
 def result(question: str, *scores: Score, model: str = "tiny", judge: str | None = "prometheus") -> Result:
@@ -209,7 +211,7 @@ def test_a_text_of_several_lines_stays_one_record(tmp_path: Path) -> None:
 KNOTS, RIDDLES = "skills/knots/qna.yaml", "skills/riddles/qna.yaml"
 
 
-def rated(identifier: str = "7", path: str = KNOTS, ref: str | None = "rc", **metadata: object) -> Score:
+def rated(identifier: str = "7", path: str = KNOTS, ref: str | None = "rc", **more: object) -> Score:
     """A rating as MT-Bench-Branch records it."""
     evidence = {
         "question": f"question {identifier}",
@@ -224,11 +226,11 @@ def rated(identifier: str = "7", path: str = KNOTS, ref: str | None = "rc", **me
         "qna_file": path,
         "ref": ref,
     }
-    return Score(8.0, "rating", 10.0, metadata={**evidence, **metadata})
+    return Score(8.0, "rating", 10.0, evidence=Evidence.from_plain({**evidence, **more}, 8.0))
 
 
 def pair(score: Score, model: str = "tiny", judge: str | None = "prometheus") -> Result:
-    path = str(score.metadata["qna_file"])
+    path = str(score.data["qna_file"])
     return Result("mt_bench_branch", f"{path}:1", path, model, judge, (score,))
 
 
@@ -295,10 +297,9 @@ def test_a_question_that_several_models_answered_is_written_once(tmp_path: Path)
 
 def test_a_question_without_an_answer_is_still_among_the_questions(tmp_path: Path) -> None:
     lost = rated()
-    metadata = {
-        name: lost.metadata[name] for name in ("question", "reference", "question_id", "qna_file", "ref")
-    }
-    write_instructlab_files(tmp_path, [pair(Score(None, "rating", 10.0, error="away", metadata=metadata))])
+    assert lost.evidence is not None
+    evidence = replace(lost.evidence, replies=(), judgments=())
+    write_instructlab_files(tmp_path, [pair(Score(None, "rating", 10.0, error="away", evidence=evidence))])
     assert files(tmp_path) == [
         "mt_bench_branch/rc/question.jsonl",
         "mt_bench_branch/rc/reference_answer/prometheus.jsonl",

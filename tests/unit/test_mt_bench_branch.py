@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data.taxonomy import QnaPair
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
-from pytest_instructlab_eval.judges import Grader, Judge, ReferenceJudge
+from pytest_instructlab_eval.judges import Judge, LLMJudge, ReferenceJudge
 from pytest_instructlab_eval.judges.rating import parse_rating
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.suites import mt_bench_branch
@@ -57,8 +57,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> BranchQuestion:
     return question
 
 
-def grade(question: BranchQuestion, answer: Answer, judge: Grader | FakeModel) -> Score:
-    grader = Judge(judge) if isinstance(judge, FakeModel) else judge
+def grade(question: BranchQuestion, answer: Answer, judge: Judge | FakeModel) -> Score:
+    grader = LLMJudge(judge) if isinstance(judge, FakeModel) else judge
     return asyncio.run(mt_bench_branch.grade(question, answer, grader))
 
 
@@ -222,7 +222,7 @@ def test_the_judge_sees_the_question_with_its_context_the_reference_and_the_answ
 def test_the_score_is_a_rating_up_to_10_with_its_evidence(why: BranchQuestion) -> None:
     score = grade(why, Answer(("By friction.",)), rating("Fine. [[7]]"))
     assert (score.metric, score.value, score.maximum) == ("rating", 7.0, 10.0)
-    metadata = dict(score.metadata)
+    metadata = dict(score.data)
     assert "By friction." in metadata.pop("user_prompt")
     assert metadata == {
         "question": "Why do knots hold?",
@@ -242,9 +242,7 @@ def test_the_score_is_a_rating_up_to_10_with_its_evidence(why: BranchQuestion) -
 def test_a_score_that_could_not_be_had_still_says_what_was_asked(why: BranchQuestion) -> None:
     score = grade(why, Answer(("By friction.",)), away())
     assert score.error == "the judge could not be asked: the server is away"
-    assert {
-        name: score.metadata[name] for name in ("question", "answer", "reference", "qna_file", "ref")
-    } == {
+    assert {name: score.data[name] for name in ("question", "answer", "reference", "qna_file", "ref")} == {
         "question": "Why do knots hold?",
         "answer": "By friction.",
         "reference": "Friction holds them.",
@@ -259,14 +257,14 @@ def test_a_judge_without_a_language_model_compares_with_the_pairs_answer(why: Br
     assert same.value == 10.0
     assert other.value is not None
     assert other.value < 4
-    assert same.metadata["judge_prompt"] == "chrF"
+    assert same.data["judge_prompt"] == "chrF"
 
 
 def test_a_pair_without_an_answer_is_refused_where_the_judge_needs_one(mt_bench_folder: Path) -> None:
     questions = made(mt_bench_folder, [WHY, pair("Who?", " ", number=2)])
     references = {question.id: question.asked.references for question in questions}
     check_judge({questions[0].id: references[questions[0].id]}, ReferenceJudge())
-    check_judge(references, Judge(rating()))
+    check_judge(references, LLMJudge(rating()))
     with pytest.raises(ConfigurationError, match=rf"1 of the 2 selected questions .*first: {PATH}:2"):
         check_judge(references, ReferenceJudge())
 
@@ -293,7 +291,7 @@ def test_no_rating_in_a_question_reference_or_answer_becomes_the_score(
 ) -> None:
     score = grade(with_texts(template, text), Answer((text,)), quoting())
     assert score.outcome == "unscored"
-    asked = score.metadata["user_prompt"].partition("[Question]")[2]
+    asked = score.data["user_prompt"].partition("[Question]")[2]
     assert parse_rating(asked).stated == ()
 
 
@@ -313,7 +311,7 @@ def test_a_text_cannot_end_its_own_part_of_the_judges_prompt(why: BranchQuestion
     for heading in ("[Task]", "[The End of Assistant's Answer]", "[The Start of Reference Answer]"):
         assert prompt.lower().count(heading.lower()) == plain.chats[0].last.lower().count(heading.lower())
     assert score.value == 2.0
-    assert score.metadata["answer"] == text
+    assert score.data["answer"] == text
 
 
 def test_braces_are_left_as_they_are(why: BranchQuestion) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.judges import Judge, Panel, ReferenceJudge
+from pytest_instructlab_eval.judges import LLMJudge, Panel, ReferenceJudge
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.stats.summary import summarise
@@ -22,8 +23,8 @@ from pytest_instructlab_eval.suites.mt_bench import Answer
 from .fakes import FakeModel
 
 
-def judge(says: str, name: str = "strict") -> Judge:
-    return Judge(FakeModel(lambda messages: says, name=name))
+def judge(says: str, name: str = "strict") -> LLMJudge:
+    return LLMJudge(FakeModel(lambda messages: says, name=name))
 
 
 def panel(**says: str) -> Panel:
@@ -40,7 +41,7 @@ def test_the_rating_of_a_panel_is_the_mean_of_its_judges() -> None:
 
 
 def test_each_judges_rating_and_judgment_are_kept() -> None:
-    metadata = graded(panel(strict="Hm. [[3]]", kind="Nice. [[8]]")).metadata
+    metadata = graded(panel(strict="Hm. [[3]]", kind="Nice. [[8]]")).data
     assert metadata["judgments"] == [
         {"judge": "strict", "rating": 3.0, "judgment": "Hm. [[3]]", "judgment_finish_reason": "stop"},
         {"judge": "kind", "rating": 8.0, "judgment": "Nice. [[8]]", "judgment_finish_reason": "stop"},
@@ -52,14 +53,14 @@ def test_each_judges_rating_and_judgment_are_kept() -> None:
 def test_an_answer_that_one_judge_did_not_rate_is_unscored() -> None:
     score = graded(panel(strict="No idea.", kind="Nice. [[8]]"))
     assert (score.value, score.outcome) == (None, "unscored")
-    assert [entry["rating"] for entry in score.metadata["judgments"]] == [None, 8.0]
+    assert [entry["rating"] for entry in score.data["judgments"]] == [None, 8.0]
 
 
 def test_an_answer_that_one_judge_could_not_be_asked_about_is_an_error() -> None:
     def away(messages: object) -> str:
         raise ModelError("the server is away")
 
-    judges = Panel({"strict": Judge(FakeModel(away)), "kind": judge("Nice. [[8]]", "kind")})
+    judges = Panel({"strict": LLMJudge(FakeModel(away)), "kind": judge("Nice. [[8]]", "kind")})
     score = graded(judges)
     assert (score.value, score.outcome) == (None, "error")
     assert score.error == "judge strict: the judge could not be asked: the server is away"
@@ -70,14 +71,14 @@ def test_the_likeness_to_the_reference_may_be_one_of_a_panel() -> None:
     assert judges.needs_reference
     score = graded(judges, reference="Seven.")
     assert score.value == (10 + 8) / 2
-    assert "judge_prompt" not in score.metadata  # it is that of one judge alone
-    assert score.metadata["judgments"][0]["chrf"] == 100
+    assert "judge_prompt" not in score.data  # it is that of one judge alone
+    assert score.data["judgments"][0]["chrf"] == 100
 
 
 def test_each_judge_gets_its_system_prompt_as_its_own_name_wants_it(mt_bench_folder: Path) -> None:
     (question, *_) = mt_bench.questions(mt_bench_folder)
     models = {name: FakeModel(lambda _: "[[5]]", name=name) for name in ("prometheus", "gpt-4")}
-    judges = Panel({name: Judge(model) for name, model in models.items()})
+    judges = Panel({name: LLMJudge(model) for name, model in models.items()})
     asyncio.run(mt_bench.grade(question, Answer(("One.", "Two.")), judges))
     roles = {name: [message["role"] for message in model.chats[0].messages] for name, model in models.items()}
     assert roles == {"prometheus": ["user"], "gpt-4": ["system", "user"]}
@@ -93,14 +94,16 @@ def test_a_panel_is_no_model_to_chat_with() -> None:
 
 def result(number: int, **ratings: float) -> Result:
     judgments = [{"judge": name, "rating": value, "judgment": "so"} for name, value in ratings.items()]
-    metadata: Mapping[str, Any] = {
+    evidence: Mapping[str, Any] = {
         "answer": "An answer.",
         "judgments": judgments,
         "judgment": "all",
         "judge_prompt": "single-v1",
         "turn": 1,
     }
-    score = Score(sum(ratings.values()) / len(ratings), "turn_1", 10.0, metadata=metadata)
+    score = Score(
+        sum(ratings.values()) / len(ratings), "turn_1", 10.0, evidence=Evidence.from_plain(evidence)
+    )
     return Result("mt_bench", f"{number}-writing", "writing", "tiny", ", ".join(ratings), scores=(score,))
 
 

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.judges.rating import parse_rating
+from pytest_instructlab_eval.judges.scale import Scale
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "ratings.jsonl"
 
@@ -147,8 +148,8 @@ def test_no_earlier_number_takes_the_place_of_one_that_is_off_the_scale(useless:
 
 
 def test_another_scale_can_be_asked_for() -> None:
-    assert parse_rating("Rating: [[0]]", lowest=0, highest=5).value == 0
-    assert parse_rating("Rating: [[6]]", lowest=0, highest=5).value is None
+    assert parse_rating("Rating: [[0]]", scale=Scale(0, 5)).value == 0
+    assert parse_rating("Rating: [[6]]", scale=Scale(0, 5)).value is None
 
 
 def test_ratings_that_contradict_each_other_are_told() -> None:

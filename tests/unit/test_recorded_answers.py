@@ -18,6 +18,7 @@ from pytest_instructlab_eval.data.file_names import existing_file, file_of
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
 from pytest_instructlab_eval.judges.stages import RecordedAnswers
 from pytest_instructlab_eval.models import Message
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench_branch
@@ -280,12 +281,12 @@ def test_a_question_that_a_taxonomy_now_has_in_other_words_has_no_answer(
 
 def rated(number: str, value: float = 8.0) -> Result:
     """What judging one question of the tree finds."""
-    metadata = {
+    evidence = {
         "question": f"What is {number}?", "answer": f"answer {number}", "reference": f"of {number}",
         "judgment": "fine", "judge_prompt": "single-math-v1", "turn": 1, "question_id": number,
         "qna_file": KNOTS, "ref": "somebody/new",
     }  # fmt: skip
-    score = Score(value, "rating", 10.0, metadata=metadata)
+    score = Score(value, "rating", 10.0, evidence=Evidence.from_plain(evidence, value))
     return Result("mt_bench_branch", f"{KNOTS}:{number}", KNOTS, MODEL, JUDGE, (score,))
 
 
@@ -333,8 +334,9 @@ def test_an_answering_run_begins_its_files_anew(tree: Path) -> None:
 
 def test_each_judge_of_a_panel_that_is_yet_to_judge_has_the_references(tmp_path: Path) -> None:
     result = rated("8")
-    metadata = {name: value for name, value in result.scores[0].metadata.items() if name != "judgment"}
-    score = Score(None, "rating", 10.0, metadata={**metadata, "answered": True})
+    assert result.scores[0].evidence is not None
+    evidence = replace(result.scores[0].evidence, judgments=(), answered=True)
+    score = Score(None, "rating", 10.0, evidence=evidence)
     waiting = Result("mt_bench_branch", f"{KNOTS}:8", KNOTS, MODEL, f"{JUDGE}, second", (score,))
     write_instructlab_files(tmp_path, [waiting])
     folder = tmp_path / "mt_bench_branch" / "somebody" / "new" / "reference_answer"

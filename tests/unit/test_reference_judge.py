@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.judges import Grader, ReferenceJudge
+from pytest_instructlab_eval.judges import Judge, JudgePrompt, ReferenceJudge
 from pytest_instructlab_eval.judges.reference import chrf_rating
 from pytest_instructlab_eval.records.scores import Score
 
@@ -22,7 +22,7 @@ def graded(answer: str, reference: str | None = REFERENCE) -> Score:
 
 
 def test_it_is_called_reference_and_needs_one() -> None:
-    judge: Grader = ReferenceJudge()
+    judge: Judge = ReferenceJudge()
     assert (judge.name, judge.needs_reference) == ("reference", True)
 
 
@@ -73,7 +73,7 @@ def test_an_answer_that_says_how_to_rate_it_is_compared_as_any_other(trick: str)
     score = graded(trick)
     assert score.value is not None
     assert score.value < 4
-    assert score.metadata["answer"] == trick
+    assert score.data["answer"] == trick
 
 
 @pytest.mark.parametrize("reference", [None, "", " \n"])
@@ -81,28 +81,21 @@ def test_without_a_reference_there_is_no_score_and_a_sentence(reference: str | N
     score = graded("Cem.", reference)
     assert (score.value, score.outcome) == (None, "error")
     assert score.error == "the judge 'reference' needs a reference answer, and this question has none"
-    assert score.metadata == {"question": "Who docks last?", "answer": "Cem."}
+    assert score.data == {"question": "Who docks last?", "answer": "Cem."}
 
 
 def test_the_evidence_is_kept() -> None:
     score = graded("Cem docks last.")
     assert (score.metric, score.maximum) == ("rating", 10.0)
-    assert score.metadata["reference"] == REFERENCE
-    assert (
-        score.metadata["judgment"] == f"chrF {score.metadata['chrf']:.1f} of 100 against the reference answer"
-    )
-    assert score.metadata["judge_prompt"] == "chrF"
+    assert score.data["reference"] == REFERENCE
+    assert score.data["judgment"] == f"chrF {score.data['chrf']:.1f} of 100 against the reference answer"
+    assert score.data["judge_prompt"] == "chrF"
 
 
 def test_a_judge_prompt_makes_no_difference() -> None:
-    rated = ReferenceJudge().rate(
-        "You are fair.",
-        "Mark it: [[1]]",
-        question="Who docks last?",
-        answer="Cem docks last.",
-        reference=REFERENCE,
-        metric="turn_2",
-        merge=lambda name: True,
+    prompt = JudgePrompt("You are fair.", "Mark it: [[1]]", merges_system=lambda name: True)
+    rated = ReferenceJudge().grade(
+        "Who docks last?", "Cem docks last.", reference=REFERENCE, metric="turn_2", prompt=prompt
     )
     score = asyncio.run(rated)
     assert score.metric == "turn_2"

@@ -13,9 +13,10 @@ import pytest
 from pytest_instructlab_eval.data.answers import read_answers
 from pytest_instructlab_eval.data.taxonomy import QnaPair
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.judges import Grader, Judge, Panel
+from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel
 from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.models import Message
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.seeds import Seed
@@ -49,7 +50,7 @@ def asked(folder: Path, category: str, repeats: int) -> MTBenchQuestion:
     return next(question for question in found if question.category == category)
 
 
-def scored(question: MTBenchQuestion, model: FakeModel, judge: Grader) -> list[Score]:
+def scored(question: MTBenchQuestion, model: FakeModel, judge: Judge) -> list[Score]:
     async def run() -> list[Score]:
         answer = await mt_bench.answer(question, model)
         return await mt_bench.grade(question, answer, judge)
@@ -99,19 +100,21 @@ def test_a_pair_of_the_taxonomy_is_asked_so_often(mt_bench_folder: Path) -> None
     (question,) = mt_bench_branch.questions([pair], mt_bench_folder, repeats=3, judgments=2)
     model = NumberedModel()
     answer = asyncio.run(mt_bench_branch.answer(question, model))
-    score = asyncio.run(mt_bench_branch.grade(question, answer, Judge(saying(2, 4, 9))))
+    score = asyncio.run(mt_bench_branch.grade(question, answer, LLMJudge(saying(2, 4, 9))))
     assert (score.value, score.n, score.metric) == (5.0, 1, "rating")
     assert question.requests == 3 * (1 + 2)
 
 
 def test_the_mean_of_the_answers_counts_as_one_question(mt_bench_folder: Path) -> None:
-    first, second = scored(asked(mt_bench_folder, "writing", 2), NumberedModel(), Judge(saying(2, 6, 8, 9)))
+    first, second = scored(
+        asked(mt_bench_folder, "writing", 2), NumberedModel(), LLMJudge(saying(2, 6, 8, 9))
+    )
     assert (first.value, first.n, second.value, second.n) == (4.0, 1, 8.5, 1)
-    assert first.metadata["answer"] == "time 0, turn 1"
-    assert first.metadata["answers"] == ["time 0, turn 1", "time 1, turn 1"]
-    assert (first.metadata["finish_reason"], first.metadata["finish_reasons"]) == ("stop", ["stop", "stop"])
-    assert "reasoning" not in first.metadata
-    assert [(entry["answer"], entry["rating"]) for entry in first.metadata["judgments"]] == [
+    assert first.data["answer"] == "time 0, turn 1"
+    assert first.data["answers"] == ["time 0, turn 1", "time 1, turn 1"]
+    assert (first.data["finish_reason"], first.data["finish_reasons"]) == ("stop", ["stop", "stop"])
+    assert "reasoning" not in first.data
+    assert [(entry["answer"], entry["rating"]) for entry in first.data["judgments"]] == [
         ("1", 2.0),
         ("2", 6.0),
     ]
@@ -120,7 +123,7 @@ def test_the_mean_of_the_answers_counts_as_one_question(mt_bench_folder: Path) -
 def test_standard_errors_are_over_questions_however_often_they_are_asked() -> None:
     def result(number: int, value: float, times: int) -> Result:
         judgments = [{"answer": str(time), "rating": value, "judgment": ""} for time in range(times)]
-        score = Score(value, "rating", 10.0, metadata={"judgments": judgments})
+        score = Score(value, "rating", 10.0, evidence=Evidence.from_plain({"judgments": judgments}))
         return Result("mt_bench_branch", f"q{number}", "file", "tiny", "j", scores=(score,))
 
     once = [result(number, value, 1) for number, value in enumerate((2.0, 5.0, 8.0))]
@@ -136,7 +139,7 @@ def test_a_question_of_which_one_time_failed_is_an_error(mt_bench_folder: Path) 
         return "Fine."
 
     model = FakeModel(answer)
-    first, second = scored(asked(mt_bench_folder, "writing", 2), model, Judge(saying(7)))
+    first, second = scored(asked(mt_bench_folder, "writing", 2), model, LLMJudge(saying(7)))
     assert (first.outcome, first.value, second.outcome) == ("error", None, "error")
     assert first.error == "answer 2: the server is away"
 
@@ -146,16 +149,16 @@ def test_a_question_of_which_one_time_failed_is_an_error(mt_bench_folder: Path) 
 
 def test_a_judge_that_is_asked_once_is_asked_coldly() -> None:
     model = saying(7)
-    asyncio.run(Judge(model).grade("How many?", "Seven."))
+    asyncio.run(LLMJudge(model).grade("How many?", "Seven."))
     assert [(chat.temperature, chat.seed) for chat in model.chats] == [(0.0, None)]
 
 
 def test_repeated_judgments_are_sampled_with_a_seed_each_and_their_mean_counts() -> None:
     model = saying(4, 7, 7)
-    score = asyncio.run(Judge(model, repeats=3).grade("How many?", "Seven."))
+    score = asyncio.run(LLMJudge(model, repeats=3).grade("How many?", "Seven."))
     assert [(chat.temperature, repeat(chat)) for chat in model.chats] == [(1.0, 0), (1.0, 1), (1.0, 2)]
     assert (score.value, score.n) == (6.0, 1)
-    assert [entry["rating"] for entry in score.metadata["judgments"]] == [4.0, 7.0, 7.0]
+    assert [entry["rating"] for entry in score.data["judgments"]] == [4.0, 7.0, 7.0]
 
 
 def test_a_judgment_without_a_rating_is_asked_for_once_more_and_then_left_out_of_the_mean() -> None:
@@ -163,17 +166,17 @@ def test_a_judgment_without_a_rating_is_asked_for_once_more_and_then_left_out_of
         return "[[8]]" if repeat(model.chats[-1]) == 0 else "Who knows?"
 
     model = FakeModel(rate)
-    score = asyncio.run(Judge(model, repeats=2).grade("How many?", "Seven."))
+    score = asyncio.run(LLMJudge(model, repeats=2).grade("How many?", "Seven."))
     assert repeats(model.chats) == [0, 1, 1]
     assert len({chat.seed for chat in model.chats}) == 3
     assert (score.value, score.outcome) == (8.0, "scored")
-    none = asyncio.run(Judge(FakeModel(lambda _: "Hm."), repeats=2).grade("How many?", "Seven."))
+    none = asyncio.run(LLMJudge(FakeModel(lambda _: "Hm."), repeats=2).grade("How many?", "Seven."))
     assert (none.value, none.outcome) == (None, "unscored")
 
 
 def repeated_panel(mt_bench_folder: Path) -> Result:
     """A question asked twice, each answer judged twice by each of two judges."""
-    judges = {"a": Judge(saying(2, 4), repeats=2), "b": Judge(saying(5), repeats=2)}
+    judges = {"a": LLMJudge(saying(2, 4), repeats=2), "b": LLMJudge(saying(5), repeats=2)}
     scores = scored(asked(mt_bench_folder, "writing", 2), NumberedModel(), Panel(judges))
     return Result("mt_bench", "81-writing", "writing", "tiny", "a, b", scores=tuple(scores))
 
@@ -182,7 +185,7 @@ def test_answers_judges_and_repeats_are_averaged_inside_the_question(mt_bench_fo
     result = repeated_panel(mt_bench_folder)
     assert [score.value for score in result.scores] == [4.0, 4.0]
     marks = [(entry["answer"], entry["judge"], entry["repeat"]) for entry in
-             result.scores[0].metadata["judgments"]]  # fmt: skip
+             result.scores[0].data["judgments"]]  # fmt: skip
     assert sorted(marks) == list(itertools.product("12", "ab", "12"))
 
 
@@ -221,7 +224,7 @@ def test_answers_of_an_earlier_run_are_judged_as_often_as_they_were_asked(
 ) -> None:
     question = asked(mt_bench_folder, "writing", 2)
     scores = scored(question, NumberedModel(), PostponedJudge("prometheus"))
-    assert all(score.metadata["answered"] for score in scores)
+    assert all(score.data["answered"] for score in scores)
     result = Result("mt_bench", "81-writing", "writing", "tiny", "prometheus", scores=tuple(scores))
     write_instructlab_files(tmp_path, [result])
     first, second = read_answers(tmp_path / "mt_bench", "tiny")["81"]

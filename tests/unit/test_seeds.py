@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.judges import Judge
+from pytest_instructlab_eval.judges import LLMJudge
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
@@ -52,7 +52,7 @@ def test_no_two_questions_turns_or_repeats_are_asked_or_judged_with_one_seed(mt_
     async def run() -> None:
         for question in mt_bench.questions(mt_bench_folder, repeats=3):
             answer = await mt_bench.answer(question, model)
-            await mt_bench.grade(question, answer, Judge(judge, repeats=3))
+            await mt_bench.grade(question, answer, LLMJudge(judge, repeats=3))
 
     asyncio.run(run())
     seeds = [chat.seed for chat in (*model.chats, *judge.chats) if chat.seed is not None]
@@ -99,7 +99,7 @@ def ratings(seed: int) -> list[float]:
     """Each question's score in a run of that seed."""
 
     async def run() -> list[float]:
-        judge = Judge(NoisyJudge(), repeats=REPEATS, seed=seed)
+        judge = LLMJudge(NoisyJudge(), repeats=REPEATS, seed=seed)
         scores = [await judge.grade(f"Question {number}?", "An answer.") for number in range(QUESTIONS)]
         return [score.value for score in scores if score.value is not None]
 

@@ -1,0 +1,246 @@
+"""What a score rests on: the question, the model's replies, and what each judge said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Literal, TypedDict
+
+from pytest_instructlab_eval.data.typed_json import Misfit, read_as
+
+__all__ = ["Evidence", "Judgment", "Mark", "Origin", "Reply", "split"]
+
+Mark = Literal["judge", "answer", "repeat"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model answered: None where it gave no answer.
+
+    `finish_reason` is why it ended ("length" where it was cut off), `reasoning` what it wrote before it.
+    """
+
+    text: str | None
+    finish_reason: str = ""
+    reasoning: str = ""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the answer ends at the token limit."""
+        return self.text is not None and self.finish_reason == "length"
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What one judge said of one answer; `rating` is None where it gave none that can be used.
+
+    `judge`, `answer` and `repeat` tell it from other judgments of the same question and are empty where there
+    is but one. `prompt` is the name of the prompt, `contradictory` has all ratings of one that states
+    several, and `chrf` is how close the answer is to its reference, where the judge goes by that.
+    """
+
+    rating: float | None
+    text: str
+    judge: str = ""
+    answer: str = ""
+    repeat: str = ""
+    prompt: str = ""
+    finish_reason: str = ""
+    reasoning: str = ""
+    contradictory: tuple[float, ...] = ()
+    chrf: float | None = None
+
+    def marked(self, mark: Mark, name: str) -> Judgment:
+        """Return it as that of this judge, answer or repeat."""
+        return Judgment(**{**vars(self), mark: name})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What InstructLab's files say of a question: its category and id, and its file and Git ref."""
+
+    category: str | None = None
+    question_id: str | None = None
+    qna_file: str | None = None
+    ref: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one score of one question rests on.
+
+    `replies` has one for each time that the question was asked, `judgments` one for each judge, answer and
+    repeat. `user_prompt` is what the judge was asked, by the prompt `judge_prompt`. `turn` is the place
+    in a conversation, from 1. `answered` says that the answer waits for a judge.
+    """
+
+    question: str | None = None
+    reference: str | None = None
+    replies: tuple[Reply, ...] = ()
+    judgments: tuple[Judgment, ...] = ()
+    judge_prompt: str | None = None
+    user_prompt: str | None = None
+    turn: int | None = None
+    answered: bool = False
+    origin: Origin = field(default_factory=Origin)
+
+    def to_plain(self, summary: str) -> dict[str, object]:
+        """Return it as entries of a score's metadata; `summary` is what several judgments say together."""
+        entries: dict[str, object] = {
+            "question": self.question, "reference": self.reference, "judge_prompt": self.judge_prompt,
+            "user_prompt": self.user_prompt, "turn": self.turn, "answered": self.answered or None,
+            **vars(self.origin),
+        }  # fmt: skip
+        for name, attribute in OF_REPLIES.items():
+            values = [getattr(reply, attribute) for reply in self.replies]
+            values = [None if value == "" and attribute != "text" else value for value in values]
+            entries[name] = values[0] if values else None
+            if len(values) > 1 and any(value is not None for value in values):
+                entries[f"{name}s"] = values
+        if any(judgment.judge or judgment.answer or judgment.repeat for judgment in self.judgments):
+            entries["judgment"] = summary
+            entries["judgments"] = [
+                {"rating": judgment.rating, **_entries(judgment, OF_JUDGMENT | MARKS)}
+                for judgment in self.judgments
+            ]
+        elif self.judgments:
+            entries |= _entries(self.judgments[0], OF_JUDGMENT)
+        return {name: value for name, value in entries.items() if value is not None}
+
+    @classmethod
+    def from_plain(cls, entries: Mapping[str, object], value: float | None = None) -> Evidence:
+        """Return the inverse of `to_plain`; `value` is the score's. Raises Misfit.
+
+        Entries that it does not know are left out.
+        """
+        read = read_as(_Entries, {name: entry for name, entry in entries.items() if name in ENTRIES})
+        judgments = [
+            replace(
+                _judgment(entry["rating"], entry["judgment"], entry),
+                judge=entry.get("judge", ""),
+                answer=entry.get("answer", ""),
+                repeat=entry.get("repeat", ""),
+            )
+            for entry in read.get("judgments", ())
+        ]
+        if "judgments" not in read and (text := read.get("judgment")) is not None:
+            judgments = [_judgment(value, text, read)]
+        return cls(
+            question=read.get("question"),
+            reference=read.get("reference"),
+            replies=tuple(_replies(read)),
+            judgments=tuple(judgments),
+            judge_prompt=read.get("judge_prompt"),
+            user_prompt=read.get("user_prompt"),
+            turn=read.get("turn"),
+            answered=read.get("answered", False),
+            origin=Origin(
+                read.get("category"), read.get("question_id"), read.get("qna_file"), read.get("ref")
+            ),
+        )
+
+
+def split(
+    data: Mapping[str, object], names: Collection[str] | None, value: float | None
+) -> tuple[Evidence | None, dict[str, object]]:
+    """Return the evidence in a score's data, and the rest, which the test itself said of its score.
+
+    `names` are the entries that are evidence; where it is None, as in files of before they were named, all
+    are that an `Evidence` has, if they fit. Raises Misfit where those that are named don't.
+    """
+    known = {
+        name: entry for name, entry in data.items() if name in ENTRIES and (names is None or name in names)
+    }
+    if not known:
+        return None, dict(data)
+    try:
+        evidence = Evidence.from_plain(known, value)
+    except Misfit:
+        if names is not None:
+            raise
+        return None, dict(data)
+    return evidence, {name: entry for name, entry in data.items() if name not in known}
+
+
+# --- the entries of a score's metadata in results.json ---
+
+OF_REPLIES = {"answer": "text", "finish_reason": "finish_reason", "reasoning": "reasoning"}
+MARKS = {name: name for name in ("judge", "answer", "repeat")}
+OF_JUDGMENT = {
+    "judgment": "text", "judge_prompt": "prompt", "chrf": "chrf", "contradictory_ratings": "contradictory",
+    "judgment_finish_reason": "finish_reason", "judgment_reasoning": "reasoning",
+}  # fmt: skip
+
+
+class _OfJudgment(TypedDict, total=False):
+    judge_prompt: str | None
+    chrf: float | None
+    contradictory_ratings: tuple[float, ...] | None
+    judgment_finish_reason: str | None
+    judgment_reasoning: str | None
+
+
+class _Rated(_OfJudgment):
+    rating: float | None
+    judgment: str
+
+
+class _OneOfSeveral(_Rated, total=False):
+    judge: str
+    answer: str
+    repeat: str
+
+
+class _Entries(_OfJudgment, total=False):
+    question: str | None
+    reference: str | None
+    answer: str | None
+    answers: tuple[str | None, ...]
+    finish_reason: str | None
+    finish_reasons: tuple[str | None, ...]
+    reasoning: str | None
+    reasonings: tuple[str | None, ...]
+    user_prompt: str | None
+    turn: int | None
+    answered: bool
+    judgment: str | None
+    judgments: tuple[_OneOfSeveral, ...]
+    category: str | None
+    question_id: str | None
+    qna_file: str | None
+    ref: str | None
+
+
+ENTRIES = frozenset(_Entries.__annotations__) | frozenset(_OfJudgment.__annotations__)
+
+
+def _entries(judgment: Judgment, names: Mapping[str, str]) -> dict[str, object]:
+    """Return what is known of a judgment, by the names of the entries."""
+    values = {name: getattr(judgment, attribute) for name, attribute in names.items()}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {
+        name: value for name, value in values.items() if name == "judgment" or value not in ("", [], None)
+    }
+
+
+def _judgment(rating: float | None, text: str, entry: _OfJudgment) -> Judgment:
+    return Judgment(
+        rating,
+        text,
+        prompt=entry.get("judge_prompt") or "",
+        finish_reason=entry.get("judgment_finish_reason") or "",
+        reasoning=entry.get("judgment_reasoning") or "",
+        contradictory=entry.get("contradictory_ratings") or (),
+        chrf=entry.get("chrf"),
+    )
+
+
+def _replies(entries: _Entries) -> Iterator[Reply]:
+    """Yield the replies of a question that was asked repeatedly, else the one that there is."""
+    texts = entries.get("answers") or (entries.get("answer"),)
+    reasons = entries.get("finish_reasons") or (entries.get("finish_reason"),)
+    reasonings = entries.get("reasonings") or (entries.get("reasoning"),)
+    for text, reason, reasoning in zip_longest(texts, reasons, reasonings):
+        if len(texts) > 1 or (text, reason, reasoning) != (None, None, None):
+            yield Reply(text, reason or "", reasoning or "")
