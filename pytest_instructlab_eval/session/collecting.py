@@ -22,6 +22,7 @@ from pytest_instructlab_eval.session.items import BenchmarkModule, ours, paramet
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.suites.registry import benchmark, benchmark_of, benchmarks, fixtures
 from pytest_instructlab_eval.suites.registry import names as registered
+from pytest_instructlab_eval.suites.selection import asked
 from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["Collecting"]
@@ -68,7 +69,7 @@ class Collecting:
                 continue
             questions, known = self._parameters(fixture), benchmark(name)
             if known is not None and known.read_of_base is not None and self._asks_each_its_own(metafunc):
-                of_base = self._read(partial(known.read_of_base, self.eval.settings))
+                of_base = self._read(partial(asked, known, self.eval.settings, of_base=True))
                 self._parametrize_apart(metafunc, fixture, questions, of_base)
             else:
                 metafunc.parametrize(

@@ -97,7 +97,8 @@ class Benchmark:
     question's reference answers, and `judged_like` is how an answer is put to the judge, as for one of the
     questions. `unasked` says, in sentences, what a run leaves out of the data.
 
-    `samples` says that `read` itself takes the part that --eval-sample and --eval-first-n ask for. `tests` is
+    `of_tasks` says that an item is a task of many questions, of which `read` itself takes the part that
+    --eval-sample and --eval-first-n ask for; of any other benchmark they take a part of the items. `tests` is
     the module that --eval-benchmark collects, called test_NAME, and `options` are its own; `Settings.own` has
     their values.
     """
@@ -120,7 +121,7 @@ class Benchmark:
     references: Callable[[Any], Sequence[str]] | None = None
     judged_like: Callable[[Any], Put] | None = None
     unasked: Callable[[Settings], list[str]] = _no_notes
-    samples: bool = False
+    of_tasks: bool = False
     tests: str = ""
     options: tuple[Option, ...] = ()
     files: AnswerFiles | None = None

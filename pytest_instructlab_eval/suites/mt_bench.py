@@ -25,7 +25,6 @@ from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark
-from pytest_instructlab_eval.suites.sampling import sampled
 
 __all__ = [
     "BENCHMARK",
@@ -115,7 +114,6 @@ class Answer:
 def questions(
     source: Path | None = None,
     *,
-    first_n: int | None = None,
     repeats: int = 1,
     judgments: int = 1,
     seed: int = 0,
@@ -128,7 +126,7 @@ def questions(
     place = str(source or "the published wheel")
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     references = {str(record.get("question_id")): record for record in files.references}
-    found = [_question(record, prompts, references, files, place) for record in files.questions[:first_n]]
+    found = [_question(record, prompts, references, files, place) for record in files.questions]
     return [
         replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments, seed=seed)
         for question in found
@@ -369,14 +367,12 @@ def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int,
 
 
 def _read(settings: Settings) -> list[MTBenchQuestion]:
-    found = questions(
+    return questions(
         settings.mt_bench_data,
-        first_n=settings.first_n,
         repeats=settings.repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
-    return sampled(found, settings)
 
 
 BENCHMARK = Benchmark(
@@ -384,7 +380,6 @@ BENCHMARK = Benchmark(
     title="MT-Bench",
     question=MTBenchQuestion,
     read=_read,
-    samples=True,
     metrics={"turn_1": ONE_TO_TEN.highest, "turn_2": ONE_TO_TEN.highest},
     judged=True,
     by_default=True,

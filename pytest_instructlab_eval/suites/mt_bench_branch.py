@@ -8,7 +8,6 @@ MT-Bench-Branch has its own wording.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +31,6 @@ from pytest_instructlab_eval.suites.mt_bench import (
     judge_prompt,
 )
 from pytest_instructlab_eval.suites.pairs import base_pairs, branch_pairs, unasked_pairs
-from pytest_instructlab_eval.suites.sampling import sampled
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair
@@ -90,7 +88,6 @@ def questions(
     source: Path | None = None,
     *,
     ref: str | None = None,
-    first_n: int | None = None,
     repeats: int = 1,
     judgments: int = 1,
     seed: int = 0,
@@ -100,7 +97,7 @@ def questions(
     `source` is a folder or wheel that stands in for it; raises DataError.
     """
     asked: dict[str, AskedPair] = {}
-    for pair in itertools.islice(pairs, first_n):
+    for pair in pairs:
         number = _question_id(pair, asked)
         asked[number] = AskedPair(pair.id, pair.path, number, _prompt(pair), pair.answer)
     return recorded_questions(
@@ -211,30 +208,27 @@ def _read_of_base(settings: Settings) -> list[BranchQuestion]:
 def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> list[BranchQuestion]:
     if not pairs:
         return []  # and no prompts are looked for
-    found = questions(
+    return questions(
         pairs,
         settings.mt_bench_data,
         ref=ref,
-        first_n=settings.first_n,
         repeats=settings.repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
-    return sampled(found, settings)
 
 
 def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
     """The questions that the output folder has of an earlier run, whoever chose them."""
     recorded = read_questions(settings.output_dir / branch_folder(ref), list(settings.judges))
-    found = recorded_questions(
-        recorded[: settings.first_n],
+    return recorded_questions(
+        recorded,
         settings.mt_bench_data,
         ref=ref,
         repeats=settings.repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
-    return sampled(found, settings)
 
 
 def _asked_before(settings: Settings) -> bool:
@@ -248,7 +242,6 @@ BENCHMARK = Benchmark(
     title="MT-Bench-Branch",
     question=BranchQuestion,
     read=_read,
-    samples=True,
     metrics={"rating": ONE_TO_TEN.highest},
     judged=True,
     cluster="group",  # a qna.yaml's pairs are about one thing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_instructlab_eval.data.answers import asked_turns, read_answers
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmarks
-from pytest_instructlab_eval.suites.selection import selected
+from pytest_instructlab_eval.suites.selection import asked, selected
 
 __all__ = ["recorded_answers"]
 
@@ -20,15 +20,14 @@ def recorded_answers(settings: Settings, model: str) -> dict[tuple[str, ...], tu
     for benchmark in benchmarks():
         if benchmark.name not in names or benchmark.files is None:
             continue
-        ref, read = settings.branch, benchmark.read
-        of_base = settings.base_questions == "base" and model == settings.base_label
-        if of_base and benchmark.read_of_base is not None:
-            ref, read = settings.base_branch, benchmark.read_of_base
+        own = settings.base_questions == "base" and model == settings.base_label
+        of_base = own and benchmark.read_of_base is not None
+        ref = settings.base_branch if of_base else settings.branch
         folder = settings.output_dir / benchmark.files.folder(ref)
-        recorded, asked_then = read_answers(folder, model), asked_turns(folder)
-        for question in read(settings):
-            asked = benchmark.files.conversation(question)
-            if asked_then.get(asked.number, asked.turns) == asked.turns:
-                for count, answers in enumerate(recorded.get(asked.number, ()), start=1):
-                    found[asked.turns[:count]] = answers
+        recorded, turns_then = read_answers(folder, model), asked_turns(folder)
+        for question in asked(benchmark, settings, of_base=of_base):
+            chat = benchmark.files.conversation(question)
+            if turns_then.get(chat.number, chat.turns) == chat.turns:
+                for count, answers in enumerate(recorded.get(chat.number, ()), start=1):
+                    found[chat.turns[:count]] = answers
     return found

@@ -112,7 +112,13 @@ def packaged() -> Iterator[Benchmark]:
 
 def benchmark_of(value: object) -> Benchmark | None:
     """Return the benchmark that a parameter of a test is a question of, None where it is of none."""
-    return next((found for found in benchmarks() if isinstance(value, found.question)), None)
+    known = _by_question()
+    return next((known[kind] for kind in type(value).__mro__ if kind in known), None)
+
+
+@functools.cache
+def _by_question() -> dict[type, Benchmark]:
+    return {found.question: found for found in benchmarks()}
 
 
 def versions() -> dict[str, int]:

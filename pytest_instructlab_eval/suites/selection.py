@@ -38,10 +38,14 @@ def selected(settings: Settings) -> tuple[str, ...]:
     return tuple(found.name for found in benchmarks() if found.name not in reasons)
 
 
-def asked(found: Benchmark, settings: Settings) -> list[Question]:
-    """Return the questions that the run asks: all, the first so many, or a sample; raises EvalError."""
-    questions = list(found.read(settings))
-    return questions if found.samples else sampled(questions[: settings.first_n], settings)
+def asked(found: Benchmark, settings: Settings, *, of_base: bool = False) -> list[Question]:
+    """Return the questions that the run asks: all, the first so many, or a sample; raises EvalError.
+
+    Those of the base model, where it has questions `of_base` of its own.
+    """
+    read = found.read_of_base if of_base and found.read_of_base is not None else found.read
+    questions = list(read(settings))
+    return questions if found.of_tasks else sampled(questions[: settings.first_n], settings)
 
 
 def unasked(name: str, settings: Settings) -> list[str]:

@@ -22,6 +22,7 @@ from pytest_instructlab_eval.records.baseline import (
     save_run,
     write_baseline,
 )
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.results_json import write_run
@@ -117,12 +118,15 @@ def test_what_tells_a_question_from_another_of_the_same_name_is_kept(path: Path)
     assert read_baseline(path).results == (result,)
 
 
+ANSWERED = Score(None, evidence=Evidence(answered=True))
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"incomplete": "the run was stopped"}, "the run was stopped"),
         ({"left_out": {"own": "3 were deselected"}}, "3 were deselected"),
-        ({"results": (Result("own", "a", "", "lab", scores=(Score(None, metadata={"answered": True}),)),)},
+        ({"results": (Result("own", "a", "", "lab", scores=(ANSWERED,)),)},
          "its answers are yet to be judged"),
     ],
     ids=["stopped", "deselected", "not judged"],

@@ -17,6 +17,7 @@ from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.mt_bench import (
@@ -25,6 +26,7 @@ from pytest_instructlab_eval.suites.mt_bench import (
     check_judge,
     conversation_template,
 )
+from pytest_instructlab_eval.suites.selection import asked
 from tests.examples_data import REFERENCES, SYSTEM_PROMPTS, TURNS
 
 from .fakes import FakeModel
@@ -85,11 +87,9 @@ def test_a_question_is_called_by_its_number_and_category(writing: MTBenchQuestio
 def test_questions_come_in_the_order_of_the_file_and_only_the_first_where_that_is_wanted(
     mt_bench_folder: Path,
 ) -> None:
-    assert [question.number for question in mt_bench.questions(mt_bench_folder, first_n=3)] == [
-        "81",
-        "82",
-        "83",
-    ]
+    settings = Settings(("tiny",), mt_bench_data=mt_bench_folder, first_n=3)
+    found = asked(mt_bench.BENCHMARK, settings)
+    assert [question.id.partition("-")[0] for question in found] == ["81", "82", "83"]
 
 
 @pytest.mark.parametrize(

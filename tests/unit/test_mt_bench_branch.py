@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelE
 from pytest_instructlab_eval.judges import Judge, LLMJudge, ReferenceJudge
 from pytest_instructlab_eval.judges.rating import parse_rating
 from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench_branch
 from pytest_instructlab_eval.suites.mt_bench import Answer, MTBenchQuestion, check_judge
 from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
+from pytest_instructlab_eval.suites.selection import asked
 from tests.examples_data import SYSTEM_PROMPTS, write_mt_bench
 
 from .fakes import FakeModel
@@ -89,10 +92,10 @@ def test_questions_come_in_the_order_of_the_pairs(mt_bench_folder: Path) -> None
     ]
 
 
-def test_of_many_pairs_only_the_first_are_read_where_that_is_wanted(mt_bench_folder: Path) -> None:
-    pairs = iter([WHY, WITH_CONTEXT, pair("Who?", number=3)])
-    assert len(made(mt_bench_folder, pairs, first_n=2)) == 2
-    assert len(list(pairs)) == 1
+def test_of_many_pairs_only_the_first_are_asked_where_that_is_wanted(mt_bench_folder: Path) -> None:
+    pairs = [WHY, WITH_CONTEXT, pair("Who?", number=3)]
+    benchmark = replace(mt_bench_branch.BENCHMARK, read=lambda settings: made(mt_bench_folder, pairs))
+    assert len(asked(benchmark, Settings(("tiny",), first_n=2))) == 2
 
 
 def test_no_pairs_make_no_questions(mt_bench_folder: Path) -> None:

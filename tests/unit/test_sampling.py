@@ -15,6 +15,7 @@ from pytest_instructlab_eval.data import published as data
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark, fixtures
 from pytest_instructlab_eval.suites.sampling import allocation, chosen_rows, stratified
+from pytest_instructlab_eval.suites.selection import asked
 
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
 
@@ -127,7 +128,7 @@ def test_rows_keep_their_numbers() -> None:
 def sampled(fixture: str, **settings: Any) -> list[Any]:
     found = benchmark(fixtures()[fixture])
     assert found is not None
-    return list(found.read(Settings(("tiny",), **settings)))
+    return list(asked(found, Settings(("tiny",), **settings)))
 
 
 def test_a_sample_of_mmlu_is_of_rows_in_tasks(mmlu_folder: Path) -> None:
