@@ -56,7 +56,7 @@ class EvalSession:
         self.without_judge: set[str] = set()  # tests that were skipped for want of a judge
         self.progress = Progress()
         self._look_ahead: LookAhead[pytest.Item, str] | None = None
-        self._engine: Engine | None = None
+        self.engine = Engine()
         self.signs = distribution.Signs.for_worker(config)
         self.owner: Owner | None = None
         self.asking: set[str] = set()
@@ -77,13 +77,6 @@ class EvalSession:
         return Gating(self.settings, self._digests)
 
     @property
-    def engine(self) -> Engine:
-        """The loop that everything runs in; started when first needed."""
-        if self._engine is None:
-            self._engine = Engine()
-        return self._engine
-
-    @property
     def budget(self) -> int:
         """How many requests this process may have in flight per server."""
         return distribution.divide(self.settings.max_concurrency, self.config)
@@ -94,7 +87,7 @@ class EvalSession:
         number = distribution.worker_number(self.config)
         return RunModels(
             self.settings,
-            lambda: self.engine,
+            self.engine,
             budget=self.budget,
             turns=lambda: self.turns,
             share=(number, distribution.workers(self.config)),
@@ -523,14 +516,12 @@ class EvalSession:
 
     def interrupt(self) -> None:
         """Ask nothing more; what is under way would only slow the end down."""
-        if self._engine is not None:
-            self._engine.stop()
+        self.engine.stop()
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop the engine in so many seconds at most; what is under way is cancelled."""
-        if self._engine is not None:
-            with contextlib.suppress(Exception):
-                self._engine.close(timeout)
+        with contextlib.suppress(Exception):
+            self.engine.close(timeout)
         if self.owner is not None:
             self.owner.begin_to_stop()
 
