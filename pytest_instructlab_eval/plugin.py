@@ -87,9 +87,9 @@ def _refused(
 def pytest_choose_distribution(config: pytest.Config) -> Generator[None, Any, Any]:
     """Choose how xdist distributes, before xdist itself does: a wrapper is, whatever order they came in."""
     if options.names_a_model(config):
-        from pytest_instructlab_eval.session import distribution
+        from pytest_instructlab_eval.session.xdist_internals import choose_work_stealing
 
-        distribution.choose_work_stealing(config)
+        choose_work_stealing(config)
     return (yield)
 
 
@@ -107,16 +107,14 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_instructlab_eval.session import garbage
 
     garbage.rest(config)
-    from pytest_instructlab_eval.session.collecting import Collecting
-    from pytest_instructlab_eval.session.hooks import EvalHooks
     from pytest_instructlab_eval.session.installed import benchmark_file, with_installed_file
+    from pytest_instructlab_eval.session.parts import parts_of
     from pytest_instructlab_eval.session.session import EvalSession
     from pytest_instructlab_eval.suites.selection import selected
 
     config.stash[SESSION] = session = EvalSession(config, settings)
-    collecting = Collecting(session)
-    config.pluginmanager.register(collecting, "instructlab-eval-collecting")
-    config.pluginmanager.register(EvalHooks(session, collecting), "instructlab-eval-session")
+    for part in parts_of(session):
+        config.pluginmanager.register(part, f"instructlab-eval-{type(part).__name__.lower()}")
     if options.asks_for_benchmarks(config):
         try:
             config.args[:] = [str(benchmark_file(name)) for name in selected(settings)]

@@ -38,6 +38,11 @@ class Run:
         """Seconds from the coroutine's first step to its last."""
         return max(0.0, self.finished - self.started)
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the coroutine has ended, and raised nothing."""
+        return self.done.done() and not self.done.cancelled() and self.done.exception() is None
+
     def wait(self, tick: Callable[[], None], interval: float) -> Any:
         """The coroutine's result, or what it raised; `tick` is called every `interval` seconds."""
         while True:
