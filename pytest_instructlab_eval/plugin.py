@@ -10,7 +10,8 @@ import pytest
 
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.session import command_line
+from pytest_instructlab_eval.session import command_line, configuration
+from pytest_instructlab_eval.session.pytest_internals import early_options
 from pytest_instructlab_eval.suites.registry import BUILT_IN, fixtures
 from pytest_instructlab_eval.visible import visible
 
@@ -34,7 +35,7 @@ INERT = "needs a model to evaluate: name one with --eval-model"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
-    options.add_options(parser)
+    configuration.add_options(parser)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -42,14 +43,14 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser
 ) -> Generator[None, Any, Any]:
     """Begin with the user's root folder; leave the conftest files of tests that won't be run alone."""
-    known = early_config.known_args_namespace
+    known = early_options(early_config)
     if command_line.asks_for_us(early_config):
         try:
-            options.add_own_options(parser)
+            configuration.add_own_options(parser)
         except ConfigurationError as error:
             raise _refused(early_config, known, error) from None
     command_line.start_anew(early_config, parser)
-    if options.names_a_model(early_config) and not known.file_or_dir:
+    if configuration.names_a_model(early_config) and not known.file_or_dir:
         known.file_or_dir = [str(early_config.invocation_params.dir)]
     return (yield)
 
@@ -75,7 +76,7 @@ def _refused(
     config: pytest.Config, arguments: argparse.Namespace, error: ConfigurationError
 ) -> pytest.UsageError:
     """Return what to raise where an option ends the run; the run's summary says why."""
-    folder = options.refused_folder(config, arguments)
+    folder = configuration.refused_folder(config, arguments)
     if folder is not None:
         from pytest_instructlab_eval.session.ending import write_refusal
 
@@ -86,10 +87,10 @@ def _refused(
 @pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
 def pytest_choose_distribution(config: pytest.Config) -> Generator[None, Any, Any]:
     """Choose how xdist distributes, before xdist itself does: a wrapper is, whatever order they came in."""
-    if options.names_a_model(config):
-        from pytest_instructlab_eval.session import distribution
+    if configuration.names_a_model(config):
+        from pytest_instructlab_eval.session.xdist_internals import choose_work_stealing
 
-        distribution.choose_work_stealing(config)
+        choose_work_stealing(config)
     return (yield)
 
 
@@ -98,7 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the settings; where a model is named, take part in the run."""
     config.addinivalue_line("markers", MARKER)
     try:
-        settings = options.read_settings(config)
+        settings = configuration.read_settings(config)
     except ConfigurationError as error:
         raise _refused(config, config.option, error) from None
     if settings is None:
@@ -107,17 +108,15 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_instructlab_eval.session import garbage
 
     garbage.rest(config)
-    from pytest_instructlab_eval.session.collecting import Collecting
-    from pytest_instructlab_eval.session.hooks import EvalHooks
     from pytest_instructlab_eval.session.installed import benchmark_file, with_installed_file
+    from pytest_instructlab_eval.session.parts import parts_of
     from pytest_instructlab_eval.session.session import EvalSession
     from pytest_instructlab_eval.suites.selection import selected
 
     config.stash[SESSION] = session = EvalSession(config, settings)
-    collecting = Collecting(session)
-    config.pluginmanager.register(collecting, "instructlab-eval-collecting")
-    config.pluginmanager.register(EvalHooks(session, collecting), "instructlab-eval-session")
-    if options.asks_for_benchmarks(config):
+    for part in parts_of(session):
+        config.pluginmanager.register(part, f"instructlab-eval-{type(part).__name__.lower()}")
+    if configuration.asks_for_benchmarks(config):
         try:
             config.args[:] = [str(benchmark_file(name)) for name in selected(settings)]
         except ConfigurationError as error:

@@ -10,13 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.records.scores import plain
-from pytest_instructlab_eval.session.items import (
-    identity,
-    is_empty,
-    marked_gates,
-    marker_problem,
-    scoring_tests,
-)
+from pytest_instructlab_eval.session.items import identity, is_empty, scoring_tests
+from pytest_instructlab_eval.session.marker import marked_gates, marker_problem
 
 __all__ = ["Collected"]
 

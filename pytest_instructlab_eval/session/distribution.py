@@ -1,74 +1,42 @@
-"""All that touches pytest-xdist: the kind of distribution, a worker's own queue, stopping, counting."""
+"""How a run is shared among processes: the budget, what a process has queued, and signs between them."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
+
+from pytest_instructlab_eval.session.xdist_internals import (
+    Node,
+    has_ended,
+    interactor,
+    is_worker,
+    queued,
+    worker_input,
+    worker_number,
+    workers,
+)
 
 __all__ = [
     "LocalQueue",
     "Signs",
     "WorkerQueue",
-    "choose_work_stealing",
     "divide",
-    "is_controller",
-    "is_worker",
     "look_ahead_window",
-    "make_scheduler",
     "wait_for_outputs",
-    "worker_id",
-    "worker_number",
     "worker_queue",
-    "workers",
 ]
 
 
-class HasGateway(Protocol):
-    """The part of xdist's WorkerController that is used here."""
-
-    workerinput: dict[str, Any]
-
-
-def is_worker(config: pytest.Config) -> bool:
-    """Whether this process was started by xdist to run items."""
-    return hasattr(config, "workerinput")
-
-
-def is_controller(config: pytest.Config) -> bool:
-    """Whether this process hands its items to xdist's workers."""
-    return not is_worker(config) and config.pluginmanager.hasplugin("dsession")
-
-
-def workers(config: pytest.Config) -> int:
-    """How many processes share the run: 1 without xdist."""
-    if is_worker(config):
-        return int(config.workerinput["workercount"])  # type: ignore[attr-defined]
-    return max(1, len(getattr(config.option, "tx", None) or ()))
-
-
-def worker_id(config: pytest.Config) -> str:
-    """What xdist calls this worker, "main" in a process that is none."""
-    return str(config.workerinput["workerid"]) if is_worker(config) else "main"  # type: ignore[attr-defined]
-
-
-def worker_number(config: pytest.Config) -> int:
-    """The number of this worker from 0, 0 in a process that is none."""
-    return int(re.sub(r"\D", "", worker_id(config)) or 0)
-
-
 def divide(budget: int, config: pytest.Config) -> int:
-    """This process's share of a budget of requests: at least one, and together no more than it.
+    """Return this process's share of a budget of requests: at least one, and together no more than it.
 
     Where there are more workers than budget, each still gets one.
     """
@@ -80,31 +48,16 @@ def divide(budget: int, config: pytest.Config) -> int:
 
 
 def look_ahead_window(budget: int) -> int:
-    """How many items to have under way for a budget of requests: enough to bridge uneven latencies."""
+    """Return how many items to have under way for a budget of requests: enough to bridge uneven latencies."""
     return 2 * budget
 
 
-def choose_work_stealing(config: pytest.Config) -> None:
-    """Distribute by work stealing where `-n` is given and no `--dist`.
-
-    So each worker holds its whole share from the start and can look ahead in it. To be called
-    before xdist turns a missing `--dist` into "load".
-    """
-    option = config.option
-    if getattr(option, "numprocesses", None) and getattr(option, "dist", None) == "no":
-        option.dist = "worksteal"
-
-
-def wait_for_outputs(nodes: Iterable[Any], seconds: float) -> None:
+def wait_for_outputs(nodes: Iterable[Node], seconds: float) -> None:
     """After Ctrl-C, which workers get too: give those that live time to hand over what they had scored."""
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
     while waiting and time.monotonic() < deadline:
-        waiting = [
-            node
-            for node in waiting
-            if not hasattr(node, "workeroutput") and not getattr(node, "_down", False)
-        ]
+        waiting = [node for node in waiting if not has_ended(node)]
         time.sleep(0.02)
 
 
@@ -117,7 +70,7 @@ class LocalQueue:
         self._next = 0
 
     def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterable[pytest.Item]:
-        """The items within `limit` places after `item` that weren't given before."""
+        """Return the items within `limit` places after `item` that weren't given before."""
         position = self._position.get(id(item))
         if position is None:
             return ()
@@ -128,61 +81,32 @@ class LocalQueue:
 class WorkerQueue:
     """The items that xdist has queued in this worker; where it can't be read, the next one alone."""
 
-    def __init__(self, items: list[pytest.Item], interactor: Any) -> None:
+    def __init__(self, items: list[pytest.Item], interactor: object) -> None:
         self._items = items
         self._interactor = interactor
 
     def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterable[pytest.Item]:
-        """The next item and what is queued behind it, `limit` in all."""
+        """Return the next item and what is queued behind it, `limit` in all."""
         if limit <= 0:
             return []
         following = [] if nextitem is None else [nextitem]
-        with contextlib.suppress(AttributeError, TypeError, IndexError):
-            following += [self._items[index] for index in self._queued(limit - 1)]
+        with contextlib.suppress(IndexError):
+            following += [self._items[index] for index in queued(self._interactor, limit - 1)]
         return following
-
-    def _queued(self, limit: int) -> Iterator[int]:
-        with self._interactor.torun.lock() as queue:
-            head = list(itertools.islice(queue, max(0, limit)))
-        return itertools.takewhile(lambda entry: isinstance(entry, int), head)
 
 
 def worker_queue(session: pytest.Session) -> LocalQueue | WorkerQueue:
-    """The queue that this process's items come from."""
+    """Return the queue that this process's items come from."""
     if not is_worker(session.config):
         return LocalQueue(session.items)
-    plugins = session.config.pluginmanager.get_plugins()
-    interactor = next((plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor"), None)
-    return WorkerQueue(session.items, interactor)
-
-
-def make_scheduler(config: pytest.Config, log: Any, window: int) -> Any:
-    """A work-stealing scheduler that doesn't steal items which are already under way.
-
-    A worker has `window` items of its queue under way. xdist steals the second half of the longest
-    queue, so while that queue is longer than twice the window only items behind it go.
-    """
-    from xdist.scheduler import WorkStealingScheduling
-
-    class LookAheadScheduling(WorkStealingScheduling):  # type: ignore[misc]
-        def check_schedule(self) -> None:
-            up = {node: queue for node, queue in self.node2pending.items() if not node.shutting_down}
-            longest = max(map(len, up.values()), default=0)
-            may_steal = self.pending or self.steal_requested_from_node or longest > 2 * window + 4
-            if may_steal:
-                super().check_schedule()
-                return
-            for node, queue in up.items():
-                if len(queue) < 2:  # a worker keeps its last item back until it knows what follows
-                    node.shutdown()
-
-    return LookAheadScheduling(config, log)
+    return WorkerQueue(session.items, interactor(session.config))
 
 
 class Signs:
     """Files in a folder that the controller makes and that workers look for.
 
     "stop": the failure limit is reached (xdist's workers would run all that they have queued).
+    "interrupt": the run was sent SIGTERM.
     "served_model", "judge": a test asks for it.
     "careful": a worker has died; run nothing ahead. A test that kills its process does so before its
     turn, and another is blamed for it; in its turn it is blamed itself.
@@ -190,19 +114,18 @@ class Signs:
 
     KEY = "instructlab_eval_signs"
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
 
     @classmethod
-    def for_controller(cls) -> Signs:
-        """None of them up."""
-        return cls(Path(tempfile.mkdtemp(prefix="pytest-instructlab-eval-")))
-
-    @classmethod
     def for_worker(cls, config: pytest.Config) -> Signs:
-        """The signs that the controller told this worker of; none where there is no controller."""
-        folder = getattr(config, "workerinput", {}).get(cls.KEY)
+        """Return the signs that the controller told this worker of; none where there is no controller."""
+        folder = worker_input(config).get(cls.KEY)
         return cls(Path(folder) if folder else None)
+
+    def make_folder(self) -> None:
+        """Begin to show signs, none of them up, in the process that the others look to."""
+        self._folder = Path(tempfile.mkdtemp(prefix="pytest-instructlab-eval-"))
 
     @property
     def folder(self) -> Path:
@@ -210,29 +133,30 @@ class Signs:
         assert self._folder is not None  # noqa: S101  (a worker without a controller serves nothing)
         return self._folder
 
-    def tell(self, node: HasGateway) -> None:
+    def tell(self, node: Node) -> None:
         """Tell a worker that is being started where to look."""
         node.workerinput[self.KEY] = str(self._folder)
 
-    def put_up(self, name: str) -> None:
-        """Show a sign to all workers."""
-        if self._folder is not None:
-            (self._folder / name).touch()
+    def put_up(self, *names: str) -> None:
+        """Show signs to all workers."""
+        for name in names if self._folder is not None else ():
+            (self.folder / name).touch()
 
-    def leave(self, name: str, record: Any) -> None:
+    def leave(self, name: str, record: object) -> None:
         """Leave plain data for the controller."""
         if self._folder is not None:
             temporary = self._folder / f".{name}.{os.getpid()}"
             temporary.write_text(json.dumps(record), encoding="utf-8")
             temporary.replace(self._folder / name)
 
-    def found(self, name: str) -> Any:
-        """What a worker left under this name, None where nothing was."""
+    def found(self, name: str) -> object:
+        """Return what a worker left under this name, None where nothing was."""
         path = self.folder / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        found: object = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return found
 
     def is_up(self, name: str) -> bool:
-        """Whether the sign is shown."""
+        """Return whether the sign is shown."""
         return self._folder is not None and (self._folder / name).exists()
 
     def remove(self) -> None:

@@ -38,6 +38,11 @@ class Run:
         """Seconds from the coroutine's first step to its last."""
         return max(0.0, self.finished - self.started)
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the coroutine has ended, and raised nothing."""
+        return self.done.done() and not self.done.cancelled() and self.done.exception() is None
+
     def wait(self, tick: Callable[[], None], interval: float) -> Any:
         """The coroutine's result, or what it raised; `tick` is called every `interval` seconds."""
         while True:
@@ -72,18 +77,19 @@ class Run:
 
 
 class Engine:
-    """One event loop in one daemon thread."""
+    """One event loop in one daemon thread, which is started when it is first needed."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="instructlab-eval", daemon=True)
-        self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._thread = threading.Thread(target=self._loop.run_forever, name="instructlab-eval", daemon=True)
+        self._starting = threading.Lock()
+        self._closers: list[Callable[[], Coroutine[object, object, None]]] = []
         self._stopping = False
-        self._thread.start()
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+    def _ensure_started(self) -> None:
+        with self._starting:
+            if self._thread.ident is None and not self._stopping:
+                self._thread.start()
 
     def start(self, make: Callable[[], Awaitable[Any]]) -> Run:
         """Start a coroutine; `make` is called in the loop's thread."""
@@ -93,11 +99,13 @@ class Engine:
             run._task = self._loop.create_task(run.drive(make))
             run._task.add_done_callback(lambda _: run.done.cancel())  # where it never took its first step
 
+        self._ensure_started()
         self._loop.call_soon_threadsafe(begin, context=contextvars.copy_context())
         return run
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and wait for its result: the blocking form."""
+        self._ensure_started()
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
@@ -115,20 +123,25 @@ class Engine:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(end)
 
-    def on_close(self, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def on_close(self, closer: Callable[[], Coroutine[object, object, None]]) -> None:
         """Have a coroutine function called in the loop before it stops."""
+        self._ensure_started()
         self._closers.append(closer)
 
     def stop(self, timeout: float = 1.0) -> None:
         """Cancel what is under way, close what was opened and stop; don't wait for it."""
-        if self._thread.is_alive() and not self._stopping:
+        with self._starting:
+            if self._stopping:
+                return
             self._stopping = True
+        if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._wind_up(timeout * 0.8), self._loop)
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop, and wait for it `timeout` seconds at most."""
         self.stop(timeout)
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         if not self._thread.is_alive():
             self._loop.close()
 

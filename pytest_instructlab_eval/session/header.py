@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.options import asks_for_benchmarks
+from pytest_instructlab_eval.session.configuration import asks_for_benchmarks
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 from pytest_instructlab_eval.suites.base import Benchmark
 from pytest_instructlab_eval.suites.registry import benchmarks

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from pytest_instructlab_eval.session.pytest_internals import terminal_file, uncaptured
+
 if TYPE_CHECKING:
     import pytest
 
@@ -85,8 +87,9 @@ class Progress:
         writer: Any = config.get_terminal_writer()
         column = writer.width_of_current_line
         shown = text[: max(0, writer.fullwidth - 2)]
-        writer._file.write(f"\n\r\x1b[2K{shown}\x1b[1A\x1b[{column + 1}G")
-        writer._file.flush()
+        file = terminal_file(config)
+        file.write(f"\n\r\x1b[2K{shown}\x1b[1A\x1b[{column + 1}G")
+        file.flush()
         self._shown = not hide
 
     @staticmethod
@@ -94,14 +97,6 @@ class Progress:
         reporter.ensure_newline()
         reporter.write_line(f"instructlab-eval: {text}")
         reporter.flush()
-
-
-def uncaptured(config: pytest.Config) -> Any:
-    """Output reaches the terminal while a test's own is being captured."""
-    import contextlib
-
-    manager = config.pluginmanager.getplugin("capturemanager")
-    return manager.global_and_fixture_disabled() if manager is not None else contextlib.nullcontext()
 
 
 def duration(seconds: float) -> str:

@@ -35,7 +35,7 @@ class RunModels:
     def __init__(
         self,
         settings: Settings,
-        engine: Callable[[], Engine],
+        engine: Engine,
         *,
         budget: int,
         turns: Callable[[], Turns],
@@ -163,7 +163,7 @@ class RunModels:
         if key not in self._made:
             if not urls:
                 self._made[key] = ModelInTurn(name, self._turns(), partial(self._connect, key))
-                self._engine().on_close(self._made[key].close)
+                self._engine.on_close(self._made[key].close)
             else:
                 endpoints = [self._endpoint(url, variable, option) for url in urls]
                 served = [self._at(key, endpoint) for endpoint in endpoints]
@@ -195,7 +195,7 @@ class RunModels:
                 patience=PATIENCE_WITH_OWN if owned else self._patience,
                 max_reply=self._settings.max_reply * MIB,
             )
-            self._engine().on_close(endpoint.close)
+            self._engine.on_close(endpoint.close)
         return self._endpoints[key]
 
     async def _connect(self, key: tuple[str, ...], name: str, url: str) -> Model:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.session import distribution
+from pytest_instructlab_eval.session import distribution, xdist_internals
 from pytest_instructlab_eval.session.distribution import LocalQueue, Signs, WorkerQueue
+from pytest_instructlab_eval.session.xdist_internals import Node
 
 
 def config(**parts: Any) -> pytest.Config:
@@ -43,14 +44,14 @@ def items(count: int) -> list[pytest.Item]:
 
 
 def test_a_process_that_xdist_started_is_a_worker() -> None:
-    assert distribution.is_worker(worker(0, 2))
-    assert not distribution.is_worker(config())
+    assert xdist_internals.is_worker(worker(0, 2))
+    assert not xdist_internals.is_worker(config())
 
 
 def test_the_number_of_processes_is_that_of_the_workers() -> None:
-    assert distribution.workers(worker(0, 3)) == 3
-    assert distribution.workers(config(option=SimpleNamespace(tx=["popen", "popen"]))) == 2
-    assert distribution.workers(config()) == 1
+    assert xdist_internals.workers(worker(0, 3)) == 3
+    assert xdist_internals.workers(config(option=SimpleNamespace(tx=["popen", "popen"]))) == 2
+    assert xdist_internals.workers(config()) == 1
 
 
 # --- the budget ---
@@ -99,13 +100,13 @@ def test_work_stealing_is_chosen_where_nothing_else_was(
     numprocesses: int | None, dist: str, chosen: str
 ) -> None:
     option = SimpleNamespace(numprocesses=numprocesses, dist=dist)
-    distribution.choose_work_stealing(config(option=option))
+    xdist_internals.choose_work_stealing(config(option=option))
     assert option.dist == chosen
 
 
 def test_without_xdist_there_is_nothing_to_choose() -> None:
     option = SimpleNamespace()
-    distribution.choose_work_stealing(config(option=option))
+    xdist_internals.choose_work_stealing(config(option=option))
     assert vars(option) == {}
 
 
@@ -195,15 +196,21 @@ def test_where_xdists_queue_cannot_be_read_the_next_item_is_enough(interactor: o
 # --- the signs to workers ---
 
 
+def worker_node() -> Node:
+    """As much of a worker that is being started as is looked at."""
+    return cast("Node", SimpleNamespace(workerinput={}))
+
+
 @pytest.fixture
 def sign() -> Any:
-    sign = Signs.for_controller()
+    sign = Signs()
+    sign.make_folder()
     yield sign
     sign.remove()
 
 
 def test_a_sign_that_is_put_up_is_seen_by_the_workers(sign: Signs) -> None:
-    node = SimpleNamespace(workerinput={})
+    node = worker_node()
     sign.tell(node)
     seen = Signs.for_worker(config(workerinput=node.workerinput))
     assert not seen.is_up("stop")
@@ -220,13 +227,14 @@ def test_a_sign_may_be_put_up_twice(sign: Signs) -> None:
 
 @pytest.mark.parametrize("up", [True, False])
 def test_a_removed_sign_leaves_no_file_and_no_folder(up: bool) -> None:
-    node = SimpleNamespace(workerinput={})
-    sign = Signs.for_controller()
+    node = worker_node()
+    sign = Signs()
+    sign.make_folder()
     sign.tell(node)
     if up:
         sign.put_up("stop")
     sign.remove()
-    assert not Path(node.workerinput[Signs.KEY]).exists()
+    assert not Path(str(node.workerinput[Signs.KEY])).exists()
 
 
 def test_a_worker_that_was_told_of_no_sign_sees_none() -> None:

@@ -205,6 +205,24 @@ def test_call_gives_a_coroutines_result_and_error(engine: Engine) -> None:
         engine.call(work(-1))
 
 
+# --- its thread ---
+
+
+def test_an_engine_that_nobody_needs_starts_no_thread() -> None:
+    engine = Engine()
+    assert not engine._thread.is_alive()
+    engine.close()
+    assert engine._loop.is_closed()
+
+
+def test_an_engine_that_is_closed_is_not_started_again() -> None:
+    engine = Engine()
+    engine.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.start(sleep_forever)
+    assert not engine._thread.is_alive()
+
+
 # --- cancelling ---
 
 

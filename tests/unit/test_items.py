@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.session import items
+from pytest_instructlab_eval.session.item_state import state
 from pytest_instructlab_eval.session.items import Identity
+from pytest_instructlab_eval.session.marker import marker_problem
 
 HEAD = "import asyncio, pytest\n"
 MARKED = "@pytest.mark.eval('knots')\n"
@@ -186,7 +188,7 @@ WRONGLY_CLUSTERED = {
 
 @about_each(WRONGLY_CLUSTERED)
 def test_a_cluster_that_the_test_does_not_have_is_refused(item: pytest.Function, expected: bool) -> None:
-    problem = items.marker_problem(item)
+    problem = marker_problem(item)
     assert (problem is not None) == expected
     assert "must be 'group' or a parameter of the test (got " in str(problem)
     assert str(problem).endswith("; its parameters: knot)")
@@ -215,19 +217,19 @@ def test_the_model_is_no_part_of_the_question(item: pytest.Function) -> None:
 
 @about(MARKED + "async def test_recorder(): ...")
 def test_an_item_has_one_recorder(item: pytest.Function) -> None:
-    assert items.recorder(item) is items.recorder(item)
+    assert state(item).recorder is state(item).recorder
 
 
 @about("@pytest.mark.eval('knots', max_score=5)\nasync def test_x(): ...")
 def test_the_marker_gives_the_maximum_of_a_number(item: pytest.Function) -> None:
-    items.recorder(item)(3)
-    assert items.recorder(item).scores[-1].maximum == 5.0
+    state(item).recorder(3)
+    assert state(item).recorder.scores[-1].maximum == 5.0
 
 
 @about("async def test_maximum(record_score): ...")
 def test_without_a_marker_the_maximum_is_one(item: pytest.Function) -> None:
-    items.recorder(item)(1)
-    assert items.recorder(item).scores[-1].maximum == 1.0
+    state(item).recorder(1)
+    assert state(item).recorder.scores[-1].maximum == 1.0
 
 
 # --- running ahead ---

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval import options, parsers
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.options import read_settings
-from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.session.configuration import read_settings, refused_folder
+from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
 from pytest_instructlab_eval.suites.selection import left_out, selected
 
 Parse = Callable[[str], Any]
@@ -433,7 +433,7 @@ def test_judging_leaves_out_what_has_no_judge() -> None:
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(options.FIRST_N_VARIABLE, raising=False)
+    monkeypatch.delenv(FIRST_N_VARIABLE, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # half the time
 
 
@@ -538,7 +538,7 @@ def test_what_the_run_would_ignore_or_cannot_mean_is_refused(
 def test_a_place_for_results_is_known_of_a_run_that_evaluates_alone(pytester: pytest.Pytester) -> None:
     def place(*arguments: str) -> Path | None:
         config = pytester.parseconfig("-p", "pytest_instructlab_eval.plugin", *arguments)
-        return options.refused_folder(config, config.option)
+        return refused_folder(config, config.option)
 
     assert place("--eval-model=m") == pytester.path / "eval_output"
     assert place("--eval-model=m", "--eval-output-dir=out") == pytester.path / "out"
@@ -606,7 +606,7 @@ def test_a_path_of_the_command_line_starts_at_the_working_folder(
 def test_instructlabs_variable_for_the_first_questions_is_honoured(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(options.FIRST_N_VARIABLE, "7")
+    monkeypatch.setenv(FIRST_N_VARIABLE, "7")
     assert given_settings(pytester).first_n == 7
     assert given_settings(pytester, "--eval-first-n=2").first_n == 2
 
@@ -622,7 +622,7 @@ def test_instructlabs_variable_for_few_tasks_is_honoured(
 def test_a_bad_value_of_instructlabs_variable_is_told_with_its_name(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(options.FIRST_N_VARIABLE, "all")
+    monkeypatch.setenv(FIRST_N_VARIABLE, "all")
     with pytest.raises(ConfigurationError, match=r"^\$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS: must be"):
         given_settings(pytester)
 
@@ -642,7 +642,7 @@ def test_a_sample_and_the_first_questions_exclude_each_other(
     both = r"--eval-sample and --eval-first-n \(or \$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS\)"
     with pytest.raises(ConfigurationError, match=both):
         given_settings(pytester, "--eval-sample=9", "--eval-first-n=2")
-    monkeypatch.setenv(options.FIRST_N_VARIABLE, "7")
+    monkeypatch.setenv(FIRST_N_VARIABLE, "7")
     with pytest.raises(ConfigurationError, match=both):
         given_settings(pytester, "--eval-sample=9")
 

@@ -1,0 +1,207 @@
+"""The settings of a run: our options declared to pytest, and read from the command line and the ini file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS, known_options
+from pytest_instructlab_eval.parsers import parse_integer
+from pytest_instructlab_eval.session.pytest_internals import early_options
+from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, MIN_TASKS_VARIABLE, Settings
+from pytest_instructlab_eval.suites.option import Option
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = [
+    "add_options",
+    "add_own_options",
+    "asks_for_benchmarks",
+    "names_a_model",
+    "read_settings",
+    "refused_folder",
+]
+
+OF_SERVERS = ("vllm_args", "vllm_python", "gpus", "judge_gpus")  # options for a server that the run starts
+
+
+# --- declared ---
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option of ours in one group of `pytest --help`, each with its ini twin."""
+    _declare(parser, OPTIONS)
+
+
+def add_own_options(parser: pytest.Parser) -> None:
+    """Declare the options of the benchmarks of installed packages; raises ConfigurationError."""
+    _declare(parser, known_options()[len(OPTIONS) :])
+
+
+def _declare(parser: pytest.Parser, options: Iterable[Option]) -> None:
+    group = parser.getgroup("instructlab-eval", "evaluation of language models (instructlab-eval)")
+    for option in options:
+        default = f" (default: {option.default})" if option.default else ""
+        if option.places == "ini":
+            pass
+        elif option.metavar is None:
+            group.addoption(option.flag, dest=option.name, action="store_const", const="true",
+                            default=None, help=option.help)  # fmt: skip
+        else:
+            group.addoption(option.flag, dest=option.name, metavar=option.metavar, default=None,
+                            action="append" if option.repeatable else "store",
+                            help=option.help + default)  # fmt: skip
+        kind: Literal["linelist", "string"] = "linelist" if option.repeatable else "string"
+        if option.places != "flag":
+            also = f"; as {option.flag}" if option.places == "both" else ""
+            parser.addini(option.name, option.help + also, type=kind, default=None)
+
+
+# --- read ---
+
+
+def names_a_model(config: pytest.Config) -> bool:
+    """Return whether the command line or the ini file has anything to evaluate; may be asked early."""
+    names = ("eval_model", "eval_checkpoints")
+    early = early_options(config)
+    return any(getattr(early, name) or config.getini(name) for name in names)
+
+
+def asks_for_benchmarks(config: pytest.Config) -> bool:
+    """Return whether the built-in benchmarks are collected in place of the folder's own tests.
+
+    It takes a command line that names a model or a benchmark, and no file: what the ini file says once
+    for the project is for its own tests.
+    """
+    if config.args_source is config.ArgsSource.ARGS:
+        return False
+    return any(config.getoption(name) for name in ("eval_model", "eval_checkpoints", "eval_benchmark"))
+
+
+def read_settings(config: pytest.Config) -> Settings | None:
+    """Return the run's settings, or None where no model is named and the plugin has nothing to do.
+
+    Raises ConfigurationError for a value that is not allowed; it quotes the value.
+    """
+    values = {option.field: _value(config, option, config.option) for option in OPTIONS}
+    given: dict[str, Any] = {field: value for field, value in values.items() if value is not None}
+    if "checkpoints" in given:
+        from pytest_instructlab_eval.data.checkpoints import checkpoints
+
+        given["model"] = (*given.get("model", ()), *checkpoints(given["checkpoints"]))
+    if not given.get("model"):
+        return None
+    from pytest_instructlab_eval.session.settings_checks import check
+
+    given |= _derived(config, given)
+    of_packages = known_options()[len(OPTIONS) :]
+    own = {option.field: _value(config, option, config.option) for option in of_packages}
+    settings = Settings(**given, own=own)
+    check(settings)
+    _check_use(config, settings)
+    if asks_for_benchmarks(config):
+        _check_benchmarks(settings)
+    return settings
+
+
+def _derived(config: pytest.Config, given: Mapping[str, Any]) -> dict[str, object]:
+    """Return the settings that follow from those that were given, or from the environment."""
+    found: dict[str, object] = {"min_tasks": bool(os.environ.get(MIN_TASKS_VARIABLE))}
+    if "judge_model" in given:
+        found["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
+    if "first_n" not in given and (text := os.environ.get(FIRST_N_VARIABLE)):
+        found["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), text)
+    if "shard" in given and not (config.getoption("eval_output_dir") or config.getini("eval_output_dir")):
+        # So that parts may run at one time.
+        found["output_dir"] = given["output_dir"] / "shard-{}-of-{}".format(*given["shard"])
+    if "sample" in given:
+        found["sample_seed"] = given.get("sample_seed", 0)
+    return found
+
+
+def _as_named(name: str, models: Sequence[str]) -> str:
+    """Return the name as the models have it, where both are one folder: one server serves both."""
+    folder = os.path.realpath(os.path.expanduser(name))
+    if not os.path.isdir(folder):
+        return name
+    return next((model for model in models if os.path.realpath(os.path.expanduser(model)) == folder), name)
+
+
+def refused_folder(config: pytest.Config, arguments: argparse.Namespace) -> Path | None:
+    """Return where a run that could not begin would have put its results.
+
+    None where it evaluates nothing, only shows something, is a part of a run, or names no folder that is one.
+    """
+    only_shows = any(getattr(arguments, name, False) for name in ONLY_SHOWS)
+    if only_shows or arguments.eval_shard is not None or not names_a_model(config):
+        return None
+    with contextlib.suppress(ConfigurationError):
+        found = _value(config, next(o for o in OPTIONS if o.field == "output_dir"), arguments)
+        return found if isinstance(found, Path) else None
+    return None
+
+
+def _value(config: pytest.Config, option: Option, arguments: argparse.Namespace) -> object:
+    """Return the option's parsed value from the command line, else the ini file, else its default."""
+    source, base, given = _given(config, option, arguments)
+    if given is None:
+        return None
+    if option.repeatable:
+        return tuple(_parsed(source, option.parse, text) for text in given)
+    value = _parsed(source, option.parse, str(given))
+    return Path(os.path.abspath(base / value)) if option.is_path else value
+
+
+def _given(
+    config: pytest.Config, option: Option, arguments: argparse.Namespace
+) -> tuple[str, Path, str | Sequence[str] | None]:
+    """Return what an option was given, with what it is called there and where its relative paths begin."""
+    folder = Path(config.invocation_params.dir)
+    given = None if option.places == "ini" else getattr(arguments, option.name)
+    if given is not None:
+        return option.flag, folder, given
+    given = None if option.places == "flag" else config.getini(option.name)
+    if not given:
+        return option.flag, folder, option.default
+    if config.inipath is None:
+        return option.flag, folder, given
+    return f"{option.name} in {config.inipath.name}", config.inipath.parent, given
+
+
+def _parsed(source: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from None
+
+
+def _check_use(config: pytest.Config, settings: Settings) -> None:
+    """Raise ConfigurationError where the command line has an option that this run would ignore."""
+    if config.getoption("eval_judge_base_url") and not settings.judge_model:
+        raise ConfigurationError("--eval-judge-base-url needs --eval-judge-model, the judge's name there")
+    for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
+        if config.getoption(f"eval_{name}") is not None:
+            raise ConfigurationError(
+                f"--eval-{name.replace('_', '-')} is for a server that the run starts, and it starts none: "
+                "leave the option out, or --eval-base-url (and --eval-judge-base-url)"
+            )
+
+
+def _check_benchmarks(settings: Settings) -> None:
+    """Raise ConfigurationError where no benchmark is left."""
+    from pytest_instructlab_eval.suites.selection import left_out, selected
+
+    if not selected(settings):
+        reasons = "; ".join(
+            f"{name}: {reason}"
+            for name, reason in left_out(settings).items()
+            if not settings.benchmark or name in settings.benchmark
+        )
+        raise ConfigurationError(f"no benchmark is left to run ({reasons})")

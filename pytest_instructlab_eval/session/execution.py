@@ -1,0 +1,180 @@
+"""The runs of eval tests: begun ahead of their turn, waited for in it, and stopped with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+
+import pytest
+
+from pytest_instructlab_eval.errors import EvalError, ItemError
+from pytest_instructlab_eval.records.recording import describe
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.serving import ModelInTurn
+from pytest_instructlab_eval.session import garbage, log_records
+from pytest_instructlab_eval.session.distribution import worker_queue
+from pytest_instructlab_eval.session.engine import LookAhead, Run
+from pytest_instructlab_eval.session.item_state import state
+from pytest_instructlab_eval.session.items import (
+    arguments,
+    can_run_ahead,
+    coroutine_function,
+    identity,
+    is_eval_test,
+    questions,
+    roles,
+)
+from pytest_instructlab_eval.session.outcomes import result_of
+from pytest_instructlab_eval.session.pytest_internals import argument_names
+from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.termination import end_undisturbed
+from pytest_instructlab_eval.session.xdist_internals import is_controller, is_worker
+
+__all__ = ["Execution"]
+
+TICK = 0.5  # seconds between two looks at the progress while a test is waited for
+
+
+class Execution:
+    """The look-ahead of one process, and its hooks."""
+
+    def __init__(self, session: EvalSession) -> None:
+        self._eval = session
+        self._config = session.config
+        self._is_worker = is_worker(session.config)
+        self._look_ahead: LookAhead[pytest.Item, str] | None = None
+
+    # --- hooks ---
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Begin to look ahead, and know how many requests it will take."""
+        if self._config.option.collectonly:
+            return
+        self._look_ahead = LookAhead(
+            queue=worker_queue(session),
+            start=self._start_ahead,
+            key=lambda item: item.nodeid,
+            window=self._eval.window,
+        )
+        log_records.route(self._config)
+        wanted = [item for item in session.items if roles([item])]
+        if wanted:
+            import aiohttp  # noqa: F401  (now, so that the garbage collector leaves it alone)
+
+        if not is_controller(self._config):
+            garbage.leave_what_is_there()
+        progress = self._eval.progress
+        for item in wanted:
+            asked = [question.requests for question, _ in questions(item)]
+            progress.expect(asked[0] if asked else None)
+        if wanted:  # the judges were tried already
+            progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Have what comes next under way; under xdist, stop where another worker met the failure limit."""
+        signs = self._eval.signs
+        if signs.is_up("stop"):
+            item.session.shouldstop = "stopped by the controller"
+            return True
+        if self._look_ahead is None or signs.is_up("careful"):
+            return None
+        if not self._eval.settings.hosted:
+            self._look_ahead.reach(item, nextitem)
+            return None
+        self._eval.turns.begin(item)  # so that no turn passes before all are under way
+        self._look_ahead.reach(item, nextitem)
+        self._eval.turns.end(item)
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Wait for an eval test's coroutine, which may have run already."""
+        if not is_eval_test(pyfuncitem):
+            return None
+        run = self._take(pyfuncitem)
+        if run is None:
+            values = {name: pyfuncitem.funcargs[name] for name in argument_names(pyfuncitem)}
+            run = self._start(pyfuncitem, values)
+        recorder = state(pyfuncitem).recorder
+        try:
+            run.wait(self._tick, TICK)
+            recorder.raise_errors()
+        except ItemError:
+            raise
+        except EvalError as error:
+            prompt = getattr(error, "prompt", "")  # of those that tell what was asked
+            raise ItemError(describe(str(error), recorder.scores, prompt)) from error
+        finally:
+            state(pyfuncitem).duration = run.duration
+            self._eval.progress.hide(self._config)
+            log_records.replay(self._config, run.records)
+        return True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Drop the run of an item that was never called."""
+        if (run := self._take(item)) is not None:
+            self._eval.engine.cancel(run)
+        yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Ask nothing more; what is under way would only slow the end down."""
+        end_undisturbed(self._config)
+        self._eval.engine.stop()
+
+    def pytest_unconfigure(self) -> None:
+        """Leave no thread and no server behind."""
+        self._eval.end()
+        garbage.leave_what_is_there()
+
+    # --- runs ---
+
+    def unreported(self, session: pytest.Session) -> list[Result]:
+        """Return what coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""
+        if self._look_ahead is None:
+            return []
+        by_id = {item.nodeid: item for item in session.items if isinstance(item, pytest.Function)}
+        ended = [
+            by_id[nodeid]
+            for nodeid, run in self._look_ahead.under_way.items()
+            if nodeid in by_id and run.has_succeeded
+        ]
+        return [result_of(item, self._eval.settings) for item in ended if state(item).recorder.scores]
+
+    def _take(self, item: pytest.Item) -> Run | None:
+        return None if self._look_ahead is None else self._look_ahead.take(item)
+
+    def _start_ahead(self, item: pytest.Item) -> Run | None:
+        """Start the run of an item before its turn; None where it must wait for that."""
+        if not isinstance(item, pytest.Function) or not can_run_ahead(item):
+            return None
+        if "judge" in item.fixturenames and self._eval.models.judge is None:
+            return None  # its fixture will skip it
+        model = identity(item).model
+        return self._start(item, arguments(item, lambda name: self._eval.fixture(name, item, model)))
+
+    def _start(self, item: pytest.Function, values: Mapping[str, object]) -> Run:
+        function = coroutine_function(item)
+        assert function is not None  # noqa: S101  (it is an eval test)
+        started = self._eval.engine.start(lambda: _in_turn(function, values))
+        if self._eval.settings.hosted:
+            turns = self._eval.turns
+            turns.begin(started)
+            started.done.add_done_callback(lambda _: turns.end(started))
+        return started
+
+    def _tick(self) -> None:
+        if not self._is_worker:
+            self._eval.progress.show(self._config, self._eval.models.traffic)
+        elif self._eval.signs.is_up("interrupt"):
+            raise KeyboardInterrupt  # Ctrl-C reaches a worker by itself
+
+
+async def _in_turn(function: Callable[..., Awaitable[object]], values: Mapping[str, object]) -> object:
+    """Call a test once its model can be asked."""
+    model = values.get("served_model")
+    if isinstance(model, ModelInTurn):
+        await model.ready()
+    return await function(**values)

@@ -1,0 +1,219 @@
+"""The end of a run: its gates told as tests, its results written, its exit status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_instructlab_eval.session.collection import Collection
+from pytest_instructlab_eval.session.execution import Execution
+from pytest_instructlab_eval.session.pytest_internals import terminal
+from pytest_instructlab_eval.session.results import Results
+from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.workers import Workers
+from pytest_instructlab_eval.session.xdist_internals import CRASHED
+from pytest_instructlab_eval.visible import visible, visible_line
+
+if TYPE_CHECKING:
+    import warnings
+
+    from pytest_instructlab_eval.gates.check import GateReport
+    from pytest_instructlab_eval.session.ending import Ending
+
+__all__ = ["Finish"]
+
+UNAWAITED = re.compile(r"coroutine '\w+\.(chat|choice_logprobs|grade|rate)' was never awaited")
+
+
+class Finish:
+    """The hooks of the end, in the process that has all results."""
+
+    def __init__(
+        self,
+        session: EvalSession,
+        collection: Collection,
+        execution: Execution,
+        results: Results,
+        workers: Workers,
+    ) -> None:
+        self._eval = session
+        self._config = session.config
+        self._collection = collection
+        self._execution = execution
+        self._results = results
+        self._workers = workers
+        self._reported: set[str] = set()
+        self._lost: set[str] = set()
+        self._unawaited: list[str] = []  # what is wrong with calls of ours that were not awaited
+        self._gates_told = 0
+        self._interrupted = False
+        self._completed = False
+        self._ending: Ending | None = None
+
+    # --- hooks ---
+
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Know the calls of a model or judge that no test awaited."""
+        if found := UNAWAITED.match(str(warning_message.message)):
+            place = f"{warning_message.filename}:{warning_message.lineno}"
+            self._unawaited.append(
+                f"{place}: {found[1]} was called without `await`, so nothing was asked there"
+            )
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Know which tests have reported, and which ended with their worker."""
+        if report.when == CRASHED:
+            self._lost.add(report.nodeid)
+        if report.when not in ("setup", "teardown") or report.outcome != "passed":
+            self._reported.add(report.nodeid)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """After the last test, evaluate the gates and tell each as a test."""
+        ended = yield
+        self._completed = not self._eval.without_tests  # a gate that fails may stop the run, but at its end
+        if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
+            gating, silent = self._eval.gating, tuple(self._results.silent.values())
+            gating.adaptations = self._results.adaptations
+            for report in gating.judge(list(self._results), silent):
+                self._tell(session, report)
+        return ended
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Know that the user ended the run: xdist's own kind of interrupt is the failure limit."""
+        self._interrupted = excinfo.type is KeyboardInterrupt
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Stop, keep what was scored, and fail a run whose results are not all there."""
+        unreported = self._execution.unreported(session)
+        self._eval.close()
+        if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+            self._workers.take_in_all()
+        self._results.add(unreported)
+        self._results.sort(self._order(session))
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._eval.gating.collected.tests:
+            session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
+        self._end(session)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table of scores."""
+        if self._ending is None:
+            return
+        verbosity = self._config.get_verbosity()
+        lines = self._ending.lines(verbose=verbosity > 0)
+        if count := len(self._results.without_judge):
+            lines.append(f"skipped: {_tests(count)} without a judge; name one with --eval-judge-model")
+        if lines and verbosity >= -1:
+            terminalreporter.ensure_newline()
+            terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
+            for line in lines:
+                terminalreporter.write_line(visible_line(line))
+        for problem in self._ending.problems:
+            terminalreporter.write_line(f"ERROR: {visible(problem)}", red=True)
+
+    # --- what they do ---
+
+    def _order(self, session: pytest.Session) -> list[str]:
+        """Return the node ids of the tests in the order in which they are told."""
+        return self._workers.order or [item.nodeid for item in session.items]
+
+    def _tell(self, session: pytest.Session, gate: GateReport) -> None:
+        """Report a gate as pytest reports a test."""
+        from pytest_instructlab_eval.session.gate_tests import as_tests
+
+        settings, hook = self._eval.settings, self._config.hook
+        reports = list(
+            as_tests(gate, inconclusive=settings.inconclusive, several_models=len(settings.model) > 1)
+        )
+        nodeid, location = reports[0].nodeid, reports[0].location
+        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+        session.testscollected += 1  # only now, so that the tests themselves end at 100 %
+        count_in_sugar(self._config)
+        self._gates_told += 1
+        for report in reports:
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+
+    def _end(self, session: pytest.Session) -> None:
+        """Write what there is, and decide on the exit status."""
+        from pytest_instructlab_eval.session.ending import Ending
+
+        gating, results, status = self._eval.gating, self._results, session.exitstatus
+        incomplete = self._why_incomplete(session)
+        gating.adaptations = results.adaptations
+        ending = self._ending = Ending(
+            self._eval.settings,
+            gating,
+            list(results),
+            incomplete,
+            notes=self._eval.questions.notes(gating.collected.groups),
+            silent=tuple(results.silent.values()),
+        )
+        ended = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if ended and not self._eval.without_tests:
+            ending.find_problems(stopped=not self._completed, served=self._eval.servers.problems)
+            if not session.testsfailed:  # a failed test says more
+                ending.problems += self._unawaited
+            ending.save_baseline()
+        if self._has_results(status):
+            ending.write(failed=session.testsfailed)
+        elif (reason := self._why_nothing(status, incomplete)) is not None:
+            self._eval.tell_refusal(reason)
+        if ending.problems and ended:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _has_results(self, status: int) -> bool:
+        """Return whether there are results, or tests ran that should have had some."""
+        if list(self._results):
+            return True
+        if self._interrupted or self._eval.without_tests or not self._eval.gating.collected.groups:
+            return False
+        return status not in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
+
+    def _why_nothing(self, status: int, incomplete: str | None) -> str | None:
+        """Return why no test ran; None where the user wanted none to run, or ended the run."""
+        if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+            return "no test was collected, or all were deselected"
+        if self._collection.broken:
+            return incomplete
+        if status == pytest.ExitCode.USAGE_ERROR:
+            return "pytest could not run what was named: its error says why"
+        return None
+
+    def _why_incomplete(self, session: pytest.Session) -> str | None:
+        """Return why tests have no result, None where each has reported."""
+        if self._collection.broken:
+            return f"not all tests could be collected: {_first(self._collection.broken)} failed"
+        if not self._completed:
+            return "the run was stopped before its end"
+        names = self._order(session)
+        twice = len(names) - len(set(names))
+        missing = session.testscollected - twice - len(self._reported)
+        if missing > 0:
+            tests = session.testscollected - self._gates_told
+            return f"{missing} of {tests} tests never reported a result; a worker may have died"
+        if self._lost:
+            return f"{_tests(len(self._lost))} ended with a worker that died: {_first(self._lost)}"
+        return None
+
+
+def count_in_sugar(config: pytest.Config) -> None:
+    """Count one more test where pytest-sugar, which has a count of its own, writes to the terminal."""
+    reporter = terminal(config)
+    count = getattr(reporter, "tests_count", None)
+    if isinstance(count, int):
+        setattr(reporter, "tests_count", count + 1)  # noqa: B010  (pytest's own reporter has no such attribute)
+
+
+def _first(nodeids: set[str]) -> str:
+    return ", ".join(sorted(nodeids)[:5])
+
+
+def _tests(count: int) -> str:
+    return "1 test" if count == 1 else f"{count:,} tests"

@@ -1,0 +1,37 @@
+"""What is kept of an item from its setup to its teardown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.session.marker import marked_maximum
+
+__all__ = ["ItemState", "forget", "state"]
+
+
+@dataclass
+class ItemState:
+    """What an item has recorded, the seconds that its coroutine took, and how its last call failed."""
+
+    recorder: Recorder
+    duration: float | None = None
+    failure: pytest.ExceptionInfo[BaseException] | None = None
+
+
+_STATE = pytest.StashKey[ItemState]()
+
+
+def state(item: pytest.Item) -> ItemState:
+    """Return the one state of an item."""
+    if _STATE not in item.stash:
+        item.stash[_STATE] = ItemState(Recorder(marked_maximum(item)))
+    return item.stash[_STATE]
+
+
+def forget(item: pytest.Item) -> None:
+    """Drop the state of an item: if it is run again, it begins anew."""
+    if _STATE in item.stash:
+        del item.stash[_STATE]

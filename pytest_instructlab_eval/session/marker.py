@@ -1,0 +1,127 @@
+"""The marker `eval`: what it says of a test, and what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+
+import pytest
+
+from pytest_instructlab_eval.session.pytest_internals import parameter_index, parameters
+from pytest_instructlab_eval.visible import visible_line
+
+__all__ = [
+    "marked_benchmark",
+    "marked_cluster",
+    "marked_gates",
+    "marked_group",
+    "marked_maximum",
+    "marker_problem",
+]
+
+NAME = "eval"
+KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name
+
+
+def marked_benchmark(item: pytest.Item) -> str | None:
+    """Return the benchmark that the marker names, None where there is no marker or it names none."""
+    marker = item.get_closest_marker(NAME)
+    return str(marker.args[0]) if marker is not None and marker.args else None
+
+
+def marked_group(item: pytest.Item) -> str:
+    """Return the group that the marker names; empty where it names none."""
+    return str(_keyword(item, "group", ""))
+
+
+def marked_cluster(item: pytest.Function) -> str:
+    """Return the cluster that the marker names: its group, or a parameter's value, called as pytest does."""
+    name, known = _keyword(item, "cluster", ""), parameters(item)
+    if name == "group":
+        return marked_group(item)
+    if not isinstance(name, str) or name not in known:
+        return ""  # of a wrong one `marker_problem` tells
+    value = known[name]
+    simple = isinstance(value, (str, int, float, bool))
+    return visible_line(str(value)) if simple else f"{name}{parameter_index(item, name)}"
+
+
+def marked_gates(item: pytest.Item) -> tuple[str, ...]:
+    """Return the gates of the marker: `@pytest.mark.eval("capitals", gates=["capitals >= 0.5"])`."""
+    gates = _keyword(item, "gates", ())
+    if not isinstance(gates, (list, tuple)):
+        return (gates,) if isinstance(gates, str) else ()  # of another type `marker_problem` tells
+    return tuple(map(str, gates))
+
+
+def marked_maximum(item: pytest.Item) -> float:
+    """Return the maximum of a score that is a bare number: what the marker says, by default 1."""
+    return _maximum(_keyword(item, "max_score", 1.0)) or 1.0  # a wrong one ends the run
+
+
+def marker_problem(item: pytest.Item) -> str | None:
+    """Return what is wrong with the test's marker: a keyword that it lacks, or a value of the wrong type."""
+    marker = item.get_closest_marker(NAME)
+    problem = None if marker is None else next(filter(None, (find(item, marker) for find in PROBLEMS)), None)
+    return None if problem is None else f"{item.nodeid}: {problem}"
+
+
+def _keyword(item: pytest.Item, name: str, default: object) -> object:
+    marker = item.get_closest_marker(NAME)
+    return default if marker is None else marker.kwargs.get(name, default)
+
+
+def _maximum(value: object) -> float | None:
+    """Return the value as a maximum, None where it is no number above 0."""
+    if not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) and value > 0 else None
+
+
+def _unknown_keyword(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    unknown = [name for name in marker.kwargs if name not in KEYWORDS]
+    if not unknown:
+        return None
+    near = difflib.get_close_matches(unknown[0], KEYWORDS)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
+
+
+def _several_names(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    if len(marker.args) <= 1:
+        return None
+    return f"the marker eval takes one name (got {', '.join(map(repr, marker.args))})"
+
+
+def _no_maximum(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    value = marker.kwargs.get("max_score", 1.0)
+    if _maximum(value) is not None:
+        return None
+    return f"max_score of the marker eval must be a number above 0 (got {value!r})"
+
+
+def _no_gates(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    value = marker.kwargs.get("gates", ())
+    if isinstance(value, (str, list, tuple)):
+        return None
+    return f"gates of the marker eval must be a text or a list of texts (got {value!r})"
+
+
+def _no_cluster(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    cluster, known = marker.kwargs.get("cluster", "group"), parameters(item)
+    if cluster == "group" or (isinstance(cluster, str) and cluster in known):
+        return None
+    return (
+        f"cluster of the marker eval must be 'group' or a parameter of the test (got {cluster!r}; its "
+        f"parameters: {', '.join(known) or 'none'})"
+    )
+
+
+PROBLEMS: tuple[Callable[[pytest.Item, pytest.Mark], str | None], ...] = (
+    _unknown_keyword,
+    _several_names,
+    _no_maximum,
+    _no_gates,
+    _no_cluster,
+)

@@ -1,0 +1,95 @@
+"""An item a question, and a model: what a run that evaluates makes of the parameters of its tests."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+
+from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.session.items import ours
+from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.xdist_internals import is_worker
+from pytest_instructlab_eval.suites.base import Question
+from pytest_instructlab_eval.suites.registry import benchmark, fixtures
+from pytest_instructlab_eval.suites.selection import asked
+from pytest_instructlab_eval.visible import visible, visible_line
+
+__all__ = ["Parametrization"]
+
+
+class Parametrization:
+    """The hooks that make the items; `unreadable` is why the questions of one of them can't be read."""
+
+    def __init__(self, session: EvalSession) -> None:
+        self.unreadable: EvalError | None = None
+        self._eval = session
+        self._settings = session.settings
+        self._is_worker = is_worker(session.config)
+        self._with_models: set[str] = set()  # the tests whose questions came with their models
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make an item of each question that a test asks for."""
+        names = metafunc.fixturenames
+        named = metafunc.definition.get_closest_marker("eval") or not ours().isdisjoint(names)
+        if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
+            names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
+        for fixture, name in fixtures().items():
+            if fixture in names:
+                self._parametrize(metafunc, fixture, name)
+
+    def _parametrize(self, metafunc: pytest.Metafunc, fixture: str, name: str) -> None:
+        questions, known = self._read(lambda: self._eval.questions.of_fixture(fixture)), benchmark(name)
+        settings = self._settings
+        apart = settings.base_questions == "base" and "served_model" in metafunc.fixturenames
+        if known is None or known.read_of_base is None or not apart:
+            ids = [visible_line(question.id) for question in questions]
+            metafunc.parametrize(fixture, questions, ids=ids)
+            return
+        of_base = self._read(
+            partial(asked, known, settings, of_base=True)
+        )  # others than the candidates are asked
+        pairs = [
+            (question, label)
+            for label in settings.labels
+            for question in (of_base if label == settings.base_label else questions)
+        ]
+        metafunc.parametrize(
+            (fixture, "served_model"),
+            pairs,
+            ids=[visible_line(f"{question.id}-{label}") for question, label in pairs],
+            indirect=["served_model"],
+        )
+        self._with_models.add(metafunc.definition.nodeid)
+
+    @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
+    def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Where there are several models, make an item of each; items of one model come together."""
+        models = list(self._settings.labels)
+        has_models = metafunc.definition.nodeid in self._with_models
+        if len(models) > 1 and "served_model" in metafunc.fixturenames and not has_models:
+            metafunc.parametrize(
+                "served_model", models, ids=list(map(visible_line, models)), indirect=True, scope="session"
+            )
+
+    def pytest_make_parametrize_id(self, val: object) -> str | None:
+        """Name a text of the user's own data in which a CI job would find a command."""
+        return visible_line(val) if isinstance(val, str) and "##[" in val else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self) -> None:
+        """End here where the data is not usable."""
+        if self.unreadable is not None:
+            raise self._eval.refused(self.unreadable)
+
+    def _read(self, read: Callable[[], Sequence[Question]]) -> Sequence[Question]:
+        try:
+            return read()
+        except EvalError as error:
+            if self._is_worker:
+                raise pytest.Collector.CollectError(visible(str(error))) from None
+            self.unreadable = self.unreadable or error
+            return []

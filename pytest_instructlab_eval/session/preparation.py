@@ -1,0 +1,156 @@
+"""All that is done before anything is asked: data, places, servers and gates looked at, models served."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_instructlab_eval import options
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.session import garbage
+from pytest_instructlab_eval.session.collection import Collection
+from pytest_instructlab_eval.session.installed import benchmark_file
+from pytest_instructlab_eval.session.items import forked_problem, questions, roles
+from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.xdist_internals import is_controller, worker_id
+from pytest_instructlab_eval.suites.registry import fixtures
+from pytest_instructlab_eval.visible import visible_line
+
+if TYPE_CHECKING:
+    import warnings
+
+    from pytest_instructlab_eval.session.collected import Collected
+
+__all__ = ["Preparation"]
+
+
+class Preparation:
+    """The hooks up to the first test, in the process that decides whether the run begins."""
+
+    def __init__(self, session: EvalSession, collection: Collection) -> None:
+        self._eval = session
+        self._config = session.config
+        self._settings = session.settings
+        self._collection = collection
+        self._nothing_to_ask = False
+        self._has_gates = False
+        self._has_servers = False
+        self._unknown_names: list[str] = []  # of the ini file
+
+    # --- hooks ---
+
+    def pytest_report_header(self) -> list[str]:
+        """Say what is evaluated, and what is left out and why."""
+        from pytest_instructlab_eval.session.header import header
+
+        lines = header(self._settings, self._config, self._eval.questions.unasked)
+        return [visible_line(line) for line in lines]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Under xdist, look at the data before any worker is started."""
+        if not is_controller(self._config):
+            return
+        named = {Path(argument.partition("::")[0]) for argument in self._config.args}
+        with self._eval.refusing():
+            installed = {benchmark_file(name): fixture for fixture, name in fixtures().items()}
+            asked = [fixture for file, fixture in installed.items() if file in named]
+            self._check_data(asked)
+            self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(asked)
+
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Know the names of the ini file that nobody declared."""
+        _, unknown, name = str(warning_message.message).partition("Unknown config option: ")
+        if unknown:
+            self._unknown_names.append(name.strip())
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Know the items; look at the servers, unless nothing will be asked."""
+        option = self._config.option
+        runs = not session.testsfailed or option.continue_on_collection_errors
+        if option.collectonly or not runs:
+            return
+        wanted = [item for item in session.items if roles([item])]
+        self.check_forked(forked_problem(wanted))
+        self.check_collected(self._collection.collected(session))
+        if wanted:
+            with self._eval.refusing():
+                self._eval.servers.check()
+                self._eval.servers.check_judge([found for item in wanted for found in questions(item)])
+            self._eval.servers.expect(worker_id(self._config))
+            self.serve(roles(wanted))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Under xdist, look at the servers while the workers collect, before they are given anything.
+
+        Which names of the ini file are unknown, pytest says after the collection.
+        """
+        with self._eval.refusing():
+            for name in self._unknown_names:
+                options.check_ini_name(name)
+        if is_controller(self._config):
+            if not self._nothing_to_ask:
+                with self._eval.refusing():
+                    self._eval.servers.check()
+            garbage.leave_what_is_there()
+
+    # --- what is known once the tests are, here or in a worker; each ends the run where it can't begin ---
+
+    def check_forked(self, problem: str | None) -> None:
+        """End here where pytest-forked would fork tests that ask a model."""
+        if problem is not None:
+            raise self._eval.refused(ConfigurationError(problem))
+
+    def check_collected(self, collected: Collected) -> None:
+        """End here where what was collected can't be held to the gates, or kept."""
+        if self._has_gates or not (collected.groups or self._settings.gate):
+            return
+        self._has_gates = True
+        with self._eval.refusing():
+            self._check_data([])
+            if not self._eval.without_tests:
+                self._eval.lock_output()
+            self._eval.gating.prepare(collected)
+
+    def serve(self, asked: set[str]) -> None:
+        """Try the judges, if tests ask for one, and serve what the run serves itself; once.
+
+        `asked` are the fixtures by which tests ask for models.
+        """
+        if self._has_servers:
+            return
+        self._has_servers = True
+        tries = self._eval.gating.gated and not self._settings.no_canaries
+        with self._eval.refusing():
+            if tries and "judge" in asked:
+                self._eval.servers.try_judges()
+            self._eval.servers.serve(asked, tried=tries, asks=not is_controller(self._config))
+
+    def _check_data(self, fixtures: Sequence[str]) -> None:
+        """Raise ConfigurationError where a place to write to, or these fixtures' data, is not usable."""
+        _check_place("--eval-output-dir", self._settings.output_dir)
+        baseline = self._settings.save_baseline
+        if baseline is not None:
+            if baseline.is_dir():
+                raise ConfigurationError(f"--eval-save-baseline: {baseline} is a folder; name a file")
+            _check_place("--eval-save-baseline", baseline.parent)
+        for fixture in fixtures:
+            self._eval.questions.of_fixture(fixture)
+
+
+def _check_place(option: str, folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"{option}: {folder} can't be written ({existing} is not a folder that you may "
+            f"write to: {error.strerror}); name another"
+        ) from None

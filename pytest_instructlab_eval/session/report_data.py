@@ -1,0 +1,49 @@
+"""What a test's report carries, as plain data, to the process that has all results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval.records.run import Silent
+from pytest_instructlab_eval.records.scores import Result, plain
+
+__all__ = ["adaptations_on", "put_adaptations", "put_result", "put_silent", "result_on", "silent_on"]
+
+# Attributes of the report, which xdist carries from a worker where their values are exact builtins.
+RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
+
+
+def put_result(report: pytest.TestReport, result: Result) -> None:
+    """Have the report carry what its test found."""
+    setattr(report, RESULT, result.to_plain())
+
+
+def result_on(report: pytest.TestReport) -> Result | None:
+    """Return what the report's test found, None where it found nothing."""
+    record = getattr(report, RESULT, None)
+    return None if record is None else Result.from_plain(record)
+
+
+def put_silent(report: pytest.TestReport, silent: Silent) -> None:
+    """Have the report carry that its test recorded no score."""
+    setattr(report, SILENT, plain(silent))
+
+
+def silent_on(report: pytest.TestReport) -> Silent | None:
+    """Return that the report's test recorded no score, None where it did or failed."""
+    record = getattr(report, SILENT, None)
+    return None if record is None else Silent(**record)
+
+
+def put_adaptations(report: pytest.TestReport, records: Sequence[Mapping[str, Any]]) -> None:
+    """Have the report carry how requests were adapted to servers."""
+    setattr(report, ADAPTATIONS, records)
+
+
+def adaptations_on(report: pytest.TestReport) -> Sequence[Mapping[str, Any]]:
+    """Return how requests were adapted to servers, where the report carries it."""
+    records: Sequence[Mapping[str, Any]] = getattr(report, ADAPTATIONS, ())
+    return records

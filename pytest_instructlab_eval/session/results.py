@@ -1,0 +1,81 @@
+"""What the tests of one run have found, as far as their reports have come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_instructlab_eval.records.run import Silent
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.session.report_data import adaptations_on, result_on, silent_on
+from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
+
+__all__ = ["Results"]
+
+TestStatus = tuple[str, str, tuple[str, Mapping[str, bool]]]
+
+
+class Results:
+    """The results by their node ids, and the hooks by which they come.
+
+    `silent` are the tests that did not fail and recorded no score, `without_judge` those that were skipped
+    for want of a judge.
+    """
+
+    def __init__(self, session: EvalSession) -> None:
+        self.silent: dict[str, Silent] = {}
+        self.without_judge: set[str] = set()
+        self._eval = session
+        self._by_nodeid: dict[str, Result] = {}
+        self._adaptations: list[Mapping[str, Any]] = []  # of other processes
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._by_nodeid.values())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in a report, from this process or from a worker."""
+        if (result := result_on(report)) is not None and report.when in ("setup", "call"):
+            self._by_nodeid[report.nodeid] = result
+            self.silent.pop(report.nodeid, None)
+        elif (silent := silent_on(report)) is not None:
+            self.silent[report.nodeid] = silent
+        self.add_adaptations(adaptations_on(report))
+        if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_JUDGE in report.longrepr[2]:
+            self.without_judge.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> TestStatus | None:
+        """Tell a question that has no score from one that has."""
+        from pytest_instructlab_eval.session.gate_tests import GateTestReport, gate_status
+
+        if isinstance(report, GateTestReport):
+            status: TestStatus | None = gate_status(report, self._eval.settings.inconclusive)
+            return status
+        result = result_on(report) if report.when == "call" and report.passed else None
+        if result is None or result.outcome != "unscored":
+            return None
+        if result.answered:
+            return "answered", "a", ("ANSWERED", {"green": True})
+        return "unscored", "u", ("UNSCORED", {"yellow": True})
+
+    @property
+    def adaptations(self) -> list[Mapping[str, Any]]:
+        """How requests were adapted to servers, in this process and in those that have told it."""
+        return [*self._eval.models.adaptations, *self._adaptations]
+
+    def add_adaptations(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take in how another process has adapted its requests."""
+        self._adaptations += records
+
+    def add(self, results: Iterable[Result]) -> None:
+        """Take in results that came without a report."""
+        for result in results:
+            self._by_nodeid.setdefault(result.nodeid, result)
+
+    def sort(self, nodeids: Sequence[str]) -> None:
+        """Put the results in the order of the tests."""
+        place = {nodeid: number for number, nodeid in enumerate(nodeids)}
+        ordered = sorted(self._by_nodeid.items(), key=lambda entry: place.get(entry[0], len(place)))
+        self._by_nodeid = dict(ordered)

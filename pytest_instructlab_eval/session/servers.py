@@ -1,0 +1,141 @@
+"""The servers of one run: looked at before anything is asked, started where they are its own, and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import CancelledError
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.serving import Owner, check_sources, plan
+from pytest_instructlab_eval.session.distribution import Signs
+from pytest_instructlab_eval.session.engine import Engine
+from pytest_instructlab_eval.session.questions import Questions
+from pytest_instructlab_eval.session.run_models import RunModels
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.base import Benchmark, Question
+
+__all__ = ["Servers"]
+
+
+class Servers:
+    """What a run asks, as the process sees it that starts it.
+
+    `say` is told what the run waits for.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        engine: Engine,
+        models: RunModels,
+        questions: Questions,
+        signs: Signs,
+        say: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._questions = questions
+        self._engine = engine
+        self._models = models
+        self._signs = signs
+        self._say = say
+        self._asking: set[str] = set()
+        self._owner: Owner | None = None
+
+    # --- those who ask ---
+
+    def expect(self, process: str) -> None:
+        """A process will ask models."""
+        self._asking.add(process)
+        if self._owner is not None:
+            self._owner.expect(process)
+
+    def forget(self, process: str) -> None:
+        """A process has ended."""
+        self._asking.discard(process)
+        if self._owner is not None:
+            self._owner.forget(process)
+
+    # --- before anything is asked ---
+
+    def check(self) -> None:
+        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
+        self._engine.call(self._models.check())
+
+    def check_judge(self, asked: Iterable[tuple[Question, Benchmark]]) -> None:
+        """Raise ConfigurationError where the judge can't grade some of these questions."""
+        from pytest_instructlab_eval.suites import mt_bench
+
+        references = {
+            question.id: known.references(question)
+            for question, known in asked
+            if known.references is not None
+        }
+        for judge in self._models.judges.values():
+            mt_bench.check_judge(references, judge)
+
+    def try_judges(self) -> None:
+        """Raise ConfigurationError where a judge that runs already can't tell good answers from bad ones."""
+        from pytest_instructlab_eval.judges.trial import try_judge
+
+        for label, judge in self._models.judges.items():
+            if self._settings.judges[label] not in self._settings.hosted:
+                self._engine.call(try_judge(label, judge, self._questions.put))
+
+    def serve(self, roles: Collection[str], *, tried: bool, asks: bool) -> None:
+        """Start what the run serves itself, if tests ask for it by these fixtures.
+
+        `tried` says whether its judges are tried, and `asks` whether this process will ask them after that.
+        Raises ConfigurationError where one can't be served, or won't do.
+        """
+        settings = self._settings
+        wanted = {*settings.evaluated} if "served_model" in roles else set()
+        wanted |= {*settings.judge_model} if "judge" in roles else set()
+        launches = {name: launch for name, launch in plan(settings).items() if name in wanted}
+        if not launches:
+            return
+        check_sources(settings, launches)
+        judges = settings.judging_models if tried and "judge" in roles else ()
+
+        def try_out(name: str, url: str) -> None:
+            if name in judges:
+                self._try_served(name, url, asks=asks)
+
+        self._owner = Owner(self._signs.folder, launches, self._say, try_out)
+        for process in self._asking:
+            self._owner.expect(process)
+        self._owner.start(list(launches))
+
+    def _try_served(self, name: str, url: str, *, asks: bool) -> None:
+        """Try a judge that the run has just started, in the owner's thread; see `try_judges`."""
+        from pytest_instructlab_eval.judges.trial import try_judge
+
+        async def attempt() -> None:
+            judge = await self._models.judge_at(name, url)
+            try:
+                await try_judge(self._settings.label(name), judge, self._questions.put)
+            finally:
+                if not asks:
+                    await self._models.let_go(name)
+
+        try:
+            self._engine.call(attempt())
+        except CancelledError:
+            raise ConfigurationError("the run ended before its judge was tried") from None
+
+    # --- the end ---
+
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong with the servers that the run started."""
+        return [] if self._owner is None else self._owner.problems
+
+    def begin_to_stop(self) -> None:
+        """Have every server that the run started end, without waiting."""
+        if self._owner is not None:
+            self._owner.begin_to_stop()
+
+    def stop(self) -> None:
+        """End every server that the run started; nothing of them is left."""
+        if self._owner is not None:
+            self._owner.stop()

@@ -1,0 +1,135 @@
+"""Settings that do not go together, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
+from pytest_instructlab_eval.suites.registry import benchmark
+from pytest_instructlab_eval.suites.selection import lacks
+
+__all__ = ["check"]
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigurationError where settings do not go together."""
+    for problems in CHECKS:
+        for problem in problems(settings):
+            raise ConfigurationError(problem)
+
+
+def _of_models(settings: Settings) -> Iterator[str]:
+    if settings.serve == "never" and settings.hosted:
+        yield (
+            "--eval-serve never needs a server that runs: give its URL with --eval-base-url, such as "
+            "http://127.0.0.1:8000/v1"
+        )
+    if _has_twins(settings.evaluated):
+        options = "--eval-model" if settings.base_model is None else "--eval-model and --eval-base-model"
+        yield (
+            f"{options} must name each model once (got {', '.join(settings.evaluated)}); a server can serve "
+            "one model under two names"
+        )
+    for name in (*settings.evaluated, *settings.judge_model):
+        if name.startswith(("http://", "https://")):
+            option = "--eval-judge-model" if name in settings.judge_model else "--eval-model"
+            yield (
+                f"{option}: {name} is a URL; name the model, and give the URL with "
+                f"{option.replace('-model', '-base-url')}"
+            )
+
+
+def _of_comparisons(settings: Settings) -> Iterator[str]:
+    if settings.base_model is not None and settings.baseline is not None:
+        yield "--eval-base-model and --eval-baseline both say what to compare with; give one of them"
+    needs_base_model = {
+        "--eval-base-model-url": settings.base_model_url,
+        "--eval-base-model-api-key-env": settings.base_model_api_key_env,
+        "--eval-base-questions base": settings.base_questions == "base",
+    }
+    for option, given in needs_base_model.items() if settings.base_model is None else ():
+        if given:
+            yield f"{option} needs --eval-base-model, the model to compare with"
+    if settings.base_questions == "base" and settings.base_branch is None:
+        yield ("--eval-base-questions base needs --eval-base-branch, the ref whose questions it is asked")
+
+
+def _of_judges(settings: Settings) -> Iterator[str]:
+    if _has_twins(settings.judge_model):
+        yield f"--eval-judge-model must name each judge once (got {', '.join(settings.judge_model)})"
+    judges, urls = settings.judging_models, settings.judge_base_url
+    if 1 < len(judges) != len(urls) > 1:
+        yield (
+            f"--eval-judge-base-url must be given once, or once for each of the {len(judges)} judges "
+            f"{', '.join(judges)} in their order (got {len(urls)})"
+        )
+
+
+def _of_new_baselines(settings: Settings) -> Iterator[str]:
+    if settings.save_baseline is None:
+        return
+    if len(settings.model) > 1:
+        yield (
+            "--eval-save-baseline keeps what is found of one model, and there are "
+            f"{len(settings.model)}; evaluate one"
+        )
+    if settings.shard is not None:
+        yield (
+            "--eval-save-baseline keeps what a whole run found, and --eval-shard runs a part; give the "
+            "option to the merge: python -m pytest_instructlab_eval merge --save-baseline FILE"
+        )
+    if settings.stage == "answer":
+        yield (
+            "--eval-save-baseline keeps scores, and --eval-stage answer has none yet; give it to the run "
+            "with --eval-stage judge"
+        )
+
+
+def _of_benchmarks(settings: Settings) -> Iterator[str]:
+    for name in settings.benchmark:
+        found = benchmark(name)
+        if found is not None and (missing := lacks(found, settings)):
+            yield f"--eval-benchmark {name} needs {missing}"
+
+
+def _of_taxonomies(settings: Settings) -> Iterator[str]:
+    if settings.changed_only and settings.base_branch is None:
+        yield "--eval-changed-only needs --eval-base-branch, the ref to compare with"
+    if settings.changed_only and settings.taxonomy is None:
+        yield "--eval-changed-only needs --eval-taxonomy, the repository that is compared"
+
+
+def _of_samples(settings: Settings) -> Iterator[str]:
+    if settings.sample is not None and settings.first_n is not None:
+        yield (
+            f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) each say which questions are asked: "
+            "give one of them"
+        )
+    if settings.sample_seed is not None and settings.sample is None:
+        yield "--eval-sample-seed needs --eval-sample, the size of the sample"
+
+
+def _of_refs(settings: Settings) -> Iterator[str]:
+    if settings.taxonomy is not None or settings.stage == "judge":
+        return  # a ref then says in which folder an earlier run's answers are
+    for option, ref in (("--eval-branch", settings.branch), ("--eval-base-branch", settings.base_branch)):
+        if ref is not None:
+            yield f"{option} needs --eval-taxonomy, the repository that it is a ref of"
+
+
+def _has_twins(names: tuple[str, ...]) -> bool:
+    return any(count > 1 for count in Counter(names).values())
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[str]], ...] = (  # the first problem is told
+    _of_models,
+    _of_comparisons,
+    _of_judges,
+    _of_new_baselines,
+    _of_benchmarks,
+    _of_taxonomies,
+    _of_samples,
+    _of_refs,
+)
