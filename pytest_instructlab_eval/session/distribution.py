@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+
+from pytest_instructlab_eval.data.text_files import replace_text
 
 __all__ = [
     "LocalQueue",
@@ -222,9 +223,7 @@ class Signs:
     def leave(self, name: str, record: Any) -> None:
         """Leave plain data for the controller."""
         if self._folder is not None:
-            temporary = self._folder / f".{name}.{os.getpid()}"
-            temporary.write_text(json.dumps(record), encoding="utf-8")
-            temporary.replace(self._folder / name)
+            replace_text(self._folder / name, json.dumps(record))
 
     def found(self, name: str) -> Any:
         """What a worker left under this name, None where nothing was."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_instructlab_eval.data.answers import read_records
 from pytest_instructlab_eval.data.file_names import file_of
-from pytest_instructlab_eval.records.results import replace_text
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score, plain
 from pytest_instructlab_eval.suites.registry import benchmark
