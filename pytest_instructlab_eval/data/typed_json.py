@@ -13,12 +13,26 @@ import math
 import re
 import types
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-__all__ = ["Misfit", "NotJSON", "Problem", "Rule", "load", "parse", "read_as", "read_text", "schema_version"]
+from pytest_instructlab_eval.data.text_files import NotUTF8, read_text
+from pytest_instructlab_eval.visible import shown
+
+__all__ = ["Misfit", "NotJSON", "Problem", "Rule", "load", "parse", "read_as", "schema_version"]
 
 MOST_BYTES = 2**30  # 1 GiB: a thousand times MMLU's questions
 DEEPEST = 100  # levels of lists and objects
@@ -54,41 +68,29 @@ def _step(key: str | int) -> str:
     return f"[{_shown(key)}]"
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+def _shown(value: object) -> str:
+    return shown(json.dumps(value, default=str), LONGEST)
 
 
 # --- a file ---
 
 
-def load(path: Path) -> Any:
-    """Return what a JSON file holds; raises OSError, NotJSON where it holds none, and Misfit.
+def load(path: Path) -> object:
+    """Return what a JSON file holds; raises DataError where it can't be read, else as `parse`."""
+    try:
+        return parse(read_text(path, MOST_BYTES))
+    except NotUTF8 as error:
+        raise NotJSON(f"it is not UTF-8 in {error.line}, {error.byte}") from None
+
+
+def parse(text: str) -> object:
+    """Return what a text in JSON says; raises NotJSON where it says nothing, and Misfit.
 
     Misfit is for what Python's own reader takes and no other program may: NaN, an infinite number, a key that
     an object has twice, half of a character, and lists in lists without end.
     """
-    return parse(read_text(path))
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file of ours; raises OSError, and NotJSON where it has none or is endless."""
-    if "\0" in str(path):
-        raise NotJSON("no file has such a name")
-    if path.exists() and not path.is_file():
-        raise NotJSON("it is no regular file")
-    if path.stat().st_size > MOST_BYTES:
-        raise NotJSON(f"it is larger than {MOST_BYTES:,} bytes")
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise NotJSON(f"it is not UTF-8, at byte {error.start:,}") from None
-
-
-def parse(text: str) -> Any:
-    """Return what a text in JSON says; raises NotJSON and Misfit as `load`."""
-    try:
-        document = json.loads(
+        document: object = json.loads(
             text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_with_keys_once
         )
     except json.JSONDecodeError as error:
@@ -101,7 +103,10 @@ def parse(text: str) -> Any:
         raise NotJSON(f"it is nested deeper than {DEEPEST} levels") from None
     _check_depth(document)
     if HALF_A_CHARACTER.search(text):
-        _check_characters(document)
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Misfit("has a text with half of a character (a lone surrogate)") from None
     return document
 
 
@@ -116,7 +121,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _with_keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
@@ -124,29 +129,21 @@ def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_depth(document: Any) -> None:
+def _check_depth(document: object) -> None:
     level = [document]
     for _ in range(DEEPEST):
-        level = [
-            child
-            for node in level
-            if isinstance(node, (dict, list))
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, (dict, list))
-        ]
+        level = [child for node in level for child in _lists_and_objects(node)]
         if not level:
             return
     raise Misfit(f"is nested deeper than {DEEPEST} levels")
 
 
-def _check_characters(document: Any) -> None:
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise Misfit("has a text with half of a character (a lone surrogate)") from None
+def _lists_and_objects(node: object) -> list[object]:
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [child for child in children if isinstance(child, (dict, list))]
 
 
-def schema_version(document: Any) -> int | None:
+def schema_version(document: object) -> int | None:
     """Return the version of the schema that a document says it has; None where it says none."""
     version = document.get("schema_version") if isinstance(document, dict) else None
     return version if type(version) is int and 0 < version < 10**6 else None
@@ -158,7 +155,7 @@ def schema_version(document: Any) -> int | None:
 class Problem(Misfit):
     """What is wrong with a record though each of its fields has its type: `expected` of the value there."""
 
-    def __init__(self, expected: str, value: Any, *place: str | int) -> None:
+    def __init__(self, expected: str, value: object, *place: str | int) -> None:
         super().__init__(f"{expected} (got {_shown(value)})", *place)
 
 
@@ -178,58 +175,50 @@ class Rule:
     build: Callable[[Mapping[str, Any]], object] | None = None
 
 
-Rules = Mapping[Any, Rule]
+Rules = Mapping[type, Rule]
 NO_RULES: Rules = {}
-Reader = Callable[[Any, Rules], Any]
+NO_RULE = Rule()
+Reader = Callable[[object, Rules], object]
 
 
-def read_as(kind: type[T], value: Any, rules: Rules = NO_RULES) -> T:
+def read_as(kind: type[T], value: object, rules: Rules = NO_RULES) -> T:
     """Return a JSON value as a dataclass, a TypedDict, or what else a type can say of JSON; raises Misfit.
 
     Lists are read as tuples. A dataclass has no other keys than its fields, a TypedDict may.
     """
-    of_any_kind: Any = kind  # to a type checker, not every type is hashable
-    found: T = _reader(of_any_kind)(value, rules)
-    return found
+    return cast(T, _reader(cast(Hashable, kind))(value, rules))
 
 
 @functools.cache
-def _reader(kind: Any) -> Reader:
+def _reader(kind: Hashable) -> Reader:
     origin, arguments = get_origin(kind), get_args(kind)
-    reader: Reader
-    if kind in (Any, object):
-        reader = _anything
-    elif origin in (Union, types.UnionType):
-        reader = functools.partial(_one_of, [(_types(one), _reader(one)) for one in arguments], arguments)
-    elif origin is tuple:
-        every = arguments[-1] is ...
-        reader = (
+    if origin in (Union, types.UnionType):
+        return functools.partial(_one_of, [(_types(one), _reader(one)) for one in arguments], arguments)
+    if origin is tuple:
+        any_number = arguments[-1] is ...
+        return (
             functools.partial(_list, _reader(arguments[0]))
-            if every
-            else functools.partial(_entries, arguments)
+            if any_number
+            else functools.partial(_entries, [_reader(one) for one in arguments])
         )
-    elif origin in (Mapping, dict):
-        reader = functools.partial(_mapping, _reader(arguments[1]))
-    elif dataclasses.is_dataclass(kind) or is_typeddict(kind):
-        readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
-        reader = functools.partial(_record, kind, readers)
-    elif kind is float:
-        reader = _number
-    else:
-        reader = functools.partial(_scalar, kind, _types(kind))
-    return reader
+    if origin in (Mapping, dict):
+        return functools.partial(_mapping, _reader(arguments[1]))
+    if is_typeddict(kind):
+        return functools.partial(_typed_dict, cast(type, kind), _field_readers(kind))
+    if dataclasses.is_dataclass(kind):
+        return functools.partial(_dataclass, kind, _field_readers(kind))
+    return PLAIN_READERS.get(kind) or functools.partial(_scalar, kind, _types(kind))
 
 
-def _anything(value: Any, rules: Rules) -> Any:
+def _field_readers(kind: object) -> dict[str, Reader]:
+    return {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _anything(value: object, rules: Rules) -> object:
     return value
 
 
-def _scalar(kind: Any, accepted: Collection[type], value: Any, rules: Rules) -> Any:
-    chosen = get_args(kind)  # of a Literal
-    return value if type(value) in accepted and (not chosen or value in chosen) else _misfit((kind,), value)
-
-
-def _number(value: Any, rules: Rules) -> float:
+def _number(value: object, rules: Rules) -> float:
     if type(value) is float:
         return value
     try:
@@ -238,96 +227,115 @@ def _number(value: Any, rules: Rules) -> float:
         raise Misfit("must be a number (got one of too many digits)") from None
 
 
+PLAIN_READERS: Mapping[Hashable, Reader] = {Any: _anything, object: _anything, float: _number}
+
+
+def _scalar(kind: Hashable, accepted: Collection[type], value: object, rules: Rules) -> object:
+    chosen = get_args(kind)  # of a Literal
+    return value if type(value) in accepted and (not chosen or value in chosen) else _misfit((kind,), value)
+
+
 def _one_of(
-    readers: Sequence[tuple[Collection[type], Reader]], kinds: tuple[Any, ...], value: Any, rules: Rules
-) -> Any:
+    readers: Sequence[tuple[Collection[type], Reader]],
+    kinds: tuple[Hashable, ...],
+    value: object,
+    rules: Rules,
+) -> object:
     for accepted, reader in readers:
         if type(value) in accepted:
             return reader(value, rules)
     return _misfit(kinds, value)
 
 
-def _list(reader: Reader, value: Any, rules: Rules) -> tuple[Any, ...]:
-    if type(value) is not list:
+def _list(reader: Reader, value: object, rules: Rules) -> tuple[object, ...]:
+    if not isinstance(value, list):
         return _misfit((tuple,), value)
-    found: list[Any] = []
+    entries: list[object] = []
     try:
         for entry in value:
-            found.append(reader(entry, rules))  # its length is the place of what fails
+            entries.append(reader(entry, rules))  # its length is the place of what fails
     except Misfit as misfit:
-        misfit.place.insert(0, len(found))
+        misfit.place.insert(0, len(entries))
         raise
-    return tuple(found)
+    return tuple(entries)
 
 
-def _entries(kinds: tuple[Any, ...], value: Any, rules: Rules) -> tuple[Any, ...]:
-    """A list of as many entries as there are kinds."""
-    if type(value) is not list or len(value) != len(kinds):
-        raise Problem(f"must be a list of {len(kinds)}", value)
-    return tuple(_reader(kind)(entry, rules) for kind, entry in zip(kinds, value, strict=True))
+def _entries(readers: Sequence[Reader], value: object, rules: Rules) -> tuple[object, ...]:
+    """Return a list of as many entries as there are readers."""
+    if not isinstance(value, list) or len(value) != len(readers):
+        raise Problem(f"must be a list of {len(readers)}", value)
+    return tuple(reader(entry, rules) for reader, entry in zip(readers, value, strict=True))
 
 
-def _mapping(reader: Reader, value: Any, rules: Rules) -> dict[str, Any]:
-    return (
-        _fields(dict.fromkeys(value, reader), value, rules)
-        if type(value) is dict
-        else _misfit((dict,), value)
-    )
+def _mapping(reader: Reader, value: object, rules: Rules) -> dict[str, object]:
+    if not isinstance(value, dict):
+        return _misfit((dict,), value)
+    return _fields(dict.fromkeys(value, reader), value, rules)
 
 
-def _fields(readers: Mapping[str, Reader], value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
-    found = {}
+def _typed_dict(kind: type, readers: Mapping[str, Reader], value: object, rules: Rules) -> dict[str, object]:
+    required: Collection[str] = getattr(kind, "__required_keys__")  # noqa: B009 - unknown to a type checker
+    return _object([name for name in readers if name in required], readers, value, rules)
+
+
+def _dataclass(kind: type, readers: Mapping[str, Reader], value: object, rules: Rules) -> object:
+    rule = rules.get(kind, NO_RULE)
+    read = {name: reader for name, reader in readers.items() if name not in rule.ignored}
+    fields = _object(rule.required, read, value, rules)
+    unknown = fields.keys() - readers.keys() - set(rule.ignored)
+    if unknown:
+        raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
+    for problem in rule.problems(fields):
+        raise problem
+    if rule.build is not None:
+        return rule.build(fields)
+    return kind(**{name: fields[name] for name in read if name in fields})
+
+
+def _object(
+    required: Collection[str], readers: Mapping[str, Reader], value: object, rules: Rules
+) -> dict[str, object]:
+    """Return the fields that have a reader as they were read, and what stands beside them as it is."""
+    if not isinstance(value, dict):
+        return _misfit((dict,), value)
+    for name in required:
+        if name not in value:
+            raise Misfit(f"has no {name}")
+    return value | _fields(readers, value, rules)
+
+
+def _fields(readers: Mapping[str, Reader], value: Mapping[str, object], rules: Rules) -> dict[str, object]:
+    fields = {}
     for name, reader in readers.items():
         if name in value:
             try:
-                found[name] = reader(value[name], rules)
+                fields[name] = reader(value[name], rules)
             except Misfit as misfit:
                 misfit.place.insert(0, name)
                 raise
-    return found
+    return fields
 
 
-def _record(kind: Any, readers: Mapping[str, Reader], value: Any, rules: Rules) -> Any:
-    if type(value) is not dict:
-        return _misfit((kind,), value)
-    rule = rules.get(kind, Rule())
-    needed = kind.__required_keys__ if is_typeddict(kind) else rule.required
-    for name in (*readers, *rule.ignored):
-        if name in needed and name not in value:
-            raise Misfit(f"has no {name}")
-    read = {name: reader for name, reader in readers.items() if name not in rule.ignored}
-    fields = _fields(read, value, rules)
-    others = {name: entry for name, entry in value.items() if name not in read}
-    unknown = others.keys() - set(rule.ignored)
-    if unknown and not is_typeddict(kind):
-        raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
-    for problem in rule.problems(fields | others):
-        raise problem
-    if rule.build is not None:
-        return rule.build(fields | others)
-    return fields | others if is_typeddict(kind) else kind(**fields)
-
-
-NAMES: Mapping[Any, str] = {
+NAMES: Mapping[object, str] = {
     str: "a text", float: "a number", int: "a whole number", bool: "true or false", type(None): "null",
     tuple: "a list",
 }  # fmt: skip
-BUILTINS: Mapping[Any, tuple[type, ...]] = {float: (float, int), tuple: (list,)}
+BUILTINS: Mapping[Hashable, tuple[type, ...]] = {float: (float, int), tuple: (list,)}
 
 
-def _types(kind: Any) -> Collection[type]:
-    """The types that JSON's reader has for a value of this kind, whatever is inside."""
+def _types(kind: Hashable) -> Collection[type]:
+    """Return the types that JSON's reader has for a value of this kind, whatever is inside."""
     if get_origin(kind) is Literal:
         return {type(known) for known in get_args(kind)}
     kind = get_origin(kind) or kind
-    return BUILTINS.get(kind, (kind,) if kind in NAMES else (dict,))
+    return BUILTINS.get(kind, (kind,) if isinstance(kind, type) and kind in NAMES else (dict,))
 
 
-def _misfit(kinds: tuple[Any, ...], value: Any) -> NoReturn:
-    raise Problem(f"must be {' or '.join(dict.fromkeys(map(_name, kinds)))}", value)
-
-
-def _name(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(map(str, get_args(kind)))
-    return NAMES.get(get_origin(kind) or kind, "an object")
+def _misfit(kinds: tuple[Hashable, ...], value: object) -> NoReturn:
+    names = (
+        " or ".join(map(str, get_args(kind)))
+        if get_origin(kind) is Literal
+        else NAMES.get(get_origin(kind) or kind, "an object")
+        for kind in kinds
+    )
+    raise Problem(f"must be {' or '.join(dict.fromkeys(names))}", value)

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, Problem, load, read_as, schema_version
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.records.results import replace_text, run_of
+from pytest_instructlab_eval.records.results import run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain
-from pytest_instructlab_eval.visible import inert_json
+from pytest_instructlab_eval.visible import inert_json, shown
 
 __all__ = [
     "BEFORE_THE_RUN",
@@ -157,8 +158,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    text = "not set" if value is None else repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return shown("not set" if value is None else repr(value), LONGEST)
 
 
 # --- writing ---
@@ -287,16 +287,14 @@ def read_baseline(path: Path) -> Baseline:
     path = path / "results.json" if path.is_dir() else path
     try:
         document = load(path)
-    except OSError as error:
-        raise DataError(
-            f"{path} can't be read ({error.strerror}); save a baseline with --eval-save-baseline"
-        ) from None
+    except DataError as error:
+        raise DataError(f"{error}; save a baseline with --eval-save-baseline") from None
     except NotJSON as error:
         raise _neither(path, str(error)) from None
     except Misfit as misfit:
         raise _damaged(path, misfit) from None
     version = schema_version(document)
-    if version is None:
+    if version is None or not isinstance(document, dict):
         raise _neither(path, "it has no schema_version")
     if "results" in document:
         run = run_of(document, path)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, load, read_as, schema_version
 from pytest_instructlab_eval.errors import DataError
@@ -13,7 +11,7 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import RULES
 from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "run_of"]
+__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "run_of"]
 
 SCHEMA_VERSION = 1
 
@@ -22,8 +20,6 @@ def read_run(path: Path) -> Run:
     """The run in a file; raises DataError where it isn't one, is damaged, or is of a newer schema."""
     try:
         document = load(path)
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror})") from None
     except NotJSON as error:
         raise DataError(f"{path} is not a results.json of this plugin ({error})") from None
     except Misfit as misfit:
@@ -31,10 +27,10 @@ def read_run(path: Path) -> Run:
     return run_of(document, path)
 
 
-def run_of(document: Any, path: Path) -> Run:
+def run_of(document: object, path: Path) -> Run:
     """The run in what a file holds; raises DataError as `read_run`."""
     version = schema_version(document)
-    if version is None:
+    if version is None or not isinstance(document, dict):
         raise DataError(f"{path} is not a results.json of this plugin (it has no schema_version)")
     if version > SCHEMA_VERSION:
         raise DataError(
@@ -55,13 +51,3 @@ def _damaged(path: Path, misfit: Misfit) -> DataError:
 def read_results(path: Path) -> list[Result]:
     """The results in a file; raises DataError as `read_run`."""
     return list(read_run(path).results)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or leave the old one as it is."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

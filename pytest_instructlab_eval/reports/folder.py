@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.gates.check import GateReport
-from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.results_json import write_run
 from pytest_instructlab_eval.stats.changes import Changes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.gates.check import GateReport, fails
@@ -11,15 +10,12 @@ from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
 from pytest_instructlab_eval.stats.changes import Changes, Kind
 from pytest_instructlab_eval.stats.summary import Summary
-from pytest_instructlab_eval.visible import visible
+from pytest_instructlab_eval.visible import markdown_code, markdown_text, visible
 
 __all__ = ["LONGEST", "markdown"]
 
 LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
 ROWS = 200  # of one table, at most
-TEXT = 600  # characters of a message
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-MARKUP = re.compile(r"[`*\[\]<>&|@#~\\!]|:(?=//)|(?<=www)\.")
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
 
 VERDICTS = {
@@ -52,14 +48,14 @@ def markdown(
     word = VERDICTS[_word(bool(problems or errors), reports, not_gated, inconclusive, bool(summaries))]
     while True:
         sections = [
-            f"## {word}: evaluation of {code(title)}",
+            f"## {word}: evaluation of {markdown_code(title)}",
             _told([*problems, *unasked], errors, reports, not_gated, bool(summaries)),
             _gates(reports, rows),
             _worse(changes, rows),
             _better(changes, rows),
             _new(changes, rows),
             _scores(summaries, rows),
-            "\n".join(f"- {text(note)}" for note in adaptations[:rows]),
+            "\n".join(f"- {markdown_text(note)}" for note in adaptations[:rows]),
         ]
         page = visible("\n\n".join(section for section in sections if section) + "\n")
         if len(page) <= LONGEST:
@@ -90,7 +86,7 @@ def _told(
     if not scored:
         lines.append("No question was asked.")
     told = dict.fromkeys([*problems, *([not_gated] if not_gated is not None else [])])
-    return "\n".join([*lines, *(f"- {text(problem)}" for problem in list(told)[:ROWS])])
+    return "\n".join([*lines, *(f"- {markdown_text(problem)}" for problem in list(told)[:ROWS])])
 
 
 def _gates(reports: Sequence[GateReport], most: int) -> str:
@@ -99,8 +95,8 @@ def _gates(reports: Sequence[GateReport], most: int) -> str:
     rows = [
         (
             VERDICTS[report.verdict],
-            code(f"{report.gate}" + (f" [{report.model}]" if len(models) > 1 else "")),
-            text(report.message),
+            markdown_code(f"{report.gate}" + (f" [{report.model}]" if len(models) > 1 else "")),
+            markdown_text(report.message),
         )
         for report in told
     ]
@@ -113,7 +109,7 @@ def _worse(found: Sequence[Changes], most: int) -> str:
 
 def _better(found: Sequence[Changes], most: int) -> str:
     table = _table("What got better", CHANGE_HEAD, _change_rows(found, "improvement"), most)
-    return table + "".join(f"\n\n{text(note)}." for entry in found for note in notes(entry))
+    return table + "".join(f"\n\n{markdown_text(note)}." for entry in found for note in notes(entry))
 
 
 def _new(found: Sequence[Changes], most: int) -> str:
@@ -131,7 +127,7 @@ def _change_rows(found: Sequence[Changes], kind: Kind) -> list[Sequence[str]]:
         if change.kind == kind:
             _, *numbers = cells("", change)
             named = f"{label} ({entry.model})" if several else label
-            rows.append((code(named), *numbers, "" if change.certain else "may be chance"))
+            rows.append((markdown_code(named), *numbers, "" if change.certain else "may be chance"))
     return rows
 
 
@@ -140,7 +136,7 @@ def _scores(summaries: Sequence[Summary], most: int) -> str:
     rows: list[Sequence[str]] = []
     for summary in summaries:
         _, *numbers = row_cells("", summary.overall)
-        rows.append((code(f"{summary.benchmark}, {summary.model}"), *numbers))
+        rows.append((markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers))
         rows += [(label, "", "", f"{count:,}", "", "") for label, count in doubts(summary)]
     return _table("Scores", head, rows, most)
 
@@ -153,19 +149,3 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], most:
     if len(rows) > most:
         lines += ["", f"… and {len(rows) - most:,} more, in results.json."]
     return "\n".join(lines)
-
-
-def code(value: str) -> str:
-    """A name as it is, whatever is in it: no link, no mention, no markup, no end of the table's cell."""
-    shown = " ".join(CONTROLS.sub(" ", value).split()).replace("`", "'").replace("|", "\\|")
-    return f"`{_shortened(shown)}`" if shown else ""
-
-
-def text(value: str) -> str:
-    """A sentence as plain text: what would be markup is shown, and nobody is mentioned."""
-    shown = " ".join(CONTROLS.sub(" ", value).split())
-    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", _shortened(shown))
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= TEXT else f"{value[:TEXT]}…"

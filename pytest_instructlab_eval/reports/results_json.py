@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_instructlab_eval.records.results import SCHEMA_VERSION, replace_text
+from pytest_instructlab_eval.data.text_files import replace_text
+from pytest_instructlab_eval.records.results import SCHEMA_VERSION
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain
 from pytest_instructlab_eval.stats.ranking import rank

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ModelError
 
 __all__ = ["Served", "State", "Turns", "read_served", "read_state", "write_served"]
@@ -60,13 +60,7 @@ def read_served(folder: Path) -> Served:
 
 def write_served(folder: Path, served: Served) -> None:
     """Say what is served."""
-    _replace(folder / "served.json", dataclasses.asdict(served))
-
-
-def _replace(path: Path, record: Mapping[str, object]) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(record), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_text(folder / "served.json", json.dumps(dataclasses.asdict(served)))
 
 
 class Turns:
@@ -192,7 +186,7 @@ class Turns:
         state = State(busy, () if busy else tuple(sorted(self._wants)))
         if state == self._said:
             return
-        _replace(self._folder / f"state-{self._process}.json", dataclasses.asdict(state))
+        replace_text(self._folder / f"state-{self._process}.json", json.dumps(dataclasses.asdict(state)))
         self._said = state
         if busy:  # from here to the next change of state, the owner swaps nothing
             self._served = read_served(self._folder)

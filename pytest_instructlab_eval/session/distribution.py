@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.session.xdist_internals import (
     Node,
     has_ended,
@@ -145,9 +145,7 @@ class Signs:
     def leave(self, name: str, record: object) -> None:
         """Leave plain data for the controller."""
         if self._folder is not None:
-            temporary = self._folder / f".{name}.{os.getpid()}"
-            temporary.write_text(json.dumps(record), encoding="utf-8")
-            temporary.replace(self._folder / name)
+            replace_text(self._folder / name, json.dumps(record))
 
     def found(self, name: str) -> object:
         """Return what a worker left under this name, None where nothing was."""

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates.check import fails
 from pytest_instructlab_eval.records.baseline import save_run
-from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.records.run import Silent
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.changes_table import changes_table

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pytest_instructlab_eval.data.answers import read_records
 from pytest_instructlab_eval.data.file_names import file_of
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
-from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score, plain
 from pytest_instructlab_eval.suites.registry import benchmark

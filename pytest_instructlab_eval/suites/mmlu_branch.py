@@ -17,7 +17,6 @@ from string import ascii_uppercase
 from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS, MMLURow
-from pytest_instructlab_eval.data.safe_yaml import shown
 from pytest_instructlab_eval.data.task_files import Form, TaskFile, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
@@ -28,6 +27,7 @@ from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.base import Benchmark, Need
 from pytest_instructlab_eval.suites.mmlu import Question, score_questions
 from pytest_instructlab_eval.suites.sampling import chosen_rows, sampled_tasks
+from pytest_instructlab_eval.visible import shown
 
 __all__ = ["BENCHMARK", "MMLUBranchTask", "check", "score", "tasks"]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.visible import printable
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair, Survey, Taxonomy
@@ -60,8 +61,6 @@ def _pairs(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaP
 
 def unread_lines(survey: Survey) -> list[str]:
     """Return a sentence for each file that is not read, ten at most, and how many more there are."""
-    from pytest_instructlab_eval.data.taxonomy import printable
-
     told = [f"{printable(path)} is not read: {reason}" for path, reason in survey.unread.items()]
     more = len(told) - MOST_NAMED
     return told if more <= 0 else [*told[:MOST_NAMED], f"{more:,} more files are not read"]

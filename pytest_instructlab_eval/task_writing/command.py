@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from pytest_instructlab_eval.data.taxonomy import KNOWLEDGE, QnaFile, Taxonomy, printable
+from pytest_instructlab_eval.data.taxonomy import KNOWLEDGE, QnaFile, Taxonomy
 from pytest_instructlab_eval.errors import DataError, EvalError
 from pytest_instructlab_eval.models import Endpoint, ServedModel
 from pytest_instructlab_eval.parsers import (
@@ -28,7 +28,7 @@ from pytest_instructlab_eval.task_writing.making import FileOutcome, make_tasks
 from pytest_instructlab_eval.task_writing.summary import file_lines, summary_lines
 from pytest_instructlab_eval.task_writing.task_folder import TaskFolder
 from pytest_instructlab_eval.task_writing.teacher import Teacher
-from pytest_instructlab_eval.visible import visible, visible_line
+from pytest_instructlab_eval.visible import printable, visible, visible_line
 
 __all__ = ["tasks"]
 

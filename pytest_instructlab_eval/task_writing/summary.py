@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_instructlab_eval.data.published import LETTERS
-from pytest_instructlab_eval.data.taxonomy import printable
 from pytest_instructlab_eval.task_writing.making import FileOutcome, PassageOutcome
 from pytest_instructlab_eval.task_writing.questions import REASONS
+from pytest_instructlab_eval.visible import printable
 
 __all__ = ["file_lines", "summary_lines"]
 

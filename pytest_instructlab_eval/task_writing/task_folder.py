@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS
-from pytest_instructlab_eval.data.safe_yaml import read_yaml, shown
+from pytest_instructlab_eval.data.safe_yaml import read_yaml
 from pytest_instructlab_eval.data.task_files import CHOICES, GROUP, TEXT
 from pytest_instructlab_eval.data.task_rows import read_rows
+from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.records.results import replace_text
 from pytest_instructlab_eval.task_writing.questions import Question
-from pytest_instructlab_eval.visible import inert_json
+from pytest_instructlab_eval.visible import inert_json, shown
 
 __all__ = ["TaskFolder", "task_names"]
 
@@ -78,9 +78,10 @@ class TaskFolder:
         if self._overwrite or not (task.exists() or rows.exists()):
             return None
         try:
-            if read_yaml(task)["metadata"]["made_from"] == made_from:
-                return len(read_rows(rows).questions)
-        except (DataError, LookupError, TypeError):
+            match read_yaml(task):
+                case {"metadata": {"made_from": found}} if found == made_from:
+                    return len(read_rows(rows).questions)
+        except DataError:
             pass
         there = task if task.exists() else rows
         raise DataError(

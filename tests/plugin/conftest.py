@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.examples_data import write_mmlu, write_mt_bench
+from tests.schemas import check_written
 from tests.scripted_server import JUDGE_MARKS, Body, ScriptedServer, content_text
 
 from .forking import ForkedPytest
@@ -133,7 +134,7 @@ class Running:
         self, arguments: list[str], folder: Path, env: Mapping[str, str], output: Path, *, fresh: bool
     ) -> None:
         self._folder = folder
-        self._started = time.monotonic()
+        self._started, self._since = time.monotonic(), time.time()
         self._out, self._err = output.with_suffix(".out"), output.with_suffix(".err")
         if not fresh:
             self.process = ForkedPytest(arguments, folder, env, self._out, self._err)
@@ -182,6 +183,7 @@ class Running:
             self.kill()
             pytest.fail(f"the run didn't end\n{self.out}\n{self._err.read_text()}")
         seconds = time.monotonic() - self._started
+        check_written(self._folder, self._since)
         return Finished(self._folder, ret, self.out, self._err.read_text("utf-8", "replace"), seconds)
 
 

@@ -326,7 +326,7 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read(path: Path) -> None:
 
 def test_a_file_that_is_not_utf_8_is_refused(path: Path) -> None:
     path.write_text(TEXT, "utf-16")
-    with pytest.raises(DataError, match=r"file\.json is not a results\.json .*\(it is not UTF-8"):
+    with pytest.raises(DataError, match=r"is not a results\.json .*\(it is not UTF-8 in line 1, byte 0xff\)"):
         read_run(path)
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.check import GateReport, Verdict
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.markdown import LONGEST, code, markdown, text
+from pytest_instructlab_eval.reports.markdown import LONGEST, markdown
 from pytest_instructlab_eval.stats.changes import changes
 from pytest_instructlab_eval.stats.summary import summarise
+from pytest_instructlab_eval.visible import markdown_code, markdown_text
 
 
 def report(verdict: Verdict, gate: str = "own >= 0.5", message: str = "own is 0.4") -> GateReport:
@@ -115,19 +116,19 @@ HOSTILE = (
 
 
 def test_foreign_text_stays_text() -> None:
-    shown = code(HOSTILE)
+    shown = markdown_code(HOSTILE)
     assert shown[0] == shown[-1] == "`"
     assert "`" not in shown[1:-1]
     assert "\n" not in shown
     assert "\x1b" not in shown
     assert "|" not in shown.replace("\\|", "")
-    plain = text(HOSTILE)
+    plain = markdown_text(HOSTILE)
     for markup in ("<", ">", "|", "`", "@", "[", "](", "**", "\n", "\x1b", "://", "www."):
         assert markup not in plain
 
 
 @given(st.text(max_size=200))
 def test_no_text_ends_its_cell_or_its_line(value: str) -> None:
-    for shown in (code(value), text(value)):
+    for shown in (markdown_code(value), markdown_text(value)):
         assert len(shown.splitlines()) <= 1
         assert "|" not in shown.replace("\\|", "")

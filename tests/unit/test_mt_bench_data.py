@@ -71,7 +71,7 @@ def test_a_line_separator_inside_a_text_does_not_end_its_record(
     record = {"question_id": 81, "category": "writing", "turns": [f"a{separator}b", "c"]}
     text = json.dumps(record, ensure_ascii=separator == "\x0c")
     path.write_text(text, encoding="utf-8")
-    assert mt_bench_files(mt_bench_folder).questions[0]["turns"][0] == f"a{separator}b"
+    assert mt_bench_files(mt_bench_folder).questions[0]["turns"] == [f"a{separator}b", "c"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -82,7 +82,7 @@ def test_a_missing_file_is_named(mt_bench_folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("line", ["{", "[1]", '"text"', "null", "7"])
+@pytest.mark.parametrize("line", ["{", "[1]", '"text"', "null", "7", '{"a": NaN}'])
 def test_a_line_that_is_no_object_is_told_with_its_file_and_line(
     mt_bench_folder: Path, name: str, line: str
 ) -> None:
@@ -90,6 +90,13 @@ def test_a_line_that_is_no_object_is_told_with_its_file_and_line(
     first, *_ = path.read_text(encoding="utf-8").splitlines()
     path.write_text(f"{first}\n{line}\n{first}\n", encoding="utf-8")
     with pytest.raises(DataError, match=rf"{name}, line 2: not a JSON object"):
+        mt_bench_files(mt_bench_folder)
+
+
+def test_a_line_that_is_nested_without_end_is_told(mt_bench_folder: Path) -> None:
+    path = mt_bench_folder / "question.jsonl"
+    path.write_text('{"question_id": 81}\n{"turns": ' + "[" * 100_000, encoding="utf-8")
+    with pytest.raises(DataError, match=r"question\.jsonl, line 2: not a JSON object"):
         mt_bench_files(mt_bench_folder)
 
 
@@ -104,8 +111,9 @@ def test_a_file_that_is_no_utf_8_is_told_with_its_line(mt_bench_folder: Path, na
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"system_prompts\.json, line 1: not JSON"),
-        ('{\n"mistral": }', r"system_prompts\.json, line 2: not JSON"),
+        ("{", r"system_prompts\.json: no JSON at line 1"),
+        ('{\n"mistral": }', r"system_prompts\.json: no JSON at line 2"),
+        ("[" * 100_000, r"system_prompts\.json: it is nested deeper than 100 levels"),
         ("[]", r"system_prompts\.json must be a JSON object of texts by template name"),
         ('{"mistral": 5}', r"system_prompts\.json must be a JSON object of texts by template name"),
     ],

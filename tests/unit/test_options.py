@@ -159,13 +159,13 @@ def test_whatever_the_value_a_parser_gives_a_value_or_says_why_not(parse: Parse,
 
 
 def test_a_prompt_can_be_read_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "prompt.txt").write_text("You are terse.\n", encoding="utf-8")
-    assert parsers.parse_prompt(f"@{tmp_path}/prompt.txt") == "You are terse.\n"
+    (tmp_path / "prompt.txt").write_text("You are terse.\r\nAlways.\n", encoding="utf-8")
+    assert parsers.parse_prompt(f"@{tmp_path}/prompt.txt") == "You are terse.\nAlways.\n"
 
 
 def test_a_prompt_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "prompt.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(ValueError, match=r"readable UTF-8 file \(got '@.*prompt\.txt'"):
+    with pytest.raises(ValueError, match=r"readable UTF-8 file \(got '@.*prompt\.txt'.*, line 1: not UTF-8"):
         parsers.parse_prompt(f"@{tmp_path}/prompt.txt")
 
 

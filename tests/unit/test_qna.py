@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data.taxonomy import QnaFile, QnaPair, parse_qna, printable
+from pytest_instructlab_eval.data.taxonomy import QnaFile, QnaPair, parse_qna
 from pytest_instructlab_eval.errors import DataError
 
 PATH = "compositional_skills/knots/qna.yaml"
@@ -177,30 +177,6 @@ def test_a_byte_order_mark_is_no_part_of_the_file() -> None:
 
 def test_the_id_is_the_path_and_the_number() -> None:
     assert [p.id for p in parse(SKILL).pairs] == [f"{PATH}:1", f"{PATH}:2"]
-
-
-@pytest.mark.parametrize(
-    ("path", "shown"),
-    [
-        ("a/qna.yaml", "a/qna.yaml"),
-        ("a b/ü/qna.yaml", "a b/ü/qna.yaml"),
-        ("a\nb", r"a\nb"),
-        (r"a\nb", r"a\\nb"),
-        ("\x1b[2J\x00\x7f", r"\x1b[2J\x00\x7f"),
-        ("\u202egpj.exe", r"\u202egpj.exe"),
-        ("\udcff", r"\udcff"),
-    ],
-    ids=ascii,
-)
-def test_a_path_is_escaped_where_a_terminal_would_act_upon_it(path: str, shown: str) -> None:
-    assert printable(path) == shown
-
-
-@given(st.text(st.characters() | st.sampled_from("\\nx0aud8\n")), st.text())
-def test_two_paths_never_share_an_id(one: str, other: str) -> None:
-    assert printable(one).isprintable()
-    assert (printable(one) == printable(other)) == (one == other)
-    assert printable(one).encode("ascii", "backslashreplace").decode("unicode_escape") == one
 
 
 # --- what is refused, with the line ---

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.records.results import SCHEMA_VERSION, read_results, read_run, replace_text
+from pytest_instructlab_eval.records.results import SCHEMA_VERSION, read_results, read_run
 from pytest_instructlab_eval.records.run import Run, Silent
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.results_json import write_run
@@ -189,53 +188,3 @@ def test_whatever_a_file_holds_reading_it_ends_in_results_or_a_data_error(
     except DataError as error:
         message = str(error)
     assert "fuzzed.json" in message
-
-
-# --- replacing ---
-
-
-def test_the_old_file_is_replaced(path: Path) -> None:
-    path.write_text("old", encoding="utf-8")
-    replace_text(path, "new")
-    assert path.read_text(encoding="utf-8") == "new"
-
-
-def test_nothing_is_left_beside_the_file(path: Path) -> None:
-    replace_text(path, "new")
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path: Path) -> None:
-    path.write_text("old", encoding="utf-8")
-    with pytest.raises(UnicodeEncodeError):
-        replace_text(path, "new \ud800")
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_the_file_is_never_seen_half_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, str]] = []
-    replace = os.replace
-
-    def look(source: Path, target: Path) -> None:
-        seen.append((path.read_text(encoding="utf-8"), Path(source).read_text(encoding="utf-8")))
-        replace(source, target)
-
-    path.write_text("old", encoding="utf-8")
-    monkeypatch.setattr(os, "replace", look)
-    replace_text(path, "new")
-    assert seen == [("old", "new")]
-
-
-def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(source: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    path.write_text("old", encoding="utf-8")
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
-        replace_text(path, "new")
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(path.parent.iterdir()) == [path]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from pytest_instructlab_eval.data.safe_yaml import (
     Tagged,
     first_tag,
     parse_yaml,
-    read_text,
     read_yaml,
-    shown,
 )
 from pytest_instructlab_eval.errors import DataError
+
+
+def parsed(text: str) -> Any:
+    return parse_yaml(text, "f")
 
 
 def refusal(text: str) -> str:
@@ -51,7 +53,7 @@ def test_plain_values_are_read_as_builtins() -> None:
 
 
 def test_the_line_of_every_key_is_known() -> None:
-    record = parse_yaml("# a note\na:\n  b: 1\n\n  c:\n  - d: 2\n", "f")
+    record = parsed("# a note\na:\n  b: 1\n\n  c:\n  - d: 2\n")
     assert record.lines == {"a": 2}
     assert record["a"].lines == {"b": 3, "c": 5}
     assert record["a"]["c"][0].lines == {"d": 6}
@@ -106,7 +108,7 @@ def test_any_text_is_read_or_refused_with_the_name_of_its_file(text: str) -> Non
     ],
 )
 def test_a_tag_of_its_own_is_kept_as_a_tag_and_its_value_dropped(value: str) -> None:
-    found = parse_yaml(f"a: 1\nb:\n- c: {value}\n", "f")
+    found = parsed(f"a: 1\nb:\n- c: {value}\n")
     tagged = found["b"][0]["c"]
     assert type(tagged) is Tagged
     assert tagged.line == 3
@@ -118,7 +120,10 @@ def test_plain_data_has_no_tag() -> None:
 
 
 def test_a_merge_key_merges_nothing() -> None:
-    assert parse_yaml("<<: {a: 1}\nb: 2", "f") == {"<<": {"a": 1}, "b": 2}
+    assert refusal("b: 2\n<<: {a: 1}") == (
+        "qna.yaml, line 2: merging another mapping (<<) is not taken; write its keys out"
+    )
+    assert parsed("'<<': {a: 1}\nb: 2") == {"<<": {"a": 1}, "b": 2}
 
 
 # --- what is refused ---
@@ -127,12 +132,12 @@ def test_a_merge_key_merges_nothing() -> None:
 def test_an_alias_bomb_is_refused_at_once() -> None:
     bomb = "a0: &a0 [lol]\n" + "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n},' * 9}]\n" for n in range(60))
     begin = time.process_time()
-    assert refusal(bomb) == "qna.yaml, line 1: this value is used again by an alias (*); write it out"
+    assert refusal(bomb) == "qna.yaml, line 2: the alias *a0 is not taken; write the value out"
     assert time.process_time() - begin < 5
 
 
 def test_a_value_that_holds_itself_is_refused() -> None:
-    assert "used again by an alias" in refusal("a: &a [*a]")
+    assert "the alias *a is not taken" in refusal("a: &a [*a]")
 
 
 def test_a_key_twice_is_refused_with_both_lines() -> None:
@@ -141,15 +146,16 @@ def test_a_key_twice_is_refused_with_both_lines() -> None:
 
 @pytest.mark.parametrize("text", ["[" * 40_000, "{a: " * 40_000, "- " * 40_000])
 def test_nesting_without_end_is_refused(text: str) -> None:
-    assert refusal(text) == "qna.yaml: nested too deep to be read"
+    by_libyaml = "not YAML: exceeded maximum nesting"
+    assert re.match(f"qna.yaml, line 1: (nested deeper than 16 levels|{by_libyaml})", refusal(text))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: [1\nb: 2", "qna.yaml, line 2: not YAML: "),
-        ("a: 1\n--- b", "qna.yaml, line 2: not YAML: but found another document"),
-        ("a: 1\nb: \x07", "qna.yaml, line 2: not YAML: a character that isn't allowed"),
+        ("a: 1\n--- b", "qna.yaml, line 2: a second document begins"),
+        ("a: 1\nb: \x07", "qna.yaml, line 2: not YAML: the character U+0007 is not allowed"),
         ("a: 1\n[b]: 2", "qna.yaml, line 2: a key must be a plain text"),
         ("a: 1\nb: 2024-02-31", "qna.yaml, line 2: '2024-02-31' is no timestamp"),
         ("a: !!int x", "qna.yaml, line 1: 'x' is no int"),
@@ -195,36 +201,4 @@ def test_a_hundred_megabytes_are_refused_without_being_read(tmp_path: Path) -> N
 def test_the_largest_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "qna.yaml"
     path.write_text("x" * MOST_BYTES, encoding="utf-8")
-    assert len(read_yaml(path)) == MOST_BYTES
-
-
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a file"):
-        read_text(tmp_path, 10)
-    with pytest.raises(DataError, match=r"can't be read \(No such file"):
-        read_text(tmp_path / "none", 10)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "qna.yaml")
-    with pytest.raises(DataError, match="is not a file"):
-        read_yaml(tmp_path / "qna.yaml")
-
-
-# --- what is shown of a stranger's text ---
-
-
-def test_an_ordinary_text_is_shown_as_it_is() -> None:
-    assert shown("compositional_skills/größe/qna.yaml") == "compositional_skills/größe/qna.yaml"
-
-
-@pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "a\u202eb", "\ud800", "a\x00", "a\r"])
-def test_what_a_terminal_would_act_upon_is_escaped(text: str) -> None:
-    assert shown(text) == ascii(text)
-
-
-@given(st.text())
-def test_whatever_is_shown_is_printable_and_short(text: str) -> None:
-    assert shown(text, 10).isprintable()
-    assert len(shown(text, 10)) <= 11 * len("\\U0001f600") + 2
+    assert read_yaml(path) == "x" * MOST_BYTES

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.visible import UNSAFE, inert_failure, inert_json, visible, visible_line
+from pytest_instructlab_eval.visible import (
+    UNSAFE,
+    inert_failure,
+    inert_json,
+    printable,
+    shown,
+    visible,
+    visible_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -99,4 +107,48 @@ def test_a_failure_is_inert_in_all_its_parts() -> None:
     shown = inert_failure(failure.getrepr(showlocals=True))
     assert "\\x23#[error]no" in str(shown)
     assert not forms_a_command(str(shown))
-    assert not forms_a_command(shown.reprcrash.message)
+    crash = shown.reprcrash
+    assert crash is not None
+    assert not forms_a_command(crash.message)
+
+
+# --- what is shown of a stranger's text ---
+
+
+def test_an_ordinary_text_is_shown_as_it_is() -> None:
+    assert shown("compositional_skills/größe/qna.yaml") == "compositional_skills/größe/qna.yaml"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "a\u202eb", "\ud800", "a\x00", "a\r"])
+def test_what_a_terminal_would_act_upon_is_escaped(text: str) -> None:
+    assert shown(text) == ascii(text)
+
+
+@given(st.text())
+def test_whatever_is_shown_is_printable_and_short(text: str) -> None:
+    assert shown(text, 10).isprintable()
+    assert len(shown(text, 10)) <= 11 * len("\\U0001f600") + 2
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/qna.yaml", "a/qna.yaml"),
+        ("a b/ü/qna.yaml", "a b/ü/qna.yaml"),
+        ("a\nb", r"a\nb"),
+        (r"a\nb", r"a\\nb"),
+        ("\x1b[2J\x00\x7f", r"\x1b[2J\x00\x7f"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("\udcff", r"\udcff"),
+    ],
+    ids=ascii,
+)
+def test_a_path_is_escaped_where_a_terminal_would_act_upon_it(path: str, expected: str) -> None:
+    assert printable(path) == expected
+
+
+@given(st.text(st.characters() | st.sampled_from("\\nx0aud8\n")), st.text())
+def test_two_paths_never_share_an_id(one: str, other: str) -> None:
+    assert printable(one).isprintable()
+    assert (printable(one) == printable(other)) == (one == other)
+    assert printable(one).encode("ascii", "backslashreplace").decode("unicode_escape") == one

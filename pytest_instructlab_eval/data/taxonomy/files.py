@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
-from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, MOST_BYTES, printable
+from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, MOST_BYTES
+from pytest_instructlab_eval.data.text_files import read_bytes
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.visible import printable
 
 __all__ = [
     "LEFT_OUT",
@@ -173,14 +175,7 @@ class WorkingTree:
         """See `Source`."""
         if entry.problem:
             refuse(entry, entry.problem)
-        try:
-            with (self._folder / entry.path).open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
-        except OSError as error:
-            refuse(entry, f"can't be read ({error.strerror})")
-        if len(data) > MOST_BYTES:
-            refuse(entry, TOO_LARGE)
-        return data
+        return read_bytes(self._folder / entry.path, MOST_BYTES, place=printable(entry.path), kind=f"a {QNA}")
 
     def same(self, entry: Entry, committed: Entry | None) -> bool:
         """See `Source`."""

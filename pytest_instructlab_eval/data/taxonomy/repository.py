@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pytest_instructlab_eval.data.taxonomy.files import TOO_LARGE, Entry, Kind, joined, refuse
-from pytest_instructlab_eval.data.taxonomy.qna import MOST_BYTES, printable
+from pytest_instructlab_eval.data.taxonomy.qna import MOST_BYTES
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.visible import printable
 
 if TYPE_CHECKING:
     from git import Git

@@ -7,11 +7,13 @@ import json
 import zipfile
 from pathlib import Path
 
-from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.data.text_files import read_text
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
 
 __all__ = ["Wish", "folder_problem"]
 
 HUB_OWNER = "instructlab"  # of a bare name
+MOST_BYTES = 2**24  # of config.json, which has some kB
 NEEDED = {
     "config.json": ("config.json",),
     "weights (model.safetensors)": ("*.safetensors", "pytorch_model*.bin"),
@@ -59,8 +61,8 @@ def folder_problem(path: Path) -> str | None:
             "folder as `save_pretrained` writes it"
         )
     try:
-        configuration = json.loads((path / "config.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        configuration = json.loads(read_text(path / "config.json", MOST_BYTES))
+    except (DataError, ValueError, RecursionError):
         configuration = None
     if not isinstance(configuration, dict):
         return f"{path / 'config.json'} is not a JSON object; get the model anew"

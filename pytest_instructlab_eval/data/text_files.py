@@ -1,0 +1,106 @@
+"""Text files: those of strangers read up to a size, or refused by file and line; ours replaced whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.visible import printable
+
+__all__ = ["NotUTF8", "decoded", "read_bytes", "read_lines", "read_text", "replace_text"]
+
+LINE_END = re.compile(rb"\r\n?|\n")  # as editors count lines
+
+
+class NotUTF8(DataError):
+    """What should be text is none: `line` and `byte` say where, and what stands there."""
+
+    def __init__(self, place: str, line: str, byte: str) -> None:
+        super().__init__(f"{place}, {line}: not UTF-8 ({byte}); save the file as UTF-8")
+        self.line = line
+        self.byte = byte
+
+
+def read_text(path: Path, most_bytes: int, *, place: str | None = None) -> str:
+    """Return a file's text, without a byte order mark; raises DataError as `read_bytes` and `decoded`.
+
+    `place` is how messages name the file, its path where nothing else is given.
+    """
+    place = printable(str(path)) if place is None else place
+    return decoded(read_bytes(path, most_bytes, place=place), place)
+
+
+def read_bytes(path: Path, most_bytes: int, *, place: str | None = None, kind: str = "such a file") -> bytes:
+    """Return what a file holds; raises DataError where it is no file, can't be read or is too large."""
+    place = printable(str(path)) if place is None else place
+    try:
+        with _opened(path) as file:
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise DataError(f"{place} can't be read ({error.strerror})") from None
+    if len(data) > most_bytes:
+        raise _too_large(place, most_bytes, kind)
+    return data
+
+
+def read_lines(
+    path: Path, *, most_bytes: int, most_in_a_line: int, place: str | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield the place, such as "a.jsonl, line 2", and the text of each line that is not blank.
+
+    Lines end with a newline alone, as a text in JSON may have any other separator. One line is held at
+    a time. Raises DataError as `read_text`, and where a line is too large.
+    """
+    place = printable(str(path)) if place is None else place
+    try:
+        with _opened(path) as file:
+            if os.fstat(file.fileno()).st_size > most_bytes:
+                raise _too_large(place, most_bytes, "such a file")
+            number = 0
+            while data := file.readline(most_in_a_line + 1):
+                number += 1
+                if len(data) > most_in_a_line:
+                    raise _too_large(f"{place}, line {number}", most_in_a_line, "a line")
+                if data.strip():
+                    yield f"{place}, line {number}", decoded(data, place, line=number).removesuffix("\n")
+    except OSError as error:
+        raise DataError(f"{place} can't be read ({error.strerror})") from None
+
+
+def decoded(data: bytes, place: str, *, line: int = 1) -> str:
+    """Return the text of these bytes, which begin in this line; raises DataError where they are not UTF-8."""
+    try:
+        text = data.decode("utf-8")  # with "utf-8-sig" an error's place would lack the mark's three bytes
+        return text.removeprefix("\ufeff") if line == 1 else text
+    except UnicodeDecodeError as error:
+        line += len(LINE_END.findall(data, 0, error.start))
+        raise NotUTF8(place, f"line {line}", f"byte 0x{data[error.start]:02x}") from None
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or leave the old one as it is; raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> BinaryIO:
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "no file has such a name")
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(
+            errno.EINVAL, "it is no regular file"
+        )  # but a pipe, which might be waited for without end
+    return path.open("rb")
+
+
+def _too_large(place: str, most_bytes: int, kind: str) -> DataError:
+    return DataError(f"{place} is larger than {most_bytes:,} bytes, the most that is read of {kind}")

@@ -1,0 +1,34 @@
+"""The published schemas of the files that a run writes, and what of a file is not as they say."""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib import resources
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+
+__all__ = ["check_written", "schema", "schema_problems"]
+
+
+@functools.cache
+def schema(name: str) -> Draft202012Validator:
+    """The validator of "results" or "baseline"."""
+    text = (resources.files("pytest_instructlab_eval.records") / f"{name}.schema.json").read_text("utf-8")
+    return Draft202012Validator(json.loads(text), format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def schema_problems(document: object) -> list[str]:
+    """What in a results.json or a baseline is not as its schema has it, each with its place."""
+    kind = "results" if isinstance(document, dict) and "results" in document else "baseline"
+    return [f"{error.json_path}: {error.message}" for error in schema(kind).iter_errors(document)]
+
+
+def check_written(folder: Path, since: float) -> None:
+    """Assert that the result files and baselines written in a folder since then are as their schema says."""
+    for path in folder.rglob("*.json"):
+        if path.stat().st_mtime >= since:
+            document = json.loads(path.read_text("utf-8"))
+            if isinstance(document, dict) and "schema_version" in document:
+                assert schema_problems(document) == [], path
