@@ -7,7 +7,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalEr
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges import Judge
-    from pytest_instructlab_eval.models import Completion, Message, Model
+    from pytest_instructlab_eval.models import BlockingModel, Completion, Message, Model
     from pytest_instructlab_eval.records.recording import Recorder
     from pytest_instructlab_eval.records.scores import Result, Sample, Score
     from pytest_instructlab_eval.settings import Settings
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Benchmark",
+    "BlockingModel",
     "Completion",
     "ConfigurationError",
     "DataError",
@@ -44,6 +45,7 @@ _LATER = {
     "Score": "records.scores",
     "Question": "suites.base",
     "Settings": "settings",
+    "BlockingModel": "models",
     "Completion": "models",
     "Judge": "judges",
     "Message": "models",
