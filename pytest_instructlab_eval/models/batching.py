@@ -31,8 +31,8 @@ class Job:
     """One prompt that waits for its completion; jobs of equal `parameters` can share a request."""
 
     prompt: Prompt
-    parameters: Mapping[str, Any]
-    done: asyncio.Future[dict[str, Any]]
+    parameters: Mapping[str, object]
+    done: asyncio.Future[dict[str, object]]
 
     def fail(self, error: ModelError) -> None:
         """Give the one who waits an error of its own, where there is no result."""
@@ -60,7 +60,7 @@ class CompletionBatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatcher: asyncio.Task[None] | None = None
 
-    async def complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def complete(self, prompt: Prompt, parameters: Mapping[str, object]) -> dict[str, object]:
         """The API's `choice` for one prompt; raises ModelError."""
         job = Job(prompt, parameters, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
@@ -169,7 +169,7 @@ class CompletionBatcher:
                 "one_prompt_a_request", "the server takes one prompt a request, so each was sent alone"
             )
 
-    def _choices(self, reply: Mapping[str, Any], expected: int) -> list[dict[str, Any]]:
+    def _choices(self, reply: Mapping[str, object], expected: int) -> list[dict[str, object]]:
         """The reply's choices in the order of the prompts; raises ModelError where that is not said."""
         choices = reply.get("choices")
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):

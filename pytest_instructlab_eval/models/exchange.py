@@ -98,7 +98,7 @@ class Http:
             await session.close()
 
     async def exchange(
-        self, method: str, url: str, body: Mapping[str, Any] | None, timeout: float
+        self, method: str, url: str, body: Mapping[str, object] | None, timeout: float
     ) -> Reply | Failure:
         """The reply to a request, read to its end, or why there is none; raises nothing but cancellation."""
         try:
