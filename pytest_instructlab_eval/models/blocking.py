@@ -49,12 +49,12 @@ class BlockingModel(Protocol):
 class Call(Protocol):
     """Runs a coroutine elsewhere and waits for its result."""
 
-    def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T:
+    def __call__(self, coroutine: Coroutine[object, None, T], /) -> T:
         """Return what the coroutine returns, or raise what it raises."""
         ...
 
 
-def waiting(method: Callable[P, Coroutine[Any, Any, T]], call: Call) -> Callable[P, T]:
+def waiting(method: Callable[P, Coroutine[object, None, T]], call: Call) -> Callable[P, T]:
     """Return a coroutine method as a function of the same parameters that waits for the result."""
 
     @functools.wraps(method)

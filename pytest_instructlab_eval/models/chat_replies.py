@@ -26,7 +26,7 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
     choice = as_object(first_of(reply.get("choices")))
     message = as_object(choice.get("message"))
     reason = choice.get("finish_reason")
-    reason = REASONS.get(reason.lower(), reason) if isinstance(reason, str) else reason
+    reason = REASONS.get(str(reason).lower(), reason)
     if problem := _problem(message, reason, server):
         raise ModelError(f"{server} {problem}", prompt=asked)
     content, thought = _text_and_thought(message["content"])

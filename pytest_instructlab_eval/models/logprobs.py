@@ -90,13 +90,14 @@ def echoed_text(completion: Mapping[str, object], prompt: str, choice: str) -> l
     if any(type(offset) is not int for offset, _, _ in rows):
         return None
     start, end = len(prompt), len(prompt) + len(choice)
-    places = [place for place, (offset, _, _) in enumerate(rows) if offset in range(start, end)]
-    if places[:1] in ([], [0]) or rows[places[0]][0] != start:  # the first token has no likelihood
+    found = [row for row in rows if row[0] in range(start, end)]
+    if not found or found[0] is rows[0] or found[0][0] != start:  # the first token has no likelihood
         return None
-    text = "".join(str(rows[place][1]) for place in places)
+    _, tokens, values = zip(*found, strict=True)
+    text = "".join(map(str, tokens))
     if text != choice and "\N{REPLACEMENT CHARACTER}" not in text:  # a part of a character has no text
         return None
-    return [measured(rows[place][2]) for place in places]
+    return list(map(measured, values))
 
 
 def _rows(completion: Mapping[str, object], *names: str) -> list[tuple[object, ...]]:

@@ -58,6 +58,11 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def reason(self) -> str:
+        """Return why it is none where another was needed."""
+        return f"it answers {self.status}"
+
 
 @dataclass(frozen=True)
 class Failure:

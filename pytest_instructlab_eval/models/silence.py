@@ -81,11 +81,10 @@ class Silence:
                 reply = await self._probe()
                 self._probed = time.monotonic()
                 if self._since is not None and self._probed - since >= self._patience:
-                    reason = reply.reason if isinstance(reply, Failure) else f"it answers {reply.status}"
                     self.given_up = (
                         f"{self._server} gave no reply for {self._probed - since:.0f} s and was given up "
-                        f"({reason}); what was scored before is kept; {self._server.prefix}wait SECONDS has "
-                        "the run wait longer"
+                        f"({reply.reason}); what was scored before is kept; "
+                        f"{self._server.prefix}wait SECONDS has the run wait longer"
                     )
                     await self._close()
             return self._since is None

@@ -53,7 +53,7 @@ class ChatTemplate:
     async def _rendered(self, messages: Sequence[Message]) -> str:
         try:
             tokens = token_ids(await self._address.root_post("/tokenize", {"messages": list(messages)}))
-            if not tokens:
+            if tokens is None:
                 raise ModelError("its /tokenize gives no tokens of a chat")
             text = (await self._address.root_post("/detokenize", {"tokens": tokens})).get("prompt")
             if not isinstance(text, str) or _letters(messages[-1]["content"]) not in _letters(text):

@@ -23,11 +23,11 @@ BeginningToken = tuple[int, str]
 
 
 def token_ids(reply: Mapping[str, object]) -> list[int] | None:
-    """Return the ids in a reply of /tokenize; None where it is another API's, or not as many as it counts."""
+    """Return the ids in a reply of /tokenize; None where it has none, or not as many as it counts."""
     tokens = reply.get("tokens")
     if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
-        return None
-    return tokens if reply.get("count", len(tokens)) == len(tokens) else None
+        return None  # as another API's
+    return tokens if tokens and reply.get("count", len(tokens)) == len(tokens) else None
 
 
 class ServerTokenizer:
@@ -60,11 +60,11 @@ class ServerTokenizer:
                 raise
             reply = {}  # of a gateway that has no such path, 502 to 504 too: the server answers meanwhile
         tokens = token_ids(reply)
-        if self._answers and not tokens:
+        if self._answers and tokens is None:
             server = self._address.endpoint
             raise ModelError(f"{server} gave no tokens of a text at /tokenize, as it did before")
-        self._answers = bool(tokens)
-        return tokens or None
+        self._answers = tokens is not None
+        return tokens
 
     async def measured(
         self, error: ContextLengthError, prompt: str | Sequence[Message], answer: int
