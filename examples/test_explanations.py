@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval import Judge, Model, Recorder
+from pytest_instructlab_eval import BlockingModel, Judge, Model, Recorder
 
 QUESTIONS = {
     "tides": ("Why are there two high tides a day?", "The moon's pull differs across the Earth."),
@@ -18,7 +18,7 @@ async def test_explanation(name: str, served_model: Model, judge: Judge, record_
     record_score(await judge.grade(question, reply.text, reference=reference))
 
 
-def test_model_says_something(served_model: Model) -> None:
+def test_model_says_something(served_model: BlockingModel) -> None:
     """A plain test function works too: the fixture's methods wait there, without `await`."""
     reply = served_model.chat("Say hello.")
-    assert reply.text  # type: ignore[attr-defined]  # (the blocking form)
+    assert reply.text

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         JudgePrompt,
         Scale,
     )
-    from pytest_instructlab_eval.models import Completion, Message, Model
+    from pytest_instructlab_eval.models import BlockingModel, Completion, Message, Model
     from pytest_instructlab_eval.records.recording import Recorder
     from pytest_instructlab_eval.records.scores import Result, Sample, Score
     from pytest_instructlab_eval.settings import Settings
@@ -28,6 +28,7 @@ __all__ = [
     "PASS_OR_FAIL",
     "ZERO_TO_ONE",
     "Benchmark",
+    "BlockingModel",
     "Completion",
     "ConfigurationError",
     "DataError",
@@ -58,6 +59,7 @@ _LATER = {
     "Score": "records.scores",
     "Question": "suites.base",
     "Settings": "settings",
+    "BlockingModel": "models",
     "Completion": "models",
     **dict.fromkeys(("Judge", "JudgePrompt", "Scale"), "judges"),
     **dict.fromkeys(("ONE_TO_FIVE", "ONE_TO_TEN", "PASS_OR_FAIL", "ZERO_TO_ONE"), "judges"),

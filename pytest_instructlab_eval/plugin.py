@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from pytest_instructlab_eval.judges import Judge
-    from pytest_instructlab_eval.models import Model
+    from pytest_instructlab_eval.models import BlockingModel, Model
     from pytest_instructlab_eval.records.recording import Recorder
     from pytest_instructlab_eval.session.session import EvalSession
     from pytest_instructlab_eval.settings import Settings
@@ -159,8 +159,8 @@ def _given(request: pytest.FixtureRequest, name: str) -> Any:
 
 
 @pytest.fixture
-def served_model(request: pytest.FixtureRequest) -> Model:
-    """The model under evaluation (each `--eval-model` in turn); its methods wait in a plain `def` test."""
+def served_model(request: pytest.FixtureRequest) -> Model | BlockingModel:
+    """The model under evaluation (each `--eval-model` in turn); in a plain `def` test its methods wait."""
     return _given(request, "served_model")  # type: ignore[no-any-return]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = ["Adaptation", "Adaptations", "Role", "record_of"]
 
@@ -42,6 +42,6 @@ class Adaptations:
         return iter(tuple(self._noted.values()))
 
 
-def record_of(adaptation: Adaptation, role: Role, model: str) -> dict[str, Any]:
-    """The adaptation of requests to a model, or to a judge, of this label, as plain data."""
+def record_of(adaptation: Adaptation, role: Role, model: str) -> dict[str, object]:
+    """Return the adaptation of requests to a model, or to a judge, of this label, as plain data."""
     return {"role": role, "model": model, **asdict(adaptation)}

@@ -6,9 +6,8 @@ import asyncio
 import collections
 import contextvars
 import dataclasses
-import functools
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.adaptations import Adaptations
@@ -31,8 +30,8 @@ class Job:
     """One prompt that waits for its completion; jobs of equal `parameters` can share a request."""
 
     prompt: Prompt
-    parameters: Mapping[str, Any]
-    done: asyncio.Future[dict[str, Any]]
+    parameters: Mapping[str, object]
+    done: asyncio.Future[dict[str, object]]
 
     def fail(self, error: ModelError) -> None:
         """Give the one who waits an error of its own, where there is no result."""
@@ -60,22 +59,32 @@ class CompletionBatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatcher: asyncio.Task[None] | None = None
 
-    async def complete(self, prompt: Prompt, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The API's `choice` for one prompt; raises ModelError."""
+    async def complete(self, prompt: Prompt, parameters: Mapping[str, object]) -> dict[str, object]:
+        """Return the API's `choice` for one prompt; raises ModelError."""
         job = Job(prompt, parameters, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         if self._dispatcher is None or self._dispatcher.done():
-            self._dispatcher = self._spawn(self._dispatch(), self._end_dispatch)
+            self._dispatcher = self._spawn(self._dispatch(), self._waiting)
         return await job.done
 
     def _spawn(
-        self, coroutine: Coroutine[Any, Any, None], end: Callable[[asyncio.Task[None]], None]
+        self, work: Coroutine[object, None, None], jobs: Iterable[Job], places: int = 0
     ) -> asyncio.Task[None]:
-        """Run the coroutine in a task, and `end` after it: also where it was cancelled before it began."""
+        """Run the work in a task that holds places of the budget.
+
+        Where it is ended, if before it began, none of the jobs waits for ever.
+        """
         # In a context of its own: the work is done for many callers, not for the first.
-        task = contextvars.Context().run(asyncio.get_running_loop().create_task, coroutine)
+        task = contextvars.Context().run(asyncio.get_running_loop().create_task, work)
+
+        def end(ended: asyncio.Task[None]) -> None:
+            self._tasks.discard(ended)
+            self._endpoint.budget.give_back(places)
+            if ended.cancelled() or ended.exception() is not None:
+                for job in jobs:
+                    job.fail(ModelError(f"{self._endpoint} was no longer asked, since the run ended"))
+
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(end)
         return task
 
@@ -84,40 +93,26 @@ class CompletionBatcher:
             await asyncio.sleep(0)  # let those who are about to ask come along
             places = min(len(self._waiting), self._most)
             await self._endpoint.budget.take(places)
-            jobs = self._next_jobs(places)
+            jobs: list[Job] = []  # from the head of the queue, without those that nobody waits for any more
+            while self._waiting and len(jobs) < places:
+                if jobs and self._waiting[0].parameters != jobs[0].parameters:
+                    break
+                job = self._waiting.popleft()
+                if not job.done.done():
+                    jobs.append(job)
             self._endpoint.budget.give_back(places - len(jobs))
             if jobs:
-                self._spawn(self._send(jobs), functools.partial(self._end_request, jobs))
-
-    def _end_dispatch(self, dispatcher: asyncio.Task[None]) -> None:
-        if dispatcher.cancelled() or dispatcher.exception() is not None:
-            self._end(self._waiting)
-            self._waiting.clear()
-
-    def _end_request(self, jobs: Sequence[Job], request: asyncio.Task[None]) -> None:
-        self._endpoint.budget.give_back(len(jobs))
-        self._end(jobs)
-
-    def _next_jobs(self, most: int) -> list[Job]:
-        """The jobs at the head of the queue that can share a request, without the abandoned ones."""
-        jobs: list[Job] = []
-        while self._waiting and len(jobs) < most:
-            if jobs and self._waiting[0].parameters != jobs[0].parameters:
-                break
-            job = self._waiting.popleft()
-            if not job.done.done():
-                jobs.append(job)
-        return jobs
+                self._spawn(self._send(jobs), jobs, len(jobs))
 
     async def _send(self, jobs: Sequence[Job]) -> None:
         error = await self._ask(jobs)
-        if error is not None:
-            await self._ask_apart(jobs, error)
-
-    def _end(self, jobs: Iterable[Job]) -> None:
-        """Let none of the jobs wait for ever, where the task that was to do them was ended."""
-        for job in jobs:
-            job.fail(ModelError(f"{self._endpoint} was no longer asked, since the run ended"))
+        if error is None:
+            return
+        new_fault = error.status == FAULT and not self._at_fault
+        alone_may_do = new_fault or error.status in REFUSALS or isinstance(error, OneCompletionError)
+        asked = await self._ask_apart(jobs, error) if alone_may_do and len(jobs) > 1 else 0
+        for job in jobs[asked:]:
+            job.fail(error)
 
     async def _ask(self, jobs: Sequence[Job]) -> ModelError | None:
         """Settle the jobs by one request; return the error where it gave no completions."""
@@ -139,53 +134,57 @@ class CompletionBatcher:
         return None
 
     async def _ask_alone(self, job: Job) -> bool:
-        """Settle a job by a request of its own; whether it has a completion."""
+        """Settle a job by a request of its own; return whether it has a completion."""
         error = await self._ask([job])
         if error is not None:
             job.fail(error)
         return error is None
 
-    async def _ask_apart(self, jobs: Sequence[Job], error: ModelError) -> None:
-        """Ask for each prompt alone, where one may be at fault or the server takes one a request.
+    async def _ask_apart(self, jobs: Sequence[Job], error: ModelError) -> int:
+        """Ask for each prompt alone, where one may be at fault or the server takes one; return for how many.
 
         A fault of the server itself does not multiply requests: a few prompts are tried before all are.
         """
-        one_by_one = isinstance(error, OneCompletionError) or error.status in (*REFUSALS, FAULT)
-        left = list(jobs)
         answered: list[bool] = []
-        if len(jobs) > 1 and one_by_one and not (error.status == FAULT and self._at_fault):
-            while error.status == FAULT and left and not any(answered) and len(answered) < TRIALS:
-                answered.append(await self._ask_alone(left.pop(0)))
-            self._at_fault = bool(answered) and not any(answered)
-            if not self._at_fault:
-                answered += await asyncio.gather(*map(self._ask_alone, left))
-                left = []
-        for job in left:
-            job.fail(error)
-        takes_one = isinstance(error, OneCompletionError) and any(answered)
-        if takes_one or (answered and all(answered) and not left and not self._takes_several):
+        self._at_fault = False
+        if error.status == FAULT:
+            for job in jobs[:TRIALS]:
+                answered.append(await self._ask_alone(job))
+                if answered[-1]:
+                    break
+            else:
+                self._at_fault = True
+                return len(answered)
+        answered += await asyncio.gather(*map(self._ask_alone, jobs[len(answered) :]))
+        takes_one = any(answered) and isinstance(error, OneCompletionError)
+        if takes_one or (all(answered) and not self._takes_several):
             self._most = 1
             self._adaptations.note(
                 "one_prompt_a_request", "the server takes one prompt a request, so each was sent alone"
             )
+        return len(jobs)
 
-    def _choices(self, reply: Mapping[str, Any], expected: int) -> list[dict[str, Any]]:
-        """The reply's choices in the order of the prompts; raises ModelError where that is not said."""
+    def _choices(self, reply: Mapping[str, object], expected: int) -> list[dict[str, object]]:
+        """Return the choices in the order of the prompts; raises ModelError where that is not said."""
         choices = reply.get("choices")
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
             raise ModelError(f"{self._endpoint} gave no completions (got {self._shown(choices)})")
-        if len(choices) == 1 < expected:
-            raise OneCompletionError(f"{self._endpoint} gave 1 completion for {expected} prompts")
         if len(choices) != expected:
-            prompts = f"{expected} prompt{'s' if expected > 1 else ''}"
-            raise ModelError(f"{self._endpoint} gave {len(choices)} completions for {prompts}")
+            kind = OneCompletionError if len(choices) == 1 else ModelError
+            given = f"{_counted(len(choices), 'completion')} for {_counted(expected, 'prompt')}"
+            raise kind(f"{self._endpoint} gave {given}")
         indices = [choice.get("index") for choice in choices]
-        if any(type(index) is not int for index in indices) or sorted(indices) != list(range(expected)):
+        whole = [index for index in indices if type(index) is int]
+        if sorted(whole) != list(range(expected)):
             raise ModelError(
                 f"{self._endpoint} must number its completions 0 to {expected - 1}, one for each prompt (got "
                 f"{self._shown(indices)})"
             )
-        return sorted(choices, key=lambda choice: choice["index"])
+        return sorted(choices, key=operator.itemgetter("index"))
 
     def _shown(self, value: object) -> str:
         return self._endpoint.safe(repr(value))[:200]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

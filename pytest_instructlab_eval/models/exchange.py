@@ -14,10 +14,11 @@ import urllib.request
 import weakref
 import zlib
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 
 from pytest_instructlab_eval.models.replies import Failure, Kind, Reply
 
@@ -56,15 +57,19 @@ class _Connector(aiohttp.TCPConnector):
     A second reply to one request would be taken for the reply to the next.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, certificates: ssl.SSLContext | bool) -> None:
+        # The budget of requests is elsewhere.
+        super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=certificates)
         self.trusted = True  # whether no connection was met yet that had unread data
-        self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
 
-    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
         while True:
             connection = await super().connect(req, traces, timeout)
-            protocol: Any = connection.protocol
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101  (it is just connected)
             try:
                 for _ in range(2):  # what has arrived is read in the loop's next round
                     await asyncio.sleep(0)
@@ -89,27 +94,27 @@ class Http:
         self._secure = base_url.startswith("https:")
         self.proxy_variable, self._proxy = _proxy(base_url)
         self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._session: aiohttp.ClientSession | None = None
+        self._opened: tuple[aiohttp.ClientSession, _Connector] | None = None
 
     async def close(self) -> None:
         """Close the connections; requests under way fail."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened[0].close()
 
     async def exchange(
-        self, method: str, url: str, body: Mapping[str, Any] | None, timeout: float
+        self, method: str, url: str, body: Mapping[str, object] | None, timeout: float
     ) -> Reply | Failure:
-        """The reply to a request, read to its end, or why there is none; raises nothing but cancellation."""
+        """Return the whole reply to a request, or why there is none; raises nothing but cancellation."""
         try:
-            session = self._opened()
+            session, connector = self._opened = self._opened or self._open()
             data = None if body is None else json.dumps(body).encode()
             limit = aiohttp.ClientTimeout(total=timeout)
             async with session.request(
                 method, url, data=data, timeout=limit, allow_redirects=False, proxy=self._proxy
             ) as response:
                 content = await self._read(response)
-                if not session.connector.trusted:  # type: ignore[union-attr]
+                if not connector.trusted:
                     response.close()
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, headers, content)
@@ -118,30 +123,26 @@ class Http:
         except Exception as error:  # whatever aiohttp makes of what a server sends
             return self._failure(error, timeout)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=_Connector(
-                    limit=0,  # the budget of requests is elsewhere
-                    keepalive_timeout=KEEP_ALIVE,
-                    ssl=_certificates() if self._secure else True,
-                ),
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                    "Content-Type": "application/json",
-                    "User-Agent": "pytest-instructlab-eval",
-                    **self._authorization,
-                },
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                max_line_size=HEADER_BYTES,
-                max_field_size=HEADER_BYTES,
-            )
-        return self._session
+    def _open(self) -> tuple[aiohttp.ClientSession, _Connector]:
+        connector = _Connector(_certificates() if self._secure else True)
+        session = aiohttp.ClientSession(
+            connector=connector,
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+                "User-Agent": "pytest-instructlab-eval",
+                **self._authorization,
+            },
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=HEADER_BYTES,
+            max_field_size=HEADER_BYTES,
+        )
+        return session, connector
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body, unpacked where the server packed it unasked; raises _TooLargeError beyond the bound."""
+        """Return the body, unpacked if need be; raises _TooLargeError beyond the bound."""
         packed = response.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("identity", "", "gzip", "deflate"):
             raise ValueError("it is packed in a way that was not asked for")
@@ -168,7 +169,8 @@ class Http:
         if isinstance(error, _TooLargeError):
             return Failure("size", f"its reply is longer than {self._max_reply / MIB:g} MiB")
         if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
-            return Failure("certificate", _certificate_reason(error))
+            inner = getattr(error, "certificate_error", error)
+            return Failure("certificate", getattr(inner, "verify_message", "") or "it can't be verified")
         for known, kind, reason in FAILURES:
             if isinstance(error, known):
                 return Failure(kind, reason)
@@ -179,7 +181,7 @@ class Http:
 
 
 def _certificates() -> ssl.SSLContext:
-    """The system's certificates and certifi's, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""
+    """Return the system's certificates and certifi's, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""
     import certifi
 
     context = ssl.create_default_context()
@@ -188,13 +190,8 @@ def _certificates() -> ssl.SSLContext:
     return context
 
 
-def _certificate_reason(error: Exception) -> str:
-    inner = getattr(error, "certificate_error", error)
-    return str(getattr(inner, "verify_message", "") or "it can't be verified")
-
-
 def _proxy(url: str) -> tuple[str | None, str | None]:
-    """The variable that names a proxy for the URL, and the proxy's own URL; None and None without one."""
+    """Return the variable that names a proxy for the URL, and the proxy's own URL; two None without one."""
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()
     scheme = parts.scheme if parts.scheme in proxies else "all"

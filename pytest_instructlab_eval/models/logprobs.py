@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.visible import visible_line
 
-__all__ = ["Top", "echoed_text", "echoed_tokens", "likeliest", "log_likelihood", "measured"]
+__all__ = ["Top", "all_of", "echoed_text", "echoed_tokens", "likeliest", "log_likelihood", "measured"]
 
 MINUS_INFINITY = (
     -9999.0
@@ -42,7 +41,12 @@ def log_likelihood(values: Sequence[object]) -> float:
     return max(measured(value) for value in values)
 
 
-def likeliest(completion: Mapping[str, Any]) -> Top:
+def all_of(names: Sequence[str], top: Top) -> list[float] | None:
+    """Return the log-likelihood of each of these tokens; None where one is not there."""
+    return [log_likelihood(top[name]) for name in names] if all(name in top for name in names) else None
+
+
+def likeliest(completion: Mapping[str, object]) -> Top:
     """Return what a completion of one token says of the likeliest tokens: by text, the values as they came.
 
     Empty where the server gives no log-probabilities, or not those of one token. Raises ModelError where they
@@ -58,47 +62,52 @@ def likeliest(completion: Mapping[str, Any]) -> Top:
         return {token: [value] for token, value in _mapping(found).items()}
     by_text: dict[str, list[object]] = {}
     for entry in map(_mapping, found):
-        if not isinstance(entry.get("token"), str):
+        token = entry.get("token")
+        if not isinstance(token, str):
             raise _unknown(entry)
-        by_text.setdefault(entry["token"], []).append(entry.get("logprob"))
+        by_text.setdefault(token, []).append(entry.get("logprob"))
     return by_text
 
 
-def echoed_tokens(completion: Mapping[str, Any], start: int, end: int) -> list[float] | None:
+def echoed_tokens(completion: Mapping[str, object], start: int, end: int) -> list[float] | None:
     """Return the log-probabilities of the tokens of an echoed prompt from `start` to its `end`.
 
     None where the server did not echo so many tokens.
     """
-    logprobs = _mapping(completion.get("logprobs"))
-    tokens, values = _list(logprobs.get("tokens")), _list(logprobs.get("token_logprobs"))
+    rows = _rows(completion, "tokens", "token_logprobs")
     # The one more is generated; the first has no likelihood.
-    if len(tokens) != len(values) or not 0 < start < end <= len(values) <= end + 1:
+    if not 0 < start < end <= len(rows) <= end + 1:
         return None
-    return [measured(value) for value in values[start:end]]
+    return [measured(value) for _, value in rows[start:end]]
 
 
-def echoed_text(completion: Mapping[str, Any], prompt: str, choice: str) -> list[float] | None:
+def echoed_text(completion: Mapping[str, object], prompt: str, choice: str) -> list[float] | None:
     """Return the log-probabilities of the tokens of the choice in an echo of the prompt and the choice.
 
     None where the server did not echo them, or where no token begins with the choice.
     """
-    logprobs = _mapping(completion.get("logprobs"))
-    offsets, tokens, values = (
-        _list(logprobs.get(name)) for name in ("text_offset", "tokens", "token_logprobs")
-    )
-    if not len(offsets) == len(tokens) == len(values) or any(type(offset) is not int for offset in offsets):
+    rows = _rows(completion, "text_offset", "tokens", "token_logprobs")
+    if any(type(offset) is not int for offset, _, _ in rows):
         return None
     start, end = len(prompt), len(prompt) + len(choice)
-    places = [place for place, offset in enumerate(offsets) if start <= offset < end]
-    text = "".join(str(tokens[place]) for place in places)
-    if not places or places[0] == 0 or offsets[places[0]] != start:
+    found = [row for row in rows if row[0] in range(start, end)]
+    if not found or found[0] is rows[0] or found[0][0] != start:  # the first token has no likelihood
         return None
+    _, tokens, values = zip(*found, strict=True)
+    text = "".join(map(str, tokens))
     if text != choice and "\N{REPLACEMENT CHARACTER}" not in text:  # a part of a character has no text
         return None
-    return [measured(values[place]) for place in places]
+    return list(map(measured, values))
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _rows(completion: Mapping[str, object], *names: str) -> list[tuple[object, ...]]:
+    """Return what these lists say of each token; nothing where they are not of one length."""
+    logprobs = _mapping(completion.get("logprobs"))
+    columns = [_list(logprobs.get(name)) for name in names]
+    return list(zip(*columns, strict=True)) if len(set(map(len, columns))) == 1 else []
+
+
+def _mapping(value: object) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -106,7 +115,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value
 
 
-def _list(value: object) -> list[Any]:
+def _list(value: object) -> list[object]:
     if value is None:
         return []
     if not isinstance(value, list):

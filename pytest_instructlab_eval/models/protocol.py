@@ -83,7 +83,7 @@ class Model(Protocol):
         ...
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """The log-likelihood (nats) of each choice as the continuation of the prompt.
+        """Return the log-likelihood (nats) of each choice as the continuation of the prompt.
 
         A prompt of messages is put through the model's chat template first. No special token, such
         as a beginning-of-text one, is added: as lm-eval does for a served model.

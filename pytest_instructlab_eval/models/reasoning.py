@@ -47,7 +47,7 @@ def _split(text: str, *, anywhere: bool) -> tuple[str, str]:
             reasoning.append(piece)
             thinking = not closes
             continue
-        begun = begun or bool(piece.strip())
+        begun |= bool(piece.strip())
         quoted = text[max(0, tag.start() - 1) : tag.start()] in QUOTES if closes else begun
         if not anywhere and (quoting or quoted):
             answer += (piece, tag[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from pytest_instructlab_eval.errors import EvalError, UnreachableError
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
@@ -31,14 +31,14 @@ class _Place:
 
     def __init__(self, model: Replica) -> None:
         self.model = model
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
         self.failed_probes = 0
 
     @property
     def down(self) -> bool:
         return self.failed_probes >= PROBES
 
-    async def ask(self, call: Callable[[Replica], Coroutine[Any, Any, T]]) -> T:
+    async def ask(self, call: Callable[[Replica], Awaitable[T]]) -> T:
         """What the model answers; raises UnreachableError where the server is taken out meanwhile."""
         task = asyncio.ensure_future(call(self.model))
         self.tasks.add(task)
@@ -103,7 +103,7 @@ class Replicas:
             self._probing.cancel()
         await asyncio.gather(*(place.model.close() for place in self._places))
 
-    async def _ask(self, call: Callable[[Replica], Coroutine[Any, Any, T]]) -> T:
+    async def _ask(self, call: Callable[[Replica], Awaitable[T]]) -> T:
         if self._probing is None or self._probing.done():
             self._probing = asyncio.ensure_future(self._probe_all())
         asked = time.monotonic()

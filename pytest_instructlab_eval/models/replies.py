@@ -8,13 +8,16 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = [
     "Failure",
     "Kind",
     "Reply",
+    "as_list",
+    "as_object",
     "error_in",
+    "first_of",
     "is_too_long",
     "model_names",
     "retry_after",
@@ -55,6 +58,11 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def reason(self) -> str:
+        """Return why it is none where another was needed."""
+        return f"it answers {self.status}"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -64,42 +72,58 @@ class Failure:
     reason: str
 
 
-def server_message(body: Any, depth: int = 5) -> str:
-    """What the server says in its error, in whichever form its kind has.
+def as_object(value: object) -> dict[str, object]:
+    """Return an object of JSON; an empty one for any other value."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    """Return a list of JSON; an empty one for any other value."""
+    return value if isinstance(value, list) else []
+
+
+def first_of(value: object) -> object:
+    """Return the first entry of a list of JSON; None where there is none, or no list."""
+    return next(iter(as_list(value)), None)
+
+
+def server_message(body: object, depth: int = 5) -> str:
+    """Return what the server says in its error, in whichever form its kind has.
 
     OpenAI's `{"error": {"message": …}}`, FastAPI's `{"detail": [{"loc": […], "msg": …}]}`, a bare text.
     """
     if isinstance(body, str):
         return body
-    if isinstance(body, list) and depth:
+    if depth and isinstance(body, list):
         return "; ".join(filter(None, (server_message(part, depth - 1) for part in body[:5])))
-    if not isinstance(body, dict) or not depth:
-        return "" if body is None else str(body)[:500]
-    for name in MESSAGES:
-        if body.get(name) and body[name] is not True:
-            message = server_message(body[name], depth - 1)
-            place = body.get("loc", body.get("param"))
-            place = ".".join(map(str, place[:9])) if isinstance(place, list) else place
-            told = not place or re.search(rf"\b{re.escape(str(place)[:100])}\b", message)
-            return message if told else f"{place}: {message}"
-    return json.dumps(body)[:500]
+    if depth and isinstance(body, dict):
+        return _message_of(body, depth - 1)
+    return "" if body is None else str(body)[:500]
 
 
-def error_in(reply: Any) -> Any:
-    """The error that a success holds, as gateways send it; None where there is none."""
-    first = reply[0] if isinstance(reply, list) and reply else reply
-    if not isinstance(first, dict):
-        return None
-    choices = first.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    told = any(first.get(name) for name in MESSAGES if name != "message" or isinstance(first.get(name), str))
-    if first.get("error") or (told and not any(map(first.get, CONTENTS))):
-        return first
-    return choice if isinstance(choice, dict) and choice.get("error") else None
+def _message_of(body: Mapping[str, object], depth: int) -> str:
+    name = next((name for name in MESSAGES if body.get(name) and body[name] is not True), None)
+    if name is None:
+        return json.dumps(body)[:500]
+    message = server_message(body[name], depth)
+    place = body.get("loc", body.get("param"))
+    place = ".".join(map(str, place[:9])) if isinstance(place, list) else place
+    told = not place or re.search(rf"\b{re.escape(str(place)[:100])}\b", message)
+    return message if told else f"{place}: {message}"
 
 
-def status_in(error: Any) -> int | None:
-    """The HTTP status that such an error has in its words, or in those that it holds."""
+def error_in(reply: object) -> object:
+    """Return the error that a success holds, as gateways send it; None where there is none."""
+    whole = as_object(first_of(reply) if isinstance(reply, list) else reply)
+    told = any(whole.get(name) for name in MESSAGES if name != "message" or isinstance(whole.get(name), str))
+    if whole.get("error") or (told and not any(map(whole.get, CONTENTS))):
+        return whole
+    choice = as_object(first_of(whole.get("choices")))
+    return choice if choice.get("error") else None
+
+
+def status_in(error: object) -> int | None:
+    """Return the HTTP status that such an error has in its words, or in those that it holds."""
     if not isinstance(error, dict):
         return None
     for name in ("code", "status", "status_code", "type"):
@@ -112,26 +136,24 @@ def status_in(error: Any) -> int | None:
     return status_in(error.get("error"))
 
 
-def is_too_long(error: Any) -> bool:
-    """Whether a server's error says that the prompt does not fit its model's context."""
-    holders = [error, error.get("error")] if isinstance(error, dict) else []
-    codes = [str(found.get(name))[:100] for found in holders if isinstance(found, dict) for name in CODES]
+def is_too_long(error: object) -> bool:
+    """Return whether a server's error says that the prompt does not fit its model's context."""
+    holders = (as_object(error), as_object(as_object(error).get("error")))
+    codes = [str(holder[name])[:100] for holder in holders for name in CODES if name in holder]
     return any(map(TOO_LONG.search, (server_message(error)[:5000], *codes)))
 
 
-def model_names(reply: Any) -> list[str] | None:
-    """The names in a list of models, which is bare at some servers; None where it is no such list."""
+def model_names(reply: object) -> list[str] | None:
+    """Return the names in a list of models, which is bare at some servers; None where it is no such list."""
     listed = reply.get("data", 0) if isinstance(reply, dict) else reply
-    if listed is None:  # Ollama without a model
+    if isinstance(reply, dict) and listed in (None, []):  # null is Ollama without a model
         return []
-    if not isinstance(listed, list) or (listed == [] and not isinstance(reply, dict)):
-        return None
-    names = [model["id"] for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
-    return names if names or not listed else None
+    ids = (as_object(model).get("id") for model in as_list(listed))
+    return [name for name in ids if isinstance(name, str)] or None
 
 
 def retry_after(headers: Mapping[str, str], longest: float) -> float | None:
-    """The seconds that the server asks to wait for; None where it doesn't, or for more than `longest`."""
+    """Return the seconds that the server asks to wait for; None where it asks for more than `longest`."""
     try:
         if "retry-after-ms" in headers:
             seconds = float(headers["retry-after-ms"]) / 1000
@@ -146,10 +168,9 @@ def retry_after(headers: Mapping[str, str], longest: float) -> float | None:
     return seconds if 0 <= seconds <= longest else None
 
 
-def token_count(reply: Mapping[str, Any], name: str) -> int:
-    """A number of tokens in a reply's `usage`; 0 where it isn't told, or is no number."""
-    usage = reply.get("usage")
-    value = usage.get(name) if isinstance(usage, dict) else None
+def token_count(reply: Mapping[str, object], name: str) -> int:
+    """Return a number of tokens in a reply's `usage`; 0 where it isn't told, or is no number."""
+    value = as_object(reply.get("usage")).get(name)
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 12:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 10**12:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models.protocol import Message
 
 __all__ = ["CHANGES", "MERGED_SYSTEM", "Change", "changed", "fitting_change"]
 
-Body = dict[str, Any]
+Body = Mapping[str, object]
 
 NOT_UNDERSTOOD = (400, 404, 415, 422, 501)  # what servers answer to a parameter that they don't have
 REFUSALS = (400, 422)
@@ -52,21 +52,21 @@ def _names(pattern: str, statuses: Sequence[int] = REFUSALS) -> Callable[[ModelE
     return lambda error: error.status in statuses and known.search(str(error)) is not None
 
 
+def _messages(body: Body) -> list[Message]:
+    return cast("list[Message]", body["messages"])
+
+
 def _has_system_message(body: Body) -> bool:
-    roles = [message["role"] for message in body["messages"]]
+    roles = [message["role"] for message in _messages(body)]
     return roles[:1] == ["system"] and "user" in roles
 
 
 def _merged(body: Body) -> Body:
-    """The request with its first message, the system's, at the head of the first user's."""
-    system, *rest = body["messages"]
+    """Return the request with its first message, the system's, at the head of the first user's."""
+    system, *rest = _messages(body)
     place = next(number for number, message in enumerate(rest) if message["role"] == "user")
     merged: Message = {"role": "user", "content": f"{system['content']}\n{rest[place]['content']}"}
     return {**body, "messages": [*rest[:place], merged, *rest[place + 1 :]]}
-
-
-def _with_completion_tokens(body: Body) -> Body:
-    return {**_without("max_tokens")(body), "max_completion_tokens": body["max_tokens"]}
 
 
 MERGED_SYSTEM = Change(
@@ -83,7 +83,7 @@ CHANGES = (
         "the limit of an answer was sent as max_completion_tokens, as the server does not take max_tokens",
         _has("max_tokens"),
         _names(r"max_completion_tokens(?!'? is too large)"),
-        _with_completion_tokens,
+        lambda body: {**_without("max_tokens")(body), "max_completion_tokens": body["max_tokens"]},
     ),
     Change(
         "no_temperature",
@@ -119,17 +119,16 @@ CHANGES = (
 """In the order in which a refusal is held against them: the last one fits almost any."""
 
 
-def changed(body: Mapping[str, Any], changes: Iterable[Change]) -> Body:
-    """The request with those of the changes that it needs."""
-    found = dict(body)
+def changed(body: Body, changes: Iterable[Change]) -> Body:
+    """Return the request with those of the changes that it needs."""
     for change in changes:
-        if change.applies(found):
-            found = change.change(found)
-    return found
+        if change.applies(body):
+            body = change.change(body)
+    return body
 
 
 def fitting_change(error: ModelError, body: Body, tried: Sequence[Change]) -> Change | None:
-    """The change that a refusal of the request asks for, None where none fits that wasn't tried."""
+    """Return the change that a refusal of the request asks for, None where none fits that wasn't tried."""
     if isinstance(error, ContextLengthError):
         return None
     for change in CHANGES:

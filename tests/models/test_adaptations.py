@@ -273,7 +273,7 @@ LISTS: dict[str, tuple[object, str, str]] = {
 def test_a_model_is_found_in_each_list(listed: object, name: str, served: str) -> None:
     async def use(model: ServedModel) -> str:
         await model.find()
-        return await model._model()
+        return await model.address.known_name()
 
     with RawServer(http(listed), every=True) as server:
         assert with_model(server.url, use, name=name) == served

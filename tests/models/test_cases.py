@@ -193,7 +193,7 @@ def a_wildcard(case: Case) -> None:
     async def use(model: ServedModel) -> str:
         model = ServedModel("openai/gpt-4", model.endpoint)
         await model.find()
-        return await model._model()
+        return await model.address.known_name()
 
     assert case.use(use) == "openai/gpt-4"
 

@@ -305,7 +305,7 @@ def test_whatever_a_server_sends_is_a_result_or_an_error_of_ours(
             await model.find()
         except ConfigurationError as error:
             assert_clean(error)
-        model._served_name = "tiny"
+        model.address.served_name = "tiny"
         try:
             return (await ask(model)).text
         except ModelError as error:

@@ -58,7 +58,7 @@ def test_what_a_gateway_says_of_a_server_that_is_away_is_waited_for(
         server.fault(fault, path=path, times=8)
 
     async def use(model: ServedModel) -> str:
-        model._served_name = "tiny"
+        model.address.served_name = "tiny"
         return (await ask(model)).text
 
     assert with_model(server, use, patience=LONG, retries=2) == "Answer to: Hi"

@@ -31,16 +31,16 @@ class Encoder:
         self._first_text = None if self._first is None else loaded.tokenizer.decode([self._first])
         self._ends: dict[tuple[str, tuple[str, ...], bool], list[list[int]] | None] = {}
 
-    def render(self, job: Job) -> None:
+    def render(self, job: Job[object]) -> None:
         """Put messages through the chat template."""
         if isinstance(job, Chat):
             job.rendered = self._rendered(job.messages)
         elif isinstance(job, Question):
             job.rendered = job.prompt if isinstance(job.prompt, str) else self._rendered(job.prompt)
 
-    def heads(self, jobs: Sequence[Job]) -> list[list[int]]:
-        """The tokens of what precedes an answer or a choice, of all jobs at once: on all cores."""
-        texts = [self._head(job) for job in jobs]
+    def heads(self, jobs: Sequence[Job[object]]) -> list[list[int]]:
+        """Return the tokens of what precedes an answer or a choice, of all jobs at once: on all cores."""
+        texts = [job.head for job in jobs]
         plain = [
             isinstance(job, Chat) or self._has_first(text) for job, text in zip(jobs, texts, strict=True)
         ]
@@ -52,13 +52,7 @@ class Encoder:
                 found[place] = tokens
         return found
 
-    @staticmethod
-    def _head(job: Job) -> str:
-        if isinstance(job, Question):
-            return job.rendered.rstrip()
-        return job.rendered if isinstance(job, Chat) else ""
-
-    def encode(self, job: Job, head: list[int]) -> None:
+    def encode(self, job: Job[object], head: list[int]) -> None:
         """Keep the tokens with the job; raises ModelError where it can't be asked."""
         if isinstance(job, Chat):
             job.prompt = head
@@ -67,17 +61,18 @@ class Encoder:
             self._encode_question(job, head)
 
     def _encode_question(self, question: Question, head: list[int]) -> None:
-        """As lm-eval's `hf` model does it: a choice is what it adds to the tokens of the context.
-
-        White space at the end of the context belongs to the choices.
-        """
-        context = question.rendered.rstrip()
+        """As lm-eval's `hf` model does it: a choice is what it adds to the tokens of the context."""
+        context = question.head
         choices = tuple(question.rendered[len(context) :] + choice for choice in question.choices)
         if context:
             question.context = head
             question.continuations = self._continuations(context, head, choices)
+        elif self._first is None:
+            raise ModelError(f"{self._name} has no token to begin with: an empty prompt can't be asked")
         else:
-            self._encode_without_context(question, choices)
+            question.context = [self._first]
+            found = self._encode(choices, plain=True)
+            question.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in found]
         for choice, continuation in zip(question.choices, question.continuations, strict=True):
             if not continuation or not question.context:
                 raise ModelError(
@@ -86,29 +81,18 @@ class Encoder:
             self._check_length(len(question.context) + len(continuation) - 1)  # the last is not read
 
     def _continuations(self, context: str, head: list[int], choices: tuple[str, ...]) -> list[list[int]]:
-        """What each choice adds, by the last line alone where that tells: questions end alike."""
-        plain = self._has_first(context)
-        key = (last_line(context), choices, plain)
+        """Return what each choice adds, by the last line alone where that tells: questions end alike."""
+        plain, line = self._has_first(context), last_line(context)
+        key = (line, choices, plain)
         if key not in self._ends:
-            self._ends[key] = self._added(*key)
+            start, *wholes = self._encode([line, *(line + choice for choice in choices)], plain)
+            changed = any(whole[: len(start)] != start for whole in wholes)  # by a choice that follows
+            self._ends[key] = None if changed else [whole[len(start) :] for whole in wholes]
         found = self._ends[key]
-        if found is not None:
-            return found
-        return [whole[len(head) :] for whole in self._encode([context + choice for choice in choices], plain)]
-
-    def _added(self, text: str, choices: tuple[str, ...], plain: bool) -> list[list[int]] | None:
-        """What each choice adds to the text's tokens; None where one changes them."""
-        head, *wholes = self._encode([text, *(text + choice for choice in choices)], plain)
-        if any(whole[: len(head)] != head for whole in wholes):
-            return None
-        return [whole[len(head) :] for whole in wholes]
-
-    def _encode_without_context(self, question: Question, choices: tuple[str, ...]) -> None:
-        if self._first is None:
-            raise ModelError(f"{self._name} has no token to begin with: an empty prompt can't be asked")
-        question.context = [self._first]
-        found = self._encode(choices, plain=True)
-        question.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in found]
+        if found is None:
+            wholes = self._encode([context + choice for choice in choices], plain)
+            found = [whole[len(head) :] for whole in wholes]
+        return found
 
     def _has_first(self, text: str) -> bool:
         return self._first_text is not None and text.startswith(self._first_text)

@@ -7,28 +7,37 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
 from pytest_instructlab_eval.errors import EvalError, ModelError
-from pytest_instructlab_eval.models.protocol import Message
+from pytest_instructlab_eval.models.protocol import Completion, Message
 
 __all__ = ["Chat", "Job", "Question", "refuse", "settle", "short"]
 
 
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+
+
 @dataclasses.dataclass
-class Job:
+class Job(Generic[R_co]):
     """A request that waits for the thread; without a subclass it waits for the model to be loaded."""
 
-    done: asyncio.Future[Any]
+    done: asyncio.Future[R_co]
 
     @property
     def text(self) -> str:
         """What the model is asked, for errors."""
         return ""
 
+    @property
+    def head(self) -> str:
+        """What precedes an answer or a choice, once it is rendered."""
+        return ""
+
 
 @dataclasses.dataclass
-class Question(Job):
+class Question(Job[list[float]]):
     """Choices to score; the text, and the tokens of the context and of each choice, are the encoder's."""
 
     prompt: str | Sequence[Message]
@@ -47,9 +56,14 @@ class Question(Job):
         """What the model is asked, for errors."""
         return self.prompt if isinstance(self.prompt, str) else _last_content(self.prompt)
 
+    @property
+    def head(self) -> str:
+        """The context: white space at its end belongs to the choices."""
+        return self.rendered.rstrip()
+
 
 @dataclasses.dataclass
-class Chat(Job):
+class Chat(Job[Completion]):
     """A chat to answer; the text and the tokens of the prompt are the encoder's."""
 
     messages: Sequence[Message]
@@ -64,14 +78,19 @@ class Chat(Job):
         """What the model is asked, for errors."""
         return _last_content(self.messages)
 
+    @property
+    def head(self) -> str:
+        """The whole prompt."""
+        return self.rendered
 
-def settle(jobs: Sequence[Job], results: Sequence[Any]) -> None:
+
+def settle(jobs: Sequence[Job[R]], results: Sequence[R]) -> None:
     """Hand results over to the loops that wait for them."""
     for job, result in zip(jobs, results, strict=True):
         _in_loop(job, functools.partial(job.done.set_result, result))
 
 
-def refuse(jobs: Sequence[Job], error: EvalError) -> None:
+def refuse(jobs: Sequence[Job[object]], error: EvalError) -> None:
     """Fail those of the jobs that have no result, each with an error of its own."""
     for job in jobs:
         own = type(error)(str(error))
@@ -80,7 +99,7 @@ def refuse(jobs: Sequence[Job], error: EvalError) -> None:
         _in_loop(job, functools.partial(job.done.set_exception, own))
 
 
-def _in_loop(job: Job, settle: Callable[[], None]) -> None:
+def _in_loop(job: Job[object], settle: Callable[[], None]) -> None:
     def settle_once() -> None:
         if not job.done.done():
             settle()

@@ -6,9 +6,9 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Sequence
-from typing import Any
 
 import torch
+import transformers
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
@@ -24,9 +24,9 @@ class Loaded:
     """
 
     name: str
-    network: Any
-    tokenizer: Any
-    device: Any
+    network: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerBase
+    device: torch.device
     context: int
     ends: frozenset[int]
     token_bytes: int
@@ -51,14 +51,20 @@ class Loaded:
             and self.network.config._attn_implementation in ("sdpa", "eager")
         )
 
-    def logits(self, ids: Any, columns: Sequence[int], cache: Any = None, **surroundings: Any) -> Any:
-        """The logits that follow these columns of the tokens, of shape (rows, columns, vocabulary).
+    def logits(
+        self,
+        ids: torch.Tensor,
+        columns: Sequence[int],
+        cache: transformers.Cache | None = None,
+        **surroundings: object,
+    ) -> torch.Tensor:
+        """Return the logits that follow these columns of the tokens, of shape (rows, columns, vocabulary).
 
         `cache` has the keys and values of what precedes every row, and takes in those of the rows.
         """
         surroundings["use_cache"] = cache is not None
-        if cache is not None:
-            surroundings[self._name_of_cache] = cache
+        if cache is not None:  # newer releases of transformers rename it, model by model, and warn
+            surroundings["cache" if "cache" in self._parameters else "past_key_values"] = cache
         if "logits_to_keep" in self._parameters:
             surroundings["logits_to_keep"] = torch.tensor(columns, device=self.device)
             return self.network(input_ids=ids, **surroundings).logits
@@ -68,11 +74,6 @@ class Loaded:
     def _parameters(self) -> frozenset[str]:
         return frozenset(inspect.signature(self.network.forward).parameters)
 
-    @property
-    def _name_of_cache(self) -> str:
-        """Newer releases of transformers rename it, model by model, and warn of the old name."""
-        return "cache" if "cache" in self._parameters else "past_key_values"
-
-    def _cache_layers(self) -> set[Any]:
+    def _cache_layers(self) -> set[type]:
         """The kinds of layers that a cache of the model has."""
         return {type(layer) for layer in DynamicCache(config=self.network.config).layers}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import Any
+import sys
+from collections.abc import Iterator, Sequence, Set
 
 import torch
 import transformers
@@ -22,6 +22,32 @@ __all__ = ["load", "quiet"]
 CONTEXT_KEYS = ("n_positions", "max_position_embeddings", "n_ctx")
 USUAL_CONTEXT = 2048  # where neither the model nor its tokenizer says, as lm-eval has it
 NO_LIMIT = 10**18  # a tokenizer whose limit is above says that it has none
+CAUSES: tuple[tuple[Set[str], Sequence[str], str], ...] = (
+    (
+        {"GatedRepoError", "RepositoryNotFoundError"},
+        (),
+        "the hub has no model {source}, or not for you; check the name, or log in with `hf auth login`",
+    ),
+    (
+        {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"},
+        (),
+        "{source} is neither a folder here nor in the hub's cache, and the hub can't be reached; give a "
+        "model's folder",
+    ),
+    (
+        {"UnpicklingError"},
+        ("torch.load",),
+        "the weights of {source} are a pickle that could run code, so they are not loaded; convert them to "
+        "safetensors",
+    ),
+    (
+        set(),
+        ("trust_remote_code",),
+        "{source} brings code of its own, which is not run; evaluate it at a server of yours, and give the "
+        "URL with --eval-base-url",
+    ),
+)
+"""The names of an error's types, or words that it has, and what it means; the first that fits is told."""
 
 
 def load(wish: Wish, source: str) -> Loaded:
@@ -38,7 +64,7 @@ def load(wish: Wish, source: str) -> Loaded:
         raise ConfigurationError(_explained(wish.name, source, error)) from None
 
 
-def _from_pretrained(source: str, device: Any, wish: Wish) -> Loaded:
+def _from_pretrained(source: str, device: torch.device, wish: Wish) -> Loaded:
     if find_adapter_config_file(source) is not None:  # one can name another model, and a module to import
         raise ConfigurationError(
             f"{source} has an adapter (adapter_config.json), which is not loaded; merge it into the model's "
@@ -78,7 +104,7 @@ def _from_pretrained(source: str, device: Any, wish: Wish) -> Loaded:
     )
 
 
-def _forget_kernels(value: Any) -> None:
+def _forget_kernels(value: object) -> None:
     """Have transformers choose how a model attends: its configuration could name code on the hub for it."""
     if isinstance(value, transformers.PretrainedConfig):
         value._attn_implementation = None
@@ -88,7 +114,7 @@ def _forget_kernels(value: Any) -> None:
         _forget_kernels(part)
 
 
-def _device(asked: str | None, worker: int) -> Any:
+def _device(asked: str | None, worker: int) -> torch.device:
     if asked is None:
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(f"cuda:{worker % torch.cuda.device_count()}" if kind == "cuda" else kind)
@@ -118,43 +144,26 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _explained(name: str, source: str, error: BaseException) -> str:
-    """Why a model couldn't be loaded, in one sentence."""
-    causes = list(_causes(error))
-    kinds = {type(cause).__name__ for cause in causes}
-    if kinds & {"GatedRepoError", "RepositoryNotFoundError"}:
-        return (
-            f"the hub has no model {source}, or not for you; check the name, or log in with `hf auth login`"
-        )
-    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}:
-        return (
-            f"{source} is neither a folder here nor in the hub's cache, and the hub can't be reached; give a "
-            "model's folder"
-        )
-    if "UnpicklingError" in kinds or any("torch.load" in str(cause) for cause in causes):
-        return (
-            f"the weights of {source} are a pickle that could run code, so they are not loaded; convert them "
-            "to safetensors"
-        )
-    if any("trust_remote_code" in str(cause) for cause in causes):
-        return (
-            f"{source} brings code of its own, which is not run; evaluate it at a server of yours, and give "
-            "the URL with --eval-base-url"
-        )
+def _explained(name: str, source: str, error: Exception) -> str:
+    """Return why a model couldn't be loaded, in one sentence."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    found, said = {type(cause).__name__ for cause in causes}, "\n".join(map(str, causes))
+    for kinds, words, sentence in CAUSES:
+        if kinds & found or any(word in said for word in words):
+            return sentence.format(source=source)
     return f"{name} can't be loaded by transformers ({short(error)})"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use; where only Linux says so, how many there are."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _context(config: Any, tokenizer: Any) -> int:
+def _context(config: transformers.PretrainedConfig, tokenizer: transformers.PreTrainedTokenizerBase) -> int:
     """The most tokens that the model takes, as lm-eval finds it."""
     for key in CONTEXT_KEYS:
         if getattr(config, key, None) is not None:
@@ -163,7 +172,7 @@ def _context(config: Any, tokenizer: Any) -> int:
     return int(limit) if limit < NO_LIMIT else USUAL_CONTEXT
 
 
-def _token_bytes(config: Any, value_bytes: int) -> int:
+def _token_bytes(config: transformers.PretrainedConfig, value_bytes: int) -> int:
     attending = getattr(config, "num_attention_heads", None)
     if not attending:  # a recurrent model keeps none
         return 0
@@ -172,7 +181,9 @@ def _token_bytes(config: Any, value_bytes: int) -> int:
     return int(2 * config.num_hidden_layers * heads * width * value_bytes)
 
 
-def _ends(network: Any, tokenizer: Any) -> frozenset[int]:
+def _ends(
+    network: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerBase
+) -> frozenset[int]:
     """The tokens that end an answer, by the model and by its tokenizer."""
     ends = network.generation_config.eos_token_id
     several = [*ends] if isinstance(ends, (list, tuple)) else [ends]

@@ -18,7 +18,7 @@ __all__ = ["Fit", "free_memory"]
 PART_OF_MEMORY = 0.7  # of what is free on a GPU; the rest is for what isn't counted
 NO_LIMIT = 10**6
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound="Job[object]")
 T = TypeVar("T")
 
 
@@ -30,20 +30,18 @@ class Fit:
         self._most = loaded.batch_size or NO_LIMIT
 
     def rows(self, tokens: int, computed: int) -> int:
-        """How many rows of so many tokens, of which so many are computed, are to be run at once."""
-        return max(1, min(self._most, self._in_memory(tokens, computed)))
-
-    def _in_memory(self, tokens: int, computed: int) -> int:
+        """Return how many rows of so many tokens, of which so many are computed, are to be run at once."""
         device = self._loaded.device
         if device.type != "cuda":
-            return NO_LIMIT
+            return max(1, self._most)
         free, _ = torch.cuda.mem_get_info(device)
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         logits = computed * self._loaded.vocabulary * 8  # and once more as float32
-        return int((free + kept) * PART_OF_MEMORY) // (tokens * self._loaded.token_bytes + logits)
+        fitting = int((free + kept) * PART_OF_MEMORY) // (tokens * self._loaded.token_bytes + logits)
+        return max(1, min(self._most, fitting))
 
     def run(self, work: Callable[[Sequence[J]], list[T]], jobs: Sequence[J]) -> list[T]:
-        """What `work` gives for the jobs; raises ModelError where one alone doesn't fit."""
+        """Return what `work` gives for the jobs; raises ModelError where one alone doesn't fit."""
         with contextlib.suppress(torch.OutOfMemoryError):
             return work(jobs)
         free_memory()

@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ModelError
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.models.local.worker import Worker
 
 __all__ = ["LocalModel"]
+
+R = TypeVar("R")
 
 EXTRA = "pip install 'pytest-instructlab-eval[local]'"
 
@@ -51,8 +53,8 @@ class LocalModel:
         self.traffic = Traffic()
         self._add_bos = add_bos
         self._wish = Wish(name_or_path, device, dtype, batch_size, worker, workers)
-        self._queue: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
-        self._gathering: list[Job] = []
+        self._queue: queue.SimpleQueue[list[Job[object]]] = queue.SimpleQueue()
+        self._gathering: list[Job[object]] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -63,7 +65,8 @@ class LocalModel:
 
     async def load(self) -> None:
         """Load the weights now; raises ConfigurationError, which says what is missing."""
-        await self._ask(Job(_future()))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._ask(Job(done))
 
     async def chat(
         self,
@@ -78,9 +81,9 @@ class LocalModel:
         At a temperature above 0 it is drawn from the whole distribution. A prompt that leaves no room
         for `max_tokens` is refused, as vLLM does.
         """
-        chat = Chat(_future(), as_messages(messages), temperature, max_tokens, seed)
-        answer: Completion = await self._answer(chat)
-        return answer.split(self.name, chat.text)
+        done: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        chat = Chat(done, as_messages(messages), temperature, max_tokens, seed)
+        return (await self._answer(chat)).split(self.name, chat.text)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """The log-likelihood of each choice; see `Model`.
@@ -88,8 +91,8 @@ class LocalModel:
         Special tokens are as lm-eval's `hf` model has them: a beginning-of-text token where the
         tokenizer adds one and the prompt has none.
         """
-        found: list[float] = await self._answer(Question(_future(), prompt, choices))
-        return found
+        done: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+        return await self._answer(Question(done, prompt, choices))
 
     async def close(self) -> None:
         """Stop within a layer of the model, and free its memory; what waits raises ModelError."""
@@ -98,13 +101,13 @@ class LocalModel:
         if self._thread is not None:
             await in_daemon_thread(self._thread.join)
 
-    async def _answer(self, job: Question | Chat) -> Any:
+    async def _answer(self, job: Job[R]) -> R:
         try:
             return await self._ask(job)
         except ConfigurationError as error:
             raise ModelError(str(error), prompt=job.text) from None
 
-    async def _ask(self, job: Job) -> Any:
+    async def _ask(self, job: Job[R]) -> R:
         if self._stop.is_set():
             raise ModelError(f"{self.name} was closed", prompt=job.text)
         if self._thread is None:
@@ -122,7 +125,7 @@ class LocalModel:
     # --- in the thread ---
 
     def _serve(self) -> None:
-        waiting: collections.deque[Job] = collections.deque()
+        waiting: collections.deque[Job[object]] = collections.deque()
         error = self._work(waiting)
         if "torch" in sys.modules:
             from pytest_instructlab_eval.models.local.memory import free_memory
@@ -133,7 +136,7 @@ class LocalModel:
             refuse(self._arrivals(wait=True), error)
         refuse(self._arrivals(wait=False), error)
 
-    def _work(self, waiting: collections.deque[Job]) -> EvalError:
+    def _work(self, waiting: collections.deque[Job[object]]) -> EvalError:
         """Load the model and work until it is closed or fails; what those who still wait are to be told."""
         try:
             worker = self._worker(waiting)
@@ -145,7 +148,7 @@ class LocalModel:
             return ModelError(f"{self.name} failed ({short(error)})")
         return ModelError(f"{self.name} was closed")
 
-    def _worker(self, waiting: collections.deque[Job]) -> Worker:
+    def _worker(self, waiting: collections.deque[Job[object]]) -> Worker:
         source = self._wish.source()
         with heavy_libraries:
             try:
@@ -159,9 +162,9 @@ class LocalModel:
             loaded = load(self._wish, source)
         return Worker(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
 
-    def _arrivals(self, *, wait: bool) -> list[Job]:
+    def _arrivals(self, *, wait: bool) -> list[Job[object]]:
         """What has come since the last look; where there is nothing else to do, wait for it."""
-        found: list[Job] = []
+        found: list[Job[object]] = []
         with contextlib.suppress(queue.Empty):
             while True:
                 found += self._queue.get(block=wait and not found)
@@ -171,7 +174,3 @@ class LocalModel:
 
     def __repr__(self) -> str:
         return f"LocalModel({self.name!r})"
-
-
-def _future() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()

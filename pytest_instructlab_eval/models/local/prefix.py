@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
@@ -20,7 +18,7 @@ class Prefix:
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
         self._tokens: list[int] = []
-        self._cache: Any = DynamicCache()
+        self._cache = DynamicCache()
 
     def become(self, tokens: list[int]) -> None:
         """Hold just these tokens, computing those that aren't there yet."""
@@ -33,20 +31,22 @@ class Prefix:
             self._loaded.logits(ids, [0], self._cache)
             self._tokens = tokens
 
-    def shared(self) -> Any:
-        """A cache for one forward pass in which every row begins with the prefix."""
+    def shared(self) -> Cache:
+        """Return a cache for one forward pass in which every row begins with the prefix."""
         return Cache(layers=[SharedLayer(layer) for layer in self._cache.layers])
 
 
 class SharedLayer(DynamicLayer):  # type: ignore[misc]
     """What precedes every row; what the rows add is read once and not kept."""
 
-    def __init__(self, prefix: Any) -> None:
+    def __init__(self, prefix: DynamicLayer) -> None:
         super().__init__()
         self.lazy_initialization(prefix.keys, prefix.values)
         self.keys, self.values = prefix.keys, prefix.values
 
-    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         rows = key_states.shape[0]
         return (
             torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),

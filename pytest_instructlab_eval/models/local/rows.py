@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
+import transformers
 
 __all__ = ["Row", "apart", "row_of", "tokens_of"]
 
@@ -38,15 +38,15 @@ def row_of(number: int, context: list[int], continuations: Iterable[tuple[int, l
     return Row(tokens, len(context), spans, reads)
 
 
-def tokens_of(rows: Sequence[Row], device: Any) -> Any:
-    """The tokens, padded on the right, where nothing that comes before sees them."""
+def tokens_of(rows: Sequence[Row], device: torch.device) -> torch.Tensor:
+    """Return the tokens, padded on the right, where nothing that comes before sees them."""
     width = max(len(row.tokens) for row in rows)
     padded = [row.tokens + [0] * (width - len(row.tokens)) for row in rows]
     return torch.tensor(padded, device=device)
 
 
-def apart(rows: Sequence[Row], shared: int, network: Any) -> dict[str, Any]:
-    """The mask, 0 or the least number, and positions by which a choice follows its context alone.
+def apart(rows: Sequence[Row], shared: int, network: transformers.PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return the mask, 0 or the least number, and positions by which a choice follows its context alone.
 
     The mask has the shape (rows, 1, columns, columns with those of the prefix).
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 
@@ -54,16 +53,17 @@ class Scorer:
     def _logprobs(self, questions: Sequence[Question], shared: int) -> list[list[float]]:
         rows = [row for number, job in enumerate(questions) for row in self._rows(number, job, shared)]
         reads = [(place, *read) for place, row in enumerate(rows) for read in row.reads]
-        columns = sorted({column for _, _, _, column, _ in reads})
+        places, numbers, choices, read_columns, tokens = zip(*reads, strict=True)
+        columns = sorted(set(read_columns))
         where = {column: index for index, column in enumerate(columns)}
         logits = self._loaded.logits(
             tokens_of(rows, self._loaded.device), columns, **self._surroundings(rows, shared)
         )
-        picked = logits[[read[0] for read in reads], [where[read[3]] for read in reads]]
-        tokens = torch.tensor([[read[4]] for read in reads], device=picked.device)
-        values = picked.float().log_softmax(dim=-1).gather(-1, tokens)[:, 0].tolist()
+        picked = logits[list(places), [where[column] for column in read_columns]]
+        wanted = torch.tensor(tokens, device=picked.device)[:, None]
+        values = picked.float().log_softmax(dim=-1).gather(-1, wanted)[:, 0].tolist()
         found = [[0.0] * len(question.choices) for question in questions]
-        for (_, number, choice, _, _), value in zip(reads, values, strict=True):
+        for number, choice, value in zip(numbers, choices, values, strict=True):
             found[number][choice] += value
         return found
 
@@ -76,8 +76,8 @@ class Scorer:
         groups = [short] * bool(short) + [[entry] for entry in numbered if len(entry[1]) > 1]
         return [row_of(number, context, group) for group in groups]
 
-    def _surroundings(self, rows: Sequence[Row], shared: int) -> dict[str, Any]:
-        """What a forward pass must know beside the tokens."""
+    def _surroundings(self, rows: Sequence[Row], shared: int) -> dict[str, object]:
+        """Return what a forward pass must know beside the tokens."""
         cache = {"cache": self._prefix.shared()} if shared else {}
         if all(len(row.spans) < 2 for row in rows):
             return cache

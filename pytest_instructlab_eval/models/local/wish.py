@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -67,6 +68,7 @@ def folder_problem(path: Path) -> str | None:
     if not isinstance(configuration, dict):
         return f"{path / 'config.json'} is not a JSON object; get the model anew"
     pickles = [] if any(path.glob("*.safetensors")) else path.glob("pytorch_model*.bin")
-    if broken := [file for file in pickles if not zipfile.is_zipfile(file)]:
-        return f"{broken[0]} has no weights that can be read; get the model anew, with weights as safetensors"
+    broken = next(itertools.filterfalse(zipfile.is_zipfile, pickles), None)
+    if broken is not None:
+        return f"{broken} has no weights that can be read; get the model anew, with weights as safetensors"
     return None

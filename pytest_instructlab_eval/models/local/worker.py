@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -23,7 +24,7 @@ from pytest_instructlab_eval.models.local.writer import NOT_FINITE, Writer
 __all__ = ["Worker"]
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound="Job[object]")
 
 
 class Stopped(Exception):
@@ -36,7 +37,7 @@ class Worker:
     def __init__(
         self,
         loaded: Loaded,
-        waiting: collections.deque[Job],
+        waiting: collections.deque[Job[object]],
         traffic: Traffic,
         stop: threading.Event,
         *,
@@ -51,10 +52,10 @@ class Worker:
         self._writer = Writer(loaded)
         self._stop_between_layers(loaded.network)
 
-    def _stop_between_layers(self, network: Any) -> None:
+    def _stop_between_layers(self, network: torch.nn.Module) -> None:
         """Have a closed model end within a forward pass: Ctrl-C waits for it, and one can take minutes."""
 
-        def look(*_: Any) -> None:
+        def look(*_: object) -> None:
             if self._stop.is_set():
                 raise Stopped
 
@@ -63,7 +64,7 @@ class Worker:
                 for layer in layers:
                     layer.register_forward_pre_hook(look)
 
-    def work(self, arrivals: Sequence[Job]) -> None:
+    def work(self, arrivals: Sequence[Job[object]]) -> None:
         """Take these in, and do the first batch of chats or group of questions."""
         self._waiting += self._encoded(arrivals)
         while self._waiting and self._waiting[0].done.done():
@@ -78,7 +79,7 @@ class Worker:
             else:
                 settle([self._waiting.popleft()], [None])
 
-    def _encoded(self, jobs: Sequence[Job]) -> list[Job]:
+    def _encoded(self, jobs: Sequence[Job[object]]) -> list[Job[object]]:
         """The jobs with their tokens, without those that are refused for them."""
         readable, found = [], []
         for job in jobs:
@@ -100,13 +101,10 @@ class Worker:
                 self._count(len(batch), sum(len(question.context) for question in batch))
                 for question, logprobs in zip(batch, found, strict=True):
                     with self._failing([question]):
-                        self._check(logprobs)
+                        broken = next(itertools.filterfalse(math.isfinite, logprobs), None)
+                        if broken is not None:
+                            raise ModelError(NOT_FINITE.format(model=self._name, value=broken))
                         settle([question], [logprobs])
-
-    def _check(self, logprobs: Sequence[float]) -> None:
-        for value in logprobs:
-            if not math.isfinite(value):
-                raise ModelError(NOT_FINITE.format(model=self._name, value=value))
 
     def _write(self) -> None:
         chats = list(_leading(self._waiting, Chat))
@@ -119,7 +117,7 @@ class Worker:
             )
             settle(batch, completions)
 
-    def _leave(self, jobs: Sequence[Job]) -> None:
+    def _leave(self, jobs: Sequence[Job[object]]) -> None:
         for _ in jobs:
             self._waiting.popleft()
 
@@ -128,7 +126,7 @@ class Worker:
         self._traffic.tokens += tokens
 
     @contextlib.contextmanager
-    def _failing(self, jobs: Sequence[Job]) -> Iterator[None]:
+    def _failing(self, jobs: Sequence[Job[object]]) -> Iterator[None]:
         """What goes wrong is the failure of those of the jobs that have no result yet."""
         try:
             yield
@@ -140,7 +138,7 @@ class Worker:
             refuse(jobs, ModelError(f"{self._name} failed ({short(error)})"))
 
 
-def _leading(jobs: Iterable[Job], kind: type[J]) -> Iterator[J]:
+def _leading(jobs: Iterable[Job[object]], kind: type[J]) -> Iterator[J]:
     for job in jobs:
         if not isinstance(job, kind):
             return

@@ -6,7 +6,6 @@ import math
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -48,7 +47,22 @@ class Writer:
         started = time.perf_counter()
         written = self._generate(chats)
         latency = time.perf_counter() - started
-        return [self._completion(*pair, latency) for pair in zip(chats, written, strict=True)]
+        completions = []
+        for chat, row in zip(chats, written, strict=True):
+            ends = (place for place, token in enumerate(row) if token in self._loaded.ends)
+            end = next(ends, len(row))
+            stopped = end < min(len(row), chat.max_tokens)
+            tokens = row[: min(end, chat.max_tokens)]
+            completions.append(
+                Completion(
+                    text=self._loaded.tokenizer.decode(tokens, skip_special_tokens=True),
+                    finish_reason="stop" if stopped else "length",
+                    prompt_tokens=len(chat.prompt),
+                    completion_tokens=len(tokens) + stopped,
+                    latency=latency,
+                )
+            )
+        return completions
 
     def _generate(self, chats: Sequence[Chat]) -> list[list[int]]:
         """The tokens of each answer and what follows it."""
@@ -68,19 +82,6 @@ class Writer:
         rows: list[list[int]] = found[:, width:].tolist()
         return rows
 
-    def _completion(self, chat: Chat, written: Sequence[int], latency: float) -> Completion:
-        ends = (place for place, token in enumerate(written) if token in self._loaded.ends)
-        end = next(ends, len(written))
-        stopped = end < min(len(written), chat.max_tokens)
-        tokens = written[: min(end, chat.max_tokens)]
-        return Completion(
-            text=self._loaded.tokenizer.decode(tokens, skip_special_tokens=True),
-            finish_reason="stop" if stopped else "length",
-            prompt_tokens=len(chat.prompt),
-            completion_tokens=len(tokens) + stopped,
-            latency=latency,
-        )
-
 
 class Sampler:
     """Makes the likeliest token of a row a draw at the row's temperature, by its own seed.
@@ -91,24 +92,20 @@ class Sampler:
 
     def __init__(self, chats: Sequence[Chat], name: str) -> None:
         self._name = name
-        self._rows = [
-            (place, chat.temperature, torch.Generator().manual_seed(_seed(chat)))
-            for place, chat in enumerate(chats)
-            if chat.temperature > 0
-        ]
+        self._rows: list[tuple[int, float, torch.Generator]] = []
+        for place, chat in enumerate(chats):
+            if chat.temperature > 0:
+                seed = secrets.randbits(63) if chat.seed is None else chat.seed
+                self._rows.append((place, chat.temperature, torch.Generator().manual_seed(seed)))
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores of the next token, of shape (rows, vocabulary); raises ModelError where one is NaN."""
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the next token's scores, of shape (rows, vocabulary); raises ModelError where one is NaN."""
         if scores.isnan().any():
             raise ModelError(NOT_FINITE.format(model=self._name, value=math.nan))
         for place, temperature, generator in self._rows:
             noise = -torch.empty(scores.shape[1]).exponential_(generator=generator).log()
             scores[place] = scores[place].float() / temperature + noise.to(scores.device)
         return scores
-
-
-def _seed(chat: Chat) -> int:
-    return secrets.randbits(63) if chat.seed is None else chat.seed
 
 
 class Limits:
@@ -118,8 +115,8 @@ class Limits:
         self._chats = chats
         self._width = width
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Whether each row is at its end."""
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
+        """Return whether each row is at its end."""
         written = input_ids.shape[1] - self._width
         ended = [written >= chat.max_tokens or chat.done.done() for chat in self._chats]
         return torch.tensor(ended, device=input_ids.device)

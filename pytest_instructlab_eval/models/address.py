@@ -1,0 +1,75 @@
+"""Where a model is asked: a server, and the name that the server knows it by."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections.abc import Awaitable, Callable, Mapping
+
+from pytest_instructlab_eval.errors import ConfigurationError, ModelError, UnreachableError
+from pytest_instructlab_eval.models.endpoint import Endpoint
+
+__all__ = ["ModelAddress"]
+
+
+class ModelAddress:
+    """A model at a server, whose name there is found by `find`, or before the first request.
+
+    `check` is given that name before it is used, and raises ConfigurationError where the model won't do.
+    """
+
+    def __init__(self, name: str, endpoint: Endpoint, check: Callable[[str], Awaitable[None]]) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.served_name: str | None = None
+        self._check = check
+        self._finding = asyncio.Lock()
+
+    async def find(self, wait: float = 0.0) -> str:
+        """Return the name that the server knows the model by, waiting `wait` seconds for the server.
+
+        Raises ConfigurationError, with what the server has, where it hasn't this one.
+        """
+        names = await self.endpoint.models(wait)
+        usual = (self.name, f"instructlab/{self.name}", f"{self.name}:latest", f"models/{self.name}")
+        found = next((candidate for candidate in usual if candidate in names), None)
+        if found is None and any(map(self._is_covered_by, names)):
+            found = self.name
+        if found is None:
+            served = self.endpoint.safe(", ".join(names)) or "none"
+            raise ConfigurationError(f"{self.endpoint} has no model {self.name!r}; it has: {served}")
+        await self._check(found)
+        self.served_name = found
+        return found
+
+    def _is_covered_by(self, pattern: str) -> bool:
+        """Return whether a listed name is a gateway's wildcard, such as openai/*, for the model."""
+        exact = pattern.replace("[", "[[]").replace("?", "[?]")
+        return "*" in pattern and fnmatch.fnmatchcase(self.name, exact)
+
+    async def known_name(self) -> str:
+        """Return the name that the server knows the model by; raises UnreachableError where it has none."""
+        if self.served_name is not None:
+            return self.served_name
+        async with self._finding:
+            if self.served_name is not None:
+                return self.served_name
+            if self.endpoint.given_up is not None:
+                raise UnreachableError(self.endpoint.given_up)
+            try:
+                return await self.find(self.endpoint.patience)
+            except ConfigurationError as error:
+                raise UnreachableError(str(error)) from None
+
+    async def post(self, path: str, body: Mapping[str, object], asked: str) -> dict[str, object]:
+        """Return the API's reply to a request of this model; see `Endpoint.post`."""
+        return await self.endpoint.post(path, {"model": await self.known_name(), **body}, prompt=asked)
+
+    async def root_post(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
+        """Return the reply of what vLLM serves beside the API, asked of this model."""
+        return await self.endpoint.root_post(path, {"model": await self.known_name(), **body})
+
+    def is_away(self, error: ModelError) -> bool:
+        """Return whether an error says that the server can't be reached, and not just what was asked for."""
+        silent = error.status is None or self.endpoint.given_up is not None
+        return silent and isinstance(error, UnreachableError)

@@ -1,0 +1,83 @@
+"""Choices of one token each, whose log-probabilities vLLM gives by `logprob_token_ids`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.choices.asking import Asking
+from pytest_instructlab_eval.models.logprobs import Top, all_of, likeliest
+
+__all__ = ["TokenIds", "last_line"]
+
+NAME = "token_ids"
+
+
+class TokenIds:
+    """The `Way` by the ids of the choices' tokens."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._known: set[tuple[int, ...]] = set()  # ids that were shown to be the choices'
+        self._tokens: dict[tuple[str, tuple[str, ...]], asyncio.Task[list[int] | None]] = {}
+
+    async def logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
+        """Return the log-likelihood of each choice; see `Way`."""
+        ids = await self._single_tokens(last_line(prompt), choices)
+        if ids is None:
+            return None
+        parameters = {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": False}
+        # What text a token has in the reply shows once that it is the choice's.
+        if tuple(ids) not in self._known:
+            top = await self._likeliest(prompt, parameters)
+            found = all_of(choices, top)
+            if found or _are_stripped(choices, top):
+                self._known.add(tuple(ids))
+            if found:
+                return found
+        if tuple(ids) in self._known:
+            top = await self._likeliest(prompt, {**parameters, "return_tokens_as_token_ids": True})
+            if found := all_of([f"token_id:{token}" for token in ids], top):
+                return found
+        self._asking.lacking.add(NAME)
+        return None
+
+    async def _likeliest(self, prompt: str, parameters: Mapping[str, object]) -> Top:
+        try:
+            return likeliest(await self._asking.complete(prompt, parameters))
+        except ModelError as error:
+            self._asking.pass_by(NAME, error)
+            return {}
+
+    async def _single_tokens(self, tail: str, choices: tuple[str, ...]) -> list[int] | None:
+        key = (tail, choices)
+        if key not in self._tokens:
+            self._tokens[key] = asyncio.ensure_future(self._find_single_tokens(tail, choices))
+        try:
+            return await asyncio.shield(self._tokens[key])
+        except Exception:
+            self._tokens.pop(key, None)  # the next question asks again
+            raise
+
+    async def _find_single_tokens(self, tail: str, choices: tuple[str, ...]) -> list[int] | None:
+        """Return the one token that each choice adds after the tail; None where it is more or not told."""
+        head = await self._asking.tokenize(tail)
+        if head is None:
+            self._asking.lacking.add(NAME)
+            return None
+        ids = await asyncio.gather(*(self._asking.single_token(head, tail, choice) for choice in choices))
+        found = [token for token in ids if token is not None]
+        return found if len(set(found)) == len(choices) else None
+
+
+def _are_stripped(choices: tuple[str, ...], top: Top) -> bool:
+    """Return whether the tokens are the choices without blanks, as where each text begins with one."""
+    stripped = {token.strip() for token in top}
+    return stripped.issuperset(map(str.strip, choices)) and not top.keys() & set(choices)
+
+
+def last_line(prompt: str) -> str:
+    """Return the prompt's last line that isn't blank and what follows: what decides how a choice is split."""
+    end = len(prompt.rstrip())
+    return prompt[prompt.rfind("\n", 0, end) + 1 :][-400:]

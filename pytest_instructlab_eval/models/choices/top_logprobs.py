@@ -1,0 +1,62 @@
+"""Choices that are among the likeliest tokens, which most servers name."""
+
+from __future__ import annotations
+
+from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.choices.asking import Asking, refused
+from pytest_instructlab_eval.models.logprobs import Top, all_of, likeliest
+
+__all__ = ["TopLogprobs"]
+
+NAME = "top_logprobs"
+MOST = (20, 5)  # vLLM's and OpenAI's limits; the first that the server accepts is kept
+MANY = 1000  # where a choice is not among those: llama.cpp has no limit; 100 kB a prompt
+
+
+class TopLogprobs:
+    """The `Way` by the likeliest next tokens."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._counts = list(MOST)
+        self._allows_many: bool | None = None  # not known yet
+
+    async def logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
+        """Return the log-likelihood of each choice; see `Way`."""
+        top = await self.likeliest(prompt)
+        if not top:
+            self._asking.lacking.add(NAME)
+            return None
+        found = all_of(choices, top)
+        if found is None and self._allows_many is None:
+            top = await self._many(prompt, len(top))
+            found = all_of(choices, top)
+        if found is None:
+            self._asking.refusals[NAME] = "a choice is not among the likeliest tokens that it names"
+        return found
+
+    async def likeliest(self, prompt: str) -> Top:
+        """Return as many of the likeliest tokens as the server gives; empty where it gives none."""
+        while True:
+            count = self._counts[0]
+            try:
+                return likeliest(await self._asking.complete(prompt, {"logprobs": count}))
+            except ModelError as error:
+                self._asking.pass_by(NAME, error)
+            lower = [other for other in self._counts if other < count]  # others may have got there first
+            if not lower:
+                return {}
+            self._counts = lower
+
+    async def _many(self, prompt: str, few: int) -> Top:
+        """Return many more of the likeliest tokens; empty where the server has a limit."""
+        try:
+            top = likeliest(await self._asking.complete(prompt, {"logprobs": MANY}))
+        except ModelError as error:
+            if not refused(error):
+                raise
+            top = {}
+        self._allows_many = len(top) > few
+        if self._allows_many and MANY not in self._counts:
+            self._counts.insert(0, MANY)  # one request a question from now on
+        return top
