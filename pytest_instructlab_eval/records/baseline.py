@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -279,10 +279,11 @@ class _File(TypedDict):
     benchmarks: Mapping[str, _Block]
 
 
-def read_baseline(path: Path) -> Baseline:
-    """A baseline, or a whole results.json, or the folder that has one, as one.
+def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = None) -> Baseline:
+    """Return a baseline, or a whole results.json, or the folder that has one, as one.
 
-    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema.
+    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema; for
+    `check_gate` see `read_run`.
     """
     path = path / "results.json" if path.is_dir() else path
     try:
@@ -299,7 +300,7 @@ def read_baseline(path: Path) -> Baseline:
     if version is None:
         raise _neither(path, "it has no schema_version")
     if "results" in document:
-        run = run_of(document, path)
+        run = run_of(document, path, check_gate=check_gate)
         known = run.fingerprint or run.configuration
         if not known:
             raise DataError(f"{path} is damaged: it has no configuration")

@@ -78,7 +78,7 @@ class Gating:
         for gate in self._gates:
             self._check(gate)
         if settings.baseline is not None:
-            self._baseline = read_baseline(settings.baseline)
+            self._baseline = read_baseline(settings.baseline, check_gate=parse_gate)
             if not settings.allow_mismatch:
                 name = f"--eval-baseline {settings.baseline.name}"
                 check_comparable(self.fingerprint, self._baseline, name, ADVICE, ignoring=BEFORE_THE_RUN)
