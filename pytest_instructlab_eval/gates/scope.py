@@ -15,6 +15,7 @@ from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import Silent
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import compare, counterpart
+from pytest_instructlab_eval.stats.values import of_metric
 
 __all__ = ["Case", "Scope", "off_scale", "unknown_part"]
 
@@ -150,14 +151,7 @@ def _of(results: Sequence[Result], benchmark: str, model: str | None = None) -> 
 def _selected(results: Sequence[Result], selector: Selector) -> tuple[Result, ...]:
     """Return the results of the selected group, with the scores of the selected metric."""
     kept = [result for result in results if selector.group in (None, result.group)]
-    if selector.metric is None:
-        return tuple(kept)
-    return tuple(
-        dataclasses.replace(
-            result, scores=tuple(score for score in result.scores if score.metric == selector.metric)
-        )
-        for result in kept
-    )
+    return tuple(kept if selector.metric is None else of_metric(kept, selector.metric))
 
 
 def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[str] | None) -> str | None:

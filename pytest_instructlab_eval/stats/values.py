@@ -7,6 +7,7 @@ are those of `summarise`.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import statistics
@@ -18,7 +19,7 @@ from typing import NamedTuple, TypeVar
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error, standard_error
 
-__all__ = ["Key", "Unit", "Values", "grouped", "has_clusters", "namer", "questions_of", "units"]
+__all__ = ["Key", "Unit", "Values", "grouped", "has_clusters", "namer", "of_metric", "questions_of", "units"]
 
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
@@ -95,6 +96,14 @@ def namer(found: Iterable[Unit]) -> Callable[[Unit], str]:
     """Return what a unit is called: its question, or the sample of a task that stands alone."""
     alone = len({unit.key.question for unit in found}) == 1
     return lambda unit: unit.label if alone else unit.key.question
+
+
+def of_metric(results: Iterable[Result], metric: str) -> list[Result]:
+    """Return the results with their scores of one metric alone."""
+    return [
+        dataclasses.replace(result, scores=tuple(score for score in result.scores if score.metric == metric))
+        for result in results
+    ]
 
 
 def grouped(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
