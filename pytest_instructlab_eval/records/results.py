@@ -14,7 +14,7 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import RULES, gate_problems
 from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "replace_text", "run_of"]
+__all__ = ["SCHEMA_VERSION", "check_version", "read_results", "read_run", "replace_text", "run_of"]
 
 SCHEMA_VERSION = 1
 
@@ -40,11 +40,7 @@ def run_of(document: Any, path: Path, *, check_gate: Callable[[str], object] | N
     version = schema_version(document)
     if version is None:
         raise DataError(f"{path} is not a results.json of this plugin (it has no schema_version)")
-    if version > SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "
-            "plugin reads; upgrade pytest-instructlab-eval"
-        )
+    check_version(path, version, SCHEMA_VERSION)
     known = {field.name: document[field.name] for field in fields(Run) if field.name in document}
     try:
         run = read_as(Run, known, RULES)
@@ -53,6 +49,15 @@ def run_of(document: Any, path: Path, *, check_gate: Callable[[str], object] | N
         return run
     except Misfit as misfit:
         raise _damaged(path, misfit) from None
+
+
+def check_version(path: Path, version: int, newest: int) -> None:
+    """Raise DataError where a file is of a newer schema than the newest that is known."""
+    if version > newest:
+        raise DataError(
+            f"{path} has schema version {version}, newer than the {newest} that this version of the plugin "
+            "reads; upgrade pytest-instructlab-eval"
+        )
 
 
 def _damaged(path: Path, misfit: Misfit) -> DataError:
