@@ -65,7 +65,7 @@ def best(output: Path) -> None:
     model can be chosen, and where the best may be so only because questions could not be asked of it.
     """
     with _told():
-        run = read_run(_file(output))
+        run = read_run(_file(output), check_gate=parse_gate)
     ranks = rank(run.candidates)
     left_out = [f"{model} {reason}" for model, reason in unranked(run.candidates).items()]
     scored = {result.model for result in run.candidates if result.value is not None}
@@ -102,7 +102,7 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
     gate fails.
     """
     with _told():
-        theirs, ours = read_baseline(_file(before)), read_baseline(_file(after))
+        theirs, ours = (read_baseline(_file(path), check_gate=parse_gate) for path in (before, after))
         if theirs.shard != ours.shard:
             part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
             raise ConfigurationError(
@@ -148,7 +148,7 @@ def merge(
     Each RUN is a results.json or its folder. The exit status is 1 where a gate fails.
     """
     with _told():
-        run = merged({_file(path): read_run(_file(path)) for path in runs})
+        run = merged({_file(path): read_run(_file(path), check_gate=parse_gate) for path in runs})
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
         earlier = _baseline(run, baseline, allow_mismatch)
         reports = verdicts(run, earlier)
@@ -172,7 +172,7 @@ def _baseline(run: Run, given: Path | None, allow_mismatch: bool) -> list[Result
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
-    found = read_baseline(_file(path))
+    found = read_baseline(_file(path), check_gate=parse_gate)
     if not (allow_mismatch or run.configuration.get("allow_mismatch")):
         check_comparable(fingerprint(run.fingerprint), found, str(path), ALLOW)
     return list(found.results)

@@ -10,27 +10,26 @@ NUMBER      a decimal number or a percentage
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import operator
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.gates.figures import FIGURES, MEAN, Figure
+from pytest_instructlab_eval.gates.sentences import close_matches
 
-__all__ = ["FIGURES", "OPERATORS", "Figure", "Gate", "Operator", "Selector", "close_matches", "parse_gate"]
+__all__ = ["OPERATORS", "Gate", "Operator", "Selector", "close_matches", "parse_gate"]
 
 Operator = Literal[">=", ">", "<=", "<"]
-Figure = Literal["mean", "drop", "error_rate", "unscored_rate", "n"]
 
-OPERATORS: dict[str, Callable[[float, float], bool]] = {
+OPERATORS: Mapping[Operator, Callable[[float, float], bool]] = {
     ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
 }  # fmt: skip
-FIGURES = tuple(name for name in get_args(Figure) if name != "mean")
 
 NAME = re.compile(r"[\w-]+")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -48,13 +47,25 @@ class Selector:
     benchmark: str
     group: str | None = None
     metric: str | None = None
-    figure: Figure = "mean"
+    figure: Figure = MEAN
 
     def __str__(self) -> str:
-        group = "" if self.group is None else f"[{_group(self.group)}]"
-        metric = "" if self.metric is None else f".{_name(self.metric, reserved=FIGURES)}"
-        figure = "" if self.figure == "mean" else f".{self.figure}"
-        return f"{_name(self.benchmark)}{group}{metric}{figure}"
+        group = "" if self.group is None else f"[{_written(self.group, BARE_GROUP)}]"
+        metric = "" if self.metric is None else f".{_written(self.metric, NAME, reserved=FIGURES)}"
+        figure = "" if self.figure == MEAN else f".{self.figure.name}"
+        return f"{_written(self.benchmark, NAME)}{group}{metric}{figure}"
+
+    @property
+    def target(self) -> str:
+        """The selector without its figure."""
+        return str(replace(self, figure=MEAN))
+
+
+def _written(name: str, bare: re.Pattern[str], reserved: Collection[str] = ()) -> str:
+    """Return a name as the language has it: in double quotes unless it can stand bare."""
+    if bare.fullmatch(name) and name == name.strip() and name not in reserved:
+        return name
+    return json.dumps(name, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -77,48 +88,49 @@ class Gate:
         object.__setattr__(self, "text", self.text.strip() or str(self))
 
     def __str__(self) -> str:
-        number = f"{_percentage(self.limit)}%" if self.percent else repr(self.limit).removesuffix(".0")
+        number = repr(self.limit).removesuffix(".0")
+        if self.percent:  # times 100, exactly as its decimal digits have it
+            number = format(Decimal(repr(self.limit)).scaleb(2), "f") + "%"
         return f"{self.selector} {self.operator} {number}"
 
+    @property
+    def from_above(self) -> bool:
+        """Whether the limit is the most that is allowed."""
+        return self.operator in ("<=", "<")
+
     def holds(self, value: float) -> bool:
-        """Whether the value meets the limit."""
+        """Return whether the value meets the limit."""
         return OPERATORS[self.operator](value, self.limit)
 
 
 def parse_gate(text: str, *, benchmarks: Collection[str] | None = None, standing: bool = False) -> Gate:
-    """The gate that a text means; `benchmarks` are the known names, None where any name may do.
+    """Return the gate that a text means; `benchmarks` are the known names, None where any name may do.
 
     Raises ConfigurationError, which quotes the text and names the column (from 1).
     """
-    scanner = _Scanner(text)
-    selector = _selector(scanner, benchmarks)
-    sign = _operator(scanner, selector)
-    limit, percent = _number(scanner, selector)
-    if scanner.rest():
-        raise scanner.error("the end of the gate")
+    parser = _Parser(text)
+    selector = parser.selector(benchmarks)
+    sign = parser.operator(selector.figure)
+    limit, percent = parser.limit(selector.figure)
+    if parser.rest():
+        raise parser.error("the end of the gate")
     return Gate(selector, sign, limit, percent, text, standing)
 
 
-def close_matches(name: str, known: Collection[str]) -> str:
-    """A question that names what may have been meant; empty where nothing is near."""
-    near = difflib.get_close_matches(name, known, n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-class _Scanner:
-    """A text and how far it has been read."""
+class _Parser:
+    """A text and how far it has been read; a method a rule of the grammar."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.place = 0
 
     def rest(self) -> str:
-        """What is yet to be read, without space before it."""
+        """Return what is yet to be read, without space before it."""
         self._skip()
         return self.text[self.place :]
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """What the pattern matches at this place, read; None where it doesn't."""
+        """Return what the pattern matches at this place, read; None where it doesn't."""
         self._skip()
         found = pattern.match(self.text, self.place)
         if found:
@@ -126,11 +138,11 @@ class _Scanner:
         return found
 
     def takes(self, sign: str) -> bool:
-        """Whether the sign stands at this place; then it is read."""
+        """Return whether the sign stands at this place; then it is read."""
         return self.take(re.compile(re.escape(sign))) is not None
 
     def error(self, expected: str, place: int | None = None) -> ConfigurationError:
-        """What to raise at this place, or at an earlier one."""
+        """Return what to raise at this place, or at an earlier one."""
         if place is not None:
             self.place = place
         self._skip()
@@ -139,135 +151,108 @@ class _Scanner:
         return self.refusal(f"expected {expected} (found {seen})", self.place)
 
     def refusal(self, reason: str, place: int) -> ConfigurationError:
-        """What to raise about a place."""
+        """Return what to raise about a place."""
         return ConfigurationError(f"gate {self.text!r}: column {place + 1}: {reason}")
 
     def _skip(self) -> None:
         spaces = SPACE.match(self.text, self.place)
         self.place = spaces.end() if spaces else self.place
 
-
-def _selector(scanner: _Scanner, benchmarks: Collection[str] | None) -> Selector:
-    scanner.rest()
-    start = scanner.place
-    benchmark = _read_name(scanner, "the name of a benchmark")
-    if benchmarks is not None and benchmark not in benchmarks:
-        reason = f"there is no benchmark {benchmark!r}{close_matches(benchmark, benchmarks)}"
-        raise scanner.refusal(f"{reason} (known: {', '.join(sorted(benchmarks)) or 'none'})", start)
-    group = _read_group(scanner) if scanner.takes("[") else None
-    metric, figure = _metric_and_figure(scanner)
-    if scanner.rest().startswith("["):
-        raise scanner.error(
-            f"an operator; a group stands right after its benchmark, as in {benchmark}[coding]"
-        )
-    return Selector(benchmark, group, metric, figure)
-
-
-def _metric_and_figure(scanner: _Scanner) -> tuple[str | None, Figure]:
-    if not scanner.takes("."):
-        return None, "mean"
-    figure = _read_figure(scanner)
-    if figure is not None:
-        return None, figure
-    metric = _read_name(scanner, f"a metric, or one of {', '.join(FIGURES)}")
-    if not scanner.takes("."):
-        return metric, "mean"
-    figure = _read_figure(scanner)
-    if figure is None:
-        raise scanner.error(f"one of {', '.join(FIGURES)}")
-    return metric, figure
-
-
-def _read_figure(scanner: _Scanner) -> Figure | None:
-    before = scanner.place
-    found = scanner.take(NAME)
-    name: Any = found.group() if found else None
-    if name in FIGURES:
-        figure: Figure = name
-        return figure
-    scanner.place = before
-    return None
-
-
-def _read_name(scanner: _Scanner, expected: str) -> str:
-    if scanner.rest().startswith('"'):
-        return _read_quoted(scanner)
-    found = scanner.take(NAME)
-    if not found:
-        raise scanner.error(expected)
-    return found.group()
-
-
-def _read_group(scanner: _Scanner) -> str:
-    if scanner.rest().startswith('"'):
-        group = _read_quoted(scanner)
-    else:
-        found = scanner.take(BARE_GROUP)
-        if not found:
-            raise scanner.error(
-                "the name of a group, in double quotes where it has brackets or quotes itself"
+    def selector(self, benchmarks: Collection[str] | None) -> Selector:
+        """Read BENCHMARK [GROUP] .METRIC .FIGURE."""
+        self._skip()
+        start = self.place
+        benchmark = self.name("the name of a benchmark")
+        if benchmarks is not None and benchmark not in benchmarks:
+            reason = f"there is no benchmark {benchmark!r}{close_matches(benchmark, benchmarks)}"
+            raise self.refusal(f"{reason} (known: {', '.join(sorted(benchmarks)) or 'none'})", start)
+        group = self.group() if self.takes("[") else None
+        metric, figure = self.metric_and_figure()
+        if self.rest().startswith("["):
+            raise self.error(
+                f"an operator; a group stands right after its benchmark, as in {benchmark}[coding]"
             )
-        group = found.group().strip()
-    if not scanner.takes("]"):
-        raise scanner.error("] after the group, whose name must be in double quotes where it has brackets")
-    return group
+        return Selector(benchmark, group, metric, figure)
 
+    def metric_and_figure(self) -> tuple[str | None, Figure]:
+        """Read .METRIC .FIGURE, neither of which must be there."""
+        if not self.takes("."):
+            return None, MEAN
+        if figure := self.figure():
+            return None, figure
+        metric = self.name(f"a metric, or one of {', '.join(FIGURES)}")
+        if not self.takes("."):
+            return metric, MEAN
+        if figure := self.figure():
+            return metric, figure
+        raise self.error(f"one of {', '.join(FIGURES)}")
 
-def _read_quoted(scanner: _Scanner) -> str:
-    start = scanner.place
-    found = scanner.take(QUOTED)
-    if not found:
-        raise scanner.error("a text that ends with a double quote", start)
-    try:
-        return str(json.loads(found.group(), strict=False))
-    except ValueError:
-        raise scanner.refusal(
-            'a backslash in quotes stands before " or \\, or as JSON has it', start
-        ) from None
+    def figure(self) -> Figure | None:
+        """Read a figure; nothing is read where there is none of this name."""
+        before = self.place
+        found = self.take(NAME)
+        figure = FIGURES.get(found.group()) if found else None
+        if figure is None:
+            self.place = before
+        return figure
 
+    def name(self, expected: str) -> str:
+        """Read a name, bare or in double quotes."""
+        if self.rest().startswith('"'):
+            return self.quoted()
+        found = self.take(NAME)
+        if not found:
+            raise self.error(expected)
+        return found.group()
 
-def _operator(scanner: _Scanner, selector: Selector) -> Operator:
-    scanner.rest()
-    start = scanner.place
-    found = scanner.take(COMPARISON)
-    sign: Any = found.group() if found else None
-    allowed = ["<="] if selector.figure == "drop" else list(OPERATORS)
-    if sign not in allowed:
-        expected = (
-            "<=, as a drop is bounded from above" if len(allowed) == 1 else f"one of {', '.join(allowed)}"
-        )
-        raise scanner.error(expected, start)
-    known: Operator = sign
-    return known
+    def group(self) -> str:
+        """Read the rest of [GROUP]."""
+        if self.rest().startswith('"'):
+            group = self.quoted()
+        elif found := self.take(BARE_GROUP):
+            group = found.group().strip()
+        else:
+            raise self.error("the name of a group, in double quotes where it has brackets or quotes itself")
+        if not self.takes("]"):
+            raise self.error("] after the group, whose name must be in double quotes where it has brackets")
+        return group
 
+    def quoted(self) -> str:
+        """Read a text in double quotes."""
+        start = self.place
+        found = self.take(QUOTED)
+        if not found:
+            raise self.error("a text that ends with a double quote", start)
+        try:
+            return str(json.loads(found.group(), strict=False))
+        except ValueError:
+            raise self.refusal(
+                'a backslash in quotes stands before " or \\, or as JSON has it', start
+            ) from None
 
-def _number(scanner: _Scanner, selector: Selector) -> tuple[float, bool]:
-    scanner.rest()
-    start = scanner.place
-    found = scanner.take(NUMBER)
-    if not found:
-        raise scanner.error("a number such as 0.5 or 50%", start)
-    mantissa, exponent, sign = found.groups()
-    if sign and selector.figure == "n":
-        raise scanner.error("a count, which is no percentage", start)
-    limit = float(f"{mantissa}e{int(exponent or 0) - (2 if sign else 0)}")
-    if not math.isfinite(limit):
-        raise scanner.error("a finite number", start)
-    return limit, bool(sign)
+    def operator(self, figure: Figure) -> Operator:
+        """Read an operator that the figure can have."""
+        self._skip()
+        start = self.place
+        found = self.take(COMPARISON)
+        for sign in OPERATORS:
+            if found and sign == found.group() and (sign == "<=" or not figure.compares):
+                return sign
+        if figure.compares:
+            raise self.error(f"<=, as a {figure.name} is bounded from above", start)
+        raise self.error(f"one of {', '.join(OPERATORS)}", start)
 
-
-def _name(name: str, reserved: Collection[str] = ()) -> str:
-    return name if NAME.fullmatch(name) and name not in reserved else _quoted(name)
-
-
-def _group(group: str) -> str:
-    return group if BARE_GROUP.fullmatch(group) and group == group.strip() else _quoted(group)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _percentage(share: float) -> str:
-    """The share times 100, exactly as its decimal digits have it."""
-    return format(Decimal(repr(share)).scaleb(2), "f")
+    def limit(self, figure: Figure) -> tuple[float, bool]:
+        """Read a number, and whether it is a percentage."""
+        self._skip()
+        start = self.place
+        found = self.take(NUMBER)
+        if not found:
+            raise self.error("a number such as 0.5 or 50%", start)
+        mantissa, exponent, sign = found.groups()
+        if sign and figure.unit == "count":
+            raise self.error("a count, which is no percentage", start)
+        limit = float(f"{mantissa}e{int(exponent or 0) - (2 if sign else 0)}")
+        if not math.isfinite(limit):
+            raise self.error("a finite number", start)
+        return limit, bool(sign)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, Problem, load, read_as, schema_version
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.records.results import run_of
+from pytest_instructlab_eval.records.results import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain
@@ -69,36 +69,39 @@ class Baseline:
     a run it is, such as "1/4" (None for a whole one).
     """
 
-    fingerprint: Mapping[str, Any]
+    fingerprint: Mapping[str, object]
     results: tuple[Result, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     incomplete: str | None = None
     shard: str | None = None
 
+    @classmethod
+    def of(cls, run: Run) -> Baseline:
+        """Return what a finished run is to a later one."""
+        known = run.fingerprint or run.configuration
+        shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
+        return cls(fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
+
 
 # --- configurations ---
 
 
-def fingerprint(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Of all settings by name, with "data" and "prompts", those that scores depend on.
+def fingerprint(configuration: Mapping[str, object]) -> dict[str, object]:
+    """Return, of all settings by name, with "data" and "prompts", those that scores depend on.
 
     As plain data; settings that aren't there are left out.
     """
-    return _selected(configuration)
-
-
-def _selected(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain(configuration[name]) for name in FINGERPRINT if name in configuration}
 
 
 def differences(
-    ours: Mapping[str, Any],
-    theirs: Mapping[str, Any],
+    ours: Mapping[str, object],
+    theirs: Mapping[str, object],
     *,
     theirs_are: str = "in the baseline",
     ignoring: Collection[str] = INFORMATIVE,
 ) -> list[str]:
-    """What differs between two fingerprints so that scores don't compare; empty where they do.
+    """Return what differs between two fingerprints so that scores don't compare; empty where they do.
 
     Unless told otherwise the model may differ, and which questions were asked: those are compared that
     both sides have. A judge, "data" and "prompts" are compared where both sides have them, the latter two
@@ -117,7 +120,7 @@ def differences(
 
 
 def check_comparable(
-    ours: Mapping[str, Any],
+    ours: Mapping[str, object],
     baseline: Baseline,
     name: str,
     advice: str,
@@ -133,21 +136,24 @@ def check_comparable(
         raise ConfigurationError(f"{name} is of another configuration: {'; '.join(found)}; {advice}")
 
 
-def asked_otherwise(ours: Sequence[str], theirs: Any, where: str, insist: str) -> str | None:
-    """Why a drop doesn't compare: requests were adapted in another way there; None where they were not.
+def asked_otherwise(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
+    """Return why a drop doesn't compare: requests were adapted in another way there; None where it does.
 
     `where` names the other side, `insist` the option that leaves this check out.
     """
     if (ours or None) == (theirs or None):
         return None
-    here, there = (_shown(", ".join(map(str, side))) if side else "as usual" for side in (ours, theirs))
+    here, there = (
+        _shown(", ".join(map(str, side)) if isinstance(side, Sequence) else side) if side else "as usual"
+        for side in (ours, theirs)
+    )
     return (
         f"models were asked in another way here ({here}) than {where} ({there}), which can change answers; "
         f"compare runs that asked alike, or insist with {insist}"
     )
 
 
-def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
+def _difference(name: str, ours: object, theirs: object) -> list[str]:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         common = [key for key in ours if key in theirs]
         return [text for key in common for text in _difference(f"{name} of {key}", ours[key], theirs[key])]
@@ -157,7 +163,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> list[str]:
     return [f"{name} is {_shown(ours)} here and {_shown(theirs)}"]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return shown("not set" if value is None else repr(value), LONGEST)
 
 
@@ -179,7 +185,7 @@ def save_run(path: Path, run: Run) -> None:
     write_baseline(path, found, run.fingerprint)
 
 
-def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, Any]) -> None:
+def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, object]) -> None:
     """Write the file whole or not at all; the same results make the same bytes.
 
     Raises ConfigurationError where the results are not of one model, or of several scales a metric;
@@ -212,12 +218,13 @@ def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:
     return f"\n  {_line(benchmark)}: {{\n{inner}\n  }}"
 
 
-def _entry(results: Sequence[Result]) -> dict[str, Any]:
-    """A question's scores by metric, a list where one was recorded twice, its content, group and cluster.
+def _entry(results: Sequence[Result]) -> dict[str, object]:
+    """Return a question's scores by metric, and its content, group and cluster.
 
-    The group is there where it is of another name, the cluster where the group does not tell it.
+    A metric that was recorded twice has a list. The group is there where it is of another name, the cluster
+    where the group does not tell it.
     """
-    metrics: dict[str, list[Any]] = defaultdict(list)
+    metrics: dict[str, list[_Value]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
         metrics[score.metric].append(_compact(score))
     scores = {name: found[0] if len(found) == 1 else found for name, found in metrics.items()}
@@ -228,8 +235,8 @@ def _entry(results: Sequence[Result]) -> dict[str, Any]:
     return {**content, **group, **cluster, "scores": scores}
 
 
-def _compact(score: Score) -> Any:
-    """A number or None; for samples the text of answers, else their values by id."""
+def _compact(score: Score) -> _Value:
+    """Return a number or None; for samples the text of answers, else their values by id."""
     if not score.samples:
         return score.value
     signs = {value: sign for sign, value in ANSWERS.items()}
@@ -246,7 +253,7 @@ def _by(results: Sequence[Result], attribute: str) -> dict[str, list[Result]]:
     return groups
 
 
-def _line(value: Any) -> str:
+def _line(value: object) -> str:
     return json.dumps(plain(value), ensure_ascii=False, sort_keys=True)
 
 
@@ -279,10 +286,11 @@ class _File(TypedDict):
     benchmarks: Mapping[str, _Block]
 
 
-def read_baseline(path: Path) -> Baseline:
-    """A baseline, or a whole results.json, or the folder that has one, as one.
+def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = None) -> Baseline:
+    """Return a baseline, or a whole results.json, or the folder that has one, as one.
 
-    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema.
+    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema; for
+    `check_gate` see `read_run`.
     """
     path = path / "results.json" if path.is_dir() else path
     try:
@@ -297,17 +305,11 @@ def read_baseline(path: Path) -> Baseline:
     if version is None or not isinstance(document, dict):
         raise _neither(path, "it has no schema_version")
     if "results" in document:
-        run = run_of(document, path)
-        known = run.fingerprint or run.configuration
-        if not known:
+        run = run_of(document, path, check_gate=check_gate)
+        if not (run.fingerprint or run.configuration):
             raise DataError(f"{path} is damaged: it has no configuration")
-        shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
-        return Baseline(_selected(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
-    if version > SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "
-            "plugin reads; upgrade pytest-instructlab-eval"
-        )
+        return Baseline.of(run)
+    check_version(path, version, SCHEMA_VERSION)
     try:
         return _baseline(read_as(_File, document))
     except Misfit as misfit:
@@ -356,18 +358,16 @@ def _result(
 
 
 def _score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
-    """A score as a baseline keeps it; raises Misfit where it is none on its scale."""
-    if isinstance(value, str) and (not value or set(value) - set(ANSWERS)):
-        raise Problem("must be a text of 1, 0 and -", value, *place)
+    """Return a score as a baseline keeps it; raises Misfit where it is none on its scale."""
     if isinstance(value, str):
-        values: Mapping[str, float | None] = {str(number): ANSWERS[sign] for number, sign in enumerate(value)}
-    elif isinstance(value, Mapping):
-        values = value
-    else:
+        if not value or set(value) - set(ANSWERS):
+            raise Problem("must be a text of 1, 0 and -", value, *place)
+        value = {str(number): ANSWERS[sign] for number, sign in enumerate(value)}
+    if not isinstance(value, Mapping):
         for problem in value_problems(value, maximum, *place):
             raise problem
         return Score(value, metric, maximum)
-    for key, number in values.items():
+    for key, number in value.items():
         for problem in value_problems(number, maximum, *place, key):
             raise problem
-    return Score.mean_of([Sample(*entry) for entry in values.items()], metric=metric, maximum=maximum)
+    return Score.mean_of([Sample(*entry) for entry in value.items()], metric=metric, maximum=maximum)

@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, load, read_as, schema_version
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.schema import RULES
+from pytest_instructlab_eval.records.schema import RULES, gate_problems
 from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["SCHEMA_VERSION", "read_results", "read_run", "run_of"]
+__all__ = ["SCHEMA_VERSION", "check_version", "read_results", "read_run", "run_of"]
 
 SCHEMA_VERSION = 1
 
 
-def read_run(path: Path) -> Run:
-    """The run in a file; raises DataError where it isn't one, is damaged, or is of a newer schema."""
+def read_run(path: Path, *, check_gate: Callable[[str], object] | None = None) -> Run:
+    """Return the run in a file; raises DataError where it isn't one, is damaged, or is of a newer schema.
+
+    `check_gate` raises ConfigurationError for what is no gate: the language of gates is not known here.
+    """
     try:
         document = load(path)
     except NotJSON as error:
         raise DataError(f"{path} is not a results.json of this plugin ({error})") from None
     except Misfit as misfit:
         raise _damaged(path, misfit) from None
-    return run_of(document, path)
+    return run_of(document, path, check_gate=check_gate)
 
 
-def run_of(document: object, path: Path) -> Run:
-    """The run in what a file holds; raises DataError as `read_run`."""
+def run_of(document: object, path: Path, *, check_gate: Callable[[str], object] | None = None) -> Run:
+    """Return the run in what a file holds; raises DataError as `read_run`."""
     version = schema_version(document)
     if version is None or not isinstance(document, dict):
         raise DataError(f"{path} is not a results.json of this plugin (it has no schema_version)")
-    if version > SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this version of the "
-            "plugin reads; upgrade pytest-instructlab-eval"
-        )
+    check_version(path, version, SCHEMA_VERSION)
     known = {field.name: document[field.name] for field in fields(Run) if field.name in document}
     try:
-        return read_as(Run, known, RULES)
+        run = read_as(Run, known, RULES)
+        for problem in gate_problems(run, check_gate) if check_gate is not None else ():
+            raise problem
+        return run
     except Misfit as misfit:
         raise _damaged(path, misfit) from None
+
+
+def check_version(path: Path, version: int, newest: int) -> None:
+    """Raise DataError where a file is of a newer schema than the newest that is known."""
+    if version > newest:
+        raise DataError(
+            f"{path} has schema version {version}, newer than the {newest} that this version of the plugin "
+            "reads; upgrade pytest-instructlab-eval"
+        )
 
 
 def _damaged(path: Path, misfit: Misfit) -> DataError:

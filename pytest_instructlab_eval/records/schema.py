@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from pytest_instructlab_eval.data.typed_json import Misfit, Problem, Rule, Rules, read_as
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.gates.language import parse_gate
 from pytest_instructlab_eval.records.evidence import Evidence, split
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 
-__all__ = ["LARGEST_SCALE", "RULES", "scale_problems", "value_problems"]
+__all__ = ["LARGEST_SCALE", "RULES", "gate_problems", "scale_problems", "value_problems"]
 
 LARGEST_SCALE = 1e50  # what is computed of scores, such as fourth powers, stays a number
 MOST = 10**9  # questions
@@ -145,12 +144,6 @@ def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:
     if run["base"] is None and configuration.get("base_model"):
         yield Problem("must be the model to compare with, as the configuration has one", None, "base")
     yield from _configuration_problems(configuration)
-    for name in ("gates", "standing_gates"):
-        for place, text in enumerate(run[name]):
-            try:
-                parse_gate(text)
-            except ConfigurationError as error:
-                yield Misfit(f"must be a gate ({error})", name, place)
 
 
 def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit]:
@@ -166,6 +159,16 @@ def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit
     else:
         if shard is not None and not 1 <= shard[0] <= shard[1]:
             yield Problem("must be a part and the number of parts", shard, "configuration", "shard")
+
+
+def gate_problems(run: Run, check_gate: Callable[[str], object]) -> Iterator[Misfit]:
+    """Yield which of a run's gates are none: `check_gate` raises ConfigurationError for their texts."""
+    for name, texts in (("gates", run.gates), ("standing_gates", run.standing_gates)):
+        for place, text in enumerate(texts):
+            try:
+                check_gate(text)
+            except ConfigurationError as error:
+                yield Misfit(f"must be a gate ({error})", name, place)
 
 
 RULES: Rules = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
@@ -28,16 +29,17 @@ def merged(parts: Mapping[Path, Run]) -> Run:
                 "and each into a folder of its own"
             )
     place = {nodeid: number for number, nodeid in enumerate(first.tests)}
-    results = [result for run in ordered.values() for result in run.results]
+    runs = ordered.values()
+    results = chain.from_iterable(run.results for run in runs)
     whole = dataclasses.replace(
         first,
         results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
         configuration={**first.configuration, "shard": None},
-        left_out={name: reason for run in ordered.values() for name, reason in run.left_out.items()},
+        left_out=dict(chain.from_iterable(run.left_out.items() for run in runs)),
         tests=(),
-        notes=tuple(dict.fromkeys(note for run in ordered.values() for note in run.notes)),
-        silent=tuple(silent for run in ordered.values() for silent in run.silent),
-        adaptations=distinct(found for run in ordered.values() for found in run.adaptations),
+        notes=tuple(dict.fromkeys(chain.from_iterable(run.notes for run in runs))),
+        silent=tuple(chain.from_iterable(run.silent for run in runs)),
+        adaptations=distinct(chain.from_iterable(run.adaptations for run in runs)),
     )
     return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 

@@ -78,7 +78,7 @@ class Gating:
         for gate in self._gates:
             self._check(gate)
         if settings.baseline is not None:
-            self._baseline = read_baseline(settings.baseline)
+            self._baseline = read_baseline(settings.baseline, check_gate=parse_gate)
             if not settings.allow_mismatch:
                 name = f"--eval-baseline {settings.baseline.name}"
                 check_comparable(self.fingerprint, self._baseline, name, ADVICE, ignoring=BEFORE_THE_RUN)
@@ -105,7 +105,7 @@ class Gating:
             problem = unknown_part(selector, groups[selector.benchmark], known.metrics if known else None)
         if problem is None and known is not None:
             problem = off_scale(gate, known.maximum)
-        if problem is None and selector.figure == "drop" and not gate.standing:
+        if problem is None and selector.figure.compares and not gate.standing:
             problem = self._incomparable()
         if problem is not None:
             raise ConfigurationError(f"gate {gate.text!r}: {problem}")
@@ -114,7 +114,7 @@ class Gating:
         """Raise ConfigurationError where the baseline of a drop lacks the gate's benchmark."""
         benchmark = gate.selector.benchmark
         known = sorted({result.benchmark for result in baseline.results})
-        if gate.selector.figure == "drop" and not gate.standing and benchmark not in known:
+        if gate.selector.figure.compares and not gate.standing and benchmark not in known:
             raise ConfigurationError(
                 f"gate {gate.text!r}: the baseline has no results of {benchmark} (it has "
                 f"{', '.join(known) or 'none'}); save one that has with --eval-save-baseline"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, Difference, compare, counterpart, difference
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, holm
+from pytest_instructlab_eval.stats.values import grouped
 
 __all__ = ["Change", "Changes", "Kind", "changes", "run_changes"]
 
@@ -36,6 +37,23 @@ class Change:
     stderr: float | None = None
     interval: Interval | None = None
     p_value: float | None = None
+
+    @classmethod
+    def of(cls, label: str, found: Comparison | Difference) -> Change:
+        """Return the change that was measured."""
+        after, before = found.means
+        drop = found.interval()
+        return cls(
+            label=label,
+            after=after,
+            maximum=found.maximum,
+            n=found.n,
+            before=before,
+            difference=0.0 if found.unchanged else -found.drop,
+            stderr=found.stderr,
+            interval=Interval(-drop.high, -drop.low) if drop is not None else None,
+            p_value=found.p_value_of_no_change if drop is not None else None,
+        )
 
     @property
     def kind(self) -> Kind:
@@ -82,38 +100,34 @@ class Changes:
 
 
 def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True) -> list[Changes]:
-    """Each benchmark and model of ours beside its counterpart of theirs, where there is one.
+    """Return each benchmark and model of ours beside its counterpart of theirs, where there is one.
 
     Question by question; where not `paired`, by means over questions of each side's own.
     """
-    mine, other = list(ours), list(theirs)
-    pairs = dict.fromkeys((result.benchmark, result.model) for result in mine)
-    found = [_changes(benchmark, model, mine, other, paired) for benchmark, model in pairs]
-    return [entry for entry in found if entry is not None]
+    measure: Measure = compare if paired else difference
+    mine = grouped(ours, lambda result: (result.benchmark, result.model))
+    other = grouped(theirs, lambda result: (result.benchmark, result.model))
+    found = []
+    for (benchmark, model), results in mine.items():
+        against = counterpart(model, [known for name, known in other if name == benchmark])
+        if against is not None:
+            beside = other[benchmark, against]
+            whole = measure(results, beside)
+            if whole is not None:
+                groups = _groups(results, beside, measure)
+                found.append(_changes(benchmark, model, against, whole, groups))
+    return found
 
 
 def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[Changes]:
-    """A run's candidates beside its base model, where it has one, else beside the baseline."""
+    """Return a run's candidates beside its base model, where it has one, else beside the baseline."""
     return changes(run.candidates, run.of_base or baseline or (), paired=run.paired)
 
 
 def _changes(
-    benchmark: str, model: str, ours: Sequence[Result], theirs: Sequence[Result], paired: bool
-) -> Changes | None:
-    against = counterpart(model, {result.model for result in theirs if result.benchmark == benchmark})
-    mine = [result for result in ours if (result.benchmark, result.model) == (benchmark, model)]
-    other = [result for result in theirs if (result.benchmark, result.model) == (benchmark, against)]
-    measure = compare if paired else difference
-    whole = measure(mine, other)
-    if against is None or whole is None:
-        return None
-    names = list(dict.fromkeys(result.group for result in mine if result.group))
-    groups = [_group(name, mine, other, measure) for name in names] if len(names) > 1 else []
-    known = sorted(
-        _adjusted([group for group in groups if group is not None]),
-        key=lambda group: (group.difference is None, group.difference or 0.0),
-    )
-    found = Changes(benchmark, model, against, _change(benchmark, whole), tuple(known))
+    benchmark: str, model: str, against: str, whole: Comparison | Difference, groups: tuple[Change, ...]
+) -> Changes:
+    found = Changes(benchmark, model, against, Change.of(benchmark, whole), groups)
     if not isinstance(whole, Comparison):
         return found
     return dataclasses.replace(
@@ -124,39 +138,20 @@ def _changes(
     )
 
 
-def _adjusted(groups: Sequence[Change]) -> list[Change]:
-    """The groups with Holm's p values."""
-    family = [group for group in groups if group.p_value is not None]
-    adjusted = dict(
-        zip(
-            (group.label for group in family),
-            holm([group.p_value for group in family if group.p_value is not None]),
-            strict=True,
-        )
-    )
-    return [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in groups]
-
-
-def _group(name: str, ours: Sequence[Result], theirs: Sequence[Result], measure: Measure) -> Change | None:
-    mine = [result for result in ours if result.group == name]
-    found = measure(mine, [result for result in theirs if result.group == name])
-    if found is not None:
-        return _change(name, found)
-    alone = difference(mine, mine)  # for its mean
-    return None if alone is None else Change(name, alone.means[0], alone.maximum, alone.n)
-
-
-def _change(label: str, found: Comparison | Difference) -> Change:
-    after, before = found.means
-    drop = found.interval()
-    return Change(
-        label=label,
-        after=after,
-        maximum=found.maximum,
-        n=found.n,
-        before=before,
-        difference=0.0 if found.unchanged else -found.drop,
-        stderr=found.stderr,
-        interval=Interval(-drop.high, -drop.low) if drop is not None else None,
-        p_value=found.p_value_of_no_change if drop is not None else None,
-    )
+def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) -> tuple[Change, ...]:
+    """Return the change of each group, worst first, then the new ones; none where there is but one group."""
+    mine, other = (grouped(side, lambda result: result.group) for side in (ours, theirs))
+    mine.pop("", None)
+    if len(mine) < 2:
+        return ()
+    found = []
+    for name, results in mine.items():
+        whole = measure(results, other.get(name, ()))
+        if whole is not None:
+            found.append(Change.of(name, whole))
+        elif alone := difference(results, results):  # for its mean
+            found.append(Change(name, alone.means[0], alone.maximum, alone.n))
+    p_values = {group.label: group.p_value for group in found if group.p_value is not None}
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    found = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in found]
+    return tuple(sorted(found, key=lambda group: (group.difference is None, group.difference or 0.0)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, compare
 from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
-from pytest_instructlab_eval.stats.summary import Summary, summarise
+from pytest_instructlab_eval.stats.summary import Row, summarise
+from pytest_instructlab_eval.stats.values import grouped
 from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["Rank", "doubt_about_best", "rank", "unranked"]
@@ -35,44 +36,35 @@ class Rank:
 
 
 def rank(results: Iterable[Result]) -> list[Rank]:
-    """The models that have a score on every benchmark, the best first; empty where there are fewer than two.
+    """Return the models that have a score on every benchmark, the best first; none where there are not two.
 
     A score is the unweighted mean over the benchmarks of the score over its maximum, and so is a difference.
     """
-    found = list(results)
-    summaries = summarise(found)
+    by_model = grouped(results, lambda result: result.model)
+    summaries = summarise(itertools.chain.from_iterable(by_model.values()))
     benchmarks = {summary.benchmark for summary in summaries}
-    scored: dict[str, list[Summary]] = defaultdict(list)
-    for summary in summaries:
-        if summary.overall.value is not None:
-            scored[summary.model].append(summary)
-    scores = {model: _score(part) for model, part in scored.items() if len(part) == len(benchmarks)}
+    scored = [summary for summary in summaries if summary.overall.value is not None]
+    scores = {
+        model: _score([summary.overall for summary in part])
+        for model, part in grouped(scored, lambda summary: summary.model).items()
+        if len(part) == len(benchmarks)
+    }
     if len(scores) < 2:
         return []
-    ordered = sorted(scores, key=lambda model: -scores[model][0])
-    by_benchmark: dict[str, dict[str, list[Result]]] = {model: defaultdict(list) for model in ordered}
-    for result in found:
-        if result.model in by_benchmark:
-            by_benchmark[result.model][result.benchmark].append(result)
-    best, *others = ordered
+    best, *others = sorted(scores, key=lambda model: -scores[model][0])
     first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False)
-    return [
-        first,
-        *(_rank(model, scores[model], by_benchmark[model], by_benchmark[best]) for model in others),
-    ]
+    return [first, *(_rank(model, scores[model], by_model[model], by_model[best]) for model in others)]
 
 
 def unranked(results: Iterable[Result]) -> dict[str, str]:
     """Return why each model that has no score on some benchmark has no rank, in half a sentence."""
-    found = list(results)
-    by_place: dict[tuple[str, str], list[Result]] = defaultdict(list)
-    for result in found:
-        by_place[result.model, result.benchmark].append(result)
-    benchmarks = dict.fromkeys(result.benchmark for result in found)
+    by_place = grouped(results, lambda result: (result.model, result.benchmark))
+    models = dict.fromkeys(model for model, _ in by_place)
+    benchmarks = dict.fromkeys(benchmark for _, benchmark in by_place)
     reasons: dict[str, str] = {}
-    for model in dict.fromkeys(result.model for result in found):
+    for model in models:
         for benchmark in benchmarks:
-            part = by_place[model, benchmark]
+            part = by_place.get((model, benchmark), [])
             if all(result.value is None for result in part):
                 reasons.setdefault(model, f"has no score on {benchmark} ({_reason(part)})")
     return reasons
@@ -104,21 +96,19 @@ def _reason(results: Sequence[Result]) -> str:
     return next((visible_line(error) for error in errors if error), "no question has a rating")
 
 
-def _score(summaries: Sequence[Summary]) -> tuple[float, float | None]:
-    """The mean over a model's benchmarks, and its standard error."""
-    rows = [summary.overall for summary in summaries]
+def _score(rows: Sequence[Row]) -> tuple[float, float | None]:
+    """Return the mean over a model's benchmarks, and its standard error."""
     errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
     stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
     return statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
 
 
 def _rank(
-    model: str,
-    score: tuple[float, float | None],
-    own: Mapping[str, Sequence[Result]],
-    best: Mapping[str, Sequence[Result]],
+    model: str, score: tuple[float, float | None], own: Iterable[Result], best: Iterable[Result]
 ) -> Rank:
-    found = [compare(own[benchmark], best[benchmark]) for benchmark in best]
+    """Return the place of a model behind the best one, both of which have all benchmarks."""
+    ours, theirs = (grouped(side, lambda result: result.benchmark) for side in (own, best))
+    found = [compare(ours[benchmark], theirs[benchmark]) for benchmark in theirs]
     paired = [comparison for comparison in found if comparison is not None]
     if len(paired) < len(found):
         return Rank(model, *score, behind=None, interval=None, tied=True)

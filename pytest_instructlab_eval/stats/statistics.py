@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIDENCE",
-    "FEW_CLUSTERS",
     "Interval",
-    "MarginVerdict",
     "cluster_interval",
     "cluster_t_interval",
     "clustered_standard_error",
@@ -50,7 +48,6 @@ FEWEST_CHANGES = 7.9  # exact McNemar needs six changes; a Poisson count of this
 
 ROUNDING = 1e-9  # what is closer is the same
 
-MarginVerdict = Literal["passed", "failed", "inconclusive"]
 Clusters = Sequence[Sequence[float]]
 
 
@@ -111,9 +108,18 @@ def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Inte
     clusters with symmetric errors. None where k is 0 (fewer than six clusters at 95 %), and where
     all clusters have the same mean.
     """
-    if len(clusters) >= FEW_CLUSTERS:
+    count = len(clusters)
+    if count >= FEW_CLUSTERS:
         return cluster_t_interval(clusters, confidence)
-    return _typical_values(clusters, confidence) if vary(clusters) else None
+    rank = math.floor((1 - confidence) / 2 * 2**count)
+    if rank < 1 or not vary(clusters):
+        return None
+    import numpy as np
+
+    sets = (np.arange(1, 2**count)[:, None] >> np.arange(count)) & 1
+    sums = sets @ np.array([math.fsum(cluster) for cluster in clusters])
+    means = np.sort(sums / (sets @ np.array([len(cluster) for cluster in clusters])))
+    return Interval(float(means[rank - 1]), float(means[-rank]))
 
 
 def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
@@ -180,19 +186,6 @@ def vary(clusters: Clusters) -> bool:
 def _degrees_of_freedom(clusters: Clusters) -> float:
     sizes = [len(cluster) for cluster in clusters]
     return sum(sizes) ** 2 / sum(size**2 for size in sizes) - 1
-
-
-def _typical_values(clusters: Clusters, confidence: float) -> Interval | None:
-    import numpy as np
-
-    count = len(clusters)
-    rank = math.floor((1 - confidence) / 2 * 2**count)
-    if rank < 1:
-        return None
-    sets = (np.arange(1, 2**count)[:, None] >> np.arange(count)) & 1
-    sums = sets @ np.array([math.fsum(cluster) for cluster in clusters])
-    means = np.sort(sums / (sets @ np.array([len(cluster) for cluster in clusters])))
-    return Interval(float(means[rank - 1]), float(means[-rank]))
 
 
 # --- right or wrong ---
@@ -311,7 +304,7 @@ def correlation(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
     return statistics.correlation(ours, theirs)
 
 
-def margin_verdict(interval: Interval, margin: float) -> MarginVerdict:
+def margin_verdict(interval: Interval, margin: float) -> Literal["passed", "failed", "inconclusive"]:
     """Whether a drop is within its margin: passed where its interval ends there, failed where it lies above.
 
     Non-inferiority by confidence interval, as in Piaggio et al., JAMA 308 (2012), figure 1. At 95 % a

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
+from pytest_instructlab_eval.stats.values import grouped, of_metric
 
 __all__ = ["Row", "Summary", "summarise"]
 
@@ -60,32 +63,28 @@ class Summary:
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
-    """The summary of each benchmark and model, in the order they were first met."""
-    sets: dict[tuple[str, str], list[Result]] = defaultdict(list)
-    for result in results:
-        sets[result.benchmark, result.model].append(result)
-    return [_summary(benchmark, model, found) for (benchmark, model), found in sets.items()]
+    """Return the summary of each benchmark and model, in the order they were first met."""
+    found = grouped(results, lambda result: (result.benchmark, result.model))
+    return [_summary(benchmark, model, part) for (benchmark, model), part in found.items()]
 
 
 def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
     scores = [score for result in results for score in result.scores]
     over_many = any(score.n > 1 for score in scores)
-    metrics = list(dict.fromkeys(score.metric for score in scores))
-    groups = list(dict.fromkeys(result.group for result in results if result.group))
-    judges = [result.judge for result in results if result.judge]
+    groups = grouped(results, lambda result: result.group)
+    groups.pop("", None)
+    metrics = dict.fromkeys(score.metric for score in scores)
     agreement, agreement_n = judges_agreement(scores)
     spread, spread_n = judge_spread(scores)
     evidence = [score.evidence for score in scores if score.evidence is not None]
     return Summary(
         benchmark=benchmark,
         model=model,
-        judge=judges[0] if judges else None,
+        judge=next(filter(None, (result.judge for result in results)), None),
         overall=_row("mean over tasks" if over_many else "mean", results),
         question_weighted=_question_weighted(scores, results) if over_many else None,
-        metrics=tuple(_metric_row(metric, results) for metric in metrics) if len(metrics) > 1 else (),
-        groups=tuple(_row(group, [result for result in results if result.group == group]) for group in groups)
-        if len(groups) > 1
-        else (),
+        metrics=_rows({metric: of_metric(results, metric) for metric in metrics}),
+        groups=_rows(groups),
         agreement=agreement,
         agreement_n=agreement_n,
         judge_spread=spread,
@@ -95,73 +94,91 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
     )
 
 
-def _metric_row(metric: str, results: Sequence[Result]) -> Row:
-    return _row(metric, results, lambda score: score.metric == metric)
+def _rows(parts: Mapping[str, Sequence[Result]]) -> tuple[Row, ...]:
+    """Return a row for each part, none where there is but one."""
+    return tuple(_row(label, part) for label, part in parts.items()) if len(parts) > 1 else ()
 
 
-def _row(label: str, results: Sequence[Result], keep: Callable[[Score], bool] = lambda _: True) -> Row:
-    """The unweighted mean over the scores that are kept, with a test's scores as one cluster.
-
-    Tests whose marker names a cluster are one together; those of one qna.yaml are told one by one here.
-    """
-    tests = [[score for score in result.scores if keep(score)] for result in results]
-    scores = [score for test in tests for score in test]
-    clusters: dict[str, list[float]] = defaultdict(list)
-    for number, (result, test) in enumerate(zip(results, tests, strict=True)):
-        named = result.cluster and result.cluster != cluster_before(result.group)
-        cluster = f"cluster {result.cluster}" if named else f"test {number}"
-        clusters[cluster] += [score.value for score in test if score.value is not None]
-    values = list(clusters.values())
-    flat = [value for cluster in values for value in cluster]
-    maxima = {score.maximum for score in scores}
-    comparable = bool(flat) and len(maxima) == 1
-    stderr = None
-    if comparable and any(score.n > 1 for score in scores):
-        stderr = _standard_error_of_means(scores)
-    elif comparable:
-        stderr = clustered_standard_error([cluster for cluster in values if cluster])
+def _row(label: str, results: Sequence[Result]) -> Row:
+    """Return the unweighted mean over the scores, with a test's scores as one cluster."""
+    scores = [score for result in results for score in result.scores]
+    value, stderr = _mean_and_error(scores, _clusters(results))
     return Row(
         label=label,
-        value=statistics.fmean(flat) if comparable else None,
-        maximum=max(maxima, default=1.0),
+        value=value,
+        maximum=max((score.maximum for score in scores), default=1.0),
         stderr=stderr,
-        n=sum(max((score.n for score in test), default=0) for test in tests),
+        n=sum(max((score.n for score in result.scores), default=0) for result in results),
         unscored=sum(score.unscored for score in scores),
         errors=sum(score.errors for score in scores) + sum(result.error is not None for result in results),
     )
 
 
-def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Row:
-    kept = [score for score in scores if score.value is not None]
-    n = sum(score.n for score in kept)
-    value = sum(score.n * (score.value or 0.0) for score in kept) / n if n else None
-    variance = variance_of_sum([(score.value, score.stderr, score.n) for score in kept], by_size=True)
-    stderr = math.sqrt(variance) / n if n and variance is not None else None
-    row = _row("mean over questions", results)
-    if row.value is None:
-        value = stderr = None
-    return dataclasses.replace(row, value=value, stderr=stderr)
+def _clusters(results: Iterable[Result]) -> list[list[float]]:
+    """Return the values of each test, together with those of the other tests of a cluster that is named.
+
+    Tests whose marker names a cluster are one together; those of one qna.yaml are told one by one here.
+    """
+    clusters: dict[str, list[float]] = defaultdict(list)
+    for number, result in enumerate(results):
+        named = result.cluster and result.cluster != cluster_before(result.group)
+        cluster = f"cluster {result.cluster}" if named else f"test {number}"
+        clusters[cluster] += [score.value for score in result.scores if score.value is not None]
+    return [values for values in clusters.values() if values]
 
 
-def _standard_error_of_means(scores: Sequence[Score]) -> float | None:
-    """Of an unweighted mean of independent means: the root of their summed variances, over their number."""
-    means = [(score.value, score.stderr, score.n) for score in scores if score.value is not None]
+def _mean_and_error(
+    scores: Sequence[Score], clusters: Sequence[Sequence[float]]
+) -> tuple[float | None, float | None]:
+    """Return the mean of all values and its standard error; None for scores of several scales."""
+    values = list(itertools.chain.from_iterable(clusters))
+    if not values or len({score.maximum for score in scores}) > 1:
+        return None, None
+    if not any(score.n > 1 for score in scores):
+        return statistics.fmean(values), clustered_standard_error(clusters)
+    means = _means(scores)
     variance = variance_of_sum(means)
-    return math.sqrt(variance) / len(means) if means and variance is not None else None
+    return statistics.fmean(values), None if variance is None else math.sqrt(variance) / len(means)
 
 
-def variance_of_sum(
-    means: Sequence[tuple[float | None, float | None, int]], *, by_size: bool = False
-) -> float | None:
-    """The variance of the sum of independent means, each with its standard error and its size, its weight.
+def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Row:
+    """Return the mean over all questions, whichever test they are of."""
+    row, means = _row("mean over questions", results), _means(scores)
+    n = sum(mean.n for mean in means)
+    if row.value is None or not n:
+        return dataclasses.replace(row, value=None, stderr=None)
+    value = sum(mean.n * mean.value for mean in means) / n
+    variance = variance_of_sum([mean.times_its_size for mean in means])
+    return dataclasses.replace(row, value=value, stderr=None if variance is None else math.sqrt(variance) / n)
+
+
+class Mean(NamedTuple):
+    """A mean over `n` questions, with its standard error, None where it isn't known."""
+
+    value: float
+    stderr: float | None
+    n: int
+
+    @property
+    def times_its_size(self) -> Mean:
+        """The mean with the error of the sum over its questions."""
+        return self._replace(stderr=None if self.stderr is None else self.stderr * self.n)
+
+
+def _means(scores: Iterable[Score]) -> list[Mean]:
+    return [Mean(score.value, score.stderr, score.n) for score in scores if score.value is not None]
+
+
+def variance_of_sum(means: Sequence[Mean]) -> float | None:
+    """Return the variance of the sum of independent means.
 
     One question alone, as a small sample has of a task, shows no variance. All such are taken together:
     theirs sum to m times the sample variance of the m of them, more than the true sum on the average
     (collapsed strata: Cochran, Sampling Techniques, 3rd ed., 5A.12). None where there is but one, or where
     the error of a mean over more isn't known.
     """
-    known = [error * (size if by_size else 1) for _, error, size in means if error is not None]
-    alone = [value for value, error, size in means if error is None and size == 1 and value is not None]
+    known = [mean.stderr for mean in means if mean.stderr is not None]
+    alone = [mean.value for mean in means if mean.stderr is None and mean.n == 1]
     if len(alone) == 1 or len(known) + len(alone) < len(means):
         return None
     between = len(alone) * statistics.variance(alone) if alone else 0.0

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.results import read_run, run_of
 from pytest_instructlab_eval.records.scores import Result, plain
@@ -83,7 +84,7 @@ def refusal(path: Path, document: Any) -> str:
     """Why a document is refused."""
     path.write_text(json.dumps(document), "utf-8")
     with pytest.raises(DataError) as refused:
-        read_baseline(path)
+        read_baseline(path, check_gate=parse_gate)
     return str(refused.value).removeprefix(f"{path} ")
 
 
@@ -139,7 +140,7 @@ def test_any_changed_value_of_a_run_is_read_or_refused_in_one_sentence() -> None
             altered = {**document, place[0]: copy.deepcopy(part)}
             change(altered, place, odd)
             try:
-                run_of(altered, Path("file.json"))
+                run_of(altered, Path("file.json"), check_gate=parse_gate)
             except DataError as error:
                 refusals.append(str(error))
     assert len(refusals) > 500
@@ -346,3 +347,11 @@ def test_a_part_of_a_run_is_not_compared_with_a_whole_one() -> None:
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
     assert "shard1.json is part 1/2 of a run, and what it is compared with is not that part" in done.output
+
+
+@pytest.mark.parametrize("command", [["best"], ["compare", str(SCHEMA_1 / "one.json")], ["merge"]])
+def test_every_command_refuses_a_run_with_a_gate_that_is_none(path: Path, command: list[str]) -> None:
+    path.write_text(json.dumps(changed("shard1", ("gates",), ["mt_bench"])), "utf-8")
+    done = CliRunner().invoke(main, [*command, str(path)])
+    assert done.exit_code == 1
+    assert f"{path} is damaged: gates[0] must be a gate (gate 'mt_bench': column 9: expected" in done.output

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.gates import FIGURES, OPERATORS, Gate, Selector, parse_gate
+from pytest_instructlab_eval.gates import FIGURES, MEAN, OPERATORS, Gate, Selector, parse_gate
 
 NAMES = st.text(min_size=1, max_size=12)
 SELECTORS = st.builds(
     Selector,
     NAMES,
     group=st.none() | NAMES,
-    metric=st.none() | NAMES | st.sampled_from(FIGURES),
-    figure=st.sampled_from(["mean", "error_rate", "unscored_rate"]),
+    metric=st.none() | NAMES | st.sampled_from(sorted(FIGURES)),
+    figure=st.sampled_from([MEAN, FIGURES["error_rate"], FIGURES["unscored_rate"]]),
 )
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -27,12 +27,12 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
         ("mt_bench.turn_2 >= 5", Selector("mt_bench", metric="turn_2")),
         ("mt_bench[coding] >= 4", Selector("mt_bench", "coding")),
         ("mt_bench[coding].turn_1 >= 4", Selector("mt_bench", "coding", "turn_1")),
-        ("mmlu.drop <= 0.01", Selector("mmlu", figure="drop")),
-        ("mmlu[anatomy].drop <= 0.01", Selector("mmlu", "anatomy", figure="drop")),
-        ("mt_bench.turn_2.drop <= 1", Selector("mt_bench", metric="turn_2", figure="drop")),
-        ("mt_bench_branch.error_rate <= 0", Selector("mt_bench_branch", figure="error_rate")),
-        ("mmlu.unscored_rate <= 0", Selector("mmlu", figure="unscored_rate")),
-        ("mmlu.n >= 1", Selector("mmlu", figure="n")),
+        ("mmlu.drop <= 0.01", Selector("mmlu", figure=FIGURES["drop"])),
+        ("mmlu[anatomy].drop <= 0.01", Selector("mmlu", "anatomy", figure=FIGURES["drop"])),
+        ("mt_bench.turn_2.drop <= 1", Selector("mt_bench", metric="turn_2", figure=FIGURES["drop"])),
+        ("mt_bench_branch.error_rate <= 0", Selector("mt_bench_branch", figure=FIGURES["error_rate"])),
+        ("mmlu.unscored_rate <= 0", Selector("mmlu", figure=FIGURES["unscored_rate"])),
+        ("mmlu.n >= 1", Selector("mmlu", figure=FIGURES["n"])),
         ('mmlu."n" >= 1', Selector("mmlu", metric="n")),
         ('"my benchmark"."a.b" > 1', Selector("my benchmark", metric="a.b")),
         ("branch[skills/a b/qna.yaml] > 1", Selector("branch", "skills/a b/qna.yaml")),
@@ -106,7 +106,7 @@ def test_what_a_gate_is_written_as_means_the_gate(
 def test_what_a_gate_on_a_drop_is_written_as_means_the_gate(
     name: str, group: str | None, limit: float
 ) -> None:
-    gate = Gate(Selector(name, group, figure="drop"), "<=", limit)
+    gate = Gate(Selector(name, group, figure=FIGURES["drop"]), "<=", limit)
     assert parse_gate(str(gate)) == gate
 
 

@@ -1,0 +1,67 @@
+"""What one gate is about, of one model: the results that its figure is measured over."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.comparison import Comparison, Evidence, lowest, mean_interval
+from pytest_instructlab_eval.stats.statistics import Interval, t_interval
+from pytest_instructlab_eval.stats.summary import Row, summarise
+
+__all__ = ["Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The gated results of one model, with the gated scores alone.
+
+    `name` is the selector without its figure. `silent` counts the tests that recorded no score. Where the
+    figure compares, `comparison` is that with the other side, and `against` says which that is.
+    """
+
+    name: str
+    results: tuple[Result, ...]
+    silent: int = 0
+    comparison: Comparison | None = None
+    against: str = ""
+
+    @functools.cached_property
+    def row(self) -> Row:
+        """The mean and the counts, as the tables have them."""
+        return summarise(self.results)[0].overall
+
+    @property
+    def scales(self) -> list[float]:
+        """The best possible scores, the lowest first; more than one where metrics are of several scales."""
+        return sorted({score.maximum for result in self.results for score in result.scores})
+
+    @property
+    def maximum(self) -> float:
+        """The best possible score."""
+        return max(self.scales, default=1.0)
+
+    @property
+    def digits(self) -> int:
+        """How many decimal digits its scores deserve."""
+        return 2 if self.maximum > 1 else 4
+
+    @property
+    def unrecorded(self) -> str:
+        """How many of its tests recorded a score; empty where all did."""
+        recorded = sum(bool(result.scores) or result.error is not None for result in self.results)
+        tests = len(self.results) + self.silent
+        return "" if recorded == tests else f"{recorded:,} of {tests:,} tests recorded a score"
+
+    def interval_of_mean(self) -> Interval | None:
+        """Of its questions; where a test recorded a mean without them, by the standard error that it gave."""
+        row, scores = self.row, [score for result in self.results for score in result.scores]
+        if row.value is not None and any(score.n > 1 and not score.samples for score in scores):
+            return t_interval(row.value, row.stderr, math.inf) if row.stderr else None
+        return mean_interval(self.results)
+
+    def extreme(self, most: int, *, highest: bool) -> tuple[Evidence, ...]:
+        """The questions with the lowest scores, or the highest; see `lowest`."""
+        return lowest(self.results, most, highest=highest)

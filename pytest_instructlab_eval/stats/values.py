@@ -1,0 +1,203 @@
+"""Results as values, one about one question each: what means are over, and which of them are independent.
+
+What depends on each other is one cluster: the turns of an MT-Bench question, the pairs of one qna file.
+The questions of an MMLU task are independent, and the tasks are strata of equal weight, so that means
+are those of `summarise`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.statistics import clustered_standard_error, standard_error
+
+__all__ = ["Key", "Unit", "Values", "grouped", "has_clusters", "namer", "of_metric", "questions_of", "units"]
+
+_T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Key(NamedTuple):
+    """What makes a question of one run the same as one of another run."""
+
+    question: str
+    metric: str
+    sample: str | None
+    repetition: int  # from 0, where a test records a metric, or a benchmark names a question, twice
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One value about one question: a turn's rating, a sample of a task; `value` is None for no score.
+
+    `cluster` is that of the question, empty where it is its own, and `content` tells it from another of the
+    same name; empty where it isn't known.
+    """
+
+    key: Key
+    cluster: str
+    value: float | None
+    maximum: float
+    content: str = ""
+
+    @property
+    def label(self) -> str:
+        """The question's name; for a sample of a task, behind the task's."""
+        return self.key.question if self.key.sample is None else f"{self.key.question}:{self.key.sample}"
+
+    @property
+    def stratum(self) -> Hashable:
+        """The task whose mean it is part of; None for a value of its own."""
+        return None if self.key.sample is None else (self.key.question, self.key.metric, self.key.repetition)
+
+
+def units(results: Iterable[Result]) -> list[Unit]:
+    """Return every value of the results: a sample each where a score has samples, else a score each."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for result in results:
+        for score in result.scores:
+            name = (result.question, score.metric)
+            parts: list[tuple[str | None, float | None]]
+            parts = [(sample.id, sample.value) for sample in score.samples] or [(None, score.value)]
+            found += [
+                Unit(
+                    Key(*name, sample, seen[name]),
+                    result.cluster or "",
+                    value,
+                    score.maximum,
+                    result.content,
+                )
+                for sample, value in parts
+            ]
+            seen[name] += 1
+    return found
+
+
+def questions_of(found: Iterable[Unit]) -> int:
+    """Return how many questions the values are about; two turns or metrics of one count once."""
+    return len({(unit.key.question, unit.key.sample) for unit in found})
+
+
+def has_clusters(found: Iterable[Unit]) -> bool:
+    """Return whether there are clusters of several questions; within one, its questions are clusters."""
+    return len({unit.cluster for unit in found}) > 1
+
+
+def namer(found: Iterable[Unit]) -> Callable[[Unit], str]:
+    """Return what a unit is called: its question, or the sample of a task that stands alone."""
+    alone = len({unit.key.question for unit in found}) == 1
+    return lambda unit: unit.label if alone else unit.key.question
+
+
+def of_metric(results: Iterable[Result], metric: str) -> list[Result]:
+    """Return the results with their scores of one metric alone."""
+    return [
+        dataclasses.replace(result, scores=tuple(score for score in result.scores if score.metric == metric))
+        for result in results
+    ]
+
+
+def grouped(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+    """Return the entries by their key, in their order."""
+    groups: dict[_K, list[_T]] = defaultdict(list)
+    for entry in entries:
+        groups[key(entry)].append(entry)
+    return groups
+
+
+@dataclass(frozen=True)
+class Values:
+    """Units with a value each: their own, or how much it differs from the other side's.
+
+    `clustered` says that there are clusters of several questions; see `has_clusters`.
+    """
+
+    entries: Sequence[tuple[Unit, float]]
+    clustered: bool
+
+    @classmethod
+    def scored(cls, found: Iterable[Unit]) -> Values:
+        """Return those of the units that have a score."""
+        entries = [(unit, unit.value) for unit in found if unit.value is not None]
+        return cls(entries, has_clusters(unit for unit, _ in entries))
+
+    @property
+    def maximum(self) -> float:
+        """The best possible score."""
+        return self.entries[0][0].maximum
+
+    @property
+    def n(self) -> int:
+        """How many questions the values are about."""
+        return questions_of(unit for unit, _ in self.entries)
+
+    @functools.cached_property
+    def mean(self) -> float:
+        """The mean over tasks where there are tasks, else over all values."""
+        return statistics.fmean(value for _, value in self._cells)
+
+    @functools.cached_property
+    def strata(self) -> list[list[float]]:
+        """The values of each task; those of their own are one stratum."""
+        return [
+            [value for _, value in part]
+            for part in grouped(self.entries, lambda entry: entry[0].stratum).values()
+        ]
+
+    @functools.cached_property
+    def clusters(self) -> list[list[float]]:
+        """What the mean is over, by cluster: independent between clusters alone."""
+
+        def cluster(cell: tuple[Unit, float]) -> str:
+            unit, _ = cell
+            return (unit.cluster if self.clustered else "") or unit.key.question
+
+        return [[value for _, value in part] for part in grouped(self._cells, cluster).values()]
+
+    @functools.cached_property
+    def are_answers(self) -> bool:
+        """Whether all are right or wrong (1 or 0), and independent: samples of tasks, or clusters each."""
+        found = [unit for unit, _ in self.entries]
+        if self.clustered or len({unit.key.sample is None for unit in found}) > 1:
+            return False
+        right_or_wrong = all(unit.maximum == 1 and value in (0.0, 1.0) for unit, value in self.entries)
+        return right_or_wrong and questions_of(found) == len(found)
+
+    @property
+    def stderr(self) -> float | None:
+        """The standard error of the mean; None where it can't be measured."""
+        errors = self.errors
+        return None if errors is None else math.hypot(*(error for error, _ in errors))
+
+    @functools.cached_property
+    def errors(self) -> list[tuple[float, float]] | None:
+        """The independent standard errors that make up that of the mean, each with its degrees of freedom.
+
+        One of clusters; of tasks, whose questions are independent, one each. None where one can't be
+        measured.
+        """
+        if any(unit.stratum is None for unit, _ in self.entries):
+            error = clustered_standard_error(self.clusters)
+            return None if error is None else [(error, len(self.clusters) - 1.0)]
+        errors = [(standard_error(stratum), len(stratum) - 1.0) for stratum in self.strata]
+        known = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
+        return known if len(known) == len(errors) else None
+
+    @functools.cached_property
+    def _cells(self) -> list[tuple[Unit, float]]:
+        """What the mean is over: the mean of each task, and every value of its own."""
+        single = [(unit, value) for unit, value in self.entries if unit.stratum is None]
+        tasks = grouped(
+            [entry for entry in self.entries if entry[0].stratum is not None], lambda entry: entry[0].stratum
+        )
+        means = [(part[0][0], statistics.fmean(value for _, value in part)) for part in tasks.values()]
+        return single + means
