@@ -27,7 +27,7 @@ from pytest_instructlab_eval.reports.verdicts import verdict_lines
 from pytest_instructlab_eval.stats.changes import Changes, changes, run_changes
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, rank, unranked
 from pytest_instructlab_eval.stats.summary import summarise
-from pytest_instructlab_eval.suites.instructlab import write_answers
+from pytest_instructlab_eval.suites.recorded import write_answers
 from pytest_instructlab_eval.suites.registry import names
 from pytest_instructlab_eval.task_writing.command import tasks
 from pytest_instructlab_eval.visible import visible, visible_line

@@ -16,7 +16,7 @@ from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.visible import printable
 
-__all__ = ["AskedPair", "asked_turns", "read_answers", "read_questions", "read_records"]
+__all__ = ["AskedPair", "asked_turns", "read_answers", "read_questions", "read_records", "read_typed_lines"]
 
 QUESTIONS = "question.jsonl"
 MOST_BYTES = 2**30  # of one file: a thousand times MMLU's questions
@@ -70,7 +70,10 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], .
             f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
             "--eval-stage answer"
         )
-    return {str(answer["question_id"]): _by_turn(answer, place) for place, answer in _records(path, _Answer)}
+    return {
+        str(answer["question_id"]): _by_turn(answer, place)
+        for place, answer in read_typed_lines(path, _Answer)
+    }
 
 
 def _by_turn(answer: _Answer, place: str) -> tuple[tuple[str, ...], ...]:
@@ -85,7 +88,7 @@ def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:
     path = folder / QUESTIONS
     if not path.exists():
         return {}
-    return {str(record["question_id"]): record["turns"] for _, record in _records(path, _Question)}
+    return {str(record["question_id"]): record["turns"] for _, record in read_typed_lines(path, _Question)}
 
 
 def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
@@ -100,7 +103,7 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
     references = _references(folder, judges)
     count: Counter[str] = Counter()
     found = []
-    for place, record in _records(path, _Question):
+    for place, record in read_typed_lines(path, _Question):
         number, file = str(record["question_id"]), record.get("qna_file") or QUESTIONS
         if len(record["turns"]) != 1:
             raise DataError(f"{place}: turns must be one text (got {len(record['turns'])})")
@@ -122,7 +125,7 @@ def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
     for path in [file for file in files if file.exists()][:1]:
-        for place, record in _records(path, _Answer):
+        for place, record in read_typed_lines(path, _Answer):
             if not record["choices"] or not record["choices"][0]["turns"]:
                 raise DataError(f"{place}: choices[0].turns must have a reference answer")
             found[str(record["question_id"])].append(record["choices"][0]["turns"][0])
@@ -148,8 +151,8 @@ def read_records(path: Path) -> list[dict[str, object]]:
     return found
 
 
-def _records(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:
-    """Yield each line's place and record."""
+def read_typed_lines(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Yield the place and the record of each line of a file of JSON; raises DataError."""
     for place, line in read_lines(path, most_bytes=MOST_BYTES, most_in_a_line=MOST_BYTES):
         try:
             yield place, read_as(kind, parse(line))

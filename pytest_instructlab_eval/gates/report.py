@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_instructlab_eval.gates.language import Gate
+from pytest_instructlab_eval.records.scores import plain
 from pytest_instructlab_eval.stats.comparison import Evidence
 from pytest_instructlab_eval.stats.statistics import Interval
 
@@ -37,6 +38,12 @@ class GateReport:
     correlation: float | None = None
     worst: tuple[Evidence, ...] = ()
     unpaired: tuple[str, ...] = ()
+
+    def to_plain(self) -> dict[str, object]:
+        """Return it as plain data, in which the gate's figure is a name."""
+        selector = {**vars(self.gate.selector), "figure": self.gate.selector.figure.name}
+        found: dict[str, object] = plain({**vars(self), "gate": {**vars(self.gate), "selector": selector}})
+        return found
 
 
 def fails(report: GateReport, inconclusive: str) -> bool:

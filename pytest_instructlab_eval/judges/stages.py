@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.judges.base import Judge, Submission
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
-from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.records.evidence import Chat
+from pytest_instructlab_eval.records.scores import Score, plain
 
-__all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers"]
+__all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers", "RecordedChats"]
 
 NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"
+NO_ANSWER = "there is no recorded answer of {} to this question; ask it with --eval-stage answer"
+NO_LIKELIHOODS = "--eval-stage judge doesn't ask the model, and likelihoods aren't recorded"
 
 
 class PostponedJudge(Judge):
@@ -58,8 +61,7 @@ class RecordedAnswers:
         turns = tuple(message["content"] for message in as_messages(messages) if message["role"] == "user")
         if turns not in self._answers:
             raise ModelError(
-                f"there is no recorded answer of {self._name} to this question; ask it with "
-                "--eval-stage answer, or judge only the first N with --eval-first-n N",
+                f"{NO_ANSWER.format(self._name)}, or judge only the first N with --eval-first-n N",
                 prompt=turns[-1] if turns else "",
             )
         seed = options.get("seed") or 0
@@ -80,7 +82,59 @@ class RecordedAnswers:
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
         """Raise ModelError: likelihoods aren't recorded."""
-        raise ModelError("--eval-stage judge doesn't ask the model, and likelihoods aren't recorded")
+        raise ModelError(NO_LIKELIHOODS)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class RecordedChats:
+    """A `Model` that answers as it did in the chats of the same test of an earlier run, each once."""
+
+    def __init__(self, name: str, chats: Iterable[Chat]) -> None:
+        self._name = name
+        self._left = list(chats)
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        return self._name
+
+    async def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> Completion:
+        """Return the recorded answer; raises ModelError where there is none."""
+        asked = plain((as_messages(messages), temperature, max_tokens, seed))
+        for number, chat in enumerate(self._left):
+            if plain((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == asked:
+                del self._left[number]
+                return self._answer(chat)
+        prompt = asked[0][-1]["content"] if asked[0] else ""
+        raise ModelError(NO_ANSWER.format(self._name), prompt=str(prompt))
+
+    def _answer(self, chat: Chat) -> Completion:
+        if chat.answer is None:
+            raise ModelError(
+                f"{self._name} gave no answer when it was asked ({chat.error}); ask again with "
+                "--eval-stage answer"
+            )
+        return Completion(
+            chat.answer,
+            chat.finish_reason,
+            chat.prompt_tokens,
+            chat.completion_tokens,
+            chat.seconds,
+            chat.reasoning,
+        )
+
+    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
+        """Raise ModelError: likelihoods aren't recorded."""
+        raise ModelError(NO_LIKELIHOODS)
 
     async def close(self) -> None:
         """Nothing to close."""

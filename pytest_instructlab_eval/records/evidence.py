@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 from pytest_instructlab_eval.data.typed_json import Misfit, read_as
 
-__all__ = ["Evidence", "Judgment", "Mark", "Origin", "Reply", "split"]
+__all__ = ["Chat", "Evidence", "Judgment", "Mark", "Origin", "Reply", "split"]
 
 Mark = Literal["judge", "answer", "repeat"]
 
@@ -29,6 +29,27 @@ class Reply:
     def cut_off(self) -> bool:
         """Whether the answer ends at the token limit."""
         return self.text is not None and self.finish_reason == "length"
+
+
+@dataclass(frozen=True)
+class Chat:
+    """What a model was asked in one chat of a test, and what it answered: None where it could not be asked.
+
+    `temperature`, `max_tokens` and `seed` are how it was asked, `seconds` how long it took, and `error` why
+    there is no answer.
+    """
+
+    messages: tuple[Mapping[str, object], ...] = ()
+    answer: str | None = None
+    finish_reason: str = ""
+    reasoning: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    temperature: float = 0.0
+    max_tokens: int = 0
+    seed: int | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)

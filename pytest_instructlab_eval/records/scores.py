@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pytest_instructlab_eval.records.evidence import Evidence, split
+from pytest_instructlab_eval.records.evidence import Chat, Evidence, split
 
 __all__ = ["Outcome", "Result", "Sample", "Score", "cluster_before", "plain"]
 
@@ -186,7 +186,7 @@ class Result:
     to, `error` why the test itself ended early, `duration` the seconds its coroutine took. `content`
     tells the question from another of the same name, where a branch can have changed it. Questions of one
     `cluster` have errors that are not independent, such as the pairs of one qna.yaml; "" is the question's
-    own, and None what its group tells.
+    own, and None what its group tells. `chats` are what the model was asked in chats, in their order.
     """
 
     benchmark: str
@@ -200,6 +200,7 @@ class Result:
     nodeid: str = ""
     content: str = ""
     cluster: str | None = None
+    chats: tuple[Chat, ...] = ()
 
     def __post_init__(self) -> None:
         if self.cluster is None:
@@ -235,6 +236,9 @@ class Result:
         """Return the inverse of `to_plain`; raises Misfit."""
         fields = {key: value for key, value in record.items() if key != "outcome"}
         fields["scores"] = tuple(map(Score.from_plain, record["scores"]))
+        fields["chats"] = tuple(
+            Chat(**{**chat, "messages": tuple(chat["messages"])}) for chat in record.get("chats", ())
+        )
         return cls(**fields)
 
 

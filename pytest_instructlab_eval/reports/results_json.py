@@ -37,7 +37,7 @@ def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Seque
         **{name: getattr(run, name) for name in HEAD},
         "ranking": rank(run.candidates),
         "summaries": summarise(run.results),
-        "verdicts": gates,
+        "verdicts": [gate.to_plain() for gate in gates],
         "changes": changes,
     }
     head = json.dumps(plain(document), indent=1, ensure_ascii=False).removesuffix("\n}")

@@ -27,7 +27,7 @@ from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.changes import run_changes
 from pytest_instructlab_eval.stats.ranking import rank
 from pytest_instructlab_eval.stats.summary import summarise
-from pytest_instructlab_eval.suites.instructlab import write_answers
+from pytest_instructlab_eval.suites.recorded import write_answers
 from pytest_instructlab_eval.suites.registry import names
 
 __all__ = ["Ending", "write_refusal"]

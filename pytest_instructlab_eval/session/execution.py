@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, ItemError
+from pytest_instructlab_eval.models.transcribed import TranscribedModel
 from pytest_instructlab_eval.records.recording import describe
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.serving import ModelInTurn
@@ -150,7 +151,7 @@ class Execution:
         """Start the run of an item before its turn; None where it must wait for that."""
         if not isinstance(item, pytest.Function) or not can_run_ahead(item):
             return None
-        if "judge" in item.fixturenames and self._eval.models.judge is None:
+        if self._eval.skip_reason(item) is not None:
             return None  # its fixture will skip it
         model = identity(item).model
         return self._start(item, arguments(item, lambda name: self._eval.fixture(name, item, model)))
@@ -175,6 +176,6 @@ class Execution:
 async def _in_turn(function: Callable[..., Awaitable[object]], values: Mapping[str, object]) -> object:
     """Call a test once its model can be asked."""
     model = values.get("served_model")
-    if isinstance(model, ModelInTurn):
-        await model.ready()
+    if isinstance(model, TranscribedModel) and isinstance(model.model, ModelInTurn):
+        await model.model.ready()
     return await function(**values)

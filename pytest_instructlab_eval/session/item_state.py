@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
+from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.recording import Recorder
 from pytest_instructlab_eval.session.marker import marked_maximum
 
@@ -14,9 +15,10 @@ __all__ = ["ItemState", "forget", "state"]
 
 @dataclass
 class ItemState:
-    """What an item has recorded, the seconds that its coroutine took, and how its last call failed."""
+    """What an item has recorded, its model's chats, its coroutine's seconds, and how its last call failed."""
 
     recorder: Recorder
+    chats: list[Chat] = field(default_factory=list)
     duration: float | None = None
     failure: pytest.ExceptionInfo[BaseException] | None = None
 

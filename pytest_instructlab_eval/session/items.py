@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from pytest_instructlab_eval.session.installed import benchmark_module
-from pytest_instructlab_eval.session.marker import marked_benchmark, marked_cluster, marked_group
+from pytest_instructlab_eval.session.marker import marked_benchmark, marked_cluster, marked_group, marked_name
 from pytest_instructlab_eval.session.pytest_internals import (
     argument_names,
     fixture_function,
@@ -128,7 +128,7 @@ def is_empty(item: pytest.Item) -> bool:
 
 def identity(item: pytest.Function) -> Identity:
     """Return the benchmark, question, group and model (None where there is but one) of such a test."""
-    name = marked_benchmark(item)
+    name = marked_name(item)
     if name is None:
         name = item.originalname.removeprefix("test_")
     model = parameters(item).get("served_model")
@@ -141,12 +141,17 @@ def identity(item: pytest.Function) -> Identity:
 
 
 def questions(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
-    """Return the questions among the test's parameters, each with its benchmark."""
-    return [
-        (cast("Question", value), known)
-        for value in parameters(item).values()
-        if (known := benchmark_of(value)) is not None
-    ]
+    """Return the questions among the test's parameters, each with its benchmark.
+
+    Whose they are is known by their type: of an installed benchmark, or of the marker's.
+    """
+    marked = marked_benchmark(item)
+    found = []
+    for value in parameters(item).values():
+        known = marked if marked is not None and isinstance(value, marked.question) else benchmark_of(value)
+        if known is not None:
+            found.append((cast("Question", value), known))
+    return found
 
 
 def _question(item: pytest.Function, benchmark: str, model: str | None) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from pytest_instructlab_eval.session.pytest_internals import parameter_index, parameters
+from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.registry import benchmark
 from pytest_instructlab_eval.visible import visible_line
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "marked_gates",
     "marked_group",
     "marked_maximum",
+    "marked_name",
     "marker_problem",
 ]
 
@@ -24,10 +27,19 @@ NAME = "eval"
 KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name
 
 
-def marked_benchmark(item: pytest.Item) -> str | None:
-    """Return the benchmark that the marker names, None where there is no marker or it names none."""
+def marked_name(item: pytest.Item) -> str | None:
+    """Return the name of the marker's benchmark, None where there is no marker or it names none."""
+    if (given := marked_benchmark(item)) is not None:
+        return given.name
     marker = item.get_closest_marker(NAME)
     return str(marker.args[0]) if marker is not None and marker.args else None
+
+
+def marked_benchmark(item: pytest.Item) -> Benchmark | None:
+    """Return the marker's benchmark where it is given as such, None where it has a name alone."""
+    marker = item.get_closest_marker(NAME)
+    given = marker.args[0] if marker is not None and marker.args else None
+    return given if isinstance(given, Benchmark) else None
 
 
 def marked_group(item: pytest.Item) -> str:
@@ -56,8 +68,10 @@ def marked_gates(item: pytest.Item) -> tuple[str, ...]:
 
 
 def marked_maximum(item: pytest.Item) -> float:
-    """Return the maximum of a score that is a bare number: what the marker says, by default 1."""
-    return _maximum(_keyword(item, "max_score", 1.0)) or 1.0  # a wrong one ends the run
+    """Return the maximum of a score that is a bare number: the marker's, the benchmark's, by default 1."""
+    given = marked_benchmark(item)
+    default = 1.0 if given is None else given.maximum
+    return _maximum(_keyword(item, "max_score", default)) or 1.0  # a wrong one ends the run
 
 
 def marker_problem(item: pytest.Item) -> str | None:
@@ -86,6 +100,16 @@ def _unknown_keyword(item: pytest.Item, marker: pytest.Mark) -> str | None:
     near = difflib.get_close_matches(unknown[0], KEYWORDS)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
+
+
+def _no_name(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    given = marker.args[0] if marker.args else ""
+    if not isinstance(given, (str, Benchmark)):
+        return f"the marker eval takes a name or a Benchmark (got {given!r})"
+    known = benchmark(given.name) if isinstance(given, Benchmark) else None
+    if known is None or known is given:
+        return None
+    return f"the marker eval has a benchmark with the name of another one, {known.name}; give it its own"
 
 
 def _several_names(item: pytest.Item, marker: pytest.Mark) -> str | None:
@@ -120,6 +144,7 @@ def _no_cluster(item: pytest.Item, marker: pytest.Mark) -> str | None:
 
 PROBLEMS: tuple[Callable[[pytest.Item, pytest.Mark], str | None], ...] = (
     _unknown_keyword,
+    _no_name,
     _several_names,
     _no_maximum,
     _no_gates,

@@ -95,6 +95,7 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
         nodeid=item.nodeid,
         content=content_digest(item),
         cluster=about.cluster,
+        chats=tuple(state(item).chats),
     )
 
 

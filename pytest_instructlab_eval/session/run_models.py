@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property, partial
 from typing import Any
 
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel, ReferenceJudge
-from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers
+from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers, RecordedChats
 from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
 from pytest_instructlab_eval.models.adaptations import Adaptation, Role, record_of
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
@@ -16,6 +16,8 @@ from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
+from pytest_instructlab_eval.suites import registry
+from pytest_instructlab_eval.suites.chats import Chats, read_chats
 from pytest_instructlab_eval.suites.recorded import recorded_answers
 
 __all__ = ["RunModels"]
@@ -50,6 +52,7 @@ class RunModels:
         self._made: dict[tuple[str, ...], Any] = {}
         self._served: list[tuple[tuple[str, ...], ServedModel]] = []  # each by its key among those made
         self._roles: dict[tuple[str, ...], set[Role]] = {}
+        self._chats: dict[str, Chats] = {}  # of an earlier run
         self._local: Model | None = None
         self._local_traffic: list[Traffic] = []
 
@@ -74,10 +77,25 @@ class RunModels:
         names = settings.labels
         label = label if label is not None else next(iter(names))
         name = names[label]
-        if settings.stage == "judge":
-            return self._recorded(label)
         merge = settings.merge_model_system_message
         return self._model(name, settings.urls(name), *self._key(name), "model", merge=merge)
+
+    def answered(self, label: str | None, benchmark: str, question: str) -> Model:
+        """Return a candidate that gives its answers of an earlier run to a test of this question.
+
+        Raises ConfigurationError where there are none.
+        """
+        label = label if label is not None else next(iter(self._settings.labels))
+        known = registry.benchmark(benchmark)
+        if known is None or known.files is None:
+            if label not in self._chats:
+                self._chats[label] = read_chats(self._settings.output_dir, label)
+            return RecordedChats(label, self._chats[label].get((benchmark, question), ()))
+        key = (label, benchmark, "recorded")
+        if key not in self._made:
+            self._made[key] = RecordedAnswers(label, recorded_answers(self._settings, known, label))
+        found: Model = self._made[key]
+        return found
 
     def _key(self, name: str) -> tuple[str | None, str]:
         """The variable that holds the key for a model that is asked, and the option that names it.
@@ -134,19 +152,21 @@ class RunModels:
             variable, option = settings.api_key_env, "--eval-api-key-env"
         return self._model(name, urls, variable, option, "judge")
 
-    async def check(self) -> None:
-        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
-        models = [self.candidate(label) for label in self._settings.labels]
+    async def check(self, benchmarks: Collection[str]) -> None:
+        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model.
+
+        Or, where the candidates are not asked again, their answers to these benchmarks are missing.
+        """
+        models: list[object] = []
+        for label in self._settings.labels:
+            if self._settings.stage == "judge":
+                models += [self.answered(label, benchmark, "") for benchmark in benchmarks]
+            else:
+                models.append(self.candidate(label))
         models += [self._judging_model(name) for name in self._settings.judging_models]
         for model in models:
             if isinstance(model, (ServedModel, Replicas)):
                 await model.find(self._settings.wait)
-
-    def _recorded(self, label: str) -> Model:
-        key = (label, "recorded")
-        if key not in self._made:
-            self._made[key] = RecordedAnswers(label, recorded_answers(self._settings, label))
-        return self._made[key]  # type: ignore[no-any-return]
 
     def _model(
         self,

@@ -12,14 +12,15 @@ import pytest
 
 from pytest_instructlab_eval.errors import EvalError, OutputInUseError
 from pytest_instructlab_eval.models import Blocking
+from pytest_instructlab_eval.models.transcribed import TranscribedModel
 from pytest_instructlab_eval.serving import Turns
 from pytest_instructlab_eval.session import distribution
 from pytest_instructlab_eval.session.engine import Engine, current_run
 from pytest_instructlab_eval.session.item_state import state
-from pytest_instructlab_eval.session.items import coroutine_function
+from pytest_instructlab_eval.session.items import coroutine_function, identity
 from pytest_instructlab_eval.session.output_lock import OutputLock
 from pytest_instructlab_eval.session.progress import Progress
-from pytest_instructlab_eval.session.pytest_internals import terminal, uncaptured
+from pytest_instructlab_eval.session.pytest_internals import fixture_names, terminal, uncaptured
 from pytest_instructlab_eval.session.questions import Questions
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.session.servers import Servers
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["NEEDS_JUDGE", "EvalSession"]
 
 NEEDS_JUDGE = "needs a judge: name one with --eval-judge-model"
+NOT_JUDGED = "--eval-stage judge: it asks no judge, and was scored when it was answered"
 
 
 class EvalSession:
@@ -104,17 +106,33 @@ class EvalSession:
             return state(item).recorder
         if name == "eval_settings":
             return self.settings
+        if (reason := self.skip_reason(item)) is not None:
+            pytest.skip(reason)
         value: Model | Judge | None
         if name == "served_model":
-            value = self.models.candidate(label)
+            value = TranscribedModel(self._candidate(item, label), state(item).chats)
         elif name == "judge":
             value = self.models.judge
         else:
             raise LookupError(name)
-        if value is None:
-            pytest.skip(NEEDS_JUDGE)
         is_async = isinstance(item, pytest.Function) and coroutine_function(item) is not None
         return value if is_async else Blocking(value, self.engine.call)
+
+    def skip_reason(self, item: pytest.Item) -> str | None:
+        """Return why the run can't give an item the models that it asks for, None where it can."""
+        asked = fixture_names(item)
+        if "judge" in asked and self.models.judge is None:
+            return NEEDS_JUDGE
+        if self.settings.stage == "judge" and "served_model" in asked and "judge" not in asked:
+            return NOT_JUDGED
+        return None
+
+    def _candidate(self, item: pytest.Item, label: str | None) -> Model:
+        if self.settings.stage != "judge" or not isinstance(item, pytest.Function):
+            asked: Model = self.models.candidate(label)
+            return asked
+        about = identity(item)
+        return self.models.answered(label, about.benchmark, about.question)
 
     def _say(self, text: str) -> None:
         """Tell the user what the run waits for, from whichever thread."""

@@ -15,19 +15,13 @@ from pytest_instructlab_eval.data.answers import read_records
 from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
-from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score, plain
 from pytest_instructlab_eval.suites.registry import benchmark
 from pytest_instructlab_eval.visible import inert_json
 
-__all__ = ["write_answers", "write_instructlab_files"]
+__all__ = ["write_instructlab_files"]
 
 Record = dict[str, object]
-
-
-def write_answers(folder: Path, run: Run) -> None:
-    """Write what a run answered and judged; see `write_instructlab_files`."""
-    write_instructlab_files(folder, run.results, judging=run.configuration.get("stage") == "judge")
 
 
 def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging: bool = False) -> None:

@@ -410,3 +410,114 @@ def test_a_sample_is_said_to_take_no_part_of_a_benchmark_of_ones_own(project: Pr
     assert run.document["notes"] == [
         "--eval-sample takes no part of benchmarks of your own: every question of own is asked"
     ]
+
+
+# --- answering and judging as runs of their own ---
+
+JUDGED = """
+    import pytest
+
+    @pytest.mark.eval("talks", max_score=10)
+    @pytest.mark.parametrize("city", ["Oslo", "Rome", "Lima"])
+    async def test_talk(city, served_model, judge, record_score):
+        chat = [{"role": "user", "content": f"Where is {city}?"}]
+        first = await served_model.chat(chat)
+        chat += [{"role": "assistant", "content": first.text}, {"role": "user", "content": "Sure?"}]
+        second = await served_model.chat(chat, temperature=0.5, max_tokens=64)
+        record_score(await judge.grade(f"Where is {city}?", second.text, reference=f"answer on {city}"))
+
+    @pytest.mark.eval("words", max_score=100)
+    async def test_words(served_model, record_score):
+        record_score(len((await served_model.chat("Say hello.")).text))
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_benchmark_of_ones_own_is_answered_and_judged_in_two_runs(project: Project, processes: str) -> None:
+    project.write("test_own.py", JUDGED)
+    arguments = ("test_own.py", "--eval-judge-model=reference")
+    answering = project.evaluate(*arguments, "--eval-stage=answer", "-n", processes)
+    assert "3 answered" in answering.lines[-1]
+    assert len(project.server.chats) == 7
+    chats = answering.results["test_talk[Rome]"]["chats"]
+    assert [chat["messages"][-1]["content"] for chat in chats] == ["Where is Rome?", "Sure?"]
+    assert (chats[1]["temperature"], chats[1]["max_tokens"], chats[1]["finish_reason"]) == (0.5, 64, "stop")
+    assert chats[1]["completion_tokens"] > 0
+    judging = project.evaluate(*arguments, "--eval-stage=judge", "-n", processes, passed=3, skipped=1)
+    assert len(project.server.chats) == 7
+    assert "test_words" not in judging.results
+    at_once = project.evaluate(*arguments, "-k", "talk", passed=3, deselected=1)
+    assert judging.row("talks") == at_once.row("talks")
+
+
+def test_what_was_not_answered_before_is_an_error_of_its_question(project: Project) -> None:
+    project.write("test_own.py", JUDGED)
+    arguments = ("test_own.py", "--eval-judge-model=reference")
+    project.evaluate(*arguments, "--eval-stage=answer", "-k", "Oslo or Rome")
+    project.write("test_own.py", JUDGED.replace("Where is {city}?", "Where lies {city}?"))
+    judging = project.evaluate(
+        *arguments, "--eval-stage=judge", "-k", "Oslo or Lima", ret=1, failed=3, deselected=2
+    )
+    judging.shows("*there is no recorded answer of tiny to this question; ask it with --eval-stage answer*")
+    assert {result["outcome"] for result in judging.results.values()} == {"error"}
+
+
+def test_a_judging_run_without_answers_of_ones_own_benchmark_is_refused(project: Project) -> None:
+    project.write("test_own.py", JUDGED)
+    refused = project.evaluate(
+        "test_own.py", "--eval-judge-model=reference",
+        "--eval-stage=judge",
+        ret=4,
+    )  # fmt: skip
+    assert "there are no answers of tiny in " in refused.err
+    assert "eval_output/answers/tiny.jsonl; write them with --eval-stage answer" in refused.err
+    assert project.server.chats == []
+
+
+# --- a benchmark as an object ---
+
+PASSAGES = """
+    from dataclasses import dataclass
+
+    import pytest
+
+    from pytest_instructlab_eval import Benchmark
+
+    @dataclass(frozen=True)
+    class Passage:
+        id: str
+        group: str
+        content: object = None
+        requests: int = 1
+
+    QUESTIONS = [Passage(f"{file}{number}", f"{file}.txt") for file in "ab" for number in range(3)]
+    PASSAGES = Benchmark("passages", "Passages", Passage, lambda settings: QUESTIONS, {"likeness": 5.0},
+                         cluster="group")
+
+    @pytest.mark.eval(PASSAGES)
+    @pytest.mark.parametrize("passage", QUESTIONS, ids=lambda passage: passage.id)
+    async def test_passages(passage, served_model, record_score):
+        record_score(len((await served_model.chat(passage.id)).text) % 5)
+"""
+
+
+def test_the_marker_takes_a_benchmark_as_an_object(project: Project) -> None:
+    project.write("test_own.py", PASSAGES)
+    results = project.evaluate("test_own.py", passed=6).results
+    found = results["a0"]
+    assert (found["benchmark"], found["group"], found["cluster"]) == ("passages", "a.txt", "a.txt")
+    assert found["scores"][0]["maximum"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("7", "the marker eval takes a name or a Benchmark (got 7)"),
+        ("replace(PASSAGES, name='mmlu')", "a benchmark with the name of another one, mmlu; give it its own"),
+    ],
+)
+def test_a_marker_of_something_else_ends_the_run(project: Project, given: str, says: str) -> None:
+    text = PASSAGES.replace("import dataclass", "import dataclass, replace")
+    project.write("test_own.py", text.replace("eval(PASSAGES)", f"eval({given})"))
+    refused = project.evaluate("test_own.py", ret=4)
+    assert says in refused.err

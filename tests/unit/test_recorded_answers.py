@@ -254,8 +254,12 @@ def asked(tree: Path, data: Path, **changes: Any) -> Settings:
 def test_a_tree_is_judged_without_a_taxonomy(tree: Path, mt_bench_folder: Path) -> None:
     settings = asked(tree, mt_bench_folder)
     assert selected(settings) == ("mt_bench_branch",)
-    assert recorded_answers(settings, MODEL) == {(f"What is {n}?",): (f"answer {n}",) for n in "789"}
-    assert len(recorded_answers(asked(tree, mt_bench_folder, first_n=2), MODEL)) == 2
+    assert recorded_answers(settings, mt_bench_branch.BENCHMARK, MODEL) == {
+        (f"What is {n}?",): (f"answer {n}",) for n in "789"
+    }
+    assert (
+        len(recorded_answers(asked(tree, mt_bench_folder, first_n=2), mt_bench_branch.BENCHMARK, MODEL)) == 2
+    )
 
 
 def test_without_a_tree_the_taxonomy_is_asked_for(tree: Path, mt_bench_folder: Path) -> None:
@@ -263,7 +267,7 @@ def test_without_a_tree_the_taxonomy_is_asked_for(tree: Path, mt_bench_folder: P
         assert lacks(mt_bench_branch.BENCHMARK, settings) == "--eval-taxonomy"
     (tree / "model_answer" / f"{MODEL}.jsonl").unlink()
     with pytest.raises(ConfigurationError, match=f"there are no answers of {MODEL} in "):
-        recorded_answers(asked(tree, mt_bench_folder), MODEL)
+        recorded_answers(asked(tree, mt_bench_folder), mt_bench_branch.BENCHMARK, MODEL)
 
 
 def test_a_question_that_a_taxonomy_now_has_in_other_words_has_no_answer(
@@ -276,7 +280,10 @@ def test_a_question_that_a_taxonomy_now_has_in_other_words_has_no_answer(
     now = asked(tree, mt_bench_folder, branch="somebody/new/now")
     found = mt_bench_branch.BENCHMARK
     monkeypatch.setattr(mt_bench_branch, "BENCHMARK", replace(found, read=lambda _: found.read(now)))
-    assert set(recorded_answers(settings, MODEL)) == {("What is 7?",), ("What is 9?",)}
+    assert set(recorded_answers(settings, mt_bench_branch.BENCHMARK, MODEL)) == {
+        ("What is 7?",),
+        ("What is 9?",),
+    }
 
 
 def rated(number: str, value: float = 8.0) -> Result:
