@@ -504,7 +504,7 @@ PASSAGES = """
 def test_the_marker_takes_a_benchmark_as_an_object(project: Project) -> None:
     project.write("test_own.py", PASSAGES)
     results = project.evaluate("test_own.py", passed=6).results
-    found = results["a0"]
+    found = results["test_passages[a0]"]
     assert (found["benchmark"], found["group"], found["cluster"]) == ("passages", "a.txt", "a.txt")
     assert found["scores"][0]["maximum"] == 5.0
 
