@@ -38,7 +38,7 @@ class _Unjudged(Exception):
 
     @classmethod
     def lacking(cls, gate: Gate, message: str, silent: Sequence[Silent] = ()) -> _Unjudged:
-        """The run lacks what the gate is about, or has no more of it than tests that recorded no score.
+        """Return why, where the run lacks what the gate is about, or has but tests that recorded no score.
 
         A standing gate is there for other runs too.
         """
