@@ -12,6 +12,7 @@ from pytest_instructlab_eval.errors import GateError
 from pytest_instructlab_eval.gates import Gate
 from pytest_instructlab_eval.gates.check import GateReport, fails
 from pytest_instructlab_eval.records.recording import without_traceback
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["GateTestReport", "as_tests", "gate_status"]
@@ -34,23 +35,27 @@ class GateTestReport(pytest.TestReport):
         return self.nodeid.partition("::")[2]
 
 
-def as_tests(report: GateReport, *, inconclusive: str, several_models: bool) -> Iterator[GateTestReport]:
-    """The reports of a gate's setup, call and teardown; `inconclusive` is warn, fail or pass."""
-    name = _name(report.gate, report.model if several_models else None)
-    for when in PHASES:
-        outcome, shown = _outcome(report, inconclusive) if when == "call" else PASSED
-        found = GateTestReport(
-            nodeid=f"{FILE}::{name}",
-            # pytest writes "::" for the dots of a location that ends the node id, hence the blank.
-            location=(FILE, None, f"{name} "),
-            keywords={},
-            outcome=outcome,
-            longrepr=shown,
-            when=when,
-            user_properties=_properties(report),
-        )
-        found.verdict = report.verdict
-        yield found
+def as_tests(report: RunReport) -> Iterator[list[GateTestReport]]:
+    """Yield, for each gate of a run, the reports of its test's setup, call and teardown."""
+    several = len(report.candidates) > 1
+    for verdict in report.verdicts:
+        name = _name(verdict.gate, verdict.model if several else None)
+        phases = []
+        for when in PHASES:
+            outcome, shown = _outcome(verdict, report.inconclusive) if when == "call" else PASSED
+            phase = GateTestReport(
+                nodeid=f"{FILE}::{name}",
+                # pytest writes "::" for the dots of a location that ends the node id, hence the blank.
+                location=(FILE, None, f"{name} "),
+                keywords={},
+                outcome=outcome,
+                longrepr=shown,
+                when=when,
+                user_properties=_properties(verdict),
+            )
+            phase.verdict = verdict.verdict
+            phases.append(phase)
+        yield phases
 
 
 def _name(gate: Gate, model: str | None) -> str:

@@ -21,11 +21,11 @@ from pytest_instructlab_eval.visible import inert_failure, visible, visible_line
 if TYPE_CHECKING:
     import warnings
 
-    from pytest_instructlab_eval.gates.check import GateReport
     from pytest_instructlab_eval.records.scores import Result
     from pytest_instructlab_eval.session.collected import Collected
     from pytest_instructlab_eval.session.collecting import Collecting
     from pytest_instructlab_eval.session.ending import Ending
+    from pytest_instructlab_eval.session.gate_tests import GateTestReport
     from pytest_instructlab_eval.session.session import EvalSession
 
 __all__ = ["EvalHooks"]
@@ -53,7 +53,6 @@ class EvalHooks:
         self.interrupted = False
         self.reported: set[str] = set()
         self.lost: set[str] = set()
-        self.gates_told = 0
         self.completed = False
         self.order: list[str] = []
         self.nodes: list[Any] = []
@@ -289,11 +288,12 @@ class EvalHooks:
         self.completed = not self.without_tests  # a gate that fails may stop the run too, but at its end
         whole = self.completed and session.testscollected > 0 and self.eval.settings.shard is None
         if whole and not self.distribution.is_worker(self.config):
-            self.eval.gating.adaptations = self.eval.adaptations
-            for report in self.eval.gating.judge(
-                self.eval.results.values(), tuple(self.eval.silent.values())
-            ):
-                self._tell(session, report)
+            from pytest_instructlab_eval.session.gate_tests import as_tests
+
+            self._gather(session, self.eval.finished_unreported(session))
+            self.ending = self._ending(session, gated=True)
+            for reports in as_tests(self.ending.report):
+                self._tell(session, reports)
         return ended
 
     @property
@@ -302,20 +302,14 @@ class EvalHooks:
         named = ("collectonly", "setuponly", "setupplan")
         return any(self.config.getoption(name, False) for name in named)
 
-    def _tell(self, session: pytest.Session, gate: GateReport) -> None:
-        from pytest_instructlab_eval.session.gate_tests import as_tests
-
-        settings, hook = self.eval.settings, self.config.hook
-        reports = list(
-            as_tests(gate, inconclusive=settings.inconclusive, several_models=len(settings.model) > 1)
-        )
+    def _tell(self, session: pytest.Session, reports: Sequence[GateTestReport]) -> None:
+        hook = self.config.hook
         nodeid, location = reports[0].nodeid, reports[0].location
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         session.testscollected += 1  # only now, so that the tests themselves end at 100 %
         reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
         if hasattr(reporter, "tests_count"):  # pytest-sugar has a count of its own
             reporter.tests_count += 1
-        self.gates_told += 1
         for report in reports:
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
@@ -338,8 +332,10 @@ class EvalHooks:
             ]
             self.config.workeroutput["eval_adaptations"] = self.eval.adaptations  # type: ignore[attr-defined]
             return
-        self._gather(session, found)
-        self._end(session)
+        if self.ending is None:  # else it was made before the gates were told
+            self._gather(session, found)
+            self.ending = self._ending(session, gated=False)
+        self._end(session, self.ending)
 
     def _gather(self, session: pytest.Session, unreported: Sequence[Result]) -> None:
         """Have all results, in the order of the tests."""
@@ -350,37 +346,42 @@ class EvalHooks:
         self.eval.add(unreported)
         self.eval.sort_results(self.order or [item.nodeid for item in session.items])
 
-    def _end(self, session: pytest.Session) -> None:
-        """Write what there is, and decide on the exit status."""
+    def _ending(self, session: pytest.Session, *, gated: bool) -> Ending:
+        """Make the run's report, of what was found; to be called once, before any gate is told."""
+        from pytest_instructlab_eval.records.run import ModelAdaptation
         from pytest_instructlab_eval.session.ending import Ending
 
+        run = self.eval.gating.run(
+            self.eval.results.values(),
+            tuple(self.eval.silent.values()),
+            incomplete=self._why_incomplete(session),
+            notes=self.eval.notes,
+            adaptations=[ModelAdaptation(**record) for record in self.eval.adaptations],
+        )
+        report = self.eval.gating.report(run, gated=gated, failed_tests=session.testsfailed)
+        return Ending(self.eval.settings, report)
+
+    def _end(self, session: pytest.Session, ending: Ending) -> None:
+        """Write what there is, and decide on the exit status."""
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.eval.gating.collected.tests:
             session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        incomplete = self._why_incomplete(session)
-        self.eval.gating.adaptations = self.eval.adaptations
-        ending = self.ending = Ending(
-            self.eval.settings,
-            self.eval.gating,
-            list(self.eval.results.values()),
-            incomplete,
-            notes=self.eval.notes,
-            silent=tuple(self.eval.silent.values()),
-        )
         if ended and not self.without_tests:
             served = self.eval.owner.problems if self.eval.owner is not None else []
-            ending.find_problems(stopped=not self.completed, served=served)
-            if not session.testsfailed:  # a failed test says more
-                ending.problems += self.unawaited
+            # A failed test says more than a call that was not awaited.
+            unawaited = self.unawaited if not session.testsfailed else []
+            ending.add_problems(stopped=not self.completed, found=[*served, *unawaited])
             ending.save_baseline()
+        else:
+            ending.excuse()
         told = self.eval.gating.collected.groups and not self.interrupted and not self.without_tests
         nothing_ran = session.exitstatus in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
         if self.eval.results or (told and not nothing_ran):
-            ending.write(failed=session.testsfailed)
+            ending.write()
         elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self.eval.tell_refusal("no test was collected, or all were deselected")
-        elif incomplete is not None and self.collecting.broken:
-            self.eval.tell_refusal(incomplete)
+        elif ending.report.run.incomplete is not None and self.collecting.broken:
+            self.eval.tell_refusal(ending.report.run.incomplete)
         elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:
             self.eval.tell_refusal("pytest could not run what was named: its error says why")
         if ending.problems and ended:
@@ -397,7 +398,7 @@ class EvalHooks:
         twice = len(names) - len(set(names))
         missing = session.testscollected - twice - len(self.reported)
         if missing > 0:
-            tests = session.testscollected - self.gates_told
+            tests = session.testscollected
             return f"{missing} of {tests} tests never reported a result; a worker may have died"
         if self.lost:
             return (
