@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.reports.tables import fitted, paragraph
 from pytest_instructlab_eval.stats.changes import Change, Changes, Kind
@@ -10,8 +10,13 @@ from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["cells", "changes_table", "notes"]
 
-SHOWN: Mapping[Kind, int] = {"regression": 10, "improvement": 10, "unchanged": 0, "new": 10}
-"""The groups of a kind in the terminal, where not all are shown."""
+SHOWN: Mapping[Kind, tuple[int, str]] = {
+    "regression": (10, "more regressions"),
+    "improvement": (10, "more improvements"),
+    "unchanged": (0, "unchanged"),
+    "new": (10, "more news"),
+}
+"""How many groups of a kind the terminal has, where not all are shown, and what the others are called."""
 
 
 def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[str]:
@@ -19,21 +24,17 @@ def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[st
     if not found:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
-    rows = [row for entry in found for row in _block(entry, verbose)]
+    rows: list[list[str]] = []
+    for entry in found:
+        rows.append(cells(visible_line(entry.title), entry.overall))
+        for kind, (most, others) in SHOWN.items():
+            part = entry.of(kind)
+            shown = part if verbose else part[:most]
+            rows += [cells(f"  {kind}: {visible_line(change.label)}", change) for change in shown]
+            if hidden := len(part) - len(shown):
+                rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
     told = [line for entry in found for note in notes(entry) for line in paragraph(note)]
     return [*fitted(head, rows), *told]
-
-
-def _block(entry: Changes, verbose: bool) -> Iterator[list[str]]:
-    yield cells(visible_line(entry.title), entry.overall)
-    for kind, most in SHOWN.items():
-        part = entry.of(kind)
-        shown = part if verbose else part[:most]
-        for change in shown:
-            yield cells(f"  {kind}: {visible_line(change.label)}", change)
-        if hidden := len(part) - len(shown):
-            more = "unchanged" if kind == "unchanged" else f"more {kind}s"
-            yield [f"  … {hidden} {more}, with -v", *[""] * 6]
 
 
 def cells(label: str, change: Change) -> list[str]:

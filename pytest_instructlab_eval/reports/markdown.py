@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.gates.check import GateReport
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.changes_table import cells, notes
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
 from pytest_instructlab_eval.stats.changes import Changes, Kind
-from pytest_instructlab_eval.stats.summary import Summary
 from pytest_instructlab_eval.visible import visible
 
 __all__ = ["LONGEST", "code", "markdown", "refusal", "text"]
@@ -24,6 +22,7 @@ TEXT = 600  # characters of a message
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 MARKUP = re.compile(r"[`*\[\]<>&|@#~\\!]|:(?=//)|(?<=www)\.")
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
+SCORE_HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
 
 VERDICTS = {
     "passed": "✅ passed", "failed": "❌ failed", "refused": "❌ refused",
@@ -58,21 +57,7 @@ def markdown(report: RunReport) -> str:
     It is never longer than `LONGEST`: rows are left out, the last ones first, until it is short enough,
     and it says how many.
     """
-    worse, better, new = (
-        list(_change_rows(report.changes, kind)) for kind in ("regression", "improvement", "new")
-    )
-    told = [note for entry in report.changes for note in notes(entry)]
-    tables = [
-        _Table("Gates", ("verdict", "gate", "why"), list(_gate_rows(report.verdicts))),
-        _Table("What got worse", CHANGE_HEAD, worse),
-        _Table("What got better", CHANGE_HEAD, better, told),
-        _Table("What is new", ("", "score", "questions"), [(row[0], row[2], row[-2]) for row in new]),
-        _Table(
-            "Scores",
-            ("benchmark", "score", "std. error", "questions", "unscored", "errors"),
-            list(_score_rows(report.summaries)),
-        ),
-    ]
+    tables = list(_tables(report))
     head = f"## {VERDICTS[report.headline]}: evaluation of {code(', '.join(report.candidates))}"
     page = ""
     for rows in ROWS:
@@ -103,12 +88,29 @@ def _findings(report: RunReport) -> str:
     return "\n".join([*lines, *(f"- {text(note)}" for note in list(dict.fromkeys(told))[: ROWS[0]])])
 
 
-def _gate_rows(verdicts: Sequence[GateReport]) -> Iterator[Sequence[str]]:
-    shown = noteworthy(verdicts)
-    several = len({report.model for report in shown} - {None}) > 1
-    for report in shown:
-        gate = f"{report.gate} [{report.model}]" if several else str(report.gate)
-        yield VERDICTS[report.verdict], code(gate), text(report.message)
+def _tables(report: RunReport) -> Iterator[_Table]:
+    shown = noteworthy(report.verdicts)
+    several = len({verdict.model for verdict in shown} - {None}) > 1
+    gates = [
+        (
+            VERDICTS[verdict.verdict],
+            code(f"{verdict.gate} [{verdict.model}]" if several else str(verdict.gate)),
+            text(verdict.message),
+        )
+        for verdict in shown
+    ]
+    yield _Table("Gates", ("verdict", "gate", "why"), gates)
+    yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
+    told = [note for entry in report.changes for note in notes(entry)]
+    yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), told)
+    new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
+    yield _Table("What is new", ("", "score", "questions"), new)
+    scores: list[Sequence[str]] = []
+    for summary in report.summaries:
+        _, *numbers = row_cells("", summary.overall)
+        scores.append((code(f"{summary.benchmark}, {summary.model}"), *numbers))
+        scores += [(label, "", "", f"{count:,}", "", "") for label, count in doubts(summary)]
+    yield _Table("Scores", SCORE_HEAD, scores)
 
 
 def _change_rows(found: Sequence[Changes], kind: Kind) -> Iterator[Sequence[str]]:
@@ -121,14 +123,6 @@ def _change_rows(found: Sequence[Changes], kind: Kind) -> Iterator[Sequence[str]
             _, *numbers = cells("", change)
             named = f"{label} ({entry.model})" if several else label
             yield code(named), *numbers, "" if change.certain else "may be chance"
-
-
-def _score_rows(summaries: Sequence[Summary]) -> Iterator[Sequence[str]]:
-    for summary in summaries:
-        _, *numbers = row_cells("", summary.overall)
-        yield code(f"{summary.benchmark}, {summary.model}"), *numbers
-        for label, count in doubts(summary):
-            yield label, "", "", f"{count:,}", "", ""
 
 
 def code(value: str) -> str:

@@ -47,20 +47,16 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
         rows = [row_cells(f"{label}, {summary.overall.label}", summary.overall)]
         rows.append(row_cells(f"  {weighted.label}", weighted))
     rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
-    rows += _reliability_rows(summary)
+    if summary.agreement_n:
+        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
+        rows.append(["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""])
+    if summary.judge_spread is not None:
+        spread = f"{summary.judge_spread:.2f}"
+        rows.append(["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""])
+    rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in doubts(summary)]
     if verbose or len(summary.groups) <= 2 * SHOWN_GROUPS:
         return rows + [row_cells(f"  {row.label}", row) for row in summary.groups]
     return rows + _best_and_worst(summary.groups)
-
-
-def _reliability_rows(summary: Summary) -> Iterator[list[str]]:
-    if summary.agreement_n:
-        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
-        yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
-    if summary.judge_spread is not None:
-        yield ["  judge's spread", f"{summary.judge_spread:.2f}", "", f"{summary.judge_spread_n:,}", "", ""]
-    for label, count in doubts(summary):
-        yield [f"  {label}", "", "", f"{count:,}", "", ""]
 
 
 def doubts(summary: Summary) -> Iterator[tuple[str, int]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import pytest
 
@@ -19,7 +19,8 @@ __all__ = ["GateTestReport", "as_tests", "gate_status"]
 
 FILE = "gates"  # what the terminal shows in place of a test's file
 
-Outcome = tuple[Literal["passed", "failed", "skipped"], Any]
+Shown = pytest.ExceptionInfo[BaseException] | tuple[str, int, str] | str | None
+Outcome = tuple[Literal["passed", "failed", "skipped"], Shown]
 PASSED: Outcome = ("passed", None)
 PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
 
@@ -59,7 +60,10 @@ def as_tests(report: RunReport) -> Iterator[list[GateTestReport]]:
 
 
 def _name(gate: Gate, model: str | None) -> str:
-    """As pytest writes parameters: `mt_bench >= 4 [coding-lab]`; it takes any bracket for their beginning."""
+    """Return a name as pytest writes parameters: `mt_bench >= 4 [coding-lab]`.
+
+    Pytest takes any bracket for the beginning of parameters.
+    """
     ungrouped = dataclasses.replace(gate, selector=dataclasses.replace(gate.selector, group=None), text="")
     parameters = [part for part in (gate.selector.group, model) if part is not None]
     name = " ".join((gate.text if gate.selector.group is None else str(ungrouped)).split())
@@ -98,8 +102,10 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
     ]
 
 
-def gate_status(report: GateTestReport, inconclusive: str) -> Any:
-    """How the terminal shows a gate that could not be decided; None where it shows it as any test."""
+def gate_status(
+    report: GateTestReport, inconclusive: str
+) -> tuple[str, str, tuple[str, Mapping[str, bool]]] | None:
+    """Return how the terminal shows a gate that could not be decided; None where it shows it as any test."""
     undecided = report.verdict == "inconclusive" and report.when == "call"
     if not undecided or inconclusive != "warn":
         return None

@@ -1,17 +1,15 @@
-"""The gates of one run: checked before anything is asked, evaluated at its end."""
+"""The gates of one run, and the run and its report that they are part of."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.gates import Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.check import off_scale, unknown_part
-from pytest_instructlab_eval.gates.language import close_matches
+from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.records.baseline import (
     BEFORE_THE_RUN,
     Baseline,
@@ -23,10 +21,9 @@ from pytest_instructlab_eval.records.run import ModelAdaptation, Run, Silent, di
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.gate_rules import problem_of, without_counterpart
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import benchmark, versions
-from pytest_instructlab_eval.suites.registry import names as registered
-from pytest_instructlab_eval.suites.selection import left_out
+from pytest_instructlab_eval.suites.registry import versions
 
 __all__ = ["Gating"]
 
@@ -37,7 +34,7 @@ class Gating:
     """What one run must hold to.
 
     `digests` gives, for benchmarks by name, what tells their data from other data (see `data_digest`);
-    `directory` is where the run was started.
+    `directory` is where the run was started. `baseline` is the earlier run that drops are measured against.
     """
 
     def __init__(
@@ -49,7 +46,7 @@ class Gating:
         self._settings = settings
         self._digests = digests
         self._directory = directory
-        self._baseline: Baseline | None = None
+        self.baseline: Baseline | None = None
         self._gates: list[Gate] = []
         self.collected = Collected()
 
@@ -63,12 +60,7 @@ class Gating:
     @property
     def gated(self) -> bool:
         """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
-        return bool(self._gates) or self._baseline is not None
-
-    @property
-    def baseline(self) -> Baseline | None:
-        """The earlier run that drops are measured against, None where there is none."""
-        return self._baseline
+        return bool(self._gates) or self.baseline is not None
 
     # --- before anything is asked ---
 
@@ -82,79 +74,31 @@ class Gating:
         settings = self._settings
         if collected.problem is not None:
             raise ConfigurationError(collected.problem)
-        self._gates = [
-            *(gate for name, texts in collected.gates.items() for gate in _marked(name, texts)),
-            *(parse_gate(text, standing=True) for text in settings.gates),
-            *map(parse_gate, settings.gate),
-        ]
-        self._refuse(self._unmeant)
+        marked = []
+        for name, texts in collected.gates.items():
+            for text in texts:
+                gate = parse_gate(text, standing=True)
+                if gate.selector.benchmark != name:
+                    raise ConfigurationError(
+                        f"gate {text!r}: the marker of {name} can't gate {gate.selector.benchmark}; put it "
+                        "into eval_gates"
+                    )
+                marked.append(gate)
+        standing = (parse_gate(text, standing=True) for text in settings.gates)
+        self._gates = [*marked, *standing, *map(parse_gate, settings.gate)]
+        self._check(lambda gate: problem_of(gate, settings, collected))
         if settings.baseline is not None:
-            self._baseline = read_baseline(settings.baseline)
+            self.baseline = baseline = read_baseline(settings.baseline)
             if not settings.allow_mismatch:
                 name = f"--eval-baseline {settings.baseline.name}"
-                check_comparable(self.fingerprint, self._baseline, name, ADVICE, ignoring=BEFORE_THE_RUN)
-            self._refuse(partial(_without_counterpart, self._baseline))
+                check_comparable(self.fingerprint, baseline, name, ADVICE, ignoring=BEFORE_THE_RUN)
+            self._check(lambda gate: without_counterpart(gate, baseline))
 
-    def _refuse(self, problem_of: Callable[[Gate], str | None]) -> None:
+    def _check(self, problem_of: Callable[[Gate], str | None]) -> None:
         """Raise ConfigurationError for the first gate that has a problem."""
         for gate in self._gates:
             if problem := problem_of(gate):
                 raise ConfigurationError(f"gate {gate.text!r}: {problem}")
-
-    def _unmeant(self, gate: Gate) -> str | None:
-        """Return why the gate can't be meant, None where it can.
-
-        A standing gate is for other runs too, so that of these only what no run has is refused.
-        """
-        known = benchmark(gate.selector.benchmark)
-        problem = None if gate.standing else self._not_selected(gate.selector)
-        problem = problem or self._unknown(gate)
-        if known is not None:
-            problem = problem or off_scale(gate, known.maximum)
-        if gate.selector.figure == "drop" and not gate.standing:
-            problem = problem or self._incomparable()
-        return problem
-
-    def _not_selected(self, selector: Selector) -> str | None:
-        """Return why this run asks nothing of what is selected."""
-        name, collected = selector.benchmark, self.collected
-        if name in collected.groups:
-            if (selector.group or "") in collected.unselected.get(name, ()):
-                return "none of its tests is selected; leave out the gate, or select them"
-            if name in collected.empty and selector.group is not None:
-                return f"{name} has no questions in this run"
-            return None
-        reasons, known = left_out(self._settings), sorted(collected.groups)
-        if name in reasons:
-            return f"{name} is left out of this run ({reasons[name]})"
-        hint = close_matches(name, [*known, *(other for other in reasons if other not in known)])
-        if not hint and {*known} <= {*registered()}:
-            hint = "; name the file of its tests"
-        return f"there is no benchmark {name!r} in this run (there is {', '.join(known) or 'none'}){hint}"
-
-    def _unknown(self, gate: Gate) -> str | None:
-        """Return why no run has what is selected, as far as this run tells."""
-        name, settings = gate.selector.benchmark, self._settings
-        if name not in self.collected.groups or name in self.collected.empty:
-            return None
-        known = benchmark(name)
-        fewer = settings.sample is not None or settings.first_n is not None or settings.min_tasks
-        may_lack = known is None or not known.fixed_groups or fewer or name in self.collected.part
-        if gate.standing and may_lack:
-            return None
-        return unknown_part(gate.selector, self.collected.groups[name], known.metrics if known else None)
-
-    def _incomparable(self) -> str | None:
-        """Return why the run has nothing to measure a drop against."""
-        settings = self._settings
-        if settings.baseline is None and settings.base_model is None:
-            return (
-                "a drop needs something to compare with; give an earlier run with --eval-baseline, or a "
-                "model with --eval-base-model"
-            )
-        if settings.base_questions == "base":
-            return "a drop is measured on the same questions; leave out --eval-base-questions base"
-        return None
 
     # --- at the end ---
 
@@ -195,7 +139,7 @@ class Gating:
         """
         named = {gate.selector.benchmark for gate in self._gates}
         concerned = bool(run.results) or not named.isdisjoint(self.collected.groups)
-        return RunReport.of(run, self._baseline, gated=gated and concerned, failed_tests=failed_tests)
+        return RunReport.of(run, self.baseline, gated=gated and concerned, failed_tests=failed_tests)
 
     def _left_out(self) -> dict[str, str]:
         """Return why figures of a benchmark would not be the benchmark's, by its name."""
@@ -207,29 +151,6 @@ class Gating:
         for name, count in collected.deselected.items():
             reasons[name] = f"{count:,} questions of {name} were deselected, {so}"
         return reasons | {name: f"{name} has no questions in this run" for name in collected.empty}
-
-
-def _marked(benchmark: str, texts: Sequence[str]) -> Iterator[Gate]:
-    """Yield the gates of a benchmark's markers; raises ConfigurationError for one of another benchmark."""
-    for text in texts:
-        gate = parse_gate(text, standing=True)
-        if gate.selector.benchmark != benchmark:
-            raise ConfigurationError(
-                f"gate {text!r}: the marker of {benchmark} can't gate {gate.selector.benchmark}; put it into "
-                "eval_gates"
-            )
-        yield gate
-
-
-def _without_counterpart(baseline: Baseline, gate: Gate) -> str | None:
-    """Return why the baseline has nothing to measure the gate's drop against."""
-    name, known = gate.selector.benchmark, sorted({result.benchmark for result in baseline.results})
-    if gate.selector.figure != "drop" or gate.standing or name in known:
-        return None
-    return (
-        f"the baseline has no results of {name} (it has {', '.join(known) or 'none'}); save one that has "
-        "with --eval-save-baseline"
-    )
 
 
 def _silent_notes(silent: Sequence[Silent]) -> list[str]:

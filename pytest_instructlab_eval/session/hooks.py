@@ -291,7 +291,7 @@ class EvalHooks:
             from pytest_instructlab_eval.session.gate_tests import as_tests
 
             self._gather(session, self.eval.finished_unreported(session))
-            self.ending = self._ending(session, gated=True)
+            self.ending = self._make_ending(session, gated=True)
             for reports in as_tests(self.ending.report):
                 self._tell(session, reports)
         return ended
@@ -334,7 +334,7 @@ class EvalHooks:
             return
         if self.ending is None:  # else it was made before the gates were told
             self._gather(session, found)
-            self.ending = self._ending(session, gated=False)
+            self.ending = self._make_ending(session, gated=False)
         self._end(session, self.ending)
 
     def _gather(self, session: pytest.Session, unreported: Sequence[Result]) -> None:
@@ -346,7 +346,7 @@ class EvalHooks:
         self.eval.add(unreported)
         self.eval.sort_results(self.order or [item.nodeid for item in session.items])
 
-    def _ending(self, session: pytest.Session, *, gated: bool) -> Ending:
+    def _make_ending(self, session: pytest.Session, *, gated: bool) -> Ending:
         """Make the run's report, of what was found; to be called once, before any gate is told."""
         from pytest_instructlab_eval.records.run import ModelAdaptation
         from pytest_instructlab_eval.session.ending import Ending

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
@@ -28,19 +29,19 @@ class Progress:
         self._shown = False
 
     def expect(self, requests: int | None) -> None:
-        """So many more requests will be needed; None where that can't be known."""
+        """Add to the requests that will be needed; None where their number can't be known."""
         if requests is None:
             self.unknown = True
         else:
             self.expected += requests
 
     def start(self) -> None:
-        """The first request goes out."""
+        """Begin to measure: the first request goes out."""
         if self._started is None:
             self._started = self._said = time.monotonic()
 
     def line(self, requests: int, tokens: int, seconds: float) -> str:
-        """The progress in words."""
+        """Return the progress in words."""
         rate = requests / seconds if seconds > 0 else 0.0
         parts = [
             f"{requests:,} of {self.expected:,} requests"
@@ -71,7 +72,12 @@ class Progress:
             now - (self._started or now),
         )
         with uncaptured(config):
-            self._write_live(config, text) if live else self._write_log(reporter, text)
+            if live:
+                self._write_live(config, text)
+            else:
+                reporter.ensure_newline()
+                reporter.write_line(f"instructlab-eval: {text}")
+                reporter.flush()
 
     def hide(self, config: pytest.Config) -> None:
         """Take the live line away, before anything else is written."""
@@ -82,30 +88,24 @@ class Progress:
 
     def _write_live(self, config: pytest.Config, text: str, *, hide: bool = False) -> None:
         """Write below the line that pytest is at, and put the cursor back where it was."""
-        writer: Any = config.get_terminal_writer()
+        writer = config.get_terminal_writer()
         column = writer.width_of_current_line
         shown = text[: max(0, writer.fullwidth - 2)]
         writer._file.write(f"\n\r\x1b[2K{shown}\x1b[1A\x1b[{column + 1}G")
         writer._file.flush()
         self._shown = not hide
 
-    @staticmethod
-    def _write_log(reporter: Any, text: str) -> None:
-        reporter.ensure_newline()
-        reporter.write_line(f"instructlab-eval: {text}")
-        reporter.flush()
 
-
-def uncaptured(config: pytest.Config) -> Any:
-    """Output reaches the terminal while a test's own is being captured."""
-    import contextlib
-
+@contextlib.contextmanager
+def uncaptured(config: pytest.Config) -> Iterator[None]:
+    """Let output reach the terminal while a test's own is being captured."""
     manager = config.pluginmanager.getplugin("capturemanager")
-    return manager.global_and_fixture_disabled() if manager is not None else contextlib.nullcontext()
+    with manager.global_and_fixture_disabled() if manager is not None else contextlib.nullcontext():
+        yield
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Return seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
