@@ -123,7 +123,7 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
         )
         report = dataclasses.replace(report, verdicts=tuple(verdicts))
     _print(comparison(report, verbose=verbose))
-    sys.exit(int(report.gates_fail))
+    sys.exit(int(bool(report.failed_gates)))
 
 
 @main.command()
@@ -162,7 +162,7 @@ def merge(
             write_run_folder(out, report, write_answers)
     lines = [*terminal(report, verbose=verbose, sampled=names()), f"results: {out / 'results.json'}"]
     _print([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
-    sys.exit(int(bool(report.problems) or report.gates_fail))
+    sys.exit(int(bool(report.problems or report.failed_gates)))
 
 
 def _baseline(run: Run, given: Path | None, insist: str | None) -> Baseline | None:

@@ -41,21 +41,18 @@ class RunReport:
         baseline: Baseline | None = None,
         *,
         gated: bool | None = None,
-        failed_tests: int | None = None,
         insist: str | None = "--eval-allow-mismatch",
     ) -> RunReport:
         """Return the report of a run, at its end or read from its file.
 
-        `gated` says whether its gates are evaluated: unless told, those of a whole run are. `failed_tests`
-        are, unless told, the questions that ended in an error. `insist` names the option that compares
-        models which were asked in different ways, None where it was given.
+        `gated` says whether its gates are evaluated: unless told, those of a whole run are. `insist` names
+        the option that compares models which were asked in different ways, None where it was given. A file
+        does not say which tests failed: those count that ended in an error.
         """
         earlier = None if baseline is None else baseline.results
         summaries = tuple(summarise(run.results))
         if gated is None:
             gated = run.incomplete is None and _shard(run) is None
-        if failed_tests is None:
-            failed_tests = sum(result.outcome == "error" for result in run.results)
         return cls(
             run,
             baseline,
@@ -66,7 +63,7 @@ class RunReport:
             if gated
             else (),
             problems=tuple(_problems(run, summaries)),
-            failed_tests=failed_tests,
+            failed_tests=sum(result.outcome == "error" for result in run.results),
         )
 
     def with_problems(self, *problems: str) -> RunReport:
@@ -92,9 +89,9 @@ class RunReport:
         return str(self.run.configuration.get("inconclusive", "warn"))
 
     @property
-    def gates_fail(self) -> bool:
-        """Whether a gate fails the run."""
-        return any(fails(verdict, self.inconclusive) for verdict in self.verdicts)
+    def failed_gates(self) -> list[GateReport]:
+        """The verdicts that fail the run."""
+        return [verdict for verdict in self.verdicts if fails(verdict, self.inconclusive)]
 
     @property
     def not_gated(self) -> str | None:
@@ -108,7 +105,7 @@ class RunReport:
     @property
     def headline(self) -> Verdict:
         """The verdict on the run as a whole."""
-        if self.problems or self.failed_tests or self.gates_fail:
+        if self.problems or self.failed_tests or self.failed_gates:
             return "failed"
         undecided = self.inconclusive != "pass" and any(
             verdict.verdict == "inconclusive" for verdict in self.verdicts

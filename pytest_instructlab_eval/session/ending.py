@@ -68,12 +68,15 @@ class Ending:
         except OSError as error:
             self._fail(f"--eval-save-baseline: {place} can't be written ({error.strerror})")
 
-    def write(self) -> None:
+    def write(self, *, failed: int) -> None:
         """Write the run's files, and its page where a CI job shows one.
 
-        They go to the output folder, or else to one in the system's folder of temporary files.
+        They go to the output folder, or else to one in the system's folder of temporary files. `failed`
+        counts the tests that failed, gates among them.
         """
-        folder, report = self._settings.output_dir, self.report
+        tests = max(0, failed - len(self.report.failed_gates))
+        self.report = report = dataclasses.replace(self.report, failed_tests=tests)
+        folder = self._settings.output_dir
         try:
             self._write_to(folder)
         except OSError as error:

@@ -132,14 +132,14 @@ class Gating:
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 
-    def report(self, run: Run, *, gated: bool, failed_tests: int) -> RunReport:
+    def report(self, run: Run, *, gated: bool) -> RunReport:
         """Return the report of the run; where it is to be `gated`, with the verdicts.
 
         There are none where the run has neither results nor a benchmark that is gated.
         """
         named = {gate.selector.benchmark for gate in self._gates}
         concerned = bool(run.results) or not named.isdisjoint(self.collected.groups)
-        return RunReport.of(run, self.baseline, gated=gated and concerned, failed_tests=failed_tests)
+        return RunReport.of(run, self.baseline, gated=gated and concerned)
 
     def _left_out(self) -> dict[str, str]:
         """Return why figures of a benchmark would not be the benchmark's, by its name."""

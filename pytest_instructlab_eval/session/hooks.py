@@ -358,8 +358,7 @@ class EvalHooks:
             notes=self.eval.notes,
             adaptations=[ModelAdaptation(**record) for record in self.eval.adaptations],
         )
-        report = self.eval.gating.report(run, gated=gated, failed_tests=session.testsfailed)
-        return Ending(self.eval.settings, report)
+        return Ending(self.eval.settings, self.eval.gating.report(run, gated=gated))
 
     def _end(self, session: pytest.Session, ending: Ending) -> None:
         """Write what there is, and decide on the exit status."""
@@ -377,7 +376,7 @@ class EvalHooks:
         told = self.eval.gating.collected.groups and not self.interrupted and not self.without_tests
         nothing_ran = session.exitstatus in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
         if self.eval.results or (told and not nothing_ran):
-            ending.write()
+            ending.write(failed=session.testsfailed)  # of other plugins too, such as a coverage to reach
         elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self.eval.tell_refusal("no test was collected, or all were deselected")
         elif ending.report.run.incomplete is not None and self.collecting.broken:

@@ -82,6 +82,24 @@ def test_the_report_of_a_run_that_was_stopped_has_no_verdicts(project: Project) 
     assert calls(project) == {"summarise": 1, "rank": 1, "run_changes": 1}
 
 
+FAILS_LATE = """
+    import pytest
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(session):
+        yield
+        session.testsfailed += 1  # as pytest-cov does where too little is covered
+        return True
+"""
+
+
+def test_what_another_plugin_fails_the_run_for_after_its_gates_is_in_its_page(project: Project) -> None:
+    project.write("conftest.py", FAILS_LATE)
+    project.write("test_own.py", "def test_it(record_score):\n    record_score(1)\n")
+    done = project.evaluate("test_own.py", ret=1, passed=1)
+    assert page(done).startswith("## ❌ failed: evaluation of `tiny`\n\nGates: 2 passed.\n1 test failed.")
+
+
 def page_of_file(done: Finished, baseline: Baseline | None = None) -> str:
     return markdown(RunReport.of(read_run(done.folder / "eval_output/results.json"), baseline))
 

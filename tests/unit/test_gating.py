@@ -45,7 +45,7 @@ def results(*values: float, benchmark: str = "own", **more: Any) -> list[Result]
 
 def judged(found: Gating, results: Iterable[Result], silent: Sequence[Silent] = ()) -> list[GateReport]:
     """What becomes of the gates over these results."""
-    return list(found.report(found.run(results, silent), gated=True, failed_tests=0).verdicts)
+    return list(found.report(found.run(results, silent), gated=True).verdicts)
 
 
 def verdicts(reports: list[GateReport]) -> dict[str, str]:

@@ -53,7 +53,9 @@ def test_a_report_has_what_each_renderer_would_compute() -> None:
     assert report.changes == tuple(run_changes(found, EARLIER.results))
     assert report.verdicts == tuple(verdicts(found, EARLIER.results))
     assert (report.problems, report.candidates, report.best) == ((), ["lab", "other"], "lab")
-    assert report.gates_fail
+    assert [(verdict.gate.text, verdict.model) for verdict in report.failed_gates] == [
+        ("own >= 0.6", "other")
+    ]
 
 
 def test_the_base_model_is_no_candidate_and_is_not_ranked() -> None:
