@@ -13,20 +13,21 @@ import click
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import GateReport, evaluate, fails, verdicts
-from pytest_instructlab_eval.records.baseline import check_comparable, fingerprint, read_baseline, save_run
+from pytest_instructlab_eval.gates.check import evaluate
+from pytest_instructlab_eval.records.baseline import (
+    Baseline,
+    check_comparable,
+    fingerprint,
+    read_baseline,
+    save_run,
+)
 from pytest_instructlab_eval.records.results import read_run
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.records.shards import merged
-from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.reports.folder import write_run_folder
-from pytest_instructlab_eval.reports.markdown import markdown
-from pytest_instructlab_eval.reports.scores_table import table
-from pytest_instructlab_eval.reports.verdicts import verdict_lines
-from pytest_instructlab_eval.stats.changes import Changes, changes, run_changes
-from pytest_instructlab_eval.stats.ranking import doubt_about_best, rank, unranked
-from pytest_instructlab_eval.stats.summary import summarise
+from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.terminal import comparison, terminal
+from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked
 from pytest_instructlab_eval.suites.recorded import write_answers
 from pytest_instructlab_eval.suites.registry import names
 from pytest_instructlab_eval.task_writing.command import tasks
@@ -64,22 +65,22 @@ def best(output: Path) -> None:
     A model without a score is never the best: it is named on standard error. The exit status is 1 where no
     model can be chosen, and where the best may be so only because questions could not be asked of it.
     """
+    file = _file(output)
     with _told():
-        run = read_run(_file(output), check_gate=parse_gate)
-    ranks = rank(run.candidates)
+        run = read_run(file, check_gate=parse_gate)
+    report = RunReport.of(run, gated=False)
     left_out = [f"{model} {reason}" for model, reason in unranked(run.candidates).items()]
-    scored = {result.model for result in run.candidates if result.value is not None}
-    if not ranks and len(scored) != 1:
+    if report.best is None:
+        scored = any(result.value is not None for result in run.candidates)
         what = "two models with a score on every benchmark" if scored else "model with a score"
         why = f": {'; '.join(left_out)}" if left_out else ""
-        raise click.ClickException(f"{_file(output)} has no {what} to choose from{why}")
-    winner = ranks[0].model if ranks else scored.pop()
+        raise click.ClickException(f"{file} has no {what} to choose from{why}")
     for line in left_out:
         click.echo(f"not ranked: {visible_line(line)}", err=True)
-    doubt = doubt_about_best(run.candidates, ranks) if ranks else None
+    doubt = doubt_about_best(run.candidates, report.ranking) if report.ranking else None
     if doubt:
-        raise click.ClickException(visible(f"{_file(output)}: {doubt}"))
-    click.echo(visible_line(_from_here(run.models.get(winner, winner), run.directory)))
+        raise click.ClickException(visible(f"{file}: {doubt}"))
+    click.echo(visible_line(_from_here(run.models.get(report.best, report.best), run.directory)))
 
 
 def _from_here(name: str, directory: str | None) -> str:
@@ -102,7 +103,10 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
     gate fails.
     """
     with _told():
-        theirs, ours = (read_baseline(_file(path), check_gate=parse_gate) for path in (before, after))
+        theirs, ours = (
+            read_baseline(_file(before), check_gate=parse_gate),
+            read_baseline(_file(after), check_gate=parse_gate),
+        )
         if theirs.shard != ours.shard:
             part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
             raise ConfigurationError(
@@ -111,16 +115,18 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
             )
         if not allow_mismatch:
             check_comparable(ours.fingerprint, theirs, str(before), ALLOW)
-        found = changes(ours.results, theirs.results)
-        if not found:
+        run = Run(ours.results, fingerprint=ours.fingerprint, left_out=ours.left_out)
+        report = RunReport.of(run, theirs, gated=False)
+        if not report.changes:
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
         if gates and ours.incomplete is not None:
             raise ConfigurationError(f"{after} is no run to gate: {ours.incomplete}; run it again")
-        reports = evaluate(
-            map(parse_gate, gates), ours.results, baseline=theirs.results, left_out=ours.left_out
+        verdicts = evaluate(
+            map(parse_gate, gates), run.results, baseline=theirs.results, left_out=run.left_out
         )
-    _print([*changes_table(found, verbose=verbose), *_after_blank(verdict_lines(reports))])
-    _exit(reports, "warn")
+        report = dataclasses.replace(report, verdicts=tuple(verdicts))
+    _print(comparison(report, verbose=verbose))
+    sys.exit(int(bool(report.failed_gates)))
 
 
 @main.command()
@@ -150,81 +156,41 @@ def merge(
     with _told():
         run = merged({_file(path): read_run(_file(path), check_gate=parse_gate) for path in runs})
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
-        earlier = _baseline(run, baseline, allow_mismatch)
-        reports = verdicts(run, earlier)
-        found = run_changes(run, earlier)
-        problems = run.problems
+        insist = None if allow_mismatch else "--allow-mismatch"
+        report = RunReport.of(run, _baseline(run, baseline, insist), insist=insist)
         if save_baseline is not None:
-            _save(save_baseline, run)
-        _write(out, run, reports, found, problems)
-    chosen = {name: run.configuration.get(name) for name in ("first_n", "sample")}
-    lines = table(summarise(run.results), verbose=verbose, **chosen, sampled=names())
-    lines += _after_blank(changes_table(found, verbose=verbose)) + _after_blank(verdict_lines(reports))
-    lines += _after_blank([f"note: {note}" for note in (*run.notes, *run.adaptation_notes)])
-    _print([*lines, f"results: {out / 'results.json'}", *(f"ERROR: {problem}" for problem in problems)])
-    if problems:
-        sys.exit(1)
-    _exit(reports, _inconclusive(run))
+            with _writing("--save-baseline", save_baseline):
+                save_run(save_baseline, run)
+        with _writing("--out", out, "; name another"):
+            write_run_folder(out, report, write_answers)
+    lines = [*terminal(report, verbose=verbose, sampled=names()), f"results: {out / 'results.json'}"]
+    _print([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
+    sys.exit(int(bool(report.problems or report.failed_gates)))
 
 
-def _baseline(run: Run, given: Path | None, allow_mismatch: bool) -> list[Result] | None:
+def _baseline(run: Run, given: Path | None, insist: str | None) -> Baseline | None:
+    """Return the earlier run to compare with; raises ConfigurationError where it does not compare."""
     configured = run.configuration.get("baseline")
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
     found = read_baseline(_file(path), check_gate=parse_gate)
-    if not (allow_mismatch or run.configuration.get("allow_mismatch")):
+    if insist is not None and not run.configuration.get("allow_mismatch"):
         check_comparable(fingerprint(run.fingerprint), found, str(path), ALLOW)
-    return list(found.results)
+    return found
 
 
-def _save(baseline: Path, run: Run) -> None:
+@contextlib.contextmanager
+def _writing(option: str, place: Path, advice: str = "") -> Iterator[None]:
+    """Raise ConfigurationError where the place that an option names can't be written."""
     try:
-        save_run(baseline, run)
+        yield
     except OSError as error:
-        raise ConfigurationError(f"--save-baseline: {baseline} can't be written ({error.strerror})") from None
-
-
-def _write(
-    folder: Path,
-    run: Run,
-    reports: Sequence[GateReport],
-    found: Sequence[Changes],
-    problems: Sequence[str],
-) -> None:
-    page = markdown(
-        ", ".join(name for name in run.models if name != run.base),
-        problems=problems,
-        errors=sum(result.outcome == "error" for result in run.results),
-        reports=reports,
-        inconclusive=_inconclusive(run),
-        changes=found,
-        summaries=summarise(run.results),
-        unasked=run.notes,
-        adaptations=run.adaptation_notes,
-    )
-    try:
-        write_run_folder(folder, run, gates=reports, changes=found, page=page, write_answers=write_answers)
-    except OSError as error:
-        raise ConfigurationError(
-            f"--out: {folder} can't be written ({error.strerror}); name another"
-        ) from None
-
-
-def _inconclusive(run: Run) -> str:
-    return str(run.configuration.get("inconclusive", "warn"))
-
-
-def _after_blank(lines: Sequence[str]) -> list[str]:
-    return ["", *lines] if lines else []
+        raise ConfigurationError(f"{option}: {place} can't be written ({error.strerror}){advice}") from None
 
 
 def _print(lines: Sequence[str]) -> None:
     click.echo("\n".join(map(visible_line, lines)))
-
-
-def _exit(reports: Sequence[GateReport], inconclusive: str) -> None:
-    sys.exit(int(any(fails(report, inconclusive) for report in reports)))
 
 
 main.add_command(tasks)

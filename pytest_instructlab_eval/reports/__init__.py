@@ -1,3 +1,3 @@
-"""What is told about results: the terminal's tables, results.json, InstructLab's files, the progress."""
+"""What is told about a run: `RunReport`, computed once, and its renderers, one a file."""
 
 __all__: list[str] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.reports.tables import fitted, paragraph
 from pytest_instructlab_eval.stats.changes import Change, Changes, Kind
@@ -10,31 +10,35 @@ from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["cells", "changes_table", "notes"]
 
-KINDS: tuple[Kind, ...] = ("regression", "improvement", "unchanged", "new")
-SHOWN = 10  # groups of a kind in the terminal, where not all are shown
+SHOWN: Mapping[Kind, tuple[int, str]] = {
+    "regression": (10, "more regressions"),
+    "improvement": (10, "more improvements"),
+    "unchanged": (0, "unchanged"),
+    "new": (10, "more news"),
+}
+"""How many groups of a kind the terminal has, where not all are shown, and what the others are called."""
 
 
 def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[str]:
-    """The lines of the table: a block a benchmark and model, its regressions first."""
+    """Return the lines of the table: a block a benchmark and model, its regressions first."""
     if not found:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
     for entry in found:
         rows.append(cells(visible_line(entry.title), entry.overall))
-        for kind in KINDS:
+        for kind, (most, others) in SHOWN.items():
             part = entry.of(kind)
-            shown = part if verbose else part[: 0 if kind == "unchanged" else SHOWN]
+            shown = part if verbose else part[:most]
             rows += [cells(f"  {kind}: {visible_line(change.label)}", change) for change in shown]
-            if len(part) > len(shown):
-                more = "unchanged" if kind == "unchanged" else f"more {kind}s"
-                rows.append([f"  … {len(part) - len(shown)} {more}, with -v", *[""] * 6])
+            if hidden := len(part) - len(shown):
+                rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
     told = [line for entry in found for note in notes(entry) for line in paragraph(note)]
     return [*fitted(head, rows), *told]
 
 
 def cells(label: str, change: Change) -> list[str]:
-    """The label, before, after, difference, its interval and standard error, and the questions."""
+    """Return the label, before, after, difference, its interval and standard error, and the questions."""
     digits = 2 if change.maximum > 1 else 4
 
     def number(value: float | None, sign: str = "") -> str:
@@ -50,7 +54,7 @@ def cells(label: str, change: Change) -> list[str]:
 
 
 def notes(entry: Changes) -> list[str]:
-    """What to know of a comparison: how small a drop it could have seen, and what it leaves out."""
+    """Return what to know of a comparison: how small a drop it could have seen, and what it leaves out."""
     found = []
     if entry.minimum_detectable_drop is not None:
         digits = 2 if entry.overall.maximum > 1 else 4

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from pytest_instructlab_eval.gates.check import GateReport, fails
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.changes_table import cells, notes
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
 from pytest_instructlab_eval.stats.changes import Changes, Kind
-from pytest_instructlab_eval.stats.summary import Summary
 from pytest_instructlab_eval.visible import markdown_code, markdown_text, visible
 
-__all__ = ["LONGEST", "markdown"]
+__all__ = ["LONGEST", "markdown", "refusal"]
 
 LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
-ROWS = 200  # of one table, at most
+ROWS = (200, 100, 50, 25, 12, 6, 3, 1)  # of one table, at most; the fewer, the longer the page would be
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
+SCORE_HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
 
 VERDICTS = {
     "passed": "✅ passed", "failed": "❌ failed", "refused": "❌ refused",
@@ -24,128 +26,96 @@ VERDICTS = {
 }  # fmt: skip
 
 
-def markdown(
-    title: str,
-    *,
-    problems: Sequence[str],
-    errors: int,
-    reports: Sequence[GateReport],
-    not_gated: str | None = None,
-    inconclusive: str = "warn",
-    changes: Sequence[Changes],
-    summaries: Sequence[Summary],
-    unasked: Sequence[str] = (),
-    adaptations: Sequence[str] = (),
-) -> str:
-    """The page: the verdict, the gates, what got worse, the rest, the scores; never longer than `LONGEST`.
+@dataclass(frozen=True)
+class _Table:
+    """A section of the page; `notes` are what is told below the table."""
 
-    `errors` counts the tests that failed, `not_gated` says why no gate was evaluated, `inconclusive` is
-    what an undecided gate means: warn, fail or pass. Rows are left out, the last ones first, until it is
-    short enough, and it says how many. `unasked` says what was not asked, `adaptations` how requests were
-    adapted to servers.
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def text(self, most: int) -> str:
+        """Return the section with so many rows at most."""
+        lines: list[str] = []
+        if self.rows:
+            lines = [f"### {self.title}", "", f"| {' | '.join(self.head)} |"]
+            lines.append(f"|{' --- |' * len(self.head)}")
+            lines += [f"| {' | '.join(row)} |" for row in self.rows[:most]]
+        if len(self.rows) > most:
+            lines += ["", f"… and {len(self.rows) - most:,} more, in results.json."]
+        return "\n".join(lines) + "".join(f"\n\n{markdown_text(note)}." for note in self.notes)
+
+
+def markdown(report: RunReport) -> str:
+    """Return the page: the verdict, the gates, what got worse, the rest, the scores.
+
+    It is never longer than `LONGEST`: rows are left out, the last ones first, until it is short enough,
+    and it says how many.
     """
-    rows = ROWS
-    word = VERDICTS[_word(bool(problems or errors), reports, not_gated, inconclusive, bool(summaries))]
-    while True:
-        sections = [
-            f"## {word}: evaluation of {markdown_code(title)}",
-            _told([*problems, *unasked], errors, reports, not_gated, bool(summaries)),
-            _gates(reports, rows),
-            _worse(changes, rows),
-            _better(changes, rows),
-            _new(changes, rows),
-            _scores(summaries, rows),
-            "\n".join(f"- {markdown_text(note)}" for note in adaptations[:rows]),
-        ]
+    tables = list(_tables(report))
+    head = f"## {VERDICTS[report.headline]}: evaluation of {markdown_code(', '.join(report.candidates))}"
+    page = ""
+    for rows in ROWS:
+        adaptations = "\n".join(f"- {markdown_text(note)}" for note in report.run.adaptation_notes[:rows])
+        sections = [head, _findings(report), *(table.text(rows) for table in tables), adaptations]
         page = visible("\n\n".join(section for section in sections if section) + "\n")
         if len(page) <= LONGEST:
             return page
-        if rows <= 1:
-            return page[: LONGEST - 2] + "…\n"
-        rows //= 2
+    return page[: LONGEST - 2] + "…\n"
 
 
-def _word(
-    failed: bool, reports: Sequence[GateReport], not_gated: str | None, inconclusive: str, scored: bool
-) -> str:
-    """The verdict on the run as a whole."""
-    if failed or any(fails(report, inconclusive) for report in reports):
-        return "failed"
-    undecided = inconclusive != "pass" and any(report.verdict == "inconclusive" for report in reports)
-    if not_gated is not None or undecided:
-        return "inconclusive"
-    return "passed" if scored else "skipped"
+def refusal(models: Sequence[str], reason: str) -> str:
+    """Return the page of a run that could not begin."""
+    run = Run((), models=dict(zip(models, models, strict=True)))
+    return markdown(RunReport(run, problems=(reason,)))
 
 
-def _told(
-    problems: Sequence[str], errors: int, reports: Sequence[GateReport], not_gated: str | None, scored: bool
-) -> str:
-    lines = [f"Gates: {counts(reports)}."] if reports else []
-    if errors:
-        lines.append("1 test failed." if errors == 1 else f"{errors:,} tests failed.")
-    if not scored:
+def _findings(report: RunReport) -> str:
+    """Return how many gates and tests failed, and what else there is to know before any number."""
+    lines = [f"Gates: {counts(report.verdicts)}."] if report.verdicts else []
+    if failed := report.failed_tests:
+        lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
+    if not report.summaries:
         lines.append("No question was asked.")
-    told = dict.fromkeys([*problems, *([not_gated] if not_gated is not None else [])])
-    return "\n".join([*lines, *(f"- {markdown_text(problem)}" for problem in list(told)[:ROWS])])
+    told = [*report.problems, *report.run.notes]
+    if report.not_gated is not None:
+        told.append(report.not_gated)
+    return "\n".join([*lines, *(f"- {markdown_text(note)}" for note in list(dict.fromkeys(told))[: ROWS[0]])])
 
 
-def _gates(reports: Sequence[GateReport], most: int) -> str:
-    told = noteworthy(reports)
-    models = {report.model for report in told if report.model is not None}
-    rows = [
+def _tables(report: RunReport) -> Iterator[_Table]:
+    shown = noteworthy(report.verdicts)
+    several = len({verdict.model for verdict in shown} - {None}) > 1
+    gates = [
         (
-            VERDICTS[report.verdict],
-            markdown_code(f"{report.gate}" + (f" [{report.model}]" if len(models) > 1 else "")),
-            markdown_text(report.message),
+            VERDICTS[verdict.verdict],
+            markdown_code(f"{verdict.gate} [{verdict.model}]" if several else str(verdict.gate)),
+            markdown_text(verdict.message),
         )
-        for report in told
+        for verdict in shown
     ]
-    return _table("Gates", ("verdict", "gate", "why"), rows, most)
+    yield _Table("Gates", ("verdict", "gate", "why"), gates)
+    yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
+    told = [note for entry in report.changes for note in notes(entry)]
+    yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), told)
+    new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
+    yield _Table("What is new", ("", "score", "questions"), new)
+    scores: list[Sequence[str]] = []
+    for summary in report.summaries:
+        _, *numbers = row_cells("", summary.overall)
+        scores.append((markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers))
+        scores += [(label, "", "", f"{count:,}", "", "") for label, count in doubts(summary)]
+    yield _Table("Scores", SCORE_HEAD, scores)
 
 
-def _worse(found: Sequence[Changes], most: int) -> str:
-    return _table("What got worse", CHANGE_HEAD, _change_rows(found, "regression"), most)
-
-
-def _better(found: Sequence[Changes], most: int) -> str:
-    table = _table("What got better", CHANGE_HEAD, _change_rows(found, "improvement"), most)
-    return table + "".join(f"\n\n{markdown_text(note)}." for entry in found for note in notes(entry))
-
-
-def _new(found: Sequence[Changes], most: int) -> str:
-    rows = [(row[0], row[2], row[-2]) for row in _change_rows(found, "new")]
-    return _table("What is new", ("", "score", "questions"), rows, most)
-
-
-def _change_rows(found: Sequence[Changes], kind: Kind) -> list[Sequence[str]]:
-    """The benchmarks as a whole, then their groups."""
+def _change_rows(found: Sequence[Changes], kind: Kind) -> Iterator[Sequence[str]]:
+    """Yield the benchmarks as a whole, then their groups."""
     wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in found]
     parts = [(entry, f"{entry.benchmark}: {group.label}", group) for entry in found for group in entry.groups]
     several = len({entry.model for entry in found}) > 1
-    rows: list[Sequence[str]] = []
     for entry, label, change in (*wholes, *parts):
         if change.kind == kind:
             _, *numbers = cells("", change)
             named = f"{label} ({entry.model})" if several else label
-            rows.append((markdown_code(named), *numbers, "" if change.certain else "may be chance"))
-    return rows
-
-
-def _scores(summaries: Sequence[Summary], most: int) -> str:
-    head = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
-    rows: list[Sequence[str]] = []
-    for summary in summaries:
-        _, *numbers = row_cells("", summary.overall)
-        rows.append((markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers))
-        rows += [(label, "", "", f"{count:,}", "", "") for label, count in doubts(summary)]
-    return _table("Scores", head, rows, most)
-
-
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
-    if not rows:
-        return ""
-    lines = [f"### {title}", "", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows[:most]]
-    if len(rows) > most:
-        lines += ["", f"… and {len(rows) - most:,} more, in results.json."]
-    return "\n".join(lines)
+            yield markdown_code(named), *numbers, "" if change.certain else "may be chance"

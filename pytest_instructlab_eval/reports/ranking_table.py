@@ -11,20 +11,18 @@ __all__ = ["ranking_table"]
 
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
-    """The lines of the ranking."""
+    """Return the lines of the ranking."""
     if not ranks:
         return []
-    rows = [[row.model, f"{row.score:.4f}", _number(row.stderr), *_verdict(row, ranks[0])] for row in ranks]
+    best, *others = ranks
+    rows = [[best.model, f"{best.score:.4f}", _number(best.stderr), "", "", "best"]]
+    for row in others:
+        between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
+        tied = "can't be told from the best" if row.tied else ""
+        rows.append([row.model, f"{row.score:.4f}", _number(row.stderr), _number(row.behind), between, tied])
     head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
     return fitted(head, rows, text=(5,))
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _verdict(row: Rank, best: Rank) -> tuple[str, str, str]:
-    if row is best:
-        return "", "", "best"
-    between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
-    return _number(row.behind), between, "can't be told from the best" if row.tied else ""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.records.results import SCHEMA_VERSION
-from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain
-from pytest_instructlab_eval.stats.ranking import rank
-from pytest_instructlab_eval.stats.summary import summarise
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.visible import inert_json
 
-__all__ = ["write_run"]
+__all__ = ["write_results"]
 
 HEAD = (  # of a run, beside its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
@@ -25,22 +21,19 @@ HEAD = (  # of a run, beside its results
 )  # fmt: skip
 
 
-def write_run(path: Path, run: Run, *, gates: Sequence[Any] = (), changes: Sequence[Any] = ()) -> None:
-    """Write the file whole or not at all; raises OSError.
-
-    `gates` and `changes` are records of what became of the gates, and of the comparison.
-    """
+def write_results(path: Path, report: RunReport) -> None:
+    """Write the file whole or not at all; raises OSError."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
-        **{name: getattr(run, name) for name in HEAD},
-        "ranking": rank(run.candidates),
-        "summaries": summarise(run.results),
-        "verdicts": [gate.to_plain() for gate in gates],
-        "changes": changes,
+        **{name: getattr(report.run, name) for name in HEAD},
+        "ranking": report.ranking,
+        "summaries": report.summaries,
+        "verdicts": [verdict.to_plain() for verdict in report.verdicts],
+        "changes": report.changes,
     }
     head = json.dumps(plain(document), indent=1, ensure_ascii=False).removesuffix("\n}")
     # A result a line: so it is written in a third of the time.
-    results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in run.results)
+    results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in report.run.results)
     replace_text(path, inert_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from operator import attrgetter
 
 from pytest_instructlab_eval.reports.tables import fitted
 from pytest_instructlab_eval.stats.summary import Row, Summary
@@ -21,7 +22,7 @@ def table(
     sample: int | None = None,
     sampled: Collection[str] = (),
 ) -> list[str]:
-    """The lines of the table: a block of rows a benchmark and model.
+    """Return the lines of the table: a block of rows a benchmark and model.
 
     Of many groups the five best and worst are shown, but none of one question alone; all when `verbose`.
     `first_n` and `sample` are how many questions of each benchmark among `sampled` were chosen so, if not
@@ -29,69 +30,56 @@ def table(
     """
     if not summaries:
         return []
-    head = ["benchmark", "score", "std. error", "questions", "unscored", "errors"]
+    chosen = f" (first {first_n}, not a sample)" if first_n is not None else ""
+    if sample is not None:
+        chosen = f" (sample of {sample:,})"
+    several = len({summary.model for summary in summaries}) > 1
     rows: list[list[str]] = []
     for summary in summaries:
-        chosen = _chosen(first_n, sample) if summary.benchmark in sampled else ""
-        rows += _block(summary, verbose, chosen, several=len({other.model for other in summaries}) > 1)
-    return fitted(head, rows)
+        label = f"{summary.benchmark} {summary.model}" if several else summary.benchmark
+        rows += _block(summary, label + (chosen if summary.benchmark in sampled else ""), verbose)
+    return fitted(["benchmark", "score", "std. error", "questions", "unscored", "errors"], rows)
 
 
-def _chosen(first_n: int | None, sample: int | None) -> str:
-    """How the questions were chosen."""
-    if sample is not None:
-        return f" (sample of {sample:,})"
-    return f" (first {first_n}, not a sample)" if first_n is not None else ""
-
-
-def _block(summary: Summary, verbose: bool, chosen: str, several: bool) -> list[list[str]]:
-    label = summary.benchmark
-    if several:
-        label += f" {summary.model}"
-    label += chosen
-    weighted = summary.question_weighted
-    rows = [row_cells(f"{label}, {summary.overall.label}" if weighted else label, summary.overall)]
+def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
+    rows, weighted = [row_cells(label, summary.overall)], summary.question_weighted
     if weighted is not None:
+        rows = [row_cells(f"{label}, {summary.overall.label}", summary.overall)]
         rows.append(row_cells(f"  {weighted.label}", weighted))
     rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
-    return rows + list(_reliability_rows(summary)) + _group_rows(summary.groups, verbose)
-
-
-def _reliability_rows(summary: Summary) -> Iterator[list[str]]:
     if summary.agreement_n:
         alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
-        yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
+        rows.append(["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""])
     if summary.judge_spread is not None:
-        yield ["  judge's spread", f"{summary.judge_spread:.2f}", "", f"{summary.judge_spread_n:,}", "", ""]
-    for label, count in doubts(summary):
-        yield [f"  {label}", "", "", f"{count:,}", "", ""]
+        spread = f"{summary.judge_spread:.2f}"
+        rows.append(["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""])
+    rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in doubts(summary)]
+    if verbose or len(summary.groups) <= 2 * SHOWN_GROUPS:
+        return rows + [row_cells(f"  {row.label}", row) for row in summary.groups]
+    return rows + _best_and_worst(summary.groups)
 
 
 def doubts(summary: Summary) -> Iterator[tuple[str, int]]:
-    """What a reader of the scores should know of their answers and judgments, each with its count above 0."""
+    """Yield what a reader of the scores should know of answers and judgments, each with its count above 0."""
     if summary.cut_off:
         yield "answers cut off by the limit", summary.cut_off
     if summary.contradictory:
         yield "contradictory judgments", summary.contradictory
 
 
-def _group_rows(groups: Sequence[Row], verbose: bool) -> list[list[str]]:
-    if verbose or len(groups) <= 2 * SHOWN_GROUPS:
-        return [row_cells(f"  {row.label}", row) for row in groups]
+def _best_and_worst(groups: Sequence[Row]) -> list[list[str]]:
     scored = [row for row in groups if row.value is not None]
-    unranked = [row for row in groups if row.value is None]
-    ranked = sorted((row for row in scored if row.n > 1), key=lambda row: -(row.value or 0.0))
+    ranked = sorted((row for row in scored if row.n > 1), key=attrgetter("value"), reverse=True)
     best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
-    hidden = len(scored) - len(best) - len(worst)
     rows = [row_cells(f"  best: {row.label}", row) for row in best]
-    if hidden > 0:
+    if hidden := len(scored) - len(best) - len(worst):
         rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
     rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
-    return rows + [row_cells(f"  {row.label}", row) for row in unranked]
+    return rows + [row_cells(f"  {row.label}", row) for row in groups if row.value is None]
 
 
 def row_cells(label: str, row: Row) -> list[str]:
-    """The label, score, standard error, and the counts of questions, unscored ones and errors."""
+    """Return the label, score, standard error, and the counts of questions, unscored ones and errors."""
     digits = 2 if row.maximum > 1 else 4
     value = "no score" if row.value is None else f"{row.value:.{digits}f}"
     if row.value is not None and row.maximum != 1:

@@ -35,7 +35,7 @@ def paragraph(line: str) -> list[str]:
 
 
 def _widths(columns: Sequence[Cells], most: int) -> list[int]:
-    """The widths of the columns, which together with the gaps are `most` where that can be had."""
+    """Return the widths of the columns, which together with the gaps are `most` where that can be had."""
     widths = [max(map(len, column)) for column in columns]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - most
     labels, *others = range(len(columns))
@@ -62,17 +62,15 @@ def _lines(row: Cells, widths: Sequence[int], text: Sequence[int]) -> Iterator[s
         label = ""
     if not any((label, *cells)):
         return
-    broken = [[label], *(_wrapped(cell, width) for cell, width in zip(cells, widths[1:], strict=True))]
+    broken = [[label]]
+    for cell, width in zip(cells, widths[1:], strict=True):
+        broken.append(textwrap.wrap(cell, max(width, 1), break_on_hyphens=False, break_long_words=False))
     for line in range(max(map(len, broken))):
         shown = [part[line] if line < len(part) else "" for part in broken]
         yield GAP.join(
             cell.ljust(width) if number == 0 or number in text else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(shown, widths, strict=True))
         ).rstrip()
-
-
-def _wrapped(cell: str, width: int) -> list[str]:
-    return textwrap.wrap(cell, max(width, 1), break_on_hyphens=False, break_long_words=False)
 
 
 def _terminal_width() -> int:

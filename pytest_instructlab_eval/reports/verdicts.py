@@ -14,19 +14,19 @@ ORDER: tuple[Verdict, ...] = ("failed", "refused", "inconclusive", "skipped", "p
 
 
 def noteworthy(reports: Sequence[GateReport]) -> list[GateReport]:
-    """The worst first, without the default gates that passed."""
+    """Return the worst first, without the default gates that passed."""
     shown = [report for report in reports if report.verdict != "passed" or not is_default(report.gate)]
     return sorted(shown, key=lambda report: ORDER.index(report.verdict))
 
 
 def counts(reports: Sequence[GateReport]) -> str:
-    """How many gates have which verdict: "1 failed, 4 passed"."""
+    """Return how many gates have which verdict: "1 failed, 4 passed"."""
     numbers = Counter(report.verdict for report in reports)
     return ", ".join(f"{numbers[verdict]} {verdict}" for verdict in ORDER if numbers[verdict])
 
 
 def verdict_lines(reports: Sequence[GateReport]) -> list[str]:
-    """The counts, and a line for each gate that says something; empty where there are no gates."""
+    """Return the counts, and a line for each gate that says something; empty where there are no gates."""
     models = {report.model for report in reports if report.model is not None}
     lines = []
     for report in noteworthy(reports):

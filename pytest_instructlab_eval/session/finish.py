@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +20,9 @@ from pytest_instructlab_eval.visible import visible, visible_line
 if TYPE_CHECKING:
     import warnings
 
-    from pytest_instructlab_eval.gates.check import GateReport
+    from pytest_instructlab_eval.records.scores import Result
     from pytest_instructlab_eval.session.ending import Ending
+    from pytest_instructlab_eval.session.gate_tests import GateTestReport
 
 __all__ = ["Finish"]
 
@@ -48,7 +49,6 @@ class Finish:
         self._reported: set[str] = set()
         self._lost: set[str] = set()
         self._unawaited: list[str] = []  # what is wrong with calls of ours that were not awaited
-        self._gates_told = 0
         self._interrupted = False
         self._completed = False
         self._ending: Ending | None = None
@@ -76,10 +76,12 @@ class Finish:
         ended = yield
         self._completed = not self._eval.without_tests  # a gate that fails may stop the run, but at its end
         if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
-            gating, silent = self._eval.gating, tuple(self._results.silent.values())
-            gating.adaptations = self._results.adaptations
-            for report in gating.judge(list(self._results), silent):
-                self._tell(session, report)
+            from pytest_instructlab_eval.session.gate_tests import as_tests
+
+            self._gather(session, self._execution.unreported(session))
+            self._ending = self._make_ending(session, gated=True)
+            for reports in as_tests(self._ending.report):
+                self._tell(session, reports)
         return ended
 
     @pytest.hookimpl(tryfirst=True)
@@ -92,13 +94,12 @@ class Finish:
         """Stop, keep what was scored, and fail a run whose results are not all there."""
         unreported = self._execution.unreported(session)
         self._eval.close()
-        if session.exitstatus == pytest.ExitCode.INTERRUPTED:
-            self._workers.take_in_all()
-        self._results.add(unreported)
-        self._results.sort(self._order(session))
+        if self._ending is None:  # else it was made before the gates were told
+            self._gather(session, unreported)
+            self._ending = self._make_ending(session, gated=False)
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._eval.gating.collected.tests:
             session.exitstatus = pytest.ExitCode.OK  # there are more parts than tests
-        self._end(session)
+        self._end(session, self._ending)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -123,47 +124,54 @@ class Finish:
         """Return the node ids of the tests in the order in which they are told."""
         return self._workers.order or [item.nodeid for item in session.items]
 
-    def _tell(self, session: pytest.Session, gate: GateReport) -> None:
-        """Report a gate as pytest reports a test."""
-        from pytest_instructlab_eval.session.gate_tests import as_tests
+    def _gather(self, session: pytest.Session, unreported: Sequence[Result]) -> None:
+        """Have all results, in the order of the tests."""
+        if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+            self._workers.take_in_all()
+        self._results.add(unreported)
+        self._results.sort(self._order(session))
 
-        settings, hook = self._eval.settings, self._config.hook
-        reports = list(
-            as_tests(gate, inconclusive=settings.inconclusive, several_models=len(settings.model) > 1)
-        )
+    def _tell(self, session: pytest.Session, reports: Sequence[GateTestReport]) -> None:
+        """Report a gate as pytest reports a test."""
+        hook = self._config.hook
         nodeid, location = reports[0].nodeid, reports[0].location
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         session.testscollected += 1  # only now, so that the tests themselves end at 100 %
         count_in_sugar(self._config)
-        self._gates_told += 1
         for report in reports:
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
-    def _end(self, session: pytest.Session) -> None:
-        """Write what there is, and decide on the exit status."""
+    def _make_ending(self, session: pytest.Session, *, gated: bool) -> Ending:
+        """Make the run's report, of what was found; to be called once, before any gate is told."""
+        from pytest_instructlab_eval.records.run import ModelAdaptation
         from pytest_instructlab_eval.session.ending import Ending
 
-        gating, results, status = self._eval.gating, self._results, session.exitstatus
-        incomplete = self._why_incomplete(session)
-        gating.adaptations = results.adaptations
-        ending = self._ending = Ending(
-            self._eval.settings,
-            gating,
+        gating, results = self._eval.gating, self._results
+        run = gating.run(
             list(results),
-            incomplete,
+            tuple(results.silent.values()),
+            incomplete=self._why_incomplete(session),
             notes=self._eval.questions.notes(gating.collected.groups),
-            silent=tuple(results.silent.values()),
+            adaptations=[ModelAdaptation(**record) for record in results.adaptations],
         )
+        return Ending(self._eval.settings, gating.report(run, gated=gated))
+
+    def _end(self, session: pytest.Session, ending: Ending) -> None:
+        """Write what there is, and decide on the exit status."""
+        status = session.exitstatus
         ended = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if ended and not self._eval.without_tests:
-            ending.find_problems(stopped=not self._completed, served=self._eval.servers.problems)
-            if not session.testsfailed:  # a failed test says more
-                ending.problems += self._unawaited
+            # A failed test says more than a call that was not awaited.
+            unawaited = [] if session.testsfailed else self._unawaited
+            found = [*self._eval.servers.problems, *unawaited]
+            ending.add_problems(stopped=not self._completed, found=found)
             ending.save_baseline()
+        else:
+            ending.excuse()
         if self._has_results(status):
-            ending.write(failed=session.testsfailed)
-        elif (reason := self._why_nothing(status, incomplete)) is not None:
+            ending.write(failed=session.testsfailed)  # of other plugins too, such as a coverage to reach
+        elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
         if ending.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -196,7 +204,7 @@ class Finish:
         twice = len(names) - len(set(names))
         missing = session.testscollected - twice - len(self._reported)
         if missing > 0:
-            tests = session.testscollected - self._gates_told
+            tests = session.testscollected
             return f"{missing} of {tests} tests never reported a result; a worker may have died"
         if self._lost:
             return f"{_tests(len(self._lost))} ended with a worker that died: {_first(self._lost)}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import pytest
 
@@ -12,13 +12,15 @@ from pytest_instructlab_eval.errors import GateError
 from pytest_instructlab_eval.gates import Gate
 from pytest_instructlab_eval.gates.check import GateReport, fails
 from pytest_instructlab_eval.records.recording import without_traceback
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["GateTestReport", "as_tests", "gate_status"]
 
 FILE = "gates"  # what the terminal shows in place of a test's file
 
-Outcome = tuple[Literal["passed", "failed", "skipped"], Any]
+Shown = pytest.ExceptionInfo[BaseException] | tuple[str, int, str] | str | None
+Outcome = tuple[Literal["passed", "failed", "skipped"], Shown]
 PASSED: Outcome = ("passed", None)
 PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
 
@@ -34,27 +36,34 @@ class GateTestReport(pytest.TestReport):
         return self.nodeid.partition("::")[2]
 
 
-def as_tests(report: GateReport, *, inconclusive: str, several_models: bool) -> Iterator[GateTestReport]:
-    """The reports of a gate's setup, call and teardown; `inconclusive` is warn, fail or pass."""
-    name = _name(report.gate, report.model if several_models else None)
-    for when in PHASES:
-        outcome, shown = _outcome(report, inconclusive) if when == "call" else PASSED
-        found = GateTestReport(
-            nodeid=f"{FILE}::{name}",
-            # pytest writes "::" for the dots of a location that ends the node id, hence the blank.
-            location=(FILE, None, f"{name} "),
-            keywords={},
-            outcome=outcome,
-            longrepr=shown,
-            when=when,
-            user_properties=_properties(report),
-        )
-        found.verdict = report.verdict
-        yield found
+def as_tests(report: RunReport) -> Iterator[list[GateTestReport]]:
+    """Yield, for each gate of a run, the reports of its test's setup, call and teardown."""
+    several = len(report.candidates) > 1
+    for verdict in report.verdicts:
+        name = _name(verdict.gate, verdict.model if several else None)
+        phases = []
+        for when in PHASES:
+            outcome, shown = _outcome(verdict, report.inconclusive) if when == "call" else PASSED
+            phase = GateTestReport(
+                nodeid=f"{FILE}::{name}",
+                # pytest writes "::" for the dots of a location that ends the node id, hence the blank.
+                location=(FILE, None, f"{name} "),
+                keywords={},
+                outcome=outcome,
+                longrepr=shown,
+                when=when,
+                user_properties=_properties(verdict),
+            )
+            phase.verdict = verdict.verdict
+            phases.append(phase)
+        yield phases
 
 
 def _name(gate: Gate, model: str | None) -> str:
-    """As pytest writes parameters: `mt_bench >= 4 [coding-lab]`; it takes any bracket for their beginning."""
+    """Return a name as pytest writes parameters: `mt_bench >= 4 [coding-lab]`.
+
+    Pytest takes any bracket for the beginning of parameters.
+    """
     ungrouped = dataclasses.replace(gate, selector=dataclasses.replace(gate.selector, group=None), text="")
     parameters = [part for part in (gate.selector.group, model) if part is not None]
     name = " ".join((gate.text if gate.selector.group is None else str(ungrouped)).split())
@@ -93,8 +102,10 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
     ]
 
 
-def gate_status(report: GateTestReport, inconclusive: str) -> Any:
-    """How the terminal shows a gate that could not be decided; None where it shows it as any test."""
+def gate_status(
+    report: GateTestReport, inconclusive: str
+) -> tuple[str, str, tuple[str, Mapping[str, bool]]] | None:
+    """Return how the terminal shows a gate that could not be decided; None where it shows it as any test."""
     undecided = report.verdict == "inconclusive" and report.when == "call"
     if not undecided or inconclusive != "warn":
         return None

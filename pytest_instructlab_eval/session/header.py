@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_instructlab_eval.reports.notes import note_line
 from pytest_instructlab_eval.session.configuration import asks_for_benchmarks
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
-from pytest_instructlab_eval.suites.base import Benchmark
 from pytest_instructlab_eval.suites.registry import benchmarks
 from pytest_instructlab_eval.suites.selection import left_out, selected
-from pytest_instructlab_eval.visible import visible_line
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["header", "note_line"]
+__all__ = ["header"]
 
 
 def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]) -> list[str]:
@@ -41,30 +40,22 @@ def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequ
             "shard: {} of {}; join them with python -m pytest_instructlab_eval merge".format(*settings.shard)
         )
     if asks_for_benchmarks(config):
-        reasons = left_out(settings)
-        lines.append(f"benchmarks: {', '.join(selected(settings)) or 'none'}")
-        lines += [
-            f"left out: {found.name} ({reasons[found.name]})"
-            for found in benchmarks()
-            if found.name in reasons and _may_be_meant(settings, found)
-        ]
+        lines += _benchmarks(settings)
         lines += [note_line(note) for notes in unasked.values() for note in notes]
     elif config.args_source is not config.ArgsSource.ARGS:
         lines.append("benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)")
     return lines
 
 
-def _may_be_meant(settings: Settings, benchmark: Benchmark) -> bool:
-    """Whether the user may expect a benchmark that is left out: by its own options, or by default."""
-    if any(settings.value(name) for name in benchmark.own_settings):
-        return True
-    return benchmark.by_default and not settings.benchmark and settings.stage != "judge"
-
-
-def note_line(note: str) -> str:
-    """Return a line that tells what is not asked."""
-    shown = visible_line(note)
-    return shown if shown.startswith("warning: ") else f"note: {shown}"
+def _benchmarks(settings: Settings) -> Iterator[str]:
+    """Yield what is run, and what is left out that the user may expect: by its own options, or by default."""
+    reasons = left_out(settings)
+    yield f"benchmarks: {', '.join(selected(settings)) or 'none'}"
+    by_default = not settings.benchmark and settings.stage != "judge"
+    for found in benchmarks():
+        meant = (found.by_default and by_default) or any(map(settings.value, found.own_settings))
+        if found.name in reasons and meant:
+            yield f"left out: {found.name} ({reasons[found.name]})"
 
 
 def _place(urls: Sequence[str]) -> str:

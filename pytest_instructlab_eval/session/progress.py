@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.session.pytest_internals import terminal_file, uncaptured
 
@@ -30,19 +30,19 @@ class Progress:
         self._shown = False
 
     def expect(self, requests: int | None) -> None:
-        """So many more requests will be needed; None where that can't be known."""
+        """Add to the requests that will be needed; None where their number can't be known."""
         if requests is None:
             self.unknown = True
         else:
             self.expected += requests
 
     def start(self) -> None:
-        """The first request goes out."""
+        """Begin to measure: the first request goes out."""
         if self._started is None:
             self._started = self._said = time.monotonic()
 
     def line(self, requests: int, tokens: int, seconds: float) -> str:
-        """The progress in words."""
+        """Return the progress in words."""
         rate = requests / seconds if seconds > 0 else 0.0
         parts = [
             f"{requests:,} of {self.expected:,} requests"
@@ -73,7 +73,12 @@ class Progress:
             now - (self._started or now),
         )
         with uncaptured(config):
-            self._write_live(config, text) if live else self._write_log(reporter, text)
+            if live:
+                self._write_live(config, text)
+            else:
+                reporter.ensure_newline()
+                reporter.write_line(f"instructlab-eval: {text}")
+                reporter.flush()
 
     def hide(self, config: pytest.Config) -> None:
         """Take the live line away, before anything else is written."""
@@ -84,7 +89,7 @@ class Progress:
 
     def _write_live(self, config: pytest.Config, text: str, *, hide: bool = False) -> None:
         """Write below the line that pytest is at, and put the cursor back where it was."""
-        writer: Any = config.get_terminal_writer()
+        writer = config.get_terminal_writer()
         column = writer.width_of_current_line
         shown = text[: max(0, writer.fullwidth - 2)]
         file = terminal_file(config)
@@ -92,15 +97,9 @@ class Progress:
         file.flush()
         self._shown = not hide
 
-    @staticmethod
-    def _write_log(reporter: Any, text: str) -> None:
-        reporter.ensure_newline()
-        reporter.write_line(f"instructlab-eval: {text}")
-        reporter.flush()
-
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Return seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

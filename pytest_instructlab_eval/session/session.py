@@ -72,7 +72,7 @@ class EvalSession:
         """What the run must hold to; not needed in xdist's workers."""
         from pytest_instructlab_eval.session.gating import Gating
 
-        return Gating(self.settings, self.questions.digests)
+        return Gating(self.settings, self.questions.digests, self.config.invocation_params.dir)
 
     @property
     def budget(self) -> int:

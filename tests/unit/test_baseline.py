@@ -25,7 +25,8 @@ from pytest_instructlab_eval.records.baseline import (
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.reports.results_json import write_run
+from pytest_instructlab_eval.reports.results_json import write_results
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import versions
 
@@ -228,7 +229,7 @@ def score_of(value: Any) -> Score:
 def test_a_whole_results_json_is_a_baseline_too(tmp_path: Path) -> None:
     settings = Settings(("lab",), ("http://127.0.0.1:8000/v1",), few_shots=3)
     path = tmp_path / "results.json"
-    write_run(path, Run(tuple(RESULTS), dataclasses.asdict(settings)))
+    write_results(path, RunReport.of(Run(tuple(RESULTS), dataclasses.asdict(settings))))
     found = read_baseline(path)
     assert list(found.results) == RESULTS
     assert differences(fingerprint(dataclasses.asdict(settings)), found.fingerprint) == []

@@ -11,7 +11,8 @@ from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result as Found
 from pytest_instructlab_eval.records.scores import Sample, Score
-from pytest_instructlab_eval.reports.results_json import write_run
+from pytest_instructlab_eval.reports.results_json import write_results
+from pytest_instructlab_eval.reports.run_report import RunReport
 
 NO_NUMBER = "a log-probability is no finite number (got nan)"
 
@@ -28,7 +29,7 @@ def task(model: str, answers: str, benchmark: str = "mmlu") -> Found:
 
 def best(tmp_path: Path, *results: Found) -> Result:
     models = {result.model: f"/checkpoints/{result.model}" for result in results}
-    write_run(tmp_path / "results.json", Run(results, models=models))
+    write_results(tmp_path / "results.json", RunReport.of(Run(results, models=models)))
     return CliRunner().invoke(main, ["best", str(tmp_path)])
 
 
@@ -87,7 +88,7 @@ def test_a_folder_is_printed_by_its_path_from_here_wherever_the_run_was_started(
     here.mkdir()
     results = (task("a", "0111"), task("hub", "0011"))
     run = Run(results, models={"a": "models/a", "hub": "org/hub"}, directory=str(started))
-    write_run(tmp_path / "results.json", run)
+    write_results(tmp_path / "results.json", RunReport.of(run))
     monkeypatch.chdir(here)
     done = CliRunner().invoke(main, ["best", str(tmp_path)])
     assert (done.exit_code, done.output) == (0, "../training/models/a\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def digests(benchmarks: Collection[str]) -> Mapping[str, Any]:
 
 
 def gating(collected: Collected = OWN, **settings: Any) -> Gating:
-    found = Gating(Settings(("lab",), ("http://127.0.0.1:8000/v1",), **settings), digests)
+    found = Gating(Settings(("lab",), ("http://127.0.0.1:8000/v1",), **settings), digests, Path("/work"))
     found.prepare(collected)
     return found
 
@@ -44,13 +44,18 @@ def results(*values: float, benchmark: str = "own", **more: Any) -> list[Result]
     ]
 
 
+def judged(found: Gating, results: Iterable[Result], silent: Sequence[Silent] = ()) -> list[GateReport]:
+    """What becomes of the gates over these results."""
+    return list(found.report(found.run(results, silent), gated=True).verdicts)
+
+
 def verdicts(reports: list[GateReport]) -> dict[str, str]:
     return {report.gate.text: report.verdict for report in reports}
 
 
 def test_marker_ini_file_and_command_line_all_gate_and_the_later_replaces_the_earlier() -> None:
     found = gating(gates=("own <= 0.9", "own >= 0.5", "own[red] >= 0.1"), gate=("own >= 0.75",))
-    assert verdicts(found.judge(results(1.0, 0.5, 0.5))) == {
+    assert verdicts(judged(found, results(1.0, 0.5, 0.5))) == {
         "own >= 0.75": "failed",
         "own <= 0.9": "passed",
         "own[red] >= 0.1": "passed",
@@ -80,7 +85,7 @@ def test_a_gate_that_cannot_be_meant_is_refused_in_a_sentence(gate: str, reason:
 
 def test_a_gate_of_the_ini_file_may_be_about_a_benchmark_of_another_run() -> None:
     found = gating(gates=("mmlu >= 0.5", "somebody_elses >= 1"))
-    reports = found.judge(results(1.0))
+    reports = judged(found, results(1.0))
     assert [(report.gate.text, report.message) for report in reports if report.verdict == "skipped"] == [
         ("mmlu >= 0.5", "there is no result of mmlu in this run (there is own)"),
         ("somebody_elses >= 1", "there is no result of somebody_elses in this run (there is own)"),
@@ -88,7 +93,7 @@ def test_a_gate_of_the_ini_file_may_be_about_a_benchmark_of_another_run() -> Non
 
 
 def test_a_gate_of_the_ini_file_that_is_misspelt_is_skipped_and_asks() -> None:
-    (skipped,) = [report for report in gating(gates=("onw >= 0.5",)).judge(results(1.0)) if report.n == 0]
+    (skipped,) = [report for report in judged(gating(gates=("onw >= 0.5",)), results(1.0)) if report.n == 0]
     assert skipped.verdict == "skipped"
     assert skipped.message == "there is no result of onw in this run (there is own); did you mean own?"
 
@@ -122,34 +127,35 @@ def test_a_marker_that_is_wrong_is_told_before_anything_is_asked() -> None:
 def test_a_group_that_only_larger_runs_have_skips_a_gate_of_the_ini_file(
     collected: Collected, settings: dict[str, Any]
 ) -> None:
-    found = gating(collected, gates=("mmlu[green] >= 0.5",), **settings).judge(
-        results(1.0, benchmark="mmlu", metric="acc")
+    found = judged(
+        gating(collected, gates=("mmlu[green] >= 0.5",), **settings),
+        results(1.0, benchmark="mmlu", metric="acc"),
     )
     assert verdicts(found)["mmlu[green] >= 0.5"] == "skipped"
     assert "mmlu has no group 'green'" in refusal(Collected({"mmlu": ["red"]}), gates=("mmlu[green] >= 0",))
 
 
 def test_a_group_of_ones_own_may_be_in_a_file_that_is_not_run() -> None:
-    found = gating(gates=("own[blue] >= 0.5",)).judge(results(1.0))
+    found = judged(gating(gates=("own[blue] >= 0.5",)), results(1.0))
     assert verdicts(found)["own[blue] >= 0.5"] == "skipped"
     assert "own has no group 'blue'" in refusal(gate=("own[blue] >= 0.5",))
 
 
 def test_a_standing_drop_gate_does_not_keep_the_first_baseline_from_being_made() -> None:
     standing = gating(Collected({"own": []}, {"own": ["own.drop <= 0.1"]}), gates=("own.drop <= 0.2",))
-    (report,) = [report for report in standing.judge(results(1.0)) if report.gate.standing]
+    (report,) = [report for report in judged(standing, results(1.0)) if report.gate.standing]
     assert report.verdict == "skipped"
     assert report.message.startswith("a drop needs something to compare with")
 
 
 def test_every_tests_marker_counts() -> None:
     found = gating(Collected({"own": []}, {"own": ["own >= 0.25", "own <= 0.5"]}))
-    assert verdicts(found.judge(results(1.0)))["own <= 0.5"] == "failed"
+    assert verdicts(judged(found, results(1.0)))["own <= 0.5"] == "failed"
 
 
 def test_a_benchmark_without_questions_is_skipped_and_not_missed() -> None:
     empty = Collected({"own": []}, {"own": ["own >= 0.25"]}, empty=["own"])
-    (report, *_) = gating(empty, gate=("own <= 0.5",)).judge([])
+    (report, *_) = judged(gating(empty, gate=("own <= 0.5",)), [])
     assert (report.verdict, report.message) == ("skipped", "own has no questions in this run")
 
 
@@ -161,15 +167,15 @@ def test_a_gate_of_the_command_line_that_selects_nothing_is_refused() -> None:
     left = Collected({"own": ["red", "green"]}, deselected={"own": 3}, unselected={"own": ["red"]})
     reason = "none of its tests is selected; leave out the gate, or select them"
     assert refusal(left, gate=("own[red] <= 0.5",)) == f"gate 'own[red] <= 0.5': {reason}"
-    assert verdicts(gating(left, gate=("own[green] <= 0.5",)).judge(results(0.5)))
+    assert verdicts(judged(gating(left, gate=("own[green] <= 0.5",)), results(0.5)))
     whole = Collected({"own": ["red"]}, deselected={"own": 3}, unselected={"own": ["", "red"]})
     assert refusal(whole, gate=("own <= 0.5",)) == f"gate 'own <= 0.5': {reason}"
-    assert verdicts(gating(whole, gates=("own <= 0.5",)).judge([])) == {"own <= 0.5": "skipped"}
+    assert verdicts(judged(gating(whole, gates=("own <= 0.5",)), [])) == {"own <= 0.5": "skipped"}
 
 
 def test_a_benchmark_that_was_run_and_has_no_result_is_missed_where_it_was_asked_for() -> None:
-    assert verdicts(gating().judge([])) == {"own >= 0.25": "skipped"}
-    assert verdicts(gating(gate=("own >= 0.5",)).judge([])) == {"own >= 0.5": "refused"}
+    assert verdicts(judged(gating(), [])) == {"own >= 0.25": "skipped"}
+    assert verdicts(judged(gating(gate=("own >= 0.5",)), [])) == {"own >= 0.5": "refused"}
 
 
 def silent(*groups: str, outcome: Any = "passed", model: str = "lab") -> tuple[Silent, ...]:
@@ -180,7 +186,7 @@ def silent(*groups: str, outcome: Any = "passed", model: str = "lab") -> tuple[S
 
 @pytest.mark.parametrize("outcome", ["passed", "skipped"])
 def test_a_benchmark_whose_tests_record_nothing_passes_no_gate(outcome: str) -> None:
-    (report,) = gating().judge([], silent("red", "green", outcome=outcome))
+    (report,) = judged(gating(), [], silent("red", "green", outcome=outcome))
     assert report.verdict == "refused"
     assert report.message == (
         f"no test of own recorded a score (2 {outcome}); call record_score in each of its tests"
@@ -191,7 +197,7 @@ def test_a_group_whose_tests_record_nothing_passes_no_gate() -> None:
     found = gating(gates=("own[green] >= 0.5", "own[red] >= 0.5"))
     told = {
         report.gate.text: (report.verdict, report.message)
-        for report in found.judge(results(1.0), silent("green"))
+        for report in judged(found, results(1.0), silent("green"))
     }
     assert told["own[green] >= 0.5"] == (
         "refused", "no test of own[green] recorded a score (1 passed); call record_score in each of its tests"
@@ -203,32 +209,32 @@ def test_a_group_whose_tests_record_nothing_passes_no_gate() -> None:
 
 def test_a_gate_says_how_many_tests_recorded_what_it_is_about() -> None:
     gates = ("own >= 0.5", "own.speed >= 0.5", "own.n >= 1", "own.error_rate <= 0")
-    found = gating(gates=gates).judge([*results(1.0), *results(1.0, metric="speed")], silent("red"))
+    found = judged(gating(gates=gates), [*results(1.0), *results(1.0, metric="speed")], silent("red"))
     told = {report.gate.text: report.message.rpartition("; ")[2] for report in found}
     assert told["own >= 0.5"] == told["own.n >= 1"] == "2 of 3 tests recorded a score"
     assert told["own.speed >= 0.5"] == "1 of 3 tests recorded a score"
 
 
 def test_a_metric_that_no_test_records_is_refused_wherever_its_gate_stands() -> None:
-    report = gating(gates=("own.turn_2 >= 0.5",)).judge(results(1.0))[1]
+    report = judged(gating(gates=("own.turn_2 >= 0.5",)), results(1.0))[1]
     assert report.verdict == "refused"
     assert report.message == "own has no metric 'turn_2' in this run (there is score)"
 
 
 def test_a_model_whose_tests_record_nothing_passes_no_gate() -> None:
-    found = gating(gate=("own >= 0.5",)).judge(results(1.0), silent("red", model="other"))
+    found = judged(gating(gate=("own >= 0.5",)), results(1.0), silent("red", model="other"))
     told = {report.model: report.verdict for report in found if report.gate.text == "own >= 0.5"}
     assert told == {"lab": "passed", "other": "refused"}
 
 
 def test_a_base_models_silent_tests_are_not_the_candidates() -> None:
     found = gating(base_model="base", gate=("own >= 0.5",))
-    (report, *_) = found.judge(results(1.0), silent("red", model="base"))
+    (report, *_) = judged(found, results(1.0), silent("red", model="base"))
     assert "recorded a score" not in report.message
 
 
 def test_a_run_that_has_nothing_to_do_with_the_gates_has_none() -> None:
-    assert gating(Collected({"other": []}), gates=("own >= 1",)).judge([]) == []
+    assert judged(gating(Collected({"other": []}), gates=("own >= 1",)), []) == []
 
 
 def test_a_marker_gates_its_own_benchmark_alone() -> None:
@@ -238,7 +244,7 @@ def test_a_marker_gates_its_own_benchmark_alone() -> None:
 
 def test_what_was_deselected_is_not_gated_but_for_how_the_run_went() -> None:
     found = gating(Collected({"own": []}, {}, {"own": 3}), gate=("own >= 0.9",))
-    assert verdicts(found.judge(results(0.0))) == {
+    assert verdicts(judged(found, results(0.0))) == {
         "own >= 0.9": "skipped",
         "own.error_rate <= 0": "passed",
         "own.unscored_rate <= 0.05": "passed",
@@ -249,8 +255,9 @@ def test_of_what_is_yet_to_be_judged_only_the_errors_are_known() -> None:
     found = gating(gate=("own >= 0.9", "own.error_rate <= 30%"))
     answered = Score(None, evidence=Evidence(answered=True))
     scores = [answered, answered, answered, Score(None, error="away")]
-    reports = found.judge(
-        Result("own", str(number), "red", "lab", scores=(score,)) for number, score in enumerate(scores)
+    reports = judged(
+        found,
+        [Result("own", str(number), "red", "lab", scores=(score,)) for number, score in enumerate(scores)],
     )
     told = {report.gate.text: (report.verdict, report.value) for report in reports}
     assert told == {
@@ -265,7 +272,7 @@ def test_a_base_models_results_are_what_drops_are_measured_against_and_are_not_g
     found = gating(base_model="base", gate=("own.drop <= 0.5", "own <= 0.5"))
     ours = [Result("own", str(number), "red", "lab", scores=(Score(0.0),)) for number in range(40)]
     theirs = [Result("own", str(number), "red", "base", scores=(Score(1.0),)) for number in range(40)]
-    reports = found.judge([*ours, *theirs])
+    reports = judged(found, [*ours, *theirs])
     assert {report.model for report in reports} == {"lab"}
     assert verdicts(reports)["own.drop <= 0.5"] == "failed"
     assert verdicts(reports)["own <= 0.5"] == "passed"
@@ -291,7 +298,7 @@ def test_a_baseline_of_another_configuration_is_refused_with_every_difference(tm
     assert "--eval-allow-mismatch" in shown
     insisted = gating(baseline=path, few_shots=5, allow_mismatch=True)
     assert insisted.baseline is not None
-    assert [result.value for result in insisted.baseline] == [1.0, 0.0]
+    assert [result.value for result in insisted.baseline.results] == [1.0, 0.0]
 
 
 def test_a_baseline_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.check import GateReport, Verdict
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import LONGEST, markdown
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.changes import changes
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.visible import markdown_code, markdown_text
@@ -31,20 +33,21 @@ def page(
     problems: Sequence[str] = (),
     errors: int = 0,
     results: int = 1,
-    not_gated: str | None = None,
+    incomplete: str | None = None,
     inconclusive: str = "warn",
 ) -> str:
     ours = own("lab", {f"group{number:05}": 0.25 for number in range(results)})
     theirs = own("base", {f"group{number:05}": 0.5 for number in range(results)})
+    run = Run(tuple(ours), {"inconclusive": inconclusive}, models={"lab": "lab"}, incomplete=incomplete)
     return markdown(
-        "lab",
-        problems=problems,
-        errors=errors,
-        reports=reports,
-        not_gated=not_gated,
-        inconclusive=inconclusive,
-        changes=changes(ours, theirs),
-        summaries=summarise(ours),
+        RunReport(
+            run,
+            problems=tuple(problems),
+            failed_tests=errors,
+            verdicts=tuple(reports),
+            changes=tuple(changes(ours, theirs)),
+            summaries=tuple(summarise(ours)),
+        )
     )
 
 
@@ -82,9 +85,9 @@ def test_a_run_that_asked_nothing_has_not_passed_but_was_skipped() -> None:
 
 
 def test_a_run_whose_gates_were_not_evaluated_has_not_passed() -> None:
-    found = page(not_gated="the run was stopped before its end")
+    found = page(incomplete="the run was stopped before its end")
     assert found.startswith("## ⚠️ inconclusive: evaluation of `lab`\n\n- the run was stopped before its end")
-    assert page(not_gated="stopped", errors=1).startswith(
+    assert page(incomplete="stopped", errors=1).startswith(
         "## ❌ failed: evaluation of `lab`\n\n1 test failed."
     )
 

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.run import ModelAdaptation, Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.records.shards import merged
+from pytest_instructlab_eval.reports.results_json import write_results
+from pytest_instructlab_eval.reports.run_report import RunReport
 
 
 def part(shard: tuple[int, int] | None, names: str, **changes: Any) -> Run:
@@ -97,3 +101,24 @@ def test_what_is_not_all_of_one_run_is_refused(parts: list[Run], reason: str) ->
     with pytest.raises(ConfigurationError) as refused:
         whole(*parts)
     assert reason in str(refused.value)
+
+
+def test_a_drop_is_refused_where_a_part_asked_the_base_model_in_another_way(tmp_path: Path) -> None:
+    otherwise = ModelAdaptation("model", "base", "merged_system_message", "merged", changes_answers=True)
+    for number, name in enumerate("ab", start=1):
+        results = tuple(
+            Result("own", name, "", model, scores=(Score(1.0),), nodeid=f"{name}-{model}")
+            for model in ("lab", "base")
+        )
+        run = Run(
+            results, {"shard": [number, 2]}, models={"lab": "lab", "base": "base"}, base="base",
+            gates=("own.drop <= 0.1",), adaptations=(otherwise,) if name == "b" else (),
+        )  # fmt: skip
+        (tmp_path / name).mkdir()
+        write_results(tmp_path / name / "results.json", RunReport.of(run))
+    command = ["merge", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "whole")]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1
+    assert "refused: own.drop <= 0.1: models were asked in another way here" in refused.stdout
+    assert "insist with" in refused.stdout
+    assert CliRunner().invoke(main, [*command, "--allow-mismatch"]).exit_code == 0

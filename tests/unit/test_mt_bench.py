@@ -14,8 +14,10 @@ from pytest_instructlab_eval.errors import ConfigurationError, ModelError
 from pytest_instructlab_eval.judges import LLMJudge, ReferenceJudge
 from pytest_instructlab_eval.judges.rating import parse_rating
 from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.summary import summarise
@@ -628,7 +630,7 @@ def test_the_table_counts_judgments_that_contradict_themselves() -> None:
     assert (summary.contradictory, scores[0].data["contradictory_ratings"]) == (1, [3.0, 6.0])
     (row,) = [line for line in table([summary]) if "contradictory" in line]
     assert row.split() == ["contradictory", "judgments", "1"]
-    page = markdown("tiny", problems=[], errors=0, reports=[], changes=[], summaries=[summary])
+    page = markdown(RunReport(Run(()), summaries=(summary,)))
     assert "| contradictory judgments |  |  | 1 |  |  |" in page
 
 

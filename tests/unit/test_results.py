@@ -15,7 +15,8 @@ from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.results import SCHEMA_VERSION, read_results, read_run
 from pytest_instructlab_eval.records.run import Run, Silent
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.reports.results_json import write_run
+from pytest_instructlab_eval.reports.results_json import write_results
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.settings import Settings
 
 SETTINGS = Settings(
@@ -50,13 +51,13 @@ def written(path: Path) -> Any:
 
 def changed(path: Path, **changes: object) -> Path:
     """A good file, with these parts of the document changed."""
-    write_run(path, RUN)
+    write_results(path, RunReport.of(RUN))
     path.write_text(json.dumps(written(path) | changes), encoding="utf-8")
     return path
 
 
 def test_what_was_written_is_read_back(path: Path) -> None:
-    write_run(path, RUN)
+    write_results(path, RunReport.of(RUN))
     assert read_results(path) == RESULTS
     read = read_run(path)
     assert (read.gates, read.models, read.base) == (RUN.gates, RUN.models, None)
@@ -64,13 +65,13 @@ def test_what_was_written_is_read_back(path: Path) -> None:
 
 
 def test_the_schema_version_is_an_integer(path: Path) -> None:
-    write_run(path, RUN)
+    write_results(path, RunReport.of(RUN))
     assert written(path)["schema_version"] == SCHEMA_VERSION
     assert type(SCHEMA_VERSION) is int
 
 
 def test_the_document_has_what_was_asked_and_found(path: Path) -> None:
-    write_run(path, RUN)
+    write_results(path, RunReport.of(RUN))
     document = written(path)
     assert document["configuration"]["model"] == ["tiny"]
     assert [summary["benchmark"] for summary in document["summaries"]] == ["mmlu", "mt_bench", "own"]
@@ -81,19 +82,24 @@ def test_the_document_has_the_name_of_the_keys_variable_and_not_the_key(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVER_KEY", "sk-secret")
-    write_run(path, RUN)
+    write_results(path, RunReport.of(RUN))
     assert written(path)["configuration"]["api_key_env"] == "SERVER_KEY"
     assert "sk-secret" not in path.read_text(encoding="utf-8")
 
 
 def test_text_that_no_file_can_hold_is_written_with_question_marks(path: Path) -> None:
-    write_run(path, dataclasses.replace(RUN, results=(Result("own", "a\ud800", "", "tiny"),)))
+    write_results(
+        path, RunReport.of(dataclasses.replace(RUN, results=(Result("own", "a\ud800", "", "tiny"),)))
+    )
     assert read_results(path)[0].question == "a?"
 
 
 def test_numbers_that_json_does_not_have_are_not_written(path: Path) -> None:
     score = Score(1.0, metadata={"perplexity": float("inf"), "margin": float("nan")})
-    write_run(path, dataclasses.replace(RUN, results=(Result("own", "a", "", "tiny", scores=(score,)),)))
+    write_results(
+        path,
+        RunReport.of(dataclasses.replace(RUN, results=(Result("own", "a", "", "tiny", scores=(score,)),))),
+    )
     assert written(path)["results"][0]["scores"][0]["value"] == 1.0
 
 

@@ -1,0 +1,162 @@
+"""The report of a run: what it holds, and what it says of the run as a whole."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_instructlab_eval
+from pytest_instructlab_eval.gates import parse_gate
+from pytest_instructlab_eval.gates.check import GateReport, Verdict, verdicts
+from pytest_instructlab_eval.records.baseline import Baseline
+from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.run import ModelAdaptation, Run
+from pytest_instructlab_eval.records.scores import Result, Score
+from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.results_json import write_results
+from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.terminal import comparison, terminal
+from pytest_instructlab_eval.stats.changes import run_changes
+from pytest_instructlab_eval.stats.ranking import rank
+from pytest_instructlab_eval.stats.summary import summarise
+
+
+def results(model: str, *values: float | None, benchmark: str = "own", maximum: float = 1.0) -> list[Result]:
+    return [
+        Result(benchmark, str(number), "", model, scores=(Score(value, maximum=maximum),))
+        for number, value in enumerate(values)
+    ]
+
+
+def run(*found: Result, base: str | None = None, **more: Any) -> Run:
+    models = dict.fromkeys(result.model for result in found)
+    return Run(tuple(found), models={name: name for name in models}, base=base, **more)
+
+
+LAB = results("lab", 1.0, 0.0, 1.0, 1.0)
+OTHER = results("other", 1.0, 0.0, 0.0, 1.0)
+EARLIER = Baseline({}, tuple(results("main", 1.0, 1.0, 1.0, 1.0)))
+SYSTEM = ModelAdaptation("model", "lab", "merged_system_message", "merged", changes_answers=True)
+ASKED_OTHERWISE = "models were asked in another way here ('model: merged_system_message') than "
+
+
+def test_a_report_has_what_each_renderer_would_compute() -> None:
+    found = run(*LAB, *OTHER, gates=("own >= 0.6",))
+    report = RunReport.of(found, EARLIER)
+    assert report.run is found
+    assert report.summaries == tuple(summarise(found.results))
+    assert report.ranking == tuple(rank(found.results))
+    assert report.changes == tuple(run_changes(found, EARLIER.results))
+    assert report.verdicts == tuple(verdicts(found, EARLIER.results))
+    assert (report.problems, report.candidates, report.best) == ((), ["lab", "other"], "lab")
+    assert [(verdict.gate.text, verdict.model) for verdict in report.failed_gates] == [
+        ("own >= 0.6", "other")
+    ]
+
+
+def test_the_base_model_is_no_candidate_and_is_not_ranked() -> None:
+    report = RunReport.of(run(*LAB, *OTHER, base="other"))
+    assert (report.candidates, report.ranking, report.best) == (["lab"], (), "lab")
+    assert [(change.model, change.against) for change in report.changes] == [("lab", "other")]
+
+
+def test_of_several_models_without_a_common_benchmark_none_is_the_best() -> None:
+    assert RunReport.of(run(*LAB, *results("other", 1.0, benchmark="b"))).best is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "changes", "headline"),
+    [
+        ("passed", {}, "passed"),
+        ("skipped", {}, "passed"),
+        ("failed", {}, "failed"),
+        ("refused", {}, "failed"),
+        ("inconclusive", {}, "inconclusive"),
+        ("passed", {"failed_tests": 1}, "failed"),
+        ("passed", {"problems": ("a worker died",)}, "failed"),
+        ("skipped", {"summaries": ()}, "skipped"),
+    ],
+)
+def test_the_headline_is_the_worst_of_it(verdict: Verdict, changes: dict[str, Any], headline: str) -> None:
+    given = {"summaries": tuple(summarise(LAB)), **changes}
+    report = RunReport(run(*LAB), verdicts=(GateReport(parse_gate("own >= 1"), verdict, ""),), **given)
+    assert report.headline == headline
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"incomplete": "the run was stopped before its end"}, {"configuration": {"shard": [1, 2]}}],
+    ids=["incomplete", "a part"],
+)
+def test_what_is_not_whole_is_not_gated_and_has_not_passed(more: dict[str, Any]) -> None:
+    report = RunReport.of(run(*LAB, gates=("own >= 0.6",), **more))
+    assert (report.verdicts, report.headline) == ((), "inconclusive")
+    assert report.not_gated is not None
+    assert report.not_gated in markdown(report)
+
+
+def test_a_run_that_lost_a_test_can_be_gated_all_the_same() -> None:
+    report = RunReport.of(run(*LAB, gates=("own >= 0.6",), incomplete="1 test ended"), gated=True)
+    assert report.verdicts
+    assert report.not_gated is None
+
+
+def test_scores_of_several_scales_and_benchmarks_without_scores_are_problems() -> None:
+    mixed = (*LAB, *results("lab", 5.0, maximum=10.0), *results("lab", None, benchmark="none"))
+    first, second = RunReport.of(run(*mixed)).problems
+    assert first == "no question of none has a score"
+    assert second.startswith("own has scores of several scales and so no mean")
+    for configuration in ({"stage": "answer"}, {"shard": [1, 2]}):
+        assert RunReport.of(run(*mixed, configuration=configuration)).problems == ()
+
+
+@pytest.mark.parametrize("base", ["other", None])
+def test_a_drop_is_refused_where_the_other_side_was_asked_in_another_way(base: str | None) -> None:
+    found = run(*LAB, *(OTHER if base else ()), base=base, gates=("own.drop <= 0.5",), adaptations=(SYSTEM,))
+    report = RunReport.of(found, EARLIER, insist="--insist")
+    assert report.verdicts[0].verdict == "refused"
+    assert report.verdicts[0].message.startswith(ASKED_OTHERWISE)
+    assert report.verdicts[0].message.endswith("or insist with --insist")
+    assert RunReport.of(found, EARLIER, insist=None).verdicts[0].verdict != "refused"
+    allowed = run(*found.results, base=base, gates=found.gates, configuration={"allow_mismatch": True})
+    assert RunReport.of(allowed, EARLIER).verdicts[0].verdict != "refused"
+
+
+def test_a_report_of_the_file_renders_the_same(tmp_path: Path) -> None:
+    found = run(
+        *LAB, *OTHER, Result("own", "9", "", "lab", error="away"), gates=("own >= 0.6", "own.drop <= 0.1"),
+        standing_gates=("b >= 1",), notes=("warning: 3 files were not read",), adaptations=(SYSTEM,),
+        configuration={"inconclusive": "fail", "sample": 3, "allow_mismatch": True}, directory="/work",
+    )  # fmt: skip
+    report = RunReport.of(found, EARLIER)
+    write_results(tmp_path / "results.json", report)
+    again = RunReport.of(read_run(tmp_path / "results.json"), EARLIER)
+    assert markdown(again) == markdown(report)
+    assert terminal(again, verbose=True, sampled=["own"]) == terminal(report, verbose=True, sampled=["own"])
+    assert comparison(again, verbose=False) == comparison(report, verbose=False)
+
+
+PACKAGE = Path(pytest_instructlab_eval.__file__).parent
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+def test_nothing_else_computes_a_part_of_it() -> None:
+    computed = {"summarise", "rank", "run_changes", "verdicts"}
+    modules = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
+    below = ("stats/", "gates/", "records/")
+    found = {
+        name
+        for name, path in modules.items()
+        if not name.startswith(below) and not computed.isdisjoint(imported(path))
+    }
+    assert found == {"reports/run_report.py"}
