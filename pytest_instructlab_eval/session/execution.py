@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 
 import pytest
 
@@ -57,18 +57,12 @@ class Execution:
             window=self._eval.window,
         )
         log_records.route(self._config)
-        wanted = [item for item in session.items if roles([item])]
-        if wanted:
+        if wanted := [item for item in session.items if roles([item])]:
             import aiohttp  # noqa: F401  (now, so that the garbage collector leaves it alone)
 
+            self._expect(wanted)
         if not is_controller(self._config):
             garbage.leave_what_is_there()
-        progress = self._eval.progress
-        for item in wanted:
-            asked = [question.requests for question, _ in questions(item)]
-            progress.expect(asked[0] if asked else None)
-        if wanted:  # the judges were tried already
-            progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -130,6 +124,14 @@ class Execution:
         garbage.leave_what_is_there()
 
     # --- runs ---
+
+    def _expect(self, items: Iterable[pytest.Item]) -> None:
+        """Know how many requests these items will take, beside those by which the judges were tried."""
+        progress = self._eval.progress
+        for item in items:
+            asked = [question.requests for question, _ in questions(item)]
+            progress.expect(asked[0] if asked else None)
+        progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
 
     def unreported(self, session: pytest.Session) -> list[Result]:
         """Return what coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""

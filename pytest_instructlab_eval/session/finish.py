@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,7 +78,7 @@ class Finish:
         self._completed = not self._eval.without_tests  # a gate that fails may stop the run, but at its end
         if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
             gating, silent = self._eval.gating, tuple(self._results.silent.values())
-            gating.adaptations = self._results.adaptations
+            gating.adaptations = list(map(asdict, self._results.adaptations))
             for report in gating.judge(list(self._results), silent):
                 self._tell(session, report)
         return ended
@@ -146,7 +147,7 @@ class Finish:
 
         gating, results, status = self._eval.gating, self._results, session.exitstatus
         incomplete = self._why_incomplete(session)
-        gating.adaptations = results.adaptations
+        gating.adaptations = list(map(asdict, self._results.adaptations))
         ending = self._ending = Ending(
             self._eval.settings,
             gating,
