@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 
 import pytest
 
@@ -160,7 +160,14 @@ class Execution:
     def _start(self, item: pytest.Function, values: Mapping[str, object]) -> Run:
         function = coroutine_function(item)
         assert function is not None  # noqa: S101  (it is an eval test)
-        started = self._eval.engine.start(lambda: _in_turn(function, values))
+        model = values.get("served_model")
+
+        async def run() -> None:
+            if isinstance(model, ModelInTurn):
+                await model.ready()
+            await function(**values)
+
+        started = self._eval.engine.start(run)
         if self._eval.settings.hosted:
             turns = self._eval.turns
             turns.begin(started)
@@ -172,11 +179,3 @@ class Execution:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):
             raise KeyboardInterrupt  # Ctrl-C reaches a worker by itself
-
-
-async def _in_turn(function: Callable[..., Awaitable[object]], values: Mapping[str, object]) -> object:
-    """Call a test once its model can be asked."""
-    model = values.get("served_model")
-    if isinstance(model, ModelInTurn):
-        await model.ready()
-    return await function(**values)

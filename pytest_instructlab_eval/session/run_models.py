@@ -119,7 +119,10 @@ class RunModels:
         """Each judge by what it is called; empty where none is asked."""
         if self._settings.stage == "answer":
             return {}
-        return {label: self._judge(name) for label, name in self._settings.judges.items()}
+        return {
+            label: ReferenceJudge() if name == REFERENCE_JUDGE else self._grading(self._judging_model(name))
+            for label, name in self._settings.judges.items()
+        }
 
     @cached_property
     def judge(self) -> Grader | None:
@@ -139,11 +142,6 @@ class RunModels:
     async def let_go(self, name: str) -> None:
         """Close a judge that this process won't ask again."""
         await self._judging_model(name).close()
-
-    def _judge(self, name: str) -> Grader:
-        if name == REFERENCE_JUDGE:
-            return ReferenceJudge()
-        return self._grading(self._judging_model(name))
 
     def _grading(self, model: Model) -> Judge:
         settings = self._settings
