@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser
-) -> Generator[None, Any, Any]:
+) -> Generator[None, object, object]:
     """Begin with the user's root folder; leave the conftest files of tests that won't be run alone."""
     known = early_options(early_config)
     if command_line.asks_for_us(early_config):
@@ -58,7 +58,7 @@ def pytest_load_initial_conftests(
 @pytest.hookimpl(specname="pytest_load_initial_conftests", wrapper=True)
 def pytest_check_spelling(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
-) -> Generator[None, Any, Any]:
+) -> Generator[None, object, object]:
     """Name the option that was meant, once every conftest has declared its own."""
     result = yield
     if any(argument.startswith("--e") for argument in args):
@@ -85,7 +85,7 @@ def _refused(
 
 
 @pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
-def pytest_choose_distribution(config: pytest.Config) -> Generator[None, Any, Any]:
+def pytest_choose_distribution(config: pytest.Config) -> Generator[None, object, object]:
     """Choose how xdist distributes, before xdist itself does: a wrapper is, whatever order they came in."""
     if configuration.names_a_model(config):
         from pytest_instructlab_eval.session.xdist_internals import choose_work_stealing
@@ -151,7 +151,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 # --- fixtures ---
 
 
-def _given(request: pytest.FixtureRequest, name: str) -> Any:
+def _value(request: pytest.FixtureRequest, name: str) -> object:
     session = request.config.stash.get(SESSION, None)
     if session is None:
         pytest.skip(f"{name} {INERT}")
@@ -161,28 +161,28 @@ def _given(request: pytest.FixtureRequest, name: str) -> Any:
 @pytest.fixture
 def served_model(request: pytest.FixtureRequest) -> Model | BlockingModel:
     """The model under evaluation (each `--eval-model` in turn); in a plain `def` test its methods wait."""
-    return _given(request, "served_model")  # type: ignore[no-any-return]
+    return cast("Model | BlockingModel", _value(request, "served_model"))
 
 
 @pytest.fixture
 def judge(request: pytest.FixtureRequest) -> Judge:
     """The judge: a model with `grade`; its methods wait in a plain `def` test."""
-    return _given(request, "judge")  # type: ignore[no-any-return]
+    return cast("Judge", _value(request, "judge"))
 
 
 @pytest.fixture
 def record_score(request: pytest.FixtureRequest) -> Recorder:
     """Records a score of this test: a `Score`, or a number; once a metric."""
-    return _given(request, "record_score")  # type: ignore[no-any-return]
+    return cast("Recorder", _value(request, "record_score"))
 
 
 @pytest.fixture
 def eval_settings(request: pytest.FixtureRequest) -> Settings:
     """The settings of the run."""
-    return _given(request, "eval_settings")  # type: ignore[no-any-return]
+    return cast("Settings", _value(request, "eval_settings"))
 
 
-def _question_fixture(name: str) -> Any:
+def _question_fixture(name: str) -> object:
     def skip() -> None:
         pytest.skip(f"{name} {INERT}")
 

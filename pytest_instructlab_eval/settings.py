@@ -82,7 +82,7 @@ class Settings:
     inconclusive: str = "warn"
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str) -> object:
         """Return a setting by its name, that of an installed benchmark too."""
         return self.own[name] if name in self.own else getattr(self, name)
 

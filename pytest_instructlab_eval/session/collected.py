@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -46,42 +45,75 @@ class Collected:
         missing: Sequence[pytest.Item] = (),
         which: str = "",
     ) -> Collected:
-        """Of the tests that may score among a run's items, and among those that it left out.
+        """Return what is to be known of the tests that may score among a run's items and those it left out.
 
         `missing` are tests beside which only those were collected that `which` says.
         """
-        chosen, left = scoring_tests(items), scoring_tests(deselected)
-        groups: dict[str, dict[str, None]] = {}
-        gates: dict[str, dict[str, None]] = {}
-        known = [(item, identity(item)) for item in (*chosen, *left)]
-        for item, about in known:
-            groups.setdefault(about.benchmark, {}).update({about.group: None} if about.group else {})
-            gates.setdefault(about.benchmark, {}).update(dict.fromkeys(marked_gates(item)))
-        asked = {about.benchmark for item, about in known if not is_empty(item)}
-        run = {place for item in chosen for place in _places(item)}
-        unselected: dict[str, dict[str, None]] = {}
-        for benchmark, group in (place for item in left for place in _places(item) if place not in run):
-            unselected.setdefault(benchmark, {})[group] = None
-        questions_left = {(about.benchmark, about.question) for _, about in known[len(chosen) :]}
-        parts = {identity(item).benchmark for item in scoring_tests(missing)}
+        chosen, left = _ScoringTests(items), _ScoringTests(deselected)
+        every, run = chosen | left, chosen.places()
+        groups, asked, parts = every.groups(), every.asked(), _ScoringTests(missing).groups()
         return cls(
-            groups={name: list(found) for name, found in groups.items()},
-            gates={name: list(found) for name, found in gates.items()},
-            deselected=dict(Counter(name for name, _ in questions_left)),
+            groups=groups,
+            gates=every.gates(),
+            deselected=left.questions(),
             empty=[name for name in groups if name not in asked],
             part={name: which for name in groups if name in parts},
-            unselected={name: list(found) for name, found in unselected.items()},
+            unselected=_by_benchmark(place for place in left.places() if place not in run),
             tests=tests,
-            problem=next(filter(None, map(marker_problem, chosen)), None),
+            problem=chosen.problem(),
         )
 
-    def to_plain(self) -> dict[str, Any]:
-        """As plain data, fit for another process."""
-        record: dict[str, Any] = plain(self)
+    def to_plain(self) -> dict[str, object]:
+        """Return it as plain data, fit for another process."""
+        record: dict[str, object] = plain(self)
         return record
 
 
-def _places(item: pytest.Function) -> set[tuple[str, str]]:
-    """The benchmark as a whole, and its group, that the test is of."""
-    about = identity(item)
-    return {(about.benchmark, ""), (about.benchmark, about.group)}
+class _ScoringTests:
+    """The tests that may score among a run's items, each with what it is about."""
+
+    def __init__(self, items: Sequence[pytest.Item]) -> None:
+        self._about = {item: identity(item) for item in scoring_tests(items)}
+
+    def __or__(self, other: _ScoringTests) -> _ScoringTests:
+        joined = _ScoringTests(())
+        joined._about = self._about | other._about
+        return joined
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return the groups of each benchmark; it may have none."""
+        found = _by_benchmark((about.benchmark, about.group) for about in self._about.values())
+        return {name: [group for group in groups if group] for name, groups in found.items()}
+
+    def gates(self) -> dict[str, list[str]]:
+        """Return the gates of the tests' markers, of each benchmark that has some."""
+        return _by_benchmark(
+            (about.benchmark, gate) for item, about in self._about.items() for gate in marked_gates(item)
+        )
+
+    def asked(self) -> set[str]:
+        """Return the benchmarks that have a question."""
+        return {about.benchmark for item, about in self._about.items() if not is_empty(item)}
+
+    def questions(self) -> dict[str, int]:
+        """Return the number of questions of each benchmark, whichever models they are put to."""
+        return Counter(
+            name for name, _ in {(about.benchmark, about.question) for about in self._about.values()}
+        )
+
+    def places(self) -> dict[tuple[str, str], None]:
+        """Return each benchmark as a whole, and each of its groups."""
+        found = [(about.benchmark, group) for about in self._about.values() for group in ("", about.group)]
+        return dict.fromkeys(found)
+
+    def problem(self) -> str | None:
+        """Return what is wrong with the first marker that can't be meant."""
+        return next(filter(None, map(marker_problem, self._about)), None)
+
+
+def _by_benchmark(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return what stands beside each benchmark, each text once."""
+    found: dict[str, dict[str, None]] = {}
+    for benchmark, text in pairs:
+        found.setdefault(benchmark, {})[text] = None
+    return {benchmark: list(texts) for benchmark, texts in found.items()}

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS, PREFIX, known_options
-from pytest_instructlab_eval.suites.option import Option
 
 __all__ = ["arguments", "asks_for_us", "check_model", "flags", "joined", "start_anew", "taken_for_paths"]
 
@@ -45,7 +44,7 @@ def _expanded(given: Iterable[str]) -> list[str]:
 
 def flags(given: Sequence[str]) -> list[str]:
     """Return those of our flags that are among the arguments."""
-    known = {option.flag for option in _options(given) if option.places != "ini"}
+    known = _flags(given)
     options = itertools.takewhile(lambda argument: argument != "--", (flag for flag, _ in _tokens(given)))
     return [flag for option in options if (flag := option.partition("=")[0]) in known]
 
@@ -77,9 +76,7 @@ def taken_for_paths(given: Sequence[str]) -> list[tuple[str, str]]:
 
 def _tokens(given: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Yield each argument; one of our flags whose value is the next argument comes with it."""
-    with_value = {
-        option.flag for option in _options(given) if option.metavar is not None and option.places != "ini"
-    }
+    takes_value = _flags(given)
     index = 0
     while index < len(given):
         argument = given[index]
@@ -87,14 +84,16 @@ def _tokens(given: Sequence[str]) -> Iterator[tuple[str, str | None]]:
             yield from ((path, None) for path in given[index:])
             return
         following = given[index + 1] if index + 1 < len(given) else "-"
-        has_value = argument in with_value and not following.startswith("-")
+        has_value = takes_value.get(argument, False) and not following.startswith("-")
         yield argument, following if has_value else None
         index += 2 if has_value else 1
 
 
-def _options(given: Sequence[str]) -> tuple[Option, ...]:
-    """The options that may be among the arguments; a package is imported for one of ours alone."""
-    return known_options() if any(argument.startswith(PREFIX) for argument in given) else OPTIONS
+def _flags(given: Sequence[str]) -> dict[str, bool]:
+    """Return our flags, and whether each takes a value; a package is imported for a flag of ours alone."""
+    asked = any(argument.startswith(PREFIX) for argument in given)
+    options = known_options() if asked else OPTIONS
+    return {option.flag: option.metavar is not None for option in options if option.places != "ini"}
 
 
 def _path(value: str) -> Path | None:

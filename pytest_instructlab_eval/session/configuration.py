@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pytest
 
@@ -28,6 +28,8 @@ __all__ = [
     "read_settings",
     "refused_folder",
 ]
+
+T = TypeVar("T")
 
 OF_SERVERS = ("vllm_args", "vllm_python", "gpus", "judge_gpus")  # options for a server that the run starts
 
@@ -175,7 +177,7 @@ def _given(
     return f"{option.name} in {config.inipath.name}", config.inipath.parent, given
 
 
-def _parsed(source: str, parse: Callable[[str], Any], text: str) -> Any:
+def _parsed(source: str, parse: Callable[[str], T], text: str) -> T:
     try:
         return parse(text)
     except ValueError as error:

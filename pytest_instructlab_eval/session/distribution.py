@@ -121,7 +121,7 @@ class Signs:
     def for_worker(cls, config: pytest.Config) -> Signs:
         """Return the signs that the controller told this worker of; none where there is no controller."""
         folder = worker_input(config).get(cls.KEY)
-        return cls(Path(folder) if folder else None)
+        return cls(Path(str(folder)) if folder else None)
 
     def make_folder(self) -> None:
         """Begin to show signs, none of them up, in the process that the others look to."""

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Engine", "ItemQueue", "LookAhead", "RecordRouter", "Run", "current_run"]
 
@@ -28,7 +28,7 @@ class Run:
     """One coroutine under way: its outcome, its times and the log records that it made."""
 
     def __init__(self) -> None:
-        self.done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.done: concurrent.futures.Future[object] = concurrent.futures.Future()
         self.records: list[logging.LogRecord] = []
         self.started = self.finished = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -43,7 +43,7 @@ class Run:
         """Whether the coroutine has ended, and raised nothing."""
         return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
-    def wait(self, tick: Callable[[], None], interval: float) -> Any:
+    def wait(self, tick: Callable[[], None], interval: float) -> object:
         """The coroutine's result, or what it raised; `tick` is called every `interval` seconds."""
         while True:
             try:
@@ -53,7 +53,7 @@ class Run:
                     return self.done.result()
                 tick()
 
-    async def drive(self, make: Callable[[], Awaitable[Any]]) -> None:
+    async def drive(self, make: Callable[[], Awaitable[object]]) -> None:
         """Run what `make` gives to its end and keep its outcome."""
         current_run.set(self)
         self.started = time.perf_counter()
@@ -66,7 +66,7 @@ class Run:
         else:
             self._end(result=result)
 
-    def _end(self, result: Any = None, error: BaseException | None = None) -> None:
+    def _end(self, result: object = None, error: BaseException | None = None) -> None:
         self.finished = time.perf_counter()
         if error is None:
             self.done.set_result(result)
@@ -83,7 +83,7 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="instructlab-eval", daemon=True)
         self._starting = threading.Lock()
-        self._closers: list[Callable[[], Coroutine[object, object, None]]] = []
+        self._closers: list[Callable[[], Coroutine[object, None, None]]] = []
         self._stopping = False
 
     def _ensure_started(self) -> None:
@@ -91,7 +91,7 @@ class Engine:
             if self._thread.ident is None and not self._stopping:
                 self._thread.start()
 
-    def start(self, make: Callable[[], Awaitable[Any]]) -> Run:
+    def start(self, make: Callable[[], Awaitable[object]]) -> Run:
         """Start a coroutine; `make` is called in the loop's thread."""
         run = Run()
 
@@ -103,7 +103,7 @@ class Engine:
         self._loop.call_soon_threadsafe(begin, context=contextvars.copy_context())
         return run
 
-    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def call(self, coroutine: Coroutine[object, None, T]) -> T:
         """Run a coroutine in the loop and wait for its result: the blocking form."""
         self._ensure_started()
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -123,7 +123,7 @@ class Engine:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(end)
 
-    def on_close(self, closer: Callable[[], Coroutine[object, object, None]]) -> None:
+    def on_close(self, closer: Callable[[], Coroutine[object, None, None]]) -> None:
         """Have a coroutine function called in the loop before it stops."""
         self._ensure_started()
         self._closers.append(closer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 
 import pytest
 
@@ -58,18 +58,12 @@ class Execution:
             window=self._eval.window,
         )
         log_records.route(self._config)
-        wanted = [item for item in session.items if roles([item])]
-        if wanted:
+        if wanted := [item for item in session.items if roles([item])]:
             import aiohttp  # noqa: F401  (now, so that the garbage collector leaves it alone)
 
+            self._expect(wanted)
         if not is_controller(self._config):
             garbage.leave_what_is_there()
-        progress = self._eval.progress
-        for item in wanted:
-            asked = [question.requests for question, _ in questions(item)]
-            progress.expect(asked[0] if asked else None)
-        if wanted:  # the judges were tried already
-            progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -132,6 +126,14 @@ class Execution:
 
     # --- runs ---
 
+    def _expect(self, items: Iterable[pytest.Item]) -> None:
+        """Know how many requests these items will take, beside those by which the judges were tried."""
+        progress = self._eval.progress
+        for item in items:
+            asked = [question.requests for question, _ in questions(item)]
+            progress.expect(asked[0] if asked else None)
+        progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
+
     def unreported(self, session: pytest.Session) -> list[Result]:
         """Return what coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""
         if self._look_ahead is None:
@@ -159,7 +161,15 @@ class Execution:
     def _start(self, item: pytest.Function, values: Mapping[str, object]) -> Run:
         function = coroutine_function(item)
         assert function is not None  # noqa: S101  (it is an eval test)
-        started = self._eval.engine.start(lambda: _in_turn(function, values))
+        given = values.get("served_model")
+        model = given.model if isinstance(given, TranscribedModel) else None
+
+        async def run() -> None:
+            if isinstance(model, ModelInTurn):
+                await model.ready()
+            await function(**values)
+
+        started = self._eval.engine.start(run)
         if self._eval.settings.hosted:
             turns = self._eval.turns
             turns.begin(started)
@@ -171,11 +181,3 @@ class Execution:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):
             raise KeyboardInterrupt  # Ctrl-C reaches a worker by itself
-
-
-async def _in_turn(function: Callable[..., Awaitable[object]], values: Mapping[str, object]) -> object:
-    """Call a test once its model can be asked."""
-    model = values.get("served_model")
-    if isinstance(model, TranscribedModel) and isinstance(model.model, ModelInTurn):
-        await model.model.ready()
-    return await function(**values)

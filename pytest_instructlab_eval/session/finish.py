@@ -144,7 +144,6 @@ class Finish:
 
     def _make_ending(self, session: pytest.Session, *, gated: bool) -> Ending:
         """Make the run's report, of what was found; to be called once, before any gate is told."""
-        from pytest_instructlab_eval.records.run import ModelAdaptation
         from pytest_instructlab_eval.session.ending import Ending
 
         gating, results = self._eval.gating, self._results
@@ -153,7 +152,7 @@ class Finish:
             tuple(results.silent.values()),
             incomplete=self._why_incomplete(session),
             notes=self._eval.questions.notes(gating.collected.groups),
-            adaptations=[ModelAdaptation(**record) for record in results.adaptations],
+            adaptations=results.adaptations,
         )
         return Ending(self._eval.settings, gating.report(run, gated=gated))
 

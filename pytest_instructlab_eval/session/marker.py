@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import pytest
 
+from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.session.pytest_internals import parameter_index, parameters
 from pytest_instructlab_eval.suites.base import Benchmark
 from pytest_instructlab_eval.suites.registry import benchmark
@@ -77,8 +77,43 @@ def marked_maximum(item: pytest.Item) -> float:
 def marker_problem(item: pytest.Item) -> str | None:
     """Return what is wrong with the test's marker: a keyword that it lacks, or a value of the wrong type."""
     marker = item.get_closest_marker(NAME)
-    problem = None if marker is None else next(filter(None, (find(item, marker) for find in PROBLEMS)), None)
+    problem = None if marker is None else _problem(marker, list(parameters(item)))
     return None if problem is None else f"{item.nodeid}: {problem}"
+
+
+def _problem(marker: pytest.Mark, parameters: Sequence[str]) -> str | None:
+    """Return what is wrong with a marker of a test that has these parameters."""
+    unknown = [name for name in marker.kwargs if name not in KEYWORDS]
+    if unknown:
+        hint = close_matches(unknown[0], KEYWORDS)
+        return f"the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
+    if (problem := _name_problem(marker)) is not None:
+        return problem
+    maximum, gates = marker.kwargs.get("max_score", 1.0), marker.kwargs.get("gates", ())
+    if _maximum(maximum) is None:
+        return f"max_score of the marker eval must be a number above 0 (got {maximum!r})"
+    if not isinstance(gates, (str, list, tuple)):
+        return f"gates of the marker eval must be a text or a list of texts (got {gates!r})"
+    cluster = marker.kwargs.get("cluster", "group")
+    if cluster not in ("group", *parameters):
+        return (
+            f"cluster of the marker eval must be 'group' or a parameter of the test (got {cluster!r}; its "
+            f"parameters: {', '.join(parameters) or 'none'})"
+        )
+    return None
+
+
+def _name_problem(marker: pytest.Mark) -> str | None:
+    """Return what is wrong with what the marker names."""
+    if len(marker.args) > 1:
+        return f"the marker eval takes one name (got {', '.join(map(repr, marker.args))})"
+    given = marker.args[0] if marker.args else ""
+    if not isinstance(given, (str, Benchmark)):
+        return f"the marker eval takes a name or a Benchmark (got {given!r})"
+    known = benchmark(given.name) if isinstance(given, Benchmark) else None
+    if known is None or known is given:
+        return None
+    return f"the marker eval has a benchmark with the name of another one, {known.name}; give it its own"
 
 
 def _keyword(item: pytest.Item, name: str, default: object) -> object:
@@ -91,62 +126,3 @@ def _maximum(value: object) -> float | None:
     if not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) and value > 0 else None
-
-
-def _unknown_keyword(item: pytest.Item, marker: pytest.Mark) -> str | None:
-    unknown = [name for name in marker.kwargs if name not in KEYWORDS]
-    if not unknown:
-        return None
-    near = difflib.get_close_matches(unknown[0], KEYWORDS)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
-
-
-def _no_name(item: pytest.Item, marker: pytest.Mark) -> str | None:
-    given = marker.args[0] if marker.args else ""
-    if not isinstance(given, (str, Benchmark)):
-        return f"the marker eval takes a name or a Benchmark (got {given!r})"
-    known = benchmark(given.name) if isinstance(given, Benchmark) else None
-    if known is None or known is given:
-        return None
-    return f"the marker eval has a benchmark with the name of another one, {known.name}; give it its own"
-
-
-def _several_names(item: pytest.Item, marker: pytest.Mark) -> str | None:
-    if len(marker.args) <= 1:
-        return None
-    return f"the marker eval takes one name (got {', '.join(map(repr, marker.args))})"
-
-
-def _no_maximum(item: pytest.Item, marker: pytest.Mark) -> str | None:
-    value = marker.kwargs.get("max_score", 1.0)
-    if _maximum(value) is not None:
-        return None
-    return f"max_score of the marker eval must be a number above 0 (got {value!r})"
-
-
-def _no_gates(item: pytest.Item, marker: pytest.Mark) -> str | None:
-    value = marker.kwargs.get("gates", ())
-    if isinstance(value, (str, list, tuple)):
-        return None
-    return f"gates of the marker eval must be a text or a list of texts (got {value!r})"
-
-
-def _no_cluster(item: pytest.Item, marker: pytest.Mark) -> str | None:
-    cluster, known = marker.kwargs.get("cluster", "group"), parameters(item)
-    if cluster == "group" or (isinstance(cluster, str) and cluster in known):
-        return None
-    return (
-        f"cluster of the marker eval must be 'group' or a parameter of the test (got {cluster!r}; its "
-        f"parameters: {', '.join(known) or 'none'})"
-    )
-
-
-PROBLEMS: tuple[Callable[[pytest.Item, pytest.Mark], str | None], ...] = (
-    _unknown_keyword,
-    _no_name,
-    _several_names,
-    _no_maximum,
-    _no_gates,
-    _no_cluster,
-)

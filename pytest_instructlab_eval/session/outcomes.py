@@ -55,17 +55,11 @@ class Outcomes:
             failure = (state(item).failure or call.excinfo) if report.failed else None
             _put_finding(report, item, result_of(item, self._settings, failure), failure)
             _explain(report, item, failure)
-            if self._is_worker:
-                self._put_news(report)
+            if self._is_worker and len(adaptations := self._models.adaptations) > self._told:
+                self._told = len(adaptations)
+                put_adaptations(report, adaptations)  # at once: this worker may die
             report.longrepr = inert_failure(report.longrepr)
         return report
-
-    def _put_news(self, report: pytest.TestReport) -> None:
-        """Tell the controller at once how requests were adapted: this worker may die."""
-        adaptations = self._models.adaptations
-        if len(adaptations) > self._told:
-            self._told = len(adaptations)
-            put_adaptations(report, adaptations)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -82,7 +76,10 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
 
     A failed assertion after a score is the test's error, not the model's.
     """
-    about, scores = identity(item), tuple(state(item).recorder.scores)
+    about, scores, error = identity(item), tuple(state(item).recorder.scores), None
+    if failure is not None and not scores:
+        ours = isinstance(failure.value, EvalError)  # whose first line says all
+        error = str(failure.value).partition("\n")[0] if ours else failure.exconly(tryshort=True)
     return Result(
         benchmark=about.benchmark,
         question=about.question,
@@ -90,20 +87,13 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
         model=about.model or next(iter(settings.labels)),
         judge=settings.judge if "judge" in item.fixturenames else None,
         scores=scores,
-        error=None if scores or failure is None else _reason(failure),
+        error=error,
         duration=state(item).duration or 0.0,
         nodeid=item.nodeid,
         content=content_digest(item),
         cluster=about.cluster,
         chats=tuple(state(item).chats),
     )
-
-
-def _reason(failure: Failure) -> str:
-    """Return why a test failed, in a line where the message says all."""
-    if isinstance(failure.value, EvalError):
-        return str(failure.value).partition("\n")[0]
-    return failure.exconly(tryshort=True)
 
 
 def _put_finding(
@@ -116,7 +106,7 @@ def _put_finding(
     if result.scores or (result.error is not None and measures):
         put_result(report, result)
         others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
-        item.user_properties[:] = [*others, *_properties(result)]  # the teardown's report has them too
+        item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
         report.user_properties = list(item.user_properties)
     elif not report.failed:
         put_silent(
@@ -124,7 +114,7 @@ def _put_finding(
         )
 
 
-def _properties(result: Result) -> list[tuple[str, object]]:
+def properties(result: Result) -> list[tuple[str, object]]:
     """Return the result as flat test properties, for JUnit XML, other tools and a worker's report."""
     found: dict[str, object] = {
         "eval.benchmark": result.benchmark,

@@ -15,28 +15,23 @@ __all__ = ["parts_of"]
 def parts_of(session: EvalSession) -> list[object]:
     """Return the parts of the run that this process has, in the order in which they are to be registered.
 
-    Of hooks that are equally urgent, pytest calls first the one that was registered last. So `Workers` makes
-    a place for signs before `Preparation` may refuse the run, and `Preparation` looks at what was collected
-    before `Execution` begins.
+    Of hooks that are all to be first, pytest calls the one first that was registered last; of those that are
+    all to be last, it calls that one last. So `Workers` makes a place for signs before `Preparation` may
+    refuse the run, and `Preparation` looks at what was collected before `Execution` begins.
     """
-    parametrization, execution = Parametrization(session), Execution(session)
+    parametrization, execution, outcomes = Parametrization(session), Execution(session), Outcomes(session)
     collection = Collection(session, parametrization)
-    everywhere = [parametrization, collection, execution, Outcomes(session)]
     if is_worker(session.config):
         from pytest_instructlab_eval.session.worker import Worker
 
-        return [*everywhere, Worker(session, collection, execution)]
+        worker = Worker(session, collection, execution)
+        return [parametrization, collection, worker, execution, outcomes]
     from pytest_instructlab_eval.session.finish import Finish
     from pytest_instructlab_eval.session.preparation import Preparation
     from pytest_instructlab_eval.session.results import Results
     from pytest_instructlab_eval.session.workers import Workers
 
-    results, preparation = Results(session), Preparation(session, collection)
+    preparation, results = Preparation(session, collection), Results(session)
     workers = Workers(session, preparation, results)
-    return [
-        *everywhere,
-        results,
-        preparation,
-        workers,
-        Finish(session, collection, execution, results, workers),
-    ]
+    finish = Finish(session, collection, execution, results, workers)
+    return [parametrization, collection, preparation, execution, outcomes, results, workers, finish]

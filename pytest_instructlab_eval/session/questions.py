@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -55,20 +56,20 @@ class Questions:
 
         `collected` are the benchmarks of its tests.
         """
-        of_data = [
-            note
+        settings, own = self._settings, [name for name in collected if name not in names()]
+        told = itertools.chain.from_iterable(
+            notes
             for name, notes in self.unasked.items()
             if name in collected or fixture_of(name) in self._by_fixture
-            for note in notes
-        ]
-        own, settings = [name for name in collected if name not in names()], self._settings
-        if own and (settings.sample or settings.first_n) is not None:
-            option = "--eval-first-n" if settings.sample is None else "--eval-sample"
-            which = ", ".join(own)
-            of_data.append(
-                f"{option} takes no part of benchmarks of your own: every question of {which} is asked"
-            )
-        return tuple(of_data)
+        )
+        if not own or (settings.sample or settings.first_n) is None:
+            return tuple(told)
+        option = "--eval-first-n" if settings.sample is None else "--eval-sample"
+        which = ", ".join(own)
+        return (
+            *told,
+            f"{option} takes no part of benchmarks of your own: every question of {which} is asked",
+        )
 
     def asks_nothing(self, fixtures: Sequence[str]) -> bool:
         """Return whether there is no question behind any of these parametrized fixtures."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import pytest
 
-from pytest_instructlab_eval.records.run import Silent
+from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
 from pytest_instructlab_eval.records.scores import Result, plain
 
 __all__ = ["adaptations_on", "put_adaptations", "put_result", "put_silent", "result_on", "silent_on"]
@@ -38,12 +37,11 @@ def silent_on(report: pytest.TestReport) -> Silent | None:
     return None if record is None else Silent(**record)
 
 
-def put_adaptations(report: pytest.TestReport, records: Sequence[Mapping[str, Any]]) -> None:
+def put_adaptations(report: pytest.TestReport, adaptations: Iterable[ModelAdaptation]) -> None:
     """Have the report carry how requests were adapted to servers."""
-    setattr(report, ADAPTATIONS, records)
+    setattr(report, ADAPTATIONS, plain(list(adaptations)))
 
 
-def adaptations_on(report: pytest.TestReport) -> Sequence[Mapping[str, Any]]:
+def adaptations_on(report: pytest.TestReport) -> list[ModelAdaptation]:
     """Return how requests were adapted to servers, where the report carries it."""
-    records: Sequence[Mapping[str, Any]] = getattr(report, ADAPTATIONS, ())
-    return records
+    return [ModelAdaptation(**record) for record in getattr(report, ADAPTATIONS, ())]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval.records.run import Silent
+from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.report_data import adaptations_on, result_on, silent_on
 from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
@@ -29,7 +28,7 @@ class Results:
         self.without_judge: set[str] = set()
         self._eval = session
         self._by_nodeid: dict[str, Result] = {}
-        self._adaptations: list[Mapping[str, Any]] = []  # of other processes
+        self._adaptations: list[ModelAdaptation] = []  # of other processes
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_nodeid.values())
@@ -61,13 +60,13 @@ class Results:
         return "unscored", "u", ("UNSCORED", {"yellow": True})
 
     @property
-    def adaptations(self) -> list[Mapping[str, Any]]:
+    def adaptations(self) -> list[ModelAdaptation]:
         """How requests were adapted to servers, in this process and in those that have told it."""
         return [*self._eval.models.adaptations, *self._adaptations]
 
-    def add_adaptations(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def add_adaptations(self, adaptations: Iterable[ModelAdaptation]) -> None:
         """Take in how another process has adapted its requests."""
-        self._adaptations += records
+        self._adaptations += adaptations
 
     def add(self, results: Iterable[Result]) -> None:
         """Take in results that came without a report."""

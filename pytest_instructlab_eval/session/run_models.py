@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
 
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel, ReferenceJudge
 from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers, RecordedChats
 from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
-from pytest_instructlab_eval.models.adaptations import Adaptation, Role, record_of
+from pytest_instructlab_eval.models.adaptations import Adaptation, Role
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
+from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
@@ -25,6 +26,30 @@ __all__ = ["RunModels"]
 MIB = 2**20
 RETRIES_OF_OWN = 2  # a server of the run's that has ended doesn't come back
 PATIENCE_WITH_OWN = 5.0  # seconds
+
+
+AskedModel = ServedModel | Replicas | ModelInTurn
+
+
+@dataclass(frozen=True)
+class Key:
+    """The variable that holds a server's key, None where it needs none, and the option that names it."""
+
+    variable: str | None
+    option: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Address:
+    """How a model is asked: models that are asked alike are one; it has no URLs where the run serves it.
+
+    `merge` says whether its system message goes to the head of the user's.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    key: Key
+    merge: bool = False
 
 
 class RunModels:
@@ -49,10 +74,11 @@ class RunModels:
         self._turns = turns
         self._share = share
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
-        self._made: dict[tuple[str, ...], Any] = {}
-        self._served: list[tuple[tuple[str, ...], ServedModel]] = []  # each by its key among those made
-        self._roles: dict[tuple[str, ...], set[Role]] = {}
+        self._recorded: dict[tuple[str, str], RecordedAnswers] = {}
         self._chats: dict[str, Chats] = {}  # of an earlier run
+        self._asked: dict[Address, AskedModel] = {}
+        self._served: list[tuple[Address, ServedModel]] = []
+        self._roles: dict[Address, set[Role]] = {}
         self._local: Model | None = None
         self._local_traffic: list[Traffic] = []
 
@@ -62,23 +88,30 @@ class RunModels:
         return [endpoint.traffic for endpoint in self._endpoints.values()] + self._local_traffic
 
     @property
-    def adaptations(self) -> list[dict[str, Any]]:
-        """How requests were adapted to servers so far, and which servers were given up, as plain records."""
+    def adaptations(self) -> list[ModelAdaptation]:
+        """How requests were adapted to servers so far, and which servers were given up."""
         return [
-            record_of(adaptation, role, self._settings.label(key[0]))
-            for key, model in self._served
-            for role in sorted(self._roles.get(key, ()))
-            for adaptation in (*model.adaptations, *_given_up(model))
+            ModelAdaptation(
+                role, self._settings.label(address.name), found.name, found.text, found.changes_answers
+            )
+            for address, model in self._served
+            for role in sorted(self._roles[address])
+            for found in _adaptations(model)
         ]
 
-    def candidate(self, label: str | None = None) -> Any:
-        """A model under evaluation by its label, by default the first."""
+    def candidate(self, label: str | None = None) -> Model:
+        """Return a model under evaluation by its label, by default the first."""
         settings = self._settings
-        names = settings.labels
-        label = label if label is not None else next(iter(names))
-        name = names[label]
+        label = label if label is not None else next(iter(settings.labels))
+        name = settings.labels[label]
+        key = Key(settings.api_key_env, "--eval-api-key-env")
+        if name == settings.base_model:
+            # A key goes to no server but the one it was given for.
+            own_server = settings.urls(name) != settings.base_url
+            if settings.base_model_api_key_env is not None or own_server:
+                key = Key(settings.base_model_api_key_env, "--eval-base-model-api-key-env")
         merge = settings.merge_model_system_message
-        return self._model(name, settings.urls(name), *self._key(name), "model", merge=merge)
+        return self._model(Address(name, settings.urls(name), key, merge), "model")
 
     def answered(self, label: str | None, benchmark: str, question: str) -> Model:
         """Return a candidate that gives its answers of an earlier run to a test of this question.
@@ -91,29 +124,20 @@ class RunModels:
             if label not in self._chats:
                 self._chats[label] = read_chats(self._settings.output_dir, label)
             return RecordedChats(label, self._chats[label].get((benchmark, question), ()))
-        key = (label, benchmark, "recorded")
-        if key not in self._made:
-            self._made[key] = RecordedAnswers(label, recorded_answers(self._settings, known, label))
-        found: Model = self._made[key]
-        return found
-
-    def _key(self, name: str) -> tuple[str | None, str]:
-        """The variable that holds the key for a model that is asked, and the option that names it.
-
-        A key goes to no server but the one it was given for.
-        """
-        settings = self._settings
-        own_server = name == settings.base_model and settings.urls(name) != settings.base_url
-        if name == settings.base_model and (settings.base_model_api_key_env is not None or own_server):
-            return settings.base_model_api_key_env, "--eval-base-model-api-key-env"
-        return settings.api_key_env, "--eval-api-key-env"
+        if (label, benchmark) not in self._recorded:
+            answers = recorded_answers(self._settings, known, label)
+            self._recorded[label, benchmark] = RecordedAnswers(label, answers)
+        return self._recorded[label, benchmark]
 
     @cached_property
     def judges(self) -> dict[str, Judge]:
         """Each judge by what it is called; empty where none is asked."""
         if self._settings.stage == "answer":
             return {}
-        return {label: self._judge(name) for label, name in self._settings.judges.items()}
+        return {
+            label: ReferenceJudge() if name == REFERENCE_JUDGE else self._grading(self._judging_model(name))
+            for label, name in self._settings.judges.items()
+        }
 
     @cached_property
     def judge(self) -> Judge | None:
@@ -125,17 +149,14 @@ class RunModels:
         return next(iter(self.judges.values()), None)
 
     async def judge_at(self, name: str, url: str) -> Judge:
-        """A judge that the run serves, asked where it is served though its turn isn't announced yet."""
-        return self._grading(await self._judging_model(name).at(url))
+        """Return a judge that the run serves, asked at this URL though its turn isn't announced yet."""
+        model = self._judging_model(name)
+        assert isinstance(model, ModelInTurn)  # noqa: S101  (the run serves it)
+        return self._grading(await model.at(url))
 
     async def let_go(self, name: str) -> None:
         """Close a judge that this process won't ask again."""
         await self._judging_model(name).close()
-
-    def _judge(self, name: str) -> Judge:
-        if name == REFERENCE_JUDGE:
-            return ReferenceJudge()
-        return self._grading(self._judging_model(name))
 
     def _grading(self, model: Model) -> LLMJudge:
         settings = self._settings
@@ -144,13 +165,13 @@ class RunModels:
             model, merge_system_user_message=merge, repeats=settings.judge_repeat, seed=settings.seed
         )
 
-    def _judging_model(self, name: str) -> Any:
-        """The model behind a judge."""
+    def _judging_model(self, name: str) -> AskedModel:
+        """Return the model behind a judge."""
         settings, urls = self._settings, self._settings.judge_urls(name)
-        variable, option = settings.judge_api_key_env, "--eval-judge-api-key-env"
-        if urls == settings.base_url and variable is None:
-            variable, option = settings.api_key_env, "--eval-api-key-env"
-        return self._model(name, urls, variable, option, "judge")
+        key = Key(settings.judge_api_key_env, "--eval-judge-api-key-env")
+        if urls == settings.base_url and key.variable is None:
+            key = Key(settings.api_key_env, "--eval-api-key-env")
+        return self._model(Address(name, urls, key), "judge")
 
     async def check(self, benchmarks: Collection[str]) -> None:
         """Raise ConfigurationError where a server that runs already can't be reached or lacks its model.
@@ -168,31 +189,26 @@ class RunModels:
             if isinstance(model, (ServedModel, Replicas)):
                 await model.find(self._settings.wait)
 
-    def _model(
-        self,
-        name: str,
-        urls: tuple[str, ...],
-        variable: str | None,
-        option: str,
-        role: Role,
-        *,
-        merge: bool = False,
-    ) -> Any:
-        key = (name, " ".join(urls), "merged" if merge else "", variable or "")
-        self._roles.setdefault(key, set()).add(role)
-        if key not in self._made:
-            if not urls:
-                self._made[key] = ModelInTurn(name, self._turns(), partial(self._connect, key))
-                self._engine.on_close(self._made[key].close)
-            else:
-                endpoints = [self._endpoint(url, variable, option) for url in urls]
-                served = [self._at(key, endpoint) for endpoint in endpoints]
-                self._made[key] = served[0] if len(served) == 1 else Replicas(served, self._patience)
-        return self._made[key]
+    def _model(self, address: Address, role: Role) -> AskedModel:
+        self._roles.setdefault(address, set()).add(role)
+        if address not in self._asked:
+            self._asked[address] = self._made(address)
+        return self._asked[address]
 
-    def _at(self, key: tuple[str, ...], endpoint: Endpoint) -> ServedModel:
-        model = ServedModel(key[0], endpoint, merge_system=bool(key[2]), add_bos=self._settings.add_bos)
-        self._served.append((key, model))
+    def _made(self, address: Address) -> AskedModel:
+        if not address.urls:
+            model = ModelInTurn(address.name, self._turns(), partial(self._connect, address))
+            self._engine.on_close(model.close)
+            return model
+        endpoints = [self._endpoint(url, address.key) for url in address.urls]
+        served = [self._at(address, endpoint) for endpoint in endpoints]
+        return served[0] if len(served) == 1 else Replicas(served, self._patience)
+
+    def _at(self, address: Address, endpoint: Endpoint) -> ServedModel:
+        model = ServedModel(
+            address.name, endpoint, merge_system=address.merge, add_bos=self._settings.add_bos
+        )
+        self._served.append((address, model))
         return model
 
     @property
@@ -200,28 +216,27 @@ class RunModels:
         """Seconds without a reply after which a server that the run did not start is given up."""
         return max(PATIENCE, self._settings.wait)
 
-    def _endpoint(
-        self, url: str, variable: str | None = None, option: str = "", *, owned: bool = False
-    ) -> Endpoint:
-        key = (url, variable)
-        if key not in self._endpoints:
-            self._endpoints[key] = endpoint = Endpoint(
+    def _endpoint(self, url: str, key: Key | None) -> Endpoint:
+        """Return the one connection to a server; one that the run started has no key."""
+        variable = None if key is None else key.variable
+        if (url, variable) not in self._endpoints:
+            self._endpoints[url, variable] = endpoint = Endpoint(
                 url,
                 api_key=os.environ.get(variable) if variable else None,
-                key_source=f"{option} {variable}" if variable else option,
+                key_source="" if key is None else f"{key.option} {variable or ''}".strip(),
                 budget=self._budget,
                 timeout=self._settings.request_timeout,
-                retries=RETRIES_OF_OWN if owned else RETRIES,
-                patience=PATIENCE_WITH_OWN if owned else self._patience,
+                retries=RETRIES_OF_OWN if key is None else RETRIES,
+                patience=PATIENCE_WITH_OWN if key is None else self._patience,
                 max_reply=self._settings.max_reply * MIB,
             )
             self._engine.on_close(endpoint.close)
-        return self._endpoints[key]
+        return self._endpoints[url, variable]
 
-    async def _connect(self, key: tuple[str, ...], name: str, url: str) -> Model:
-        """The model behind a server that the run has started, or in this process."""
+    async def _connect(self, address: Address, name: str, url: str) -> Model:
+        """Return the model behind a server that the run has started, or in this process."""
         if not url.startswith(LOCAL):
-            return self._at(key, self._endpoint(url, owned=True))
+            return self._at(address, self._endpoint(url, None))
         from pytest_instructlab_eval.models.local import LocalModel
 
         if self._local is not None:
@@ -236,6 +251,7 @@ class RunModels:
         return model
 
 
-def _given_up(model: ServedModel) -> Iterator[Adaptation]:
-    if model.endpoint.given_up is not None:
-        yield Adaptation("given_up", model.endpoint.given_up)
+def _adaptations(model: ServedModel) -> list[Adaptation]:
+    """Return how requests were adapted to a model's server, and that it was given up."""
+    reason = model.endpoint.given_up
+    return [*model.adaptations, *([] if reason is None else [Adaptation("given_up", reason)])]

@@ -20,7 +20,8 @@ def check(settings: Settings) -> None:
             raise ConfigurationError(problem)
 
 
-def _of_models(settings: Settings) -> Iterator[str]:
+def model_problems(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the models and their servers."""
     if settings.serve == "never" and settings.hosted:
         yield (
             "--eval-serve never needs a server that runs: give its URL with --eval-base-url, such as "
@@ -41,7 +42,8 @@ def _of_models(settings: Settings) -> Iterator[str]:
             )
 
 
-def _of_comparisons(settings: Settings) -> Iterator[str]:
+def comparison_problems(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with what the models are compared with."""
     if settings.base_model is not None and settings.baseline is not None:
         yield "--eval-base-model and --eval-baseline both say what to compare with; give one of them"
     needs_base_model = {
@@ -56,7 +58,8 @@ def _of_comparisons(settings: Settings) -> Iterator[str]:
         yield ("--eval-base-questions base needs --eval-base-branch, the ref whose questions it is asked")
 
 
-def _of_judges(settings: Settings) -> Iterator[str]:
+def judge_problems(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the judges and their servers."""
     if _has_twins(settings.judge_model):
         yield f"--eval-judge-model must name each judge once (got {', '.join(settings.judge_model)})"
     judges, urls = settings.judging_models, settings.judge_base_url
@@ -67,7 +70,8 @@ def _of_judges(settings: Settings) -> Iterator[str]:
         )
 
 
-def _of_new_baselines(settings: Settings) -> Iterator[str]:
+def baseline_problems(settings: Settings) -> Iterator[str]:
+    """Yield why the run can't become a baseline."""
     if settings.save_baseline is None:
         return
     if len(settings.model) > 1:
@@ -87,21 +91,24 @@ def _of_new_baselines(settings: Settings) -> Iterator[str]:
         )
 
 
-def _of_benchmarks(settings: Settings) -> Iterator[str]:
+def benchmark_problems(settings: Settings) -> Iterator[str]:
+    """Yield what the benchmarks that are named lack."""
     for name in settings.benchmark:
         found = benchmark(name)
         if found is not None and (missing := lacks(found, settings)):
             yield f"--eval-benchmark {name} needs {missing}"
 
 
-def _of_taxonomies(settings: Settings) -> Iterator[str]:
+def change_problems(settings: Settings) -> Iterator[str]:
+    """Yield what it lacks to know what a branch changes."""
     if settings.changed_only and settings.base_branch is None:
         yield "--eval-changed-only needs --eval-base-branch, the ref to compare with"
     if settings.changed_only and settings.taxonomy is None:
         yield "--eval-changed-only needs --eval-taxonomy, the repository that is compared"
 
 
-def _of_samples(settings: Settings) -> Iterator[str]:
+def sample_problems(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the part of the questions that is asked."""
     if settings.sample is not None and settings.first_n is not None:
         yield (
             f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) each say which questions are asked: "
@@ -111,7 +118,8 @@ def _of_samples(settings: Settings) -> Iterator[str]:
         yield "--eval-sample-seed needs --eval-sample, the size of the sample"
 
 
-def _of_refs(settings: Settings) -> Iterator[str]:
+def ref_problems(settings: Settings) -> Iterator[str]:
+    """Yield the refs that are of no taxonomy."""
     if settings.taxonomy is not None or settings.stage == "judge":
         return  # a ref then says in which folder an earlier run's answers are
     for option, ref in (("--eval-branch", settings.branch), ("--eval-base-branch", settings.base_branch)):
@@ -124,12 +132,12 @@ def _has_twins(names: tuple[str, ...]) -> bool:
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[str]], ...] = (  # the first problem is told
-    _of_models,
-    _of_comparisons,
-    _of_judges,
-    _of_new_baselines,
-    _of_benchmarks,
-    _of_taxonomies,
-    _of_samples,
-    _of_refs,
+    model_problems,
+    comparison_problems,
+    judge_problems,
+    baseline_problems,
+    benchmark_problems,
+    change_problems,
+    sample_problems,
+    ref_problems,
 )

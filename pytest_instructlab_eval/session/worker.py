@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_instructlab_eval.records.scores import plain
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.execution import Execution
 from pytest_instructlab_eval.session.items import forked_problem, roles
@@ -39,4 +40,4 @@ class Worker:
         self._eval.close(0.4)
         output = worker_output(session.config)
         output[RESULTS] = [result.to_plain() for result in found]
-        output[ADAPTATIONS] = self._eval.models.adaptations
+        output[ADAPTATIONS] = plain(self._eval.models.adaptations)

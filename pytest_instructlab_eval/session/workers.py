@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.collected import Collected
 from pytest_instructlab_eval.session.distribution import wait_for_outputs
@@ -102,4 +103,4 @@ class Workers:
     def _take_in(self, node: Node) -> None:
         output = node_output(node)
         self._results.add([Result.from_plain(record) for record in output.get(RESULTS, ())])
-        self._results.add_adaptations(output.get(ADAPTATIONS, ()))
+        self._results.add_adaptations(ModelAdaptation(**record) for record in output.get(ADAPTATIONS, ()))

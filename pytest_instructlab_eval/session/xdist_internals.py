@@ -55,9 +55,9 @@ class Node(Protocol):
 # --- this process ---
 
 
-def worker_input(config: pytest.Config) -> Mapping[str, Any]:
+def worker_input(config: pytest.Config) -> Mapping[str, object]:
     """Return what the controller told this worker; empty in a process that xdist did not start."""
-    found: Mapping[str, Any] = getattr(config, "workerinput", {})  # xdist sets it in its workers alone
+    found: Mapping[str, object] = getattr(config, "workerinput", {})  # xdist sets it in its workers alone
     return found
 
 
@@ -80,7 +80,7 @@ def is_controller(config: pytest.Config) -> bool:
 def workers(config: pytest.Config) -> int:
     """Return how many processes share the run: 1 without xdist."""
     if is_worker(config):
-        return int(worker_input(config)["workercount"])
+        return int(str(worker_input(config)["workercount"]))
     return max(1, len(getattr(config.option, "tx", None) or ()))  # there is no such option without xdist
 
 

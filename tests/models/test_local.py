@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError
-from pytest_instructlab_eval.models import Completion, Message
+from pytest_instructlab_eval.models import Completion, Message, Model
 from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.local.grouping import first_group
@@ -129,7 +129,7 @@ def with_model(folder: Path | str, use: Callable[[LocalModel], Awaitable[T]], **
 
 
 async def score_together(
-    model: LocalModel, prompts: Sequence[str | Sequence[Message]], choices: Sequence[str] = LETTERS
+    model: Model, prompts: Sequence[str | Sequence[Message]], choices: Sequence[str] = LETTERS
 ) -> list[list[float]]:
     return list(await asyncio.gather(*(model.choice_logprobs(prompt, choices) for prompt in prompts)))
 
