@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ModelError
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
@@ -17,9 +17,6 @@ from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, short
 from pytest_instructlab_eval.models.local.wish import Wish
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
-
-if TYPE_CHECKING:
-    from pytest_instructlab_eval.models.local.worker import Worker
 
 __all__ = ["LocalModel"]
 
@@ -137,9 +134,20 @@ class LocalModel:
         refuse(self._arrivals(wait=False), error)
 
     def _work(self, waiting: collections.deque[Job[object]]) -> EvalError:
-        """Load the model and work until it is closed or fails; what those who still wait are to be told."""
+        """Load the model and work until it is closed or fails; return what those who still wait are told."""
         try:
-            worker = self._worker(waiting)
+            source = self._wish.source()
+            with heavy_libraries:
+                try:
+                    from pytest_instructlab_eval.models.local.loading import load
+                    from pytest_instructlab_eval.models.local.worker import Worker
+                except ImportError as error:
+                    raise ConfigurationError(
+                        f"{self.name} needs torch and transformers to run in this process "
+                        f"({short(error)}): {EXTRA}"
+                    ) from None
+                loaded = load(self._wish, source)
+            worker = Worker(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
             while not self._stop.is_set():
                 worker.work(self._arrivals(wait=not waiting))
         except EvalError as error:
@@ -147,20 +155,6 @@ class LocalModel:
         except Exception as error:
             return ModelError(f"{self.name} failed ({short(error)})")
         return ModelError(f"{self.name} was closed")
-
-    def _worker(self, waiting: collections.deque[Job[object]]) -> Worker:
-        source = self._wish.source()
-        with heavy_libraries:
-            try:
-                from pytest_instructlab_eval.models.local.loading import load
-                from pytest_instructlab_eval.models.local.worker import Worker
-            except ImportError as error:
-                raise ConfigurationError(
-                    f"{self.name} needs torch and transformers to run in this process "
-                    f"({short(error)}): {EXTRA}"
-                ) from None
-            loaded = load(self._wish, source)
-        return Worker(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
 
     def _arrivals(self, *, wait: bool) -> list[Job[object]]:
         """What has come since the last look; where there is nothing else to do, wait for it."""
