@@ -41,7 +41,7 @@ class Served:
 
 
 def read_state(folder: Path, process: str) -> State:
-    """What a process last said; one that has said nothing has yet to begin, and is waited for."""
+    """Return what a process last said; one that has said nothing has yet to begin, and is waited for."""
     try:
         record = json.loads((folder / f"state-{process}.json").read_text(encoding="utf-8"))
     except OSError:
@@ -50,7 +50,7 @@ def read_state(folder: Path, process: str) -> State:
 
 
 def read_served(folder: Path) -> Served:
-    """What the owner last said."""
+    """Return what the owner last said."""
     try:
         record = json.loads((folder / "served.json").read_text(encoding="utf-8"))
     except OSError:

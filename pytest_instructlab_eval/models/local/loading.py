@@ -22,7 +22,7 @@ __all__ = ["load", "quiet"]
 
 
 def load(wish: Wish, source: str) -> Loaded:
-    """The model of that folder or hub name on its device; raises ConfigurationError."""
+    """Return the model of that folder or hub name on its device; raises ConfigurationError."""
     try:
         with quiet():
             device = _device(wish.device, wish.worker)

@@ -73,7 +73,7 @@ class LocalModel:
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        """The model's answer to a chat; see `Model`. Its latency is the seconds of its batch.
+        """Return the model's answer to a chat; see `Model`. Its latency is the seconds of its batch.
 
         At a temperature above 0 it is drawn from the whole distribution. A prompt that leaves no room
         for `max_tokens` is refused, as vLLM does.
@@ -83,7 +83,7 @@ class LocalModel:
         return (await self._answer(chat)).split(self.name, chat.text)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """The log-likelihood of each choice; see `Model`.
+        """Return the log-likelihood of each choice; see `Model`.
 
         Special tokens are as lm-eval's `hf` model has them: a beginning-of-text token where the
         tokenizer adds one and the prompt has none.
@@ -157,7 +157,7 @@ class LocalModel:
         return ModelError(f"{self.name} was closed")
 
     def _arrivals(self, *, wait: bool) -> list[Job[object]]:
-        """What has come since the last look; where there is nothing else to do, wait for it."""
+        """Return what has come since the last look; where there is nothing else to do, wait for it."""
         found: list[Job[object]] = []
         with contextlib.suppress(queue.Empty):
             while True:

@@ -66,7 +66,7 @@ class Scorer:
         return found
 
     def _rows(self, number: int, question: Question, shared: int) -> list[Row]:
-        """The question as a row; as a row for each choice of several tokens where they can't be packed."""
+        """Return the question as a row; one for each choice of several tokens where they can't be packed."""
         context, numbered = question.context[shared:], list(enumerate(question.continuations))
         if self._loaded.packs:
             return [row_of(number, context, numbered)]
