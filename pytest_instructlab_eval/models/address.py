@@ -33,19 +33,15 @@ class ModelAddress:
         names = await self.endpoint.models(wait)
         usual = (self.name, f"instructlab/{self.name}", f"{self.name}:latest", f"models/{self.name}")
         found = next((candidate for candidate in usual if candidate in names), None)
-        if found is None and any(map(self._is_covered_by, names)):
-            found = self.name
+        if found is None:  # a gateway may list a wildcard, such as openai/*
+            exact = (name.replace("[", "[[]").replace("?", "[?]") for name in names if "*" in name)
+            found = self.name if any(fnmatch.fnmatchcase(self.name, pattern) for pattern in exact) else None
         if found is None:
             served = self.endpoint.safe(", ".join(names)) or "none"
             raise ConfigurationError(f"{self.endpoint} has no model {self.name!r}; it has: {served}")
         await self._check(found)
         self.served_name = found
         return found
-
-    def _is_covered_by(self, pattern: str) -> bool:
-        """Return whether a listed name is a gateway's wildcard, such as openai/*, for the model."""
-        exact = pattern.replace("[", "[[]").replace("?", "[?]")
-        return "*" in pattern and fnmatch.fnmatchcase(self.name, exact)
 
     async def known_name(self) -> str:
         """Return the name that the server knows the model by; raises UnreachableError where it has none."""

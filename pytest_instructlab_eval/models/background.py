@@ -20,7 +20,7 @@ T = TypeVar("T")
 async def in_daemon_thread(
     function: Callable[[], T], *, turn: contextlib.AbstractContextManager[object] | None = None
 ) -> T:
-    """What the function returns or raises; unlike `asyncio.to_thread`, Ctrl-C needn't await its end.
+    """Return what the function returns or raises; unlike `asyncio.to_thread`, Ctrl-C needn't await its end.
 
     It holds `turn`, such as `heavy_libraries`, and isn't called where nobody waits for it any more when
     its turn has come.

@@ -212,7 +212,7 @@ class Endpoint:
         return self._exchange("GET", f"{url}/models", None, timeout)
 
     async def _meant(self) -> str:
-        """A hint at the URL that the user may have meant: one that lists models, where there is one."""
+        """Return a hint at the URL that the user may have meant, one that lists models if there is one."""
         parts = urlsplit(self.base_url)
         stem = re.sub(r"(/(chat/completions|completions|models|v1|api))+$", "", parts.path)
         for path in dict.fromkeys((f"{parts.path}/v1", f"{stem}/v1", f"{stem}/api/v1")):

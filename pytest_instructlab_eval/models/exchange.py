@@ -1,54 +1,31 @@
 """One request to a server and its whole reply: bounded in time and size, and a failure is a value.
 
-aiohttp's exceptions have the request's headers, and with them the key. So none of them leaves this module:
-not raised, not chained, and not in a frame that a traceback of ours shows.
+aiohttp's exceptions have the request's headers, and with them the key. So none of them leaves this module,
+but to be put into words (`failures`): not raised, not chained, not in a frame that a traceback of ours shows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import ssl
-import urllib.request
 import weakref
 import zlib
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-from pytest_instructlab_eval.models.replies import Failure, Kind, Reply
+from pytest_instructlab_eval.models.failures import SpeaksFirstError, TooLargeError, failure_of
+from pytest_instructlab_eval.models.network import certificates, proxy_of
+from pytest_instructlab_eval.models.replies import Failure, Reply
 
 __all__ = ["Http"]
 
 HEADER_BYTES = 65_536  # of one header; gateways send tokens and traces of more than the usual 8 kB
 KEEP_ALIVE = 4.0  # seconds that an idle connection is kept; uvicorn closes it after 5
 UNPACKED_AT_ONCE = 65_536
-MIB = 2**20
-
-
-class _SpeaksFirstError(aiohttp.ClientConnectionError):
-    """A new connection that has unread data, or that was closed at once."""
-
-
-FAILURES: tuple[tuple[type[Exception], Kind, str], ...] = (
-    (aiohttp.ClientSSLError, "tls", "it does not speak TLS, as a server at an https:// URL does"),
-    (aiohttp.ClientProxyConnectionError, "connection", "the proxy can't be reached"),
-    (aiohttp.ClientHttpProxyError, "connection", "the proxy refused"),
-    (aiohttp.ClientConnectorDNSError, "connection", "its name can't be resolved"),
-    (aiohttp.ServerDisconnectedError, "connection", "it closed the connection without a reply"),
-    (aiohttp.ClientPayloadError, "connection", "its reply broke off"),
-    (_SpeaksFirstError, "connection", "it does not wait for a request, as an HTTP server does"),
-    (aiohttp.ClientResponseError, "reply", "its reply is no HTTP"),
-)
-"""What aiohttp's exceptions mean; the first that fits is told."""
-
-
-class _TooLargeError(Exception):
-    """The reply is longer than it may be."""
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -57,9 +34,9 @@ class _Connector(aiohttp.TCPConnector):
     A second reply to one request would be taken for the reply to the next.
     """
 
-    def __init__(self, certificates: ssl.SSLContext | bool) -> None:
+    def __init__(self, context: ssl.SSLContext | bool) -> None:
         # The budget of requests is elsewhere.
-        super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=certificates)
+        super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=context)
         self.trusted = True  # whether no connection was met yet that had unread data
         self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
 
@@ -83,7 +60,7 @@ class _Connector(aiohttp.TCPConnector):
             self.trusted = self.trusted and (new or not protocol.is_connected())
             connection.close()
             if new:
-                raise _SpeaksFirstError
+                raise SpeaksFirstError
 
 
 class Http:
@@ -92,7 +69,7 @@ class Http:
     def __init__(self, base_url: str, api_key: str | None, max_reply: int) -> None:
         self._max_reply = max_reply
         self._secure = base_url.startswith("https:")
-        self.proxy_variable, self._proxy = _proxy(base_url)
+        self.proxy_variable, self._proxy = proxy_of(base_url)
         self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._opened: tuple[aiohttp.ClientSession, _Connector] | None = None
 
@@ -121,10 +98,10 @@ class Http:
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # without aiohttp's frames, which have the headers
         except Exception as error:  # whatever aiohttp makes of what a server sends
-            return self._failure(error, timeout)
+            return failure_of(error, timeout, self._max_reply)
 
     def _open(self) -> tuple[aiohttp.ClientSession, _Connector]:
-        connector = _Connector(_certificates() if self._secure else True)
+        connector = _Connector(certificates() if self._secure else True)
         session = aiohttp.ClientSession(
             connector=connector,
             headers={
@@ -142,7 +119,7 @@ class Http:
         return session, connector
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Return the body, unpacked if need be; raises _TooLargeError beyond the bound."""
+        """Return the body, unpacked if need be; raises TooLargeError beyond the bound."""
         packed = response.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("identity", "", "gzip", "deflate"):
             raise ValueError("it is packed in a way that was not asked for")
@@ -158,45 +135,7 @@ class Http:
                     body += unpacker.decompress(rest, UNPACKED_AT_ONCE)
                     rest = unpacker.unconsumed_tail
                 if len(body) > self._max_reply:
-                    raise _TooLargeError
+                    raise TooLargeError
         if unpacker is not None and not unpacker.eof:
             raise ValueError("it is packed and breaks off")
         return bytes(body)
-
-    def _failure(self, error: Exception, timeout: float) -> Failure:
-        if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-            return Failure("timeout", f"no whole answer within {timeout:g} s")
-        if isinstance(error, _TooLargeError):
-            return Failure("size", f"its reply is longer than {self._max_reply / MIB:g} MiB")
-        if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
-            inner = getattr(error, "certificate_error", error)
-            return Failure("certificate", getattr(inner, "verify_message", "") or "it can't be verified")
-        for known, kind, reason in FAILURES:
-            if isinstance(error, known):
-                return Failure(kind, reason)
-        if isinstance(error, (OSError, aiohttp.ClientConnectionError)):
-            number = getattr(error, "errno", None)
-            return Failure("connection", os.strerror(number) if number else "it closed the connection")
-        return Failure("reply", "its reply can't be read")
-
-
-def _certificates() -> ssl.SSLContext:
-    """Return the system's certificates and certifi's, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""
-    import certifi
-
-    context = ssl.create_default_context()
-    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
-        context.load_verify_locations(certifi.where())
-    return context
-
-
-def _proxy(url: str) -> tuple[str | None, str | None]:
-    """Return the variable that names a proxy for the URL, and the proxy's own URL; two None without one."""
-    parts = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    scheme = parts.scheme if parts.scheme in proxies else "all"
-    proxy = proxies.get(scheme, "")
-    if not proxy.startswith(("http://", "https://")) or urllib.request.proxy_bypass(parts.netloc):
-        return None, None
-    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
-    return next((name for name in names if os.environ.get(name)), "the system's settings"), proxy

@@ -136,7 +136,7 @@ class Reader:
         return Problem(kind(text, status=status), True, silent, retry_after(headers, self.longest_pause))
 
     def _redirected(self, reply: Reply) -> str:
-        """Where a server sends us to. The key is for one server, so that nothing is sent there by itself."""
+        """Return where a server sends us to. Nothing goes there by itself: the key is for one server."""
         location = reply.headers.get("location", "")
         try:
             url = urljoin(f"{self.base_url}/models", location)
@@ -154,7 +154,7 @@ class Reader:
         return f"{self} answered {reply.status}, a redirect to {self.safe(target)}; give that URL instead"
 
     def _past_proxy(self) -> str:
-        """What to do where a proxy may be in the way; nothing without one."""
+        """Return what to do where a proxy may be in the way; nothing without one."""
         if self.proxy_variable is None:
             return ""
         direct = f"NO_PROXY={urlsplit(self.base_url).hostname} has it asked directly"

@@ -39,7 +39,7 @@ class _Place:
         return self.failed_probes >= PROBES
 
     async def ask(self, call: Callable[[Replica], Awaitable[T]]) -> T:
-        """What the model answers; raises UnreachableError where the server is taken out meanwhile."""
+        """Return what the model answers; raises UnreachableError where the server is taken out meanwhile."""
         task = asyncio.ensure_future(call(self.model))
         self.tasks.add(task)
         try:
@@ -88,13 +88,13 @@ class Replicas:
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        """The model's answer to a chat; see `Model`."""
+        """Return the model's answer to a chat; see `Model`."""
         return await self._ask(
             lambda model: model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
         )
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """The log-likelihood of each choice; see `Model`."""
+        """Return the log-likelihood of each choice; see `Model`."""
         return await self._ask(lambda model: model.choice_logprobs(prompt, choices))
 
     async def close(self) -> None:

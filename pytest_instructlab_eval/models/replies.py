@@ -84,7 +84,7 @@ def as_list(value: object) -> list[object]:
 
 def first_of(value: object) -> object:
     """Return the first entry of a list of JSON; None where there is none, or no list."""
-    return next(iter(as_list(value)), None)
+    return value[0] if isinstance(value, list) and value else None
 
 
 def server_message(body: object, depth: int = 5) -> str:

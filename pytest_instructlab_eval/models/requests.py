@@ -47,7 +47,7 @@ def _has(name: str) -> Callable[[Body], bool]:
 
 
 def _names(pattern: str, statuses: Sequence[int] = REFUSALS) -> Callable[[ModelError], bool]:
-    """Whether the server's words have the pattern and its status is one of these."""
+    """Return whether the server's words have the pattern and its status is one of these."""
     known = re.compile(pattern, re.IGNORECASE)
     return lambda error: error.status in statuses and known.search(str(error)) is not None
 

@@ -26,9 +26,11 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def run(command: Sequence[str], grace: float) -> int:
-    """The command's exit status as a shell would give it; 127 where it can't be started."""
+    """Return the command's exit status as a shell would give it; 127 where it can't be started."""
     gone = threading.Event()
-    _adopt_orphans()
+    # Have orphans reaped here: a container's first process may not do it, and till then they count.
+    with contextlib.suppress(OSError, AttributeError):  # Linux has this
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: gone.set())
     try:
@@ -61,26 +63,16 @@ def _end_group(leader: subprocess.Popen[bytes], grace: float) -> None:
 
 
 def _signal_group(leader: subprocess.Popen[bytes], number: int) -> bool:
-    """Send a signal (0 is none) to the group; whether it has any process."""
+    """Send a signal (0 is none) to the group; return whether it has any process."""
     if leader.poll() is not None:
-        _reap_orphans(leader.pid)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-leader.pid, os.WNOHANG)[0]:  # orphans are reaped here
+                pass
     try:
         os.killpg(leader.pid, number)
     except (ProcessLookupError, PermissionError):  # macOS says so of a group of zombies
         return False
     return True
-
-
-def _adopt_orphans() -> None:
-    """Have orphans reaped here: a container's first process may not do it, and till then they count."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux has this
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _reap_orphans(group: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-group, os.WNOHANG)[0]:
-            pass
 
 
 if __name__ == "__main__":

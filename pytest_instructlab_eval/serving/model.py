@@ -37,13 +37,13 @@ class ModelInTurn:
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        """The model's answer to a chat; see `Model`."""
+        """Return the model's answer to a chat; see `Model`."""
         async with self._turns.use(self._name) as url:
             model = await self.at(url)
             return await model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """The log-likelihood of each choice; see `Model`."""
+        """Return the log-likelihood of each choice; see `Model`."""
         async with self._turns.use(self._name) as url:
             model = await self.at(url)
             return await model.choice_logprobs(prompt, choices)
@@ -60,7 +60,7 @@ class ModelInTurn:
             self._connected = None
 
     async def at(self, url: str) -> Model:
-        """The model at the URL where it is served, whoever's turn it is."""
+        """Return the model at the URL where it is served, whoever's turn it is."""
         async with self._connecting:
             if self._connected is None or self._connected[0] != url:
                 self._connected = (url, await self._connect(self._name, url))

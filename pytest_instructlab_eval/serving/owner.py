@@ -39,7 +39,7 @@ class Launch:
 
 
 def next_turn(order: Iterable[str], served: Served, states: Sequence[State]) -> str | None:
-    """The model that is to be served next: the first in the order that is waited for, once nobody can go on.
+    """Return the model to serve next: the first in the order that is waited for, once nobody can go on.
 
     None while a process is busy, or waits for a model that is served already and is about to see it.
     """

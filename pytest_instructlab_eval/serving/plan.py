@@ -35,7 +35,7 @@ class InProcess:
 
 
 def plan(settings: Settings) -> dict[str, Launch]:
-    """The models that the run serves, in the order of their turns: the candidates, then the judges.
+    """Return the models that the run serves, in the order of their turns: the candidates, then the judges.
 
     Raises ConfigurationError where there is no way to serve them, or one is no model.
     """
@@ -69,7 +69,7 @@ def check_sources(settings: Settings, names: Iterable[str]) -> None:
 
 
 def _options(settings: Settings, name: str) -> tuple[str, str]:
-    """The option that named a model, and the one for its server."""
+    """Return the option that named a model, and the one for its server."""
     if name in settings.model:
         return "--eval-model", "--eval-base-url"
     if name == settings.base_model:
@@ -78,7 +78,7 @@ def _options(settings: Settings, name: str) -> tuple[str, str]:
 
 
 def way(settings: Settings) -> str:
-    """How the models are served: "vllm" or "local"."""
+    """Return how the models are served: "vllm" or "local"."""
     if settings.serve in ("vllm", "local"):
         return settings.serve
     if settings.serve == "auto":

@@ -52,12 +52,12 @@ class ServerProcess:
         self._guard.wait()
 
     def last_lines(self, count: int = 20) -> list[str]:
-        """The end of its log."""
+        """Return the end of its log."""
         lines = self.text().splitlines()[-count:]
         return [line if len(line) <= LINE_LENGTH else line[:LINE_LENGTH] + "…" for line in lines]
 
     def end_of_log(self) -> str:
-        """The end of its log and where it is, as a paragraph of a message."""
+        """Return the end of its log and where it is, as a paragraph of a message."""
         return "\n    ".join([f"  the end of {shown(self.log)}:", *self.last_lines()])
 
     def text(self) -> str:
@@ -69,7 +69,7 @@ class ServerProcess:
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be told."""
+    """Return a path as short as it can be told."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

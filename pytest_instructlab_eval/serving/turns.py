@@ -41,7 +41,7 @@ class Served:
 
 
 def read_state(folder: Path, process: str) -> State:
-    """What a process last said; one that has said nothing has yet to begin, and is waited for."""
+    """Return what a process last said; one that has said nothing has yet to begin, and is waited for."""
     try:
         record = json.loads((folder / f"state-{process}.json").read_text(encoding="utf-8"))
     except OSError:
@@ -50,7 +50,7 @@ def read_state(folder: Path, process: str) -> State:
 
 
 def read_served(folder: Path) -> Served:
-    """What the owner last said."""
+    """Return what the owner last said."""
     try:
         record = json.loads((folder / "served.json").read_text(encoding="utf-8"))
     except OSError:
@@ -134,6 +134,7 @@ class Turns:
         return url
 
     async def _wait(self, model: str) -> str:
+        """Take the model into use once its turn has come; raise ModelError where it won't."""
         run = self._whose()
         with self._lock:
             self._blocked += run in self._runs and run not in self._waiting
@@ -142,29 +143,22 @@ class Turns:
             self._say()
         try:
             while True:
-                url = self._go_on(model, run)
+                if model in self._served.failed:
+                    raise ModelError(self._served.failed[model])
+                url = self._try(model) if model in self._served.up else None
                 if url is not None:
                     return url
                 await self._look()
         finally:
             with self._lock:
-                self._stop_waiting(model, run)
+                self._waiting[run] -= 1
+                if not self._waiting[run]:
+                    del self._waiting[run]
+                    self._blocked -= run in self._runs
+                self._wants[model] -= 1
+                if not self._wants[model]:
+                    del self._wants[model]
                 self._say()
-
-    def _go_on(self, model: str, run: Hashable | None) -> str | None:
-        """Take the model into use if its turn has come; raise ModelError where it won't."""
-        if model in self._served.failed:
-            raise ModelError(self._served.failed[model])
-        return self._try(model) if model in self._served.up else None
-
-    def _stop_waiting(self, model: str, run: Hashable | None) -> None:
-        self._waiting[run] -= 1
-        if not self._waiting[run]:
-            del self._waiting[run]
-            self._blocked -= run in self._runs
-        self._wants[model] -= 1
-        if not self._wants[model]:
-            del self._wants[model]
 
     async def _look(self) -> None:
         """Wait for the next look at what is served, which one of all that wait takes for all."""

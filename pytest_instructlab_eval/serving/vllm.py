@@ -126,7 +126,7 @@ class VLLM:
         raise ConfigurationError(self.explanation(process))
 
     def command(self, port: int) -> list[str]:
-        """The server's command line."""
+        """Return the server's command line."""
         found, named = look_for_vllm(self.python)
         if not found:
             raise ConfigurationError(
@@ -150,7 +150,7 @@ class VLLM:
         return kept
 
     def explanation(self, process: ServerProcess) -> str:
-        """Why it ended, as far as its log tells, and the end of the log."""
+        """Return why it ended, as far as its log tells, and the end of the log."""
         text = process.text()
         cause = next(
             (sentence for pattern, sentence in CAUSES if re.search(pattern, text, re.IGNORECASE)), None
@@ -186,7 +186,7 @@ class VLLM:
 
 
 def model_source(name: str, option: str = "--eval-model") -> str:
-    """What is to be loaded for a model's name: a folder, or a name on the hub (a bare one is InstructLab's).
+    """Return what to load for a model's name: a folder, or a name on the hub (a bare one is InstructLab's).
 
     Raises ConfigurationError, which names the option, for a folder that is no model.
     """
@@ -208,12 +208,12 @@ def model_source(name: str, option: str = "--eval-model") -> str:
 
 
 def has_vllm(python: str) -> bool:
-    """Whether that Python has vLLM."""
+    """Return whether that Python has vLLM."""
     return look_for_vllm(python)[0]
 
 
 def look_for_vllm(python: str) -> tuple[bool, bool]:
-    """Whether a Python has vLLM, and whether as the package of that name.
+    """Return whether a Python has vLLM, and whether as the package of that name.
 
     Raises ConfigurationError for what is no Python.
     """
@@ -228,7 +228,7 @@ def look_for_vllm(python: str) -> tuple[bool, bool]:
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """The names, by number or identifier, of the NVIDIA devices that this process may use."""
+    """Return the names, by number or identifier, of the NVIDIA devices that this process may use."""
     listed = environment.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
         return tuple(name for name in map(str.strip, listed.split(",")) if name not in ("", "-1"))
@@ -260,7 +260,7 @@ def _free_port() -> int:
 def divide_gpus(
     visible: Sequence[str], candidate: int | None, judge: int | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The devices of the candidate and of the judge: the same where they take turns (`judge` is None).
+    """Return the devices of the candidate and of the judge: the same where they take turns (`judge` is None).
 
     `candidate` is None where it gets all that the judge leaves. Raises ConfigurationError where there
     are too few.

@@ -12,7 +12,7 @@ LEAST_SHARE = 128  # tokens; to compute fewer again costs less than a batch of i
 
 
 def first_group(contexts: Sequence[Sequence[int]]) -> int:
-    """How many of the contexts, from the first, to compute together: those of one task, say.
+    """Return how many of the contexts, from the first, to compute together: those of one task, say.
 
     The group ends where neighbours share less than half of what the pair before or after does.
     """
@@ -26,7 +26,7 @@ def first_group(contexts: Sequence[Sequence[int]]) -> int:
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences begin with alike."""
+    """Return how many tokens two sequences begin with alike."""
     return next(
         (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )

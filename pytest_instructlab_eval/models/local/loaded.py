@@ -75,5 +75,5 @@ class Loaded:
         return frozenset(inspect.signature(self.network.forward).parameters)
 
     def _cache_layers(self) -> set[type]:
-        """The kinds of layers that a cache of the model has."""
+        """Return the kinds of layers that a cache of the model has."""
         return {type(layer) for layer in DynamicCache(config=self.network.config).layers}

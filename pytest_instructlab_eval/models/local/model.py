@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ModelError
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
@@ -17,9 +17,6 @@ from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, short
 from pytest_instructlab_eval.models.local.wish import Wish
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
-
-if TYPE_CHECKING:
-    from pytest_instructlab_eval.models.local.worker import Worker
 
 __all__ = ["LocalModel"]
 
@@ -76,7 +73,7 @@ class LocalModel:
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        """The model's answer to a chat; see `Model`. Its latency is the seconds of its batch.
+        """Return the model's answer to a chat; see `Model`. Its latency is the seconds of its batch.
 
         At a temperature above 0 it is drawn from the whole distribution. A prompt that leaves no room
         for `max_tokens` is refused, as vLLM does.
@@ -86,7 +83,7 @@ class LocalModel:
         return (await self._answer(chat)).split(self.name, chat.text)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """The log-likelihood of each choice; see `Model`.
+        """Return the log-likelihood of each choice; see `Model`.
 
         Special tokens are as lm-eval's `hf` model has them: a beginning-of-text token where the
         tokenizer adds one and the prompt has none.
@@ -137,9 +134,20 @@ class LocalModel:
         refuse(self._arrivals(wait=False), error)
 
     def _work(self, waiting: collections.deque[Job[object]]) -> EvalError:
-        """Load the model and work until it is closed or fails; what those who still wait are to be told."""
+        """Load the model and work until it is closed or fails; return what those who still wait are told."""
         try:
-            worker = self._worker(waiting)
+            source = self._wish.source()
+            with heavy_libraries:
+                try:
+                    from pytest_instructlab_eval.models.local.loading import load
+                    from pytest_instructlab_eval.models.local.worker import Worker
+                except ImportError as error:
+                    raise ConfigurationError(
+                        f"{self.name} needs torch and transformers to run in this process "
+                        f"({short(error)}): {EXTRA}"
+                    ) from None
+                loaded = load(self._wish, source)
+            worker = Worker(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
             while not self._stop.is_set():
                 worker.work(self._arrivals(wait=not waiting))
         except EvalError as error:
@@ -148,22 +156,8 @@ class LocalModel:
             return ModelError(f"{self.name} failed ({short(error)})")
         return ModelError(f"{self.name} was closed")
 
-    def _worker(self, waiting: collections.deque[Job[object]]) -> Worker:
-        source = self._wish.source()
-        with heavy_libraries:
-            try:
-                from pytest_instructlab_eval.models.local.loading import load
-                from pytest_instructlab_eval.models.local.worker import Worker
-            except ImportError as error:
-                raise ConfigurationError(
-                    f"{self.name} needs torch and transformers to run in this process "
-                    f"({short(error)}): {EXTRA}"
-                ) from None
-            loaded = load(self._wish, source)
-        return Worker(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
-
     def _arrivals(self, *, wait: bool) -> list[Job[object]]:
-        """What has come since the last look; where there is nothing else to do, wait for it."""
+        """Return what has come since the last look; where there is nothing else to do, wait for it."""
         found: list[Job[object]] = []
         with contextlib.suppress(queue.Empty):
             while True:

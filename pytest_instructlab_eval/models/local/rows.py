@@ -26,7 +26,7 @@ class Row:
 
 
 def row_of(number: int, context: list[int], continuations: Iterable[tuple[int, list[int]]]) -> Row:
-    """A question by its number, and some of its choices by theirs."""
+    """Return the row of a question by its number, and some of its choices by theirs."""
     tokens, spans, reads = list(context), [], []
     for choice, continuation in continuations:
         start = len(tokens)

@@ -28,11 +28,14 @@ class Scorer:
         self._fit = Fit(loaded)
 
     def score(self, questions: Sequence[Question]) -> Iterator[tuple[list[Question], list[list[float]]]]:
-        """Batches of the questions with the log-likelihoods of their choices; longest first."""
+        """Yield batches of the questions with the log-likelihoods of their choices; longest first."""
         shared = self._share(questions)
         waiting = sorted(questions, key=lambda question: question.size, reverse=True)
         while waiting := [question for question in waiting if not question.done.done()]:
-            batch = waiting[: self._most(waiting[0], shared)]
+            longest = waiting[0].size
+            at_once = TOKENS_AT_ONCE.get(self._loaded.device.type, TOKENS_AT_ONCE_ON_CPU)
+            most = min(at_once // (longest - shared), self._fit.rows(longest, longest - shared))
+            batch = waiting[: max(1, most)]
             yield batch, self._fit.run(lambda jobs: self._logprobs(jobs, shared), batch)
             waiting = waiting[len(batch) :]
 
@@ -44,11 +47,6 @@ class Scorer:
         count = min(shared_length(min(contexts), max(contexts)), min(map(len, contexts)) - 1)
         self._prefix.become(contexts[0][:count])
         return count
-
-    def _most(self, longest: Question, shared: int) -> int:
-        computed = longest.size - shared
-        at_once = TOKENS_AT_ONCE.get(self._loaded.device.type, TOKENS_AT_ONCE_ON_CPU)
-        return max(1, min(at_once // computed, self._fit.rows(longest.size, computed)))
 
     def _logprobs(self, questions: Sequence[Question], shared: int) -> list[list[float]]:
         rows = [row for number, job in enumerate(questions) for row in self._rows(number, job, shared)]
@@ -68,7 +66,7 @@ class Scorer:
         return found
 
     def _rows(self, number: int, question: Question, shared: int) -> list[Row]:
-        """The question as a row; as a row for each choice of several tokens where they can't be packed."""
+        """Return the question as a row; one for each choice of several tokens where they can't be packed."""
         context, numbered = question.context[shared:], list(enumerate(question.continuations))
         if self._loaded.packs:
             return [row_of(number, context, numbered)]

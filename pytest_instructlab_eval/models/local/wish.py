@@ -36,7 +36,7 @@ class Wish:
     workers: int
 
     def source(self) -> str:
-        """The folder or hub name to load from; raises ConfigurationError where a folder is no model."""
+        """Return the folder or hub name to load; raises ConfigurationError where a folder is no model."""
         path = Path(self.name).expanduser()
         if path.is_dir():
             if problem := folder_problem(path):

@@ -80,7 +80,7 @@ class Worker:
                 settle([self._waiting.popleft()], [None])
 
     def _encoded(self, jobs: Sequence[Job[object]]) -> list[Job[object]]:
-        """The jobs with their tokens, without those that are refused for them."""
+        """Return the jobs with their tokens, without those that are refused for them."""
         readable, found = [], []
         for job in jobs:
             with self._failing([job]):

@@ -34,13 +34,13 @@ class Writer:
         self._fit = Fit(loaded)
 
     def most(self, chats: Sequence[Chat]) -> int:
-        """How many of the chats, from the first, to answer together."""
+        """Return how many of the chats, from the first, to answer together."""
         some = chats[: MOST_CHATS.get(self._loaded.device.type, MOST_CHATS_ON_CPU)]
         longest = max(len(chat.prompt) + chat.max_tokens for chat in some)
         return min(len(some), self._fit.rows(longest, 1))
 
     def write(self, chats: Sequence[Chat]) -> list[Completion]:
-        """The answers, in the order of the chats."""
+        """Return the answers, in the order of the chats."""
         return self._fit.run(self._completions, chats)
 
     def _completions(self, chats: Sequence[Chat]) -> list[Completion]:
@@ -65,7 +65,7 @@ class Writer:
         return completions
 
     def _generate(self, chats: Sequence[Chat]) -> list[list[int]]:
-        """The tokens of each answer and what follows it."""
+        """Return the tokens of each answer and what follows it."""
         width = max(len(chat.prompt) for chat in chats)
         device = self._loaded.device
         gaps = [width - len(chat.prompt) for chat in chats]
