@@ -70,14 +70,13 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], .
             f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
             "--eval-stage answer"
         )
-    return {str(answer["question_id"]): _by_turn(answer, place) for place, answer in _records(path, _Answer)}
-
-
-def _by_turn(answer: _Answer, place: str) -> tuple[tuple[str, ...], ...]:
-    times = [choice["turns"] for choice in answer["choices"]]
-    if not times or len({len(turns) for turns in times}) > 1:
-        raise DataError(f"{place}: choices must be one or more, of as many turns each")
-    return tuple(zip(*times, strict=True))
+    answers = {}
+    for place, answer in _records(path, _Answer):
+        times = [choice["turns"] for choice in answer["choices"]]
+        if len(set(map(len, times))) != 1:
+            raise DataError(f"{place}: choices must be one or more, of as many turns each")
+        answers[str(answer["question_id"])] = tuple(zip(*times, strict=True))
+    return answers
 
 
 def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:

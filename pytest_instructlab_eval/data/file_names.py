@@ -40,11 +40,8 @@ def file_of(name: str, suffix: str) -> Path:
     *folders, last = name.split("/")
     if len(folders) >= MOST_PARTS:
         return Path(f"{safe_name(name)}{suffix}")
-    return Path(*map(_safe_folder, folders), f"{safe_name(last)}{suffix}")
-
-
-def _safe_folder(part: str) -> str:
-    return FILE_LIKE.sub("%2E", safe_name(part))
+    safe = (FILE_LIKE.sub("%2E", safe_name(part)) for part in folders)
+    return Path(*safe, f"{safe_name(last)}{suffix}")
 
 
 def existing_file(folder: Path, name: str, suffix: str) -> Path:

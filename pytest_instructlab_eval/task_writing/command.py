@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -35,6 +35,7 @@ __all__ = ["tasks"]
 MOST_QUESTIONS = 50  # on one passage, which a reply can hold
 FEW_SHOTS = 5  # solved examples that MMLU-Branch takes from the task's own questions, unless told otherwise
 INTERRUPTED = 130  # as shells have it
+Command = TypeVar("Command", bound=Callable[..., object])
 FOLDER = click.Path(path_type=Path)
 
 
@@ -59,17 +60,23 @@ class Request:
 
 
 def _parsed(
-    name: str, metavar: str, parse: Callable[[str], Any], text: str, **more: Any
-) -> Callable[[Any], Any]:
-    """An option whose value is read as the plugin's own options are."""
+    name: str,
+    metavar: str,
+    parse: Callable[[str], object],
+    text: str,
+    *,
+    required: bool = False,
+    default: str | None = None,
+) -> Callable[[Command], Command]:
+    """Return an option whose value is read as the plugin's own options are."""
 
-    def read(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    def read(context: click.Context, option: click.Parameter, value: str | None) -> object:
         try:
             return None if value is None else parse(value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
-    return click.option(name, metavar=metavar, callback=read, help=text, **more)
+    return click.option(name, metavar=metavar, callback=read, help=text, required=required, default=default)
 
 
 @click.command(context_settings={"show_default": True})

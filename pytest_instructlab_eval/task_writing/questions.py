@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS
 from pytest_instructlab_eval.models.reasoning import split_judgment
@@ -128,19 +127,18 @@ def arranged(drafts: Sequence[Draft], draw: random.Random) -> list[Question]:
     places = [place for _ in range(rounds) for place in draw.sample(range(len(LETTERS)), len(LETTERS))]
     places = places[: len(drafts)]
     draw.shuffle(places)
-    return [_with_answer_at(draft, place, draw) for draft, place in zip(drafts, places, strict=True)]
-
-
-def _with_answer_at(draft: Draft, place: int, draw: random.Random) -> Question:
-    choices = draw.sample(draft.wrong, len(draft.wrong))
-    choices.insert(place, draft.answer)
-    return Question(draft.question, tuple(choices), place)
+    questions = []
+    for draft, place in zip(drafts, places, strict=True):
+        choices = draw.sample(draft.wrong, len(draft.wrong))
+        choices.insert(place, draft.answer)
+        questions.append(Question(draft.question, tuple(choices), place))
+    return questions
 
 
 # --- out of a reply ---
 
 
-def _json_values(text: str) -> Iterator[Any]:
+def _json_values(text: str) -> Iterator[object]:
     """Every JSON object or list in a text that isn't inside another one."""
     decoder = json.JSONDecoder()
     text = text[:MOST_REPLY]
@@ -160,7 +158,7 @@ def _json_values(text: str) -> Iterator[Any]:
         yield value
 
 
-def _asked(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
+def _asked(value: object, depth: int) -> Iterator[Mapping[str, object]]:
     """The objects with a question in a JSON value."""
     if isinstance(value, dict) and "question" in value:
         yield value
@@ -169,7 +167,7 @@ def _asked(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
             yield from _asked(inner, depth - 1)
 
 
-def _draft(record: Mapping[str, Any]) -> Draft | str:
+def _draft(record: Mapping[str, object]) -> Draft | str:
     question, answer = _line(record["question"], MOST_QUESTION), _line(record.get("answer"), MOST_CHOICE)
     given = record.get("wrong_answers")
     wrong = [_line(text, MOST_CHOICE) for text in given] if isinstance(given, list) else []
@@ -184,7 +182,8 @@ def _draft(record: Mapping[str, Any]) -> Draft | str:
 
 
 def _problem(question: str, choices: Sequence[str]) -> str | None:
-    if len({_compared(choice) for choice in choices}) < len(choices):
+    plain = (unicodedata.normalize("NFC", choice).casefold() for choice in choices)
+    if len({choice.strip("\"'").rstrip(". ") for choice in plain}) < len(choices):
         return ALIKE
     if any(map(OTHERS.search, choices)) or all(map(LETTERED.match, choices)):
         return ABOUT_OTHERS
@@ -201,7 +200,3 @@ def _line(value: object, most: int) -> str | None:
     if not line or len(line) > most or any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in line):
         return None
     return line
-
-
-def _compared(choice: str) -> str:
-    return unicodedata.normalize("NFC", choice).casefold().strip("\"'").rstrip(". ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,9 @@ class Taxonomy:
         """
         with self._source(ref) as source:
             entries = qna_entries(source, include_knowledge)
-            files = self._parsed(source, [entry for path, entry in entries.items() if _in(path, only)], ref)
+            files = self._parsed(
+                source, [entry for path, entry in entries.items() if only is None or path in only], ref
+            )
         if not entries and only is None and not may_be_empty:
             raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {self._hint(ref)}")
         return files
@@ -141,20 +143,20 @@ class Taxonomy:
 def _difference(before: Source, source: Source) -> Survey:
     """What a source adds, changes and removes."""
     old, new = qna_entries(before, True), qna_entries(source, True)
-    files = tuple(path for path, entry in new.items() if not source.same(entry, old.get(path)))
-    others = [entry for entry in entries(source) if entry.path not in new and not is_companion(entry)]
+    files = [entry.path for entry in _changed(source, new.values(), old)]
+    others = (entry for entry in entries(source) if entry.path not in new and not is_companion(entry))
     earlier = {entry.path: entry for entry in entries(before)}
-    others = [entry for entry in others if not source.same(entry, earlier.get(entry.path))]
     removed = tuple(path for path in old if path not in new)
-    return Survey(files, removed, unread(source, others, alone=not files))
+    meant = _changed(source, others, earlier)
+    return Survey(tuple(files), removed, unread(source, meant, alone=not files))
+
+
+def _changed(source: Source, found: Iterable[Entry], earlier: Mapping[str, Entry]) -> list[Entry]:
+    return [entry for entry in found if not source.same(entry, earlier.get(entry.path))]
 
 
 def _fork(repository: Repository, base: str, ref: str | None) -> str:
     return repository.merge_base(repository.resolve(base), repository.resolve("HEAD" if ref is None else ref))
-
-
-def _in(path: str, only: Collection[str] | None) -> bool:
-    return only is None or path in only
 
 
 def _listed(problems: list[str]) -> str:

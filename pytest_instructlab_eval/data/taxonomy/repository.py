@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,6 +24,7 @@ __all__ = ["Commit", "Repository"]
 
 MOST_TREE = 16 * 2**20  # bytes of one folder's list
 MOST_REFS = 5  # in one message
+KINDS: Mapping[int, Kind] = {stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFREG: "file"}
 TREE_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]*)\0(.{20})", re.DOTALL)
 
 # `cat-file`, `rev-parse`, `for-each-ref` and `merge-base` run no hook, filter or diff driver and leave the
@@ -213,23 +214,21 @@ class Commit:
         if folder.id is None:
             return []
         if folder.id not in self._lists:
-            self._lists[folder.id] = self._list(folder, folder.id)
+            data = self._repository.data(folder.id, MOST_TREE)
+            if data is None:
+                refuse(folder, f"has a list of more than {MOST_TREE:,} bytes")
+            if TREE_ENTRY.sub(b"", data):
+                refuse(folder, "is no folder in the object store, but damaged")
+            self._lists[folder.id] = data
         listed = TREE_ENTRY.finditer(self._lists[folder.id])
         return [self._entry(folder, *found.groups()) for found in listed]
-
-    def _list(self, folder: Entry, tree: str) -> bytes:
-        data = self._repository.data(tree, MOST_TREE)
-        if data is None:
-            refuse(folder, f"has a list of more than {MOST_TREE:,} bytes")
-        if TREE_ENTRY.sub(b"", data):
-            refuse(folder, "is no folder in the object store, but damaged")
-        return data
 
     def _entry(self, folder: Entry, mode: bytes, raw_name: bytes, raw_id: bytes) -> Entry:
         name = raw_name.decode("utf-8", "surrogateescape")
         no_name = "/" in name or name in {"", ".", ".."}
         problem = "has a name that no file or folder can have" if no_name else None
-        return Entry(joined(folder, name), _kind(int(mode, 8)), raw_id.hex(), problem)
+        kind = KINDS.get(stat.S_IFMT(int(mode, 8)), "other")
+        return Entry(joined(folder, name), kind, raw_id.hex(), problem)
 
     def data(self, entry: Entry) -> bytes:
         """See `Source`; the size is looked at first."""
@@ -243,11 +242,3 @@ class Commit:
     def same(self, entry: Entry, committed: Entry | None) -> bool:
         """See `Source`."""
         return committed is not None and entry.id == committed.id
-
-
-def _kind(mode: int) -> Kind:
-    if stat.S_ISDIR(mode):
-        return "folder"
-    if stat.S_ISLNK(mode):
-        return "link"
-    return "file" if stat.S_ISREG(mode) else "other"
