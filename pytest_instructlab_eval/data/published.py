@@ -45,7 +45,7 @@ MOST_BYTES = 64 * 2**20  # of one data file; the published ones have under 2 MiB
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for this package; not made here."""
+    """Return the user's cache folder for this package; not made here."""
     import platformdirs
 
     return platformdirs.user_cache_path("pytest-instructlab-eval")
@@ -86,7 +86,7 @@ class MMLURow:
 
 
 def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
-    """The rows of `folder/SPLIT/SUBJECT_SPLIT.csv`, without a header: question, A, B, C, D, letter.
+    """Return the rows of `folder/SPLIT/SUBJECT_SPLIT.csv`, without a header: question, A, B, C, D, letter.
 
     Raises DataError with the file and line of the first row that is not so.
     """
@@ -174,11 +174,11 @@ class _Place(Protocol):
     """A folder or a wheel with the files of both benchmarks."""
 
     def records(self, benchmark: str, name: str) -> tuple[Mapping[str, object], ...]:
-        """The records of one of a benchmark's files."""
+        """Return the records of one of a benchmark's files."""
         ...
 
     def system_prompts(self) -> Mapping[str, str]:
-        """The system prompts by template name."""
+        """Return the system prompts by template name."""
         ...
 
 
@@ -224,7 +224,7 @@ class _Wheel:
         return _records(self._text(f"{WHEEL_DATA}{benchmark}/{name}"), f"{self.path.name}/{benchmark}/{name}")
 
     def system_prompts(self) -> Mapping[str, str]:
-        """The system message of each `Conversation(name=…, system_message=…)` in its source, not run."""
+        """Return the system message of each `Conversation(name=…, system_message=…)` in its source."""
         prompts = {}
         for node in ast.walk(ast.parse(self._text(WHEEL_CONVERSATIONS))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Conversation":
@@ -301,7 +301,7 @@ def _pip_download(folder: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The last thing that pip said of an error, else the error itself."""
+    """Return the last thing that pip said of an error, else the error itself."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"pip timed out after {error.timeout:.1f} seconds"
     said = str(getattr(error, "stderr", None) or "").strip().splitlines()

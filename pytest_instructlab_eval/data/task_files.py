@@ -84,7 +84,7 @@ class TaskFile:
 
 
 def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
-    """The tasks of group or tag `mmlu_pr` in a folder and those below it, sorted by name.
+    """Return the tasks of group or tag `mmlu_pr` in a folder and those below it, sorted by name.
 
     Of several folders that SDG wrote, the newest is read. A task that cannot be asked says why: its rows are
     missing, or, without `trust`, it holds what SDG doesn't write. Raises DataError for a file whose task is
@@ -124,7 +124,7 @@ def sdg_folders(folder: Path) -> list[Path]:
 
 
 def _written(folder: Path) -> tuple[datetime, str]:
-    """When SDG wrote a folder, and its path, so that no two are of the same age."""
+    """Return when SDG wrote a folder, and its path, so that no two are of the same age."""
     parts = DATE.search(folder.name)
     with contextlib.suppress(ValueError):  # such as the 31st of February
         if parts is not None:
@@ -157,7 +157,7 @@ class Setting:
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
     def inside(self) -> dict[str, Setting]:
-        """The values of a mapping; of anything else none."""
+        """Return the values of a mapping; of anything else none."""
         if not isinstance(self.value, dict):
             return {}
         lines = self.value.lines if isinstance(self.value, Record) else {}
@@ -196,7 +196,7 @@ class Settings:
 
 
 def _task_file(path: Path, folder: Path, trust: bool) -> TaskFile | None:
-    """The task of a YAML file, None where it has none of MMLU-Branch's."""
+    """Return the task of a YAML file, None where it has none of MMLU-Branch's."""
     try:
         settings = _settings(path, folder)
     except Untrusted:
@@ -235,7 +235,7 @@ def _read(path: Path, folder: Path) -> dict[str, Setting]:
 
 
 def _included(include: Setting, path: Path, folder: Path) -> Path:
-    """The file that a task includes, which is in the folder."""
+    """Return the file that a task includes, which is in the folder."""
     name = include.value
     if not isinstance(name, str) or not name.isprintable():
         raise Untrusted(f"{include.place}: include must be the name of one file")
@@ -251,18 +251,18 @@ def _included(include: Setting, path: Path, folder: Path) -> Path:
 
 
 def _settings_by_lm_eval(path: Path) -> Settings:
-    """What a trusted file says; functions are named, not imported."""
+    """Return what a trusted file says; functions are named, not imported."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
     try:
         values = load_yaml(path, resolve_func=False)
     except Exception as error:
         raise DataError(f"{shown(path)}: lm-eval can't read the task: {shown(error)}") from None
-    return Settings(shown(path), {str(key): Setting(value, shown(path)) for key, value in values.items()})
+    return Settings(shown(path), Setting(values, shown(path)).inside())
 
 
 def _form(settings: Settings) -> Form:
-    """What a task of SDG's scores as its choices; raises Untrusted for any other task."""
+    """Return what a task of SDG's scores as its choices; raises Untrusted for any other task."""
     for key, setting in settings.entries.items():
         tag = first_tag(setting.value)
         if tag is not None:
@@ -302,7 +302,7 @@ def _is_known_metric(metric: object) -> bool:
 
 
 def _data(settings: Settings, path: Path, folder: Path) -> Path:
-    """The file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
+    """Return the file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
     setting = _data_file(settings.get("dataset_kwargs"))
     given = str(setting.value)
     beside = path.parent / os.path.basename(given)
@@ -321,7 +321,7 @@ def _data(settings: Settings, path: Path, folder: Path) -> Path:
 
 
 def _data_file(kwargs: Setting) -> Setting:
-    """The path of the rows, as the task has it."""
+    """Return the path of the rows, as the task has it."""
     for key, setting in kwargs.inside().items():
         if key != "data_files":
             raise Untrusted(
@@ -335,7 +335,7 @@ def _data_file(kwargs: Setting) -> Setting:
 
 
 def _trusted_data(settings: Settings, path: Path, folder: Path) -> Path | None:
-    """The rows of a task that lm-eval asks, where they can be found as those of SDG's tasks."""
+    """Return the rows of a task that lm-eval asks, where they can be found as those of SDG's tasks."""
     if settings.get("dataset_path").value != "json":
         return None
     try:

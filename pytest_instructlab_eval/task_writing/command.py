@@ -158,7 +158,7 @@ def _endpoint(request: Request) -> Endpoint:
 
 
 def _knowledge(request: Request) -> list[QnaFile]:
-    """The knowledge files to make tasks of; raises DataError where there are none."""
+    """Return the knowledge files to make tasks of; raises DataError where there are none."""
     taxonomy = Taxonomy(request.taxonomy)
     only = None
     if request.base_branch is not None:
@@ -176,7 +176,7 @@ def _knowledge(request: Request) -> list[QnaFile]:
 
 
 def _show_summary(request: Request, outcomes: Sequence[FileOutcome]) -> None:
-    """The table, and what to type next."""
+    """Print the table, and what to type next."""
     if not outcomes:
         return
     click.echo("\n".join(["", *map(visible_line, summary_lines(outcomes))]))
@@ -190,7 +190,7 @@ def _show_summary(request: Request, outcomes: Sequence[FileOutcome]) -> None:
 
 
 def _kept(outcomes: Sequence[FileOutcome]) -> str:
-    """What a run that has ended too early leaves, as the end of a sentence."""
+    """Return what a run that has ended too early leaves, as the end of a sentence."""
     written = sum(outcome.task is not None for outcome in outcomes)
     if not written:
         return ""

@@ -147,7 +147,7 @@ async def _examine(passage: Passage, teacher: Teacher, gate: asyncio.Semaphore) 
 
 
 async def _look(passage: Passage, entry: Draft | str, teacher: Teacher) -> Draft | str | ModelError:
-    """The question where it is confirmed, else why it isn't."""
+    """Return the question where it is confirmed, else why it isn't."""
     if isinstance(entry, str):
         return entry
     try:
@@ -164,7 +164,7 @@ def _told(error: ModelError) -> str:
 
 
 def _outcomes(exams: Sequence[_Exam], kept: Sequence[Draft]) -> tuple[PassageOutcome, ...]:
-    """What became of each passage, when duplicates are left out; drafts are told apart by identity."""
+    """Return what became of each passage, when duplicates are left out; drafts are told apart by identity."""
     those = {id(draft) for draft in kept}
     outcomes = []
     for exam in exams:

@@ -90,7 +90,7 @@ class Question:
 
 
 def read_drafts(reply: str) -> list[Draft | str]:
-    """The questions in a teacher's reply; for one that can't be taken, the reason.
+    """Return the questions in a teacher's reply; for one that can't be taken, the reason.
 
     A reply is JSON, with or without other text round it. Of one that breaks off, the questions before
     the break are taken. A draft in the teacher's reasoning is none.
@@ -100,7 +100,7 @@ def read_drafts(reply: str) -> list[Draft | str]:
 
 
 def chosen_letter(reply: str) -> str | None:
-    """The letter that a reply chooses, None where it chooses none; what its reasoning chooses is none."""
+    """Return the letter that a reply chooses, None where it chooses none; its reasoning chooses nothing."""
     _, reply = split_judgment(reply)
     answers = [
         value["answer"] for value in _json_values(reply) if isinstance(value, dict) and "answer" in value
@@ -114,7 +114,7 @@ def chosen_letter(reply: str) -> str | None:
 
 
 def without_duplicates(drafts: Sequence[Draft]) -> list[Draft]:
-    """The first of those that ask in the same words, in whatever order the words are."""
+    """Return the first of those that ask in the same words, in whatever order the words are."""
     first: dict[frozenset[str], Draft] = {}
     for draft in drafts:
         first.setdefault(frozenset(re.findall(r"\w+", draft.question.casefold())), draft)
@@ -122,7 +122,7 @@ def without_duplicates(drafts: Sequence[Draft]) -> list[Draft]:
 
 
 def arranged(drafts: Sequence[Draft], draw: random.Random) -> list[Question]:
-    """The questions with shuffled choices: no letter is right more than once oftener than another."""
+    """Return the questions with shuffled choices: no letter is right more than once oftener than another."""
     rounds = -(-len(drafts) // len(LETTERS))
     places = [place for _ in range(rounds) for place in draw.sample(range(len(LETTERS)), len(LETTERS))]
     places = places[: len(drafts)]
@@ -139,7 +139,7 @@ def arranged(drafts: Sequence[Draft], draw: random.Random) -> list[Question]:
 
 
 def _json_values(text: str) -> Iterator[object]:
-    """Every JSON object or list in a text that isn't inside another one."""
+    """Yield every JSON object or list in a text that isn't inside another one."""
     decoder = json.JSONDecoder()
     text = text[:MOST_REPLY]
     opening = re.compile(r"[{\[]")
@@ -159,7 +159,7 @@ def _json_values(text: str) -> Iterator[object]:
 
 
 def _asked(value: object, depth: int) -> Iterator[Mapping[str, object]]:
-    """The objects with a question in a JSON value."""
+    """Yield the objects with a question in a JSON value."""
     if isinstance(value, dict) and "question" in value:
         yield value
     elif depth and isinstance(value, (dict, list)):
@@ -193,7 +193,7 @@ def _problem(question: str, choices: Sequence[str]) -> str | None:
 
 
 def _line(value: object, most: int) -> str | None:
-    """A text as one line; None where it is none, or holds what no file or terminal should get."""
+    """Return a text as one line; None where it is none, or holds what no file or terminal should get."""
     if not isinstance(value, str):
         return None
     line = " ".join(value.split())

@@ -14,7 +14,7 @@ __all__ = ["file_lines", "summary_lines"]
 
 
 def file_lines(outcome: FileOutcome) -> Iterator[str]:
-    """What became of a file, and of its passages where something is missing."""
+    """Yield what became of a file, and of its passages where something is missing."""
     yield f"{printable(outcome.path)}: {_said(outcome)}"
     for passage in outcome.passages:
         if passage.kept == 0:
@@ -27,7 +27,7 @@ def file_lines(outcome: FileOutcome) -> Iterator[str]:
 
 
 def summary_lines(outcomes: Sequence[FileOutcome]) -> Iterator[str]:
-    """The table: files, questions asked for, kept, and rejected by reason."""
+    """Yield the table: files, questions asked for, kept, and rejected by reason."""
     from tabulate import tabulate
 
     rejected: Counter[str] = Counter()

@@ -31,7 +31,7 @@ DIGEST = re.compile(rf"_[0-9a-f]{{{DIGITS}}}\Z")
 
 
 def task_names(paths: Sequence[str]) -> dict[str, str]:
-    """The task of each qna.yaml by its path: its folders, as SDG joins them.
+    """Return the task of each qna.yaml by its path: its folders, as SDG joins them.
 
     Where that would leave out a character, be long, look like a digest or be another's name too, a
     digest of the path is put behind it. Names that differ in upper and lower case alone count as one, as
@@ -62,7 +62,7 @@ class TaskFolder:
         self._overwrite = overwrite
 
     def finished(self, name: str, made_from: str) -> int | None:
-        """How many questions the task has that was made from the same; None where there is no such task.
+        """Return how many questions the task has that was made from the same; None where there is none.
 
         Raises DataError where something else is there, unless it may be overwritten.
         """

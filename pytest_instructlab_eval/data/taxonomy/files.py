@@ -66,16 +66,16 @@ class Source(Protocol):
     commit: str | None
 
     def root(self) -> Entry:
-        """The taxonomy's own folder, whose path is empty."""
+        """Return the taxonomy's own folder, whose path is empty."""
 
     def children(self, folder: Entry) -> list[Entry]:
-        """What a folder holds."""
+        """Return what a folder holds."""
 
     def data(self, entry: Entry) -> bytes:
-        """A file's bytes; raises DataError where it can't or must not be read."""
+        """Return a file's bytes; raises DataError where it can't or must not be read."""
 
     def same(self, entry: Entry, committed: Entry | None) -> bool:
-        """Whether a file is as it was in a commit."""
+        """Return whether a file is as it was in a commit."""
 
 
 def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
@@ -102,7 +102,7 @@ def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
 
 
 def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
-    """Every qna.yaml that is read, and everything that must be refused, sorted by path."""
+    """Return every qna.yaml that is read, and everything that must be refused, sorted by path."""
     left_out = LEFT_OUT if knowledge else LEFT_OUT | {KNOWLEDGE}
     found: dict[str, Entry] = {}
     for entry in entries(source, left_out):
@@ -131,7 +131,7 @@ def refuse(entry: Entry, problem: str) -> NoReturn:
 
 
 def joined(folder: Entry, name: str) -> str:
-    """The path of a name in a folder."""
+    """Return the path of a name in a folder."""
     return f"{folder.path}/{name}" if folder.path else name
 
 
@@ -188,5 +188,5 @@ class WorkingTree:
 
 
 def _blob_id(data: bytes) -> str:
-    """As Git names content: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
+    """Return the id that Git has for content: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
     return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()

@@ -61,7 +61,7 @@ class Repository:
             git.clear_cache()
 
     def resolve(self, ref: str) -> str:
-        """The id of a commit; raises ConfigurationError where there is none of that name."""
+        """Return the id of a commit; raises ConfigurationError where there is none of that name."""
         if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
             raise ConfigurationError(f"'{printable(ref)}' can't name a branch, tag or commit")
         found = self._id(f"{ref}^{{commit}}")
@@ -72,11 +72,11 @@ class Repository:
         return found
 
     def tree(self, commit: str) -> str:
-        """The id of a commit's top folder."""
+        """Return the id of a commit's top folder."""
         return self._id(f"{commit}^{{tree}}") or self._missing(commit)
 
     def data(self, object_id: str, most: int) -> bytes | None:
-        """An object's content; None where it has more than `most` bytes."""
+        """Return an object's content; None where it has more than `most` bytes."""
         try:
             if self._git.get_object_header(object_id)[2] > most:
                 return None
@@ -85,7 +85,7 @@ class Repository:
             self._missing(object_id)
 
     def merge_base(self, one: str, other: str) -> str:
-        """The best common ancestor of two commits, as a pull request is compared."""
+        """Return the best common ancestor of two commits, as a pull request is compared."""
         from git import GitCommandError
 
         try:
@@ -101,7 +101,7 @@ class Repository:
             ) from None
 
     def _check_planted(self, git_dir: Path) -> None:
-        """A pull request can bring files that look like a bare repository, with refs of its own choice."""
+        """Raise ConfigurationError for files of a pull request that look like a bare repository with refs."""
         around = next((folder for folder in git_dir.parents if (folder / ".git").exists()), None)
         if around is not None and ".git" not in git_dir.parts:
             raise ConfigurationError(
@@ -202,7 +202,7 @@ class Commit:
         self._lists: dict[str, bytes] = {}  # by id, for the same folder may lie at any number of paths
 
     def root(self) -> Entry:
-        """The taxonomy's own folder, which may lie inside the repository; without id where it isn't there."""
+        """Return the taxonomy's own folder, perhaps inside the repository; without id where there is none."""
         folder = Entry("", "folder", self._tree)
         for name in self._repository.prefix:
             inside = {child.path: child.id for child in self.children(folder) if child.kind == "folder"}
