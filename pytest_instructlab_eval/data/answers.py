@@ -59,7 +59,7 @@ class _Question(_Asked, total=False):
 
 
 def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """A model's answers to each question by its id: for each turn, those of each time that it was asked.
+    """Return a model's answers to each question by its id: for each turn, one for each time it was asked.
 
     `folder` holds `model_answer/`. Raises ConfigurationError where there is no file of the model, and
     DataError where it isn't one of answers.
@@ -70,21 +70,17 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], .
             f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
             "--eval-stage answer"
         )
-    return {
-        str(answer["question_id"]): _by_turn(answer, place)
-        for place, answer in read_typed_lines(path, _Answer)
-    }
-
-
-def _by_turn(answer: _Answer, place: str) -> tuple[tuple[str, ...], ...]:
-    times = [choice["turns"] for choice in answer["choices"]]
-    if not times or len({len(turns) for turns in times}) > 1:
-        raise DataError(f"{place}: choices must be one or more, of as many turns each")
-    return tuple(zip(*times, strict=True))
+    answers = {}
+    for place, answer in read_typed_lines(path, _Answer):
+        times = [choice["turns"] for choice in answer["choices"]]
+        if len(set(map(len, times))) != 1:
+            raise DataError(f"{place}: choices must be one or more, of as many turns each")
+        answers[str(answer["question_id"])] = tuple(zip(*times, strict=True))
+    return answers
 
 
 def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The turns of each question by its id as the folder's `question.jsonl` has them; empty without one."""
+    """Return each question's turns by its id as the folder's `question.jsonl` has them; empty without one."""
     path = folder / QUESTIONS
     if not path.exists():
         return {}
@@ -92,7 +88,7 @@ def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
-    """The questions of MT-Bench-Branch in a folder, in their order, each with its reference answer.
+    """Return the questions of MT-Bench-Branch in a folder, in their order, each with its reference answer.
 
     A question is called by the file that it is from, and its place among the questions of that.
 
@@ -108,7 +104,10 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
         if len(record["turns"]) != 1:
             raise DataError(f"{place}: turns must be one text (got {len(record['turns'])})")
         count[file] += 1
-        reference = _reference(references.get(number, []), record)
+        known = references.get(number, [])
+        # The question's own decides where two files ask the same and share an id.
+        own = next(iter(record.get("reference") or ()), None)
+        reference = own if own in known or not known else known[-1]
         if reference is None:
             raise DataError(
                 f"{place}: question {number} has no reference answer, neither beside it nor in "
@@ -121,7 +120,7 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
 
 
 def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
-    """Every reference answer of the first judge that has a file of them, by the question's id."""
+    """Return every reference answer of the first judge that has a file of them, by the question's id."""
     found: dict[str, list[str]] = defaultdict(list)
     files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
     for path in [file for file in files if file.exists()][:1]:
@@ -130,12 +129,6 @@ def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
                 raise DataError(f"{place}: choices[0].turns must have a reference answer")
             found[str(record["question_id"])].append(record["choices"][0]["turns"][0])
     return found
-
-
-def _reference(known: Sequence[str], record: _Question) -> str | None:
-    """The question's own, which decides where two files ask the same and share an id, else the last."""
-    own = next(iter(record.get("reference") or ()), None)
-    return own if own in known or not known else known[-1]
 
 
 def read_records(path: Path) -> list[dict[str, object]]:

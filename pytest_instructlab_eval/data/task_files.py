@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pytest_instructlab_eval.data.published import LETTERS
-from pytest_instructlab_eval.data.safe_yaml import first_tag, read_yaml
+from pytest_instructlab_eval.data.safe_yaml import Record, first_tag, read_yaml
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.visible import shown
 
@@ -36,11 +36,11 @@ TEXT = (
     "{{question.strip()}}\nA. {{choices[0]}}\nB. {{choices[1]}}\n"
     "C. {{choices[2]}}\nD. {{choices[3]}}\nAnswer:"
 )
-CHOICES: Mapping[Form, Any] = {
+CHOICES: Mapping[Form, object] = {
     "letters": list(LETTERS),
     "texts": "{{[choices[0], choices[1], choices[2], choices[3]]}}",
 }
-WRITTEN: Mapping[str, tuple[Any, ...]] = {  # by key, the values that SDG has written over time
+WRITTEN: Mapping[str, tuple[object, ...]] = {  # by key, the values that SDG has written over time
     "dataset_path": ("json",),
     "dataset_name": (None,),
     "test_split": ("test",),
@@ -49,7 +49,7 @@ WRITTEN: Mapping[str, tuple[Any, ...]] = {  # by key, the values that SDG has wr
     "doc_to_choice": tuple(CHOICES.values()),
     "doc_to_target": ("answer", "{{answer}}"),
 }
-METRIC: Mapping[str, tuple[Any, ...]] = {
+METRIC: Mapping[str, tuple[object, ...]] = {
     "metric": ("acc", "acc_norm"),
     "aggregation": ("mean",),
     "higher_is_better": (True, "true"),
@@ -84,7 +84,7 @@ class TaskFile:
 
 
 def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
-    """The tasks of group or tag `mmlu_pr` in a folder and those below it, sorted by name.
+    """Return the tasks of group or tag `mmlu_pr` in a folder and those below it, sorted by name.
 
     Of several folders that SDG wrote, the newest is read. A task that cannot be asked says why: its rows are
     missing, or, without `trust`, it holds what SDG doesn't write. Raises DataError for a file whose task is
@@ -124,7 +124,7 @@ def sdg_folders(folder: Path) -> list[Path]:
 
 
 def _written(folder: Path) -> tuple[datetime, str]:
-    """When SDG wrote a folder, and its path, so that no two are of the same age."""
+    """Return when SDG wrote a folder, and its path, so that no two are of the same age."""
     parts = DATE.search(folder.name)
     with contextlib.suppress(ValueError):  # such as the 31st of February
         if parts is not None:
@@ -147,7 +147,7 @@ def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
 class Setting:
     """A value of a task, and the file and line where it stands."""
 
-    value: Any
+    value: object
     file: str
     line: int | None = None
 
@@ -157,9 +157,11 @@ class Setting:
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
     def inside(self) -> dict[str, Setting]:
-        """The values of a mapping; of anything else none."""
-        lines = getattr(self.value, "lines", {})
-        entries = self.value.items() if isinstance(self.value, dict) else ()
+        """Return the values of a mapping; of anything else none."""
+        if not isinstance(self.value, dict):
+            return {}
+        lines = self.value.lines if isinstance(self.value, Record) else {}
+        entries = self.value.items()
         return {str(key): Setting(value, self.file, lines.get(key, self.line)) for key, value in entries}
 
 
@@ -171,21 +173,39 @@ class Settings:
     entries: Mapping[str, Setting]
 
     def get(self, key: str) -> Setting:
-        """The setting of a key; its value is None where the task has none."""
+        """Return the setting of a key; its value is None where the task has none."""
         return self.entries.get(key, Setting(None, self.file))
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the task is one of MMLU-Branch's."""
+        values = [self.get(key).value for key in ("tag", "group")]
+        return any(value == GROUP or (isinstance(value, list) and GROUP in value) for value in values)
+
+    @property
+    def name(self) -> str:
+        """The task's name; raises DataError where it has none."""
+        setting = self.get("task")
+        name = setting.value
+        if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
+            raise DataError(
+                f"{setting.place}: task must be a name of at most {MOST_NAME} printable characters "
+                f"(got {shown(name, 40)})"
+            )
+        return name
 
 
 def _task_file(path: Path, folder: Path, trust: bool) -> TaskFile | None:
-    """The task of a YAML file, None where it has none of MMLU-Branch's."""
+    """Return the task of a YAML file, None where it has none of MMLU-Branch's."""
     try:
         settings = _settings(path, folder)
     except Untrusted:
         if not trust:
             raise
         settings = _settings_by_lm_eval(path)
-    if not _is_member(settings):
+    if not settings.is_member:
         return None
-    task = TaskFile(_name(settings), path, None, None)
+    task = TaskFile(settings.name, path, None, None)
     try:
         try:
             return replace(task, form=_form(settings), data=_data(settings, path, folder))
@@ -215,7 +235,7 @@ def _read(path: Path, folder: Path) -> dict[str, Setting]:
 
 
 def _included(include: Setting, path: Path, folder: Path) -> Path:
-    """The file that a task includes, which is in the folder."""
+    """Return the file that a task includes, which is in the folder."""
     name = include.value
     if not isinstance(name, str) or not name.isprintable():
         raise Untrusted(f"{include.place}: include must be the name of one file")
@@ -231,34 +251,18 @@ def _included(include: Setting, path: Path, folder: Path) -> Path:
 
 
 def _settings_by_lm_eval(path: Path) -> Settings:
-    """What a trusted file says; functions are named, not imported."""
+    """Return what a trusted file says; functions are named, not imported."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
     try:
         values = load_yaml(path, resolve_func=False)
     except Exception as error:
         raise DataError(f"{shown(path)}: lm-eval can't read the task: {shown(error)}") from None
-    return Settings(shown(path), {str(key): Setting(value, shown(path)) for key, value in values.items()})
-
-
-def _is_member(settings: Settings) -> bool:
-    values = [settings.get(key).value for key in ("tag", "group")]
-    return any(value == GROUP or (isinstance(value, list) and GROUP in value) for value in values)
-
-
-def _name(settings: Settings) -> str:
-    setting = settings.get("task")
-    name = setting.value
-    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
-        raise DataError(
-            f"{setting.place}: task must be a name of at most {MOST_NAME} printable characters "
-            f"(got {shown(name, 40)})"
-        )
-    return name
+    return Settings(shown(path), Setting(values, shown(path)).inside())
 
 
 def _form(settings: Settings) -> Form:
-    """What a task of SDG's scores as its choices; raises Untrusted for any other task."""
+    """Return what a task of SDG's scores as its choices; raises Untrusted for any other task."""
     for key, setting in settings.entries.items():
         tag = first_tag(setting.value)
         if tag is not None:
@@ -280,11 +284,11 @@ def _form(settings: Settings) -> Form:
 
 
 def _check_metrics(setting: Setting) -> None:
-    metrics = setting.value
-    if metrics is None:  # lm-eval's own choice, which has acc
+    if setting.value is None:  # lm-eval's own choice, which has acc
         return
-    known = isinstance(metrics, list) and all(map(_is_known_metric, metrics))
-    if not known or not any(metric["metric"] == "acc" for metric in metrics):
+    metrics = setting.value if isinstance(setting.value, list) else []
+    names = [metric["metric"] for metric in metrics if _is_known_metric(metric)]
+    if len(names) < len(metrics) or "acc" not in names:
         raise Untrusted(f"{setting.place}: metric_list must have the mean of acc, and acc_norm at most")
 
 
@@ -298,7 +302,7 @@ def _is_known_metric(metric: object) -> bool:
 
 
 def _data(settings: Settings, path: Path, folder: Path) -> Path:
-    """The file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
+    """Return the file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
     setting = _data_file(settings.get("dataset_kwargs"))
     given = str(setting.value)
     beside = path.parent / os.path.basename(given)
@@ -317,7 +321,7 @@ def _data(settings: Settings, path: Path, folder: Path) -> Path:
 
 
 def _data_file(kwargs: Setting) -> Setting:
-    """The path of the rows, as the task has it."""
+    """Return the path of the rows, as the task has it."""
     for key, setting in kwargs.inside().items():
         if key != "data_files":
             raise Untrusted(
@@ -331,7 +335,7 @@ def _data_file(kwargs: Setting) -> Setting:
 
 
 def _trusted_data(settings: Settings, path: Path, folder: Path) -> Path | None:
-    """The rows of a task that lm-eval asks, where they can be found as those of SDG's tasks."""
+    """Return the rows of a task that lm-eval asks, where they can be found as those of SDG's tasks."""
     if settings.get("dataset_path").value != "json":
         return None
     try:

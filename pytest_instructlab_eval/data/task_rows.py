@@ -109,9 +109,11 @@ def _own_answer(record: Mapping[str, object], row: MMLURow, place: str) -> int |
     if not letters:
         return None
     own = LETTERS.index(letters.pop())
-    for field, (letter, words) in texts.items() if own != row.answer else ():
+    if own == row.answer:
+        return own
+    for field, (letter, words) in texts.items():
         same = [other for other, choice in zip(LETTERS, row.choices, strict=True) if choice.strip() == words]
-        if same and same != [letter]:
+        if same not in ([], [letter]):
             raise DataError(
                 f"{place}: answer is {row.answer}, which is {LETTERS[row.answer]}, but {field} says "
                 f"{letter} ({shown(repr(record[field]), 60)}), whose text is that of {' and '.join(same)}; "

@@ -59,13 +59,8 @@ class Misfit(ValueError):
         self.place = list(place)
 
     def __str__(self) -> str:
-        return f"{''.join(map(_step, self.place)).removeprefix('.') or 'it'} {self.problem}"
-
-
-def _step(key: str | int) -> str:
-    if isinstance(key, str) and PLAIN_KEY.fullmatch(key):
-        return f".{key}"
-    return f"[{_shown(key)}]"
+        steps = (f".{key}" if PLAIN_KEY.fullmatch(str(key)) else f"[{_shown(key)}]" for key in self.place)
+        return f"{''.join(steps).removeprefix('.') or 'it'} {self.problem}"
 
 
 def _shown(value: object) -> str:
@@ -171,8 +166,8 @@ class Rule:
 
     required: Collection[str] = ()
     ignored: Collection[str] = ()
-    problems: Callable[[Mapping[str, Any]], Iterator[Misfit]] = lambda fields: iter(())
-    build: Callable[[Mapping[str, Any]], object] | None = None
+    problems: Callable[[Mapping[str, object]], Iterator[Misfit]] = lambda fields: iter(())
+    build: Callable[[Mapping[str, object]], object] | None = None
 
 
 Rules = Mapping[type, Rule]

@@ -344,7 +344,7 @@ def _result(
     scores = []
     for metric, value in entry["scores"].items():
         if metric not in maxima:
-            raise Misfit(f"has no {metric}, of which {question} has a score", *place, "maxima")
+            raise Misfit(f"has no {shown(metric)}, of which {shown(question)} has a score", *place, "maxima")
         for problem in scale_problems(maxima[metric], *place, "maxima", metric):
             raise problem
         for found in value if isinstance(value, tuple) else [value]:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -35,6 +35,7 @@ __all__ = ["tasks"]
 MOST_QUESTIONS = 50  # on one passage, which a reply can hold
 FEW_SHOTS = 5  # solved examples that MMLU-Branch takes from the task's own questions, unless told otherwise
 INTERRUPTED = 130  # as shells have it
+Command = TypeVar("Command", bound=Callable[..., object])
 FOLDER = click.Path(path_type=Path)
 
 
@@ -59,17 +60,23 @@ class Request:
 
 
 def _parsed(
-    name: str, metavar: str, parse: Callable[[str], Any], text: str, **more: Any
-) -> Callable[[Any], Any]:
-    """An option whose value is read as the plugin's own options are."""
+    name: str,
+    metavar: str,
+    parse: Callable[[str], object],
+    text: str,
+    *,
+    required: bool = False,
+    default: str | None = None,
+) -> Callable[[Command], Command]:
+    """Return an option whose value is read as the plugin's own options are."""
 
-    def read(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    def read(context: click.Context, option: click.Parameter, value: str | None) -> object:
         try:
             return None if value is None else parse(value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
-    return click.option(name, metavar=metavar, callback=read, help=text, **more)
+    return click.option(name, metavar=metavar, callback=read, help=text, required=required, default=default)
 
 
 @click.command(context_settings={"show_default": True})
@@ -151,7 +158,7 @@ def _endpoint(request: Request) -> Endpoint:
 
 
 def _knowledge(request: Request) -> list[QnaFile]:
-    """The knowledge files to make tasks of; raises DataError where there are none."""
+    """Return the knowledge files to make tasks of; raises DataError where there are none."""
     taxonomy = Taxonomy(request.taxonomy)
     only = None
     if request.base_branch is not None:
@@ -169,7 +176,7 @@ def _knowledge(request: Request) -> list[QnaFile]:
 
 
 def _show_summary(request: Request, outcomes: Sequence[FileOutcome]) -> None:
-    """The table, and what to type next."""
+    """Print the table, and what to type next."""
     if not outcomes:
         return
     click.echo("\n".join(["", *map(visible_line, summary_lines(outcomes))]))
@@ -183,7 +190,7 @@ def _show_summary(request: Request, outcomes: Sequence[FileOutcome]) -> None:
 
 
 def _kept(outcomes: Sequence[FileOutcome]) -> str:
-    """What a run that has ended too early leaves, as the end of a sentence."""
+    """Return what a run that has ended too early leaves, as the end of a sentence."""
     written = sum(outcome.task is not None for outcome in outcomes)
     if not written:
         return ""

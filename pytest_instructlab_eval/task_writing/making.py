@@ -110,13 +110,10 @@ async def _make(job: Job, teacher: Teacher, folder: TaskFolder, gate: asyncio.Se
         folder.discard(job.name)
         return FileOutcome(job.file.path, None, _outcomes(exams, kept))
     questions = arranged(kept, random.Random(f"{teacher.seed} {job.file.path}"))  # noqa: S311 - nothing secret
-    folder.write(job.name, questions, _subject(job.file), job.made_from)
+    subject = " ".join((job.file.domain or KNOWLEDGE).split())
+    folder.write(job.name, questions, subject[:MOST_SUBJECT], job.made_from)
     letters = Counter(question.answer for question in questions)
     return FileOutcome(job.file.path, job.name, _outcomes(exams, kept), letters)
-
-
-def _subject(file: QnaFile) -> str:
-    return " ".join((file.domain or KNOWLEDGE).split())[:MOST_SUBJECT]
 
 
 @dataclass(frozen=True)
@@ -138,18 +135,19 @@ async def _examine(passage: Passage, teacher: Teacher, gate: asyncio.Semaphore) 
         except ModelError as error:
             return _Exam(passage, [], Counter({FAILED: teacher.count}), _told(error))
         looks = await asyncio.gather(*(_look(passage, entry, teacher) for entry in written))
-    errors = [_told(look) for look in looks if isinstance(look, ModelError)]
-    reasons = (FAILED if isinstance(look, ModelError) else look for look in looks)
-    return _Exam(
-        passage,
-        [look for look in looks if isinstance(look, Draft)],
-        Counter(reason for reason in reasons if isinstance(reason, str)),
-        errors[0] if errors else None,
+    exam = _Exam(
+        passage, [], Counter(), next((_told(look) for look in looks if isinstance(look, ModelError)), None)
     )
+    for look in looks:
+        if isinstance(look, Draft):
+            exam.drafts.append(look)
+        else:
+            exam.rejected[look if isinstance(look, str) else FAILED] += 1
+    return exam
 
 
 async def _look(passage: Passage, entry: Draft | str, teacher: Teacher) -> Draft | str | ModelError:
-    """The question where it is confirmed, else why it isn't."""
+    """Return the question where it is confirmed, else why it isn't."""
     if isinstance(entry, str):
         return entry
     try:
@@ -166,7 +164,7 @@ def _told(error: ModelError) -> str:
 
 
 def _outcomes(exams: Sequence[_Exam], kept: Sequence[Draft]) -> tuple[PassageOutcome, ...]:
-    """What became of each passage, when duplicates are left out; drafts are told apart by identity."""
+    """Return what became of each passage, when duplicates are left out; drafts are told apart by identity."""
     those = {id(draft) for draft in kept}
     outcomes = []
     for exam in exams:

@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS
 from pytest_instructlab_eval.models.reasoning import split_judgment
@@ -91,7 +90,7 @@ class Question:
 
 
 def read_drafts(reply: str) -> list[Draft | str]:
-    """The questions in a teacher's reply; for one that can't be taken, the reason.
+    """Return the questions in a teacher's reply; for one that can't be taken, the reason.
 
     A reply is JSON, with or without other text round it. Of one that breaks off, the questions before
     the break are taken. A draft in the teacher's reasoning is none.
@@ -101,7 +100,7 @@ def read_drafts(reply: str) -> list[Draft | str]:
 
 
 def chosen_letter(reply: str) -> str | None:
-    """The letter that a reply chooses, None where it chooses none; what its reasoning chooses is none."""
+    """Return the letter that a reply chooses, None where it chooses none; its reasoning chooses nothing."""
     _, reply = split_judgment(reply)
     answers = [
         value["answer"] for value in _json_values(reply) if isinstance(value, dict) and "answer" in value
@@ -115,7 +114,7 @@ def chosen_letter(reply: str) -> str | None:
 
 
 def without_duplicates(drafts: Sequence[Draft]) -> list[Draft]:
-    """The first of those that ask in the same words, in whatever order the words are."""
+    """Return the first of those that ask in the same words, in whatever order the words are."""
     first: dict[frozenset[str], Draft] = {}
     for draft in drafts:
         first.setdefault(frozenset(re.findall(r"\w+", draft.question.casefold())), draft)
@@ -123,25 +122,24 @@ def without_duplicates(drafts: Sequence[Draft]) -> list[Draft]:
 
 
 def arranged(drafts: Sequence[Draft], draw: random.Random) -> list[Question]:
-    """The questions with shuffled choices: no letter is right more than once oftener than another."""
+    """Return the questions with shuffled choices: no letter is right more than once oftener than another."""
     rounds = -(-len(drafts) // len(LETTERS))
     places = [place for _ in range(rounds) for place in draw.sample(range(len(LETTERS)), len(LETTERS))]
     places = places[: len(drafts)]
     draw.shuffle(places)
-    return [_with_answer_at(draft, place, draw) for draft, place in zip(drafts, places, strict=True)]
-
-
-def _with_answer_at(draft: Draft, place: int, draw: random.Random) -> Question:
-    choices = draw.sample(draft.wrong, len(draft.wrong))
-    choices.insert(place, draft.answer)
-    return Question(draft.question, tuple(choices), place)
+    questions = []
+    for draft, place in zip(drafts, places, strict=True):
+        choices = draw.sample(draft.wrong, len(draft.wrong))
+        choices.insert(place, draft.answer)
+        questions.append(Question(draft.question, tuple(choices), place))
+    return questions
 
 
 # --- out of a reply ---
 
 
-def _json_values(text: str) -> Iterator[Any]:
-    """Every JSON object or list in a text that isn't inside another one."""
+def _json_values(text: str) -> Iterator[object]:
+    """Yield every JSON object or list in a text that isn't inside another one."""
     decoder = json.JSONDecoder()
     text = text[:MOST_REPLY]
     opening = re.compile(r"[{\[]")
@@ -160,8 +158,8 @@ def _json_values(text: str) -> Iterator[Any]:
         yield value
 
 
-def _asked(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
-    """The objects with a question in a JSON value."""
+def _asked(value: object, depth: int) -> Iterator[Mapping[str, object]]:
+    """Yield the objects with a question in a JSON value."""
     if isinstance(value, dict) and "question" in value:
         yield value
     elif depth and isinstance(value, (dict, list)):
@@ -169,7 +167,7 @@ def _asked(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
             yield from _asked(inner, depth - 1)
 
 
-def _draft(record: Mapping[str, Any]) -> Draft | str:
+def _draft(record: Mapping[str, object]) -> Draft | str:
     question, answer = _line(record["question"], MOST_QUESTION), _line(record.get("answer"), MOST_CHOICE)
     given = record.get("wrong_answers")
     wrong = [_line(text, MOST_CHOICE) for text in given] if isinstance(given, list) else []
@@ -184,7 +182,8 @@ def _draft(record: Mapping[str, Any]) -> Draft | str:
 
 
 def _problem(question: str, choices: Sequence[str]) -> str | None:
-    if len({_compared(choice) for choice in choices}) < len(choices):
+    plain = (unicodedata.normalize("NFC", choice).casefold() for choice in choices)
+    if len({choice.strip("\"'").rstrip(". ") for choice in plain}) < len(choices):
         return ALIKE
     if any(map(OTHERS.search, choices)) or all(map(LETTERED.match, choices)):
         return ABOUT_OTHERS
@@ -194,14 +193,10 @@ def _problem(question: str, choices: Sequence[str]) -> str | None:
 
 
 def _line(value: object, most: int) -> str | None:
-    """A text as one line; None where it is none, or holds what no file or terminal should get."""
+    """Return a text as one line; None where it is none, or holds what no file or terminal should get."""
     if not isinstance(value, str):
         return None
     line = " ".join(value.split())
     if not line or len(line) > most or any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in line):
         return None
     return line
-
-
-def _compared(choice: str) -> str:
-    return unicodedata.normalize("NFC", choice).casefold().strip("\"'").rstrip(". ")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_instructlab_eval.data.published import LETTERS
-from pytest_instructlab_eval.task_writing.making import FileOutcome, PassageOutcome
+from pytest_instructlab_eval.task_writing.making import FileOutcome
 from pytest_instructlab_eval.task_writing.questions import REASONS
 from pytest_instructlab_eval.visible import printable
 
@@ -14,20 +14,27 @@ __all__ = ["file_lines", "summary_lines"]
 
 
 def file_lines(outcome: FileOutcome) -> Iterator[str]:
-    """What became of a file, and of its passages where something is missing."""
+    """Yield what became of a file, and of its passages where something is missing."""
     yield f"{printable(outcome.path)}: {_said(outcome)}"
     for passage in outcome.passages:
         if passage.kept == 0:
-            yield f"  line {passage.line}: no question kept: {_reasons(passage)}"
+            reasons = [
+                f"{passage.rejected[reason]} {reason}" for reason in REASONS if passage.rejected[reason]
+            ]
+            yield f"  line {passage.line}: no question kept: {', '.join(reasons)}"
         if passage.error is not None:
             yield f"  line {passage.line}: {passage.error}"
 
 
 def summary_lines(outcomes: Sequence[FileOutcome]) -> Iterator[str]:
-    """The table: files, questions asked for, kept, and rejected by reason."""
+    """Yield the table: files, questions asked for, kept, and rejected by reason."""
     from tabulate import tabulate
 
-    rejected: Counter[str] = sum((outcome.rejected for outcome in outcomes), Counter())
+    rejected: Counter[str] = Counter()
+    letters: Counter[int] = Counter()
+    for outcome in outcomes:
+        rejected += outcome.rejected
+        letters += outcome.letters
     kept = sum(outcome.kept for outcome in outcomes)
     earlier = sum(outcome.earlier for outcome in outcomes)
     rows = [
@@ -40,7 +47,6 @@ def summary_lines(outcomes: Sequence[FileOutcome]) -> Iterator[str]:
     if earlier:
         rows.append(("questions of an earlier run", earlier))
     yield from tabulate(rows, tablefmt="plain", intfmt=",", preserve_whitespace=True).splitlines()
-    letters: Counter[int] = sum((outcome.letters for outcome in outcomes), Counter())
     if letters:
         yield "right answers: " + ", ".join(
             f"{letters[place]} {letter}" for place, letter in enumerate(LETTERS)
@@ -55,8 +61,3 @@ def _said(outcome: FileOutcome) -> str:
     asked = outcome.kept + outcome.rejected.total()
     written = f"in the task {outcome.task}" if outcome.task else "so no task"
     return f"{outcome.kept} of {asked} questions kept, {written}"
-
-
-def _reasons(passage: PassageOutcome) -> str:
-    rejected: Mapping[str, int] = passage.rejected
-    return ", ".join(f"{rejected[reason]} {reason}" for reason in REASONS if rejected[reason])

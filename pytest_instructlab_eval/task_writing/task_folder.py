@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS
 from pytest_instructlab_eval.data.safe_yaml import read_yaml
@@ -32,27 +31,20 @@ DIGEST = re.compile(rf"_[0-9a-f]{{{DIGITS}}}\Z")
 
 
 def task_names(paths: Sequence[str]) -> dict[str, str]:
-    """The task of each qna.yaml by its path: its folders, as SDG joins them.
+    """Return the task of each qna.yaml by its path: its folders, as SDG joins them.
 
     Where that would leave out a character, be long, look like a digest or be another's name too, a
     digest of the path is put behind it. Names that differ in upper and lower case alone count as one, as
     some file systems have it.
     """
-    plain = {path: path.rpartition("/")[0].replace("/", "_") or path for path in paths}
-    uses = collections.Counter(name.casefold() for name in plain.values())
-    return {
-        path: name if uses[name.casefold()] == 1 and _is_plain(name) else _with_digest(name, path)
-        for path, name in plain.items()
-    }
-
-
-def _is_plain(name: str) -> bool:
-    return len(name) <= MOST_NAME and not OTHER.search(name) and not DIGEST.search(name)
-
-
-def _with_digest(name: str, path: str) -> str:
-    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
-    return f"{OTHER.sub('_', name)[:MOST_NAME]}_{digest}"
+    names = {path: path.rpartition("/")[0].replace("/", "_") or path for path in paths}
+    uses = collections.Counter(name.casefold() for name in names.values())
+    for path, name in names.items():
+        is_odd = len(name) > MOST_NAME or OTHER.search(name) or DIGEST.search(name)
+        if is_odd or uses[name.casefold()] > 1:
+            digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+            names[path] = f"{OTHER.sub('_', name)[:MOST_NAME]}_{digest}"
+    return names
 
 
 class TaskFolder:
@@ -70,7 +62,7 @@ class TaskFolder:
         self._overwrite = overwrite
 
     def finished(self, name: str, made_from: str) -> int | None:
-        """How many questions the task has that was made from the same; None where there is no such task.
+        """Return how many questions the task has that was made from the same; None where there is none.
 
         Raises DataError where something else is there, unless it may be overwritten.
         """
@@ -118,7 +110,7 @@ class TaskFolder:
         return self.folder / f"{name}_task.yaml", self.folder / f"mmlubench_{name}.jsonl"
 
 
-def _settings(name: str, rows: Path, made_from: str) -> dict[str, Any]:
+def _settings(name: str, rows: Path, made_from: str) -> dict[str, object]:
     return {
         "task": name,
         "tag": GROUP,
@@ -136,7 +128,7 @@ def _settings(name: str, rows: Path, made_from: str) -> dict[str, Any]:
     }
 
 
-def _record(question: Question, name: str, subject: str) -> dict[str, Any]:
+def _record(question: Question, name: str, subject: str) -> dict[str, object]:
     return {
         "question": question.question,
         "choices": list(question.choices),

@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from pytest_instructlab_eval.data.published import LETTERS
 from pytest_instructlab_eval.data.taxonomy import QnaFile
@@ -70,9 +70,9 @@ class TeacherModel(Protocol):
         messages: Sequence[Message],
         *,
         max_tokens: int = 1024,
-        schema: Mapping[str, Any] | None = None,
+        schema: Mapping[str, object] | None = None,
     ) -> Completion:
-        """The answer to a chat, in the form of the JSON schema where the server knows how to do that."""
+        """Return the answer to a chat, in the form of the JSON schema where the server can do that."""
         ...
 
 
@@ -92,7 +92,7 @@ class Passage:
 
 
 def passages(file: QnaFile) -> tuple[Passage, ...]:
-    """The different contexts of a file."""
+    """Return the different contexts of a file."""
     found: dict[str, Passage] = {}
     for pair in file.pairs:
         if pair.context and pair.context.strip():
@@ -114,14 +114,16 @@ class Teacher:
     max_tokens: int = 2048
 
     async def write(self, passage: Passage) -> list[Draft | str]:
-        """So many questions on a passage, or for each the reason why it isn't there."""
-        text, finish_reason = await self._reply(self._asked(passage), _questions_schema(self.count))
+        """Return so many questions on a passage, or for each the reason why it isn't there."""
+        number = {"minItems": self.count, "maxItems": self.count}
+        schema = _object(questions={"type": "array", "items": QUESTION, **number})
+        text, finish_reason = await self._reply(self._asked(passage), schema)
         found = read_drafts(text)[: self.count]
         missing = CUT_OFF if finish_reason == "length" else NOT_WRITTEN
         return found + [missing] * (self.count - len(found))
 
     async def objection(self, passage: Passage, draft: Draft) -> str | None:
-        """Why a question is not confirmed; None where the model chooses the right answer from the passage.
+        """Return why a question is not confirmed; None where the model chooses the right answer.
 
         It is asked twice, with the right answer at two letters, so that a fondness of one letter
         confirms nothing.
@@ -137,7 +139,7 @@ class Teacher:
         return None
 
     def fingerprint(self, passages: Sequence[Passage]) -> str:
-        """The same where the same model is asked for the same questions on the same passages."""
+        """Return a digest that tells what is asked, on which passages and of which model."""
         asked = [self.model.name, self.seed, LOOK, *map(self._asked, passages)]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
@@ -158,8 +160,8 @@ class Teacher:
             return None
         return CUT_OFF if letter is None and finish_reason == "length" else NOT_CONFIRMED
 
-    async def _reply(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> tuple[str, str]:
-        """What the model says, and why it ended; nothing where all that it wrote was reasoning."""
+    async def _reply(self, messages: Sequence[Message], schema: Mapping[str, object]) -> tuple[str, str]:
+        """Return what the model says, and why it ended; nothing where all that it wrote was reasoning."""
         try:
             completion = await self.model.chat(messages, max_tokens=self.max_tokens, schema=schema)
         except NoAnswerError as error:
@@ -167,8 +169,8 @@ class Teacher:
         return completion.text, completion.finish_reason
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    """The JSON schema of an object with these properties and no others."""
+def _object(**properties: object) -> dict[str, object]:
+    """Return the JSON schema of an object with these properties and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -178,10 +180,8 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 
 CHOICE = _object(answer={"type": "string", "enum": [*LETTERS, "none"]})
-
-
-def _questions_schema(count: int) -> dict[str, Any]:
-    text = {"type": "string"}
-    wrong = {"type": "array", "items": text, "minItems": 3, "maxItems": 3}
-    question = _object(question=text, answer=text, wrong_answers=wrong)
-    return _object(questions={"type": "array", "items": question, "minItems": count, "maxItems": count})
+QUESTION = _object(
+    question={"type": "string"},
+    answer={"type": "string"},
+    wrong_answers={"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3},
+)

@@ -54,6 +54,11 @@ class Entry:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether its name begins with a dot and is that of a file or folder."""
+        return self.name.startswith(".") and self.name not in {".", ".."}
+
 
 class Source(Protocol):
     """Where files come from: a commit or the working tree."""
@@ -61,16 +66,16 @@ class Source(Protocol):
     commit: str | None
 
     def root(self) -> Entry:
-        """The taxonomy's own folder, whose path is empty."""
+        """Return the taxonomy's own folder, whose path is empty."""
 
     def children(self, folder: Entry) -> list[Entry]:
-        """What a folder holds."""
+        """Return what a folder holds."""
 
     def data(self, entry: Entry) -> bytes:
-        """A file's bytes; raises DataError where it can't or must not be read."""
+        """Return a file's bytes; raises DataError where it can't or must not be read."""
 
     def same(self, entry: Entry, committed: Entry | None) -> bool:
-        """Whether a file is as it was in a commit."""
+        """Return whether a file is as it was in a commit."""
 
 
 def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
@@ -85,7 +90,7 @@ def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
         if seen > MOST_ENTRIES:
             raise DataError(f"the taxonomy has more than {MOST_ENTRIES:,} files and folders")
         for child in children:
-            if folder is root and (_is_hidden(child) or child.path in left_out):
+            if folder is root and (child.is_hidden or child.path in left_out):
                 continue
             problem = child.problem or _problem(child)
             if problem:
@@ -97,7 +102,7 @@ def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
 
 
 def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
-    """Every qna.yaml that is read, and everything that must be refused, sorted by path."""
+    """Return every qna.yaml that is read, and everything that must be refused, sorted by path."""
     left_out = LEFT_OUT if knowledge else LEFT_OUT | {KNOWLEDGE}
     found: dict[str, Entry] = {}
     for entry in entries(source, left_out):
@@ -106,10 +111,6 @@ def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
         if len(found) > MOST_FILES:
             raise DataError(f"the taxonomy has more than {MOST_FILES:,} files named {QNA}")
     return dict(sorted(found.items()))
-
-
-def _is_hidden(child: Entry) -> bool:
-    return child.path.startswith(".") and child.path not in {".", ".."}
 
 
 def _problem(entry: Entry) -> str | None:
@@ -130,7 +131,7 @@ def refuse(entry: Entry, problem: str) -> NoReturn:
 
 
 def joined(folder: Entry, name: str) -> str:
-    """The path of a name in a folder."""
+    """Return the path of a name in a folder."""
     return f"{folder.path}/{name}" if folder.path else name
 
 
@@ -160,16 +161,13 @@ class WorkingTree:
     def _entry(self, folder: Entry, found: os.DirEntry[str]) -> Entry:
         path = joined(folder, found.name)
         if found.is_symlink():
-            return Entry(path, "link", problem=self._leads_out(found.path))
+            target = Path(os.path.realpath(found.path))
+            leads_out = target.is_dir() and not target.is_relative_to(self._folder)
+            problem = "is a symbolic link to a folder outside the taxonomy" if leads_out else None
+            return Entry(path, "link", problem=problem)
         if found.is_dir(follow_symlinks=False):
             return Entry(path, "folder")
         return Entry(path, "file" if found.is_file(follow_symlinks=False) else "other")
-
-    def _leads_out(self, path: str) -> str | None:
-        target = Path(os.path.realpath(path))
-        if target.is_dir() and not target.is_relative_to(self._folder):
-            return "is a symbolic link to a folder outside the taxonomy"
-        return None
 
     def data(self, entry: Entry) -> bytes:
         """See `Source`."""
@@ -190,5 +188,5 @@ class WorkingTree:
 
 
 def _blob_id(data: bytes) -> str:
-    """As Git names content: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
+    """Return the id that Git has for content: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
     return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()

@@ -71,7 +71,7 @@ class QnaFile:
 
 
 def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | None = None) -> QnaFile:
-    """The file of these bytes.
+    """Return the file that these bytes are.
 
     Numbers, dates and truth values are taken as they are written. Raises DataError, which begins with
     the path and line, for what isn't such a file, and for aliases, tags of its own and a key twice.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,20 +60,27 @@ class Taxonomy:
         only: Collection[str] | None = None,
         may_be_empty: bool = False,
     ) -> list[QnaFile]:
-        """The files at a ref, or in the working tree, by path; as InstructLab, without those of knowledge.
+        """Return the files at a ref, or in the working tree, by path; as InstructLab, without knowledge.
 
         `only` names the paths to take, as `changed` gives them. Raises DataError where files can't be
         read, naming up to ten of them, and, unless it `may_be_empty`, where there are none.
         """
         with self._source(ref) as source:
             entries = qna_entries(source, include_knowledge)
-            files = self._parsed(source, [entry for path, entry in entries.items() if _in(path, only)], ref)
+            wanted = entries if only is None else {path: entries[path] for path in entries if path in only}
+            files = self._parsed(source, wanted.values(), ref)
         if not entries and only is None and not may_be_empty:
-            raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {self._hint(ref)}")
+            hint = (
+                f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
+                "unless they are asked for"
+            )
+            if ref is None and (self._folder / "HEAD").is_file() and (self._folder / "objects").is_dir():
+                hint = "it is a bare repository, which has no working tree: name a branch"
+            raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {hint}")
         return files
 
     def changed(self, base: str, ref: str | None = None) -> list[str]:
-        """The paths at a ref, or in the working tree, that are new or differ, as a pull request has them.
+        """Return the paths at a ref, or in the working tree, that are new or differ, as in a pull request.
 
         What they are compared with is the merge base of `base` and the ref (of the working tree:
         its HEAD). Files of knowledge are among them, files that moved too, removed ones are not.
@@ -81,7 +88,7 @@ class Taxonomy:
         return list(self.survey(ref, base).files)
 
     def survey(self, ref: str | None = None, base: str | None = None) -> Survey:
-        """What a ref, or the working tree, has; with a `base`, what it adds and changes, see `changed`."""
+        """Return what a ref, or the working tree, has; with a `base`, what it adds and changes."""
         if base is None:
             with self._source(ref) as source:
                 return Survey(tuple(qna_entries(source, True)), (), unread(source, entries(source)))
@@ -91,12 +98,12 @@ class Taxonomy:
             return _difference(before, source)
 
     def fork(self, base: str, ref: str | None = None) -> str:
-        """The id of the commit where a ref, or the working tree's HEAD, left `base`: their merge base."""
+        """Return the id of the commit where a ref, or the working tree's HEAD, left `base`."""
         with Repository.of(self._folder) as repository:
             return _fork(repository, base, ref)
 
     def resolve(self, ref: str) -> str:
-        """The id of the commit that a branch, tag or anything else that Git takes for a commit names."""
+        """Return the id of the commit that a branch, a tag or anything else that Git takes for one names."""
         with Repository.of(self._folder) as repository:
             return repository.resolve(ref)
 
@@ -108,7 +115,7 @@ class Taxonomy:
         with Repository.of(self._folder) as repository:
             yield Commit(repository, repository.resolve(ref))
 
-    def _parsed(self, source: Source, entries: list[Entry], ref: str | None) -> list[QnaFile]:
+    def _parsed(self, source: Source, entries: Iterable[Entry], ref: str | None) -> list[QnaFile]:
         files: list[QnaFile] = []
         problems: list[str] = []
         total = 0
@@ -129,32 +136,24 @@ class Taxonomy:
         at = "" if ref is None else f" at {printable(ref)}"
         return f"the taxonomy {printable(str(self._folder))}{at}"
 
-    def _hint(self, ref: str | None) -> str:
-        if ref is None and (self._folder / "HEAD").is_file() and (self._folder / "objects").is_dir():
-            return "it is a bare repository, which has no working tree: name a branch"
-        return (
-            f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
-            "unless they are asked for"
-        )
-
 
 def _difference(before: Source, source: Source) -> Survey:
-    """What a source adds, changes and removes."""
+    """Return what a source adds, changes and removes."""
     old, new = qna_entries(before, True), qna_entries(source, True)
-    files = tuple(path for path, entry in new.items() if not source.same(entry, old.get(path)))
-    others = [entry for entry in entries(source) if entry.path not in new and not is_companion(entry)]
+    files = [entry.path for entry in _changed(source, new.values(), old)]
+    others = (entry for entry in entries(source) if entry.path not in new and not is_companion(entry))
     earlier = {entry.path: entry for entry in entries(before)}
-    others = [entry for entry in others if not source.same(entry, earlier.get(entry.path))]
     removed = tuple(path for path in old if path not in new)
-    return Survey(files, removed, unread(source, others, alone=not files))
+    meant = _changed(source, others, earlier)
+    return Survey(tuple(files), removed, unread(source, meant, alone=not files))
+
+
+def _changed(source: Source, found: Iterable[Entry], earlier: Mapping[str, Entry]) -> list[Entry]:
+    return [entry for entry in found if not source.same(entry, earlier.get(entry.path))]
 
 
 def _fork(repository: Repository, base: str, ref: str | None) -> str:
     return repository.merge_base(repository.resolve(base), repository.resolve("HEAD" if ref is None else ref))
-
-
-def _in(path: str, only: Collection[str] | None) -> bool:
-    return only is None or path in only
 
 
 def _listed(problems: list[str]) -> str:

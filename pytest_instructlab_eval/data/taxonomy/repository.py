@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,6 +24,7 @@ __all__ = ["Commit", "Repository"]
 
 MOST_TREE = 16 * 2**20  # bytes of one folder's list
 MOST_REFS = 5  # in one message
+KINDS: Mapping[int, Kind] = {stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFREG: "file"}
 TREE_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]*)\0(.{20})", re.DOTALL)
 
 # `cat-file`, `rev-parse`, `for-each-ref` and `merge-base` run no hook, filter or diff driver and leave the
@@ -60,7 +61,7 @@ class Repository:
             git.clear_cache()
 
     def resolve(self, ref: str) -> str:
-        """The id of a commit; raises ConfigurationError where there is none of that name."""
+        """Return the id of a commit; raises ConfigurationError where there is none of that name."""
         if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
             raise ConfigurationError(f"'{printable(ref)}' can't name a branch, tag or commit")
         found = self._id(f"{ref}^{{commit}}")
@@ -71,11 +72,11 @@ class Repository:
         return found
 
     def tree(self, commit: str) -> str:
-        """The id of a commit's top folder."""
+        """Return the id of a commit's top folder."""
         return self._id(f"{commit}^{{tree}}") or self._missing(commit)
 
     def data(self, object_id: str, most: int) -> bytes | None:
-        """An object's content; None where it has more than `most` bytes."""
+        """Return an object's content; None where it has more than `most` bytes."""
         try:
             if self._git.get_object_header(object_id)[2] > most:
                 return None
@@ -84,7 +85,7 @@ class Repository:
             self._missing(object_id)
 
     def merge_base(self, one: str, other: str) -> str:
-        """The best common ancestor of two commits, as a pull request is compared."""
+        """Return the best common ancestor of two commits, as a pull request is compared."""
         from git import GitCommandError
 
         try:
@@ -100,7 +101,7 @@ class Repository:
             ) from None
 
     def _check_planted(self, git_dir: Path) -> None:
-        """A pull request can bring files that look like a bare repository, with refs of its own choice."""
+        """Raise ConfigurationError for files of a pull request that look like a bare repository with refs."""
         around = next((folder for folder in git_dir.parents if (folder / ".git").exists()), None)
         if around is not None and ".git" not in git_dir.parts:
             raise ConfigurationError(
@@ -201,7 +202,7 @@ class Commit:
         self._lists: dict[str, bytes] = {}  # by id, for the same folder may lie at any number of paths
 
     def root(self) -> Entry:
-        """The taxonomy's own folder, which may lie inside the repository; without id where it isn't there."""
+        """Return the taxonomy's own folder, perhaps inside the repository; without id where there is none."""
         folder = Entry("", "folder", self._tree)
         for name in self._repository.prefix:
             inside = {child.path: child.id for child in self.children(folder) if child.kind == "folder"}
@@ -213,23 +214,21 @@ class Commit:
         if folder.id is None:
             return []
         if folder.id not in self._lists:
-            self._lists[folder.id] = self._list(folder, folder.id)
+            data = self._repository.data(folder.id, MOST_TREE)
+            if data is None:
+                refuse(folder, f"has a list of more than {MOST_TREE:,} bytes")
+            if TREE_ENTRY.sub(b"", data):
+                refuse(folder, "is no folder in the object store, but damaged")
+            self._lists[folder.id] = data
         listed = TREE_ENTRY.finditer(self._lists[folder.id])
         return [self._entry(folder, *found.groups()) for found in listed]
-
-    def _list(self, folder: Entry, tree: str) -> bytes:
-        data = self._repository.data(tree, MOST_TREE)
-        if data is None:
-            refuse(folder, f"has a list of more than {MOST_TREE:,} bytes")
-        if TREE_ENTRY.sub(b"", data):
-            refuse(folder, "is no folder in the object store, but damaged")
-        return data
 
     def _entry(self, folder: Entry, mode: bytes, raw_name: bytes, raw_id: bytes) -> Entry:
         name = raw_name.decode("utf-8", "surrogateescape")
         no_name = "/" in name or name in {"", ".", ".."}
         problem = "has a name that no file or folder can have" if no_name else None
-        return Entry(joined(folder, name), _kind(int(mode, 8)), raw_id.hex(), problem)
+        kind = KINDS.get(stat.S_IFMT(int(mode, 8)), "other")
+        return Entry(joined(folder, name), kind, raw_id.hex(), problem)
 
     def data(self, entry: Entry) -> bytes:
         """See `Source`; the size is looked at first."""
@@ -243,11 +242,3 @@ class Commit:
     def same(self, entry: Entry, committed: Entry | None) -> bool:
         """See `Source`."""
         return committed is not None and entry.id == committed.id
-
-
-def _kind(mode: int) -> Kind:
-    if stat.S_ISDIR(mode):
-        return "folder"
-    if stat.S_ISLNK(mode):
-        return "link"
-    return "file" if stat.S_ISREG(mode) else "other"

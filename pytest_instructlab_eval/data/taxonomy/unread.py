@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from pytest_instructlab_eval.data.taxonomy.files import LEFT_OUT, QNA, Entry, Kind, Source
 from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, parse_qna
@@ -38,15 +38,8 @@ def unread(source: Source, entries: Iterable[Entry], *, alone: bool = False) -> 
     Where they are `alone`, all that a branch adds or changes, whatever its content folders get is meant to be
     read, but for attributions, notes, documents and pictures.
     """
-    known: dict[tuple[str, bool], bool] = {}  # a Git object may lie at any number of paths
-
-    def has_questions(entry: Entry, in_content: bool) -> bool:
-        key = (entry.id or entry.path, in_content)
-        if key not in known:
-            known[key] = _has_questions(source, entry, in_content)
-        return known[key]
-
-    reasons = ((entry.path, _reason(entry, alone, has_questions)) for entry in entries if not entry.problem)
+    survey = _Survey(source, alone)
+    reasons = ((entry.path, survey.reason(entry)) for entry in entries if not entry.problem)
     return {path: reason for path, reason in sorted(reasons) if reason is not None}
 
 
@@ -57,19 +50,34 @@ def is_companion(entry: Entry) -> bool:
     return DOCUMENT.fullmatch(entry.name) is not None and not _says_qna(entry.name)
 
 
-def _reason(entry: Entry, alone: bool, has_questions: Callable[[Entry, bool], bool]) -> str | None:
-    top, slash, _ = entry.path.partition("/")
-    if entry.name == QNA:
-        return WRONG_PLACE if not slash or top in LEFT_OUT else None
-    if (slash and top in LEFT_OUT) or is_companion(entry):
-        return None
-    in_content, is_file = bool(slash) and top in CONTENT_FOLDERS, entry.kind == "file"
-    meant = (
-        _says_qna(entry.name)
-        or (in_content and (alone or YAML.fullmatch(entry.name)))
-        or (is_file and has_questions(entry, in_content))
-    )
-    return WRONG[entry.kind] if meant else None
+class _Survey:
+    """Looks at the files of a source; in what it adds, where that is `alone`."""
+
+    def __init__(self, source: Source, alone: bool) -> None:
+        self._source = source
+        self._alone = alone
+        self._known: dict[tuple[str, bool], bool] = {}  # a Git object may lie at any number of paths
+
+    def reason(self, entry: Entry) -> str | None:
+        """Return why a file that looks like questions is not read; None for any other."""
+        top = entry.path.partition("/")[0] if "/" in entry.path else None
+        if entry.name == QNA:
+            return WRONG_PLACE if top is None or top in LEFT_OUT else None
+        if top in LEFT_OUT or is_companion(entry):
+            return None
+        return WRONG[entry.kind] if self._is_meant(entry, top in CONTENT_FOLDERS) else None
+
+    def _is_meant(self, entry: Entry, in_content: bool) -> bool:
+        if _says_qna(entry.name):
+            return True
+        if in_content and (self._alone or YAML.fullmatch(entry.name)):
+            return True
+        if entry.kind != "file":
+            return False
+        key = (entry.id or entry.path, in_content)
+        if key not in self._known:
+            self._known[key] = _has_questions(self._source, entry, in_content)
+        return self._known[key]
 
 
 def _says_qna(name: str) -> bool:
