@@ -18,7 +18,7 @@ from pytest_instructlab_eval.visible import visible
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_instructlab_eval.judges import Judge
+    from pytest_instructlab_eval.judges import BlockingJudge, Judge
     from pytest_instructlab_eval.models import BlockingModel, Model
     from pytest_instructlab_eval.records.recording import Recorder
     from pytest_instructlab_eval.session.session import EvalSession
@@ -165,9 +165,9 @@ def served_model(request: pytest.FixtureRequest) -> Model | BlockingModel:
 
 
 @pytest.fixture
-def judge(request: pytest.FixtureRequest) -> Judge:
+def judge(request: pytest.FixtureRequest) -> Judge | BlockingJudge:
     """The judge: a model with `grade`; its methods wait in a plain `def` test."""
-    return cast("Judge", _value(request, "judge"))
+    return cast("Judge | BlockingJudge", _value(request, "judge"))
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict
 
 from pytest_instructlab_eval.errors import NoAnswerError
 from pytest_instructlab_eval.models.reasoning import split_answer
 
-__all__ = ["Completion", "Message", "Model", "as_messages"]
+__all__ = ["ChoiceLogprobs", "Completion", "Message", "Model", "as_messages"]
 
 
 class Message(TypedDict):
@@ -61,6 +61,14 @@ def _why_empty(reasoning: str, finish_reason: str, tokens: int) -> str:
     count = f"all {tokens:,} tokens" if tokens else "all tokens"
     shown = "" if reasoning else " that is not shown"
     return f"{count} up to the limit went into reasoning{shown}; turn its reasoning off or allow more tokens"
+
+
+class ChoiceLogprobs(list[float]):
+    """The log-likelihoods of choices, and the `way` in which they were had, such as "token_ids"."""
+
+    def __init__(self, values: Iterable[float], way: str) -> None:
+        super().__init__(values)
+        self.way = way
 
 
 class Model(Protocol):

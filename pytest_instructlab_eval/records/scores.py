@@ -65,7 +65,8 @@ class Sample:
 
     `value` is None where it could not be scored, and then `error` says why. `choice` is what the
     model chose, `answer` what is right, `logprobs` the log-likelihood of each choice (nats). `question` is
-    the question's text, without solved examples, and `choices` are the texts of its choices.
+    the question's text, without solved examples, `choices` are the texts of its choices, and `way` is how
+    their likelihoods were had.
     """
 
     id: str
@@ -76,11 +77,13 @@ class Sample:
     error: str | None = None
     question: str = ""
     choices: tuple[str, ...] = ()
+    way: str = ""
 
     def to_plain(self) -> dict[str, object]:
-        """Return it as plain data, without the question and its choices where they aren't known."""
+        """Return it as plain data, without what is not known of the question and its choices."""
         fields: dict[str, object] = plain(self)
-        return {name: value for name, value in fields.items() if value or name not in ("question", "choices")}
+        known = ("question", "choices", "way")
+        return {name: value for name, value in fields.items() if value or name not in known}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Sample:

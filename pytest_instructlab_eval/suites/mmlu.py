@@ -19,6 +19,7 @@ from pytest_instructlab_eval.data.published import MMLU_TEST_ROWS, MMLURow, read
 from pytest_instructlab_eval.errors import ContextLengthError, DataError, ModelError
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
+from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
 from pytest_instructlab_eval.suites.base import Benchmark
@@ -189,6 +190,7 @@ async def _answer(question: Question, model: Model) -> Sample:
         value=float(choice == question.answer),
         choice=ascii_uppercase[choice],
         logprobs=tuple(logprobs),
+        way=logprobs.way if isinstance(logprobs, ChoiceLogprobs) else "",
     )
 
 

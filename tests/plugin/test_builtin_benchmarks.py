@@ -47,6 +47,9 @@ def test_mmlu_is_the_mean_of_its_tasks(main_run: Finished) -> None:
         (score,) = record["scores"]
         assert len(score["samples"]) == score["n"] == MMLU_ROWS
         for sample in score["samples"]:
+            assert sample["question"]
+            assert len(sample["choices"]) == 4
+            assert sample["way"] in ("token_ids", "top_logprobs", "echo")
             best = max(range(4), key=sample["logprobs"].__getitem__)
             assert sample["choice"] == "ABCD"[best]
             assert sample["value"] == (sample["choice"] == sample["answer"])

@@ -16,6 +16,7 @@ import yaml
 
 from pytest_instructlab_eval.errors import DataError, ModelError
 from pytest_instructlab_eval.models import Message
+from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.suites import mmlu
 from pytest_instructlab_eval.suites.mmlu import MMLUTask
@@ -305,6 +306,15 @@ def test_of_equally_likely_choices_the_first_is_taken(mmlu_folder: Path) -> None
 def test_the_log_likelihoods_of_all_choices_are_kept(mmlu_folder: Path) -> None:
     score = score_of(mmlu_folder, lambda prompt, choices: choosing(0))
     assert score.samples[0].logprobs == (LIKELY, UNLIKELY, UNLIKELY, UNLIKELY)
+
+
+def test_each_sample_says_what_was_asked_and_how_it_was_scored(mmlu_folder: Path) -> None:
+    rows = mmlu_rows("anatomy", "test", 4)
+    score = score_of(mmlu_folder, lambda prompt, choices: ChoiceLogprobs(choosing(0), "echo"))
+    assert [(sample.question, list(sample.choices)) for sample in score.samples] == [
+        (row[0], list(row[1:5])) for row in rows
+    ]
+    assert {sample.way for sample in score.samples} == {"echo"}
 
 
 def test_a_question_that_could_not_be_asked_is_an_error_and_no_part_of_the_mean(mmlu_folder: Path) -> None:

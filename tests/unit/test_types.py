@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval import BlockingModel, Model
+from pytest_instructlab_eval import BlockingJudge, BlockingModel, Judge, Model
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -64,3 +64,11 @@ def test_the_types_hold_in_the_examples_and_here() -> None:
 def test_no_example_asks_mypy_to_look_away() -> None:
     ignoring = [path.name for path in EXAMPLES.rglob("*.py") if "type: ignore" in path.read_text("utf-8")]
     assert ignoring == []
+
+
+@pytest.mark.parametrize("name", ["grade", "chat"])
+def test_a_blocking_judge_has_the_methods_of_a_judge(name: str) -> None:
+    waiting, awaited = getattr(BlockingJudge, name), getattr(Judge, name)
+    assert inspect.signature(waiting) == inspect.signature(awaited)
+    assert not inspect.iscoroutinefunction(waiting)
+    assert inspect.iscoroutinefunction(awaited)

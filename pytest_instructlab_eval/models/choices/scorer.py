@@ -10,6 +10,7 @@ from pytest_instructlab_eval.models.choices.asking import Asking, Complete, Toke
 from pytest_instructlab_eval.models.choices.echo import Echo, Note
 from pytest_instructlab_eval.models.choices.token_ids import TokenIds
 from pytest_instructlab_eval.models.choices.top_logprobs import TopLogprobs
+from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 
 __all__ = ["WAYS", "ChoiceScorer"]
 
@@ -93,7 +94,7 @@ class ChoiceScorer:
                 asking.worked.add(name)
                 if useless := (self._ways.keys() & asking.lacking) - asking.worked:
                     self._ways = {other: self._ways[other] for other in self._ways if other not in useless}
-                return found
+                return ChoiceLogprobs(found, name)
         said = f" ({'; '.join(dict.fromkeys(asking.refusals.values()))})" if asking.refusals else ""
         error = NoLogprobsError(
             "the server gives no log-probabilities of the choices: multiple choice needs a server whose "

@@ -16,7 +16,7 @@ from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon
 from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, short
 from pytest_instructlab_eval.models.local.wish import Wish
-from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
+from pytest_instructlab_eval.models.protocol import ChoiceLogprobs, Completion, Message, as_messages
 
 __all__ = ["LocalModel"]
 
@@ -89,7 +89,7 @@ class LocalModel:
         tokenizer adds one and the prompt has none.
         """
         done: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
-        return await self._answer(Question(done, prompt, choices))
+        return ChoiceLogprobs(await self._answer(Question(done, prompt, choices)), "local")
 
     async def close(self) -> None:
         """Stop within a layer of the model, and free its memory; what waits raises ModelError."""
