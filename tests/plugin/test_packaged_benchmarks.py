@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -113,6 +114,35 @@ def test_it_has_a_baseline_that_knows_its_version_and_data(packaged: Packaged) -
     packaged.change('"Nairobi"', '"Mombasa"')
     refused = packaged.evaluate(*COUNTRIES, *drop, ret=4)
     assert "data" in refused.out + refused.err
+
+
+JUDGED = """
+    import pytest
+
+    from countries_benchmark.countries import Country
+
+
+    @pytest.mark.eval("countries")
+    async def test_countries(countries_question: Country, served_model, judge, record_score) -> None:
+        reply = await served_model.chat(countries_question.id)
+        reference = countries_question.capital
+        record_score(await judge.grade(countries_question.id, reply.text, reference=reference))
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_it_is_answered_and_judged_in_two_runs(packaged: Packaged, processes: str) -> None:
+    packaged.change("    fixed_groups=True,\n", "    fixed_groups=True,\n    judged=True,\n")
+    packaged.change('metrics={"named": 1.0}', 'metrics={"rating": 10.0}')
+    (packaged.site / EXAMPLE.name / "test_countries.py").write_text(dedent(JUDGED), "utf-8")
+    judge = ("--eval-judge-model=reference", "-n", processes)
+    answering = packaged.evaluate(*COUNTRIES, *judge, "--eval-stage=answer")
+    assert "6 answered" in answering.lines[-1]
+    assert len(packaged.project.server.chats) == 6
+    judging = packaged.evaluate(*COUNTRIES, *judge, "--eval-stage=judge", passed=6)
+    assert len(packaged.project.server.chats) == 6
+    assert judging.row("countries")[0] == "4.00 of 10"
+    assert judging.row("countries") == packaged.evaluate(*COUNTRIES, *judge, passed=6).row("countries")
 
 
 def test_one_of_its_tests_can_be_named(packaged: Packaged) -> None:
