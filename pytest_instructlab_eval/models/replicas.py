@@ -51,6 +51,16 @@ class _Place:
             task.cancel()
             self.tasks.discard(task)
 
+    async def probe(self) -> None:
+        """Look whether the server answers; one that didn't for some time is taken out."""
+        try:
+            await self.model.find()
+            self.failed_probes = 0
+        except EvalError:
+            self.failed_probes += 1
+            if self.down:
+                self.take_out()
+
     def take_out(self) -> None:
         """Send nothing there until it answers a probe; those who wait for it ask elsewhere."""
         self.failed_probes = PROBES
@@ -134,13 +144,4 @@ class Replicas:
         """Look at the servers as long as any is asked or out."""
         while any(place.tasks or place.down for place in self._places):
             await asyncio.sleep(PROBE_INTERVAL)
-            await asyncio.gather(*(self._probe(place) for place in self._places))
-
-    async def _probe(self, place: _Place) -> None:
-        try:
-            await place.model.find()
-            place.failed_probes = 0
-        except EvalError:
-            place.failed_probes += 1
-            if place.down:
-                place.take_out()
+            await asyncio.gather(*(place.probe() for place in self._places))
