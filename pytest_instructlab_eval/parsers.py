@@ -37,19 +37,19 @@ VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--ap
 
 
 def parse_text(value: str) -> str:
-    """A text that isn't empty."""
+    """Return a text that isn't empty."""
     if not value.strip():
         raise ValueError("must not be empty")
     return value
 
 
 def parse_program(value: str) -> str:
-    """The name or path of a program; a shell leaves the ~ in `--option=~/bin/python` to us."""
+    """Return the name or path of a program; a shell leaves the ~ in `--option=~/bin/python` to us."""
     return os.path.expanduser(parse_text(value))
 
 
 def parse_url(value: str) -> str:
-    """The URL of an OpenAI-compatible API, without a slash at its end."""
+    """Return the URL of an OpenAI-compatible API, without a slash at its end."""
     if value.count("://") > 1:
         raise ValueError("must be one URL; for several give the option once for each")
     try:
@@ -73,7 +73,7 @@ def parse_url(value: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL without what may be secret: what stands before an @ in its host, and its query."""
+    """Return the URL without what may be secret: what stands before an @ in its host, and its query."""
     url, mark, _ = url.partition("?")
     url += f"{mark}…" if mark else ""
     scheme, separator, rest = url.rpartition("//")
@@ -82,7 +82,7 @@ def without_password(url: str) -> str:
 
 
 def parse_integer(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A parser of whole numbers from `least` to `most`."""
+    """Return a parser of whole numbers from `least` to `most`."""
     allowed = f"{least} or more" if most is None else f"from {least} to {most}"
 
     def parse(value: str) -> int:
@@ -98,7 +98,7 @@ def parse_integer(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def parse_seconds(value: str) -> float:
-    """A duration in seconds, 0 or more."""
+    """Return a duration in seconds, 0 or more."""
     try:
         number = float(value)
     except ValueError:
@@ -109,7 +109,7 @@ def parse_seconds(value: str) -> float:
 
 
 def parse_timeout(value: str) -> float:
-    """A duration in seconds, more than 0."""
+    """Return a duration in seconds, more than 0."""
     number = parse_seconds(value)
     if number == 0:
         raise ValueError(f"must be a number of seconds, more than 0 (got {value!r})")
@@ -117,7 +117,7 @@ def parse_timeout(value: str) -> float:
 
 
 def parse_shard(value: str) -> tuple[int, int]:
-    """The K of K/N and the N: one of N parts of a run."""
+    """Return the K of K/N and the N: one of N parts of a run."""
     found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
     part, parts = map(int, found.groups()) if found else (0, 0)
     if not 1 <= part <= parts:
@@ -126,7 +126,7 @@ def parse_shard(value: str) -> tuple[int, int]:
 
 
 def parse_variable(value: str) -> str:
-    """The name of an environment variable that is set; its value is never shown."""
+    """Return the name of an environment variable that is set; its value is never shown."""
     if value not in os.environ:
         raise ValueError(
             f"must be the name of an environment variable that is set "
@@ -136,12 +136,12 @@ def parse_variable(value: str) -> str:
 
 
 def shortened(value: str) -> str:
-    """The value where it looks like a variable's name: should someone give a key for one, it isn't shown."""
+    """Return the value where it looks like a variable's name: a key in its place isn't shown."""
     return value if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", value) and len(value) <= 40 else value[:4] + "…"
 
 
 def parse_one_of(*allowed: str) -> Callable[[str], str]:
-    """A parser of one of the names."""
+    """Return a parser of one of the names."""
 
     def parse(value: str) -> str:
         if value not in allowed:
@@ -152,7 +152,7 @@ def parse_one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def parse_vllm_arguments(value: str) -> str:
-    """Arguments as a shell would take them, none of which decides where and how vLLM can be asked."""
+    """Return arguments as a shell would take them, of which none decides where and how vLLM is asked."""
     try:
         arguments = shlex.split(value)
     except ValueError as error:
@@ -168,7 +168,7 @@ def parse_vllm_arguments(value: str) -> str:
 
 
 def parse_boolean(value: str) -> bool:
-    """The truth values of ini files."""
+    """Return one of the truth values of ini files."""
     truth = {"true": True, "1": True, "yes": True, "on": True, "": False}
     truth |= {"false": False, "0": False, "no": False, "off": False}
     if value.strip().lower() not in truth:
@@ -177,7 +177,7 @@ def parse_boolean(value: str) -> bool:
 
 
 def parse_gate(value: str) -> str:
-    """A gate in its small language, as it was written."""
+    """Return a gate in its small language, as it was written."""
     from pytest_instructlab_eval import gates
 
     try:
@@ -201,7 +201,7 @@ def parse_prompt(value: str) -> str:
 
 
 def parse_path(value: str) -> Path:
-    """A path, made absolute later (an ini file's paths start at the ini file)."""
+    """Return a path, made absolute later (an ini file's paths start at the ini file)."""
     try:
         return Path(parse_text(value)).expanduser()
     except RuntimeError:

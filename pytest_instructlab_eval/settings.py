@@ -114,7 +114,7 @@ class Settings:
         return self.judge_repeat * len(self.judging_models)
 
     def judge_urls(self, judge: str) -> tuple[str, ...]:
-        """Where a judge is served: at the candidate's servers unless it has its own.
+        """Return where a judge is served: at the candidate's servers unless it has its own.
 
         Of several judges each has one URL, or all have the same; several URLs of one judge are replicas.
         """
@@ -155,11 +155,11 @@ class Settings:
         return None if self.base_model is None else list(self.labels)[-1]
 
     def urls(self, name: str) -> tuple[str, ...]:
-        """Where a model that is asked is served, empty where the run serves it."""
+        """Return where a model that is asked is served, empty where the run serves it."""
         return self.base_model_url or self.base_url if name == self.base_model else self.base_url
 
     def label(self, name: str) -> str:
-        """What a model is called in tests, tables and files, a judge too: no two are called alike."""
+        """Return what a model, or a judge, is called in tests, tables and files: no two are called alike."""
         called = {other: label for label, other in {**self.judges, **self.labels}.items()}
         return called.get(name, name)
 
@@ -188,7 +188,7 @@ class Settings:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Names of models as tests and tables have them: a path by as much of its end as tells it from others.
+    """Return models' names as tests and tables have them: of a path, as much as tells it from others.
 
     A name on a hub or a server stays whole.
     """

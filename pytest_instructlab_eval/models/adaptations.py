@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Adaptation", "Adaptations", "Role", "record_of"]
+__all__ = ["Adaptation", "Adaptations", "Role"]
 
 Role = Literal["model", "judge"]
 
@@ -40,8 +40,3 @@ class Adaptations:
 
     def __iter__(self) -> Iterator[Adaptation]:
         return iter(tuple(self._noted.values()))
-
-
-def record_of(adaptation: Adaptation, role: Role, model: str) -> dict[str, object]:
-    """Return the adaptation of requests to a model, or to a judge, of this label, as plain data."""
-    return {"role": role, "model": model, **asdict(adaptation)}

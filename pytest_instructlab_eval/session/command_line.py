@@ -106,7 +106,7 @@ def _path(value: str) -> Path | None:
 
 
 def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
-    """Where pytest took a value for a path, run pytest with that value joined to its option, and exit.
+    """Run pytest anew where it took a value for a path, with that value joined to its option, and exit.
 
     To be called before any conftest file is loaded and before any plugin reads the ini file. Raises
     UsageError where that file is a stranger's and may have run code already.

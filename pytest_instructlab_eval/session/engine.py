@@ -44,7 +44,7 @@ class Run:
         return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
     def wait(self, tick: Callable[[], None], interval: float) -> object:
-        """The coroutine's result, or what it raised; `tick` is called every `interval` seconds."""
+        """Return the coroutine's result, or raise what it raised; call `tick` every `interval` seconds."""
         while True:
             try:
                 return self.done.result(timeout=interval)
@@ -88,8 +88,11 @@ class Engine:
 
     def _ensure_started(self) -> None:
         with self._starting:
-            if self._thread.ident is None and not self._stopping:
-                self._thread.start()
+            if self._thread.ident is not None:
+                return
+            if self._stopping:  # nothing would ever run what is asked for now
+                raise RuntimeError("the engine was closed before it was needed")
+            self._thread.start()
 
     def start(self, make: Callable[[], Awaitable[object]]) -> Run:
         """Start a coroutine; `make` is called in the loop's thread."""
@@ -188,7 +191,7 @@ class LookAhead(Generic[T, Key]):
             self._begin(later)
 
     def take(self, item: T) -> Run | None:
-        """The run of an item whose turn has come, out of the window."""
+        """Return the run of an item whose turn has come, out of the window."""
         return self.under_way.pop(self.key(item), None)
 
     def _begin(self, item: T) -> None:
@@ -211,5 +214,5 @@ class RecordRouter(logging.Handler):
 
     @staticmethod
     def is_foreign(record: logging.LogRecord) -> bool:
-        """Whether the record was made outside any run: a filter for pytest's own handlers."""
+        """Return whether the record was made outside any run: a filter for pytest's own handlers."""
         return current_run.get() is None

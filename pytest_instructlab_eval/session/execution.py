@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Mapping
 
 import pytest
 
-from pytest_instructlab_eval.errors import EvalError, ItemError
+from pytest_instructlab_eval.errors import EvalError, ItemError, ModelError
 from pytest_instructlab_eval.models.transcribed import TranscribedModel
 from pytest_instructlab_eval.records.recording import describe
 from pytest_instructlab_eval.records.scores import Result
@@ -98,7 +98,7 @@ class Execution:
         except ItemError:
             raise
         except EvalError as error:
-            prompt = getattr(error, "prompt", "")  # of those that tell what was asked
+            prompt = error.prompt if isinstance(error, ModelError) else ""
             raise ItemError(describe(str(error), recorder.scores, prompt)) from error
         finally:
             state(pyfuncitem).duration = run.duration

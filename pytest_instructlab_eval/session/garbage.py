@@ -31,6 +31,6 @@ def rest(config: pytest.Config) -> None:
 
 
 def leave_what_is_there() -> None:
-    """From now on collect only what is made from now on."""
+    """Collect, from now on, only what is made from now on."""
     gc.freeze()
     gc.enable()

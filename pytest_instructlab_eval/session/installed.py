@@ -43,7 +43,7 @@ def _file_of_package(name: str) -> Path:
 
 
 def with_installed_file(argument: str, folder: Path) -> str:
-    """The node id of a benchmark, as pytest shows it, with the file's real path.
+    """Return the node id of a benchmark, as pytest shows it, with the file's real path.
 
     Any other argument stays as it is, and so does one of a file that the folder has itself.
     """

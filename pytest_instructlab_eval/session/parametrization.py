@@ -67,7 +67,7 @@ class Parametrization:
 
     @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
     def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Where there are several models, make an item of each; items of one model come together."""
+        """Make an item of each model where there are several; items of one model come together."""
         models = list(self._settings.labels)
         has_models = metafunc.definition.nodeid in self._with_models
         if len(models) > 1 and "served_model" in metafunc.fixturenames and not has_models:

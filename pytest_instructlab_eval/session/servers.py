@@ -45,13 +45,13 @@ class Servers:
     # --- those who ask ---
 
     def expect(self, process: str) -> None:
-        """A process will ask models."""
+        """Wait for a process that will ask models, before servers are swapped."""
         self._asking.add(process)
         if self._owner is not None:
             self._owner.expect(process)
 
     def forget(self, process: str) -> None:
-        """A process has ended."""
+        """Wait for a process no more: it has ended."""
         self._asking.discard(process)
         if self._owner is not None:
             self._owner.forget(process)

@@ -51,6 +51,6 @@ def end_undisturbed(config: pytest.Config) -> None:
 
 
 def _leave_to_the_system(number: signal.Signals, ours: Callable[[int, object], None]) -> None:
-    """A signal from now on, such as one while Python exits, ends the process without a traceback."""
+    """Have a signal from now on, such as one while Python exits, end the process without a traceback."""
     if signal.getsignal(number) is ours:
         signal.signal(number, signal.SIG_DFL)

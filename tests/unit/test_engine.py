@@ -215,12 +215,16 @@ def test_an_engine_that_nobody_needs_starts_no_thread() -> None:
     assert engine._loop.is_closed()
 
 
-def test_an_engine_that_is_closed_is_not_started_again() -> None:
+@pytest.mark.parametrize("end", [Engine.stop, Engine.close])
+def test_an_engine_that_was_stopped_before_it_was_needed_stays_so(
+    end: Callable[[Engine], None],
+) -> None:
     engine = Engine()
-    engine.close()
+    end(engine)
     with pytest.raises(RuntimeError, match="closed"):
         engine.start(sleep_forever)
     assert not engine._thread.is_alive()
+    engine.close()
 
 
 # --- cancelling ---
