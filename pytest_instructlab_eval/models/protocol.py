@@ -46,21 +46,22 @@ class Completion:
         before, answer = split_answer(self.text)
         reasoning = "\n\n".join(part for part in (self.reasoning.strip(), before) if part)
         if not answer.strip() and (reasoning or self.finish_reason == "length"):
+            if self.finish_reason == "length":
+                count = f"all {self.completion_tokens:,} tokens" if self.completion_tokens else "all tokens"
+                shown = "" if reasoning else " that is not shown"
+                why = (
+                    f"{count} up to the limit went into reasoning{shown}; turn its reasoning off or allow "
+                    "more tokens"
+                )
+            else:
+                why = "it ended after its reasoning"
             raise NoAnswerError(
-                f"{name} gave no answer: {_why_empty(reasoning, self.finish_reason, self.completion_tokens)}",
+                f"{name} gave no answer: {why}",
                 prompt=prompt,
                 reasoning=reasoning,
                 finish_reason=self.finish_reason,
             )
         return dataclasses.replace(self, text=answer, reasoning=reasoning)
-
-
-def _why_empty(reasoning: str, finish_reason: str, tokens: int) -> str:
-    if finish_reason != "length":
-        return "it ended after its reasoning"
-    count = f"all {tokens:,} tokens" if tokens else "all tokens"
-    shown = "" if reasoning else " that is not shown"
-    return f"{count} up to the limit went into reasoning{shown}; turn its reasoning off or allow more tokens"
 
 
 class ChoiceLogprobs(list[float]):

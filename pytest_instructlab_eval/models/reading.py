@@ -27,7 +27,7 @@ from pytest_instructlab_eval.visible import visible
 
 __all__ = ["AWAY", "MISSING", "PASSING", "REFUSED_KEY", "Problem", "Reader"]
 
-SECRET = 16  # characters from which on a key is no word that an answer may have
+SECRET = 16  # characters from which on a key is no word that an answer may have, such as "none"
 
 PASSING = (408, 409, 429)  # statuses that another try may not meet; so are those from 500 on
 AWAY = (502, 503, 504)  # what a gateway says of a server that is not there
@@ -69,8 +69,11 @@ class Reader:
         if reply.status in REDIRECTS:
             return Problem(ModelError(self._redirected(reply), status=reply.status))
         succeeded = 200 <= reply.status < 300
+        body = reply.body
+        if self.api_key is not None and len(self.api_key) >= SECRET:
+            body = body.replace(self.api_key.encode(), b"[key]")  # so that no answer that is kept has it
         try:
-            found: object = json.loads(self._without_key(reply.body))
+            found: object = json.loads(body)
         except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep
             said = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
             if not succeeded:
@@ -171,15 +174,6 @@ class Reader:
         if self.api_key is None:
             return f"give the name of the environment variable that holds one with {self.key_source}"
         return f"check the variable that holds it ({self.key_source})"
-
-    def _without_key(self, body: bytes) -> bytes:
-        """Return a reply in which the key isn't told back, so that no answer that is kept has it.
-
-        A short key may be a word, such as "none", and answers stay as they are.
-        """
-        if self.api_key is None or len(self.api_key) < SECRET:
-            return body
-        return body.replace(self.api_key.encode(), b"[key]")
 
     def safe(self, value: object) -> str:
         """Return a short text without the key and without anything that a terminal would act upon."""

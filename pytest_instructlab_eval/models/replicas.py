@@ -57,6 +57,16 @@ class _Place:
         for task in self.tasks:
             task.cancel()
 
+    async def probe(self) -> None:
+        """Learn whether the server answers, and take it out where it has not for too long."""
+        try:
+            await self.model.find()
+            self.failed_probes = 0
+        except EvalError:
+            self.failed_probes += 1
+            if self.down:
+                self.take_out()
+
 
 class Replicas:
     """The same model at several servers, asked as one.
@@ -109,7 +119,8 @@ class Replicas:
         asked = time.monotonic()
         tried: set[_Place] = set()
         while True:
-            place = self._least_busy(tried)
+            untried = (place for place in self._places if place not in tried)
+            place = min(untried, key=lambda place: (place.down, len(place.tasks)))
             tried.add(place)
             try:
                 answer = await place.ask(call)
@@ -125,22 +136,8 @@ class Replicas:
             await asyncio.sleep(PROBE_INTERVAL)
             tried.clear()
 
-    def _least_busy(self, tried: set[_Place]) -> _Place:
-        places = [place for place in self._places if place not in tried]
-        answering = [place for place in places if not place.down]
-        return min(answering or places, key=lambda place: len(place.tasks))
-
     async def _probe_all(self) -> None:
         """Look at the servers as long as any is asked or out."""
         while any(place.tasks or place.down for place in self._places):
             await asyncio.sleep(PROBE_INTERVAL)
-            await asyncio.gather(*(self._probe(place) for place in self._places))
-
-    async def _probe(self, place: _Place) -> None:
-        try:
-            await place.model.find()
-            place.failed_probes = 0
-        except EvalError:
-            place.failed_probes += 1
-            if place.down:
-                place.take_out()
+            await asyncio.gather(*(place.probe() for place in self._places))
