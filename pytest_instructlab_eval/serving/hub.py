@@ -24,10 +24,13 @@ def check_source(name: str, option: str, url_option: str) -> None:
             raise ConfigurationError(f"{option}: {problem}")
         return
     from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.file_download import repo_folder_name
 
     try:
-        if not _is_cached(source):
+        cached = Path(HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="model"), "snapshots")
+        if not cached.is_dir():
             HfApi().model_info(source, timeout=SECONDS)
         return
     except HFValidationError:
@@ -41,10 +44,3 @@ def check_source(name: str, option: str, url_option: str) -> None:
     raise ConfigurationError(
         f"{option}: {name} is no folder here, and {why}; did you forget {url_option}, the server that has it?"
     )
-
-
-def _is_cached(source: str) -> bool:
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.file_download import repo_folder_name
-
-    return Path(HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="model"), "snapshots").is_dir()
