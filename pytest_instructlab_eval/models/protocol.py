@@ -46,6 +46,7 @@ class Completion:
         before, answer = split_answer(self.text)
         reasoning = "\n\n".join(part for part in (self.reasoning.strip(), before) if part)
         if not answer.strip() and (reasoning or self.finish_reason == "length"):
+            why = "it ended after its reasoning"
             if self.finish_reason == "length":
                 count = f"all {self.completion_tokens:,} tokens" if self.completion_tokens else "all tokens"
                 shown = "" if reasoning else " that is not shown"
@@ -53,8 +54,6 @@ class Completion:
                     f"{count} up to the limit went into reasoning{shown}; turn its reasoning off or allow "
                     "more tokens"
                 )
-            else:
-                why = "it ended after its reasoning"
             raise NoAnswerError(
                 f"{name} gave no answer: {why}",
                 prompt=prompt,

@@ -27,7 +27,7 @@ from pytest_instructlab_eval.visible import visible
 
 __all__ = ["AWAY", "MISSING", "PASSING", "REFUSED_KEY", "Problem", "Reader"]
 
-SECRET = 16  # characters from which on a key is no word that an answer may have, such as "none"
+SECRET = 16  # characters from which on a key is no word, such as "none", that an answer may have
 
 PASSING = (408, 409, 429)  # statuses that another try may not meet; so are those from 500 on
 AWAY = (502, 503, 504)  # what a gateway says of a server that is not there
@@ -70,8 +70,8 @@ class Reader:
             return Problem(ModelError(self._redirected(reply), status=reply.status))
         succeeded = 200 <= reply.status < 300
         body = reply.body
-        if self.api_key is not None and len(self.api_key) >= SECRET:
-            body = body.replace(self.api_key.encode(), b"[key]")  # so that no answer that is kept has it
+        if self.api_key is not None and len(self.api_key) >= SECRET:  # no answer that is kept may have it
+            body = body.replace(self.api_key.encode(), b"[key]")
         try:
             found: object = json.loads(body)
         except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep

@@ -51,14 +51,8 @@ class _Place:
             task.cancel()
             self.tasks.discard(task)
 
-    def take_out(self) -> None:
-        """Send nothing there until it answers a probe; those who wait for it ask elsewhere."""
-        self.failed_probes = PROBES
-        for task in self.tasks:
-            task.cancel()
-
     async def probe(self) -> None:
-        """Learn whether the server answers, and take it out where it has not for too long."""
+        """Look whether the server answers; one that didn't for some time is taken out."""
         try:
             await self.model.find()
             self.failed_probes = 0
@@ -66,6 +60,12 @@ class _Place:
             self.failed_probes += 1
             if self.down:
                 self.take_out()
+
+    def take_out(self) -> None:
+        """Send nothing there until it answers a probe; those who wait for it ask elsewhere."""
+        self.failed_probes = PROBES
+        for task in self.tasks:
+            task.cancel()
 
 
 class Replicas:
