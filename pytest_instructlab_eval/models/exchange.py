@@ -70,7 +70,13 @@ class Http:
         self._max_reply = max_reply
         self._secure = base_url.startswith("https:")
         self.proxy_variable, self._proxy = proxy_of(base_url)
-        self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": "pytest-instructlab-eval",
+            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+        }
         self._opened: tuple[aiohttp.ClientSession, _Connector] | None = None
 
     async def close(self) -> None:
@@ -84,7 +90,18 @@ class Http:
     ) -> Reply | Failure:
         """Return the whole reply to a request, or why there is none; raises nothing but cancellation."""
         try:
-            session, connector = self._opened = self._opened or self._open()
+            if self._opened is None:
+                connector = _Connector(certificates() if self._secure else True)
+                session = aiohttp.ClientSession(
+                    connector=connector,
+                    headers=self._headers,
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    auto_decompress=False,
+                    max_line_size=HEADER_BYTES,
+                    max_field_size=HEADER_BYTES,
+                )
+                self._opened = session, connector
+            session, connector = self._opened
             data = None if body is None else json.dumps(body).encode()
             limit = aiohttp.ClientTimeout(total=timeout)
             async with session.request(
@@ -99,24 +116,6 @@ class Http:
             raise error.with_traceback(None) from None  # without aiohttp's frames, which have the headers
         except Exception as error:  # whatever aiohttp makes of what a server sends
             return failure_of(error, timeout, self._max_reply)
-
-    def _open(self) -> tuple[aiohttp.ClientSession, _Connector]:
-        connector = _Connector(certificates() if self._secure else True)
-        session = aiohttp.ClientSession(
-            connector=connector,
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                "User-Agent": "pytest-instructlab-eval",
-                **self._authorization,
-            },
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            max_line_size=HEADER_BYTES,
-            max_field_size=HEADER_BYTES,
-        )
-        return session, connector
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Return the body, unpacked if need be; raises TooLargeError beyond the bound."""

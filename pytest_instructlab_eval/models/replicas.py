@@ -119,7 +119,8 @@ class Replicas:
         asked = time.monotonic()
         tried: set[_Place] = set()
         while True:
-            place = self._least_busy(tried)
+            untried = (place for place in self._places if place not in tried)
+            place = min(untried, key=lambda place: (place.down, len(place.tasks)))
             tried.add(place)
             try:
                 answer = await place.ask(call)
@@ -134,11 +135,6 @@ class Replicas:
                 return answer
             await asyncio.sleep(PROBE_INTERVAL)
             tried.clear()
-
-    def _least_busy(self, tried: set[_Place]) -> _Place:
-        places = [place for place in self._places if place not in tried]
-        answering = [place for place in places if not place.down]
-        return min(answering or places, key=lambda place: len(place.tasks))
 
     async def _probe_all(self) -> None:
         """Look at the servers as long as any is asked or out."""

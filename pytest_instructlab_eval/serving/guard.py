@@ -41,7 +41,12 @@ def run(command: Sequence[str], grace: float) -> int:
     threading.Thread(target=_wait_for_end_of_input, args=(gone,), daemon=True).start()
     while leader.poll() is None and not gone.wait(INTERVAL):
         pass
-    _end_group(leader, grace)
+    for number in (signal.SIGTERM, signal.SIGKILL):  # to the whole group, whether the leader runs or not
+        deadline = time.monotonic() + grace
+        if not _signal_group(leader, number):
+            break
+        while _signal_group(leader, 0) and time.monotonic() < deadline:
+            time.sleep(INTERVAL / 2)
     status = leader.wait()
     return status if status >= 0 else 128 - status
 
@@ -50,16 +55,6 @@ def _wait_for_end_of_input(gone: threading.Event) -> None:
     while os.read(0, 1024):
         pass
     gone.set()
-
-
-def _end_group(leader: subprocess.Popen[bytes], grace: float) -> None:
-    """End every process of the leader's group, whether the leader still runs or not."""
-    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
-        deadline = time.monotonic() + patience
-        if not _signal_group(leader, number):
-            return
-        while _signal_group(leader, 0) and time.monotonic() < deadline:
-            time.sleep(INTERVAL / 2)
 
 
 def _signal_group(leader: subprocess.Popen[bytes], number: int) -> bool:

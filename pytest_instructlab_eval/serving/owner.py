@@ -113,8 +113,13 @@ class Owner:
 
     def _watch(self) -> None:
         while not self._ended.wait(INTERVAL):
-            self._notice_ended()
-            states = [read_state(self._folder, process) for process in list(self._asking)]
+            for ended, process in list(self._processes.items()):
+                if process.status is not None and not self._ended.is_set():
+                    self._processes.pop(ended).stop()
+                    name = self._launches[ended].label or ended
+                    reason = f"the server of {name} ended during the run with status {process.status}"
+                    self._fail(ended, f"{reason}\n{process.end_of_log()}")
+            states = [read_state(self._folder, asking) for asking in list(self._asking)]
             model = next_turn(self._launches, self._served, states)
             if states and model is not None:
                 self._take_turn(model)
@@ -150,14 +155,6 @@ class Owner:
                 self._processes.pop(model).stop()
             raise
         self._publish(up={**self._without_place_of(model, self._served.up), model: started.url})
-
-    def _notice_ended(self) -> None:
-        for model, process in list(self._processes.items()):
-            if process.status is not None and not self._ended.is_set():
-                self._processes.pop(model).stop()
-                name = self._launches[model].label or model
-                ended = f"the server of {name} ended during the run with status {process.status}"
-                self._fail(model, f"{ended}\n{process.end_of_log()}")
 
     def _fail(self, model: str, reason: str) -> None:
         self.problems.append(reason)

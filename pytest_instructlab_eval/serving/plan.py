@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.serving.hub import check_source
-from pytest_instructlab_eval.serving.owner import Launch, Launcher
+from pytest_instructlab_eval.serving.owner import Launch
 from pytest_instructlab_eval.serving.process import Started
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source, visible_gpus
 from pytest_instructlab_eval.settings import Settings
@@ -47,16 +47,22 @@ def plan(settings: Settings) -> dict[str, Launch]:
     if way(settings) == "local":
         return {name: Launch(InProcess(settings.label(name))) for name in names}
     shares = divide_gpus(visible_gpus(), settings.gpus, settings.judge_gpus)
-    apart = settings.judge_gpus is not None
-    return {
-        name: Launch(
-            _vllm(settings, name, shares[is_judge]),
-            place="judge" if is_judge and apart else "",
-            label=settings.label(name) or name,
+    places = ("", "" if settings.judge_gpus is None else "judge")
+    launches: dict[str, Launch] = {}
+    for name in names:
+        is_judge = name not in settings.evaluated
+        label = settings.label(name)
+        vllm = VLLM(
+            name=name,
+            label=label,
+            python=settings.vllm_python or sys.executable,
+            log=settings.output_dir / "serving" / f"{safe_name(label)}.log",
+            gpus=shares[is_judge],
+            arguments=tuple(shlex.split(settings.vllm_args or "")),
+            timeout=settings.serve_timeout,
         )
-        for name in names
-        for is_judge in [name not in settings.evaluated]
-    }
+        launches[name] = Launch(vllm, place=places[is_judge], label=label or name)
+    return launches
 
 
 def check_sources(settings: Settings, names: Iterable[str]) -> None:
@@ -90,17 +96,4 @@ def way(settings: Settings) -> str:
         "there is no server to ask the model at: give the URL of one that runs with --eval-base-url, such as "
         "http://127.0.0.1:8000/v1; or have vLLM started (pip install vllm, or name a Python that has it with "
         "--eval-vllm-python); or run the model in this process (pip install 'pytest-instructlab-eval[local]')"
-    )
-
-
-def _vllm(settings: Settings, name: str, gpus: tuple[str, ...]) -> Launcher:
-    label = settings.label(name)
-    return VLLM(
-        name=name,
-        label=label,
-        python=settings.vllm_python or sys.executable,
-        log=settings.output_dir / "serving" / f"{safe_name(label)}.log",
-        gpus=gpus,
-        arguments=tuple(shlex.split(settings.vllm_args or "")),
-        timeout=settings.serve_timeout,
     )

@@ -54,16 +54,13 @@ class ChoiceScorer:
         spaces = len(prompt) - len(prompt.rstrip(" "))
         if spaces:
             prompt, choices = prompt[:-spaces], [" " * spaces + choice for choice in choices]
-        while not self._proven:  # the first question finds the way, the others wait and take it
-            if self._proof is None:
-                return await self._prove(prompt, tuple(choices))
+        while not self._proven and self._proof is not None:
             await self._proof.wait()
-        return await self._by_any_way(prompt, tuple(choices))
-
-    async def _prove(self, prompt: str, choices: tuple[str, ...]) -> list[float]:
-        self._proof = asyncio.Event()
+        if self._proven:
+            return await self._by_any_way(prompt, tuple(choices))
+        self._proof = asyncio.Event()  # this question finds the way, the others wait and take it
         try:
-            found = await self._by_any_way(prompt, choices)
+            found = await self._by_any_way(prompt, tuple(choices))
             self._proven = True
             return found
         except NoLogprobsError:

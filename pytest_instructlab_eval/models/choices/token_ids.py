@@ -32,7 +32,9 @@ class TokenIds:
         if tuple(ids) not in self._known:
             top = await self._likeliest(prompt, parameters)
             found = all_of(choices, top)
-            if found or _are_stripped(choices, top):
+            # Some servers tell a choice's token without the blank that the text begins with.
+            stripped = set(map(str.strip, top)).issuperset(map(str.strip, choices))
+            if found or (stripped and not top.keys() & set(choices)):
                 self._known.add(tuple(ids))
             if found:
                 return found
@@ -69,12 +71,6 @@ class TokenIds:
         ids = await asyncio.gather(*(self._asking.single_token(head, tail, choice) for choice in choices))
         found = [token for token in ids if token is not None]
         return found if len(set(found)) == len(choices) else None
-
-
-def _are_stripped(choices: tuple[str, ...], top: Top) -> bool:
-    """Return whether the tokens are the choices without blanks, as where each text begins with one."""
-    stripped = {token.strip() for token in top}
-    return stripped.issuperset(map(str.strip, choices)) and not top.keys() & set(choices)
 
 
 def last_line(prompt: str) -> str:

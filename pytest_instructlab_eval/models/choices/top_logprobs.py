@@ -29,7 +29,16 @@ class TopLogprobs:
             return None
         found = all_of(choices, top)
         if found is None and self._allows_many is None:
-            top = await self._many(prompt, len(top))
+            few = len(top)
+            try:
+                top = likeliest(await self._asking.complete(prompt, {"logprobs": MANY}))
+            except ModelError as error:
+                if not refused(error):
+                    raise
+                top = {}  # the server has a limit
+            self._allows_many = len(top) > few
+            if self._allows_many and MANY not in self._counts:
+                self._counts.insert(0, MANY)  # one request a question from now on
             found = all_of(choices, top)
         if found is None:
             self._asking.refusals[NAME] = "a choice is not among the likeliest tokens that it names"
@@ -47,16 +56,3 @@ class TopLogprobs:
             if not lower:
                 return {}
             self._counts = lower
-
-    async def _many(self, prompt: str, few: int) -> Top:
-        """Return many more of the likeliest tokens; empty where the server has a limit."""
-        try:
-            top = likeliest(await self._asking.complete(prompt, {"logprobs": MANY}))
-        except ModelError as error:
-            if not refused(error):
-                raise
-            top = {}
-        self._allows_many = len(top) > few
-        if self._allows_many and MANY not in self._counts:
-            self._counts.insert(0, MANY)  # one request a question from now on
-        return top

@@ -57,28 +57,26 @@ class Encoder:
         if isinstance(job, Chat):
             job.prompt = head
             self._check_length(len(head) + job.max_tokens, job.max_tokens)
-        elif isinstance(job, Question):
-            self._encode_question(job, head)
-
-    def _encode_question(self, question: Question, head: list[int]) -> None:
-        """As lm-eval's `hf` model does it: a choice is what it adds to the tokens of the context."""
-        context = question.head
-        choices = tuple(question.rendered[len(context) :] + choice for choice in question.choices)
+        if not isinstance(job, Question):
+            return
+        # As lm-eval's `hf` model does it: a choice is what it adds to the tokens of the context.
+        context = job.head
+        choices = tuple(job.rendered[len(context) :] + choice for choice in job.choices)
         if context:
-            question.context = head
-            question.continuations = self._continuations(context, head, choices)
+            job.context = head
+            job.continuations = self._continuations(context, head, choices)
         elif self._first is None:
             raise ModelError(f"{self._name} has no token to begin with: an empty prompt can't be asked")
         else:
-            question.context = [self._first]
+            job.context = [self._first]
             found = self._encode(choices, plain=True)
-            question.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in found]
-        for choice, continuation in zip(question.choices, question.continuations, strict=True):
-            if not continuation or not question.context:
+            job.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in found]
+        for choice, continuation in zip(job.choices, job.continuations, strict=True):
+            if not continuation or not job.context:
                 raise ModelError(
                     f"the choice {choice!r} adds no token to the prompt, so it has no likelihood"
                 )
-            self._check_length(len(question.context) + len(continuation) - 1)  # the last is not read
+            self._check_length(len(job.context) + len(continuation) - 1)  # the last is not read
 
     def _continuations(self, context: str, head: list[int], choices: tuple[str, ...]) -> list[list[int]]:
         """Return what each choice adds, by the last line alone where that tells: questions end alike."""

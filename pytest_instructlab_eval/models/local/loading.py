@@ -26,8 +26,9 @@ def load(wish: Wish, source: str) -> Loaded:
     try:
         with quiet():
             device = _device(wish.device, wish.worker)
-            if device.type == "cpu":
-                torch.set_num_threads(max(1, _cores() // wish.workers))
+            if device.type == "cpu":  # only Linux says which cores this process may use
+                cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+                torch.set_num_threads(max(1, cores // wish.workers))
             return _from_pretrained(source, device, wish)
     except EvalError:
         raise
@@ -113,8 +114,3 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _cores() -> int:
-    """Return how many cores this process may use; where only Linux says so, how many there are."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 import transformers
 
-__all__ = ["Row", "apart", "row_of", "tokens_of"]
+__all__ = ["Row", "apart", "rows_of", "tokens_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,19 @@ class Row:
     reads: list[tuple[int, int, int, int]]
 
 
-def row_of(number: int, context: list[int], continuations: Iterable[tuple[int, list[int]]]) -> Row:
+def rows_of(
+    number: int, context: list[int], continuations: Sequence[list[int]], *, packed: bool
+) -> list[Row]:
+    """Return a question as one row; one for each choice of several tokens where they can't be packed."""
+    numbered = list(enumerate(continuations))
+    if packed:
+        return [_row(number, context, numbered)]
+    short = [entry for entry in numbered if len(entry[1]) == 1]
+    groups = [short] * bool(short) + [[entry] for entry in numbered if len(entry[1]) > 1]
+    return [_row(number, context, group) for group in groups]
+
+
+def _row(number: int, context: list[int], continuations: Iterable[tuple[int, list[int]]]) -> Row:
     """Return the row of a question by its number, and some of its choices by theirs."""
     tokens, spans, reads = list(context), [], []
     for choice, continuation in continuations:
@@ -48,8 +60,11 @@ def tokens_of(rows: Sequence[Row], device: torch.device) -> torch.Tensor:
 def apart(rows: Sequence[Row], shared: int, network: transformers.PreTrainedModel) -> dict[str, torch.Tensor]:
     """Return the mask, 0 or the least number, and positions by which a choice follows its context alone.
 
-    The mask has the shape (rows, 1, columns, columns with those of the prefix).
+    The mask has the shape (rows, 1, columns, columns with those of the prefix). Empty where no row has two
+    choices to keep apart.
     """
+    if all(len(row.spans) < 2 for row in rows):
+        return {}
     width = max(len(row.tokens) for row in rows)
     seen = torch.ones(width, shared + width, dtype=torch.bool).tril(shared).repeat(len(rows), 1, 1)
     positions = torch.arange(shared, shared + width).repeat(len(rows), 1)

@@ -11,7 +11,7 @@ from pytest_instructlab_eval.models.local.jobs import Question
 from pytest_instructlab_eval.models.local.loaded import Loaded
 from pytest_instructlab_eval.models.local.memory import Fit
 from pytest_instructlab_eval.models.local.prefix import Prefix
-from pytest_instructlab_eval.models.local.rows import Row, apart, row_of, tokens_of
+from pytest_instructlab_eval.models.local.rows import apart, rows_of, tokens_of
 
 __all__ = ["Scorer"]
 
@@ -29,7 +29,11 @@ class Scorer:
 
     def score(self, questions: Sequence[Question]) -> Iterator[tuple[list[Question], list[list[float]]]]:
         """Yield batches of the questions with the log-likelihoods of their choices; longest first."""
-        shared = self._share(questions)
+        shared = 0  # tokens that all begin with, computed once; each question keeps one to go on from
+        if self._loaded.shares:
+            contexts = [question.context for question in questions]
+            shared = min(shared_length(min(contexts), max(contexts)), min(map(len, contexts)) - 1)
+            self._prefix.become(contexts[0][:shared])
         waiting = sorted(questions, key=lambda question: question.size, reverse=True)
         while waiting := [question for question in waiting if not question.done.done()]:
             longest = waiting[0].size
@@ -39,23 +43,23 @@ class Scorer:
             yield batch, self._fit.run(lambda jobs: self._logprobs(jobs, shared), batch)
             waiting = waiting[len(batch) :]
 
-    def _share(self, questions: Sequence[Question]) -> int:
-        """Have the tokens ready that all begin with; how many. Each keeps one to go on from."""
-        if not self._loaded.shares:
-            return 0
-        contexts = [question.context for question in questions]
-        count = min(shared_length(min(contexts), max(contexts)), min(map(len, contexts)) - 1)
-        self._prefix.become(contexts[0][:count])
-        return count
-
     def _logprobs(self, questions: Sequence[Question], shared: int) -> list[list[float]]:
-        rows = [row for number, job in enumerate(questions) for row in self._rows(number, job, shared)]
+        rows = [
+            row
+            for number, question in enumerate(questions)
+            for row in rows_of(
+                number, question.context[shared:], question.continuations, packed=self._loaded.packs
+            )
+        ]
         reads = [(place, *read) for place, row in enumerate(rows) for read in row.reads]
         places, numbers, choices, read_columns, tokens = zip(*reads, strict=True)
         columns = sorted(set(read_columns))
         where = {column: index for index, column in enumerate(columns)}
         logits = self._loaded.logits(
-            tokens_of(rows, self._loaded.device), columns, **self._surroundings(rows, shared)
+            tokens_of(rows, self._loaded.device),
+            columns,
+            self._prefix.shared() if shared else None,
+            **apart(rows, shared, self._loaded.network),
         )
         picked = logits[list(places), [where[column] for column in read_columns]]
         wanted = torch.tensor(tokens, device=picked.device)[:, None]
@@ -64,19 +68,3 @@ class Scorer:
         for number, choice, value in zip(numbers, choices, values, strict=True):
             found[number][choice] += value
         return found
-
-    def _rows(self, number: int, question: Question, shared: int) -> list[Row]:
-        """Return the question as a row; one for each choice of several tokens where they can't be packed."""
-        context, numbered = question.context[shared:], list(enumerate(question.continuations))
-        if self._loaded.packs:
-            return [row_of(number, context, numbered)]
-        short = [entry for entry in numbered if len(entry[1]) == 1]
-        groups = [short] * bool(short) + [[entry] for entry in numbered if len(entry[1]) > 1]
-        return [row_of(number, context, group) for group in groups]
-
-    def _surroundings(self, rows: Sequence[Row], shared: int) -> dict[str, object]:
-        """Return what a forward pass must know beside the tokens."""
-        cache = {"cache": self._prefix.shared()} if shared else {}
-        if all(len(row.spans) < 2 for row in rows):
-            return cache
-        return {**cache, **apart(rows, shared, self._loaded.network)}

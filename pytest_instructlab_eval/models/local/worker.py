@@ -50,23 +50,28 @@ class Worker:
         self._encoder = Encoder(loaded, add_bos=add_bos)
         self._scorer = Scorer(loaded)
         self._writer = Writer(loaded)
-        self._stop_between_layers(loaded.network)
 
-    def _stop_between_layers(self, network: torch.nn.Module) -> None:
-        """Have a closed model end within a forward pass: Ctrl-C waits for it, and one can take minutes."""
-
+        # A closed model ends within a forward pass: Ctrl-C waits for it, and one can take minutes.
         def look(*_: object) -> None:
-            if self._stop.is_set():
+            if stop.is_set():
                 raise Stopped
 
-        for layers in network.modules():
+        for layers in loaded.network.modules():
             if isinstance(layers, torch.nn.ModuleList):
                 for layer in layers:
                     layer.register_forward_pre_hook(look)
 
     def work(self, arrivals: Sequence[Job[object]]) -> None:
         """Take these in, and do the first batch of chats or group of questions."""
-        self._waiting += self._encoded(arrivals)
+        rendered: list[Job[object]] = []
+        for job in arrivals:
+            with self._failing([job]):
+                self._encoder.render(job)
+                rendered.append(job)
+        for job, head in zip(rendered, self._encoder.heads(rendered), strict=True):
+            with self._failing([job]):
+                self._encoder.encode(job, head)
+                self._waiting.append(job)
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
         if not self._waiting:
@@ -78,19 +83,6 @@ class Worker:
                 self._write()
             else:
                 settle([self._waiting.popleft()], [None])
-
-    def _encoded(self, jobs: Sequence[Job[object]]) -> list[Job[object]]:
-        """Return the jobs with their tokens, without those that are refused for them."""
-        readable, found = [], []
-        for job in jobs:
-            with self._failing([job]):
-                self._encoder.render(job)
-                readable.append(job)
-        for job, tokens in zip(readable, self._encoder.heads(readable), strict=True):
-            with self._failing([job]):
-                self._encoder.encode(job, tokens)
-                found.append(job)
-        return found
 
     def _score(self) -> None:
         questions = list(_leading(self._waiting, Question))

@@ -44,11 +44,24 @@ class Writer:
         return self._fit.run(self._completions, chats)
 
     def _completions(self, chats: Sequence[Chat]) -> list[Completion]:
+        width = max(len(chat.prompt) for chat in chats)
+        device = self._loaded.device
+        gaps = [width - len(chat.prompt) for chat in chats]
+        ids = [[0] * gap + chat.prompt for gap, chat in zip(gaps, chats, strict=True)]
+        mask = [[0] * gap + [1] * (width - gap) for gap in gaps]
         started = time.perf_counter()
-        written = self._generate(chats)
+        with quiet():
+            found = self._loaded.network.generate(
+                torch.tensor(ids, device=device),
+                attention_mask=torch.tensor(mask, device=device),
+                max_new_tokens=max(chat.max_tokens for chat in chats),
+                logits_processor=[Sampler(chats, self._loaded.name)],
+                stopping_criteria=[Limits(chats, width)],
+            )
+        rows: list[list[int]] = found[:, width:].tolist()  # of each answer, and what follows it
         latency = time.perf_counter() - started
         completions = []
-        for chat, row in zip(chats, written, strict=True):
+        for chat, row in zip(chats, rows, strict=True):
             ends = (place for place, token in enumerate(row) if token in self._loaded.ends)
             end = next(ends, len(row))
             stopped = end < min(len(row), chat.max_tokens)
@@ -63,24 +76,6 @@ class Writer:
                 )
             )
         return completions
-
-    def _generate(self, chats: Sequence[Chat]) -> list[list[int]]:
-        """Return the tokens of each answer and what follows it."""
-        width = max(len(chat.prompt) for chat in chats)
-        device = self._loaded.device
-        gaps = [width - len(chat.prompt) for chat in chats]
-        ids = [[0] * gap + chat.prompt for gap, chat in zip(gaps, chats, strict=True)]
-        mask = [[0] * gap + [1] * (width - gap) for gap in gaps]
-        with quiet():
-            found = self._loaded.network.generate(
-                torch.tensor(ids, device=device),
-                attention_mask=torch.tensor(mask, device=device),
-                max_new_tokens=max(chat.max_tokens for chat in chats),
-                logits_processor=[Sampler(chats, self._loaded.name)],
-                stopping_criteria=[Limits(chats, width)],
-            )
-        rows: list[list[int]] = found[:, width:].tolist()
-        return rows
 
 
 class Sampler:
