@@ -39,8 +39,8 @@ from pytest_instructlab_eval.stats.values import (
 
 __all__ = [
     "Comparison",
+    "Contribution",
     "Difference",
-    "Evidence",
     "Pair",
     "compare",
     "counterpart",
@@ -65,7 +65,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Contribution:
     """A question behind a verdict: its score, and the other side's where there is one."""
 
     question: str
@@ -182,11 +182,13 @@ class Comparison:
         """Two-sided, against a drop or a rise."""
         return _p_value_of_no_change(self.interval)
 
-    def worst(self, most: int) -> tuple[Evidence, ...]:
+    def worst(self, most: int) -> tuple[Contribution, ...]:
         """The questions that dropped most; whole tasks where there are several."""
         name = namer(pair.unit for pair in self.pairs)
         found = [
-            Evidence(label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part))
+            Contribution(
+                label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part)
+            )
             for label, part in grouped(self.pairs, lambda pair: name(pair.unit)).items()
         ]
         dropped = [entry for entry in found if entry.drop > 0]
@@ -335,11 +337,11 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     return cluster_interval(scored.clusters, confidence)
 
 
-def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Evidence, ...]:
+def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:
     """Return the questions with the lowest scores, or the highest; whole tasks where there are several."""
     scored = [unit for unit in units(results) if unit.value is not None]
     found = [
-        Evidence(label, statistics.fmean(unit.value or 0.0 for unit in part))
+        Contribution(label, statistics.fmean(unit.value or 0.0 for unit in part))
         for label, part in grouped(scored, namer(scored)).items()
     ]
     return tuple(sorted(found, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
-from pytest_instructlab_eval.stats.values import grouped, of_metric
+from pytest_instructlab_eval.stats.values import evidence_of, grouped, of_metric
 
 __all__ = ["Row", "Summary", "summarise"]
 
@@ -69,20 +69,20 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
 
 
 def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
-    scores = [score for result in results for score in result.scores]
-    over_many = any(score.n > 1 for score in scores)
+    scores = _scores(results)
+    weighted = _question_weighted(results)
     groups = grouped(results, lambda result: result.group)
     groups.pop("", None)
     metrics = dict.fromkeys(score.metric for score in scores)
     agreement, agreement_n = judges_agreement(scores)
     spread, spread_n = judge_spread(scores)
-    evidence = [score.evidence for score in scores if score.evidence is not None]
+    evidence = evidence_of(scores)
     return Summary(
         benchmark=benchmark,
         model=model,
         judge=next(filter(None, (result.judge for result in results)), None),
-        overall=_row("mean over tasks" if over_many else "mean", results),
-        question_weighted=_question_weighted(scores, results) if over_many else None,
+        overall=_row("mean" if weighted is None else "mean over tasks", results),
+        question_weighted=weighted,
         metrics=_rows({metric: of_metric(results, metric) for metric in metrics}),
         groups=_rows(groups),
         agreement=agreement,
@@ -94,6 +94,10 @@ def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
     )
 
 
+def _scores(results: Iterable[Result]) -> list[Score]:
+    return [score for result in results for score in result.scores]
+
+
 def _rows(parts: Mapping[str, Sequence[Result]]) -> tuple[Row, ...]:
     """Return a row for each part, none where there is but one."""
     return tuple(_row(label, part) for label, part in parts.items()) if len(parts) > 1 else ()
@@ -101,7 +105,7 @@ def _rows(parts: Mapping[str, Sequence[Result]]) -> tuple[Row, ...]:
 
 def _row(label: str, results: Sequence[Result]) -> Row:
     """Return the unweighted mean over the scores, with a test's scores as one cluster."""
-    scores = [score for result in results for score in result.scores]
+    scores = _scores(results)
     value, stderr = _mean_and_error(scores, _clusters(results))
     return Row(
         label=label,
@@ -141,8 +145,11 @@ def _mean_and_error(
     return statistics.fmean(values), None if variance is None else math.sqrt(variance) / len(means)
 
 
-def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Row:
-    """Return the mean over all questions, whichever test they are of."""
+def _question_weighted(results: Sequence[Result]) -> Row | None:
+    """Return the mean over all questions, whichever test they are of; None where a test is one each."""
+    scores = _scores(results)
+    if not any(score.n > 1 for score in scores):
+        return None
     row, means = _row("mean over questions", results), _means(scores)
     n = sum(mean.n for mean in means)
     if row.value is None or not n:
