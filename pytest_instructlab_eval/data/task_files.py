@@ -302,11 +302,19 @@ def _check_metrics(setting: Setting) -> None:
 
 def _data(settings: Settings, path: Path, folder: Path) -> Path:
     """Return the file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
-    setting = _data_file(settings.get("dataset_kwargs"))
-    given = str(setting.value)
+    kwargs = settings.get("dataset_kwargs")
+    for key, unknown in kwargs.inside().items():
+        if key != "data_files":
+            raise Untrusted(
+                f"{unknown.place}: InstructLab's SDG writes no {shown(key, 40)} in dataset_kwargs"
+            )
+    files = kwargs.inside().get("data_files", kwargs).inside()
+    setting = files.get("test", kwargs)
+    given = setting.value
+    if len(files) != 1 or not isinstance(given, str) or not given.isprintable():
+        raise Untrusted(f"{setting.place}: dataset_kwargs must have data_files, and there one file as `test`")
     beside = path.parent / os.path.basename(given)
-    candidates = [path.parent / given, Path(given), beside]
-    existing = [candidate for candidate in candidates if os.path.isfile(candidate)]
+    existing = list(filter(os.path.isfile, (path.parent / given, Path(given), beside)))
     for candidate in existing:
         if _is_inside(candidate, folder):
             return candidate
@@ -317,20 +325,6 @@ def _data(settings: Settings, path: Path, folder: Path) -> Path:
     if existing:
         raise Untrusted(message)
     raise DataError(f"{message}; put the task's JSONL file there")
-
-
-def _data_file(kwargs: Setting) -> Setting:
-    """Return the path of the rows, as the task has it."""
-    for key, setting in kwargs.inside().items():
-        if key != "data_files":
-            raise Untrusted(
-                f"{setting.place}: InstructLab's SDG writes no {shown(key, 40)} in dataset_kwargs"
-            )
-    files = kwargs.inside().get("data_files", kwargs).inside()
-    given = files.get("test", kwargs)
-    if len(files) != 1 or not isinstance(given.value, str) or not given.value.isprintable():
-        raise Untrusted(f"{given.place}: dataset_kwargs must have data_files, and there one file as `test`")
-    return given
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
