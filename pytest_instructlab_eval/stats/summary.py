@@ -64,34 +64,35 @@ class Summary:
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
     """Return the summary of each benchmark and model, in the order they were first met."""
-    found = grouped(results, lambda result: (result.benchmark, result.model))
-    return [_summary(benchmark, model, part) for (benchmark, model), part in found.items()]
-
-
-def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
-    scores = _scores(results)
-    weighted = _question_weighted(results)
-    groups = grouped(results, lambda result: result.group)
-    groups.pop("", None)
-    metrics = dict.fromkeys(score.metric for score in scores)
-    agreement, agreement_n = judges_agreement(scores)
-    spread, spread_n = judge_spread(scores)
-    evidence = evidence_of(scores)
-    return Summary(
-        benchmark=benchmark,
-        model=model,
-        judge=next(filter(None, (result.judge for result in results)), None),
-        overall=_row("mean" if weighted is None else "mean over tasks", results),
-        question_weighted=weighted,
-        metrics=_rows({metric: of_metric(results, metric) for metric in metrics}),
-        groups=_rows(groups),
-        agreement=agreement,
-        agreement_n=agreement_n,
-        judge_spread=spread,
-        judge_spread_n=spread_n,
-        cut_off=sum(reply.cut_off for known in evidence for reply in known.replies),
-        contradictory=sum(bool(judgment.contradictory) for known in evidence for judgment in known.judgments),
-    )
+    found = []
+    for (benchmark, model), part in grouped(results, lambda result: (result.benchmark, result.model)).items():
+        scores = _scores(part)
+        weighted = _question_weighted(part)
+        groups = grouped(part, lambda result: result.group)
+        groups.pop("", None)
+        metrics = dict.fromkeys(score.metric for score in scores)
+        agreement, agreement_n = judges_agreement(scores)
+        spread, spread_n = judge_spread(scores)
+        evidence = evidence_of(scores)
+        summary = Summary(
+            benchmark=benchmark,
+            model=model,
+            judge=next(filter(None, (result.judge for result in part)), None),
+            overall=_row("mean" if weighted is None else "mean over tasks", part),
+            question_weighted=weighted,
+            metrics=_rows({metric: of_metric(part, metric) for metric in metrics}),
+            groups=_rows(groups),
+            agreement=agreement,
+            agreement_n=agreement_n,
+            judge_spread=spread,
+            judge_spread_n=spread_n,
+            cut_off=sum(reply.cut_off for known in evidence for reply in known.replies),
+            contradictory=sum(
+                bool(judgment.contradictory) for known in evidence for judgment in known.judgments
+            ),
+        )
+        found.append(summary)
+    return found
 
 
 def _scores(results: Iterable[Result]) -> list[Score]:

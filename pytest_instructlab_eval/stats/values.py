@@ -70,6 +70,11 @@ class Unit:
         """The task whose mean it is part of; None for a value of its own."""
         return None if self.key.sample is None else (self.key.question, self.key.metric, self.key.repetition)
 
+    def same_question(self, other: Unit) -> bool:
+        """Return whether both are asked and graded alike: of one content, if known, and on one scale."""
+        same_content = self.content == other.content or not (self.content and other.content)
+        return same_content and self.maximum == other.maximum
+
 
 def units(results: Iterable[Result]) -> list[Unit]:
     """Return every value of the results: a sample each where a score has samples, else a score each."""
