@@ -66,8 +66,9 @@ def read_lines(
                 number += 1
                 if len(data) > most_in_a_line:
                     raise _too_large(f"{place}, line {number}", most_in_a_line, "a line")
-                if data.strip():
-                    yield f"{place}, line {number}", decoded(data, place, line=number).removesuffix("\n")
+                text = decoded(data, place, line=number)
+                if text.strip():  # a byte order mark alone is no line either
+                    yield f"{place}, line {number}", text.removesuffix("\n")
     except OSError as error:
         raise DataError(f"{place} can't be read ({error.strerror})") from None
 

@@ -87,12 +87,12 @@ def _number(value: Any) -> float | None:
 def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
     """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
     parts = [visible(reason)]
-    if prompt and not any("question" in score.metadata for score in scores):
+    if prompt and not any("question" in score.data for score in scores):
         parts.append(f"question:\n{_indented(prompt)}")
     for score in scores:
         value = "no score" if score.value is None else f"{score.value:g} of {score.maximum:g}"
         parts.append(f"{score.metric}: {value}")
-        shown = [(name, str(score.metadata[name])) for name in EVIDENCE if score.metadata.get(name)]
+        shown = [(name, str(score.data[name])) for name in EVIDENCE if score.data.get(name)]
         parts += [f"{name}:\n{_indented(text)}" for name, text in shown]
     return "\n".join(parts)
 

@@ -456,7 +456,7 @@ def test_what_was_not_answered_before_is_an_error_of_its_question(project: Proje
     project.evaluate(*arguments, "--eval-stage=answer", "-k", "Oslo or Rome")
     project.write("test_own.py", JUDGED.replace("Where is {city}?", "Where lies {city}?"))
     judging = project.evaluate(
-        *arguments, "--eval-stage=judge", "-k", "Oslo or Lima", ret=1, failed=3, deselected=2
+        *arguments, "--eval-stage=judge", "-k", "Oslo or Lima", ret=1, failed=2, deselected=2
     )
     judging.shows("*there is no recorded answer of tiny to this question; ask it with --eval-stage answer*")
     assert {result["outcome"] for result in judging.results.values()} == {"error"}
@@ -476,7 +476,7 @@ def test_a_judging_run_without_answers_of_ones_own_benchmark_is_refused(project:
 
 # --- a benchmark as an object ---
 
-PASSAGES = """
+WITH_BENCHMARK = """
     from dataclasses import dataclass
 
     import pytest
@@ -502,7 +502,7 @@ PASSAGES = """
 
 
 def test_the_marker_takes_a_benchmark_as_an_object(project: Project) -> None:
-    project.write("test_own.py", PASSAGES)
+    project.write("test_own.py", WITH_BENCHMARK)
     results = project.evaluate("test_own.py", passed=6).results
     found = results["test_passages[a0]"]
     assert (found["benchmark"], found["group"], found["cluster"]) == ("passages", "a.txt", "a.txt")
@@ -517,7 +517,7 @@ def test_the_marker_takes_a_benchmark_as_an_object(project: Project) -> None:
     ],
 )
 def test_a_marker_of_something_else_ends_the_run(project: Project, given: str, says: str) -> None:
-    text = PASSAGES.replace("import dataclass", "import dataclass, replace")
+    text = WITH_BENCHMARK.replace("import dataclass", "import dataclass, replace")
     project.write("test_own.py", text.replace("eval(PASSAGES)", f"eval({given})"))
     refused = project.evaluate("test_own.py", ret=4)
     assert says in refused.err

@@ -45,6 +45,8 @@ def findings(finished: Finished) -> Any:
     document["results"].sort(key=lambda record: record["nodeid"])
     for record in document["results"]:
         del record["duration"]
+        for chat in record["chats"]:
+            del chat["seconds"]
     return rounded([document["summaries"], document["results"]])
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data.text_files import decoded, read_bytes, read_lines, read_text, replace_text
@@ -63,6 +63,7 @@ def test_any_bytes_are_their_text_or_refused_with_the_line_of_the_first_bad_one(
 
 
 @given(DATA, st.integers(0, 40), st.integers(1, 40))
+@example("\ufeff\na".encode(), 40, 40)
 def test_the_lines_of_any_bytes_are_read_or_refused_in_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, most_bytes: int, most_in_a_line: int
 ) -> None:
@@ -75,7 +76,7 @@ def test_the_lines_of_any_bytes_are_read_or_refused_in_a_sentence(
         return
     expected = enumerate(data.removeprefix("\ufeff".encode()).split(b"\n"), start=1)
     assert [(place, text) for place, text in found] == [
-        (f"line {number}", line.decode()) for number, line in expected if line.strip()
+        (f"line {number}", line.decode()) for number, line in expected if line.decode().strip()
     ]
 
 
