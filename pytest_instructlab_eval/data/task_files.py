@@ -212,30 +212,20 @@ def _task_file(path: Path, folder: Path, trust: bool) -> TaskFile | None:
         except Untrusted:
             if not trust:
                 raise
-        return replace(task, data=_trusted_data(settings, path, folder))
+        with contextlib.suppress(Untrusted):  # lm-eval's rows may lie as those of SDG's tasks, or elsewhere
+            if settings.get("dataset_path").value == "json":
+                return replace(task, data=_data(settings, path, folder))
+        return task
     except DataError as error:
         return replace(task, problem=str(error))
 
 
 def _settings(path: Path, folder: Path) -> Settings:
+    """Return what a task and the file that it includes say; both are in the folder."""
     own = _read(path, folder)
     include = own.pop("include", None)
     if include is None:
         return Settings(shown(path), own)
-    included = _read(_included(include, path, folder), folder)
-    if "include" in included:
-        raise Untrusted(f"{included['include'].place}: a file that is included must not include another")
-    return Settings(shown(path), {**included, **own})
-
-
-def _read(path: Path, folder: Path) -> dict[str, Setting]:
-    if not _is_inside(path, folder):
-        raise Untrusted(f"{shown(path)} leads out of {shown(folder)}")
-    return Setting(read_yaml(path, most_bytes=MOST_YAML_BYTES), shown(path)).inside()
-
-
-def _included(include: Setting, path: Path, folder: Path) -> Path:
-    """Return the file that a task includes, which is in the folder."""
     name = include.value
     if not isinstance(name, str) or not name.isprintable():
         raise Untrusted(f"{include.place}: include must be the name of one file")
@@ -247,7 +237,16 @@ def _included(include: Setting, path: Path, folder: Path) -> Path:
             f"{include.place}: the task includes {shown(name)}, which isn't there; put the template that "
             "the tasks were written with beside them"
         )
-    return target
+    included = _read(target, folder)
+    if "include" in included:
+        raise Untrusted(f"{included['include'].place}: a file that is included must not include another")
+    return Settings(shown(path), {**included, **own})
+
+
+def _read(path: Path, folder: Path) -> dict[str, Setting]:
+    if not _is_inside(path, folder):
+        raise Untrusted(f"{shown(path)} leads out of {shown(folder)}")
+    return Setting(read_yaml(path, most_bytes=MOST_YAML_BYTES), shown(path)).inside()
 
 
 def _settings_by_lm_eval(path: Path) -> Settings:
@@ -287,15 +286,15 @@ def _check_metrics(setting: Setting) -> None:
     if setting.value is None:  # lm-eval's own choice, which has acc
         return
     metrics = setting.value if isinstance(setting.value, list) else []
-    names = [metric["metric"] for metric in metrics if _is_known_metric(metric)]
+    names = [
+        metric["metric"]
+        for metric in metrics
+        if isinstance(metric, dict)
+        and "metric" in metric
+        and all(value in METRIC.get(key, ()) for key, value in metric.items())
+    ]
     if len(names) < len(metrics) or "acc" not in names:
         raise Untrusted(f"{setting.place}: metric_list must have the mean of acc, and acc_norm at most")
-
-
-def _is_known_metric(metric: object) -> bool:
-    if not isinstance(metric, dict) or "metric" not in metric:
-        return False
-    return all(key in METRIC and value in METRIC[key] for key, value in metric.items())
 
 
 # --- where its rows are ---
@@ -303,11 +302,19 @@ def _is_known_metric(metric: object) -> bool:
 
 def _data(settings: Settings, path: Path, folder: Path) -> Path:
     """Return the file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
-    setting = _data_file(settings.get("dataset_kwargs"))
-    given = str(setting.value)
+    kwargs = settings.get("dataset_kwargs")
+    for key, unknown in kwargs.inside().items():
+        if key != "data_files":
+            raise Untrusted(
+                f"{unknown.place}: InstructLab's SDG writes no {shown(key, 40)} in dataset_kwargs"
+            )
+    files = kwargs.inside().get("data_files", kwargs).inside()
+    setting = files.get("test", kwargs)
+    given = setting.value
+    if len(files) != 1 or not isinstance(given, str) or not given.isprintable():
+        raise Untrusted(f"{setting.place}: dataset_kwargs must have data_files, and there one file as `test`")
     beside = path.parent / os.path.basename(given)
-    candidates = [path.parent / given, Path(given), beside]
-    existing = [candidate for candidate in candidates if os.path.isfile(candidate)]
+    existing = list(filter(os.path.isfile, (path.parent / given, Path(given), beside)))
     for candidate in existing:
         if _is_inside(candidate, folder):
             return candidate
@@ -318,30 +325,6 @@ def _data(settings: Settings, path: Path, folder: Path) -> Path:
     if existing:
         raise Untrusted(message)
     raise DataError(f"{message}; put the task's JSONL file there")
-
-
-def _data_file(kwargs: Setting) -> Setting:
-    """Return the path of the rows, as the task has it."""
-    for key, setting in kwargs.inside().items():
-        if key != "data_files":
-            raise Untrusted(
-                f"{setting.place}: InstructLab's SDG writes no {shown(key, 40)} in dataset_kwargs"
-            )
-    files = kwargs.inside().get("data_files", kwargs).inside()
-    given = files.get("test", kwargs)
-    if len(files) != 1 or not isinstance(given.value, str) or not given.value.isprintable():
-        raise Untrusted(f"{given.place}: dataset_kwargs must have data_files, and there one file as `test`")
-    return given
-
-
-def _trusted_data(settings: Settings, path: Path, folder: Path) -> Path | None:
-    """Return the rows of a task that lm-eval asks, where they can be found as those of SDG's tasks."""
-    if settings.get("dataset_path").value != "json":
-        return None
-    try:
-        return _data(settings, path, folder)
-    except Untrusted:
-        return None
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

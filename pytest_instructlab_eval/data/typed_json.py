@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import re
@@ -125,17 +126,15 @@ def _with_keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _check_depth(document: object) -> None:
-    level = [document]
-    for _ in range(DEEPEST):
-        level = [child for node in level for child in _lists_and_objects(node)]
+    level: list[dict[object, object] | list[object]] = [[document]]
+    for _ in range(DEEPEST + 1):
+        inside = itertools.chain.from_iterable(
+            node.values() if isinstance(node, dict) else node for node in level
+        )
+        level = [child for child in inside if isinstance(child, (dict, list))]
         if not level:
             return
     raise Misfit(f"is nested deeper than {DEEPEST} levels")
-
-
-def _lists_and_objects(node: object) -> list[object]:
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [child for child in children if isinstance(child, (dict, list))]
 
 
 def schema_version(document: object) -> int | None:
@@ -188,21 +187,17 @@ def read_as(kind: type[T], value: object, rules: Rules = NO_RULES) -> T:
 def _reader(kind: Hashable) -> Reader:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return functools.partial(_one_of, [(_types(one), _reader(one)) for one in arguments], arguments)
+        return _OneOf(arguments, [(_types(one), _reader(one)) for one in arguments])
     if origin is tuple:
         any_number = arguments[-1] is ...
-        return (
-            functools.partial(_list, _reader(arguments[0]))
-            if any_number
-            else functools.partial(_entries, [_reader(one) for one in arguments])
-        )
+        return _List(_reader(arguments[0])) if any_number else _Entries([_reader(one) for one in arguments])
     if origin in (Mapping, dict):
-        return functools.partial(_mapping, _reader(arguments[1]))
+        return _Mapping(_reader(arguments[1]))
     if is_typeddict(kind):
-        return functools.partial(_typed_dict, cast(type, kind), _field_readers(kind))
+        return _TypedDict(cast(type, kind), _field_readers(kind))
     if dataclasses.is_dataclass(kind):
-        return functools.partial(_dataclass, kind, _field_readers(kind))
-    return PLAIN_READERS.get(kind) or functools.partial(_scalar, kind, _types(kind))
+        return _Dataclass(cast(type, kind), _field_readers(kind))
+    return PLAIN_READERS.get(kind) or _Scalar(kind, _types(kind))
 
 
 def _field_readers(kind: object) -> dict[str, Reader]:
@@ -225,66 +220,108 @@ def _number(value: object, rules: Rules) -> float:
 PLAIN_READERS: Mapping[Hashable, Reader] = {Any: _anything, object: _anything, float: _number}
 
 
-def _scalar(kind: Hashable, accepted: Collection[type], value: object, rules: Rules) -> object:
-    chosen = get_args(kind)  # of a Literal
-    return value if type(value) in accepted and (not chosen or value in chosen) else _misfit((kind,), value)
+@dataclass(frozen=True)
+class _Scalar:
+    """Reads a text, a number, or one of a Literal."""
+
+    kind: Hashable
+    accepted: Collection[type]
+
+    def __call__(self, value: object, rules: Rules) -> object:
+        chosen = get_args(self.kind)
+        if type(value) in self.accepted and (not chosen or value in chosen):
+            return value
+        return _misfit((self.kind,), value)
 
 
-def _one_of(
-    readers: Sequence[tuple[Collection[type], Reader]],
-    kinds: tuple[Hashable, ...],
-    value: object,
-    rules: Rules,
-) -> object:
-    for accepted, reader in readers:
-        if type(value) in accepted:
-            return reader(value, rules)
-    return _misfit(kinds, value)
+@dataclass(frozen=True)
+class _OneOf:
+    """Reads what is of one of several kinds."""
+
+    kinds: tuple[Hashable, ...]
+    readers: Sequence[tuple[Collection[type], Reader]]
+
+    def __call__(self, value: object, rules: Rules) -> object:
+        for accepted, reader in self.readers:
+            if type(value) in accepted:
+                return reader(value, rules)
+        return _misfit(self.kinds, value)
 
 
-def _list(reader: Reader, value: object, rules: Rules) -> tuple[object, ...]:
-    if not isinstance(value, list):
-        return _misfit((tuple,), value)
-    entries: list[object] = []
-    try:
-        for entry in value:
-            entries.append(reader(entry, rules))  # its length is the place of what fails
-    except Misfit as misfit:
-        misfit.place.insert(0, len(entries))
-        raise
-    return tuple(entries)
+@dataclass(frozen=True)
+class _List:
+    """Reads a list of any length."""
+
+    reader: Reader
+
+    def __call__(self, value: object, rules: Rules) -> tuple[object, ...]:
+        if not isinstance(value, list):
+            return _misfit((tuple,), value)
+        entries: list[object] = []
+        try:
+            for entry in value:
+                entries.append(self.reader(entry, rules))  # its length is the place of what fails
+        except Misfit as misfit:
+            misfit.place.insert(0, len(entries))
+            raise
+        return tuple(entries)
 
 
-def _entries(readers: Sequence[Reader], value: object, rules: Rules) -> tuple[object, ...]:
-    """Return a list of as many entries as there are readers."""
-    if not isinstance(value, list) or len(value) != len(readers):
-        raise Problem(f"must be a list of {len(readers)}", value)
-    return tuple(reader(entry, rules) for reader, entry in zip(readers, value, strict=True))
+@dataclass(frozen=True)
+class _Entries:
+    """Reads a list of as many entries as there are readers."""
+
+    readers: Sequence[Reader]
+
+    def __call__(self, value: object, rules: Rules) -> tuple[object, ...]:
+        if not isinstance(value, list) or len(value) != len(self.readers):
+            raise Problem(f"must be a list of {len(self.readers)}", value)
+        return tuple(reader(entry, rules) for reader, entry in zip(self.readers, value, strict=True))
 
 
-def _mapping(reader: Reader, value: object, rules: Rules) -> dict[str, object]:
-    if not isinstance(value, dict):
-        return _misfit((dict,), value)
-    return _fields(dict.fromkeys(value, reader), value, rules)
+@dataclass(frozen=True)
+class _Mapping:
+    """Reads an object of any keys."""
+
+    reader: Reader
+
+    def __call__(self, value: object, rules: Rules) -> dict[str, object]:
+        if not isinstance(value, dict):
+            return _misfit((dict,), value)
+        return _fields(dict.fromkeys(value, self.reader), value, rules)
 
 
-def _typed_dict(kind: type, readers: Mapping[str, Reader], value: object, rules: Rules) -> dict[str, object]:
-    required: Collection[str] = getattr(kind, "__required_keys__")  # noqa: B009 - unknown to a type checker
-    return _object([name for name in readers if name in required], readers, value, rules)
+@dataclass(frozen=True)
+class _TypedDict:
+    """Reads an object that may have other keys too."""
+
+    kind: type
+    readers: Mapping[str, Reader]
+
+    def __call__(self, value: object, rules: Rules) -> dict[str, object]:
+        required: Collection[str] = getattr(self.kind, "__required_keys__")  # noqa: B009 - no type has it
+        return _object([name for name in self.readers if name in required], self.readers, value, rules)
 
 
-def _dataclass(kind: type, readers: Mapping[str, Reader], value: object, rules: Rules) -> object:
-    rule = rules.get(kind, NO_RULE)
-    read = {name: reader for name, reader in readers.items() if name not in rule.ignored}
-    fields = _object(rule.required, read, value, rules)
-    unknown = fields.keys() - readers.keys() - set(rule.ignored)
-    if unknown:
-        raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
-    for problem in rule.problems(fields):
-        raise problem
-    if rule.build is not None:
-        return rule.build(fields)
-    return kind(**{name: fields[name] for name in read if name in fields})
+@dataclass(frozen=True)
+class _Dataclass:
+    """Reads an object of these keys and no others, by the rule of its kind."""
+
+    kind: type
+    readers: Mapping[str, Reader]
+
+    def __call__(self, value: object, rules: Rules) -> object:
+        rule = rules.get(self.kind, NO_RULE)
+        read = {name: reader for name, reader in self.readers.items() if name not in rule.ignored}
+        fields = _object(rule.required, read, value, rules)
+        unknown = fields.keys() - self.readers.keys() - set(rule.ignored)
+        if unknown:
+            raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
+        for problem in rule.problems(fields):
+            raise problem
+        if rule.build is not None:
+            return rule.build(fields)
+        return self.kind(**{name: fields[name] for name in read if name in fields})
 
 
 def _object(

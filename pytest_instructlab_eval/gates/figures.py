@@ -15,7 +15,7 @@ from pytest_instructlab_eval.gates.sentences import WORST, interval_text, listed
 if TYPE_CHECKING:
     from pytest_instructlab_eval.gates.target import Target
     from pytest_instructlab_eval.records.scores import Result
-    from pytest_instructlab_eval.stats.comparison import Comparison, Evidence
+    from pytest_instructlab_eval.stats.comparison import Comparison, Contribution
     from pytest_instructlab_eval.stats.statistics import Interval
 
 __all__ = ["FIGURES", "MEAN", "Figure", "Measurement"]
@@ -33,7 +33,7 @@ class Measurement:
     value: float | None = None
     interval: Interval | None = None
     n: int = 0
-    worst: tuple[Evidence, ...] = ()
+    worst: tuple[Contribution, ...] = ()
     worst_are: str = ""
     notes: tuple[str, ...] = ()
     unchanged: bool = False
@@ -100,7 +100,7 @@ def rate_of(
     target: Target, from_above: bool, *, lost: Callable[[Result], int], what_happened: str
 ) -> Measurement:
     """Return the share of what was lost of all that was asked: turns, samples, tests that ended early."""
-    from pytest_instructlab_eval.stats.comparison import Evidence
+    from pytest_instructlab_eval.stats.comparison import Contribution
     from pytest_instructlab_eval.stats.statistics import wilson_interval
 
     scores = [score for result in target.results for score in result.scores]
@@ -113,7 +113,7 @@ def rate_of(
     value = count / asked
     interval = wilson_interval(value * observed, observed)
     text = f"{target.name}: {count:,} of {asked:,} {what_happened}, {number(value, 4)}"
-    concerned = [Evidence(result.question, result.value) for result in target.results if lost(result)]
+    concerned = [Contribution(result.question, result.value) for result in target.results if lost(result)]
     return Measurement(
         f"{text} ({interval_text(interval, 4)})",
         value,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pytest_instructlab_eval.gates.language import Gate
 from pytest_instructlab_eval.records.scores import plain
-from pytest_instructlab_eval.stats.comparison import Evidence
+from pytest_instructlab_eval.stats.comparison import Contribution
 from pytest_instructlab_eval.stats.statistics import Interval
 
 __all__ = ["GateReport", "Verdict", "fails"]
@@ -36,7 +36,7 @@ class GateReport:
     n: int = 0
     minimum_detectable_drop: float | None = None
     correlation: float | None = None
-    worst: tuple[Evidence, ...] = ()
+    worst: tuple[Contribution, ...] = ()
     unpaired: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, object]:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.comparison import Comparison, Evidence, lowest, mean_interval
+from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, lowest, mean_interval
 from pytest_instructlab_eval.stats.statistics import Interval, t_interval
 from pytest_instructlab_eval.stats.summary import Row, summarise
 
@@ -62,6 +62,6 @@ class Target:
             return t_interval(row.value, row.stderr, math.inf) if row.stderr else None
         return mean_interval(self.results)
 
-    def extreme(self, most: int, *, highest: bool) -> tuple[Evidence, ...]:
+    def extreme(self, most: int, *, highest: bool) -> tuple[Contribution, ...]:
         """The questions with the lowest scores, or the highest; see `lowest`."""
         return lowest(self.results, most, highest=highest)

@@ -22,22 +22,8 @@ def fitted(head: Cells, rows: Sequence[Cells], *, text: Sequence[int] = ()) -> l
     blanks.
     """
     columns = list(zip(head, *rows, strict=True))
-    widths = _widths(columns, _terminal_width())
-    lines = list(_lines(head, widths, text))
-    lines.append(GAP.join("-" * width for width in widths))
-    return lines + [line for row in rows for line in _lines(row, widths, text)]
-
-
-def paragraph(line: str) -> list[str]:
-    """Return the lines that a line of text is broken into; later ones are indented by two columns more."""
-    indent = line[: len(line) - len(line.lstrip())]
-    return textwrap.wrap(line, _terminal_width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False)
-
-
-def _widths(columns: Sequence[Cells], most: int) -> list[int]:
-    """Return the widths of the columns, which together with the gaps are `most` where that can be had."""
     widths = [max(map(len, column)) for column in columns]
-    excess = sum(widths) + len(GAP) * (len(widths) - 1) - most
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - _terminal_width()
     labels, *others = range(len(columns))
     with_broken_heads = {
         number: max([_longest_word(columns[number][0]), *map(len, columns[number][1:])]) for number in others
@@ -48,7 +34,15 @@ def _widths(columns: Sequence[Cells], most: int) -> list[int]:
             less = max(0, min(excess, widths[number] - enough))
             widths[number] -= less
             excess -= less
-    return widths
+    lines = list(_lines(head, widths, text))
+    lines.append(GAP.join("-" * width for width in widths))
+    return lines + [line for row in rows for line in _lines(row, widths, text)]
+
+
+def paragraph(line: str) -> list[str]:
+    """Return the lines that a line of text is broken into; later ones are indented by two columns more."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, _terminal_width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False)
 
 
 def _longest_word(text: str) -> int:

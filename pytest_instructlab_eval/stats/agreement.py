@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.stats.values import evidence_of
 
 __all__ = ["judge_spread", "judges_agreement", "krippendorff_alpha"]
 
@@ -60,9 +61,9 @@ def judge_spread(scores: Iterable[Score]) -> tuple[float | None, int]:
 
 def _by_answer(scores: Iterable[Score]) -> Iterator[Mapping[str, list[float]]]:
     """For each answer, the ratings that each judge gave it."""
-    for score in scores:
+    for evidence in evidence_of(scores):
         answers: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for judgment in score.evidence.judgments if score.evidence else ():
+        for judgment in evidence.judgments:
             if judgment.rating is not None:
                 answers[judgment.answer][judgment.judge].append(judgment.rating)
         yield from answers.values()

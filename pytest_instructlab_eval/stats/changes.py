@@ -110,32 +110,28 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
     found = []
     for (benchmark, model), results in mine.items():
         against = counterpart(model, [known for name, known in other if name == benchmark])
-        if against is not None:
-            beside = other[benchmark, against]
-            whole = measure(results, beside)
-            if whole is not None:
-                groups = _groups(results, beside, measure)
-                found.append(_changes(benchmark, model, against, whole, groups))
+        if against is None:
+            continue
+        beside = other[benchmark, against]
+        whole = measure(results, beside)
+        if whole is None:
+            continue
+        groups = _groups(results, beside, measure)
+        entry = Changes(benchmark, model, against, Change.of(benchmark, whole), groups)
+        if isinstance(whole, Comparison):
+            entry = dataclasses.replace(
+                entry,
+                minimum_detectable_drop=whole.minimum_detectable_drop,
+                correlation=whole.correlation,
+                unpaired=len({*whole.only_ours, *whole.only_theirs, *whole.changed}),
+            )
+        found.append(entry)
     return found
 
 
 def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[Changes]:
     """Return a run's candidates beside its base model, where it has one, else beside the baseline."""
     return changes(run.candidates, run.of_base or baseline or (), paired=run.paired)
-
-
-def _changes(
-    benchmark: str, model: str, against: str, whole: Comparison | Difference, groups: tuple[Change, ...]
-) -> Changes:
-    found = Changes(benchmark, model, against, Change.of(benchmark, whole), groups)
-    if not isinstance(whole, Comparison):
-        return found
-    return dataclasses.replace(
-        found,
-        minimum_detectable_drop=whole.minimum_detectable_drop,
-        correlation=whole.correlation,
-        unpaired=len({*whole.only_ours, *whole.only_theirs, *whole.changed}),
-    )
 
 
 def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) -> tuple[Change, ...]:

@@ -39,8 +39,8 @@ from pytest_instructlab_eval.stats.values import (
 
 __all__ = [
     "Comparison",
+    "Contribution",
     "Difference",
-    "Evidence",
     "Pair",
     "compare",
     "counterpart",
@@ -65,7 +65,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Contribution:
     """A question behind a verdict: its score, and the other side's where there is one."""
 
     question: str
@@ -182,11 +182,13 @@ class Comparison:
         """Two-sided, against a drop or a rise."""
         return _p_value_of_no_change(self.interval)
 
-    def worst(self, most: int) -> tuple[Evidence, ...]:
+    def worst(self, most: int) -> tuple[Contribution, ...]:
         """The questions that dropped most; whole tasks where there are several."""
         name = namer(pair.unit for pair in self.pairs)
         found = [
-            Evidence(label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part))
+            Contribution(
+                label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part)
+            )
             for label, part in grouped(self.pairs, lambda pair: name(pair.unit)).items()
         ]
         dropped = [entry for entry in found if entry.drop > 0]
@@ -294,7 +296,7 @@ def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | No
         if unit.value is None or other is None or other.value is None:
             continue
         common.add(unit.key)
-        if _same_question(unit, other):
+        if unit.same_question(other):
             pairs.append(Pair(unit, unit.value, other.value))
         else:
             changed.append(unit)
@@ -307,12 +309,6 @@ def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | No
         only_theirs=_unpaired(their_units, common),
         changed=_unpaired(changed, ()),
     )
-
-
-def _same_question(ours: Unit, theirs: Unit) -> bool:
-    """Return whether both are asked and graded alike: of one content, where it is known, and on one scale."""
-    same_content = ours.content == theirs.content or not (ours.content and theirs.content)
-    return same_content and ours.maximum == theirs.maximum
 
 
 def _unpaired(found: Iterable[Unit], paired: Collection[Key]) -> tuple[str, ...]:
@@ -335,11 +331,11 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     return cluster_interval(scored.clusters, confidence)
 
 
-def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Evidence, ...]:
+def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:
     """Return the questions with the lowest scores, or the highest; whole tasks where there are several."""
     scored = [unit for unit in units(results) if unit.value is not None]
     found = [
-        Evidence(label, statistics.fmean(unit.value or 0.0 for unit in part))
+        Contribution(label, statistics.fmean(unit.value or 0.0 for unit in part))
         for label, part in grouped(scored, namer(scored)).items()
     ]
     return tuple(sorted(found, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])

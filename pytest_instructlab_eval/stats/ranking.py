@@ -62,11 +62,13 @@ def unranked(results: Iterable[Result]) -> dict[str, str]:
     models = dict.fromkeys(model for model, _ in by_place)
     benchmarks = dict.fromkeys(benchmark for _, benchmark in by_place)
     reasons: dict[str, str] = {}
-    for model in models:
-        for benchmark in benchmarks:
-            part = by_place.get((model, benchmark), [])
-            if all(result.value is None for result in part):
-                reasons.setdefault(model, f"has no score on {benchmark} ({_reason(part)})")
+    for model, benchmark in itertools.product(models, benchmarks):
+        part = by_place.get((model, benchmark), [])
+        if all(result.value is None for result in part):
+            errors = [error for result in part for error in (result.error, *(s.error for s in result.scores))]
+            nothing = "no question has a rating" if part else "it was not asked"
+            reason = next(map(visible_line, filter(None, errors)), nothing)
+            reasons.setdefault(model, f"has no score on {benchmark} ({reason})")
     return reasons
 
 
@@ -85,15 +87,6 @@ def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | 
         f"{best.model} is ahead of {second.model}, but {failed:,} of its questions could not be asked, which "
         "can be why; run it again"
     )
-
-
-def _reason(results: Sequence[Result]) -> str:
-    if not results:
-        return "it was not asked"
-    errors = [
-        error for result in results for error in (result.error, *(score.error for score in result.scores))
-    ]
-    return next((visible_line(error) for error in errors if error), "no question has a rating")
 
 
 def _score(rows: Sequence[Row]) -> tuple[float, float | None]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
-from pytest_instructlab_eval.stats.values import grouped, of_metric
+from pytest_instructlab_eval.stats.values import evidence_of, grouped, of_metric
 
 __all__ = ["Row", "Summary", "summarise"]
 
@@ -64,34 +64,39 @@ class Summary:
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
     """Return the summary of each benchmark and model, in the order they were first met."""
-    found = grouped(results, lambda result: (result.benchmark, result.model))
-    return [_summary(benchmark, model, part) for (benchmark, model), part in found.items()]
+    found = []
+    for (benchmark, model), part in grouped(results, lambda result: (result.benchmark, result.model)).items():
+        scores = _scores(part)
+        weighted = _question_weighted(part)
+        groups = grouped(part, lambda result: result.group)
+        groups.pop("", None)
+        metrics = dict.fromkeys(score.metric for score in scores)
+        agreement, agreement_n = judges_agreement(scores)
+        spread, spread_n = judge_spread(scores)
+        evidence = evidence_of(scores)
+        summary = Summary(
+            benchmark=benchmark,
+            model=model,
+            judge=next(filter(None, (result.judge for result in part)), None),
+            overall=_row("mean" if weighted is None else "mean over tasks", part),
+            question_weighted=weighted,
+            metrics=_rows({metric: of_metric(part, metric) for metric in metrics}),
+            groups=_rows(groups),
+            agreement=agreement,
+            agreement_n=agreement_n,
+            judge_spread=spread,
+            judge_spread_n=spread_n,
+            cut_off=sum(reply.cut_off for known in evidence for reply in known.replies),
+            contradictory=sum(
+                bool(judgment.contradictory) for known in evidence for judgment in known.judgments
+            ),
+        )
+        found.append(summary)
+    return found
 
 
-def _summary(benchmark: str, model: str, results: Sequence[Result]) -> Summary:
-    scores = [score for result in results for score in result.scores]
-    over_many = any(score.n > 1 for score in scores)
-    groups = grouped(results, lambda result: result.group)
-    groups.pop("", None)
-    metrics = dict.fromkeys(score.metric for score in scores)
-    agreement, agreement_n = judges_agreement(scores)
-    spread, spread_n = judge_spread(scores)
-    evidence = [score.evidence for score in scores if score.evidence is not None]
-    return Summary(
-        benchmark=benchmark,
-        model=model,
-        judge=next(filter(None, (result.judge for result in results)), None),
-        overall=_row("mean over tasks" if over_many else "mean", results),
-        question_weighted=_question_weighted(scores, results) if over_many else None,
-        metrics=_rows({metric: of_metric(results, metric) for metric in metrics}),
-        groups=_rows(groups),
-        agreement=agreement,
-        agreement_n=agreement_n,
-        judge_spread=spread,
-        judge_spread_n=spread_n,
-        cut_off=sum(reply.cut_off for known in evidence for reply in known.replies),
-        contradictory=sum(bool(judgment.contradictory) for known in evidence for judgment in known.judgments),
-    )
+def _scores(results: Iterable[Result]) -> list[Score]:
+    return [score for result in results for score in result.scores]
 
 
 def _rows(parts: Mapping[str, Sequence[Result]]) -> tuple[Row, ...]:
@@ -101,7 +106,7 @@ def _rows(parts: Mapping[str, Sequence[Result]]) -> tuple[Row, ...]:
 
 def _row(label: str, results: Sequence[Result]) -> Row:
     """Return the unweighted mean over the scores, with a test's scores as one cluster."""
-    scores = [score for result in results for score in result.scores]
+    scores = _scores(results)
     value, stderr = _mean_and_error(scores, _clusters(results))
     return Row(
         label=label,
@@ -141,8 +146,11 @@ def _mean_and_error(
     return statistics.fmean(values), None if variance is None else math.sqrt(variance) / len(means)
 
 
-def _question_weighted(scores: Sequence[Score], results: Sequence[Result]) -> Row:
-    """Return the mean over all questions, whichever test they are of."""
+def _question_weighted(results: Sequence[Result]) -> Row | None:
+    """Return the mean over all questions, whichever test they are of; None where a test is one each."""
+    scores = _scores(results)
+    if not any(score.n > 1 for score in scores):
+        return None
     row, means = _row("mean over questions", results), _means(scores)
     n = sum(mean.n for mean in means)
     if row.value is None or not n:

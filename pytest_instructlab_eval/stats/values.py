@@ -16,10 +16,22 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.evidence import Evidence
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error, standard_error
 
-__all__ = ["Key", "Unit", "Values", "grouped", "has_clusters", "namer", "of_metric", "questions_of", "units"]
+__all__ = [
+    "Key",
+    "Unit",
+    "Values",
+    "evidence_of",
+    "grouped",
+    "has_clusters",
+    "namer",
+    "of_metric",
+    "questions_of",
+    "units",
+]
 
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
@@ -57,6 +69,11 @@ class Unit:
     def stratum(self) -> Hashable:
         """The task whose mean it is part of; None for a value of its own."""
         return None if self.key.sample is None else (self.key.question, self.key.metric, self.key.repetition)
+
+    def same_question(self, other: Unit) -> bool:
+        """Return whether both are asked and graded alike: of one content, if known, and on one scale."""
+        same_content = self.content == other.content or not (self.content and other.content)
+        return same_content and self.maximum == other.maximum
 
 
 def units(results: Iterable[Result]) -> list[Unit]:
@@ -104,6 +121,11 @@ def of_metric(results: Iterable[Result], metric: str) -> list[Result]:
         dataclasses.replace(result, scores=tuple(score for score in result.scores if score.metric == metric))
         for result in results
     ]
+
+
+def evidence_of(scores: Iterable[Score]) -> list[Evidence]:
+    """Return what the scores rest on, of those that tell."""
+    return [score.evidence for score in scores if score.evidence is not None]
 
 
 def grouped(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:

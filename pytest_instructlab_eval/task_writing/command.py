@@ -131,7 +131,15 @@ async def _make(request: Request, outcomes: list[FileOutcome]) -> None:
     """Make the tasks; each file is told of, and its outcome kept, as soon as it is written."""
     folder = TaskFolder(request.out, overwrite=request.overwrite)
     files = _knowledge(request)
-    endpoint = _endpoint(request)
+    variable = request.api_key_env
+    endpoint = Endpoint(
+        request.base_url,
+        api_key=os.environ[variable] if variable else None,
+        key_source=f"--api-key-env {variable}" if variable else "--api-key-env",
+        budget=request.max_concurrency,
+        timeout=request.request_timeout,
+        prefix="--",
+    )
     model = ServedModel(request.model, endpoint)
     teacher = Teacher(model, request.questions, request.seed, request.max_tokens)
     making = make_tasks(files, teacher, folder, concurrency=request.max_concurrency)
@@ -143,18 +151,6 @@ async def _make(request: Request, outcomes: list[FileOutcome]) -> None:
                 click.echo("\n".join(map(visible_line, file_lines(outcome))))
     finally:
         await endpoint.close()
-
-
-def _endpoint(request: Request) -> Endpoint:
-    variable = request.api_key_env
-    return Endpoint(
-        request.base_url,
-        api_key=os.environ[variable] if variable else None,
-        key_source=f"--api-key-env {variable}" if variable else "--api-key-env",
-        budget=request.max_concurrency,
-        timeout=request.request_timeout,
-        prefix="--",
-    )
 
 
 def _knowledge(request: Request) -> list[QnaFile]:

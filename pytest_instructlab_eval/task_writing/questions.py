@@ -79,6 +79,17 @@ class Draft:
     answer: str
     wrong: tuple[str, str, str]
 
+    @property
+    def flaw(self) -> str | None:
+        """Why it can't be asked without the passage and with shuffled choices; None where it can."""
+        choices = (self.answer, *self.wrong)
+        plain = (unicodedata.normalize("NFC", choice).casefold() for choice in choices)
+        if len({choice.strip("\"'").rstrip(". ") for choice in plain}) < len(choices):
+            return ALIKE
+        if any(map(OTHERS.search, choices)) or all(map(LETTERED.match, choices)):
+            return ABOUT_OTHERS
+        return ABOUT_PASSAGE if PASSAGE.search(self.question) else None
+
 
 @dataclass(frozen=True)
 class Question:
@@ -176,20 +187,8 @@ def _draft(record: Mapping[str, object]) -> Draft | str:
     first, second, third = wrong
     if first is None or second is None or third is None:
         return INCOMPLETE
-    return _problem(question, (answer, first, second, third)) or Draft(
-        question, answer, (first, second, third)
-    )
-
-
-def _problem(question: str, choices: Sequence[str]) -> str | None:
-    plain = (unicodedata.normalize("NFC", choice).casefold() for choice in choices)
-    if len({choice.strip("\"'").rstrip(". ") for choice in plain}) < len(choices):
-        return ALIKE
-    if any(map(OTHERS.search, choices)) or all(map(LETTERED.match, choices)):
-        return ABOUT_OTHERS
-    if PASSAGE.search(question):
-        return ABOUT_PASSAGE
-    return None
+    draft = Draft(question, answer, (first, second, third))
+    return draft.flaw or draft
 
 
 def _line(value: object, most: int) -> str | None:

@@ -15,7 +15,14 @@ __all__ = ["file_lines", "summary_lines"]
 
 def file_lines(outcome: FileOutcome) -> Iterator[str]:
     """Yield what became of a file, and of its passages where something is missing."""
-    yield f"{printable(outcome.path)}: {_said(outcome)}"
+    asked = outcome.kept + outcome.rejected.total()
+    written = f"in the task {outcome.task}" if outcome.task else "so no task"
+    said = f"{outcome.kept} of {asked} questions kept, {written}"
+    if outcome.earlier:
+        said = f"{outcome.earlier} questions of an earlier run stay, in the task {outcome.task}"
+    elif not outcome.passages:
+        said = "no context, so there is no passage to ask about (contexts came with version 3 of qna.yaml)"
+    yield f"{printable(outcome.path)}: {said}"
     for passage in outcome.passages:
         if passage.kept == 0:
             reasons = [
@@ -51,13 +58,3 @@ def summary_lines(outcomes: Sequence[FileOutcome]) -> Iterator[str]:
         yield "right answers: " + ", ".join(
             f"{letters[place]} {letter}" for place, letter in enumerate(LETTERS)
         )
-
-
-def _said(outcome: FileOutcome) -> str:
-    if outcome.earlier:
-        return f"{outcome.earlier} questions of an earlier run stay, in the task {outcome.task}"
-    if not outcome.passages:
-        return "no context, so there is no passage to ask about (contexts came with version 3 of qna.yaml)"
-    asked = outcome.kept + outcome.rejected.total()
-    written = f"in the task {outcome.task}" if outcome.task else "so no task"
-    return f"{outcome.kept} of {asked} questions kept, {written}"

@@ -89,12 +89,38 @@ class TaskFolder:
         import yaml
 
         task, rows = self._files(name)
-        records = (json.dumps(_record(question, name, subject)) + "\n" for question in questions)
-        settings = yaml.safe_dump(_settings(name, rows, made_from), sort_keys=False)
+        records = [
+            {
+                "question": question.question,
+                "choices": list(question.choices),
+                "answer": question.answer,
+                "subject": subject,
+                "mmlubench_answer": f"{LETTERS[question.answer]}) {question.choices[question.answer]}",
+                "dataset_type": "mcq_qa",
+                "leaf_node_path": name,
+                "leaf_node_type": "knowledge",
+            }
+            for question in questions
+        ]
+        settings = {
+            "task": name,
+            "tag": GROUP,
+            "dataset_path": "json",
+            # As SDG does: lm-eval would look for a relative path where it is started. Moved elsewhere, this
+            # plugin finds the rows beside the task.
+            "dataset_kwargs": {"data_files": {"test": str(rows)}},
+            "test_split": "test",
+            "output_type": "multiple_choice",
+            "doc_to_text": TEXT,
+            "doc_to_choice": CHOICES["texts"],
+            "doc_to_target": "{{answer}}",
+            "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+            "metadata": {"version": 1.0, "made_from": made_from},
+        }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            replace_text(rows, inert_json("".join(records)))
-            replace_text(task, settings)
+            replace_text(rows, inert_json("".join(json.dumps(record) + "\n" for record in records)))
+            replace_text(task, yaml.safe_dump(settings, sort_keys=False))
         except OSError as error:
             raise ConfigurationError(
                 f"--out: {shown(self.folder)} can't be written to ({error.strerror})"
@@ -108,34 +134,3 @@ class TaskFolder:
 
     def _files(self, name: str) -> tuple[Path, Path]:
         return self.folder / f"{name}_task.yaml", self.folder / f"mmlubench_{name}.jsonl"
-
-
-def _settings(name: str, rows: Path, made_from: str) -> dict[str, object]:
-    return {
-        "task": name,
-        "tag": GROUP,
-        "dataset_path": "json",
-        # As SDG does: lm-eval would look for a relative path where it is started. Moved elsewhere, this
-        # plugin finds the rows beside the task.
-        "dataset_kwargs": {"data_files": {"test": str(rows)}},
-        "test_split": "test",
-        "output_type": "multiple_choice",
-        "doc_to_text": TEXT,
-        "doc_to_choice": CHOICES["texts"],
-        "doc_to_target": "{{answer}}",
-        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-        "metadata": {"version": 1.0, "made_from": made_from},
-    }
-
-
-def _record(question: Question, name: str, subject: str) -> dict[str, object]:
-    return {
-        "question": question.question,
-        "choices": list(question.choices),
-        "answer": question.answer,
-        "subject": subject,
-        "mmlubench_answer": f"{LETTERS[question.answer]}) {question.choices[question.answer]}",
-        "dataset_type": "mcq_qa",
-        "leaf_node_path": name,
-        "leaf_node_type": "knowledge",
-    }

@@ -133,9 +133,13 @@ class Teacher:
         draw.shuffle(choices)
         turn = draw.randrange(1, len(choices))
         for order in (choices, choices[turn:] + choices[:turn]):
-            objection = await self._look(passage, draft, order)
-            if objection is not None:
-                return objection
+            listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, order, strict=True))
+            user = f"{passage.shown}\n\nQuestion: {draft.question}\n{listed}"
+            messages: list[Message] = [{"role": "system", "content": LOOK}, {"role": "user", "content": user}]
+            text, finish_reason = await self._reply(messages, CHOICE)
+            letter = chosen_letter(text)
+            if letter != LETTERS[order.index(draft.answer)]:
+                return CUT_OFF if letter is None and finish_reason == "length" else NOT_CONFIRMED
         return None
 
     def fingerprint(self, passages: Sequence[Passage]) -> str:
@@ -149,16 +153,6 @@ class Teacher:
         noun = "question" if self.count == 1 else "questions"
         user = "\n\n".join([*lines, passage.shown, f"Write {self.count} {noun}."])
         return [{"role": "system", "content": WRITE}, {"role": "user", "content": user}]
-
-    async def _look(self, passage: Passage, draft: Draft, choices: Sequence[str]) -> str | None:
-        listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=True))
-        user = f"{passage.shown}\n\nQuestion: {draft.question}\n{listed}"
-        messages: list[Message] = [{"role": "system", "content": LOOK}, {"role": "user", "content": user}]
-        text, finish_reason = await self._reply(messages, CHOICE)
-        letter = chosen_letter(text)
-        if letter == LETTERS[choices.index(draft.answer)]:
-            return None
-        return CUT_OFF if letter is None and finish_reason == "length" else NOT_CONFIRMED
 
     async def _reply(self, messages: Sequence[Message], schema: Mapping[str, object]) -> tuple[str, str]:
         """Return what the model says, and why it ended; nothing where all that it wrote was reasoning."""

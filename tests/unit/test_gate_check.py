@@ -12,7 +12,7 @@ import pytest
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.check import GateReport, evaluate, with_defaults
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.stats.comparison import Evidence, compare, mean_interval
+from pytest_instructlab_eval.stats.comparison import Contribution, compare, mean_interval
 from pytest_instructlab_eval.stats.statistics import (
     Interval,
     mcnemar,
@@ -113,7 +113,7 @@ def test_a_mean_that_fails_says_the_figure_the_limit_the_interval_and_the_questi
         "mt_bench[coding] is 2.75 (95 % interval 2.63 to 2.87, 20 questions); below the 4 that is asked; "
         "lowest: 122-coding (2.5), 124-coding (2.5), 126-coding (2.5), 128-coding (2.5), 130-coding (2.5)"
     )
-    assert found.worst[0] == Evidence("122-coding", 2.5)
+    assert found.worst[0] == Contribution("122-coding", 2.5)
 
 
 def test_a_mean_that_passes_says_so_in_short() -> None:
@@ -134,8 +134,8 @@ def test_the_interval_of_one_task_is_wilsons_and_of_several_that_of_strata() -> 
 
 
 def test_the_worst_of_several_tasks_are_tasks_and_of_one_its_questions() -> None:
-    assert report_of("mmlu >= 0.9", MMLU).worst == (Evidence("law", 0.5), Evidence("anatomy", 0.6))
-    assert report_of("mmlu[law] >= 0.9", MMLU).worst[0] == Evidence("law:10", 0.0)
+    assert report_of("mmlu >= 0.9", MMLU).worst == (Contribution("law", 0.5), Contribution("anatomy", 0.6))
+    assert report_of("mmlu[law] >= 0.9", MMLU).worst[0] == Contribution("law:10", 0.0)
 
 
 def test_the_interval_of_a_benchmark_of_right_and_wrong_tests_is_wilsons() -> None:

@@ -59,6 +59,21 @@ class Entry:
         """Whether its name begins with a dot and is that of a file or folder."""
         return self.name.startswith(".") and self.name not in {".", ".."}
 
+    @property
+    def flaw(self) -> str | None:
+        """Why it is not read, wherever it comes from; None where nothing is against it."""
+        if self.problem:
+            return self.problem
+        if len(self.path) > MOST_PATH:
+            return f"has a path of more than {MOST_PATH:,} characters"
+        if self.kind == "folder" and self.path.count("/") >= DEEPEST:
+            return f"lies deeper than {DEEPEST} folders"
+        if self.name == QNA and self.kind == "link":
+            return f"is a symbolic link; a {QNA} must be a file of its own"
+        if self.name == QNA and self.kind == "other":
+            return f"is no file; a {QNA} must be one"
+        return None
+
 
 class Source(Protocol):
     """Where files come from: a commit or the working tree."""
@@ -92,9 +107,8 @@ def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
         for child in children:
             if folder is root and (child.is_hidden or child.path in left_out):
                 continue
-            problem = child.problem or _problem(child)
-            if problem:
-                yield dataclasses.replace(child, problem=problem)
+            if flaw := child.flaw:
+                yield dataclasses.replace(child, problem=flaw)
             elif child.kind == "folder":
                 folders.append(child)
             else:
@@ -111,18 +125,6 @@ def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
         if len(found) > MOST_FILES:
             raise DataError(f"the taxonomy has more than {MOST_FILES:,} files named {QNA}")
     return dict(sorted(found.items()))
-
-
-def _problem(entry: Entry) -> str | None:
-    if len(entry.path) > MOST_PATH:
-        return f"has a path of more than {MOST_PATH:,} characters"
-    if entry.kind == "folder" and entry.path.count("/") >= DEEPEST:
-        return f"lies deeper than {DEEPEST} folders"
-    if entry.name == QNA and entry.kind == "link":
-        return f"is a symbolic link; a {QNA} must be a file of its own"
-    if entry.name == QNA and entry.kind == "other":
-        return f"is no file; a {QNA} must be one"
-    return None
 
 
 def refuse(entry: Entry, problem: str) -> NoReturn:

@@ -80,22 +80,6 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
     if len(data) > MOST_BYTES:
         raise DataError(f"{place} is larger than {MOST_BYTES:,} bytes, the most that is read")
     document = Document(decoded(data, place), place)
-    root = _checked(document)
-    return QnaFile(
-        path=path,
-        version=_version(document, root),
-        pairs=tuple(_pairs(document, root, path)),
-        created_by=_described(root, "created_by"),
-        task_description=_described(root, "task_description"),
-        domain=_described(root, "domain"),
-        document_outline=_described(root, "document_outline"),
-        commit=commit,
-        blob=blob,
-    )
-
-
-def _checked(document: Document) -> Node:
-    """Return the mapping that a document must be; raises DataError for anything but plain values in it."""
     root = document.root()
     if root is None:
         document.refuse(1, "the file is empty")
@@ -107,7 +91,17 @@ def _checked(document: Document) -> Node:
             )
     if not isinstance(root.value, dict):
         document.refuse(root.line, "a qna.yaml must be a mapping with seed_examples")
-    return root
+    return QnaFile(
+        path=path,
+        version=_version(document, root),
+        pairs=tuple(_pairs(document, root, path)),
+        created_by=_described(root, "created_by"),
+        task_description=_described(root, "task_description"),
+        domain=_described(root, "domain"),
+        document_outline=_described(root, "document_outline"),
+        commit=commit,
+        blob=blob,
+    )
 
 
 # --- what the schemas say ---

@@ -95,7 +95,12 @@ class Taxonomy:
         with Repository.of(self._folder) as repository:
             before = Commit(repository, _fork(repository, base, ref))
             source = WorkingTree(self._folder) if ref is None else Commit(repository, repository.resolve(ref))
-            return _difference(before, source)
+            old, new = qna_entries(before, True), qna_entries(source, True)
+            files = [entry.path for entry in _changed(source, new.values(), old)]
+            others = (e for e in entries(source) if e.path not in new and not is_companion(e))
+            meant = _changed(source, others, {entry.path: entry for entry in entries(before)})
+            removed = tuple(path for path in old if path not in new)
+            return Survey(tuple(files), removed, unread(source, meant, alone=not files))
 
     def fork(self, base: str, ref: str | None = None) -> str:
         """Return the id of the commit where a ref, or the working tree's HEAD, left `base`."""
@@ -128,24 +133,17 @@ class Taxonomy:
                 problems.append(str(error))
             if total > MOST_TOTAL:
                 raise DataError(f"{self._named(ref)} has more than {MOST_TOTAL:,} bytes of {QNA}")
+        if len(problems) > 1:
+            more = len(problems) - MOST_NAMED
+            problems = [f"{len(problems)} files can't be read", *problems[:MOST_NAMED]]
+            problems += [f"and {more} more"] if more > 0 else []
         if problems:
-            raise DataError(f"{self._named(ref)}: {_listed(problems)}")
+            raise DataError(f"{self._named(ref)}: " + "\n  ".join(problems))
         return files
 
     def _named(self, ref: str | None) -> str:
         at = "" if ref is None else f" at {printable(ref)}"
         return f"the taxonomy {printable(str(self._folder))}{at}"
-
-
-def _difference(before: Source, source: Source) -> Survey:
-    """Return what a source adds, changes and removes."""
-    old, new = qna_entries(before, True), qna_entries(source, True)
-    files = [entry.path for entry in _changed(source, new.values(), old)]
-    others = (entry for entry in entries(source) if entry.path not in new and not is_companion(entry))
-    earlier = {entry.path: entry for entry in entries(before)}
-    removed = tuple(path for path in old if path not in new)
-    meant = _changed(source, others, earlier)
-    return Survey(tuple(files), removed, unread(source, meant, alone=not files))
 
 
 def _changed(source: Source, found: Iterable[Entry], earlier: Mapping[str, Entry]) -> list[Entry]:
@@ -154,12 +152,3 @@ def _changed(source: Source, found: Iterable[Entry], earlier: Mapping[str, Entry
 
 def _fork(repository: Repository, base: str, ref: str | None) -> str:
     return repository.merge_base(repository.resolve(base), repository.resolve("HEAD" if ref is None else ref))
-
-
-def _listed(problems: list[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    lines = [f"{len(problems)} files can't be read", *problems[:MOST_NAMED]]
-    if len(problems) > MOST_NAMED:
-        lines.append(f"and {len(problems) - MOST_NAMED} more")
-    return "\n  ".join(lines)

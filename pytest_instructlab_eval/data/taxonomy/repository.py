@@ -46,7 +46,14 @@ class Repository:
             raise ConfigurationError(
                 f"{self._place} is a repository of SHA-256 objects; only SHA-1 can be read"
             )
-        self._check_planted(Path(git_dir))
+        # Files of a pull request may look like a bare repository with refs of their own.
+        parents = Path(git_dir).parents
+        around = next((parent for parent in parents if (parent / ".git").exists()), None)
+        if around is not None and ".git" not in Path(git_dir).parts:
+            raise ConfigurationError(
+                f"{self._place} is a bare repository inside the repository {printable(str(around))}, as a "
+                "stranger could have put it there; move it out of that one to read it"
+            )
         self._shallow = shallow == "true"
         self.prefix = tuple(name for name in "".join(prefix).split("/") if name)
 
@@ -65,11 +72,17 @@ class Repository:
         if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
             raise ConfigurationError(f"'{printable(ref)}' can't name a branch, tag or commit")
         found = self._id(f"{ref}^{{commit}}")
-        if found is None:
-            raise ConfigurationError(
-                f"{self._place} has no branch, tag or commit {ref!r}; {self._instead(ref)}"
-            )
-        return found
+        if found is not None:
+            return found
+        listed = self._run(
+            "for_each_ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags"
+        )
+        names = listed.split("\n") if listed else []
+        hint = f"there is {_alternatives(names)}" if names else "it has no branches or tags"
+        close = [name for name in names if name.endswith(f"/{ref}")] or difflib.get_close_matches(ref, names)
+        if close:
+            hint = f"did you mean {_alternatives(close)}?"
+        raise ConfigurationError(f"{self._place} has no branch, tag or commit {ref!r}; {hint}")
 
     def tree(self, commit: str) -> str:
         """Return the id of a commit's top folder."""
@@ -100,31 +113,12 @@ class Repository:
                 f"{self._place} has no commit that {one[:12]} and {other[:12]} both come from: {advice}"
             ) from None
 
-    def _check_planted(self, git_dir: Path) -> None:
-        """Raise ConfigurationError for files of a pull request that look like a bare repository with refs."""
-        around = next((folder for folder in git_dir.parents if (folder / ".git").exists()), None)
-        if around is not None and ".git" not in git_dir.parts:
-            raise ConfigurationError(
-                f"{self._place} is a bare repository inside the repository {printable(str(around))}, as a "
-                "stranger could have put it there; move it out of that one to read it"
-            )
-
     def _id(self, name: str) -> str | None:
         try:
             found: str | bytes = self._git.get_object_header(name)[0]  # bytes, whatever its annotation says
         except (ValueError, OSError):
             return None
         return found.decode("ascii") if isinstance(found, bytes) else found
-
-    def _instead(self, ref: str) -> str:
-        listed = self._run(
-            "for_each_ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags"
-        )
-        names = listed.split("\n") if listed else []
-        close = [name for name in names if name.endswith(f"/{ref}")] or difflib.get_close_matches(ref, names)
-        if close:
-            return f"did you mean {_alternatives(close)}?"
-        return f"there is {_alternatives(names)}" if names else "it has no branches or tags"
 
     def _missing(self, object_id: str) -> NoReturn:
         raise ConfigurationError(
@@ -138,7 +132,17 @@ class Repository:
         try:
             return str(getattr(self._git, command)(*arguments))
         except CommandError as error:
-            raise ConfigurationError(f"{self._place} {_why_not(str(error.stderr))}") from None
+            stderr = str(error.stderr)
+            problem = f"can't be read by Git: {printable(stderr.strip())}"
+            if "not a git repository" in stderr:
+                problem = "is not in a Git repository, so it has no branches; leave the branch out"
+                problem += " to read it as it is"
+            if owned := re.search("dubious ownership in repository at '(.*)'", stderr):
+                problem = (
+                    "belongs to another user, so Git doesn't read it; if you trust it, run: "
+                    f"git config --global --add safe.directory {printable(owned[1])}"
+                )
+            raise ConfigurationError(f"{self._place} {problem}") from None
 
 
 def _git(folder: Path) -> Git:
@@ -171,18 +175,6 @@ def _check_regular(folder: Path) -> None:
                 f"{printable(str(path))} is neither a file nor a folder, so Git can't read the repository; "
                 "remove it, or clone the taxonomy again"
             )
-
-
-def _why_not(stderr: str) -> str:
-    owned = re.search("dubious ownership in repository at '(.*)'", stderr)
-    if owned:
-        return (
-            "belongs to another user, so Git doesn't read it; if you trust it, run: "
-            f"git config --global --add safe.directory {printable(owned[1])}"
-        )
-    if "not a git repository" in stderr:
-        return "is not in a Git repository, so it has no branches; leave the branch out to read it as it is"
-    return f"can't be read by Git: {printable(stderr.strip())}"
 
 
 def _alternatives(names: list[str]) -> str:
@@ -220,15 +212,15 @@ class Commit:
             if TREE_ENTRY.sub(b"", data):
                 refuse(folder, "is no folder in the object store, but damaged")
             self._lists[folder.id] = data
-        listed = TREE_ENTRY.finditer(self._lists[folder.id])
-        return [self._entry(folder, *found.groups()) for found in listed]
-
-    def _entry(self, folder: Entry, mode: bytes, raw_name: bytes, raw_id: bytes) -> Entry:
-        name = raw_name.decode("utf-8", "surrogateescape")
-        no_name = "/" in name or name in {"", ".", ".."}
-        problem = "has a name that no file or folder can have" if no_name else None
-        kind = KINDS.get(stat.S_IFMT(int(mode, 8)), "other")
-        return Entry(joined(folder, name), kind, raw_id.hex(), problem)
+        children = []
+        for listed in TREE_ENTRY.finditer(self._lists[folder.id]):
+            mode, raw_name, raw_id = listed.groups()
+            name = raw_name.decode("utf-8", "surrogateescape")
+            no_name = "/" in name or name in {"", ".", ".."}
+            problem = "has a name that no file or folder can have" if no_name else None
+            kind = KINDS.get(stat.S_IFMT(int(mode, 8)), "other")
+            children.append(Entry(joined(folder, name), kind, raw_id.hex(), problem))
+        return children
 
     def data(self, entry: Entry) -> bytes:
         """See `Source`; the size is looked at first."""

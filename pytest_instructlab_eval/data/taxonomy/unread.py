@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -68,6 +69,10 @@ class _Survey:
         return WRONG[entry.kind] if self._is_meant(entry, top in CONTENT_FOLDERS) else None
 
     def _is_meant(self, entry: Entry, in_content: bool) -> bool:
+        """Return whether its name, place or content is that of questions.
+
+        Content is what has seed_examples, and outside the content folders a whole qna.yaml.
+        """
         if _says_qna(entry.name):
             return True
         if in_content and (self._alone or YAML.fullmatch(entry.name)):
@@ -76,19 +81,15 @@ class _Survey:
             return False
         key = (entry.id or entry.path, in_content)
         if key not in self._known:
-            self._known[key] = _has_questions(self._source, entry, in_content)
+            self._known[key] = False
+            with contextlib.suppress(DataError):  # too large to be a qna.yaml, or it cannot be read
+                data = self._source.data(entry)
+                self._known[key] = QUESTIONS.search(data) is not None and (
+                    in_content or bool(parse_qna(data, entry.path).pairs)
+                )
         return self._known[key]
 
 
 def _says_qna(name: str) -> bool:
     """Return whether a name is meant for qna.yaml: `qna.yml`, `Qna.yaml`, `qna (1).yaml`, `q_n_a.txt`."""
     return QNA_LIKE.search(unicodedata.normalize("NFKC", name).casefold()) is not None
-
-
-def _has_questions(source: Source, entry: Entry, in_content: bool) -> bool:
-    """Return whether a file has seed_examples, and outside the content folders is a whole qna.yaml."""
-    try:
-        data = source.data(entry)
-        return QUESTIONS.search(data) is not None and (in_content or bool(parse_qna(data, entry.path).pairs))
-    except DataError:  # too large to be a qna.yaml, or it cannot be read
-        return False
