@@ -86,24 +86,25 @@ class LLMJudge(Judge):
         else:
             system, user = prompt.system, submission.filled_in(prompt)
             merged = prompt.merges_system(self.name) if self._merge is None else merged
-        messages = _messages(system, user, merged)
+        messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        if merged:
+            messages = [{"role": "user", "content": f"{system}\n{user}"}]
         evidence = replace(submission.evidence, user_prompt=user)
         if self._repeats == 1:
             return await self._judgment(messages, FIRST_TRIES, submission, evidence)
         about = (self.name, submission.answer_id, submission.metric, system, user)
+        tries: list[list[Try]] = [  # no seed is used twice
+            [
+                (REPEAT_TEMPERATURE, seed_of(self._seed, "judgment", *about, once, repeat=number))
+                for once in range(TRIES)
+            ]
+            for number in range(self._repeats)
+        ]
         scores = await asyncio.gather(
-            *(
-                self._judgment(messages, self._sampled_tries(number, *about), submission, evidence)
-                for number in range(self._repeats)
-            )
+            *(self._judgment(messages, own_tries, submission, evidence) for own_tries in tries)
         )
         parts = {str(number): score for number, score in enumerate(scores, start=1)}
         return pooled(parts, "repeat", all_needed=False)
-
-    def _sampled_tries(self, number: int, *about: str) -> list[Try]:
-        """Return how the judgment of this number, from 0, is asked for: no seed is used twice."""
-        seeds = (seed_of(self._seed, "judgment", *about, once, repeat=number) for once in range(TRIES))
-        return [(REPEAT_TEMPERATURE, seed) for seed in seeds]
 
     async def _judgment(
         self, messages: Sequence[Message], tries: Sequence[Try], submission: Submission, evidence: Evidence
@@ -150,9 +151,3 @@ def _own_prompt(submission: Submission) -> tuple[str, str]:
         if text is not None
     )
     return system, user
-
-
-def _messages(system: str, user: str, merge: bool) -> list[Message]:
-    if merge:
-        return [{"role": "user", "content": f"{system}\n{user}"}]
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]

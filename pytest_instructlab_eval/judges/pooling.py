@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 
 from pytest_instructlab_eval.records.evidence import Evidence, Mark
@@ -21,32 +22,48 @@ def pooled(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> Score
     comparable with that of all, but one of fewer repeats is.
     """
     scores = list(parts.values())
-    values = [score.value for score in scores if score.value is not None]
-    errors = [f"{mark} {name}: {score.error}" for name, score in parts.items() if score.error]
-    complete = len(values) == len(scores) or (values and not all_needed)
-    evidence = {name: score.evidence or Evidence() for name, score in parts.items()}
-    texts = {
-        name: score.explanation or "\n\n".join(judgment.text for judgment in evidence[name].judgments)
+    said = {
+        name: score.explanation or "\n\n".join(judgment.text for judgment in _evidence(score).judgments)
         for name, score in parts.items()
     }
-    judgments = tuple(
-        judgment.marked(mark, name) for name, part in evidence.items() for judgment in part.judgments
-    )
     return Score(
-        value=statistics.fmean(values) if complete and not errors else None,
+        value=_mean(scores, all_needed=all_needed),
         metric=scores[0].metric,
         maximum=scores[0].maximum,
-        explanation="\n\n".join(f"{mark} {name}: {text}" for name, text in texts.items() if text),
-        error="; ".join(errors) or None,
-        metadata={key: value for score in reversed(scores) for key, value in score.metadata.items()},
-        evidence=replace(_together(list(evidence.values())), judgments=judgments),
+        explanation="\n\n".join(_named(mark, said)),
+        error="; ".join(_named(mark, {name: score.error for name, score in parts.items()})) or None,
+        metadata=dict(ChainMap(*(dict(score.metadata) for score in scores))),
+        evidence=_together(parts, mark),
     )
 
 
-def _together(parts: Sequence[Evidence]) -> Evidence:
-    """Return the evidence of the first, with what another part alone knows."""
-    found = parts[0]
-    for part in parts[1:]:
-        lacking = [field.name for field in fields(found) if not getattr(found, field.name)]
-        found = replace(found, **{name: getattr(part, name) for name in lacking})
-    return found
+def _mean(scores: Collection[Score], *, all_needed: bool) -> float | None:
+    """Return the mean of the values, None where one that is needed is lacking."""
+    values = [score.value for score in scores if score.value is not None]
+    lacking = all_needed and len(values) < len(scores)
+    if lacking or not values or any(score.error for score in scores):
+        return None
+    return statistics.fmean(values)
+
+
+def _together(parts: Mapping[str, Score], mark: Mark) -> Evidence:
+    """Return the evidence of the first, with what another part alone knows, and all judgments."""
+    first, *others = map(_evidence, parts.values())
+    for other in others:
+        lacking = [field.name for field in fields(first) if not getattr(first, field.name)]
+        first = replace(first, **{name: getattr(other, name) for name in lacking})
+    judgments = (
+        judgment.marked(mark, name)
+        for name, score in parts.items()
+        for judgment in _evidence(score).judgments
+    )
+    return replace(first, judgments=tuple(judgments))
+
+
+def _evidence(score: Score) -> Evidence:
+    return score.evidence or Evidence()
+
+
+def _named(mark: Mark, texts: Mapping[str, str | None]) -> list[str]:
+    """Return the texts that there are, each after the name of its part."""
+    return [f"{mark} {name}: {text}" for name, text in texts.items() if text]

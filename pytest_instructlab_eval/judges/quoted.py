@@ -55,21 +55,20 @@ def _in_round_brackets(text: str, spans: Iterable[tuple[int, int]]) -> str:
 @lru_cache(maxsize=64)
 def _headings(template: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     """The headings of a prompt as patterns, each with what takes its place in a text."""
-    return tuple(dict.fromkeys(_heading(found) for found in HEADING.finditer(template)))
-
-
-def _heading(found: re.Match[str]) -> tuple[re.Pattern[str], str]:
     blanks = rf"[{BLANKS}]*"
-    title = (found["title"] or found["name"] or found["line"]).strip()
-    parts = re.findall(r"\w+|[^\w\s]", title)
-    words = blanks.join(APOSTROPHES if part == "'" else re.escape(part) for part in parts)
-    if found["title"]:
-        begin, end = (r"\[", r"\]") if found["opens"] == "[" else (rf"<{blanks}\|", rf"\|{blanks}>")
-        pattern, shown = rf"{begin}{blanks}{words}{blanks}{end}", f"({title})"
-    elif found["name"]:
-        slash = found["tag"][1:]
-        pattern, shown = rf"<{blanks}{slash}{blanks}{words}{blanks}>", f"({slash}{title})"
-    else:
-        whole = r"(?!\w)" if title[-1].isalnum() else ""
-        pattern, shown = rf"(?:#{blanks}){{1,6}}{words}{whole}", f"({title})"
-    return re.compile(pattern, re.IGNORECASE), shown
+    headings: dict[tuple[re.Pattern[str], str], None] = {}  # each once, in their order
+    for found in HEADING.finditer(template):
+        title = (found["title"] or found["name"] or found["line"]).strip()
+        parts = re.findall(r"\w+|[^\w\s]", title)
+        words = blanks.join(APOSTROPHES if part == "'" else re.escape(part) for part in parts)
+        if found["title"]:
+            begin, end = (r"\[", r"\]") if found["opens"] == "[" else (rf"<{blanks}\|", rf"\|{blanks}>")
+            pattern, shown = rf"{begin}{blanks}{words}{blanks}{end}", f"({title})"
+        elif found["name"]:
+            slash = found["tag"][1:]
+            pattern, shown = rf"<{blanks}{slash}{blanks}{words}{blanks}>", f"({slash}{title})"
+        else:
+            whole = r"(?!\w)" if title[-1].isalnum() else ""
+            pattern, shown = rf"(?:#{blanks}){{1,6}}{words}{whole}", f"({title})"
+        headings[re.compile(pattern, re.IGNORECASE), shown] = None
+    return tuple(headings)

@@ -35,26 +35,22 @@ FAR = rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|=]*"  # and one in double brackets
 BEFORE_SINGLE = re.compile(rf"{NEAR}(?:(?:is|of)\b{NEAR})*", re.IGNORECASE)
 BEFORE_DOUBLE = re.compile(rf"{FAR}(?:(?:is|of)\b{FAR})*", re.IGNORECASE)
 
+FILL, GAP = rf"[{BLANKS}{QUOTES}]{{0,8}}", rf"[{BLANKS}]{{1,4}}"
+INSIDE = rf"[{BLANKS}]{{0,4}}{NUMBER}[{BLANKS}]{{0,4}}"
+END = rf"(?:\[\[{INSIDE}\]\]|\[{INSIDE}\]|{NUMBER}(?![0-9]))"  # of a scale
+REMARK = r"(?:\([^()\[\]\n]{0,40}\))?"
+ENDS = rf"{FILL}{END}{FILL}{REMARK}{FILL}(?:%s){FILL}{END}"
+OUT_OF = rf"(?:/|\bout{GAP}of(?:{GAP}(?:an?|the|possible|maximum|max|total|of)\b){{0,4}}){FILL}{END}"
+ON_A = rf"(?:\b(?:on|using|with|by){GAP}(?:an?|the){GAP})?"
+ON_A_SCALE = rf"{ON_A}\bscale{GAP}(?:of|from|between|is)\b{ENDS % f'to|and|until|through|[{DASHES}]'}"
+FROM_TO = rf"\bfrom\b{ENDS % f'to|until|through|[{DASHES}]'}"
+BETWEEN = rf"\bbetween\b{ENDS % f'and|[{DASHES}]'}"
+IN_BRACKETS = rf"\({FILL}{NUMBER}{FILL}(?:to|[{DASHES}]){FILL}{NUMBER}{FILL}\)"
+SCALES = re.compile("|".join((OUT_OF, ON_A_SCALE, FROM_TO, BETWEEN, IN_BRACKETS)), re.IGNORECASE)
+"""All that says how far ratings go, with the numbers in it."""
 
-def _scales() -> re.Pattern[str]:
-    """Return the pattern of all that says how far ratings go, with the numbers in it."""
-    fill, gap = rf"[{BLANKS}{QUOTES}]{{0,8}}", rf"[{BLANKS}]{{1,4}}"
-    inside = rf"[{BLANKS}]{{0,4}}{NUMBER}[{BLANKS}]{{0,4}}"
-    number = rf"(?:\[\[{inside}\]\]|\[{inside}\]|{NUMBER}(?![0-9]))"
-    remark = r"(?:\([^()\[\]\n]{0,40}\))?"
-    rest = rf"{fill}{number}{fill}{remark}{fill}(?:%s){fill}{number}"
-    out_of = rf"(?:/|\bout{gap}of(?:{gap}(?:an?|the|possible|maximum|max|total|of)\b){{0,4}}){fill}{number}"
-    on_a = rf"(?:\b(?:on|using|with|by){gap}(?:an?|the){gap})?"
-    scale = rf"{on_a}\bscale{gap}(?:of|from|between|is)\b{rest % f'to|and|until|through|[{DASHES}]'}"
-    from_to = rf"\bfrom\b{rest % f'to|until|through|[{DASHES}]'}"
-    between = rf"\bbetween\b{rest % f'and|[{DASHES}]'}"
-    in_brackets = rf"\({fill}{NUMBER}{fill}(?:to|[{DASHES}]){fill}{NUMBER}{fill}\)"
-    return re.compile("|".join((out_of, scale, from_to, between, in_brackets)), re.IGNORECASE)
-
-
-SCALES = _scales()
 QUOTATION_MARK = re.compile(f"[{QUOTATION}]")
-ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}{SCALE}]*\)")
+ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}]*{SCALE}[{BLANKS}{QUOTES}{SCALE}]*\)")  # about a scale
 DECORATION = re.compile(rf"[{BLANKS}{QUOTES}{COLONS}{SCALE}|.,;!#>{DASHES}]*")  # of a line that is a rating
 
 FORM = re.compile(  # "[[rating]]", for example: "Rating: [[5]]"
@@ -110,14 +106,26 @@ def parse_rating(
     the messages that asked the judge: a rating that they show as an example is none where it is returned.
     """
     reasoning, said = split_judgment(text)
-    if not said.strip():
-        reason = "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
-        return Verdict(None, reason, reasoning=reasoning)
     prompts = [in_numbers(prompt, scale) for prompt in prompts]
     said = in_numbers(said.replace(SCALE, "\ufffd"), scale)
-    if _returns(prompts, said):
-        return Verdict(None, "the judgment returns the prompt", reasoning=reasoning)
-    said = _without_scales(_without_examples(said, prompts))
+    if not_judged := _not_judged(said, reasoning, prompts):
+        return Verdict(None, not_judged, reasoning=reasoning)
+    said = SCALES.sub(lambda found: SCALE * len(found[0]), _without_examples(said, prompts))
+    said = ROUND_BRACKETS.sub(lambda found: SCALE * len(found[0]), said)
+    found, reason = _stated(said)
+    if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
+        reason = "the judgment was cut off by the token limit before its rating"
+    elif not reason and found[-1].value not in scale:
+        reason = f"{found[-1].value:g} is not on the scale {scale}"
+    stated = tuple(statement.value for statement in found)
+    return Verdict(None if reason else stated[-1], reason, stated, reasoning)
+
+
+def _stated(said: str) -> tuple[list[Statement], str]:
+    """Return what could be meant as the rating, and why the last of it can't be meant.
+
+    That is what states one, or else each number in double brackets, without quotations.
+    """
     found, promised = statements(said)
     reason = ""
     if promised > (found[-1].start if found else -1):
@@ -125,14 +133,7 @@ def parse_rating(
     elif not found:
         found = [_statement(number, number.start()) for number in DOUBLE.finditer(said)]
         reason = "" if found else "the judgment has no number in double brackets"
-    stated = tuple(
-        statement.value for statement in found if statement is found[-1] or not _is_quoted(said, statement)
-    )
-    if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
-        reason = "the judgment was cut off by the token limit before its rating"
-    elif not reason and stated[-1] not in scale:
-        reason = f"{stated[-1]:g} is not on the scale {scale}"
-    return Verdict(None if reason else stated[-1], reason, stated, reasoning)
+    return [one for one in found if one is found[-1] or not _is_quoted(said, one)], reason
 
 
 def in_numbers(text: str, scale: Scale) -> str:
@@ -168,14 +169,6 @@ def _statement(number: re.Match[str], start: int) -> Statement:
     return Statement(float(number[1]), start, number.start(), number.end())
 
 
-def _without_scales(text: str) -> str:
-    """The text with every scale, and the round brackets about one, in `SCALE`s."""
-    masked = SCALES.sub(lambda scale: SCALE * len(scale[0]), text)
-    return ROUND_BRACKETS.sub(
-        lambda brackets: SCALE * len(brackets[0]) if SCALE in brackets[0] else brackets[0], masked
-    )
-
-
 def _is_quoted(text: str, statement: Statement) -> bool:
     """Whether a statement stands between quotation marks."""
     around = text[max(0, statement.start - 1) : statement.start], text[statement.end : statement.end + 1]
@@ -192,15 +185,21 @@ def _is_last_line(text: str, statement: Statement) -> bool:
     return all(DECORATION.fullmatch(rest) for rest in (before, after))
 
 
-# --- what of the prompt comes back ---
+# --- what is no judgment, and what of the prompt comes back ---
 
 
-def _returns(prompts: Sequence[str], said: str) -> bool:
-    """Whether a judgment has the whole of a prompt, or of the prompt's line that shows how to rate."""
+def _not_judged(said: str, reasoning: str, prompts: Sequence[str]) -> str:
+    """Return why there is no judgment, empty where there is one.
+
+    A judgment does not have the whole of a prompt, or of the prompt's line that shows how to rate.
+    """
+    if not said.strip():
+        return "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
     lines = [line for prompt in prompts for line in prompt.splitlines() if DOUBLE.search(line)]
     parts = [part for part in map(_words, (*prompts, *lines)) if part.count(" ") + 1 >= WORDS_OF_PART]
-    known = f" {_words(said)} " if parts else ""
-    return any(f" {part} " in known for part in parts)
+    known = f" {_words(said)} "
+    returned = any(f" {part} " in known for part in parts)
+    return "the judgment returns the prompt" if returned else ""
 
 
 def _words(text: str) -> str:

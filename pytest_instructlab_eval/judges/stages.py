@@ -110,14 +110,16 @@ class RecordedChats:
     ) -> Completion:
         """Return the recorded answer; raises ModelError where there is none."""
         asked = plain((as_messages(messages), temperature, max_tokens, seed))
-        for number, chat in enumerate(self._left):
-            if plain((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == asked:
-                del self._left[number]
-                return self._answer(chat)
-        prompt = asked[0][-1]["content"] if asked[0] else ""
-        raise ModelError(NO_ANSWER.format(self._name), prompt=str(prompt))
-
-    def _answer(self, chat: Chat) -> Completion:
+        alike = (
+            chat
+            for chat in self._left
+            if plain((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == asked
+        )
+        chat = next(alike, None)
+        if chat is None:
+            prompt = asked[0][-1]["content"] if asked[0] else ""
+            raise ModelError(NO_ANSWER.format(self._name), prompt=str(prompt))
+        self._left.remove(chat)
         if chat.answer is None:
             raise ModelError(
                 f"{self._name} gave no answer when it was asked ({chat.error}); ask again with "

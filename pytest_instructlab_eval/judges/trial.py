@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -58,26 +59,27 @@ CANARIES = (
 )
 
 
-async def _as_given(judge: Judge, question: str, reference: str, answer: str) -> Score:
-    return await judge.grade(question, answer, reference=reference)
-
-
 async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     """Raise ConfigurationError where the judge doesn't rate every good answer above every bad one.
 
     `put` puts each to it as the run does; where it is None, `judge.grade` does. `name` is what the judge is
     called.
     """
-    put = put or _as_given
-    cases = [(canary, text) for canary in CANARIES for text in (canary.good, canary.bad)]
     scores = await asyncio.gather(
-        *(put(judge, canary.question, canary.reference, text) for canary, text in cases)
+        *(
+            put(judge, canary.question, canary.reference, text)
+            if put
+            else judge.grade(canary.question, text, reference=canary.reference)
+            for canary in CANARIES
+            for text in (canary.good, canary.bad)
+        )
     )
-    failed = next((score.error for score in scores if score.error), None)
-    if failed is not None:
-        raise ConfigurationError(f"the judge {name} could not rate the canary answers: {failed}")
-    good, bad = [[score.value for score in part] for part in (scores[::2], scores[1::2])]
-    if not _ranked(good, bad):
+    for score in scores:
+        if score.error:
+            raise ConfigurationError(f"the judge {name} could not rate the canary answers: {score.error}")
+    ratings = [math.nan if score.value is None else score.value for score in scores]  # above and below none
+    good, bad = ratings[::2], ratings[1::2]
+    if not all(better > worse for better, worse in itertools.product(good, bad)):
         raise ConfigurationError(
             f"the judge {name} doesn't rate every plainly good answer above every plainly bad one (good: "
             f"{_shown(good)}; bad: {_shown(bad)}), so its ratings can decide nothing; name another with "
@@ -85,10 +87,5 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
         )
 
 
-def _ranked(good: Sequence[float | None], bad: Sequence[float | None]) -> bool:
-    pairs = itertools.product(good, bad)
-    return all(better is not None and worse is not None and better > worse for better, worse in pairs)
-
-
-def _shown(ratings: Sequence[float | None]) -> str:
-    return ", ".join("no rating" if rating is None else f"{rating:.3g}" for rating in ratings)
+def _shown(ratings: Sequence[float]) -> str:
+    return ", ".join("no rating" if math.isnan(rating) else f"{rating:.3g}" for rating in ratings)

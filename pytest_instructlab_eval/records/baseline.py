@@ -198,24 +198,21 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
     known = fingerprint({**configuration, "model": models[0]})
     head = {"schema_version": SCHEMA_VERSION, "fingerprint": known}
     text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
-    blocks = [_block(name, part, path) for name, part in sorted(_by(results, "benchmark").items())]
+    blocks = []
+    for benchmark, part in sorted(_by(results, "benchmark").items()):
+        maxima: dict[str, float] = {}
+        for score in (score for result in part for score in result.scores):
+            if maxima.setdefault(score.metric, score.maximum) != score.maximum:
+                raise ConfigurationError(
+                    f"{path}: {benchmark} has {score.metric} scores up to {maxima[score.metric]:g} and up to "
+                    f"{score.maximum:g}; a baseline needs one scale a metric"
+                )
+        questions = sorted(_by(part, "question").items())
+        lines = ",\n".join(f"    {_line(name)}: {_line(_entry(found))}" for name, found in questions)
+        inner = f'   "maxima": {_line(maxima)},\n   "questions": {{\n{lines}\n   }}'
+        blocks.append(f"\n  {_line(benchmark)}: {{\n{inner}\n  }}")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, inert_json(text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n"))
-
-
-def _block(benchmark: str, results: Sequence[Result], path: Path) -> str:
-    """A benchmark's lines."""
-    maxima: dict[str, float] = {}
-    for score in (score for result in results for score in result.scores):
-        if maxima.setdefault(score.metric, score.maximum) != score.maximum:
-            raise ConfigurationError(
-                f"{path}: {benchmark} has {score.metric} scores up to {maxima[score.metric]:g} and up to "
-                f"{score.maximum:g}; a baseline needs one scale a metric"
-            )
-    questions = sorted(_by(results, "question").items())
-    lines = [f"    {_line(name)}: {_line(_entry(found))}" for name, found in questions]
-    inner = f'   "maxima": {_line(maxima)},\n   "questions": {{\n' + ",\n".join(lines) + "\n   }"
-    return f"\n  {_line(benchmark)}: {{\n{inner}\n  }}"
 
 
 def _entry(results: Sequence[Result]) -> dict[str, object]:
@@ -297,13 +294,11 @@ def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = No
         document = load(path)
     except DataError as error:
         raise DataError(f"{error}; save a baseline with --eval-save-baseline") from None
-    except NotJSON as error:
-        raise _neither(path, str(error)) from None
-    except Misfit as misfit:
-        raise _damaged(path, misfit) from None
+    except (NotJSON, Misfit) as error:
+        raise _unread(path, error) from None
     version = schema_version(document)
     if version is None or not isinstance(document, dict):
-        raise _neither(path, "it has no schema_version")
+        raise _unread(path, NotJSON("it has no schema_version"))
     if "results" in document:
         run = run_of(document, path, check_gate=check_gate)
         if not (run.fingerprint or run.configuration):
@@ -313,48 +308,41 @@ def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = No
     try:
         return _baseline(read_as(_File, document))
     except Misfit as misfit:
-        raise _damaged(path, misfit) from None
+        raise _unread(path, misfit) from None
 
 
-def _damaged(path: Path, misfit: Misfit) -> DataError:
-    return DataError(f"{path} is damaged: {misfit}; save it anew with --eval-save-baseline")
-
-
-def _neither(path: Path, reason: str) -> DataError:
+def _unread(path: Path, reason: NotJSON | Misfit) -> DataError:
+    if isinstance(reason, Misfit):
+        return DataError(f"{path} is damaged: {reason}; save it anew with --eval-save-baseline")
     return DataError(f"{path} is neither a baseline nor a results.json of this plugin ({reason})")
 
 
 def _baseline(file: _File) -> Baseline:
+    """Return what a file holds; raises Misfit where a score has no scale or is none on it."""
     configuration = dict(file["fingerprint"])
     model = configuration.get("model")
     if not isinstance(model, str):
         raise Problem("must be a text", model, "fingerprint", "model")
-    results = [
-        _result(benchmark, question, entry, block["maxima"], model)
-        for benchmark, block in file["benchmarks"].items()
-        for question, entry in block["questions"].items()
-    ]
+    results = []
+    for benchmark, block in file["benchmarks"].items():
+        place, maxima = ("benchmarks", benchmark), block["maxima"]
+        for question, entry in block["questions"].items():
+            scores: list[Score] = []
+            for metric, value in entry["scores"].items():
+                if metric not in maxima:
+                    lacking = f"has no {shown(metric)}, of which {shown(question)} has a score"
+                    raise Misfit(lacking, *place, "maxima")
+                for problem in scale_problems(maxima[metric], *place, "maxima", metric):
+                    raise problem
+                own_place = (*place, "questions", question, "scores", metric)
+                values = value if isinstance(value, tuple) else (value,)
+                scores += [_score(found, metric, maxima[metric], *own_place) for found in values]
+            result = Result(
+                benchmark, question, entry.get("group", question), model, scores=tuple(scores),
+                content=entry.get("content", ""), cluster=entry.get("cluster"),
+            )  # fmt: skip
+            results.append(result)
     return Baseline(configuration, tuple(results))
-
-
-def _result(
-    benchmark: str, question: str, entry: _Question, maxima: Mapping[str, float], model: str
-) -> Result:
-    place = ("benchmarks", benchmark)
-    scores = []
-    for metric, value in entry["scores"].items():
-        if metric not in maxima:
-            raise Misfit(f"has no {shown(metric)}, of which {shown(question)} has a score", *place, "maxima")
-        for problem in scale_problems(maxima[metric], *place, "maxima", metric):
-            raise problem
-        for found in value if isinstance(value, tuple) else [value]:
-            score = _score(found, metric, maxima[metric], *place, "questions", question, "scores", metric)
-            scores.append(score)
-    group = entry.get("group", question)
-    return Result(
-        benchmark, question, group, model, scores=tuple(scores),
-        content=entry.get("content", ""), cluster=entry.get("cluster"),
-    )  # fmt: skip
 
 
 def _score(value: _Value, metric: str, maximum: float, *place: str) -> Score:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Literal, TypedDict
@@ -113,13 +113,8 @@ class Evidence:
             "user_prompt": self.user_prompt, "turn": self.turn, "answered": self.answered or None,
             **vars(self.origin),
         }  # fmt: skip
-        for name, attribute in OF_REPLIES.items():
-            values = [getattr(reply, attribute) for reply in self.replies]
-            values = [None if value == "" and attribute != "text" else value for value in values]
-            entries[name] = values[0] if values else None
-            if len(values) > 1 and any(value is not None for value in values):
-                entries[f"{name}s"] = values
-        if any(judgment.judge or judgment.answer or judgment.repeat for judgment in self.judgments):
+        entries |= _of_replies(self.replies)
+        if any(getattr(judgment, mark) for judgment in self.judgments for mark in MARKS):
             entries["judgment"] = summary
             entries["judgments"] = [
                 {"rating": judgment.rating, **_entries(judgment, OF_JUDGMENT | MARKS)}
@@ -234,6 +229,19 @@ class _Entries(_OfJudgment, total=False):
 
 
 ENTRIES = frozenset(_Entries.__annotations__) | frozenset(_OfJudgment.__annotations__)
+
+
+def _of_replies(replies: Sequence[Reply]) -> dict[str, object]:
+    """Return the entries of the first reply, and those of all where there are several."""
+    entries: dict[str, object] = {}
+    for name, attribute in OF_REPLIES.items():
+        values = [getattr(reply, attribute) for reply in replies]
+        if attribute != "text":
+            values = [value or None for value in values]
+        entries[name] = values[0] if values else None
+        if len(values) > 1 and set(values) != {None}:
+            entries[f"{name}s"] = values
+    return entries
 
 
 def _entries(judgment: Judgment, names: Mapping[str, str]) -> dict[str, object]:

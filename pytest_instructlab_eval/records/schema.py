@@ -89,10 +89,13 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
 
 
 def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
-    if result["judge"] is not None:
-        for place, score in enumerate(result["scores"]):
-            for misfit in _judged_problems(score):
-                misfit.place[:0] = ["scores", place]
+    for place, score in enumerate(result["scores"] if result["judge"] is not None else ()):
+        # In files of before evidence was named, what a judge said is among the test's metadata.
+        if score.evidence is None and {"judgment", "judgments", "answered"} & score.metadata.keys():
+            try:
+                Evidence.from_plain(score.metadata)
+            except Misfit as misfit:
+                misfit.place[:0] = ["scores", place, "metadata"]
                 yield misfit
     fields = {name: value for name, value in result.items() if name != "outcome"}
     outcome = Result(**fields).outcome
@@ -107,29 +110,15 @@ def _score(fields: Mapping[str, Any]) -> Score:
         names = read_as(tuple[str, ...], fields["evidence"]) if "evidence" in fields else None
         place = "metadata"
         evidence, own = split(metadata, names, value)
-        for misfit in _evidence_problems(evidence, value, fields["maximum"]) if evidence else ():
-            raise misfit
+        for number, judgment in enumerate(evidence.judgments if evidence else ()):
+            for problem in value_problems(judgment.rating, fields["maximum"], "judgments", number, "rating"):
+                raise problem
+        if evidence and evidence.answered and value is not None:
+            raise Problem("must be false where there is a value", True, "answered")
     except Misfit as misfit:
         misfit.place.insert(0, place)
         raise
     return Score(**{**fields, "metadata": own, "evidence": evidence})
-
-
-def _evidence_problems(evidence: Evidence, value: float | None, maximum: float) -> Iterator[Misfit]:
-    for number, judgment in enumerate(evidence.judgments):
-        yield from value_problems(judgment.rating, maximum, "judgments", number, "rating")
-    if evidence.answered and value is not None:
-        yield Problem("must be false where there is a value", True, "answered")
-
-
-def _judged_problems(score: Score) -> Iterator[Misfit]:
-    """Yield why what a judge said is damaged, in files of before evidence was named."""
-    if score.evidence is None and {"judgment", "judgments", "answered"} & score.metadata.keys():
-        try:
-            Evidence.from_plain(score.metadata)
-        except Misfit as misfit:
-            misfit.place.insert(0, "metadata")
-            yield misfit
 
 
 def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:

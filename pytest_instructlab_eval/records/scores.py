@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, split
@@ -19,6 +19,14 @@ from pytest_instructlab_eval.records.evidence import Chat, Evidence, split
 __all__ = ["Outcome", "Result", "Sample", "Score", "cluster_before", "plain"]
 
 Outcome = Literal["scored", "unscored", "error"]
+
+SCALARS: Mapping[type, Callable[..., object]] = {
+    type(None): lambda value: value,
+    bool: lambda value: value,
+    int: lambda value: value,
+    float: lambda value: value if math.isfinite(value) else None,
+    str: lambda value: value if value.isascii() else value.encode("utf-8", "replace").decode(),
+}
 
 
 def plain(value: Any) -> Any:
@@ -29,12 +37,8 @@ def plain(value: Any) -> Any:
     text, which no UTF-8 file and no xdist worker can carry, becomes a question mark.
     """
     kind = type(value)
-    if kind in (bool, int, type(None)):
-        return value
-    if kind is str:
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if kind is float:
-        return value if math.isfinite(value) else None
+    if kind in SCALARS:
+        return SCALARS[kind](value)
     if dataclasses.is_dataclass(kind):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
     if isinstance(value, Mapping):

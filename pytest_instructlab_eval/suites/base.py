@@ -75,10 +75,6 @@ class AnswerFiles:
     with_questions: bool = False
 
 
-def _no_notes(settings: Settings) -> list[str]:
-    return []
-
-
 @dataclass(frozen=True)
 class Benchmark:
     """A named set of questions, and how they are asked and scored.
@@ -120,7 +116,7 @@ class Benchmark:
     check: Callable[[Sequence[Any]], None] | None = None
     references: Callable[[Any], Sequence[str]] | None = None
     judged_like: Callable[[Any], Put] | None = None
-    unasked: Callable[[Settings], list[str]] = _no_notes
+    unasked: Callable[[Settings], list[str]] = lambda settings: []
     of_tasks: bool = False
     tests: str = ""
     options: tuple[Option, ...] = ()

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 
 from pytest_instructlab_eval.data.answers import read_records
@@ -50,19 +51,50 @@ def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> 
     asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
     ordered = list(reversed(asked.values()))
     if not (judging and (folder / "question.jsonl").exists()):
-        _write(folder / "question.jsonl", [_question_record(result) for result in ordered])
+        records: list[Record] = [
+            {
+                "qna_file": _evidence(result).origin.qna_file,
+                "question_id": _question_id(result),
+                "category": _evidence(result).origin.category,
+                "turns": [_evidence(result).question],
+                "reference": [_evidence(result).reference],
+            }
+            for result in ordered
+        ]
+        _write(folder / "question.jsonl", records)
     for judge in _judges(ordered):
-        references = [_reference_record(result, judge) for result in ordered]
+        references: list[Record] = [
+            {
+                "question_id": _question_id(result),
+                "answer_id": uuid.uuid4().hex[:22],
+                "model_id": judge,
+                "choices": [{"index": 0, "turns": [_evidence(result).reference]}],
+                "tstamp": time.time(),
+            }
+            for result in ordered
+        ]
         path = folder / "reference_answer" / file_of(judge, ".jsonl")
         _write(path, [*_others(path, references, judging), *references])
 
 
 def _write_answers(folder: Path, results: Sequence[Result]) -> None:
+    """Write the answers of each question that has all of them, each time that it was asked."""
     answers: dict[str, list[Record]] = defaultdict(list)
     for result in results:
-        answered = _answer_record(result)
-        if answered is not None:
-            answers[result.model].append(answered)
+        turns = [
+            [reply.text for reply in score.evidence.replies] for score in result.scores if score.evidence
+        ]
+        asked_alike = len(set(map(len, turns))) == 1
+        if asked_alike and all(turns) and None not in chain.from_iterable(turns):
+            times = enumerate(zip(*turns, strict=True))
+            record: Record = {
+                "question_id": _question_id(result),
+                "answer_id": uuid.uuid4().hex[:22],
+                "model_id": result.model,
+                "choices": [{"index": index, "turns": texts} for index, texts in times],
+                "tstamp": time.time(),
+            }
+            answers[result.model].append(record)
     for model, records in answers.items():
         _write(folder / "model_answer" / file_of(model, ".jsonl"), sorted(records, key=_order))
 
@@ -72,7 +104,19 @@ def _write_judgments(folder: Path, results: Sequence[Result], judging: bool) -> 
     for result in results:
         for score in result.scores:
             for judgment in _judgments(result, score):
-                judgments[judgment.judge].append(_judgment_record(result, score, judgment))
+                evidence = score.evidence or Evidence()
+                no_rating = -1  # as InstructLab marks it
+                record: Record = {
+                    "question_id": _question_id(result),
+                    "model": result.model,
+                    "judge": [judgment.judge, judgment.prompt or evidence.judge_prompt],
+                    "user_prompt": evidence.user_prompt,
+                    "judgment": judgment.text,
+                    "score": no_rating if judgment.rating is None else judgment.rating,
+                    "turn": evidence.turn,
+                    "tstamp": time.time(),
+                }
+                judgments[judgment.judge].append(record)
     for judge, records in judgments.items():
         path = folder / "model_judgment" / file_of(judge, "_single.jsonl")
         _write(path, sorted([*_others(path, records, judging), *records], key=_order))
@@ -95,42 +139,6 @@ def _identity(record: Record) -> tuple[str, str, str]:
 def _evidence(result: Result) -> Evidence:
     """Return what the first score rests on, which says what was asked."""
     return result.scores[0].evidence or Evidence()
-
-
-def _question_record(result: Result) -> Record:
-    evidence = _evidence(result)
-    return {
-        "qna_file": evidence.origin.qna_file,
-        "question_id": _question_id(result),
-        "category": evidence.origin.category,
-        "turns": [evidence.question],
-        "reference": [evidence.reference],
-    }
-
-
-def _reference_record(result: Result, judge: str) -> Record:
-    return {
-        "question_id": _question_id(result),
-        "answer_id": uuid.uuid4().hex[:22],
-        "model_id": judge,
-        "choices": [{"index": 0, "turns": [_evidence(result).reference]}],
-        "tstamp": time.time(),
-    }
-
-
-def _answer_record(result: Result) -> Record | None:
-    """Return all answers, each time that the question was asked; None where one is missing."""
-    turns = [[reply.text for reply in score.evidence.replies] for score in result.scores if score.evidence]
-    missing = any(text is None for texts in turns for text in texts) or not all(turns)
-    if missing or len(set(map(len, turns))) != 1:
-        return None
-    return {
-        "question_id": _question_id(result),
-        "answer_id": uuid.uuid4().hex[:22],
-        "model_id": result.model,
-        "choices": [{"index": index, "turns": time} for index, time in enumerate(zip(*turns, strict=True))],
-        "tstamp": time.time(),
-    }
 
 
 def _judges(results: Sequence[Result]) -> list[str]:
@@ -165,20 +173,6 @@ def _mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
     texts = [f"{number}: {judgment.text}" for number, judgment in enumerate(judgments, start=1)]
     mean = statistics.fmean(ratings) if ratings else None
     return replace(judgments[0], rating=mean, text="\n\n".join(texts))
-
-
-def _judgment_record(result: Result, score: Score, judgment: Judgment) -> Record:
-    evidence = score.evidence or Evidence()
-    return {
-        "question_id": _question_id(result),
-        "model": result.model,
-        "judge": [judgment.judge, judgment.prompt or evidence.judge_prompt],
-        "user_prompt": evidence.user_prompt,
-        "judgment": judgment.text,
-        "score": -1 if judgment.rating is None else judgment.rating,  # InstructLab's mark for none
-        "turn": evidence.turn,
-        "tstamp": time.time(),
-    }
 
 
 def _question_id(result: Result) -> int | str:

@@ -38,6 +38,7 @@ __all__ = [
 
 PREFIX = "mmlu_"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
+FEWER_TASKS = f"{MIN_TASKS_VARIABLE} is set, so that only the first {MIN_TASKS} of MMLU's tasks are asked"
 NO_DIFFERENCE = (
     "every choice is equally likely, in every question of the task, so nothing was measured: look for broken "
     "weights, or a server that makes its log-probabilities up"
@@ -197,10 +198,13 @@ async def _answer(question: Question, model: Model) -> Sample:
 def _load(task: MMLUTask) -> list[Question]:
     """The task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
     definition = _definition(task)
-    numbers, docs = _docs(definition, task)
-    texts = _texts(definition, docs)
-    ask = _chat_prompts if task.system_prompt is not None else _text_prompts
-    prompts: Sequence[Any] = ask(definition, task, docs[0], texts)
+    every = list(definition.eval_docs)
+    if task.rows and task.rows[-1] >= len(every):
+        raise DataError(
+            f"the hub has {len(every)} questions for {task.subject}, fewer than the {task.size} that were "
+            "published; take a sample of a local copy with --eval-mmlu-data"
+        )
+    numbers, docs = zip(*chosen_rows(every, task.first_n, task.rows), strict=True)
     chat = task.system_prompt is not None
     requests = definition.construct_requests(docs[0], "", apply_chat_template=chat)
     continuations = tuple(request.args[1] for request in requests)
@@ -213,42 +217,24 @@ def _load(task: MMLUTask) -> list[Question]:
             str(doc["question"]).strip(),
             tuple(map(str, doc["choices"])),
         )
-        for number, prompt, doc in zip(numbers, prompts, docs, strict=True)
+        for number, prompt, doc in zip(numbers, _prompts(definition, task, docs), docs, strict=True)
     ]
 
 
-def _docs(definition: Any, task: MMLUTask) -> tuple[list[int], list[Any]]:
-    """The rows that are asked, their numbers first."""
-    docs = list(definition.eval_docs)
-    if task.rows and task.rows[-1] >= len(docs):
-        raise DataError(
-            f"the hub has {len(docs)} questions for {task.subject}, fewer than the {task.size} that were "
-            "published; take a sample of a local copy with --eval-mmlu-data"
-        )
-    numbers, chosen = zip(*chosen_rows(docs, task.first_n, task.rows), strict=True)
-    return list(numbers), list(chosen)
+def _prompts(definition: Any, task: MMLUTask, docs: Sequence[Any]) -> list[str | tuple[Message, ...]]:
+    """Return each question's prompt, the same but for its own text at the end.
 
-
-def _texts(definition: Any, docs: Sequence[Any]) -> list[str]:
-    """Each question's own part of its prompt; lm-eval would compile the template anew for each."""
+    With a system prompt these are the messages to which the server applies the model's chat template.
+    """
     from lm_eval.utils import env
 
-    render = env.from_string(definition.config.doc_to_text).render
+    render = env.from_string(definition.config.doc_to_text).render  # lm-eval would compile it for each anew
     texts = [str(render(**doc)) for doc in docs]
-    if texts[0] == definition.doc_to_text(docs[0]):
-        return texts
-    return [str(definition.doc_to_text(doc)) for doc in docs]
-
-
-def _text_prompts(definition: Any, task: MMLUTask, first: Any, texts: Sequence[str]) -> list[str]:
-    head = str(definition.fewshot_context(first, task.few_shots)).removesuffix(texts[0])
-    return [head + text for text in texts]
-
-
-def _chat_prompts(
-    definition: Any, task: MMLUTask, first: Any, texts: Sequence[str]
-) -> list[tuple[Message, ...]]:
-    """The messages to which the server applies the model's chat template."""
+    if texts[0] != definition.doc_to_text(docs[0]):
+        texts = [str(definition.doc_to_text(doc)) for doc in docs]
+    if task.system_prompt is None:
+        head = str(definition.fewshot_context(docs[0], task.few_shots)).removesuffix(texts[0])
+        return [head + text for text in texts]
     rendered: list[list[Message]] = []
 
     def keep(messages: list[Message], **_: Any) -> str:
@@ -256,7 +242,7 @@ def _chat_prompts(
         return ""
 
     definition.fewshot_context(
-        first,
+        docs[0],
         task.few_shots,
         system_instruction=task.system_prompt,
         apply_chat_template=True,
@@ -274,7 +260,23 @@ def _definition(task: MMLUTask) -> Any:
 
     class LocalTask(ConfigurableTask):  # type: ignore[misc]
         def download(self, *_: Any, **__: Any) -> None:
-            self.dataset = _dataset(task.data, task.subject) if task.data else None
+            from datasets import Dataset
+
+            if task.data is not None:
+                self.dataset = {
+                    split: Dataset.from_list(
+                        [
+                            {
+                                "question": row.question,
+                                "subject": task.subject,
+                                "choices": list(row.choices),
+                                "answer": row.answer,
+                            }
+                            for row in _rows(task.data, split, task.subject)
+                        ]
+                    )
+                    for split in ("test", "dev")
+                }
 
     config = dict(_index()[task.name].cfg)
     config.pop("tag", None)  # belongs to lm-eval's index, not to a task
@@ -286,25 +288,6 @@ def _definition(task: MMLUTask) -> Any:
             f"{' '.join(str(error).split())[:300]}); give a local copy with --eval-mmlu-data, or leave MMLU "
             "out with --eval-benchmark"
         ) from None
-
-
-def _dataset(data: Path, subject: str) -> dict[str, Any]:
-    from datasets import Dataset
-
-    def rows(split: str) -> Any:
-        return Dataset.from_list(
-            [
-                {
-                    "question": row.question,
-                    "subject": subject,
-                    "choices": list(row.choices),
-                    "answer": row.answer,
-                }
-                for row in _rows(data, split, subject)
-            ]
-        )
-
-    return {"test": rows("test"), "dev": rows("dev")}
 
 
 @functools.cache
@@ -345,12 +328,6 @@ def _read(settings: Settings) -> list[MMLUTask]:
     return sampled_tasks(found, settings)
 
 
-def _unasked(settings: Settings) -> list[str]:
-    """What is said of the tasks that InstructLab's environment variable leaves out."""
-    said = f"{MIN_TASKS_VARIABLE} is set, so that only the first {MIN_TASKS} of MMLU's tasks are asked"
-    return [said] if settings.min_tasks else []
-
-
 BENCHMARK = Benchmark(
     name="mmlu",
     title="MMLU",
@@ -361,5 +338,5 @@ BENCHMARK = Benchmark(
     own_settings=("mmlu_data",),
     by_default=True,
     fixed_groups=True,
-    unasked=_unasked,
+    unasked=lambda settings: [FEWER_TASKS] if settings.min_tasks else [],
 )

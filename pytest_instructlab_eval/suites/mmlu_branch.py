@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from pytest_instructlab_eval.data.published import LETTERS, MMLURow
-from pytest_instructlab_eval.data.task_files import Form, TaskFile, find_task_files, sdg_folders
+from pytest_instructlab_eval.data.task_files import Form, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.models import Message, Model
@@ -109,19 +109,18 @@ def tasks(
     Five solved examples are what `instructlab-eval` 0.6.0 gives where it isn't told otherwise. Raises
     DataError where there is no task, or none with questions; `check` tells which of them can be asked.
     """
-    found = [
-        MMLUBranchTask(
-            file.name,
-            file.path,
-            file.data,
-            file.form,
-            few_shots,
-            first_n,
-            system_prompt,
-            problem=_problem(file),
+    found = []
+    for file in find_task_files(folder, trust=trust):
+        problem = file.problem
+        if problem is None and file.data is not None:
+            try:
+                _count(file.data)
+            except DataError as error:
+                problem = str(error)  # as far as it is known before the rows are parsed
+        task = MMLUBranchTask(
+            file.name, file.path, file.data, file.form, few_shots, first_n, system_prompt, problem=problem
         )
-        for file in find_task_files(folder, trust=trust)
-    ]
+        found.append(task)
     asked = [task for task in found if not task.is_empty]
     if not asked:
         raise DataError(
@@ -129,16 +128,6 @@ def tasks(
             "of them out, so generate them again"
         )
     return asked
-
-
-def _problem(file: TaskFile) -> str | None:
-    """Why a task cannot be asked, as far as that is known before its rows are parsed."""
-    if file.problem is None and file.data is not None:
-        try:
-            _count(file.data)
-        except DataError as error:
-            return str(error)
-    return file.problem
 
 
 def check(tasks: Sequence[MMLUBranchTask]) -> None:
@@ -189,11 +178,12 @@ def _load(task: MMLUBranchTask) -> list[Question]:
     rows = _rows(task)
     draw = random.Random(SEED)  # noqa: S311 - nothing secret; it must be lm-eval's
     examples = [draw.sample(rows, task.few_shots) for _ in rows]
+    blank = " " if task.system_prompt is None else ""  # a chat template ends where the answer begins
     return [
         Question(
             str(number),
             _prompt(task, examples[number], row),
-            _continuations(task, row),
+            tuple(blank + choice for choice in _choices(task, row)),
             row.answer,
             row.question.strip(),
             tuple(row.choices),
@@ -203,23 +193,16 @@ def _load(task: MMLUBranchTask) -> list[Question]:
 
 
 def _prompt(task: MMLUBranchTask, examples: Sequence[MMLURow], row: MMLURow) -> Prompt:
+    """Return the solved examples and the question as one text, or as the turns of a chat."""
+    solved = [(_question(example), _choices(task, example)[example.answer]) for example in examples]
     if task.system_prompt is None:
-        solved = (
-            f"{_question(example)} {_choices(task, example)[example.answer]}\n\n" for example in examples
-        )
-        return "".join(solved) + _question(row)
-    return tuple(_messages(task, task.system_prompt, examples, row))
-
-
-def _messages(
-    task: MMLUBranchTask, system_prompt: str, examples: Sequence[MMLURow], row: MMLURow
-) -> Iterator[Message]:
-    if system_prompt:
-        yield {"role": "system", "content": system_prompt}
-    for example in examples:
-        yield {"role": "user", "content": _question(example)}
-        yield {"role": "assistant", "content": _choices(task, example)[example.answer]}
-    yield {"role": "user", "content": _question(row)}
+        return "".join(f"{question} {answer}\n\n" for question, answer in solved) + _question(row)
+    messages: list[Message] = []
+    if task.system_prompt:
+        messages.append({"role": "system", "content": task.system_prompt})
+    for question, answer in solved:
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return (*messages, {"role": "user", "content": _question(row)})
 
 
 def _question(row: MMLURow) -> str:
@@ -229,11 +212,6 @@ def _question(row: MMLURow) -> str:
 
 def _choices(task: MMLUBranchTask, row: MMLURow) -> Sequence[str]:
     return LETTERS if task.form == "letters" else row.choices
-
-
-def _continuations(task: MMLUBranchTask, row: MMLURow) -> tuple[str, ...]:
-    blank = " " if task.system_prompt is None else ""  # a chat template ends where the answer begins
-    return tuple(blank + choice for choice in _choices(task, row))
 
 
 # --- tasks of another form, whose author the user trusts ---
@@ -299,8 +277,10 @@ def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> Questi
     text = definition.fewshot_context(doc, shots, gen_prefix=definition.doc_to_prefix(doc), **chat)
     choices = definition.doc_to_choice(doc)
     requests = definition.construct_requests(doc, text, apply_chat_template=bool(chat))[: len(choices)]
-    answer = _answer(definition.doc_to_target(doc), choices)
-    if not 0 <= answer < len(choices) <= len(ascii_uppercase):
+    answer = definition.doc_to_target(doc)
+    if isinstance(answer, str):
+        answer = choices.index(answer) if answer in choices else -1
+    if not isinstance(answer, int) or not 0 <= answer < len(choices) <= len(ascii_uppercase):
         raise DataError(
             f"{shown(task.file)}: question {number} must have one right answer, among 26 choices at most"
         )
@@ -310,13 +290,6 @@ def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> Questi
     prompt = prompts[0] if prompts else text
     asked = str(definition.doc_to_text(doc)).strip()
     return Question(str(number), prompt, continuations, answer, asked, tuple(map(str, choices)))
-
-
-def _answer(target: object, choices: Sequence[str]) -> int:
-    """The index of the right choice, -1 where the target names none."""
-    if isinstance(target, str):
-        return choices.index(target) if target in choices else -1
-    return target if isinstance(target, int) else -1
 
 
 def _read_tasks(settings: Settings) -> list[MMLUBranchTask]:

@@ -8,6 +8,7 @@ text that is put to the judge can pass for a rating or for a heading of the prom
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,13 @@ TEMPERATURES = {
 }  # fmt: skip
 OTHER_TEMPERATURE = 0.7
 WITH_REFERENCE = ("math", "reasoning", "coding")
+TEMPLATES = {
+    r"mistral|mixtral|prometheus": "mistral",
+    r"labradorite": "labrador-chat",
+    r"merlinite|(?s:\A(?!.*granite-(?:old|chat|code)).*granite)": "ibm-generic",
+    r"granite-chat|labrador": "granite-chat",
+}
+"""InstructLab's conversation templates by what a model's name has in small letters, the first first."""
 
 
 @dataclass(frozen=True)
@@ -199,23 +207,24 @@ async def grade(question: MTBenchQuestion, answer: Answer, judge: Judge) -> list
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
     the other turn's score as it is. Of several answers the mean counts, as one question.
     """
+    answers = {str(count): given for count, given in enumerate((answer, *answer.again), start=1)}
     # All at the same time, so that judges that take turns have one each.
-    turns = range(1, len(question.turns) + 1)
-    return await asyncio.gather(*(_grade_turns(question, answer, judge, number) for number in turns))
-
-
-async def _grade_turns(question: MTBenchQuestion, answer: Answer, judge: Judge, number: int) -> Score:
-    """The score of one turn in all answers."""
-    answers = enumerate((answer, *answer.again), start=1)
-    scores = await asyncio.gather(
-        *(_grade_turn(question, given, judge, number, str(count)) for count, given in answers)
+    graded = await asyncio.gather(
+        *(
+            _grade_turn(question, given, judge, turn, count)
+            for turn in range(1, len(question.turns) + 1)
+            for count, given in answers.items()
+        )
     )
-    if len(scores) == 1:
-        return scores[0]
-    parts = {str(count): part for count, part in enumerate(scores, start=1)}
-    score = pooled(parts, "answer", all_needed=False)
-    replies = tuple(reply for part in scores if part.evidence for reply in part.evidence.replies)
-    return replace(score, evidence=replace(score.evidence or Evidence(), replies=replies))
+    if len(answers) == 1:
+        return graded
+    scores = []
+    for first in range(0, len(graded), len(answers)):
+        of_turn = graded[first : first + len(answers)]
+        score = pooled(dict(zip(answers, of_turn, strict=True)), "answer", all_needed=False)
+        replies = tuple(reply for part in of_turn if part.evidence for reply in part.evidence.replies)
+        scores.append(replace(score, evidence=replace(score.evidence or Evidence(), replies=replies)))
+    return scores
 
 
 async def _grade_turn(
@@ -229,25 +238,20 @@ async def _grade_turn(
     if number > len(answer.turns):
         reason = answer.error or "the model gave no answer"
         return Score(None, metric, ONE_TO_TEN.highest, error=reason, evidence=about)
+    fields = {f"ref_answer_{place}": text for place, text in enumerate(question.references, start=1)}
+    for place in range(number):
+        fields[f"question_{place + 1}"] = question.turns[place]
+        fields[f"answer_{place + 1}"] = answer.turns[place]
     score = await judge.grade(
         question.turns[turn],
         answer.turns[turn],
         reference=question.references[turn] if question.references else None,
-        prompt=replace(question.judge_prompts[turn], fields=_fields(question, answer, number)),
+        prompt=replace(question.judge_prompts[turn], fields=fields),
         metric=metric,
         answer_id=f"{question.id} {count}",
     )
     evidence = score.evidence or about
     return replace(score, evidence=replace(evidence, replies=about.replies, origin=about.origin, turn=number))
-
-
-def _fields(question: MTBenchQuestion, answer: Answer, number: int) -> dict[str, str]:
-    """Return what the names of FastChat's judge prompts stand for."""
-    fields = {f"ref_answer_{index}": text for index, text in enumerate(question.references, start=1)}
-    for index in range(number):
-        fields[f"question_{index + 1}"] = question.turns[index]
-        fields[f"answer_{index + 1}"] = answer.turns[index]
-    return fields
 
 
 def judged_like(question: MTBenchQuestion) -> Put:
@@ -269,30 +273,17 @@ def conversation_template(model_name: str, *, default: str) -> str:
     that it doesn't know ("granite" for candidates, "mixtral" for judges).
     """
     for name in (model_name.rstrip("/").rpartition("/")[2], model_name, default):
-        template = _template_of(name)
-        if template:
-            return template
+        for pattern, template in TEMPLATES.items():
+            if re.search(pattern, name.lower()):
+                return template
+        if name == "gpt-4":  # InstructLab takes this name as it is written
+            return "chatgpt"
     return ""
 
 
 def merges_system(judge: str) -> bool:
     """Return whether InstructLab puts the system message at the head of the user's for a judge."""
     return conversation_template(judge, default="mixtral") == "mistral"
-
-
-def _template_of(model_name: str) -> str | None:
-    name = model_name.lower()
-    if any(part in name for part in ("mistral", "mixtral", "prometheus")):
-        return "mistral"
-    if "labradorite" in name:
-        return "labrador-chat"
-    if "merlinite" in name:
-        return "ibm-generic"
-    if "granite" in name and not any(f"granite-{kind}" in name for kind in ("old", "chat", "code")):
-        return "ibm-generic"
-    if "granite-chat" in name or "labrador" in name:
-        return "granite-chat"
-    return "chatgpt" if model_name == "gpt-4" else None  # InstructLab takes this name as it is written
 
 
 def _question(
@@ -315,34 +306,33 @@ def _question(
         )
     if not 1 <= len(turns) <= 2:
         raise DataError(f"question.jsonl of {place}: question {identifier} must have one or two turns")
-    reference = _reference(references, identifier, place) if category in WITH_REFERENCE else ()
-    if reference and len(reference) < len(turns):
-        raise DataError(f"the reference answer of question {identifier} in {place} has too few turns")
+    reference = _reference(references, identifier, len(turns), place) if category in WITH_REFERENCE else ()
+    stem = "single-math-v1" if reference else "single-v1"
+    names: Sequence[str] = (stem, f"{stem}-multi-turn")[: len(turns)]
+    file = f"judge_prompts.jsonl of {place}"
     return MTBenchQuestion(
         number=identifier,
         category=category,
         turns=tuple(turns),
         temperature=temperature,
-        judge_prompts=_judge_prompts(prompts, len(turns), bool(reference), place),
+        judge_prompts=tuple(
+            judge_prompt(prompts, name, number, file) for number, name in enumerate(names, start=1)
+        ),
         references=reference,
         system_prompts=files.system_prompts,
     )
 
 
-def _reference(references: Mapping[str, Mapping[str, Any]], identifier: str, place: str) -> tuple[str, ...]:
+def _reference(
+    references: Mapping[str, Mapping[str, Any]], identifier: str, turns: int, place: str
+) -> tuple[str, ...]:
     try:
-        return tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
+        found = tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
     except (LookupError, TypeError):
         raise DataError(f"question {identifier} in {place} needs a reference answer and has none") from None
-
-
-def _judge_prompts(
-    prompts: Mapping[str, Mapping[str, Any]], turns: int, with_reference: bool, place: str
-) -> tuple[JudgePrompt, ...]:
-    stem = "single-math-v1" if with_reference else "single-v1"
-    names: Sequence[str] = (stem, f"{stem}-multi-turn")[:turns]
-    file = f"judge_prompts.jsonl of {place}"
-    return tuple(judge_prompt(prompts, name, number, file) for number, name in enumerate(names, start=1))
+    if found and len(found) < turns:
+        raise DataError(f"the reference answer of question {identifier} in {place} has too few turns")
+    return found
 
 
 def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int, file: str) -> JudgePrompt:

@@ -8,7 +8,7 @@ MT-Bench-Branch has its own wording.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,8 +98,15 @@ def questions(
     """
     asked: dict[str, AskedPair] = {}
     for pair in pairs:
-        number = _question_id(pair, asked)
-        asked[number] = AskedPair(pair.id, pair.path, number, _prompt(pair), pair.answer)
+        number = _digest(pair.question)  # InstructLab's id
+        if number in asked:  # InstructLab's tools would give both pairs the same answer
+            number = _digest(f"{pair.question}\n{pair.id}")
+        prompt = pair.question
+        if pair.context is not None:  # in InstructLab's wording, so that scores compare
+            prompt = (
+                f"Given the context below:\n{pair.context}\nAnswer the following question: {pair.question}"
+            )
+        asked[number] = AskedPair(pair.id, pair.path, number, prompt, pair.answer)
     return recorded_questions(
         asked.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
     )
@@ -158,24 +165,8 @@ async def grade(question: BranchQuestion, answer: Answer, judge: Judge) -> Score
     return replace(score, metric="rating", evidence=evidence)
 
 
-def _prompt(pair: QnaPair) -> str:
-    """The question, after its context where it has one; InstructLab's wording, so that scores compare."""
-    if pair.context is None:
-        return pair.question
-    return f"Given the context below:\n{pair.context}\nAnswer the following question: {pair.question}"
-
-
-def _question_id(pair: QnaPair, taken: Container[str]) -> str:
-    """InstructLab's id, the MD5 of the question as a decimal number.
-
-    Where an earlier pair has the same question, and so that id, the pair's own id is hashed with it:
-    InstructLab's tools would give both the same answer.
-    """
-    identifier = _digest(pair.question)
-    return _digest(f"{pair.question}\n{pair.id}") if identifier in taken else identifier
-
-
 def _digest(text: str) -> str:
+    """Return the MD5 of a text as a decimal number."""
     return str(int(hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest(), base=16))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
@@ -75,31 +76,30 @@ def unasked_pairs(settings: Settings) -> list[str]:
     survey = Taxonomy(settings.taxonomy).survey(settings.branch, settings.base_branch)
     told = unread_lines(survey)
     if survey.knowledge and not settings.include_knowledge:
-        told.append(_knowledge(survey.knowledge, changed=settings.base_branch is not None))
-    if settings.base_branch is None:
-        return told
+        are, their = ("is", "its") if survey.knowledge == 1 else ("are", "their")
+        changed = "changed and " if settings.base_branch is not None else ""
+        told.append(
+            f"{_count(survey.knowledge, 'knowledge file')} {changed}{are} left out: "
+            f"--eval-include-knowledge asks {their} pairs, mmlu_branch {their} tasks"
+        )
+    return told if settings.base_branch is None else [*told, *_of_the_branch(survey, settings)]
+
+
+def _of_the_branch(survey: Survey, settings: Settings) -> Iterator[str]:
+    """Yield what is said of a branch that has no new questions, or fewer files than the base branch."""
     if not survey.files and not survey.unread:
-        told.append("the branch changes no qna.yaml")
+        yield "the branch changes no qna.yaml"
     elif (
         survey.files
         and not settings.changed_only
         and not branch_pairs(settings)
         and survey.knowledge < len(survey.files)
     ):
-        told.append("the branch has no pair that the base branch lacks")
+        yield "the branch has no pair that the base branch lacks"
     if survey.removed:
-        told.append(f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}")
+        yield f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}"
     if settings.base_questions == "base" and not base_pairs(settings):
-        told.append(f"the base model was asked nothing: none of the files is on {settings.base_branch}")
-    return told
-
-
-def _knowledge(count: int, *, changed: bool) -> str:
-    is_left_out, their = ("is left out", "its") if count == 1 else ("are left out", "their")
-    return (
-        f"{_count(count, 'knowledge file')} {'changed and ' * changed}{is_left_out}: "
-        f"--eval-include-knowledge asks {their} pairs, mmlu_branch {their} tasks"
-    )
+        yield f"the base model was asked nothing: none of the files is on {settings.base_branch}"
 
 
 def _count(count: int, what: str) -> str:
