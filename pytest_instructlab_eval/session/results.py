@@ -33,8 +33,12 @@ class Results:
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_nodeid.values())
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in a report, from this process or from a worker."""
+        """Take in a report, from this process or from a worker.
+
+        Before the terminal shows it: Ctrl-C may come while that writes, and no later hook would be called.
+        """
         if (result := result_on(report)) is not None and report.when in ("setup", "call"):
             self._by_nodeid[report.nodeid] = result
             self.silent.pop(report.nodeid, None)

@@ -63,3 +63,30 @@ def test_a_run_is_ended_with_hundreds_of_requests_in_flight(
     assert finished.document["summaries"][0]["overall"]["n"] == len(finished.results) == SCORED
     assert "never reported" not in finished.out
     running.until_gone()
+
+
+INTERRUPTED_WHILE_SHOWN = """
+    class Terminal:
+        def pytest_runtest_logreport(self, report):
+            if report.when == "call" and report.nodeid.endswith("[1]"):
+                raise KeyboardInterrupt
+
+    def pytest_sessionstart(session):
+        session.config.pluginmanager.register(Terminal())  # after ours, as pytest's own
+"""
+FEW = """
+    import pytest
+
+    @pytest.mark.eval("own")
+    @pytest.mark.parametrize("number", range(3))
+    async def test_number(number, served_model, record_score):
+        record_score(1)
+"""
+
+
+def test_a_result_is_kept_though_ctrl_c_comes_while_it_is_shown(project: Project) -> None:
+    project.write("conftest.py", INTERRUPTED_WHILE_SHOWN)
+    project.write("test_own.py", FEW)
+    finished = project.start(*project.model, "test_own.py", "--eval-max-concurrency=1").finish()
+    assert finished.ret == 2
+    assert {"test_number[0]", "test_number[1]"} <= {name.rpartition("::")[2] for name in finished.results}
