@@ -127,12 +127,12 @@ class Settings:
         return tuple(
             label
             for label, name in self.labels.items()
-            if name in self.judging_models and self._same_place(self.judge_urls(name), self.base_url)
+            if name in self.judging_models
+            and (
+                not {*self.judge_urls(name)}.isdisjoint(self.base_url)
+                or not (self.judge_urls(name) or self.base_url)
+            )
         )
-
-    @staticmethod
-    def _same_place(ours: Sequence[str], theirs: Sequence[str]) -> bool:
-        return not set(ours).isdisjoint(theirs) or not (ours or theirs)
 
     @property
     def evaluated(self) -> tuple[str, ...]:
@@ -192,13 +192,12 @@ def short_names(names: Sequence[str]) -> list[str]:
 
     A name on a hub or a server stays whole.
     """
-    parts = [Path(os.path.abspath(name)).parts if _is_path(name) else (name,) for name in names]
+    parts = []
+    for name in names:
+        is_path = name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))
+        parts.append(Path(os.path.abspath(name)).parts if is_path else (name,))
     for depth in range(1, max(map(len, parts), default=1) + 1):
         short = ["/".join(part[-depth:]) for part in parts]
         if len(set(short)) == len(short):
             return short
     return list(names)
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(name))

@@ -21,15 +21,11 @@ def benchmark_module(name: str) -> str:
 
 def benchmark_file(name: str) -> Path:
     """Return the installed test module of a benchmark; raises ConfigurationError."""
-    if name not in BUILT_IN.values():
-        return _file_of_package(name)
-    spec = importlib.util.find_spec("pytest_instructlab_eval.benchmarks")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    checkout = Path(__file__).parents[2] / "benchmarks"  # found first where pytest runs in one
-    return Path(places[0] if places else checkout) / f"test_{name}.py"
-
-
-def _file_of_package(name: str) -> Path:
+    if name in BUILT_IN.values():
+        spec = importlib.util.find_spec("pytest_instructlab_eval.benchmarks")
+        places = list(spec.submodule_search_locations or ()) if spec else []
+        checkout = Path(__file__).parents[2] / "benchmarks"  # found first where pytest runs in one
+        return Path(places[0] if places else checkout) / f"test_{name}.py"
     module, spec = benchmark_module(name), None
     with contextlib.suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(module)

@@ -96,7 +96,14 @@ class RunModels:
             )
             for address, model in self._served
             for role in sorted(self._roles[address])
-            for found in _adaptations(model)
+            for found in (
+                *model.adaptations,
+                *(
+                    Adaptation("given_up", reason)
+                    for reason in [model.endpoint.given_up]
+                    if reason is not None
+                ),
+            )
         ]
 
     def candidate(self, label: str | None = None) -> Model:
@@ -249,9 +256,3 @@ class RunModels:
         )
         self._local_traffic.append(model.traffic)
         return model
-
-
-def _adaptations(model: ServedModel) -> list[Adaptation]:
-    """Return how requests were adapted to a model's server, and that it was given up."""
-    reason = model.endpoint.given_up
-    return [*model.adaptations, *([] if reason is None else [Adaptation("given_up", reason)])]

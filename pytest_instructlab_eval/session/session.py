@@ -110,7 +110,12 @@ class EvalSession:
             pytest.skip(reason)
         value: Model | Judge | None
         if name == "served_model":
-            value = TranscribedModel(self._candidate(item, label), state(item).chats)
+            if self.settings.stage == "judge" and isinstance(item, pytest.Function):
+                about = identity(item)
+                asked = self.models.answered(label, about.benchmark, about.question)
+            else:
+                asked = self.models.candidate(label)
+            value = TranscribedModel(asked, state(item).chats)
         elif name == "judge":
             value = self.models.judge
         else:
@@ -126,13 +131,6 @@ class EvalSession:
         if self.settings.stage == "judge" and "served_model" in asked and "judge" not in asked:
             return NOT_JUDGED
         return None
-
-    def _candidate(self, item: pytest.Item, label: str | None) -> Model:
-        if self.settings.stage != "judge" or not isinstance(item, pytest.Function):
-            asked: Model = self.models.candidate(label)
-            return asked
-        about = identity(item)
-        return self.models.answered(label, about.benchmark, about.question)
 
     def _say(self, text: str) -> None:
         """Tell the user what the run waits for, from whichever thread."""
