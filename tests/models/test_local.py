@@ -288,6 +288,19 @@ def test_a_prompt_that_is_too_long_fails_alone(checkpoint: Path) -> None:
     assert [len(first), len(last)] == [4, 4]
 
 
+@pytest.mark.parametrize(("prompt", "choice"), [("half \ud800 pair", "a"), ("whole", "\udfff")])
+def test_half_of_a_character_fails_its_question_alone(checkpoint: Path, prompt: str, choice: str) -> None:
+    async def use(model: LocalModel) -> list[Any]:
+        asked = [model.choice_logprobs("fine", LETTERS), model.choice_logprobs(prompt, [choice, "b"]),
+                 model.chat("fine", max_tokens=1)]  # fmt: skip
+        return list(await asyncio.gather(*asked, return_exceptions=True))
+
+    first, odd, chat = with_model(checkpoint, use)
+    assert len(first) == len(LETTERS)
+    assert isinstance(odd, ModelError)
+    assert isinstance(chat, Completion)
+
+
 def test_a_prompt_may_fill_the_context_up_to_the_choice(checkpoint: Path) -> None:
     tokenizer, _ = plain(checkpoint)
     prompt = "x" * (CONTEXT - 1)
@@ -718,7 +731,7 @@ def test_a_broken_token_is_an_error_on_the_questions_that_have_it_alone(copy: Pa
 
     async def use(model: LocalModel) -> list[Any]:
         asked = (model.choice_logprobs(prompt, LETTERS) for prompt in [*TASK, *with_token])
-        return await asyncio.gather(*asked, return_exceptions=True)
+        return list(await asyncio.gather(*asked, return_exceptions=True))
 
     found = with_model(copy, use)
     assert all(isinstance(error, ModelError) for error in found[len(TASK) :])

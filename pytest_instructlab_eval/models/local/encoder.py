@@ -32,11 +32,17 @@ class Encoder:
         self._ends: dict[tuple[str, tuple[str, ...], bool], list[list[int]] | None] = {}
 
     def render(self, job: Job[object]) -> None:
-        """Put messages through the chat template."""
+        """Put messages through the chat template; raises ModelError for a text that has no tokens."""
         if isinstance(job, Chat):
             job.rendered = self._rendered(job.messages)
         elif isinstance(job, Question):
             job.rendered = job.prompt if isinstance(job.prompt, str) else self._rendered(job.prompt)
+        try:
+            job.head.encode()
+        except UnicodeEncodeError:
+            raise ModelError(
+                "the prompt has half of a character (a lone surrogate)", prompt=job.head
+            ) from None
 
     def heads(self, jobs: Sequence[Job[object]]) -> list[list[int]]:
         """Return the tokens of what precedes an answer or a choice, of all jobs at once: on all cores."""

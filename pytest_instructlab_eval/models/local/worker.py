@@ -68,10 +68,11 @@ class Worker:
             with self._failing([job]):
                 self._encoder.render(job)
                 rendered.append(job)
-        for job, head in zip(rendered, self._encoder.heads(rendered), strict=True):
-            with self._failing([job]):
-                self._encoder.encode(job, head)
-                self._waiting.append(job)
+        with self._failing(rendered):
+            for job, head in zip(rendered, self._encoder.heads(rendered), strict=True):
+                with self._failing([job]):
+                    self._encoder.encode(job, head)
+                    self._waiting.append(job)
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
         if not self._waiting:
