@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pytest_instructlab_eval.data.published import LETTERS
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.data.safe_yaml import Record, first_tag, read_yaml
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.visible import shown

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_instructlab_eval.data.published import LETTERS, MMLURow
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
 from pytest_instructlab_eval.data.text_files import read_lines
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse
 from pytest_instructlab_eval.errors import DataError

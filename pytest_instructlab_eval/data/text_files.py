@@ -12,8 +12,9 @@ from typing import BinaryIO
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.visible import printable
 
-__all__ = ["NotUTF8", "decoded", "read_bytes", "read_lines", "read_text", "replace_text"]
+__all__ = ["NotUTF8", "decoded", "read_bytes", "read_data_file", "read_lines", "read_text", "replace_text"]
 
+MOST_OF_DATA = 64 * 2**20  # bytes of one data file; the published ones have under 2 MiB
 LINE_END = re.compile(rb"\r\n?|\n")  # as editors count lines
 
 
@@ -33,6 +34,16 @@ def read_text(path: Path, most_bytes: int, *, place: str | None = None) -> str:
     """
     place = printable(str(path)) if place is None else place
     return decoded(read_bytes(path, most_bytes, place=place), place)
+
+
+def read_data_file(path: Path, what: str) -> str:
+    """Return the text of a file of a benchmark's data, which `what` says the content of; raises DataError."""
+    try:
+        return read_text(path, MOST_OF_DATA)
+    except NotUTF8:
+        raise
+    except DataError as error:
+        raise DataError(f"{error}; it should hold {what}") from None
 
 
 def read_bytes(path: Path, most_bytes: int, *, place: str | None = None, kind: str = "such a file") -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from pytest_instructlab_eval.data.published import MMLU_TEST_ROWS, MMLURow, read_mmlu
+from pytest_instructlab_eval.data.mmlu_rows import MMLU_TEST_ROWS, MMLURow, read_mmlu
 from pytest_instructlab_eval.errors import ContextLengthError, DataError, ModelError
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread

@@ -16,7 +16,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from pytest_instructlab_eval.data.published import LETTERS, MMLURow
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
 from pytest_instructlab_eval.data.task_files import Form, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import ConfigurationError, DataError

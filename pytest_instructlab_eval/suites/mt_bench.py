@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_instructlab_eval.data.published import MTBenchFiles, mt_bench_files
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
 from pytest_instructlab_eval.judges.base import Judge, JudgePrompt
 from pytest_instructlab_eval.judges.pooling import pooled
@@ -26,6 +25,7 @@ from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark
+from pytest_instructlab_eval.suites.mt_bench_files import MTBenchFiles, mt_bench_files
 
 __all__ = [
     "BENCHMARK",

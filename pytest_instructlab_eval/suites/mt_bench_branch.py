@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.data.answers import AskedPair, read_questions
 from pytest_instructlab_eval.data.file_names import safe_name
-from pytest_instructlab_eval.data.published import mt_bench_branch_files
 from pytest_instructlab_eval.judges.base import Judge
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
 from pytest_instructlab_eval.models import Model
@@ -30,6 +29,7 @@ from pytest_instructlab_eval.suites.mt_bench import (
     MTBenchQuestion,
     judge_prompt,
 )
+from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files
 from pytest_instructlab_eval.suites.pairs import base_pairs, branch_pairs, unasked_pairs
 
 if TYPE_CHECKING:

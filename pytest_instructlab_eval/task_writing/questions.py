@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.data.published import LETTERS
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.models.reasoning import split_judgment
 
 __all__ = [

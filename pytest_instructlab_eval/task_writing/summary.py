@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pytest_instructlab_eval.data.published import LETTERS
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.task_writing.making import FileOutcome
 from pytest_instructlab_eval.task_writing.questions import REASONS
 from pytest_instructlab_eval.visible import printable

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_instructlab_eval.data.published import LETTERS
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.data.safe_yaml import read_yaml
 from pytest_instructlab_eval.data.task_files import CHOICES, GROUP, TEXT
 from pytest_instructlab_eval.data.task_rows import read_rows

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pytest_instructlab_eval.data.published import LETTERS
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.data.taxonomy import QnaFile
 from pytest_instructlab_eval.errors import NoAnswerError
 from pytest_instructlab_eval.models import Completion, Message

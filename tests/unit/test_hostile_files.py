@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data.answers import asked_turns, read_answers, read_questions
-from pytest_instructlab_eval.data.published import mt_bench_branch_files, mt_bench_files, read_mmlu
+from pytest_instructlab_eval.data.mmlu_rows import read_mmlu
 from pytest_instructlab_eval.data.safe_yaml import read_yaml
 from pytest_instructlab_eval.data.task_files import find_task_files
 from pytest_instructlab_eval.data.task_rows import count_rows, read_rows
@@ -19,6 +19,7 @@ from pytest_instructlab_eval.data.taxonomy import Taxonomy
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files, mt_bench_files
 
 from .test_changed_files import SCHEMA_1
 

