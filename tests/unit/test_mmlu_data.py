@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data import mmlu_rows as data
+from pytest_instructlab_eval.data import text_files
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow, read_mmlu
 from pytest_instructlab_eval.errors import DataError
 
@@ -147,7 +147,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "MOST_BYTES", 10)
+    monkeypatch.setattr(text_files, "MOST_OF_DATA", 10)
     with pytest.raises(DataError, match=r"knots_test\.csv is larger than 10 bytes"):
         read(tmp_path, GOOD)
 
