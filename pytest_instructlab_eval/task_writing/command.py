@@ -76,7 +76,8 @@ def _parsed(
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
-    return click.option(name, metavar=metavar, callback=read, help=text, required=required, default=default)
+    given: dict[str, Any] = {} if default is None else {"default": default}  # to click, None is a value too
+    return click.option(name, metavar=metavar, callback=read, help=text, required=required, **given)
 
 
 @click.command(context_settings={"show_default": True})
