@@ -9,15 +9,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-import scipy.stats
+import scipy  # its parts are loaded when they are asked for; statsmodels is imported in the tests that use it
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from statsmodels.regression.linear_model import OLS
-from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
-from statsmodels.stats.proportion import proportion_confint
 
 from pytest_instructlab_eval.stats.statistics import (
     Interval,
@@ -76,6 +71,8 @@ def test_for_two_clusters_it_is_as_worked_out_by_hand() -> None:
 
 
 def test_it_is_that_of_statsmodels_for_a_regression_on_a_constant() -> None:
+    from statsmodels.regression.linear_model import OLS
+
     clusters = [[1.0, 2.5], [4.0], [3.0, 3.5, 9.0], [0.0, 1.0], [7.0]]
     values = [value for cluster in clusters for value in cluster]
     groups = np.repeat(np.arange(len(clusters)), [len(cluster) for cluster in clusters])
@@ -196,6 +193,8 @@ def test_the_order_of_clusters_makes_no_difference(clusters: list[list[float]]) 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 5), (5, 5), (3, 10), (70, 100), (1, 1)])
 def test_wilsons_interval_is_that_of_statsmodels(successes: int, count: int) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
     expected = proportion_confint(successes, count, method="wilson")
     assert wilson_interval(successes, count) == pytest.approx(expected, abs=1e-12)
 
@@ -244,6 +243,8 @@ def test_the_interval_of_strata_holds_the_true_mean_in_95_percent_of_runs(counts
 
 @pytest.mark.parametrize(("losses", "gains"), [(0, 0), (1, 0), (6, 0), (5, 12), (40, 20), (7, 7)])
 def test_mcnemar_is_the_exact_one_of_statsmodels(losses: int, gains: int) -> None:
+    from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+
     expected = (
         1.0 if losses + gains == 0 else statsmodels_mcnemar([[50, losses], [gains, 30]], exact=True).pvalue
     )
@@ -347,6 +348,8 @@ def test_what_is_not_above_the_margin_has_a_p_value_of_one() -> None:
 
 @pytest.mark.parametrize("p_values", [[0.2], [0.01, 0.04, 0.03], [0.5, 0.001, 0.9, 0.001, 0.02]])
 def test_holms_p_values_are_those_of_statsmodels(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
     assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
 
@@ -358,6 +361,8 @@ def test_of_no_p_values_none_are_adjusted() -> None:
 
 
 def test_the_minimum_detectable_effect_has_the_power_that_statsmodels_gives_it() -> None:
+    from statsmodels.stats.power import TTestPower
+
     effect = minimum_detectable_effect(1 / math.sqrt(200), 199)
     power = TTestPower().power(effect, 200, 0.05, alternative="two-sided")
     assert power == pytest.approx(0.8, abs=0.005)
