@@ -155,7 +155,9 @@ def _value(request: pytest.FixtureRequest, name: str) -> object:
     session = request.config.stash.get(SESSION, None)
     if session is None:
         pytest.skip(f"{name} {INERT}")
-    return session.fixture(name, request.node, getattr(request, "param", None))
+    from pytest_instructlab_eval.session.pytest_internals import requesting_item
+
+    return session.fixture(name, requesting_item(request), getattr(request, "param", None))
 
 
 @pytest.fixture

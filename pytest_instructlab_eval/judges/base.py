@@ -55,6 +55,7 @@ class Submission:
             self.reference,
             (Reply(self.answer),),
             judge_prompt=self.prompt.name or None if self.prompt else None,
+            maximum=self.scale.highest,
         )
 
     def filled_in(self, prompt: JudgePrompt) -> str:
@@ -101,7 +102,13 @@ class Judge(ABC):
 
         A judge that reads prompts is asked by the `prompt`, else by this package's own instructions.
         `answer_id` tells apart answers that are put to it in the same words, for the seeds of its repeats.
+        Raises TypeError where the question, the answer or the reference is no text.
         """
+        for name, text in (("question", question), ("answer", answer), ("reference", reference or "")):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"grade takes texts: the {name} is {text!r:.100}; of a completion give its .text"
+                )
         return await self.rate(Submission(question, answer, reference, scale, prompt, metric, answer_id))
 
     @abstractmethod

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.errors import ModelError, NoAnswerError
 from pytest_instructlab_eval.judges.base import Judge, Submission
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.records.evidence import Chat
@@ -121,10 +121,11 @@ class RecordedChats:
             raise ModelError(NO_ANSWER.format(self._name), prompt=str(prompt))
         self._left.remove(chat)
         if chat.answer is None:
-            raise ModelError(
-                f"{self._name} gave no answer when it was asked ({chat.error}); ask again with "
-                "--eval-stage answer"
-            )
+            reason = f"{self._name} gave no answer when it was asked ({chat.error})"
+            reason += "; ask again with --eval-stage answer"
+            if chat.reasoning or chat.finish_reason:
+                raise NoAnswerError(reason, reasoning=chat.reasoning, finish_reason=chat.finish_reason)
+            raise ModelError(reason)
         return Completion(
             chat.answer,
             chat.finish_reason,

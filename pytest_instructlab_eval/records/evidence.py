@@ -46,9 +46,9 @@ class Chat:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
-    temperature: float = 0.0
-    max_tokens: int = 0
-    seed: int | None = None
+    temperature: object = 0.0
+    max_tokens: object = 0
+    seed: object = None
     error: str | None = None
 
 
@@ -93,7 +93,8 @@ class Evidence:
 
     `replies` has one for each time that the question was asked, `judgments` one for each judge, answer and
     repeat. `user_prompt` is what the judge was asked, by the prompt `judge_prompt`. `turn` is the place
-    in a conversation, from 1. `answered` says that the answer waits for a judge.
+    in a conversation, from 1. `answered` says that the answer waits for a judge. `maximum` is the highest
+    rating of the judge's scale, None where it is that of the score.
     """
 
     question: str | None = None
@@ -105,13 +106,17 @@ class Evidence:
     turn: int | None = None
     answered: bool = False
     origin: Origin = field(default_factory=Origin)
+    maximum: float | None = None
 
-    def to_plain(self, summary: str) -> dict[str, object]:
-        """Return it as entries of a score's metadata; `summary` is what several judgments say together."""
+    def to_plain(self, summary: str, maximum: float | None = None) -> dict[str, object]:
+        """Return it as entries of a score's metadata.
+
+        `summary` is what several judgments say together, `maximum` that of the score.
+        """
         entries: dict[str, object] = {
             "question": self.question, "reference": self.reference, "judge_prompt": self.judge_prompt,
             "user_prompt": self.user_prompt, "turn": self.turn, "answered": self.answered or None,
-            **vars(self.origin),
+            **vars(self.origin), "rating_maximum": None if self.maximum == maximum else self.maximum,
         }  # fmt: skip
         entries |= _of_replies(self.replies)
         if any(getattr(judgment, mark) for judgment in self.judgments for mark in MARKS):
@@ -154,6 +159,7 @@ class Evidence:
             origin=Origin(
                 read.get("category"), read.get("question_id"), read.get("qna_file"), read.get("ref")
             ),
+            maximum=read.get("rating_maximum"),
         )
 
 
@@ -221,6 +227,7 @@ class _Entries(_OfJudgment, total=False):
     turn: int | None
     answered: bool
     judgment: str | None
+    rating_maximum: float | None
     judgments: tuple[_OneOfSeveral, ...]
     category: str | None
     question_id: str | None

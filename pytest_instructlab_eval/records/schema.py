@@ -110,8 +110,9 @@ def _score(fields: Mapping[str, Any]) -> Score:
         names = read_as(tuple[str, ...], fields["evidence"]) if "evidence" in fields else None
         place = "metadata"
         evidence, own = split(metadata, names, value)
+        highest = (evidence.maximum if evidence else None) or fields["maximum"]
         for number, judgment in enumerate(evidence.judgments if evidence else ()):
-            for problem in value_problems(judgment.rating, fields["maximum"], "judgments", number, "rating"):
+            for problem in value_problems(judgment.rating, highest, "judgments", number, "rating"):
                 raise problem
         if evidence and evidence.answered and value is not None:
             raise Problem("must be false where there is a value", True, "answered")

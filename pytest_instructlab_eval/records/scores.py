@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from pytest_instructlab_eval.data.typed_json import Misfit
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, split
 
 __all__ = ["Outcome", "Result", "Sample", "Score", "cluster_before", "plain"]
@@ -141,7 +142,10 @@ class Score:
     @property
     def data(self) -> dict[str, Any]:
         """The evidence and the metadata as one mapping, as results.json has them under "metadata"."""
-        return {**(self.evidence.to_plain(self.explanation) if self.evidence else {}), **self.metadata}
+        return {
+            **(self.evidence.to_plain(self.explanation, self.maximum) if self.evidence else {}),
+            **self.metadata,
+        }
 
     def to_plain(self) -> dict[str, object]:
         """Return it as plain data; "evidence" names the entries of "metadata" that are the evidence."""
@@ -153,8 +157,11 @@ class Score:
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Score:
-        """Return the inverse of `to_plain`; raises Misfit."""
-        evidence, metadata = split(record["metadata"], record.get("evidence"), record["value"])
+        """Return the inverse of `to_plain`; evidence that is none is plain data of the test's own."""
+        try:
+            evidence, metadata = split(record["metadata"], record.get("evidence"), record["value"])
+        except Misfit:
+            evidence, metadata = None, dict(record["metadata"])
         samples = tuple(map(Sample.from_plain, record["samples"]))
         return cls(**{**record, "samples": samples, "metadata": metadata, "evidence": evidence})
 
@@ -240,7 +247,7 @@ class Result:
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Result:
-        """Return the inverse of `to_plain`; raises Misfit."""
+        """Return the inverse of `to_plain`."""
         fields = {key: value for key, value in record.items() if key != "outcome"}
         fields["scores"] = tuple(map(Score.from_plain, record["scores"]))
         fields["chats"] = tuple(

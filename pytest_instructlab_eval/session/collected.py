@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pytest_instructlab_eval.records.scores import plain
-from pytest_instructlab_eval.session.items import identity, is_empty, scoring_tests
+from pytest_instructlab_eval.session.items import ROLES, identity, is_empty, roles, scoring_tests
 from pytest_instructlab_eval.session.marker import marked_gates, marker_problem
 
 __all__ = ["Collected"]
@@ -22,8 +22,8 @@ class Collected:
     `gates` are those that tests are marked with, by benchmark; `deselected` counts by benchmark, `empty`
     are the benchmarks without a question. `part` says, by benchmark, which of its tests pytest collected
     where it did not collect all, and `tests` are all of the run that this is a shard of. `unselected` are,
-    by benchmark, the groups of which no test is run, "" where none of the benchmark is. `problem` is what is
-    wrong with a marker.
+    by benchmark, the groups of which no test is run, "" where none of the benchmark is. `judged` are the
+    benchmarks of tests that ask for a model and a judge. `problem` is what is wrong with a marker.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Collected:
     part: Mapping[str, str] = field(default_factory=dict)
     unselected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tests: Sequence[str] = ()
+    judged: Sequence[str] = ()
     problem: str | None = None
 
     @classmethod
@@ -60,6 +61,7 @@ class Collected:
             part={name: which for name in groups if name in parts},
             unselected=_by_benchmark(place for place in left.places() if place not in run),
             tests=tests,
+            judged=chosen.judged(),
             problem=chosen.problem(),
         )
 
@@ -90,6 +92,10 @@ class _ScoringTests:
         return _by_benchmark(
             (about.benchmark, gate) for item, about in self._about.items() for gate in marked_gates(item)
         )
+
+    def judged(self) -> list[str]:
+        """Return the benchmarks of the tests that ask for a model and a judge, and have a question."""
+        return sorted({about.benchmark for item, about in self._about.items() if roles([item]) == {*ROLES}})
 
     def asked(self) -> set[str]:
         """Return the benchmarks that have a question."""

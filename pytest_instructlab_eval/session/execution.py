@@ -21,11 +21,12 @@ from pytest_instructlab_eval.session.items import (
     coroutine_function,
     identity,
     is_eval_test,
+    is_ours,
     questions,
     roles,
 )
 from pytest_instructlab_eval.session.outcomes import result_of
-from pytest_instructlab_eval.session.pytest_internals import argument_names
+from pytest_instructlab_eval.session.pytest_internals import argument_names, parameters
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.termination import end_undisturbed
 from pytest_instructlab_eval.session.xdist_internals import is_controller, is_worker
@@ -85,6 +86,10 @@ class Execution:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Wait for an eval test's coroutine, which may have run already."""
+        label = parameters(pyfuncitem).get("served_model")
+        if label is not None and is_ours(pyfuncitem, "served_model"):
+            # Pytest keeps what it made for the first test of this model: the parameter is the session's.
+            pyfuncitem.funcargs["served_model"] = self._eval.fixture("served_model", pyfuncitem, str(label))
         if not is_eval_test(pyfuncitem):
             return None
         run = self._take(pyfuncitem)
@@ -156,7 +161,11 @@ class Execution:
         if self._eval.skip_reason(item) is not None:
             return None  # its fixture will skip it
         model = identity(item).model
-        return self._start(item, arguments(item, lambda name: self._eval.fixture(name, item, model)))
+        try:
+            values = arguments(item, lambda name: self._eval.fixture(name, item, model))
+        except EvalError:
+            return None  # its fixture will say why
+        return self._start(item, values)
 
     def _start(self, item: pytest.Function, values: Mapping[str, object]) -> Run:
         function = coroutine_function(item)

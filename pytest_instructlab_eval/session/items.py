@@ -40,6 +40,7 @@ __all__ = [
     "identity",
     "is_empty",
     "is_eval_test",
+    "is_ours",
     "may_score",
     "ours",
     "questions",
@@ -224,10 +225,12 @@ def can_run_ahead(item: pytest.Item) -> bool:
 def arguments(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
     """Return the arguments of a test that can run ahead; `ours` gives the value of one of our fixtures."""
     given = parameters(item)
-    return {
-        name: ours(name) if _fixture_module(item, name) == PLUGIN_MODULE else given[name]
-        for name in argument_names(item)
-    }
+    return {name: ours(name) if is_ours(item, name) else given[name] for name in argument_names(item)}
+
+
+def is_ours(item: pytest.Function, name: str) -> bool:
+    """Return whether a test gets this plugin's fixture under this name."""
+    return _fixture_module(item, name) == PLUGIN_MODULE
 
 
 def _fixture_module(item: pytest.Function, name: str) -> str:
@@ -236,7 +239,7 @@ def _fixture_module(item: pytest.Function, name: str) -> str:
 
 def _is_given(item: pytest.Function, name: str) -> bool:
     """Return whether the fixture is ours or a parameter, so that its value is known without pytest."""
-    if _fixture_module(item, name) == PLUGIN_MODULE:
+    if is_ours(item, name):
         return True
     return name in parameters(item) and is_direct_parameter(fixture_function(item, name))
 

@@ -13,7 +13,7 @@ from pytest_instructlab_eval.records.scores import Result, plain
 from pytest_instructlab_eval.session.item_state import forget, state
 from pytest_instructlab_eval.session.items import content_digest, has_question, identity
 from pytest_instructlab_eval.session.report_data import put_adaptations, put_result, put_silent
-from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.session import NOT_JUDGED, EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.visible import inert_failure, visible_line
@@ -108,7 +108,7 @@ def _put_finding(
         others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
         item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
         report.user_properties = list(item.user_properties)
-    elif not report.failed:
+    elif not report.failed and not (report.skipped and NOT_JUDGED in str(report.longrepr)):
         put_silent(
             report, Silent(result.nodeid, result.benchmark, result.group, result.model, report.outcome)
         )

@@ -14,7 +14,7 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.session import garbage
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.installed import benchmark_file
-from pytest_instructlab_eval.session.items import forked_problem, identity, questions, roles, scoring_tests
+from pytest_instructlab_eval.session.items import forked_problem, questions, roles
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_controller, worker_id
 from pytest_instructlab_eval.suites.registry import fixtures
@@ -37,7 +37,6 @@ class Preparation:
         self._settings = session.settings
         self._collection = collection
         self._nothing_to_ask = False
-        self._named: set[str] = set()  # installed benchmarks, on the command line
         self._has_gates = False
         self._has_servers = False
         self._unknown_names: list[str] = []  # of the ini file
@@ -60,7 +59,6 @@ class Preparation:
         with self._eval.refusing():
             installed = {benchmark_file(name): fixture for fixture, name in fixtures().items()}
             asked = [fixture for file, fixture in installed.items() if file in named]
-            self._named = {fixtures()[fixture] for fixture in asked}
             self._check_data(asked)
             self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(asked)
 
@@ -81,9 +79,8 @@ class Preparation:
         self.check_forked(forked_problem(wanted))
         self.check_collected(self._collection.collected(session))
         if wanted:
-            benchmarks = {identity(item).benchmark for item in scoring_tests(wanted)}
             with self._eval.refusing():
-                self._eval.servers.check(benchmarks)
+                self._eval.servers.check()
                 self._eval.servers.check_judge([found for item in wanted for found in questions(item)])
             self._eval.servers.expect(worker_id(self._config))
             self.serve(roles(wanted))
@@ -100,7 +97,7 @@ class Preparation:
         if is_controller(self._config):
             if not self._nothing_to_ask:
                 with self._eval.refusing():
-                    self._eval.servers.check(self._named)
+                    self._eval.servers.check()
             garbage.leave_what_is_there()
 
     # --- what is known once the tests are, here or in a worker; each ends the run where it can't begin ---
@@ -120,6 +117,7 @@ class Preparation:
             if not self._eval.without_tests:
                 self._eval.lock_output()
             self._eval.gating.prepare(collected)
+            self._eval.models.check_answers(collected.judged)
 
     def serve(self, asked: set[str]) -> None:
         """Try the judges, if tests ask for one, and serve what the run serves itself; once.

@@ -68,6 +68,12 @@ def argument_names(item: pytest.Function) -> tuple[str, ...]:
     return tuple(item._fixtureinfo.argnames)
 
 
+def requesting_item(request: pytest.FixtureRequest) -> pytest.Item:
+    """Return the test for which a fixture is made, though a parameter may make it the session's."""
+    item: pytest.Item = request._pyfuncitem
+    return item
+
+
 def fixture_names(item: pytest.Item) -> tuple[str, ...]:
     """Return the names of all fixtures of an item, those that it doesn't name itself too."""
     return tuple(getattr(item, "fixturenames", ()))  # items of other plugins may have none

@@ -180,17 +180,16 @@ class RunModels:
             key = Key(settings.api_key_env, "--eval-api-key-env")
         return self._model(Address(name, urls, key), "judge")
 
-    async def check(self, benchmarks: Collection[str]) -> None:
-        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model.
+    def check_answers(self, benchmarks: Collection[str]) -> None:
+        """Raise ConfigurationError where a candidate's answers to a benchmark, to be judged, are missing."""
+        for label in self._settings.labels if self._settings.stage == "judge" else ():
+            for benchmark in benchmarks:
+                self.answered(label, benchmark, "")
 
-        Or, where the candidates are not asked again, their answers to these benchmarks are missing.
-        """
-        models: list[object] = []
-        for label in self._settings.labels:
-            if self._settings.stage == "judge":
-                models += [self.answered(label, benchmark, "") for benchmark in benchmarks]
-            else:
-                models.append(self.candidate(label))
+    async def check(self) -> None:
+        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
+        asked = self._settings.labels if self._settings.stage != "judge" else ()
+        models: list[object] = [self.candidate(label) for label in asked]
         models += [self._judging_model(name) for name in self._settings.judging_models]
         for model in models:
             if isinstance(model, (ServedModel, Replicas)):

@@ -58,12 +58,9 @@ class Servers:
 
     # --- before anything is asked ---
 
-    def check(self, benchmarks: Collection[str]) -> None:
-        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model.
-
-        Or, where answers are judged that were had before, those to these benchmarks are missing.
-        """
-        self._engine.call(self._models.check(benchmarks))
+    def check(self) -> None:
+        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
+        self._engine.call(self._models.check())
 
     def check_judge(self, asked: Iterable[tuple[Question, Benchmark]]) -> None:
         """Raise ConfigurationError where the judge can't grade some of these questions."""

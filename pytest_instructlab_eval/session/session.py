@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.models import Model
     from pytest_instructlab_eval.session.gating import Gating
 
-__all__ = ["NEEDS_JUDGE", "EvalSession"]
+__all__ = ["NEEDS_JUDGE", "NOT_JUDGED", "EvalSession"]
 
 NEEDS_JUDGE = "needs a judge: name one with --eval-judge-model"
 NOT_JUDGED = "--eval-stage judge: it asks no judge, and was scored when it was answered"
@@ -110,7 +110,8 @@ class EvalSession:
             pytest.skip(reason)
         value: Model | Judge | None
         if name == "served_model":
-            if self.settings.stage == "judge" and isinstance(item, pytest.Function):
+            if self.settings.stage == "judge":
+                assert isinstance(item, pytest.Function)  # noqa: S101  (nothing else asks for a fixture)
                 about = identity(item)
                 asked = self.models.answered(label, about.benchmark, about.question)
             else:
@@ -118,6 +119,8 @@ class EvalSession:
             value = TranscribedModel(asked, state(item).chats)
         elif name == "judge":
             value = self.models.judge
+            if value is None:
+                pytest.skip(NEEDS_JUDGE)
         else:
             raise LookupError(name)
         is_async = isinstance(item, pytest.Function) and coroutine_function(item) is not None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 from pytest_instructlab_eval.data.answers import read_typed_lines
-from pytest_instructlab_eval.data.file_names import existing_file, file_of
+from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.evidence import Chat
-from pytest_instructlab_eval.records.scores import Result, plain
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import plain
 from pytest_instructlab_eval.suites.registry import benchmark
 from pytest_instructlab_eval.visible import inert_json
 
@@ -31,28 +31,40 @@ class _Line(TypedDict):
     chats: tuple[Chat, ...]
 
 
-def write_chats(folder: Path, results: Iterable[Result]) -> None:
-    """Write `answers/MODEL.jsonl`, a line a test; raises OSError."""
-    lines: dict[str, list[str]] = defaultdict(list)
-    for result in results:
+def write_chats(folder: Path, run: Run) -> None:
+    """Write `answers/MODEL.jsonl`, a line a test, of each model of the run; raises OSError.
+
+    A model of which no test was asked anything has no line: what an earlier run wrote would be another's.
+    """
+    lines: dict[str, list[str]] = {model: [] for model in run.models if _place(folder, model).exists()}
+    for result in run.results:
         known = benchmark(result.benchmark)
-        if result.chats and (known is None or known.files is None):
+        if known is None or known.files is None:
+            written = lines.setdefault(result.model, [])
             record = {
                 "benchmark": result.benchmark, "question": result.question, "chats": plain(result.chats),
             }  # fmt: skip
-            lines[result.model].append(json.dumps(record, ensure_ascii=False))
+            written.append(json.dumps(record, ensure_ascii=False))
     for model, written in lines.items():
-        path = folder / FOLDER / file_of(model, ".jsonl")
+        path = _place(folder, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, inert_json("".join(f"{line}\n" for line in written)))
 
 
 def read_chats(folder: Path, model: str) -> Chats:
     """Return what a model was asked; raises ConfigurationError where there is no file, and DataError."""
-    path = existing_file(folder / FOLDER, model, ".jsonl")
+    path = _place(folder, model)
     if not path.exists():
         raise ConfigurationError(
             f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
             "--eval-stage answer"
         )
-    return {(line["benchmark"], line["question"]): line["chats"] for _, line in read_typed_lines(path, _Line)}
+    chats: dict[tuple[str, str], tuple[Chat, ...]] = {}
+    for _, line in read_typed_lines(path, _Line):
+        test = line["benchmark"], line["question"]
+        chats[test] = (*chats.get(test, ()), *line["chats"])  # two files may have tests of one name
+    return chats
+
+
+def _place(folder: Path, model: str) -> Path:
+    return folder / FOLDER / file_of(model, ".jsonl")

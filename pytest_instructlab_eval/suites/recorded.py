@@ -19,7 +19,7 @@ def write_answers(folder: Path, run: Run) -> None:
     """Write what a run answered and judged, for InstructLab's tools and for a judging run; raises OSError."""
     write_instructlab_files(folder, run.results, judging=run.configuration.get("stage") == "judge")
     if run.configuration.get("stage") == "answer":
-        write_chats(folder, run.results)
+        write_chats(folder, run)
 
 
 def recorded_answers(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pytest_instructlab_eval.records.results import read_run
 from tests.scripted_server import Hang, ScriptedServer, Until, default_reply
 
 from .conftest import Finished, Project, properties
@@ -521,3 +522,102 @@ def test_a_marker_of_something_else_ends_the_run(project: Project, given: str, s
     project.write("test_own.py", text.replace("eval(PASSAGES)", f"eval({given})"))
     refused = project.evaluate("test_own.py", ret=4)
     assert says in refused.err
+
+
+SEVERAL_MODELS = """
+    import pytest
+
+    @pytest.fixture(autouse=True)
+    def own():
+        "Keeps the tests from running ahead."
+
+    @pytest.mark.eval("plain", max_score=10)
+    @pytest.mark.parametrize("city", ["Oslo", "Rome"])
+    def test_plain(city, served_model, judge, record_score):
+        record_score(judge.grade(city, served_model.chat(city).text, reference="answer"))
+
+    @pytest.mark.eval("awaited", max_score=10)
+    @pytest.mark.parametrize("city", ["Oslo", "Rome"])
+    async def test_awaited(city, served_model, judge, record_score):
+        reply = await served_model.chat(city)
+        record_score(await judge.grade(city, reply.text, reference="answer"))
+"""
+
+
+def test_of_several_models_each_test_has_its_own_answers(project: Project) -> None:
+    project.server.models = ("tiny", "small")
+    project.write("test_own.py", SEVERAL_MODELS)
+    both = ("test_own.py", "--eval-model=small", "--eval-judge-model=reference")
+    answering = project.evaluate(*both, "--eval-stage=answer")
+    assert "8 answered" in answering.lines[-1]
+    assert [len(result["chats"]) for result in answering.results.values()] == [1] * 8
+    asked = len(project.server.chats)
+    project.server.reply = lambda body: "another answer altogether"
+    judging = project.evaluate(*both, "--eval-stage=judge", passed=8)
+    assert len(project.server.chats) == asked
+    for name, result in judging.results.items():
+        assert result["chats"][0]["answer"] == answering.results[name]["chats"][0]["answer"]
+
+
+MIXED = """
+    import pytest
+
+    @pytest.mark.eval("graded", max_score=10)
+    async def test_graded(served_model, judge, record_score):
+        await served_model.choice_logprobs("a", ["b", "c"])
+        record_score(await judge.grade("q", "a", reference="a"))
+
+    @pytest.mark.eval("likely", gates=["likely >= 0.9"])
+    async def test_likely(served_model, record_score):
+        record_score(1)
+
+    @pytest.mark.eval("alone", max_score=10)
+    async def test_alone(judge, record_score):
+        record_score(await judge.grade("q", "a", reference="a"))
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_judging_run_needs_the_answers_of_judged_tests_alone(project: Project, processes: str) -> None:
+    project.write("test_own.py", MIXED)
+    arguments = ("test_own.py", "--eval-judge-model=reference", "-n", processes)
+    refused = project.evaluate(*arguments, "--eval-stage=judge", ret=4)
+    assert "there are no answers of tiny in" in refused.err
+    project.evaluate(*arguments, "--eval-stage=answer", "-k", "not graded")
+    judging = project.evaluate(*arguments, "--eval-stage=judge", "-k", "not graded")
+    assert (judging.outcomes["passed"], judging.outcomes["skipped"]) == (1, 1)
+    assert set(judging.results) == {"test_alone"}
+
+
+TWICE = """
+    import pytest
+
+    @pytest.mark.eval("dup", max_score=10)
+    async def test_dup(served_model, judge, record_score):
+        reply = await served_model.chat("QUESTION", max_tokens=None)
+        record_score(await judge.grade("q", reply.text, reference="a"))
+"""
+
+
+def test_tests_of_one_name_in_two_files_have_their_own_answers(project: Project) -> None:
+    for name in ("one", "two"):
+        project.write(f"test_{name}.py", TWICE.replace("QUESTION", name))
+    arguments = ("test_one.py", "test_two.py", "--eval-judge-model=reference")
+    project.evaluate(*arguments, "--eval-stage=answer")
+    project.evaluate(*arguments, "--eval-stage=judge", passed=2)
+    project.evaluate("test_one.py", "--eval-judge-model=reference", "--eval-stage=answer", "--collect-only")
+    assert read_run(project.folder / "eval_output" / "results.json").results
+
+
+def test_a_judge_that_is_asked_for_late_skips_where_there_is_none(project: Project) -> None:
+    project.write(
+        "test_own.py",
+        """
+        import pytest
+
+        @pytest.mark.eval("late")
+        def test_late(request, served_model, record_score):
+            request.getfixturevalue("judge").grade("q", "a")
+        """,
+    )
+    project.evaluate("test_own.py", skipped=1)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data.typed_json import Misfit
+from pytest_instructlab_eval.data.typed_json import Misfit, read_as
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment, Origin, Reply
+from pytest_instructlab_eval.records.schema import RULES
 from pytest_instructlab_eval.records.scores import Score
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
@@ -72,11 +73,22 @@ def test_what_a_test_says_itself_is_no_evidence_whatever_it_is_called() -> None:
     assert Score.from_plain(written) == score
 
 
-def test_evidence_that_does_not_fit_is_refused() -> None:
+def test_evidence_that_does_not_fit_is_refused_in_a_file_and_plain_data_in_a_run() -> None:
     written = Score(1.0, evidence=Evidence("Why?")).to_plain()
     written["metadata"] = {"question": 7}
     with pytest.raises(Misfit, match=r"question must be a text or null \(got 7\)"):
-        Score.from_plain(written)
+        read_as(Score, written, RULES)
+    assert Score.from_plain(written).metadata == {"question": 7}
+
+
+def test_a_rating_may_be_recorded_on_another_scale() -> None:
+    judgments = tuple(Judgment(rating, "so", repeat=str(rating)) for rating in (8.0, 9.0))
+    score = Score(0.85, "quality", 1.0, evidence=Evidence("Why?", judgments=judgments, maximum=10.0))
+    again = read_as(Score, json.loads(json.dumps(score.to_plain())), RULES)
+    assert again.evidence is not None
+    assert [judgment.rating for judgment in again.evidence.judgments] == [8.0, 9.0]
+    assert score.data["rating_maximum"] == 10.0
+    assert "rating_maximum" not in Score(8.5, "quality", 10.0, evidence=score.evidence).data
 
 
 def test_before_evidence_was_named_it_is_what_fits() -> None:

@@ -1,6 +1,7 @@
 """Scales: what a judge rates on, and how it is asked for a rating and read."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -150,3 +151,10 @@ def test_a_judge_of_ones_own_needs_a_name_and_a_rating() -> None:
 
     score = asyncio.run(Coin().grade("Why?", "So.", scale=ZERO_TO_ONE, metric="luck"))
     assert (score.value, score.metric, score.maximum) == (0.0, "luck", 1.0)
+
+
+@pytest.mark.parametrize("wrong", [{"answer": 42}, {"question": None}, {"reference": 7}])
+def test_only_texts_are_graded(wrong: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {"question": "Why?", "answer": "So.", **wrong}
+    with pytest.raises(TypeError, match=r"grade takes texts: the \w+ is .*; of a completion give its \.text"):
+        asyncio.run(ReferenceJudge().grade(**asked))
