@@ -233,3 +233,8 @@ def test_a_user_may_leave_out_a_plugin(internals: ModuleType, inspect: Inspect, 
 
     with taken(f"what -p no:{plugin} leaves out"):
         inspect(check, "-p", f"no:{plugin}")
+
+
+def test_the_test_that_a_fixture_is_made_for(request: pytest.FixtureRequest, internals: ModuleType) -> None:
+    with taken("FixtureRequest._pyfuncitem"):
+        assert internals.requesting_item(request) is request.node
