@@ -621,3 +621,15 @@ def test_a_judge_that_is_asked_for_late_skips_where_there_is_none(project: Proje
         """,
     )
     project.evaluate("test_own.py", skipped=1)
+
+
+def test_an_answering_run_leaves_no_answer_of_an_earlier_one(project: Project) -> None:
+    project.write("test_own.py", TWICE)
+    arguments = ("test_own.py", "--eval-judge-model=reference")
+    project.evaluate(*arguments, "--eval-stage=answer")
+    asks_nothing = TWICE.replace('reply = await served_model.chat("QUESTION", max_tokens=None)', "")
+    project.write("test_own.py", asks_nothing.replace("reply.text", '"so"'))
+    project.evaluate(*arguments, "--eval-stage=answer")
+    project.write("test_own.py", TWICE)
+    judging = project.evaluate(*arguments, "--eval-stage=judge", ret=1, failed=1)
+    judging.shows("*there is no recorded answer of tiny to this question*")
