@@ -16,7 +16,15 @@ from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.visible import printable
 
-__all__ = ["AskedPair", "asked_turns", "read_answers", "read_questions", "read_records", "read_typed_lines"]
+__all__ = [
+    "AskedPair",
+    "answers_file",
+    "asked_turns",
+    "read_answers",
+    "read_questions",
+    "read_records",
+    "read_typed_lines",
+]
 
 QUESTIONS = "question.jsonl"
 MOST_BYTES = 2**30  # of one file: a thousand times MMLU's questions
@@ -64,19 +72,24 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], .
     `folder` holds `model_answer/`. Raises ConfigurationError where there is no file of the model, and
     DataError where it isn't one of answers.
     """
-    path = existing_file(folder / "model_answer", model, ".jsonl")
-    if not path.exists():
-        raise ConfigurationError(
-            f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
-            "--eval-stage answer"
-        )
     answers = {}
-    for place, answer in read_typed_lines(path, _Answer):
+    for place, answer in read_typed_lines(answers_file(folder / "model_answer", model), _Answer):
         times = [choice["turns"] for choice in answer["choices"]]
         if len(set(map(len, times))) != 1:
             raise DataError(f"{place}: choices must be one or more, of as many turns each")
         answers[str(answer["question_id"])] = tuple(zip(*times, strict=True))
     return answers
+
+
+def answers_file(folder: Path, model: str) -> Path:
+    """Return the file of a model's answers in a folder; raises ConfigurationError where there is none."""
+    path = existing_file(folder, model, ".jsonl")
+    if not path.exists():
+        raise ConfigurationError(
+            f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
+            "--eval-stage answer"
+        )
+    return path
 
 
 def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,6 @@ __all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers", "RecordedChats"]
 NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"
 NO_ANSWER = "there is no recorded answer of {} to this question; ask it with --eval-stage answer"
-NO_LIKELIHOODS = "--eval-stage judge doesn't ask the model, and likelihoods aren't recorded"
 
 
 class PostponedJudge(Judge):
@@ -40,7 +39,26 @@ class PostponedJudge(Judge):
         return Score(None, submission.metric, maximum, explanation=ANSWERED, evidence=evidence)
 
 
-class RecordedAnswers:
+class _Recorded:
+    """What models have in common that are not asked again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        return self._name
+
+    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
+        """Raise ModelError: likelihoods aren't recorded."""
+        raise ModelError("--eval-stage judge doesn't ask the model, and likelihoods aren't recorded")
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class RecordedAnswers(_Recorded):
     """A `Model` that gives the answers of an earlier run.
 
     `answers` has them by the user's turns of the conversation so far, one for each time that the model was
@@ -48,13 +66,8 @@ class RecordedAnswers:
     """
 
     def __init__(self, name: str, answers: Mapping[tuple[str, ...], Sequence[str]]) -> None:
-        self._name = name
+        super().__init__(name)
         self._answers = answers
-
-    @property
-    def name(self) -> str:
-        """As the user names it."""
-        return self._name
 
     async def chat(self, messages: str | Sequence[Message], **options: Any) -> Completion:
         """The recorded answer; raises ModelError where there is none."""
@@ -80,25 +93,13 @@ class RecordedAnswers:
             )
         return Completion(answers[number], "stop", 0, 0, 0.0).split(self._name, turns[-1])
 
-    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
-        """Raise ModelError: likelihoods aren't recorded."""
-        raise ModelError(NO_LIKELIHOODS)
 
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-class RecordedChats:
+class RecordedChats(_Recorded):
     """A `Model` that answers as it did in the chats of the same test of an earlier run, each once."""
 
     def __init__(self, name: str, chats: Iterable[Chat]) -> None:
-        self._name = name
+        super().__init__(name)
         self._left = list(chats)
-
-    @property
-    def name(self) -> str:
-        """As the user names it."""
-        return self._name
 
     async def chat(
         self,
@@ -134,10 +135,3 @@ class RecordedChats:
             chat.seconds,
             chat.reasoning,
         )
-
-    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
-        """Raise ModelError: likelihoods aren't recorded."""
-        raise ModelError(NO_LIKELIHOODS)
-
-    async def close(self) -> None:
-        """Nothing to close."""

@@ -87,12 +87,13 @@ def _number(value: Any) -> float | None:
 def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
     """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
     parts = [visible(reason)]
-    if prompt and not any("question" in score.data for score in scores):
+    data = [score.data for score in scores]
+    if prompt and not any("question" in known for known in data):
         parts.append(f"question:\n{_indented(prompt)}")
-    for score in scores:
+    for score, known in zip(scores, data, strict=True):
         value = "no score" if score.value is None else f"{score.value:g} of {score.maximum:g}"
         parts.append(f"{score.metric}: {value}")
-        shown = [(name, str(score.data[name])) for name in EVIDENCE if score.data.get(name)]
+        shown = [(name, str(known[name])) for name in EVIDENCE if known.get(name)]
         parts += [f"{name}:\n{_indented(text)}" for name, text in shown]
     return "\n".join(parts)
 

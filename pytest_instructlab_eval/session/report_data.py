@@ -9,7 +9,15 @@ import pytest
 from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
 from pytest_instructlab_eval.records.scores import Result, plain
 
-__all__ = ["adaptations_on", "put_adaptations", "put_result", "put_silent", "result_on", "silent_on"]
+__all__ = [
+    "adaptations_on",
+    "outcome_on",
+    "put_adaptations",
+    "put_result",
+    "put_silent",
+    "result_on",
+    "silent_on",
+]
 
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
 RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
@@ -24,6 +32,12 @@ def result_on(report: pytest.TestReport) -> Result | None:
     """Return what the report's test found, None where it found nothing."""
     record = getattr(report, RESULT, None)
     return None if record is None else Result.from_plain(record)
+
+
+def outcome_on(report: pytest.TestReport) -> str | None:
+    """Return the outcome of what the report's test found, None where it found nothing."""
+    record = getattr(report, RESULT, None)
+    return None if record is None else str(record["outcome"])
 
 
 def put_silent(report: pytest.TestReport, silent: Silent) -> None:

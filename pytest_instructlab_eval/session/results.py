@@ -8,7 +8,7 @@ import pytest
 
 from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.session.report_data import adaptations_on, result_on, silent_on
+from pytest_instructlab_eval.session.report_data import adaptations_on, outcome_on, result_on, silent_on
 from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
 
 __all__ = ["Results"]
@@ -56,10 +56,10 @@ class Results:
         if isinstance(report, GateTestReport):
             status: TestStatus | None = gate_status(report, self._eval.settings.inconclusive)
             return status
-        result = result_on(report) if report.when == "call" and report.passed else None
-        if result is None or result.outcome != "unscored":
+        if report.when != "call" or not report.passed or outcome_on(report) != "unscored":
             return None
-        if result.answered:
+        result = result_on(report)
+        if result is not None and result.answered:
             return "answered", "a", ("ANSWERED", {"green": True})
         return "unscored", "u", ("UNSCORED", {"yellow": True})
 

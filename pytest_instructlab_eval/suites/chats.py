@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from pytest_instructlab_eval.data.answers import read_typed_lines
+from pytest_instructlab_eval.data.answers import answers_file, read_typed_lines
 from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
-from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain
@@ -34,9 +33,9 @@ class _Line(TypedDict):
 def write_chats(folder: Path, run: Run) -> None:
     """Write `answers/MODEL.jsonl`, a line a test, of each model of the run; raises OSError.
 
-    A model of which no test was asked anything has no line: what an earlier run wrote would be another's.
+    Whatever an earlier run wrote of these models is replaced, also where this one has no line of them.
     """
-    lines: dict[str, list[str]] = {model: [] for model in run.models if _place(folder, model).exists()}
+    lines: dict[str, list[str]] = {model: [] for model in run.models if _file(folder, model).exists()}
     for result in run.results:
         known = benchmark(result.benchmark)
         if known is None or known.files is None:
@@ -46,25 +45,19 @@ def write_chats(folder: Path, run: Run) -> None:
             }  # fmt: skip
             written.append(json.dumps(record, ensure_ascii=False))
     for model, written in lines.items():
-        path = _place(folder, model)
+        path = _file(folder, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, inert_json("".join(f"{line}\n" for line in written)))
 
 
 def read_chats(folder: Path, model: str) -> Chats:
     """Return what a model was asked; raises ConfigurationError where there is no file, and DataError."""
-    path = _place(folder, model)
-    if not path.exists():
-        raise ConfigurationError(
-            f"--eval-stage judge: there are no answers of {model} in {path}; write them with "
-            "--eval-stage answer"
-        )
     chats: dict[tuple[str, str], tuple[Chat, ...]] = {}
-    for _, line in read_typed_lines(path, _Line):
+    for _, line in read_typed_lines(answers_file(folder / FOLDER, model), _Line):
         test = line["benchmark"], line["question"]
         chats[test] = (*chats.get(test, ()), *line["chats"])  # two files may have tests of one name
     return chats
 
 
-def _place(folder: Path, model: str) -> Path:
+def _file(folder: Path, model: str) -> Path:
     return folder / FOLDER / file_of(model, ".jsonl")
