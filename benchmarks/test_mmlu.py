@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.records.recorder import Recorder
 from pytest_instructlab_eval.suites import mmlu
 from pytest_instructlab_eval.suites.mmlu import MMLUTask
 

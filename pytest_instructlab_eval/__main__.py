@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+from pytest_instructlab_eval.escaping import visible, visible_line
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import evaluate
+from pytest_instructlab_eval.gates.evaluation import evaluate
 from pytest_instructlab_eval.records.baseline import (
     Baseline,
     check_comparable,
@@ -21,17 +22,16 @@ from pytest_instructlab_eval.records.baseline import (
     read_baseline,
     save_run,
 )
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merged
-from pytest_instructlab_eval.reports.folder import write_run_folder
+from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison, terminal
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked
-from pytest_instructlab_eval.suites.recorded import write_answers
+from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import names
-from pytest_instructlab_eval.task_writing.command import tasks
-from pytest_instructlab_eval.visible import visible, visible_line
+from pytest_instructlab_eval.task_writing.tasks_command import tasks
 
 __all__ = ["main"]
 

@@ -10,17 +10,17 @@ import pytest
 
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.escaping import visible
 from pytest_instructlab_eval.session import command_line, configuration
 from pytest_instructlab_eval.session.pytest_internals import early_options
 from pytest_instructlab_eval.suites.registry import BUILT_IN, fixtures
-from pytest_instructlab_eval.visible import visible
 
 if TYPE_CHECKING:
     import argparse
 
     from pytest_instructlab_eval.judges import BlockingJudge, Judge
     from pytest_instructlab_eval.models import BlockingModel, Model
-    from pytest_instructlab_eval.records.recording import Recorder
+    from pytest_instructlab_eval.records.recorder import Recorder
     from pytest_instructlab_eval.session.session import EvalSession
     from pytest_instructlab_eval.settings import Settings
 
@@ -78,7 +78,7 @@ def _refused(
     """Return what to raise where an option ends the run; the run's summary says why."""
     folder = configuration.refused_folder(config, arguments)
     if folder is not None:
-        from pytest_instructlab_eval.session.ending import write_refusal
+        from pytest_instructlab_eval.session.run_output import write_refusal
 
         write_refusal(folder, arguments.eval_model or ("the model",), str(error))
     return pytest.UsageError(visible(str(error)))
@@ -105,10 +105,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings is None:
         command_line.check_model(config)
         return
-    from pytest_instructlab_eval.session import garbage
+    from pytest_instructlab_eval.session import garbage_collection
 
-    garbage.rest(config)
-    from pytest_instructlab_eval.session.installed import benchmark_file, with_installed_file
+    garbage_collection.rest(config)
+    from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file, with_installed_file
     from pytest_instructlab_eval.session.parts import parts_of
     from pytest_instructlab_eval.session.session import EvalSession
     from pytest_instructlab_eval.suites.selection import selected

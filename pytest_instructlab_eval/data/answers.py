@@ -14,7 +14,7 @@ from pytest_instructlab_eval.data.file_names import existing_file
 from pytest_instructlab_eval.data.text_files import decoded, read_bytes, read_lines
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.visible import printable
+from pytest_instructlab_eval.escaping import printable
 
 __all__ = [
     "AskedPair",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from pytest_instructlab_eval.data.text_files import read_text
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import shown
+from pytest_instructlab_eval.escaping import shown
 
 if TYPE_CHECKING:
     import yaml

@@ -20,7 +20,7 @@ from typing import Literal
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.data.safe_yaml import Record, first_tag, read_yaml
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import shown
+from pytest_instructlab_eval.escaping import shown
 
 __all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files", "sdg_folders"]
 

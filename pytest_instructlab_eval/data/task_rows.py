@@ -11,7 +11,7 @@ from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
 from pytest_instructlab_eval.data.text_files import read_lines
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import shown
+from pytest_instructlab_eval.escaping import shown
 
 __all__ = ["Rows", "check_answer", "count_rows", "read_rows"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import printable
+from pytest_instructlab_eval.escaping import printable
 
 __all__ = ["NotUTF8", "decoded", "read_bytes", "read_data_file", "read_lines", "read_text", "replace_text"]
 

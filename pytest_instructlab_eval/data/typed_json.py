@@ -31,7 +31,7 @@ from typing import (
 )
 
 from pytest_instructlab_eval.data.text_files import NotUTF8, read_text
-from pytest_instructlab_eval.visible import shown
+from pytest_instructlab_eval.escaping import shown
 
 __all__ = ["Misfit", "NotJSON", "Problem", "Rule", "load", "parse", "read_as", "schema_version"]
 

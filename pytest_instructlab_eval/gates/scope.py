@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.gates.language import Gate, Selector
-from pytest_instructlab_eval.gates.report import GateReport
 from pytest_instructlab_eval.gates.sentences import known
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import Silent

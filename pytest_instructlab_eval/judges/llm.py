@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_instructlab_eval.errors import ModelError, NoAnswerError
-from pytest_instructlab_eval.judges.base import JUDGMENT_TOKENS, Judge, Submission
+from pytest_instructlab_eval.judges.judge import JUDGMENT_TOKENS, Judge, Submission
 from pytest_instructlab_eval.judges.pooling import pooled
-from pytest_instructlab_eval.judges.quoted import as_data
+from pytest_instructlab_eval.judges.quoting import as_data
 from pytest_instructlab_eval.judges.rating import Verdict, parse_rating
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from pytest_instructlab_eval.judges.base import Judge, Submission
+from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.judges.pooling import pooled
 from pytest_instructlab_eval.records.scores import Score
 

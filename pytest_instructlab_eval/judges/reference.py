@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_instructlab_eval.judges.base import Judge, Submission
+from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.records.evidence import Judgment

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.judges.base import Judge
+from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.records.scores import Score
 
 __all__ = ["CANARIES", "Canary", "Put", "try_judge"]

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError, UnreachableError
-from pytest_instructlab_eval.models.reading import MISSING, PASSING, Problem, Reader
+from pytest_instructlab_eval.models.outage import Silence
 from pytest_instructlab_eval.models.replies import Failure, Reply, model_names, token_count
-from pytest_instructlab_eval.models.silence import Silence
+from pytest_instructlab_eval.models.reply_reader import MISSING, PASSING, Problem, Reader
 
 __all__ = ["MAX_REPLY", "PATIENCE", "RETRIES", "Budget", "Endpoint", "Traffic"]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.visible import visible_line
+from pytest_instructlab_eval.escaping import visible_line
 
 __all__ = ["Top", "all_of", "echoed_text", "echoed_tokens", "likeliest", "log_likelihood", "measured"]
 

@@ -16,11 +16,11 @@ from typing import Any, TypedDict
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, Problem, load, read_as, schema_version
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.records.results import check_version, run_of
+from pytest_instructlab_eval.escaping import inert_json, shown
+from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain
-from pytest_instructlab_eval.visible import inert_json, shown
 
 __all__ = [
     "BEFORE_THE_RUN",

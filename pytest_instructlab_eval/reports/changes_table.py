@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_instructlab_eval.escaping import visible_line
 from pytest_instructlab_eval.reports.tables import fitted, paragraph
 from pytest_instructlab_eval.stats.changes import Change, Changes, Kind
-from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["cells", "changes_table", "notes"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.escaping import markdown_code, markdown_text, visible
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.changes_table import cells, notes
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
 from pytest_instructlab_eval.stats.changes import Changes, Kind
-from pytest_instructlab_eval.visible import markdown_code, markdown_text, visible
 
 __all__ = ["LONGEST", "markdown", "refusal"]
 

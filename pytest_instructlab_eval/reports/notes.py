@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_instructlab_eval.visible import visible_line
+from pytest_instructlab_eval.escaping import visible_line
 
 __all__ = ["note_line"]
 

@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
-from pytest_instructlab_eval.records.results import SCHEMA_VERSION
+from pytest_instructlab_eval.escaping import inert_json
+from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
 from pytest_instructlab_eval.records.scores import plain
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["write_results"]
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.gates.check import GateReport, Verdict, fails, verdicts
+from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict, fails, verdicts
 from pytest_instructlab_eval.records.baseline import Baseline, asked_otherwise
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.stats.changes import Changes, run_changes

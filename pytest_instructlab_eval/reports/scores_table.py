@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from operator import attrgetter
 
+from pytest_instructlab_eval.escaping import visible_line
 from pytest_instructlab_eval.reports.tables import fitted
 from pytest_instructlab_eval.stats.summary import Row, Summary
-from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["doubts", "row_cells", "table"]
 

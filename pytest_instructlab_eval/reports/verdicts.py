@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_instructlab_eval.gates.check import GateReport, Verdict, is_default
+from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict, is_default
 from pytest_instructlab_eval.reports.tables import paragraph
 
 __all__ = ["counts", "noteworthy", "verdict_lines"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.models.local.wish import folder_problem
+from pytest_instructlab_eval.models.local.model_spec import folder_problem
 from pytest_instructlab_eval.serving.vllm import model_source
 
 __all__ = ["check_source"]

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.serving.process import ServerProcess, Started
-from pytest_instructlab_eval.serving.turns import Served, State, read_state, write_served
+from pytest_instructlab_eval.serving.rotation import Served, State, read_state, write_served
 
 __all__ = ["Launch", "Launcher", "Owner", "next_turn"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["ServerProcess", "Started", "shown"]
 
-GUARD = Path(__file__).with_name("guard.py")
+GUARD = Path(__file__).with_name("process_group.py")
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 LINE_LENGTH = 300  # vLLM logs its whole configuration in one
 

@@ -12,13 +12,13 @@ import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates.language import close_matches
-from pytest_instructlab_eval.session.collected import Collected
-from pytest_instructlab_eval.session.installed import benchmark_file
+from pytest_instructlab_eval.session.collected_tests import Collected
+from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
 from pytest_instructlab_eval.session.items import BenchmarkModule, questions
 from pytest_instructlab_eval.session.parametrization import Parametrization
 from pytest_instructlab_eval.session.pytest_internals import last_failed
 from pytest_instructlab_eval.session.session import EvalSession
-from pytest_instructlab_eval.suites.base import Question
+from pytest_instructlab_eval.suites.benchmark import Question
 from pytest_instructlab_eval.suites.registry import benchmarks
 from pytest_instructlab_eval.suites.registry import names as registered
 

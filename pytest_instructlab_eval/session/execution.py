@@ -7,11 +7,11 @@ from collections.abc import Generator, Iterable, Mapping
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, ItemError, ModelError
-from pytest_instructlab_eval.models.transcribed import TranscribedModel
-from pytest_instructlab_eval.records.recording import describe
+from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
+from pytest_instructlab_eval.records.recorder import describe
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.serving import ModelInTurn
-from pytest_instructlab_eval.session import garbage, log_records
+from pytest_instructlab_eval.session import garbage_collection, log_records
 from pytest_instructlab_eval.session.distribution import worker_queue
 from pytest_instructlab_eval.session.engine import LookAhead, Run
 from pytest_instructlab_eval.session.item_state import state
@@ -64,7 +64,7 @@ class Execution:
 
             self._expect(wanted)
         if not is_controller(self._config):
-            garbage.leave_what_is_there()
+            garbage_collection.leave_what_is_there()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -127,7 +127,7 @@ class Execution:
     def pytest_unconfigure(self) -> None:
         """Leave no thread and no server behind."""
         self._eval.end()
-        garbage.leave_what_is_there()
+        garbage_collection.leave_what_is_there()
 
     # --- runs ---
 

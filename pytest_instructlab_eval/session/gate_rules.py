@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates import check as gates
+from pytest_instructlab_eval.gates import evaluation as gates
 from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.records.baseline import Baseline
-from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.collected_tests import Collected
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark, names
 from pytest_instructlab_eval.suites.selection import left_out

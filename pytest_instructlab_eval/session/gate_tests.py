@@ -9,11 +9,11 @@ from typing import Literal
 import pytest
 
 from pytest_instructlab_eval.errors import GateError
+from pytest_instructlab_eval.escaping import visible, visible_line
 from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates.check import GateReport, fails
-from pytest_instructlab_eval.records.recording import without_traceback
+from pytest_instructlab_eval.gates.evaluation import GateReport, fails
+from pytest_instructlab_eval.records.recorder import without_traceback
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["GateTestReport", "as_tests", "gate_status"]
 

@@ -20,7 +20,7 @@ from pytest_instructlab_eval.records.baseline import (
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run, Silent, distinct
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.collected_tests import Collected
 from pytest_instructlab_eval.session.gate_rules import problem_of, without_counterpart
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import versions

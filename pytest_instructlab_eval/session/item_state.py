@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pytest_instructlab_eval.records.evidence import Chat
-from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.records.recorder import Recorder
 from pytest_instructlab_eval.session.marker import marked_maximum
 
 __all__ = ["ItemState", "forget", "state"]

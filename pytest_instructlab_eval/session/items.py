@@ -11,7 +11,8 @@ from typing import cast
 
 import pytest
 
-from pytest_instructlab_eval.session.installed import benchmark_module
+from pytest_instructlab_eval.escaping import visible_line
+from pytest_instructlab_eval.session.installed_benchmarks import benchmark_module
 from pytest_instructlab_eval.session.marker import marked_benchmark, marked_cluster, marked_group, marked_name
 from pytest_instructlab_eval.session.pytest_internals import (
     argument_names,
@@ -23,10 +24,9 @@ from pytest_instructlab_eval.session.pytest_internals import (
     parameters,
     parameters_id,
 )
-from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.digests import digest
 from pytest_instructlab_eval.suites.registry import benchmark_of, fixtures
-from pytest_instructlab_eval.visible import visible_line
 
 __all__ = [
     "BenchmarkModule",

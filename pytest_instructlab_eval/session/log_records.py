@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from pytest_instructlab_eval.escaping import visible
 from pytest_instructlab_eval.session.engine import RecordRouter
 from pytest_instructlab_eval.session.pytest_internals import log_handlers
-from pytest_instructlab_eval.visible import visible
 
 __all__ = ["replay", "route"]
 

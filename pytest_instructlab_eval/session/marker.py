@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_instructlab_eval.escaping import visible_line
 from pytest_instructlab_eval.gates.language import close_matches
 from pytest_instructlab_eval.session.pytest_internals import parameter_index, parameters
-from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.registry import benchmark
-from pytest_instructlab_eval.visible import visible_line
 
 __all__ = [
     "marked_benchmark",

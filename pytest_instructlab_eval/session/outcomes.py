@@ -7,7 +7,8 @@ from collections.abc import Generator
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, ItemError
-from pytest_instructlab_eval.records.recording import describe, without_traceback
+from pytest_instructlab_eval.escaping import inert_failure, visible_line
+from pytest_instructlab_eval.records.recorder import describe, without_traceback
 from pytest_instructlab_eval.records.run import Silent
 from pytest_instructlab_eval.records.scores import Result, plain
 from pytest_instructlab_eval.session.item_state import forget, state
@@ -16,7 +17,6 @@ from pytest_instructlab_eval.session.report_data import put_adaptations, put_res
 from pytest_instructlab_eval.session.session import NOT_JUDGED, EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.visible import inert_failure, visible_line
 
 __all__ = ["Outcomes", "result_of"]
 

@@ -9,13 +9,13 @@ from functools import partial
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.escaping import visible, visible_line
 from pytest_instructlab_eval.session.items import ours
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
-from pytest_instructlab_eval.suites.base import Question
+from pytest_instructlab_eval.suites.benchmark import Question
 from pytest_instructlab_eval.suites.registry import benchmark, fixtures
 from pytest_instructlab_eval.suites.selection import asked
-from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["Parametrization"]
 

@@ -22,13 +22,13 @@ def parts_of(session: EvalSession) -> list[object]:
     parametrization, execution, outcomes = Parametrization(session), Execution(session), Outcomes(session)
     collection = Collection(session, parametrization)
     if is_worker(session.config):
-        from pytest_instructlab_eval.session.worker import Worker
+        from pytest_instructlab_eval.session.xdist_worker import Worker
 
         worker = Worker(session, collection, execution)
         return [parametrization, collection, worker, execution, outcomes]
-    from pytest_instructlab_eval.session.finish import Finish
     from pytest_instructlab_eval.session.preparation import Preparation
-    from pytest_instructlab_eval.session.results import Results
+    from pytest_instructlab_eval.session.received_results import Results
+    from pytest_instructlab_eval.session.run_end import Finish
     from pytest_instructlab_eval.session.workers import Workers
 
     preparation, results = Preparation(session, collection), Results(session)

@@ -11,19 +11,19 @@ import pytest
 
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.session import garbage
+from pytest_instructlab_eval.escaping import visible_line
+from pytest_instructlab_eval.session import garbage_collection
 from pytest_instructlab_eval.session.collection import Collection
-from pytest_instructlab_eval.session.installed import benchmark_file
+from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
 from pytest_instructlab_eval.session.items import forked_problem, questions, roles
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_controller, worker_id
 from pytest_instructlab_eval.suites.registry import fixtures
-from pytest_instructlab_eval.visible import visible_line
 
 if TYPE_CHECKING:
     import warnings
 
-    from pytest_instructlab_eval.session.collected import Collected
+    from pytest_instructlab_eval.session.collected_tests import Collected
 
 __all__ = ["Preparation"]
 
@@ -98,7 +98,7 @@ class Preparation:
             if not self._nothing_to_ask:
                 with self._eval.refusing():
                     self._eval.servers.check()
-            garbage.leave_what_is_there()
+            garbage_collection.leave_what_is_there()
 
     # --- what is known once the tests are, here or in a worker; each ends the run where it can't begin ---
 

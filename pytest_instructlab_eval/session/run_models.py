@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel, ReferenceJudge
-from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers, RecordedChats
+from pytest_instructlab_eval.judges.separate_judging import PostponedJudge, RecordedAnswers, RecordedChats
 from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
 from pytest_instructlab_eval.models.adaptations import Adaptation, Role
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
@@ -19,7 +19,7 @@ from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 from pytest_instructlab_eval.suites import registry
 from pytest_instructlab_eval.suites.chats import Chats, read_chats
-from pytest_instructlab_eval.suites.recorded import recorded_answers
+from pytest_instructlab_eval.suites.earlier_answers import recorded_answers
 
 __all__ = ["RunModels"]
 

@@ -9,10 +9,10 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.serving import Owner, check_sources, plan
 from pytest_instructlab_eval.session.distribution import Signs
 from pytest_instructlab_eval.session.engine import Engine
-from pytest_instructlab_eval.session.questions import Questions
 from pytest_instructlab_eval.session.run_models import RunModels
+from pytest_instructlab_eval.session.run_questions import Questions
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 
 __all__ = ["Servers"]
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, OutputInUseError
+from pytest_instructlab_eval.escaping import visible, visible_line
 from pytest_instructlab_eval.models import Blocking
-from pytest_instructlab_eval.models.transcribed import TranscribedModel
+from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
 from pytest_instructlab_eval.serving import Turns
 from pytest_instructlab_eval.session import distribution
 from pytest_instructlab_eval.session.engine import Engine, current_run
@@ -21,12 +22,11 @@ from pytest_instructlab_eval.session.items import coroutine_function, identity
 from pytest_instructlab_eval.session.output_lock import OutputLock
 from pytest_instructlab_eval.session.progress import Progress
 from pytest_instructlab_eval.session.pytest_internals import fixture_names, terminal, uncaptured
-from pytest_instructlab_eval.session.questions import Questions
 from pytest_instructlab_eval.session.run_models import RunModels
+from pytest_instructlab_eval.session.run_questions import Questions
 from pytest_instructlab_eval.session.servers import Servers
 from pytest_instructlab_eval.session.xdist_internals import is_worker, worker_id, worker_number, workers
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges import Judge
@@ -166,7 +166,7 @@ class EvalSession:
 
     def tell_refusal(self, reason: str, *, of_another: bool = False) -> None:
         """Write why the run did not begin, where no reason was written yet; not for a list of its tests."""
-        from pytest_instructlab_eval.session.ending import write_refusal
+        from pytest_instructlab_eval.session.run_output import write_refusal
 
         lists = self.config.option.collectonly or is_worker(self.config)
         if not self._told_refusal and not lists:

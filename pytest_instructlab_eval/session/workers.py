@@ -8,20 +8,20 @@ import pytest
 
 from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.collected_tests import Collected
 from pytest_instructlab_eval.session.distribution import wait_for_outputs
 from pytest_instructlab_eval.session.items import ROLES
 from pytest_instructlab_eval.session.preparation import Preparation
-from pytest_instructlab_eval.session.results import Results
+from pytest_instructlab_eval.session.received_results import Results
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.termination import end_as_by_ctrl_c
-from pytest_instructlab_eval.session.worker import ADAPTATIONS, RESULTS
 from pytest_instructlab_eval.session.xdist_internals import (
     Node,
     is_controller,
     make_scheduler,
     node_output,
 )
+from pytest_instructlab_eval.session.xdist_worker import ADAPTATIONS, RESULTS
 
 if TYPE_CHECKING:
     from xdist.remote import Producer

@@ -8,12 +8,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.escaping import visible_line
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, compare
 from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
 from pytest_instructlab_eval.stats.summary import Row, summarise
 from pytest_instructlab_eval.stats.values import grouped
-from pytest_instructlab_eval.visible import visible_line
 
 __all__ = ["Rank", "doubt_about_best", "rank", "unranked"]
 

@@ -10,11 +10,11 @@ from typing import TypedDict
 from pytest_instructlab_eval.data.answers import answers_file, read_typed_lines
 from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
+from pytest_instructlab_eval.escaping import inert_json
 from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain
 from pytest_instructlab_eval.suites.registry import benchmark
-from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["Chats", "read_chats", "write_chats"]
 

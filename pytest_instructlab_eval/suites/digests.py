@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.selection import asked as asked_of
 
 __all__ = ["data_digest", "digest"]

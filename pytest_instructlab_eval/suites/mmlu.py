@@ -22,7 +22,7 @@ from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
-from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.sampling import chosen_rows, sampled_tasks
 
 __all__ = [

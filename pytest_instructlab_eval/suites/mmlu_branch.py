@@ -20,14 +20,14 @@ from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
 from pytest_instructlab_eval.data.task_files import Form, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.escaping import shown
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Need
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Need
 from pytest_instructlab_eval.suites.mmlu import Question, score_questions
 from pytest_instructlab_eval.suites.sampling import chosen_rows, sampled_tasks
-from pytest_instructlab_eval.visible import shown
 
 __all__ = ["BENCHMARK", "MMLUBranchTask", "check", "score", "tasks"]
 

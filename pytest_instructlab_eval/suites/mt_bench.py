@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
-from pytest_instructlab_eval.judges.base import Judge, JudgePrompt
+from pytest_instructlab_eval.judges.judge import Judge, JudgePrompt
 from pytest_instructlab_eval.judges.pooling import pooled
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
 from pytest_instructlab_eval.judges.trial import Put
@@ -24,7 +24,7 @@ from pytest_instructlab_eval.records.evidence import Evidence, Origin, Reply
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark
+from pytest_instructlab_eval.suites.benchmark import AnswerFiles, Benchmark
 from pytest_instructlab_eval.suites.mt_bench_files import MTBenchFiles, mt_bench_files
 
 __all__ = [

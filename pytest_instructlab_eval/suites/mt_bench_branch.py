@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.data.answers import AskedPair, read_questions
 from pytest_instructlab_eval.data.file_names import safe_name
-from pytest_instructlab_eval.judges.base import Judge
+from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
 from pytest_instructlab_eval.models import Model
 from pytest_instructlab_eval.records.evidence import Evidence, Origin
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench
-from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark, Need
+from pytest_instructlab_eval.suites.benchmark import AnswerFiles, Benchmark, Need
 from pytest_instructlab_eval.suites.mt_bench import (
     OTHER_TEMPERATURE,
     Answer,
@@ -30,7 +30,7 @@ from pytest_instructlab_eval.suites.mt_bench import (
     judge_prompt,
 )
 from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files
-from pytest_instructlab_eval.suites.pairs import base_pairs, branch_pairs, unasked_pairs
+from pytest_instructlab_eval.suites.taxonomy_pairs import base_pairs, branch_pairs, unasked_pairs
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_instructlab_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.suites.base import Benchmark
+    from pytest_instructlab_eval.suites.benchmark import Benchmark
 
 __all__ = [
     "BUILT_IN",
@@ -70,7 +70,7 @@ def fixture_of(name: str) -> str | None:
 
 @functools.cache
 def _loaded(name: str) -> Benchmark:
-    from pytest_instructlab_eval.suites.base import Benchmark
+    from pytest_instructlab_eval.suites.benchmark import Benchmark
 
     point = _installed()[name]
     try:

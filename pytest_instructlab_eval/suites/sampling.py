@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.suites.base import Question
+    from pytest_instructlab_eval.suites.benchmark import Question
 
 __all__ = ["allocation", "chosen_rows", "sampled", "sampled_tasks", "stratified"]
 

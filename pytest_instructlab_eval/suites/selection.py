@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.registry import benchmark, benchmarks
 from pytest_instructlab_eval.suites.sampling import sampled
 

@@ -19,8 +19,8 @@ from pytest_instructlab_eval.data.task_files import CHOICES, GROUP, TEXT
 from pytest_instructlab_eval.data.task_rows import read_rows
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.task_writing.questions import Question
-from pytest_instructlab_eval.visible import inert_json, shown
+from pytest_instructlab_eval.escaping import inert_json, shown
+from pytest_instructlab_eval.task_writing.drafts import Question
 
 __all__ = ["TaskFolder", "task_names"]
 

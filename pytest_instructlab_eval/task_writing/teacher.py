@@ -13,7 +13,7 @@ from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.data.taxonomy import QnaFile
 from pytest_instructlab_eval.errors import NoAnswerError
 from pytest_instructlab_eval.models import Completion, Message
-from pytest_instructlab_eval.task_writing.questions import (
+from pytest_instructlab_eval.task_writing.drafts import (
     CUT_OFF,
     NOT_CONFIRMED,
     NOT_WRITTEN,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.stats.summary import summarise
 from tests.scripted_server import ScriptedServer
 

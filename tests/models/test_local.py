@@ -28,7 +28,7 @@ from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.local.grouping import first_group
 from pytest_instructlab_eval.models.local.jobs import Chat
 from pytest_instructlab_eval.serving import LOCAL, Turns, plan
-from pytest_instructlab_eval.serving.turns import Served, write_served
+from pytest_instructlab_eval.serving.rotation import Served, write_served
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
@@ -39,8 +39,8 @@ transformers = pytest.importorskip("transformers", reason=WHY)
 tokenizers = pytest.importorskip("tokenizers", reason=WHY)
 
 # Only now, since they import torch.
-from pytest_instructlab_eval.models.local import scorer, writer  # noqa: E402
-from pytest_instructlab_eval.models.local.loaded import Loaded  # noqa: E402
+from pytest_instructlab_eval.models.local import chat_writer, row_scorer  # noqa: E402
+from pytest_instructlab_eval.models.local.loaded_model import Loaded  # noqa: E402
 
 T = TypeVar("T")
 
@@ -335,7 +335,7 @@ def test_a_question_without_memory_for_itself_says_so(
     def none(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(scorer.Scorer, "_logprobs", none)
+    monkeypatch.setattr(row_scorer.Scorer, "_logprobs", none)
     with pytest.raises(ModelError, match="cpu has too little memory for a prompt of this length"):
         scores(checkpoint, TASK[:3])
 
@@ -439,9 +439,9 @@ def test_without_a_seed_answers_differ(checkpoint: Path) -> None:
 
 
 def test_draws_follow_the_models_probabilities() -> None:
-    async def sampler() -> writer.Sampler:
+    async def sampler() -> chat_writer.Sampler:
         done = asyncio.get_running_loop().create_future()
-        return writer.Sampler([Chat(done, HELLO, 0.5, 1, seed=0)], "tiny")
+        return chat_writer.Sampler([Chat(done, HELLO, 0.5, 1, seed=0)], "tiny")
 
     draw = asyncio.run(sampler())
     scores = torch.tensor([0.0, 0.5, 1.0]) * 0.5
@@ -481,7 +481,7 @@ class Passes(threading.Event):
 def slow(monkeypatch: pytest.MonkeyPatch) -> Passes:
     """The forward passes, each of which takes a while."""
     begun = Passes()
-    inner = writer.Limits.__call__
+    inner = chat_writer.Limits.__call__
 
     def late(self: Any, *arguments: Any, **options: Any) -> Any:
         begun.set()
@@ -489,7 +489,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Passes:
         time.sleep(0.02)
         return inner(self, *arguments, **options)
 
-    monkeypatch.setattr(writer.Limits, "__call__", late)
+    monkeypatch.setattr(chat_writer.Limits, "__call__", late)
     return begun
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.records.baseline import Baseline, read_baseline
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.reports.markdown import markdown
 from pytest_instructlab_eval.reports.run_report import RunReport
 from tests.scripted_server import ScriptedServer

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import evaluate
+from pytest_instructlab_eval.gates.evaluation import evaluate
 from pytest_instructlab_eval.records.baseline import (
     SCHEMA_VERSION,
     differences,

@@ -18,7 +18,7 @@ from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.records.baseline import read_baseline
-from pytest_instructlab_eval.records.results import read_run, run_of
+from pytest_instructlab_eval.records.results_file import read_run, run_of
 from pytest_instructlab_eval.records.scores import Result, plain
 from pytest_instructlab_eval.stats.summary import summarise
 

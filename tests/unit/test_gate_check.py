@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase as fnmatch
 import pytest
 
 from pytest_instructlab_eval.gates import Gate, parse_gate
-from pytest_instructlab_eval.gates.check import GateReport, evaluate, with_defaults
+from pytest_instructlab_eval.gates.evaluation import GateReport, evaluate, with_defaults
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.stats.comparison import Contribution, compare, mean_interval
 from pytest_instructlab_eval.stats.statistics import (

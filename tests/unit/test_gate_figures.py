@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_instructlab_eval.gates import FIGURES, MEAN, Figure, Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.check import evaluate, is_default, with_defaults
+from pytest_instructlab_eval.gates.evaluation import evaluate, is_default, with_defaults
 from pytest_instructlab_eval.gates.figures import Measurement
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.scores import Result, Score

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.gates.evaluation import GateReport
 from pytest_instructlab_eval.records.baseline import save_run
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import Silent
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.collected_tests import Collected
 from pytest_instructlab_eval.session.gating import Gating
 from pytest_instructlab_eval.settings import Settings
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.task_writing.questions import (
+from pytest_instructlab_eval.task_writing.drafts import (
     ABOUT_OTHERS,
     ABOUT_PASSAGE,
     ALIKE,

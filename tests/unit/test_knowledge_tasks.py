@@ -29,7 +29,7 @@ from pytest_instructlab_eval.errors import (
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.models.protocol import as_messages
 from pytest_instructlab_eval.task_writing import FileOutcome, TaskFolder, Teacher, make_tasks
-from pytest_instructlab_eval.task_writing.questions import (
+from pytest_instructlab_eval.task_writing.drafts import (
     CUT_OFF,
     DUPLICATE,
     FAILED,
@@ -37,7 +37,7 @@ from pytest_instructlab_eval.task_writing.questions import (
     NOT_WRITTEN,
     Question,
 )
-from pytest_instructlab_eval.task_writing.summary import file_lines, summary_lines
+from pytest_instructlab_eval.task_writing.outcome_lines import file_lines, summary_lines
 from pytest_instructlab_eval.task_writing.task_folder import task_names
 
 NAME = "knowledge_places_bay"

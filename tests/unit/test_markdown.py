@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.escaping import markdown_code, markdown_text
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import GateReport, Verdict
+from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import LONGEST, markdown
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.changes import changes
 from pytest_instructlab_eval.stats.summary import summarise
-from pytest_instructlab_eval.visible import markdown_code, markdown_text
 
 
 def report(verdict: Verdict, gate: str = "own >= 0.5", message: str = "own is 0.4") -> GateReport:

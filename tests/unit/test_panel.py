@@ -17,7 +17,7 @@ from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
 from pytest_instructlab_eval.suites.mt_bench import Answer
 
 from .fakes import FakeModel

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.judges.quoted import as_data, defused
+from pytest_instructlab_eval.judges.quoting import as_data, defused
 from pytest_instructlab_eval.judges.rating import parse_rating
 
 

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.data.answers import read_answers, read_questions
 from pytest_instructlab_eval.data.file_names import existing_file, file_of
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
-from pytest_instructlab_eval.judges.stages import RecordedAnswers
+from pytest_instructlab_eval.judges.separate_judging import RecordedAnswers
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench_branch
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
-from pytest_instructlab_eval.suites.recorded import recorded_answers
+from pytest_instructlab_eval.suites.earlier_answers import recorded_answers
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
 from pytest_instructlab_eval.suites.selection import lacks, selected
 
 MODEL, JUDGE = "instructlab/granite-7b-lab", "prometheus-eval/prometheus-8x7b-v2.0"

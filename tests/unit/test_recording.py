@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_instructlab_eval.errors import ItemError
-from pytest_instructlab_eval.records.recording import Recorder, describe
+from pytest_instructlab_eval.records.recorder import Recorder, describe
 from pytest_instructlab_eval.records.scores import Score
 
 

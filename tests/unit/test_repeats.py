@@ -14,7 +14,7 @@ from pytest_instructlab_eval.data.answers import read_answers
 from pytest_instructlab_eval.data.taxonomy import QnaPair
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel
-from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers
+from pytest_instructlab_eval.judges.separate_judging import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
@@ -22,7 +22,7 @@ from pytest_instructlab_eval.reports.scores_table import table
 from pytest_instructlab_eval.seeds import Seed
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench, mt_bench_branch
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
 from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion
 
 from .fakes import Chat, FakeModel

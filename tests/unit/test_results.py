@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.records.results import SCHEMA_VERSION, read_results, read_run
+from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION, read_results, read_run
 from pytest_instructlab_eval.records.run import Run, Silent
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.results_json import write_results

@@ -11,9 +11,9 @@ import pytest
 
 import pytest_instructlab_eval
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import GateReport, Verdict, verdicts
+from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict, verdicts
 from pytest_instructlab_eval.records.baseline import Baseline
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import markdown

@@ -21,7 +21,7 @@ from pytest_instructlab_eval.judges import (
     Scale,
     Submission,
 )
-from pytest_instructlab_eval.judges.quoted import defused
+from pytest_instructlab_eval.judges.quoting import defused
 from pytest_instructlab_eval.judges.rating import parse_rating
 from pytest_instructlab_eval.records.scores import Score
 from tests.unit.fakes import FakeModel

@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
-from pytest_instructlab_eval.serving import Launch, Owner, ServerProcess, Started, Turns, owner, turns
+from pytest_instructlab_eval.serving import Launch, Owner, ServerProcess, Started, Turns, owner, rotation
 from pytest_instructlab_eval.serving.owner import next_turn
-from pytest_instructlab_eval.serving.turns import Served, State, read_served, read_state
+from pytest_instructlab_eval.serving.rotation import Served, State, read_served, read_state
 
 SECONDS = 60  # for what takes a fraction of one
 BUSY = State(busy=True)
@@ -34,7 +34,7 @@ current: contextvars.ContextVar[Hashable | None] = contextvars.ContextVar("curre
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "INTERVAL", 0.001)
-    monkeypatch.setattr(turns, "POLL", 0.001)
+    monkeypatch.setattr(rotation, "POLL", 0.001)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ from pytest_instructlab_eval.data.taxonomy import Survey, Taxonomy
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mmlu, mmlu_branch
-from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.selection import unasked
 from tests.branch_tasks import rows, write_task
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data.taxonomy.files import Entry, Kind
-from pytest_instructlab_eval.data.taxonomy.unread import unread
+from pytest_instructlab_eval.data.taxonomy.unread_files import unread
 from pytest_instructlab_eval.errors import DataError
 
 SKILL = b"seed_examples:\n- question: How?\n  answer: So.\n"

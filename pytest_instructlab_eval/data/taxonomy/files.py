@@ -13,7 +13,7 @@ from typing import Literal, NoReturn, Protocol
 from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, MOST_BYTES
 from pytest_instructlab_eval.data.text_files import read_bytes
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import printable
+from pytest_instructlab_eval.escaping import printable
 
 __all__ = [
     "LEFT_OUT",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.data.safe_yaml import STANDARD, Document, Node
 from pytest_instructlab_eval.data.text_files import decoded
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import printable, shown
+from pytest_instructlab_eval.escaping import printable, shown
 
 __all__ = ["KNOWLEDGE", "MOST_BYTES", "QnaFile", "QnaPair", "parse_qna"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pytest_instructlab_eval.data.taxonomy.files import TOO_LARGE, Entry, Kind, joined, refuse
 from pytest_instructlab_eval.data.taxonomy.qna import MOST_BYTES
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.visible import printable
+from pytest_instructlab_eval.escaping import printable
 
 if TYPE_CHECKING:
     from git import Git

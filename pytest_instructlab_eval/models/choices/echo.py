@@ -8,7 +8,7 @@ from typing import Literal
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.batching import Prompt
-from pytest_instructlab_eval.models.choices.asking import Asking
+from pytest_instructlab_eval.models.choices.choice_requests import Asking
 from pytest_instructlab_eval.models.choices.top_logprobs import TopLogprobs
 from pytest_instructlab_eval.models.logprobs import echoed_text, echoed_tokens, log_likelihood
 

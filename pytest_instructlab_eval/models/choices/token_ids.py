@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models.choices.asking import Asking
+from pytest_instructlab_eval.models.choices.choice_requests import Asking
 from pytest_instructlab_eval.models.logprobs import Top, all_of, likeliest
 
 __all__ = ["TokenIds", "last_line"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models.choices.asking import Asking, refused
+from pytest_instructlab_eval.models.choices.choice_requests import Asking, refused
 from pytest_instructlab_eval.models.logprobs import Top, all_of, likeliest
 
 __all__ = ["TopLogprobs"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError
 from pytest_instructlab_eval.models.choices import last_line
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, short
-from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.loaded_model import Loaded
 from pytest_instructlab_eval.models.protocol import Message
 
 __all__ = ["Encoder"]

@@ -12,11 +12,11 @@ import transformers
 from transformers.utils import find_adapter_config_file, logging
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
-from pytest_instructlab_eval.models.local.causes import explained
 from pytest_instructlab_eval.models.local.jobs import short
 from pytest_instructlab_eval.models.local.limits import context_of, ends_of, token_bytes_of
-from pytest_instructlab_eval.models.local.loaded import Loaded
-from pytest_instructlab_eval.models.local.wish import Wish
+from pytest_instructlab_eval.models.local.load_errors import explained
+from pytest_instructlab_eval.models.local.loaded_model import Loaded
+from pytest_instructlab_eval.models.local.model_spec import Wish
 
 __all__ = ["load", "quiet"]
 

@@ -11,7 +11,7 @@ import torch
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.local.jobs import Job
-from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.loaded_model import Loaded
 
 __all__ = ["Fit", "free_memory"]
 

@@ -7,7 +7,7 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from pytest_instructlab_eval.models.local.grouping import shared_length
-from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.loaded_model import Loaded
 
 __all__ = ["Prefix"]
 

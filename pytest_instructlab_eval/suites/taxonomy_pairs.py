@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.escaping import printable
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.visible import printable
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair, Survey, Taxonomy

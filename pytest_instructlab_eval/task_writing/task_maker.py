@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pytest_instructlab_eval.data.taxonomy import KNOWLEDGE, QnaFile
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError, UnreachableError
-from pytest_instructlab_eval.task_writing.questions import (
+from pytest_instructlab_eval.task_writing.drafts import (
     DUPLICATE,
     FAILED,
     Draft,

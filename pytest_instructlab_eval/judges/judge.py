@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
-from pytest_instructlab_eval.judges.quoted import as_data
+from pytest_instructlab_eval.judges.quoting import as_data
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.protocol import Completion, Message
 from pytest_instructlab_eval.records.evidence import Evidence, Reply

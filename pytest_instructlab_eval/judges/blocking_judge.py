@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pytest_instructlab_eval.judges.base import JUDGMENT_TOKENS, JudgePrompt
+from pytest_instructlab_eval.judges.judge import JUDGMENT_TOKENS, JudgePrompt
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.protocol import Completion, Message
 from pytest_instructlab_eval.records.scores import Score

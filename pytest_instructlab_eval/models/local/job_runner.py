@@ -14,12 +14,12 @@ import torch
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.endpoint import Traffic
+from pytest_instructlab_eval.models.local.chat_writer import NOT_FINITE, Writer
 from pytest_instructlab_eval.models.local.encoder import Encoder
 from pytest_instructlab_eval.models.local.grouping import first_group
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, settle, short
-from pytest_instructlab_eval.models.local.loaded import Loaded
-from pytest_instructlab_eval.models.local.scorer import Scorer
-from pytest_instructlab_eval.models.local.writer import NOT_FINITE, Writer
+from pytest_instructlab_eval.models.local.loaded_model import Loaded
+from pytest_instructlab_eval.models.local.row_scorer import Scorer
 
 __all__ = ["Worker"]
 

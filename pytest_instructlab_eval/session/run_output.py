@@ -12,12 +12,12 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import save_run
-from pytest_instructlab_eval.reports.folder import write_run_folder
 from pytest_instructlab_eval.reports.markdown import markdown, refusal
+from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import terminal
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.recorded import write_answers
+from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import names
 
 __all__ = ["Ending", "write_refusal"]

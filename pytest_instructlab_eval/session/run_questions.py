@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Question
+from pytest_instructlab_eval.suites.benchmark import Question
 from pytest_instructlab_eval.suites.digests import data_digest
 from pytest_instructlab_eval.suites.registry import benchmark, fixture_of, fixtures, names
 from pytest_instructlab_eval.suites.selection import asked, selected, unasked

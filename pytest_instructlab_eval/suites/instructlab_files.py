@@ -15,10 +15,10 @@ from pathlib import Path
 from pytest_instructlab_eval.data.answers import read_records
 from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
+from pytest_instructlab_eval.escaping import inert_json
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
 from pytest_instructlab_eval.records.scores import Result, Score, plain
 from pytest_instructlab_eval.suites.registry import benchmark
-from pytest_instructlab_eval.visible import inert_json
 
 __all__ = ["write_instructlab_files"]
 

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_instructlab_eval.escaping import visible, visible_line
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.execution import Execution
 from pytest_instructlab_eval.session.pytest_internals import terminal
-from pytest_instructlab_eval.session.results import Results
+from pytest_instructlab_eval.session.received_results import Results
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.workers import Workers
 from pytest_instructlab_eval.session.xdist_internals import CRASHED
-from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
     import warnings
 
     from pytest_instructlab_eval.records.scores import Result
-    from pytest_instructlab_eval.session.ending import Ending
     from pytest_instructlab_eval.session.gate_tests import GateTestReport
+    from pytest_instructlab_eval.session.run_output import Ending
 
 __all__ = ["Finish"]
 
@@ -144,7 +144,7 @@ class Finish:
 
     def _make_ending(self, session: pytest.Session, *, gated: bool) -> Ending:
         """Make the run's report, of what was found; to be called once, before any gate is told."""
-        from pytest_instructlab_eval.session.ending import Ending
+        from pytest_instructlab_eval.session.run_output import Ending
 
         gating, results = self._eval.gating, self._results
         run = gating.run(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models.choices.asking import Asking, Complete, Tokenize, Way
+from pytest_instructlab_eval.models.choices.choice_requests import Asking, Complete, Tokenize, Way
 from pytest_instructlab_eval.models.choices.echo import Echo, Note
 from pytest_instructlab_eval.models.choices.token_ids import TokenIds
 from pytest_instructlab_eval.models.choices.top_logprobs import TopLogprobs

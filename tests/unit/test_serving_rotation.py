@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.serving import ModelInTurn, Turns, turns
-from pytest_instructlab_eval.serving.turns import Served, State, read_served, read_state, write_served
+from pytest_instructlab_eval.serving import ModelInTurn, Turns, rotation
+from pytest_instructlab_eval.serving.rotation import Served, State, read_served, read_state, write_served
 from tests.unit.fakes import FakeModel
 
 BUSY = State(busy=True)
@@ -33,7 +33,7 @@ def waiting(*models: str) -> State:
 
 @pytest.fixture(autouse=True)
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "POLL", 0)
+    monkeypatch.setattr(rotation, "POLL", 0)
 
 
 class Process:

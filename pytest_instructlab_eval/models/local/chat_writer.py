@@ -11,7 +11,7 @@ import torch
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.local.jobs import Chat
-from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.loaded_model import Loaded
 from pytest_instructlab_eval.models.local.loading import quiet
 from pytest_instructlab_eval.models.local.memory import Fit
 from pytest_instructlab_eval.models.protocol import Completion

@@ -11,9 +11,9 @@ from pathlib import Path
 from pytest_instructlab_eval.data.taxonomy.files import QNA, Entry, Source, WorkingTree, entries, qna_entries
 from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, QnaFile, parse_qna
 from pytest_instructlab_eval.data.taxonomy.repository import Commit, Repository
-from pytest_instructlab_eval.data.taxonomy.unread import is_companion, unread
+from pytest_instructlab_eval.data.taxonomy.unread_files import is_companion, unread
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.visible import printable
+from pytest_instructlab_eval.escaping import printable
 
 __all__ = ["Survey", "Taxonomy"]
 

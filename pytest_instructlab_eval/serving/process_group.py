@@ -1,6 +1,6 @@
 """Runs a command in a process group of its own, and ends that group when whoever started this is gone.
 
-    python guard.py GRACE COMMAND...
+    python process_group.py GRACE COMMAND...
 
 The starter holds the other end of standard input. It closes however the starter ends, by `kill -9`
 too; then the group gets SIGTERM, and SIGKILL after GRACE seconds. This file is run by itself, so it

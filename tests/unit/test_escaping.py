@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.visible import (
+from pytest_instructlab_eval.escaping import (
     UNSAFE,
     inert_failure,
     inert_json,

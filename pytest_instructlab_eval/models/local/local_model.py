@@ -15,7 +15,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ModelE
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, short
-from pytest_instructlab_eval.models.local.wish import Wish
+from pytest_instructlab_eval.models.local.model_spec import Wish
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs, Completion, Message, as_messages
 
 __all__ = ["LocalModel"]
@@ -139,8 +139,8 @@ class LocalModel:
             source = self._wish.source()
             with heavy_libraries:
                 try:
+                    from pytest_instructlab_eval.models.local.job_runner import Worker
                     from pytest_instructlab_eval.models.local.loading import load
-                    from pytest_instructlab_eval.models.local.worker import Worker
                 except ImportError as error:
                     raise ConfigurationError(
                         f"{self.name} needs torch and transformers to run in this process "

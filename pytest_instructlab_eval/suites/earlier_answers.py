@@ -7,9 +7,9 @@ from pathlib import Path
 from pytest_instructlab_eval.data.answers import asked_turns, read_answers
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark
+from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.chats import write_chats
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
 from pytest_instructlab_eval.suites.selection import asked
 
 __all__ = ["recorded_answers", "write_answers"]

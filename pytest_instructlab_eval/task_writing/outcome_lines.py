@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS
-from pytest_instructlab_eval.task_writing.making import FileOutcome
-from pytest_instructlab_eval.task_writing.questions import REASONS
-from pytest_instructlab_eval.visible import printable
+from pytest_instructlab_eval.escaping import printable
+from pytest_instructlab_eval.task_writing.drafts import REASONS
+from pytest_instructlab_eval.task_writing.task_maker import FileOutcome
 
 __all__ = ["file_lines", "summary_lines"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from pytest_instructlab_eval.errors import ModelError, NoAnswerError
-from pytest_instructlab_eval.judges.base import Judge, Submission
+from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.scores import Score, plain

@@ -14,6 +14,7 @@ from pytest_instructlab_eval.errors import (
     ModelError,
     UnreachableError,
 )
+from pytest_instructlab_eval.escaping import visible
 from pytest_instructlab_eval.models.replies import (
     Failure,
     Reply,
@@ -23,7 +24,6 @@ from pytest_instructlab_eval.models.replies import (
     server_message,
     status_in,
 )
-from pytest_instructlab_eval.visible import visible
 
 __all__ = ["AWAY", "MISSING", "PASSING", "REFUSED_KEY", "Problem", "Reader"]
 

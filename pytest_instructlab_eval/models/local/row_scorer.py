@@ -8,7 +8,7 @@ import torch
 
 from pytest_instructlab_eval.models.local.grouping import shared_length
 from pytest_instructlab_eval.models.local.jobs import Question
-from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.loaded_model import Loaded
 from pytest_instructlab_eval.models.local.memory import Fit
 from pytest_instructlab_eval.models.local.prefix import Prefix
 from pytest_instructlab_eval.models.local.rows import apart, rows_of, tokens_of

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_instructlab_eval.errors import ItemError
+from pytest_instructlab_eval.escaping import visible
 from pytest_instructlab_eval.records.scores import Score
-from pytest_instructlab_eval.visible import visible
 
 __all__ = ["Recorder", "describe", "without_traceback"]
 

@@ -15,6 +15,7 @@ import click
 
 from pytest_instructlab_eval.data.taxonomy import KNOWLEDGE, QnaFile, Taxonomy
 from pytest_instructlab_eval.errors import DataError, EvalError
+from pytest_instructlab_eval.escaping import printable, visible, visible_line
 from pytest_instructlab_eval.models import Endpoint, ServedModel
 from pytest_instructlab_eval.parsers import (
     parse_integer,
@@ -24,11 +25,10 @@ from pytest_instructlab_eval.parsers import (
     parse_url,
     parse_variable,
 )
-from pytest_instructlab_eval.task_writing.making import FileOutcome, make_tasks
-from pytest_instructlab_eval.task_writing.summary import file_lines, summary_lines
+from pytest_instructlab_eval.task_writing.outcome_lines import file_lines, summary_lines
 from pytest_instructlab_eval.task_writing.task_folder import TaskFolder
+from pytest_instructlab_eval.task_writing.task_maker import FileOutcome, make_tasks
 from pytest_instructlab_eval.task_writing.teacher import Teacher
-from pytest_instructlab_eval.visible import printable, visible, visible_line
 
 __all__ = ["tasks"]
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from pytest_instructlab_eval.models.reading import AWAY, Problem, Reader
 from pytest_instructlab_eval.models.replies import Failure, Reply
+from pytest_instructlab_eval.models.reply_reader import AWAY, Problem, Reader
 
 __all__ = ["Silence"]
 

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_instructlab_eval.gates.figures import FIGURES, Measurement
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.report import GateReport, Verdict, fails
 from pytest_instructlab_eval.gates.scope import Case, Scope, off_scale, unknown_part
 from pytest_instructlab_eval.gates.sentences import limit_reason
 from pytest_instructlab_eval.records.run import Run, Silent

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from pytest_instructlab_eval.models import Completion, Message, Model
-from pytest_instructlab_eval.serving.turns import Turns
+from pytest_instructlab_eval.serving.rotation import Turns
 
 __all__ = ["ModelInTurn"]
 
