@@ -13,4 +13,4 @@ async def test_mmlu_branch(
     mmlu_branch_task: MMLUBranchTask, served_model: Model, record_score: Recorder
 ) -> None:
     """The accuracy of the model on one task."""
-    record_score(await mmlu_branch.score(mmlu_branch_task, served_model))
+    record_score(await mmlu_branch.score_mmlu_branch(mmlu_branch_task, served_model))

@@ -14,5 +14,5 @@ async def test_mt_bench_branch(
     mt_bench_branch_question: BranchQuestion, served_model: Model, judge: Judge, record_score: Recorder
 ) -> None:
     """The judge's rating of the model's answer to one question, against the taxonomy's answer."""
-    answer = await mt_bench_branch.answer(mt_bench_branch_question, served_model)
-    record_score(await mt_bench_branch.grade(mt_bench_branch_question, answer, judge))
+    answer = await mt_bench_branch.answer_mt_bench_branch(mt_bench_branch_question, served_model)
+    record_score(await mt_bench_branch.grade_mt_bench_branch(mt_bench_branch_question, answer, judge))

@@ -10,14 +10,14 @@ import re
 from typing import TypeVar, cast
 
 __all__ = [
-    "inert_failure",
-    "inert_json",
+    "escape",
+    "escape_failure",
+    "escape_json",
+    "escape_line",
+    "escape_text",
     "markdown_code",
     "markdown_text",
-    "printable",
-    "shown",
-    "visible",
-    "visible_line",
+    "printable_name",
 ]
 
 MOST_SHOWN = 200  # characters of a value in a message
@@ -36,73 +36,73 @@ MARKUP = re.compile(r"[`*\[\]<>&|@#~\\!]|:(?=//)|(?<=www)\.")  # of GitHub's Mar
 T = TypeVar("T")
 
 
-def shown(value: object, most: int = MOST_SHOWN) -> str:
+def escape(value: object, most: int = MOST_SHOWN) -> str:
     """Return a value as a part of a message: cut, and escaped where a terminal would act upon it."""
     whole = str(value)
     cut = whole if len(whole) <= most else whole[:most] + "…"
     return cut if cut.isprintable() else ascii(cut)
 
 
-def printable(path: str) -> str:
+def printable_name(path: str) -> str:
     """Return a path or name as a terminal can show it; two of them never become the same text."""
     if path.isprintable() and "\\" not in path:
         return path
     return "".join(
-        character if character.isprintable() and character != "\\" else _written_out(character)
+        character if character.isprintable() and character != "\\" else _escape_character(character)
         for character in path
     )
 
 
-def visible(text: str) -> str:
+def escape_text(text: str) -> str:
     """Return the text with unsafe characters written out, as in `\\x1b`, and no command for a CI job."""
-    return _inert(UNSAFE.sub(lambda found: _written_out(found.group()), text))
+    return _without_commands(UNSAFE.sub(lambda found: _escape_character(found.group()), text))
 
 
-def visible_line(text: str) -> str:
+def escape_line(text: str) -> str:
     """Return the same in one line."""
-    return visible(text).replace("\n", "\\n")
+    return escape_text(text).replace("\n", "\\n")
 
 
 def markdown_code(name: str) -> str:
     """Return a name as code: no link, no mention, no markup, no end of a table's cell; empty for no name."""
-    inside = _one_line(name).replace("`", "'").replace("|", "\\|")
-    return f"`{_cut(inside)}`" if inside else ""
+    inside = _in_one_line(name).replace("`", "'").replace("|", "\\|")
+    return f"`{_cut_text(inside)}`" if inside else ""
 
 
 def markdown_text(sentence: str) -> str:
     """Return a sentence as plain text: what would be markup is shown, and nobody is mentioned."""
-    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", _cut(_one_line(sentence)))
+    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", _cut_text(_in_one_line(sentence)))
 
 
-def inert_json(document: str) -> str:
+def escape_json(document: str) -> str:
     """Return a JSON document of the same content whose text forms no command."""
     return document.replace("##[", "\\u0023#[")
 
 
-def inert_failure(failure: T) -> T:
+def escape_failure(failure: T) -> T:
     """Return what pytest shows of a failure without commands, its colours as they are; changed in place."""
     inert: object = failure
     if isinstance(failure, str):
-        inert = _inert(failure)
+        inert = _without_commands(failure)
     elif isinstance(failure, (list, tuple)):
-        inert = type(failure)(map(inert_failure, failure))
+        inert = type(failure)(map(escape_failure, failure))
     elif type(failure).__module__.startswith("_pytest."):
         for name, value in vars(failure).items():
-            setattr(failure, name, inert_failure(value))
+            setattr(failure, name, escape_failure(value))
     return cast(T, inert)
 
 
-def _written_out(character: str) -> str:
+def _escape_character(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def _inert(text: str) -> str:
+def _without_commands(text: str) -> str:
     return COMMAND.sub(lambda found: "\\x23" if found[0] == "#" else rf"{found['blanks']}\x3a", text)
 
 
-def _one_line(text: str) -> str:
+def _in_one_line(text: str) -> str:
     return " ".join(UNSAFE.sub(" ", text).split())
 
 
-def _cut(text: str) -> str:
+def _cut_text(text: str) -> str:
     return text if len(text) <= MOST_IN_MARKDOWN else f"{text[:MOST_IN_MARKDOWN]}…"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.parsers import (
     parse_boolean,
-    parse_gate,
+    parse_gate_text,
     parse_integer,
     parse_one_of,
     parse_path,
@@ -31,7 +31,7 @@ from pytest_instructlab_eval.settings import (
     STAGES,
 )
 from pytest_instructlab_eval.suites.option import Option
-from pytest_instructlab_eval.suites.registry import BUILT_IN, names, packaged
+from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, packaged_benchmarks
 
 __all__ = ["ONLY_SHOWS", "OPTIONS", "PREFIX", "check_ini_name", "check_spelling", "known_options"]
 
@@ -42,7 +42,7 @@ ONLY_SHOWS = (
 
 
 def _parse_benchmark(text: str) -> str:
-    return parse_one_of(*names())(text)  # only now are those of packages looked for
+    return parse_one_of(*benchmark_names())(text)  # only now are those of packages looked for
 
 
 OPTIONS = (
@@ -140,9 +140,9 @@ OPTIONS = (
            "InstructLab does, the questions of the base branch; one of "
            f"{', '.join(BASE_QUESTIONS)}", parse_one_of(*BASE_QUESTIONS), "same"),
     Option("gate", "EXPR", "what the run must hold to, such as 'mmlu >= 0.5' or 'mt_bench.drop <= 0.1'; "
-           "repeatable; replaces one of the ini file on the same figure", parse_gate, repeatable=True,
+           "repeatable; replaces one of the ini file on the same figure", parse_gate_text, repeatable=True,
            places="flag"),
-    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate,
+    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate_text,
            repeatable=True, places="ini"),
     Option("baseline", "FILE", "the run that drops are measured against: what --eval-save-baseline wrote, or "
            "a results.json", parse_path, is_path=True),
@@ -161,7 +161,7 @@ def known_options() -> tuple[Option, ...]:
     Raises ConfigurationError where one of them is not usable.
     """
     found = {option.field: option for option in OPTIONS}
-    for benchmark in packaged():
+    for benchmark in packaged_benchmarks():
         for option in benchmark.options:
             if option.field in found:
                 raise ConfigurationError(

@@ -10,24 +10,24 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_instructlab_eval.gates.figures import FIGURES, Measurement
-from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.scope import Case, Scope, off_scale, unknown_part
+from pytest_instructlab_eval.gates.scope import GateCase, Scope, limit_off_scale, unknown_part
 from pytest_instructlab_eval.gates.sentences import limit_reason
-from pytest_instructlab_eval.records.run import Run, Silent
+from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, holm, margin_verdict
 
 __all__ = [
     "GateReport",
     "Verdict",
-    "evaluate",
-    "fails",
-    "is_default",
-    "off_scale",
+    "evaluate_gates",
+    "fails_run",
+    "gate_verdicts",
+    "is_default_gate",
+    "limit_off_scale",
     "unknown_part",
-    "verdicts",
-    "with_defaults",
+    "with_default_gates",
 ]
 
 NONE_LEFT_OUT: Mapping[str, str] = {}
@@ -35,7 +35,7 @@ NO_BASELINE = "a drop needs something to compare with: give an earlier run with 
 UNPAIRED = "a drop is measured on the same questions, and the base model was asked others"
 
 
-def with_defaults(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate]:
+def with_default_gates(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate]:
     """Return the gates that hold, and the default ones of each benchmark whose selector none of them has.
 
     Of several on one selector in one direction the last holds.
@@ -51,21 +51,21 @@ def with_defaults(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate
     return [*holding.values(), *(gate for gate in defaults if gate.selector not in named)]
 
 
-def is_default(gate: Gate) -> bool:
+def is_default_gate(gate: Gate) -> bool:
     """Return whether every benchmark has this gate by itself."""
     selector = gate.selector
     whole = selector == Selector(selector.benchmark, figure=selector.figure)
     return whole and gate.operator == "<=" and gate.limit == selector.figure.default
 
 
-def evaluate(
+def evaluate_gates(
     gates: Iterable[Gate],
     results: Iterable[Result],
     *,
     baseline: Iterable[Result] | None = None,
     no_baseline: str = NO_BASELINE,
     left_out: Mapping[str, str] = NONE_LEFT_OUT,
-    silent: Sequence[Silent] = (),
+    silent: Sequence[SilentTest] = (),
     incomparable: str | None = None,
 ) -> list[GateReport]:
     """Return a report for each gate and each model of its benchmark, in their order.
@@ -94,12 +94,12 @@ def evaluate(
     cases = [case for gate in gates for case in scope.cases(gate)]
     adjusted = _adjusted_p_values(cases)
     return [
-        _report(case, adjusted.get(number)) if isinstance(case, Case) else case
+        _report(case, adjusted.get(number)) if isinstance(case, GateCase) else case
         for number, case in enumerate(cases)
     ]
 
 
-def verdicts(
+def gate_verdicts(
     run: Run, baseline: Iterable[Result] | None, *, incomparable: str | None = None
 ) -> list[GateReport]:
     """Return the reports of a run's gates and the default ones, over its candidates; see `evaluate`.
@@ -108,9 +108,9 @@ def verdicts(
     """
     standing = [parse_gate(text, standing=True) for text in run.standing_gates]
     asked = [parse_gate(text) for text in run.gates]
-    gates = with_defaults([*standing, *asked], (result.benchmark for result in run.candidates))
+    gates = with_default_gates([*standing, *asked], (result.benchmark for result in run.candidates))
     theirs = run.of_base if run.base is not None else baseline
-    return evaluate(
+    return evaluate_gates(
         gates,
         run.candidates,
         baseline=theirs if run.paired else None,
@@ -121,7 +121,7 @@ def verdicts(
     )
 
 
-def _report(case: Case, adjusted: float | None) -> GateReport:
+def _report(case: GateCase, adjusted: float | None) -> GateReport:
     """Return the verdict on a case; `adjusted` is Holm's p value of its drop, where there is one."""
     gate, target = case.gate, case.target
     found = gate.selector.figure.measure(target, gate.from_above)
@@ -164,11 +164,11 @@ def _within_margin(found: Measurement, margin: float, adjusted: float | None) ->
     return verdict, [reasons[verdict]]
 
 
-def _adjusted_p_values(cases: Sequence[Case | GateReport]) -> dict[int, float]:
+def _adjusted_p_values(cases: Sequence[GateCase | GateReport]) -> dict[int, float]:
     """Return Holm's p value of each group's drop, by its place, where several of a benchmark are gated."""
     families: dict[tuple[str, str], dict[int, Callable[[], float]]] = defaultdict(dict)
     for number, case in enumerate(cases):
-        if isinstance(case, Case) and case.gate.selector.group is not None:
+        if isinstance(case, GateCase) and case.gate.selector.group is not None:
             comparison = case.target.comparison
             if comparison is not None:
                 p_value = functools.partial(comparison.p_value, case.gate.limit)

@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pytest_instructlab_eval.gates.sentences import WORST, interval_text, listed, number, questions
+from pytest_instructlab_eval.gates.sentences import (
+    WORST,
+    interval_text,
+    name_list,
+    number_text,
+    question_count,
+)
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.gates.target import Target
@@ -79,9 +85,9 @@ def mean_of(target: Target, from_above: bool) -> Measurement:
     if row.value is None:
         return Measurement(f"{target.name} has no score ({row.errors:,} errors, {row.unscored:,} unscored)")
     interval, digits = target.interval_of_mean(), target.digits
-    about = f"{interval_text(interval, digits)}, {questions(row.n)}"
+    about = f"{interval_text(interval, digits)}, {question_count(row.n)}"
     return Measurement(
-        f"{target.name} is {number(row.value, digits)} ({about})",
+        f"{target.name} is {number_text(row.value, digits)} ({about})",
         row.value,
         interval,
         row.n,
@@ -93,7 +99,7 @@ def mean_of(target: Target, from_above: bool) -> Measurement:
 def count_of(target: Target, from_above: bool) -> Measurement:
     """Return how many questions have a score."""
     count = target.row.n
-    return Measurement(f"{target.name} has {questions(count)} with a score", float(count), n=count)
+    return Measurement(f"{target.name} has {question_count(count)} with a score", float(count), n=count)
 
 
 def rate_of(
@@ -104,7 +110,9 @@ def rate_of(
     from pytest_instructlab_eval.stats.statistics import wilson_interval
 
     scores = [score for result in target.results for score in result.scores]
-    asked = sum(score.n for score in scores) + sum(errors(one) + unscored(one) for one in target.results)
+    asked = sum(score.n for score in scores) + sum(
+        error_count(one) + unscored_count(one) for one in target.results
+    )
     if not asked:
         return Measurement(f"nothing was asked of {target.name}")
     count = sum(map(lost, target.results))
@@ -112,7 +120,7 @@ def rate_of(
     observed = asked if any(score.n > 1 for score in scores) else len(target.results)
     value = count / asked
     interval = wilson_interval(value * observed, observed)
-    text = f"{target.name}: {count:,} of {asked:,} {what_happened}, {number(value, 4)}"
+    text = f"{target.name}: {count:,} of {asked:,} {what_happened}, {number_text(value, 4)}"
     concerned = [Contribution(result.question, result.value) for result in target.results if lost(result)]
     return Measurement(
         f"{text} ({interval_text(interval, 4)})",
@@ -124,12 +132,12 @@ def rate_of(
     )
 
 
-def errors(result: Result) -> int:
+def error_count(result: Result) -> int:
     """Return how many of a test's questions could not be asked; a test that ended early is one."""
     return sum(score.errors for score in result.scores) + (result.error is not None)
 
 
-def unscored(result: Result) -> int:
+def unscored_count(result: Result) -> int:
     """Return how many of a test's questions got no usable rating."""
     return sum(score.unscored for score in result.scores)
 
@@ -140,7 +148,7 @@ def drop_of(target: Target, from_above: bool) -> Measurement:
     if comparison is None:
         return Measurement(f"{target.name} has nothing to compare with")
     interval, smallest = comparison.interval(), comparison.minimum_detectable_drop
-    where = f"{questions(comparison.n)} {target.against}"
+    where = f"{question_count(comparison.n)} {target.against}"
     if comparison.unchanged:
         text = f"{target.name} has the same score on each of {where}"
     else:
@@ -148,7 +156,7 @@ def drop_of(target: Target, from_above: bool) -> Measurement:
         moved = "dropped" if drop > 0 else "rose" if drop < 0 else "changed"
         signed = "" if drop >= 0 or interval is None else " of the drop"
         text = (
-            f"{target.name} {moved} by {number(abs(drop), target.digits)} "
+            f"{target.name} {moved} by {number_text(abs(drop), target.digits)} "
             f"({interval_text(interval, target.digits)}{signed}, {where})"
         )
     return Measurement(
@@ -175,7 +183,7 @@ def power_notes(comparison: Comparison, smallest: float | None, digits: int) -> 
         exact = "" if p_value is None else f" (exact McNemar p = {p_value:.2g})"
         notes.append(f"{wrong:,} answers turned wrong and {right:,} right{exact}")
     if smallest is not None and smallest <= comparison.maximum:
-        notes.append(f"this run could have seen a drop of {number(smallest, digits)}")
+        notes.append(f"this run could have seen a drop of {number_text(smallest, digits)}")
     elif smallest is not None:
         notes.append("this run is too short to see any drop for sure")
     return notes
@@ -188,7 +196,7 @@ def unpaired_notes(comparison: Comparison) -> list[str]:
         "without a score in this run": comparison.only_theirs,
         "as another question in the baseline": comparison.changed,
     }
-    return [f"left out, {why}: {listed(names)}" for why, names in left_out.items() if names]
+    return [f"left out, {why}: {name_list(names)}" for why, names in left_out.items() if names]
 
 
 # --- the table ---
@@ -202,12 +210,12 @@ FIGURES: Mapping[str, Figure] = {
         Figure("drop", "score", drop_of, compares=True),
         Figure(
             "error_rate", "share",
-            functools.partial(rate_of, lost=errors, what_happened="ended in an error"),
+            functools.partial(rate_of, lost=error_count, what_happened="ended in an error"),
             about_the_run=True, before_judging=True, default=0.0,
         ),
         Figure(
             "unscored_rate", "share",
-            functools.partial(rate_of, lost=unscored, what_happened="got no usable rating"),
+            functools.partial(rate_of, lost=unscored_count, what_happened="got no usable rating"),
             about_the_run=True, default=0.05,
         ),
         Figure("n", "count", count_of),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_instructlab_eval.gates.language import Gate
-from pytest_instructlab_eval.records.scores import plain
+from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.stats.comparison import Contribution
 from pytest_instructlab_eval.stats.statistics import Interval
 
-__all__ = ["GateReport", "Verdict", "fails"]
+__all__ = ["GateReport", "Verdict", "fails_run"]
 
 Verdict = Literal["passed", "failed", "inconclusive", "refused", "skipped"]
 
@@ -42,11 +42,13 @@ class GateReport:
     def to_plain(self) -> dict[str, object]:
         """Return it as plain data, in which the gate's figure is a name."""
         selector = {**vars(self.gate.selector), "figure": self.gate.selector.figure.name}
-        found: dict[str, object] = plain({**vars(self), "gate": {**vars(self.gate), "selector": selector}})
+        found: dict[str, object] = plain_data(
+            {**vars(self), "gate": {**vars(self.gate), "selector": selector}}
+        )
         return found
 
 
-def fails(report: GateReport, inconclusive: str) -> bool:
+def fails_run(report: GateReport, inconclusive: str) -> bool:
     """Return whether a verdict fails the run; `inconclusive` is warn, fail or pass."""
     undecided = report.verdict == "inconclusive" and inconclusive == "fail"
     return undecided or report.verdict in ("failed", "refused")

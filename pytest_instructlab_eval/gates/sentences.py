@@ -13,11 +13,11 @@ __all__ = [
     "WORST",
     "close_matches",
     "interval_text",
-    "known",
+    "known_names",
     "limit_reason",
-    "listed",
-    "number",
-    "questions",
+    "name_list",
+    "number_text",
+    "question_count",
 ]
 
 WORST = 5  # questions named behind a verdict
@@ -32,7 +32,7 @@ LIMITS: Mapping[str, tuple[str, str]] = {
 """How a limit is told by its operator: where it is met, and where it isn't."""
 
 
-def number(value: float, digits: int) -> str:
+def number_text(value: float, digits: int) -> str:
     """Return a value with the digits that its unit deserves."""
     return f"{value:,.{digits}f}"
 
@@ -41,10 +41,10 @@ def interval_text(interval: Interval | None, digits: int) -> str:
     """Return an interval with its ends, or that there is none."""
     if interval is None:
         return "its 95 % interval can't be measured"
-    return f"95 % interval {number(interval.low, digits)} to {number(interval.high, digits)}"
+    return f"95 % interval {number_text(interval.low, digits)} to {number_text(interval.high, digits)}"
 
 
-def questions(count: int) -> str:
+def question_count(count: int) -> str:
     """Return how many questions there are."""
     return "1 question" if count == 1 else f"{count:,} questions"
 
@@ -54,13 +54,13 @@ def limit_reason(operator: str, limit: float, *, holds: bool) -> str:
     return LIMITS[operator][0 if holds else 1].format(f"{limit:g}")
 
 
-def listed(names: Sequence[str]) -> str:
+def name_list(names: Sequence[str]) -> str:
     """Return the first of the names, and how many more there are."""
     more = f" and {len(names) - WORST:,} more" if len(names) > WORST else ""
     return ", ".join(names[:WORST]) + more
 
 
-def known(name: str, names: Iterable[str]) -> str:
+def known_names(name: str, names: Iterable[str]) -> str:
     """Return what there is in place of an unknown name, and what may have been meant."""
     ordered = sorted(names)
     more = f" and {len(ordered) - LISTED:,} more" if len(ordered) > LISTED else ""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
-from pytest_instructlab_eval.judges.quoting import as_data
+from pytest_instructlab_eval.judges.quoting import quote_as_data
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.protocol import Completion, Message
-from pytest_instructlab_eval.records.evidence import Evidence, Reply
+from pytest_instructlab_eval.records.evidence import Evidence, ModelReply
 from pytest_instructlab_eval.records.scores import Score
 
 __all__ = ["JUDGMENT_TOKENS", "Judge", "JudgePrompt", "Submission"]
@@ -53,7 +53,7 @@ class Submission:
         return Evidence(
             self.question,
             self.reference,
-            (Reply(self.answer),),
+            (ModelReply(self.answer),),
             judge_prompt=self.prompt.name or None if self.prompt else None,
             maximum=self.scale.highest,
         )
@@ -62,7 +62,7 @@ class Submission:
         """Return the user's message of a prompt."""
         fields = {"question": self.question, "answer": self.answer, "reference": self.reference or ""}
         texts = {
-            name: as_data(text, prompt.template, self.scale)
+            name: quote_as_data(text, prompt.template, self.scale)
             for name, text in {**fields, **prompt.fields}.items()
         }
         try:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from pytest_instructlab_eval.judges.rating import BLANKS, NUMBER, in_numbers, statements
+from pytest_instructlab_eval.judges.rating import BLANKS, NUMBER, rating_statements, words_as_numbers
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.reasoning import THINK_TAG
 
-__all__ = ["as_data", "defused"]
+__all__ = ["quote_as_data", "without_ratings"]
 
 DOUBLE = re.compile(rf"\[\[[{BLANKS}]*{NUMBER}[{BLANKS}]*\]\]")  # whatever stands beside it
 HEADING = re.compile(
@@ -21,7 +21,7 @@ HEADING = re.compile(
 APOSTROPHES = r"['`\u2018\u2019\u00b4]"
 
 
-def as_data(text: str, template: str, scale: Scale = ONE_TO_TEN) -> str:
+def quote_as_data(text: str, template: str, scale: Scale = ONE_TO_TEN) -> str:
     """Return the text without anything that would read as a rating, or as a heading of the judge's prompt.
 
     `template` is the prompt before it is filled in, `scale` what the judge rates on. What would end a part of
@@ -29,17 +29,19 @@ def as_data(text: str, template: str, scale: Scale = ONE_TO_TEN) -> str:
     """
     for heading, shown in _headings(template):
         text = heading.sub(lambda _, shown=shown: shown, text)  # type: ignore[misc]
-    return defused(text, scale)
+    return without_ratings(text, scale)
 
 
-def defused(text: str, scale: Scale = ONE_TO_TEN) -> str:
+def without_ratings(text: str, scale: Scale = ONE_TO_TEN) -> str:
     """Return the text without anything that a judge could quote and that would then read as a rating.
 
     Nor has it a tag of reasoning (`<think>`): what the judge says before or after it would not count.
     """
     text = THINK_TAG.sub(lambda tag: f"({tag[0][1:-1]})", text)
-    text = _in_round_brackets(text, (number.span() for number in DOUBLE.finditer(in_numbers(text, scale))))
-    stated, _ = statements(in_numbers(text, scale))
+    text = _in_round_brackets(
+        text, (number.span() for number in DOUBLE.finditer(words_as_numbers(text, scale)))
+    )
+    stated, _ = rating_statements(words_as_numbers(text, scale))
     return _in_round_brackets(text, ((found.number, found.end) for found in stated))
 
 

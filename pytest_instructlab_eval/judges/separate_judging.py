@@ -10,7 +10,7 @@ from pytest_instructlab_eval.errors import ModelError, NoAnswerError
 from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.records.evidence import Chat
-from pytest_instructlab_eval.records.scores import Score, plain
+from pytest_instructlab_eval.records.scores import Score, plain_data
 
 __all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers", "RecordedChats"]
 
@@ -39,7 +39,7 @@ class PostponedJudge(Judge):
         return Score(None, submission.metric, maximum, explanation=ANSWERED, evidence=evidence)
 
 
-class _Recorded:
+class _RecordedModel:
     """What models have in common that are not asked again."""
 
     def __init__(self, name: str) -> None:
@@ -58,7 +58,7 @@ class _Recorded:
         """Nothing to close."""
 
 
-class RecordedAnswers(_Recorded):
+class RecordedAnswers(_RecordedModel):
     """A `Model` that gives the answers of an earlier run.
 
     `answers` has them by the user's turns of the conversation so far, one for each time that the model was
@@ -94,7 +94,7 @@ class RecordedAnswers(_Recorded):
         return Completion(answers[number], "stop", 0, 0, 0.0).split(self._name, turns[-1])
 
 
-class RecordedChats(_Recorded):
+class RecordedChats(_RecordedModel):
     """A `Model` that answers as it did in the chats of the same test of an earlier run, each once."""
 
     def __init__(self, name: str, chats: Iterable[Chat]) -> None:
@@ -110,11 +110,11 @@ class RecordedChats(_Recorded):
         seed: int | None = None,
     ) -> Completion:
         """Return the recorded answer; raises ModelError where there is none."""
-        asked = plain((as_messages(messages), temperature, max_tokens, seed))
+        asked = plain_data((as_messages(messages), temperature, max_tokens, seed))
         alike = (
             chat
             for chat in self._left
-            if plain((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == asked
+            if plain_data((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == asked
         )
         chat = next(alike, None)
         if chat is None:

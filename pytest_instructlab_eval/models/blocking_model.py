@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pytest_instructlab_eval.models.protocol import Completion, Message
 
-__all__ = ["Blocking", "BlockingModel", "Call", "waiting"]
+__all__ = ["Blocking", "BlockingCall", "BlockingModel", "wait_for_result"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class BlockingModel(Protocol):
         ...
 
 
-class Call(Protocol):
+class BlockingCall(Protocol):
     """Runs a coroutine elsewhere and waits for its result."""
 
     def __call__(self, coroutine: Coroutine[object, None, T], /) -> T:
@@ -54,7 +54,7 @@ class Call(Protocol):
         ...
 
 
-def waiting(method: Callable[P, Coroutine[object, None, T]], call: Call) -> Callable[P, T]:
+def wait_for_result(method: Callable[P, Coroutine[object, None, T]], call: BlockingCall) -> Callable[P, T]:
     """Return a coroutine method as a function of the same parameters that waits for the result."""
 
     @functools.wraps(method)
@@ -67,13 +67,13 @@ def waiting(method: Callable[P, Coroutine[object, None, T]], call: Call) -> Call
 class Blocking:
     """The same object whose coroutine methods wait: `model.chat(...)` without `await`."""
 
-    def __init__(self, target: object, call: Call) -> None:
+    def __init__(self, target: object, call: BlockingCall) -> None:
         self._target = target
         self._call = call
 
     def __getattr__(self, name: str) -> Any:  # of a model a `BlockingModel`, of a judge its like
         attribute = getattr(self._target, name)
-        return waiting(attribute, self._call) if inspect.iscoroutinefunction(attribute) else attribute
+        return wait_for_result(attribute, self._call) if inspect.iscoroutinefunction(attribute) else attribute
 
     def __repr__(self) -> str:
         return f"Blocking({self._target!r})"

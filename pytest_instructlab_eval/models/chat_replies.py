@@ -27,7 +27,7 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
     message = as_object(choice.get("message"))
     reason = choice.get("finish_reason")
     reason = REASONS.get(str(reason).lower(), reason)
-    if problem := _problem(message, reason, server):
+    if problem := _reply_problem(message, reason, server):
         raise ModelError(f"{server} {problem}", prompt=asked)
     content, thought = _text_and_thought(message["content"])
     told = ({"reasoning_content": thought, **message}.get(name) for name in REASONING)
@@ -48,7 +48,7 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
     return completion.split(str(server), asked)
 
 
-def _problem(message: Mapping[str, object], reason: object, server: Endpoint) -> str | None:
+def _reply_problem(message: Mapping[str, object], reason: object, server: Endpoint) -> str | None:
     """Return what the server did where the message, which ended for the reason, is no whole answer."""
     refusal = message.get("refusal")
     if message.get("content") is None and isinstance(refusal, str):

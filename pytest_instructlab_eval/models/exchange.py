@@ -19,7 +19,7 @@ from aiohttp.connector import Connection
 
 from pytest_instructlab_eval.models.failures import SpeaksFirstError, TooLargeError, failure_of
 from pytest_instructlab_eval.models.network import certificates, proxy_of
-from pytest_instructlab_eval.models.replies import Failure, Reply
+from pytest_instructlab_eval.models.replies import Failure, HttpReply
 
 __all__ = ["Http"]
 
@@ -87,7 +87,7 @@ class Http:
 
     async def exchange(
         self, method: str, url: str, body: Mapping[str, object] | None, timeout: float
-    ) -> Reply | Failure:
+    ) -> HttpReply | Failure:
         """Return the whole reply to a request, or why there is none; raises nothing but cancellation."""
         try:
             if self._opened is None:
@@ -111,7 +111,7 @@ class Http:
                 if not connector.trusted:
                     response.close()
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, headers, content)
+                return HttpReply(response.status, headers, content)
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # without aiohttp's frames, which have the headers
         except Exception as error:  # whatever aiohttp makes of what a server sends

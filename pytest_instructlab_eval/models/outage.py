@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from pytest_instructlab_eval.models.replies import Failure, Reply
-from pytest_instructlab_eval.models.reply_reader import AWAY, Problem, Reader
+from pytest_instructlab_eval.models.replies import Failure, HttpReply
+from pytest_instructlab_eval.models.reply_reader import AWAY, FailedTry, ReplyReader
 
-__all__ = ["Silence"]
+__all__ = ["OutageClock"]
 
 
-class Silence:
+class OutageClock:
     """The clock of a server's silence: how long it has given no reply to anybody.
 
     `probe` asks the server for its models. It is given up after `patience` seconds: `given_up` then says so
@@ -23,11 +23,11 @@ class Silence:
 
     def __init__(
         self,
-        server: Reader,
+        server: ReplyReader,
         *,
         retries: int,
         patience: float,
-        probe: Callable[[], Awaitable[Reply | Failure]],
+        probe: Callable[[], Awaitable[HttpReply | Failure]],
         close: Callable[[], Awaitable[None]],
     ) -> None:
         self.given_up: str | None = None
@@ -42,13 +42,13 @@ class Silence:
         self._probing = asyncio.Lock()
         self._probed = float("-inf")
 
-    def note(self, reply: Reply | Failure) -> None:
+    def note(self, reply: HttpReply | Failure) -> None:
         """End the silence where this is a reply of the server itself."""
-        if isinstance(reply, Reply) and reply.status not in AWAY:
+        if isinstance(reply, HttpReply) and reply.status not in AWAY:
             self._last_reply, self._since = time.monotonic(), None
 
     async def verdict(
-        self, problem: Problem, failures: int, started: float
+        self, problem: FailedTry, failures: int, started: float
     ) -> Literal["again", "away", "fail"]:
         """Return what becomes of a question after so many failures, the last of a try begun at `started`.
 

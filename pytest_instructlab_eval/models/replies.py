@@ -12,8 +12,8 @@ from typing import Literal
 
 __all__ = [
     "Failure",
+    "HttpReply",
     "Kind",
-    "Reply",
     "as_list",
     "as_object",
     "error_in",
@@ -51,7 +51,7 @@ Kind = Literal["connection", "timeout", "size", "certificate", "tls", "reply"]
 
 
 @dataclass(frozen=True)
-class Reply:
+class HttpReply:
     """What a server answered; the names of its headers are in lower case."""
 
     status: int

@@ -14,10 +14,10 @@ from pytest_instructlab_eval.errors import (
     ModelError,
     UnreachableError,
 )
-from pytest_instructlab_eval.escaping import visible
+from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.models.replies import (
     Failure,
-    Reply,
+    HttpReply,
     error_in,
     is_too_long,
     retry_after,
@@ -25,7 +25,7 @@ from pytest_instructlab_eval.models.replies import (
     status_in,
 )
 
-__all__ = ["AWAY", "MISSING", "PASSING", "REFUSED_KEY", "Problem", "Reader"]
+__all__ = ["AWAY", "MISSING", "PASSING", "REFUSED_KEY", "FailedTry", "ReplyReader"]
 
 SECRET = 16  # characters from which on a key is no word, such as "none", that an answer may have
 
@@ -37,7 +37,7 @@ REFUSED_KEY = (401, 403)
 
 
 @dataclass(frozen=True)
-class Problem:
+class FailedTry:
     """A try that failed: its `error`, whether another may not, and whether there was no reply at all."""
 
     error: ModelError
@@ -47,7 +47,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Reader:
+class ReplyReader:
     """Reads the replies of one server, which its messages name; see `Endpoint` for what the fields are.
 
     `proxy_variable` names the proxy that stands before the server, None without one, and `longest_pause` is
@@ -62,12 +62,12 @@ class Reader:
     longest_pause: float
     proxy_variable: str | None
 
-    def read(self, reply: Reply | Failure, path: str = "") -> object:
+    def read(self, reply: HttpReply | Failure, path: str = "") -> object:
         """Return what a reply says in JSON; a Problem where it is no success. `path` is what was asked."""
         if isinstance(reply, Failure):
             return self._no_reply(reply)
         if reply.status in REDIRECTS:
-            return Problem(ModelError(self._redirected(reply), status=reply.status))
+            return FailedTry(ModelError(self._redirected(reply), status=reply.status))
         succeeded = 200 <= reply.status < 300
         body = reply.body
         if self.api_key is not None and len(self.api_key) >= SECRET:  # no answer that is kept may have it
@@ -78,7 +78,7 @@ class Reader:
             said = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
             if not succeeded:
                 return self._refused(reply.status, said, reply.headers, path)
-            return Problem(
+            return FailedTry(
                 ModelError(f"{self} answered with something that is no JSON: {said}{self._past_proxy()}")
             )
         if not succeeded:
@@ -86,59 +86,59 @@ class Reader:
         error = error_in(found)
         return found if error is None else self._error(status_in(error), error, reply.headers, path)
 
-    def read_object(self, reply: Reply | Failure, path: str = "") -> dict[str, object] | Problem:
+    def read_object(self, reply: HttpReply | Failure, path: str = "") -> dict[str, object] | FailedTry:
         """Return the JSON object that a reply holds; a Problem where it has none."""
         found = self.read(reply, path)
-        if isinstance(found, (dict, Problem)):
+        if isinstance(found, (dict, FailedTry)):
             return found
-        return Problem(
+        return FailedTry(
             ModelError(f"{self} answered with something that is no JSON object: {self.safe(found)}")
         )
 
-    def _no_reply(self, failure: Failure) -> Problem:
+    def _no_reply(self, failure: Failure) -> FailedTry:
         if failure.kind == "size":
-            return Problem(ModelError(f"{self}: {failure.reason} ({self.prefix}max-reply)"))
+            return FailedTry(ModelError(f"{self}: {failure.reason} ({self.prefix}max-reply)"))
         if failure.kind == "certificate":
             text = (
                 f"{self} has a certificate that is not trusted ({self.safe(failure.reason)}); name the file "
                 "of its authority's certificates in the environment variable SSL_CERT_FILE"
             )
-            return Problem(UnreachableError(text))
+            return FailedTry(UnreachableError(text))
         if failure.kind == "tls":
-            return Problem(UnreachableError(f"{self}: {failure.reason}; correct the URL"))
+            return FailedTry(UnreachableError(f"{self}: {failure.reason}; correct the URL"))
         if failure.kind == "reply":
-            return Problem(ModelError(f"{self}: {failure.reason}{self._past_proxy()}"), passing=True)
+            return FailedTry(ModelError(f"{self}: {failure.reason}{self._past_proxy()}"), passing=True)
         if failure.kind == "timeout":
             option = f" ({self.prefix}request-timeout)" if f" {self.timeout:g} s" in failure.reason else ""
             text = f"{self} gave {failure.reason}{option}"
         else:
             text = f"{self} can't be reached ({failure.reason}){self._past_proxy()}"
-        return Problem(UnreachableError(text), passing=True, silent=True)
+        return FailedTry(UnreachableError(text), passing=True, silent=True)
 
-    def _error(self, status: int | None, error: object, headers: Mapping[str, str], path: str) -> Problem:
+    def _error(self, status: int | None, error: object, headers: Mapping[str, str], path: str) -> FailedTry:
         """Return the problem that a server tells in JSON; None is an error inside a success."""
         message = self.safe(server_message(error))
         if is_too_long(error) and status not in (*PASSING, *REFUSED_KEY):
             text = f"the prompt doesn't fit the model's context: {message}"
-            return Problem(ContextLengthError(text, status=status))
+            return FailedTry(ContextLengthError(text, status=status))
         return self._refused(status, message, headers, path)
 
-    def _refused(self, status: int | None, message: str, headers: Mapping[str, str], path: str) -> Problem:
+    def _refused(self, status: int | None, message: str, headers: Mapping[str, str], path: str) -> FailedTry:
         """Return the problem behind an error status."""
         if status in REFUSED_KEY:
             text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
-            return Problem(ModelError(text, status=status))
+            return FailedTry(ModelError(text, status=status))
         asked = f" to {path}" if path and status in MISSING else ""
         answered = "with an error" if status is None else f"{status}{asked}"
         said = f": {message}" if message else ""
         text = f"{self} answered {answered}{said}{self._past_proxy()}"
         if status is None or not (status in PASSING or status >= 500):
-            return Problem(ModelError(text, status=status))
+            return FailedTry(ModelError(text, status=status))
         silent = status in AWAY
         kind = UnreachableError if silent else ModelError
-        return Problem(kind(text, status=status), True, silent, retry_after(headers, self.longest_pause))
+        return FailedTry(kind(text, status=status), True, silent, retry_after(headers, self.longest_pause))
 
-    def _redirected(self, reply: Reply) -> str:
+    def _redirected(self, reply: HttpReply) -> str:
         """Return where a server sends us to. Nothing goes there by itself: the key is for one server."""
         location = reply.headers.get("location", "")
         try:
@@ -180,7 +180,7 @@ class Reader:
         text = str(value)
         if self.api_key:
             text = text.replace(self.api_key, "[key]")
-        text = visible(" ".join(text[:5000].split()))
+        text = escape_text(" ".join(text[:5000].split()))
         return text if len(text) <= 500 else text[:500] + "…"
 
     def __str__(self) -> str:

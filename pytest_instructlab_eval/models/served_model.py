@@ -13,7 +13,13 @@ from pytest_instructlab_eval.models.chat_replies import read_completion
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
-from pytest_instructlab_eval.models.requests import CHANGES, MERGED_SYSTEM, Change, changed, fitting_change
+from pytest_instructlab_eval.models.requests import (
+    CHANGES,
+    MERGED_SYSTEM,
+    RequestChange,
+    change_request,
+    fitting_change,
+)
 from pytest_instructlab_eval.models.templates import ChatTemplate
 from pytest_instructlab_eval.models.tokens import ONE_TOKEN, ServerTokenizer, find_beginning_token
 
@@ -44,7 +50,7 @@ class ServedModel:
         self._tokenizer = ServerTokenizer(self.address)
         self._template = ChatTemplate(self.address)
         self._scorer = ChoiceScorer(self._complete, self._tokenizer.tokens, self.adaptations.note, ways)
-        self._changes: tuple[Change, ...] = (MERGED_SYSTEM,) if merge_system else ()
+        self._changes: tuple[RequestChange, ...] = (MERGED_SYSTEM,) if merge_system else ()
         self._add_bos = add_bos
 
     @property
@@ -112,7 +118,7 @@ class ServedModel:
         """
         changes = self._changes
         while True:
-            sent = changed(body, changes)
+            sent = change_request(body, changes)
             try:
                 reply = await self.address.post("/chat/completions", sent, asked)
                 break

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_instructlab_eval.errors import ItemError
-from pytest_instructlab_eval.escaping import visible
+from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["Recorder", "describe", "without_traceback"]
+__all__ = ["Recorder", "describe_failure", "without_traceback"]
 
 ROUNDING = 1e-9
 EVIDENCE = ("question", "answer", "judgment")
@@ -46,7 +46,7 @@ class Recorder:
             raise RuntimeError("record_score was called after the test's end; call it in the test itself")
         if not isinstance(score, Score):
             score = Score(
-                _number(score),
+                _score_number(score),
                 metric,
                 self._maximum if maximum is None else maximum,
                 explanation=explanation,
@@ -63,10 +63,10 @@ class Recorder:
         """Fail the test where something could not be asked."""
         reasons = [f"{score.metric}: {score.error}" for score in self.scores if score.error]
         if reasons:
-            raise ItemError(describe("\n".join(reasons), self.scores))
+            raise ItemError(describe_failure("\n".join(reasons), self.scores))
 
 
-def _number(value: Any) -> float | None:
+def _score_number(value: Any) -> float | None:
     __tracebackhide__ = True
     if value is None:
         return None
@@ -84,9 +84,9 @@ def _number(value: Any) -> float | None:
     return number
 
 
-def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
+def describe_failure(reason: str, scores: list[Score], prompt: str = "") -> str:
     """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
-    parts = [visible(reason)]
+    parts = [escape_text(reason)]
     data = [score.data for score in scores]
     if prompt and not any("question" in known for known in data):
         parts.append(f"question:\n{_indented(prompt)}")
@@ -109,4 +109,4 @@ def without_traceback(failure: Any) -> Any:
 
 def _indented(text: str, most: int = 2000) -> str:
     shown = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
-    return "\n".join(f"    {line}" for line in visible(shown).splitlines())
+    return "\n".join(f"    {line}" for line in escape_text(shown).splitlines())

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, load, read_as, schema_version
+from pytest_instructlab_eval.data.typed_json import (
+    MisfitError,
+    NotJSONError,
+    load_json,
+    read_as,
+    schema_version,
+)
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import RULES, gate_problems
@@ -23,10 +29,10 @@ def read_run(path: Path, *, check_gate: Callable[[str], object] | None = None) -
     `check_gate` raises ConfigurationError for what is no gate: the language of gates is not known here.
     """
     try:
-        document = load(path)
-    except NotJSON as error:
+        document = load_json(path)
+    except NotJSONError as error:
         raise DataError(f"{path} is not a results.json of this plugin ({error})") from None
-    except Misfit as misfit:
+    except MisfitError as misfit:
         raise _damaged(path, misfit) from None
     return run_of(document, path, check_gate=check_gate)
 
@@ -43,7 +49,7 @@ def run_of(document: object, path: Path, *, check_gate: Callable[[str], object] 
         for problem in gate_problems(run, check_gate) if check_gate is not None else ():
             raise problem
         return run
-    except Misfit as misfit:
+    except MisfitError as misfit:
         raise _damaged(path, misfit) from None
 
 
@@ -56,7 +62,7 @@ def check_version(path: Path, version: int, newest: int) -> None:
         )
 
 
-def _damaged(path: Path, misfit: Misfit) -> DataError:
+def _damaged(path: Path, misfit: MisfitError) -> DataError:
     return DataError(f"{path} is damaged: {misfit}; evaluate again, or restore the file")
 
 

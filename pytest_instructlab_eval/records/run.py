@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["ModelAdaptation", "Run", "Silent", "distinct"]
+__all__ = ["ModelAdaptation", "Run", "SilentTest", "distinct_adaptations"]
 
 
 @dataclass(frozen=True)
-class Silent:
+class SilentTest:
     """A test of a benchmark that recorded no score and did not fail: it passed, or was skipped."""
 
     nodeid: str
@@ -33,7 +33,7 @@ class ModelAdaptation:
     changes_answers: bool
 
 
-def distinct(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
+def distinct_adaptations(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
     """Return the adaptations, each once: as several processes or parts of a run found them."""
     return tuple({(found.role, found.model, found.name): found for found in adaptations}.values())
 
@@ -63,7 +63,7 @@ class Run:
     incomplete: str | None = None
     tests: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    silent: tuple[Silent, ...] = ()
+    silent: tuple[SilentTest, ...] = ()
     adaptations: tuple[ModelAdaptation, ...] = ()
     directory: str | None = None
 

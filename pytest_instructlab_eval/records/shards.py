@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import differences
-from pytest_instructlab_eval.records.run import Run, distinct
+from pytest_instructlab_eval.records.run import Run, distinct_adaptations
 
-__all__ = ["merged"]
+__all__ = ["merge_shards"]
 
 
-def merged(parts: Mapping[Path, Run]) -> Run:
+def merge_shards(parts: Mapping[Path, Run]) -> Run:
     """The whole run of these parts, which are named by their files.
 
     Raises ConfigurationError where one is missing, given twice or incomplete, and where they are of
@@ -39,7 +39,7 @@ def merged(parts: Mapping[Path, Run]) -> Run:
         tests=(),
         notes=tuple(dict.fromkeys(chain.from_iterable(run.notes for run in runs))),
         silent=tuple(chain.from_iterable(run.silent for run in runs)),
-        adaptations=distinct(chain.from_iterable(run.adaptations for run in runs)),
+        adaptations=distinct_adaptations(chain.from_iterable(run.adaptations for run in runs)),
     )
     return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 

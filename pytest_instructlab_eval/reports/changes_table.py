@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_instructlab_eval.escaping import visible_line
-from pytest_instructlab_eval.reports.tables import fitted, paragraph
-from pytest_instructlab_eval.stats.changes import Change, Changes, Kind
+from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
-__all__ = ["cells", "changes_table", "notes"]
+__all__ = ["change_cells", "changes_table", "comparison_notes"]
 
 SHOWN: Mapping[Kind, tuple[int, str]] = {
     "regression": (10, "more regressions"),
@@ -19,25 +19,25 @@ SHOWN: Mapping[Kind, tuple[int, str]] = {
 """How many groups of a kind the terminal has, where not all are shown, and what the others are called."""
 
 
-def changes_table(found: Sequence[Changes], *, verbose: bool = False) -> list[str]:
+def changes_table(found: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
     """Return the lines of the table: a block a benchmark and model, its regressions first."""
     if not found:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
     for entry in found:
-        rows.append(cells(visible_line(entry.title), entry.overall))
+        rows.append(change_cells(escape_line(entry.title), entry.overall))
         for kind, (most, others) in SHOWN.items():
             part = entry.of(kind)
             shown = part if verbose else part[:most]
-            rows += [cells(f"  {kind}: {visible_line(change.label)}", change) for change in shown]
+            rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
             if hidden := len(part) - len(shown):
                 rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
-    told = [line for entry in found for note in notes(entry) for line in paragraph(note)]
-    return [*fitted(head, rows), *told]
+    told = [line for entry in found for note in comparison_notes(entry) for line in paragraph(note)]
+    return [*fit_table(head, rows), *told]
 
 
-def cells(label: str, change: Change) -> list[str]:
+def change_cells(label: str, change: MeanChange) -> list[str]:
     """Return the label, before, after, difference, its interval and standard error, and the questions."""
     digits = 2 if change.maximum > 1 else 4
 
@@ -53,7 +53,7 @@ def cells(label: str, change: Change) -> list[str]:
     ]  # fmt: skip
 
 
-def notes(entry: Changes) -> list[str]:
+def comparison_notes(entry: BenchmarkChanges) -> list[str]:
     """Return what to know of a comparison: how small a drop it could have seen, and what it leaves out."""
     found = []
     if entry.minimum_detectable_drop is not None:

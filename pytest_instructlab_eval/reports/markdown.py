@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.escaping import markdown_code, markdown_text, visible
+from pytest_instructlab_eval.escaping import escape_text, markdown_code, markdown_text
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.reports.changes_table import cells, notes
+from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
-from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
-from pytest_instructlab_eval.stats.changes import Changes, Kind
+from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
+from pytest_instructlab_eval.reports.verdicts import noteworthy_reports, verdict_counts
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind
 
-__all__ = ["LONGEST", "markdown", "refusal"]
+__all__ = ["LONGEST", "refusal_page", "summary_page"]
 
 LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
 ROWS = (200, 100, 50, 25, 12, 6, 3, 1)  # of one table, at most; the fewer, the longer the page would be
@@ -47,7 +47,7 @@ class _Table:
         return "\n".join(lines) + "".join(f"\n\n{markdown_text(note)}." for note in self.notes)
 
 
-def markdown(report: RunReport) -> str:
+def summary_page(report: RunReport) -> str:
     """Return the page: the verdict, the gates, what got worse, the rest, the scores.
 
     It is never longer than `LONGEST`: rows are left out, the last ones first, until it is short enough,
@@ -59,21 +59,21 @@ def markdown(report: RunReport) -> str:
     for rows in ROWS:
         adaptations = "\n".join(f"- {markdown_text(note)}" for note in report.run.adaptation_notes[:rows])
         sections = [head, _findings(report), *(table.text(rows) for table in tables), adaptations]
-        page = visible("\n\n".join(section for section in sections if section) + "\n")
+        page = escape_text("\n\n".join(section for section in sections if section) + "\n")
         if len(page) <= LONGEST:
             return page
     return page[: LONGEST - 2] + "…\n"
 
 
-def refusal(models: Sequence[str], reason: str) -> str:
+def refusal_page(models: Sequence[str], reason: str) -> str:
     """Return the page of a run that could not begin."""
     run = Run((), models=dict(zip(models, models, strict=True)))
-    return markdown(RunReport(run, problems=(reason,)))
+    return summary_page(RunReport(run, problems=(reason,)))
 
 
 def _findings(report: RunReport) -> str:
     """Return how many gates and tests failed, and what else there is to know before any number."""
-    lines = [f"Gates: {counts(report.verdicts)}."] if report.verdicts else []
+    lines = [f"Gates: {verdict_counts(report.verdicts)}."] if report.verdicts else []
     if failed := report.failed_tests:
         lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
     if not report.summaries:
@@ -85,7 +85,7 @@ def _findings(report: RunReport) -> str:
 
 
 def _tables(report: RunReport) -> Iterator[_Table]:
-    shown = noteworthy(report.verdicts)
+    shown = noteworthy_reports(report.verdicts)
     several = len({verdict.model for verdict in shown} - {None}) > 1
     gates = [
         (
@@ -97,7 +97,7 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     ]
     yield _Table("Gates", ("verdict", "gate", "why"), gates)
     yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
-    told = [note for entry in report.changes for note in notes(entry)]
+    told = [note for entry in report.changes for note in comparison_notes(entry)]
     yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), told)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
     yield _Table("What is new", ("", "score", "questions"), new)
@@ -105,17 +105,17 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     for summary in report.summaries:
         _, *numbers = row_cells("", summary.overall)
         scores.append((markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers))
-        scores += [(label, "", "", f"{count:,}", "", "") for label, count in doubts(summary)]
+        scores += [(label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary)]
     yield _Table("Scores", SCORE_HEAD, scores)
 
 
-def _change_rows(found: Sequence[Changes], kind: Kind) -> Iterator[Sequence[str]]:
+def _change_rows(found: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
     """Yield the benchmarks as a whole, then their groups."""
     wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in found]
     parts = [(entry, f"{entry.benchmark}: {group.label}", group) for entry in found for group in entry.groups]
     several = len({entry.model for entry in found}) > 1
     for entry, label, change in (*wholes, *parts):
         if change.kind == kind:
-            _, *numbers = cells("", change)
+            _, *numbers = change_cells("", change)
             named = f"{label} ({entry.model})" if several else label
             yield markdown_code(named), *numbers, "" if change.certain else "may be chance"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_instructlab_eval.escaping import visible_line
+from pytest_instructlab_eval.escaping import escape_line
 
 __all__ = ["note_line"]
 
 
 def note_line(note: str) -> str:
     """Return the line of a note; a warning says that it is one."""
-    shown = visible_line(note)
+    shown = escape_line(note)
     return shown if shown.startswith("warning: ") else f"note: {shown}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 
@@ -22,4 +22,4 @@ def write_run_folder(folder: Path, report: RunReport, write_answers: Callable[[P
     folder.mkdir(parents=True, exist_ok=True)
     write_results(folder / "results.json", report)
     write_answers(folder, report.run)
-    replace_text(folder / "summary.md", markdown(report))
+    replace_text(folder / "summary.md", summary_page(report))

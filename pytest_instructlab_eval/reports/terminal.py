@@ -8,20 +8,20 @@ from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.reports.notes import note_line
 from pytest_instructlab_eval.reports.ranking_table import ranking_table
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
-__all__ = ["comparison", "terminal"]
+__all__ = ["comparison_lines", "terminal_lines"]
 
 
-def terminal(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:
+def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:
     """Return the lines of a run; empty where there is nothing to tell.
 
     `sampled` are the benchmarks of which a part is asked where a sample, or the first so many, is asked for.
     """
     run = report.run
     lines = _blocks(
-        table(
+        scores_table(
             report.summaries,
             verbose=verbose,
             first_n=run.configuration.get("first_n"),
@@ -39,7 +39,7 @@ def terminal(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> l
     return lines
 
 
-def comparison(report: RunReport, *, verbose: bool) -> list[str]:
+def comparison_lines(report: RunReport, *, verbose: bool) -> list[str]:
     """Return what changed against the baseline, and what became of the gates."""
     return _blocks(changes_table(report.changes, verbose=verbose), verdict_lines(report.verdicts))
 

@@ -19,13 +19,13 @@ import threading
 import time
 from collections.abc import Sequence
 
-__all__ = ["run"]
+__all__ = ["run_in_group"]
 
 INTERVAL = 0.1  # seconds between two looks
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def run(command: Sequence[str], grace: float) -> int:
+def run_in_group(command: Sequence[str], grace: float) -> int:
     """Return the command's exit status as a shell would give it; 127 where it can't be started."""
     gone = threading.Event()
     # Have orphans reaped here: a container's first process may not do it, and till then they count.
@@ -71,4 +71,4 @@ def _signal_group(leader: subprocess.Popen[bytes], number: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[2:], float(sys.argv[1])))
+    sys.exit(run_in_group(sys.argv[2:], float(sys.argv[1])))

@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from pytest_instructlab_eval.models import Completion, Message, Model
-from pytest_instructlab_eval.serving.rotation import Turns
+from pytest_instructlab_eval.serving.rotation import Rotation
 
-__all__ = ["ModelInTurn"]
+__all__ = ["RotatedModel"]
 
 
-class ModelInTurn:
+class RotatedModel:
     """A model that the run serves: asked where it is served, when it is.
 
     `connect` gives the model behind a URL.
     """
 
-    def __init__(self, name: str, turns: Turns, connect: Callable[[str, str], Awaitable[Model]]) -> None:
+    def __init__(self, name: str, turns: Rotation, connect: Callable[[str, str], Awaitable[Model]]) -> None:
         self._name = name
         self._turns = turns
         self._connect = connect
@@ -67,4 +67,4 @@ class ModelInTurn:
             return self._connected[1]
 
     def __repr__(self) -> str:
-        return f"ModelInTurn({self._name!r})"
+        return f"RotatedModel({self._name!r})"

@@ -1,8 +1,8 @@
 """Whose turn it is among models that can't all be served at once: what a process that asks them needs.
 
-A folder is what the processes share. Each that asks keeps a file there with its `State`; the one that
+A folder is what the processes share. Each that asks keeps a file there with its `ProcessState`; the one that
 owns the servers (`owner.py`) reads these, swaps servers when nobody can go on without, and writes what
-is `Served`. With xdist these are the workers and the controller, else one process is both.
+is `ServingState`. With xdist these are the workers and the controller, else one process is both.
 """
 
 from __future__ import annotations
@@ -19,13 +19,20 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ModelError
 
-__all__ = ["Served", "State", "Turns", "read_served", "read_state", "write_served"]
+__all__ = [
+    "ProcessState",
+    "Rotation",
+    "ServingState",
+    "read_process_state",
+    "read_serving_state",
+    "write_serving_state",
+]
 
 POLL = 0.1  # seconds between two looks at what is served, while something is waited for
 
 
 @dataclasses.dataclass(frozen=True)
-class State:
+class ProcessState:
     """What a process is at: `busy` with models that are served, or waiting for the models that it `wants`."""
 
     busy: bool = True
@@ -33,37 +40,37 @@ class State:
 
 
 @dataclasses.dataclass(frozen=True)
-class Served:
+class ServingState:
     """Where the models that are served can be asked, and why others can't be."""
 
     up: Mapping[str, str] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def read_state(folder: Path, process: str) -> State:
+def read_process_state(folder: Path, process: str) -> ProcessState:
     """Return what a process last said; one that has said nothing has yet to begin, and is waited for."""
     try:
         record = json.loads((folder / f"state-{process}.json").read_text(encoding="utf-8"))
     except OSError:
-        return State()
-    return State(record["busy"], tuple(record["wants"]))
+        return ProcessState()
+    return ProcessState(record["busy"], tuple(record["wants"]))
 
 
-def read_served(folder: Path) -> Served:
+def read_serving_state(folder: Path) -> ServingState:
     """Return what the owner last said."""
     try:
         record = json.loads((folder / "served.json").read_text(encoding="utf-8"))
     except OSError:
-        return Served()
-    return Served(record["up"], record["failed"])
+        return ServingState()
+    return ServingState(record["up"], record["failed"])
 
 
-def write_served(folder: Path, served: Served) -> None:
+def write_serving_state(folder: Path, served: ServingState) -> None:
     """Say what is served."""
     replace_text(folder / "served.json", json.dumps(dataclasses.asdict(served)))
 
 
-class Turns:
+class Rotation:
     """The part of one process: `use` waits for a model's turn, and what waits is told to the owner.
 
     A run (`begin`, `end`) is a piece of work that may yet ask any model; as long as one is under way
@@ -83,8 +90,8 @@ class Turns:
         self._blocked = 0  # runs that wait
         self._wants: Counter[str] = Counter()
         self._in_use = 0
-        self._said: State | None = None
-        self._served = Served()
+        self._said: ProcessState | None = None
+        self._served = ServingState()
         self._news: asyncio.Event | None = None
 
     def begin(self, run: Hashable) -> None:
@@ -113,7 +120,7 @@ class Turns:
         try:
             yield url
         except ModelError as error:
-            reason = read_served(self._folder).failed.get(model)
+            reason = read_serving_state(self._folder).failed.get(model)
             if reason is None:
                 raise
             raise ModelError(reason, prompt=error.prompt) from None
@@ -169,7 +176,7 @@ class Turns:
         try:
             await asyncio.sleep(POLL)
             with self._lock:
-                self._served = read_served(self._folder)
+                self._served = read_serving_state(self._folder)
         finally:
             self._news = None
             news.set()
@@ -177,10 +184,10 @@ class Turns:
     def _say(self) -> None:
         """Tell the owner the state where it has changed, with the lock held."""
         busy = self._in_use > 0 or len(self._runs) > self._blocked
-        state = State(busy, () if busy else tuple(sorted(self._wants)))
+        state = ProcessState(busy, () if busy else tuple(sorted(self._wants)))
         if state == self._said:
             return
         replace_text(self._folder / f"state-{self._process}.json", json.dumps(dataclasses.asdict(state)))
         self._said = state
         if busy:  # from here to the next change of state, the owner swaps nothing
-            self._served = read_served(self._folder)
+            self._served = read_serving_state(self._folder)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.serving.process import ServerProcess, Started, shown
+from pytest_instructlab_eval.serving.process import ServerProcess, StartedServer, short_path
 
 __all__ = ["VLLM", "divide_gpus", "has_vllm", "model_source", "visible_gpus"]
 
@@ -105,7 +105,7 @@ class VLLM:
     arguments: tuple[str, ...] = ()
     timeout: float = 1800.0
 
-    def start(self, say: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> Started:
+    def start(self, say: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> StartedServer:
         """Start it and wait until it is ready; `say` is told what is waited for, about each half minute.
 
         Raises ConfigurationError with the end of its log where it doesn't become so.
@@ -114,9 +114,9 @@ class VLLM:
             port = _free_port()
             process = ServerProcess(self.command(port), self.log, self.environment())
             try:
-                say(f"starting vLLM with {self.label}; its log is {shown(self.log)}")
+                say(f"starting vLLM with {self.label}; its log is {short_path(self.log)}")
                 if self._becomes_ready(process, port, say, stopped):
-                    return Started(f"http://127.0.0.1:{port}/v1", process)
+                    return StartedServer(f"http://127.0.0.1:{port}/v1", process)
             except BaseException:
                 process.stop()
                 raise

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pytest_instructlab_eval.records.scores import plain
-from pytest_instructlab_eval.session.items import ROLES, identity, is_empty, roles, scoring_tests
+from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.session.items import ROLES, identity_of, is_empty, model_roles, scoring_tests
 from pytest_instructlab_eval.session.marker import marked_gates, marker_problem
 
-__all__ = ["Collected"]
+__all__ = ["CollectedTests"]
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectedTests:
     """What the gates need to know of a run's tests: the groups of each benchmark, deselected ones too.
 
     `gates` are those that tests are marked with, by benchmark; `deselected` counts by benchmark, `empty`
@@ -45,7 +45,7 @@ class Collected:
         tests: Sequence[str] = (),
         missing: Sequence[pytest.Item] = (),
         which: str = "",
-    ) -> Collected:
+    ) -> CollectedTests:
         """Return what is to be known of the tests that may score among a run's items and those it left out.
 
         `missing` are tests beside which only those were collected that `which` says.
@@ -67,7 +67,7 @@ class Collected:
 
     def to_plain(self) -> dict[str, object]:
         """Return it as plain data, fit for another process."""
-        record: dict[str, object] = plain(self)
+        record: dict[str, object] = plain_data(self)
         return record
 
 
@@ -75,7 +75,7 @@ class _ScoringTests:
     """The tests that may score among a run's items, each with what it is about."""
 
     def __init__(self, items: Sequence[pytest.Item]) -> None:
-        self._about = {item: identity(item) for item in scoring_tests(items)}
+        self._about = {item: identity_of(item) for item in scoring_tests(items)}
 
     def __or__(self, other: _ScoringTests) -> _ScoringTests:
         joined = _ScoringTests(())
@@ -95,7 +95,9 @@ class _ScoringTests:
 
     def judged(self) -> list[str]:
         """Return the benchmarks of the tests that ask for a model and a judge, and have a question."""
-        return sorted({about.benchmark for item, about in self._about.items() if roles([item]) == {*ROLES}})
+        return sorted(
+            {about.benchmark for item, about in self._about.items() if model_roles([item]) == {*ROLES}}
+        )
 
     def asked(self) -> set[str]:
         """Return the benchmarks that have a question."""

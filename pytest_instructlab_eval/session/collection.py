@@ -12,15 +12,15 @@ import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates.language import close_matches
-from pytest_instructlab_eval.session.collected_tests import Collected
+from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
-from pytest_instructlab_eval.session.items import BenchmarkModule, questions
+from pytest_instructlab_eval.session.items import BenchmarkModule, questions_of_item
 from pytest_instructlab_eval.session.parametrization import Parametrization
-from pytest_instructlab_eval.session.pytest_internals import last_failed
+from pytest_instructlab_eval.session.pytest_internals import last_failed_ids
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.suites.benchmark import Question
-from pytest_instructlab_eval.suites.registry import benchmarks
-from pytest_instructlab_eval.suites.registry import names as registered
+from pytest_instructlab_eval.suites.registry import all_benchmarks
+from pytest_instructlab_eval.suites.registry import benchmark_names as registered
 
 __all__ = ["Collection"]
 
@@ -108,18 +108,18 @@ class Collection:
         )
         self._deselected = deselected
 
-    def collected(self, session: pytest.Session) -> Collected:
+    def collected(self, session: pytest.Session) -> CollectedTests:
         """Return what the gates need to know, once all is collected."""
         items, tests = self._of_all_parts or session.items, [item.nodeid for item in self._of_all_parts]
         # `--lf` leaves no test out where none of what failed is here.
-        failed = last_failed(self._config) if self._config.getoption("lf", False) else set()
+        failed = last_failed_ids(self._config) if self._config.getoption("lf", False) else set()
         if any(item.nodeid in failed for item in session.items):
             missing, which = session.items, "failed last time (--lf)"  # whatever files it left out have
         else:
             chosen = {*items, *self._deselected}
             missing = [item for item in _tests_in(self._found, self._opened) if item not in chosen]
             which = "were taken of the file"
-        found = Collected.of(items, self._deselected, tests=tests, missing=missing, which=which)
+        found = CollectedTests.of(items, self._deselected, tests=tests, missing=missing, which=which)
         return dataclasses.replace(found, problem=found.problem or _problem_of(items))
 
 
@@ -142,9 +142,9 @@ def _problem_of(items: Sequence[pytest.Item]) -> str | None:
     """Return why one of the questions that are run can't be asked: another one stops no run."""
     asked: dict[str, list[Question]] = defaultdict(list)
     for item in items:
-        for question, known in questions(item):
+        for question, known in questions_of_item(item):
             asked[known.name].append(question)
-    for known in benchmarks():
+    for known in all_benchmarks():
         if known.check is not None and known.name in asked:
             try:
                 known.check(asked[known.name])

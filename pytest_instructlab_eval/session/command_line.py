@@ -19,13 +19,21 @@ import pytest
 
 from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS, PREFIX, known_options
 
-__all__ = ["arguments", "asks_for_us", "check_model", "flags", "joined", "start_anew", "taken_for_paths"]
+__all__ = [
+    "asks_for_us",
+    "check_model",
+    "given_arguments",
+    "our_flags",
+    "start_anew",
+    "values_taken_for_paths",
+    "with_joined_values",
+]
 
 ADDOPTS = "PYTEST_ADDOPTS"  # names the user's further arguments, which pytest puts before the others
 OF_THE_USER = "--eval-output-dir"  # its folder is the user's own
 
 
-def arguments(config: pytest.Config) -> list[str]:
+def given_arguments(config: pytest.Config) -> list[str]:
     """Return what the user gave, in the environment and then on the command line, with each `@FILE` read."""
     return _expanded([*shlex.split(os.environ.get(ADDOPTS, "")), *config.invocation_params.args])
 
@@ -42,7 +50,7 @@ def _expanded(given: Iterable[str]) -> list[str]:
     return result
 
 
-def flags(given: Sequence[str]) -> list[str]:
+def our_flags(given: Sequence[str]) -> list[str]:
     """Return those of our flags that are among the arguments."""
     known = _flags(given)
     options = itertools.takewhile(lambda argument: argument != "--", (flag for flag, _ in _tokens(given)))
@@ -51,7 +59,7 @@ def flags(given: Sequence[str]) -> list[str]:
 
 def asks_for_us(config: pytest.Config) -> bool:
     """Return whether the command line or the ini file has an option of ours, or help is asked for."""
-    given = arguments(config)
+    given = given_arguments(config)
     if any(argument.startswith(PREFIX) or argument in ("-h", "--help") for argument in given):
         return True
     return any(config.getini(option.name) for option in OPTIONS if option.places != "flag")
@@ -59,17 +67,17 @@ def asks_for_us(config: pytest.Config) -> bool:
 
 def check_model(config: pytest.Config) -> None:
     """Raise UsageError where an option of the command line asks for an evaluation, and no model is named."""
-    asked = flags(arguments(config))
+    asked = our_flags(given_arguments(config))
     if asked and not any(getattr(config.option, name, False) for name in ONLY_SHOWS):
         raise pytest.UsageError(f"{asked[0]} asks for an evaluation: name a model with --eval-model")
 
 
-def joined(given: Sequence[str]) -> list[str]:
+def with_joined_values(given: Sequence[str]) -> list[str]:
     """Return the arguments with our `--eval-x value` as `--eval-x=value`."""
     return [flag if value is None else f"{flag}={value}" for flag, value in _tokens(given)]
 
 
-def taken_for_paths(given: Sequence[str]) -> list[tuple[str, str]]:
+def values_taken_for_paths(given: Sequence[str]) -> list[tuple[str, str]]:
     """Return each of our flags whose value pytest takes for a path to collect, with the value."""
     return [(flag, value) for flag, value in _tokens(given) if value is not None and _path(value) is not None]
 
@@ -111,8 +119,8 @@ def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
     To be called before any conftest file is loaded and before any plugin reads the ini file. Raises
     UsageError where that file is a stranger's and may have run code already.
     """
-    given = arguments(config)
-    mistaken = taken_for_paths(given)
+    given = given_arguments(config)
+    mistaken = values_taken_for_paths(given)
     if not mistaken:
         return
     if (why := _may_have_run_code(config, parser)) and _is_foreign(config, parser, given, mistaken):
@@ -125,8 +133,8 @@ def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
         if path in sys.path:
             sys.path.remove(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(ADDOPTS, raising=False)  # `joined` has them
-        sys.exit(int(pytest.main(joined(given), config.invocation_params.plugins)))
+        patch.delenv(ADDOPTS, raising=False)  # `with_joined_values` has them
+        sys.exit(int(pytest.main(with_joined_values(given), config.invocation_params.plugins)))
 
 
 def _is_foreign(

@@ -1,6 +1,6 @@
 """Runs coroutines ahead of the caller that waits for them, in one event loop in one thread.
 
-Knows nothing of pytest or benchmarks: a `Run` is one coroutine under way, the `Engine` is the loop
+Knows nothing of pytest or benchmarks: a `CoroutineRun` is one coroutine under way, the `Engine` is the loop
 that it runs in, and `LookAhead` decides which runs to start before they are asked for.
 """
 
@@ -16,15 +16,15 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Engine", "ItemQueue", "LookAhead", "RecordRouter", "Run", "current_run"]
+__all__ = ["CoroutineRun", "Engine", "ItemQueue", "LookAhead", "RecordRouter", "current_run"]
 
 T = TypeVar("T")
 Key = TypeVar("Key")
 
-current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("current_run", default=None)
+current_run: contextvars.ContextVar[CoroutineRun | None] = contextvars.ContextVar("current_run", default=None)
 
 
-class Run:
+class CoroutineRun:
     """One coroutine under way: its outcome, its times and the log records that it made."""
 
     def __init__(self) -> None:
@@ -94,9 +94,9 @@ class Engine:
                 raise RuntimeError("the engine was closed before it was needed")
             self._thread.start()
 
-    def start(self, make: Callable[[], Awaitable[object]]) -> Run:
+    def start(self, make: Callable[[], Awaitable[object]]) -> CoroutineRun:
         """Start a coroutine; `make` is called in the loop's thread."""
-        run = Run()
+        run = CoroutineRun()
 
         def begin() -> None:
             run._task = self._loop.create_task(run.drive(make))
@@ -116,7 +116,7 @@ class Engine:
             future.cancel()
             raise
 
-    def cancel(self, run: Run) -> None:
+    def cancel(self, run: CoroutineRun) -> None:
         """End a run that nobody will wait for."""
 
         def end() -> None:
@@ -178,10 +178,10 @@ class LookAhead(Generic[T, Key]):
     """
 
     queue: ItemQueue[T]
-    start: Callable[[T], Run | None]
+    start: Callable[[T], CoroutineRun | None]
     key: Callable[[T], Key]
     window: int
-    under_way: dict[Key, Run] = dataclasses.field(default_factory=dict)
+    under_way: dict[Key, CoroutineRun] = dataclasses.field(default_factory=dict)
     _met: set[Key] = dataclasses.field(default_factory=set)
 
     def reach(self, item: T, nextitem: T | None) -> None:
@@ -190,7 +190,7 @@ class LookAhead(Generic[T, Key]):
         for later in self.queue.ahead(item, nextitem, self.window):
             self._begin(later)
 
-    def take(self, item: T) -> Run | None:
+    def take(self, item: T) -> CoroutineRun | None:
         """Return the run of an item whose turn has come, out of the window."""
         return self.under_way.pop(self.key(item), None)
 

@@ -11,11 +11,11 @@ import gc
 
 import pytest
 
-__all__ = ["leave_what_is_there", "rest"]
+__all__ = ["exempt_existing_objects", "pause_collection"]
 
 
-def rest(config: pytest.Config) -> None:
-    """Collect nothing until `leave_what_is_there` is called; when the run is over all is as it was.
+def pause_collection(config: pytest.Config) -> None:
+    """Collect nothing until `exempt_existing_objects` is called; when the run is over all is as it was.
 
     To be called before other plugins are configured: what pytest collects at its end comes before that.
     """
@@ -30,7 +30,7 @@ def rest(config: pytest.Config) -> None:
     atexit.register(gc.freeze)  # the interpreter collects at its end too
 
 
-def leave_what_is_there() -> None:
+def exempt_existing_objects() -> None:
     """Collect, from now on, only what is made from now on."""
     gc.freeze()
     gc.enable()

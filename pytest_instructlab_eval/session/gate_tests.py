@@ -9,13 +9,13 @@ from typing import Literal
 import pytest
 
 from pytest_instructlab_eval.errors import GateError
-from pytest_instructlab_eval.escaping import visible, visible_line
+from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates.evaluation import GateReport, fails
+from pytest_instructlab_eval.gates.evaluation import GateReport, fails_run
 from pytest_instructlab_eval.records.recorder import without_traceback
 from pytest_instructlab_eval.reports.run_report import RunReport
 
-__all__ = ["GateTestReport", "as_tests", "gate_status"]
+__all__ = ["GateTestReport", "gate_status", "gate_test_reports"]
 
 FILE = "gates"  # what the terminal shows in place of a test's file
 
@@ -36,7 +36,7 @@ class GateTestReport(pytest.TestReport):
         return self.nodeid.partition("::")[2]
 
 
-def as_tests(report: RunReport) -> Iterator[list[GateTestReport]]:
+def gate_test_reports(report: RunReport) -> Iterator[list[GateTestReport]]:
     """Yield, for each gate of a run, the reports of its test's setup, call and teardown."""
     several = len(report.candidates) > 1
     for verdict in report.verdicts:
@@ -67,15 +67,15 @@ def _name(gate: Gate, model: str | None) -> str:
     ungrouped = dataclasses.replace(gate, selector=dataclasses.replace(gate.selector, group=None), text="")
     parameters = [part for part in (gate.selector.group, model) if part is not None]
     name = " ".join((gate.text if gate.selector.group is None else str(ungrouped)).split())
-    return visible_line(f"{name} [{'-'.join(parameters)}]" if parameters else name)
+    return escape_line(f"{name} [{'-'.join(parameters)}]" if parameters else name)
 
 
 def _outcome(report: GateReport, inconclusive: str) -> Outcome:
     if report.verdict == "skipped":
-        return "skipped", (FILE, 0, visible_line(f"Skipped: {report.message}"))
-    if fails(report, inconclusive):
+        return "skipped", (FILE, 0, escape_line(f"Skipped: {report.message}"))
+    if fails_run(report, inconclusive):
         try:
-            raise GateError(visible(report.message))
+            raise GateError(escape_text(report.message))
         except GateError:
             return "failed", without_traceback(pytest.ExceptionInfo.from_current())
     return PASSED
@@ -96,7 +96,7 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
         "eval.message": report.message,
     }
     return [
-        (name, visible_line(value) if isinstance(value, str) else value)
+        (name, escape_line(value) if isinstance(value, str) else value)
         for name, value in found.items()
         if value is not None
     ]

@@ -7,14 +7,14 @@ import importlib.util
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark, names
+from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, find_benchmark
 
 __all__ = ["benchmark_file", "benchmark_module", "with_installed_file"]
 
 
 def benchmark_module(name: str) -> str:
     """Return the test module of a benchmark, as it is imported."""
-    known = benchmark(name)
+    known = find_benchmark(name)
     assert known is not None  # noqa: S101  (it is one of the registry)
     return known.tests or f"pytest_instructlab_eval.benchmarks.test_{name}"
 
@@ -45,6 +45,6 @@ def with_installed_file(argument: str, folder: Path) -> str:
     """
     file, separator, rest = argument.partition("::")
     name = file.removeprefix("test_").removesuffix(".py")
-    if file != f"test_{name}.py" or name not in names() or (folder / file).exists():
+    if file != f"test_{name}.py" or name not in benchmark_names() or (folder / file).exists():
         return argument
     return f"{benchmark_file(name)}{separator}{rest}"

@@ -10,7 +10,7 @@ from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.recorder import Recorder
 from pytest_instructlab_eval.session.marker import marked_maximum
 
-__all__ = ["ItemState", "forget", "state"]
+__all__ = ["ItemState", "drop_state", "state_of"]
 
 
 @dataclass
@@ -26,14 +26,14 @@ class ItemState:
 _STATE = pytest.StashKey[ItemState]()
 
 
-def state(item: pytest.Item) -> ItemState:
+def state_of(item: pytest.Item) -> ItemState:
     """Return the one state of an item."""
     if _STATE not in item.stash:
         item.stash[_STATE] = ItemState(Recorder(marked_maximum(item)))
     return item.stash[_STATE]
 
 
-def forget(item: pytest.Item) -> None:
+def drop_state(item: pytest.Item) -> None:
     """Drop the state of an item: if it is run again, it begins anew."""
     if _STATE in item.stash:
         del item.stash[_STATE]

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from pytest_instructlab_eval.escaping import visible_line
+from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_module
 from pytest_instructlab_eval.session.marker import marked_benchmark, marked_cluster, marked_group, marked_name
 from pytest_instructlab_eval.session.pytest_internals import (
@@ -26,25 +26,25 @@ from pytest_instructlab_eval.session.pytest_internals import (
 )
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.digests import digest
-from pytest_instructlab_eval.suites.registry import benchmark_of, fixtures
+from pytest_instructlab_eval.suites.registry import benchmark_fixtures, benchmark_of
 
 __all__ = [
     "BenchmarkModule",
-    "Identity",
-    "arguments",
+    "ItemIdentity",
+    "arguments_of_item",
     "can_run_ahead",
     "content_digest",
     "coroutine_function",
     "forked_problem",
     "has_question",
-    "identity",
+    "identity_of",
     "is_empty",
     "is_eval_test",
     "is_ours",
     "may_score",
-    "ours",
-    "questions",
-    "roles",
+    "model_roles",
+    "our_fixture_names",
+    "questions_of_item",
     "scoring_tests",
 ]
 
@@ -74,7 +74,7 @@ class BenchmarkModule(pytest.Module):
 
 
 @dataclass(frozen=True)
-class Identity:
+class ItemIdentity:
     """What a test that scores is about."""
 
     benchmark: str
@@ -84,9 +84,9 @@ class Identity:
     cluster: str = ""
 
 
-def ours() -> set[str]:
+def our_fixture_names() -> set[str]:
     """Return the names of all fixtures of ours."""
-    return {*FIXTURES, *fixtures()}
+    return {*FIXTURES, *benchmark_fixtures()}
 
 
 def coroutine_function(item: pytest.Function) -> Callable[..., Awaitable[object]] | None:
@@ -105,7 +105,9 @@ def is_eval_test(item: pytest.Item) -> bool:
     """Return whether the item is an `async def` test that is marked `eval` or asks for a fixture of ours."""
     if not isinstance(item, pytest.Function):
         return False
-    named = item.get_closest_marker("eval") is not None or not ours().isdisjoint(item.fixturenames)
+    named = item.get_closest_marker("eval") is not None or not our_fixture_names().isdisjoint(
+        item.fixturenames
+    )
     return named and coroutine_function(item) is not None
 
 
@@ -127,21 +129,23 @@ def is_empty(item: pytest.Item) -> bool:
     return any(map(is_without_question, parameters(item).values()))
 
 
-def identity(item: pytest.Function) -> Identity:
+def identity_of(item: pytest.Function) -> ItemIdentity:
     """Return the benchmark, question, group and model (None where there is but one) of such a test."""
     name = marked_name(item)
     if name is None:
         name = item.originalname.removeprefix("test_")
     model = parameters(item).get("served_model")
     group, cluster = marked_group(item), marked_cluster(item)
-    for question, known in questions(item):
+    for question, known in questions_of_item(item):
         group = str(question.group)
         cluster = group if known.cluster == "group" else ""
-    shown = None if model is None else visible_line(str(model))
-    return Identity(name, _question(item, name, shown), group, None if model is None else str(model), cluster)
+    shown = None if model is None else escape_line(str(model))
+    return ItemIdentity(
+        name, _question_name(item, name, shown), group, None if model is None else str(model), cluster
+    )
 
 
-def questions(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
+def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     """Return the questions among the test's parameters, each with its benchmark.
 
     Whose they are is known by their type: of an installed benchmark, or of the marker's.
@@ -155,7 +159,7 @@ def questions(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     return found
 
 
-def _question(item: pytest.Function, benchmark: str, model: str | None) -> str:
+def _question_name(item: pytest.Function, benchmark: str, model: str | None) -> str:
     """Return the test's parameters but the model, behind its function where the benchmark isn't named so.
 
     So two functions of a benchmark may have the same parameters, whichever of them is run.
@@ -173,7 +177,8 @@ def _question(item: pytest.Function, benchmark: str, model: str | None) -> str:
 def content_digest(item: pytest.Function) -> str:
     """Return what tells a question of a branch from another branch's of the same name; empty for others."""
     return next(
-        (digest(question.content) for question, known in questions(item) if known.compared == "each"), ""
+        (digest(question.content) for question, known in questions_of_item(item) if known.compared == "each"),
+        "",
     )
 
 
@@ -182,7 +187,7 @@ def scoring_tests(items: Iterable[object]) -> list[pytest.Function]:
     return [item for item in items if isinstance(item, pytest.Function) and may_score(item)]
 
 
-def roles(items: Iterable[pytest.Item]) -> set[str]:
+def model_roles(items: Iterable[pytest.Item]) -> set[str]:
     """Return which of the models' fixtures the items ask for; one without a question asks for none."""
     asked = {name for item in items if not is_empty(item) for name in fixture_names(item)}
     return asked.intersection(ROLES)
@@ -222,7 +227,7 @@ def can_run_ahead(item: pytest.Item) -> bool:
     )
 
 
-def arguments(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
+def arguments_of_item(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
     """Return the arguments of a test that can run ahead; `ours` gives the value of one of our fixtures."""
     given = parameters(item)
     return {name: ours(name) if is_ours(item, name) else given[name] for name in argument_names(item)}

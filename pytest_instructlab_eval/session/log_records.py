@@ -8,14 +8,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_instructlab_eval.escaping import visible
+from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.session.engine import RecordRouter
 from pytest_instructlab_eval.session.pytest_internals import log_handlers
 
-__all__ = ["replay", "route"]
+__all__ = ["replay_log_records", "route_log_records"]
 
 
-def route(config: pytest.Config) -> None:
+def route_log_records(config: pytest.Config) -> None:
     """Keep the records of runs ahead from the item that pytest happens to be at, until the run ends."""
     router = RecordRouter()
     logging.getLogger().addHandler(router)
@@ -24,12 +24,12 @@ def route(config: pytest.Config) -> None:
         handler.addFilter(router.is_foreign)
 
 
-def replay(config: pytest.Config, records: Iterable[logging.LogRecord]) -> None:
+def replay_log_records(config: pytest.Config, records: Iterable[logging.LogRecord]) -> None:
     """Tell the records of a run with the item at hand."""
     for record in list(records):
         with contextlib.suppress(Exception):  # of a record that can't be formatted, its handler tells
-            if (text := record.getMessage()) != visible(text):
-                record.msg, record.args = visible(text), None
+            if (text := record.getMessage()) != escape_text(text):
+                record.msg, record.args = escape_text(text), None
         for handler in log_handlers(config):
             if record.levelno >= handler.level:
                 handler.handle(record)

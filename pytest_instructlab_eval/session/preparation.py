@@ -11,19 +11,19 @@ import pytest
 
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.escaping import visible_line
+from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.session import garbage_collection
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
-from pytest_instructlab_eval.session.items import forked_problem, questions, roles
+from pytest_instructlab_eval.session.items import forked_problem, model_roles, questions_of_item
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_controller, worker_id
-from pytest_instructlab_eval.suites.registry import fixtures
+from pytest_instructlab_eval.suites.registry import benchmark_fixtures
 
 if TYPE_CHECKING:
     import warnings
 
-    from pytest_instructlab_eval.session.collected_tests import Collected
+    from pytest_instructlab_eval.session.collected_tests import CollectedTests
 
 __all__ = ["Preparation"]
 
@@ -45,10 +45,10 @@ class Preparation:
 
     def pytest_report_header(self) -> list[str]:
         """Say what is evaluated, and what is left out and why."""
-        from pytest_instructlab_eval.session.header import header
+        from pytest_instructlab_eval.session.header import header_lines
 
-        lines = header(self._settings, self._config, self._eval.questions.unasked)
-        return [visible_line(line) for line in lines]
+        lines = header_lines(self._settings, self._config, self._eval.questions.unasked)
+        return [escape_line(line) for line in lines]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -57,7 +57,7 @@ class Preparation:
             return
         named = {Path(argument.partition("::")[0]) for argument in self._config.args}
         with self._eval.refusing():
-            installed = {benchmark_file(name): fixture for fixture, name in fixtures().items()}
+            installed = {benchmark_file(name): fixture for fixture, name in benchmark_fixtures().items()}
             asked = [fixture for file, fixture in installed.items() if file in named]
             self._check_data(asked)
             self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(asked)
@@ -75,15 +75,17 @@ class Preparation:
         runs = not session.testsfailed or option.continue_on_collection_errors
         if option.collectonly or not runs:
             return
-        wanted = [item for item in session.items if roles([item])]
+        wanted = [item for item in session.items if model_roles([item])]
         self.check_forked(forked_problem(wanted))
         self.check_collected(self._collection.collected(session))
         if wanted:
             with self._eval.refusing():
                 self._eval.servers.check()
-                self._eval.servers.check_judge([found for item in wanted for found in questions(item)])
+                self._eval.servers.check_judge(
+                    [found for item in wanted for found in questions_of_item(item)]
+                )
             self._eval.servers.expect(worker_id(self._config))
-            self.serve(roles(wanted))
+            self.serve(model_roles(wanted))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -98,7 +100,7 @@ class Preparation:
             if not self._nothing_to_ask:
                 with self._eval.refusing():
                     self._eval.servers.check()
-            garbage_collection.leave_what_is_there()
+            garbage_collection.exempt_existing_objects()
 
     # --- what is known once the tests are, here or in a worker; each ends the run where it can't begin ---
 
@@ -107,7 +109,7 @@ class Preparation:
         if problem is not None:
             raise self._eval.refused(ConfigurationError(problem))
 
-    def check_collected(self, collected: Collected) -> None:
+    def check_collected(self, collected: CollectedTests) -> None:
         """End here where what was collected can't be held to the gates, or kept."""
         if self._has_gates or not (collected.groups or self._settings.gate):
             return

@@ -25,14 +25,14 @@ __all__ = [
     "is_direct_parameter",
     "is_of_pytest",
     "is_without_question",
-    "last_failed",
+    "last_failed_ids",
     "log_handlers",
     "parameter_index",
     "parameters",
     "parameters_id",
-    "terminal",
     "terminal_file",
-    "uncaptured",
+    "terminal_reporter",
+    "uncaptured_output",
 ]
 
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
@@ -103,7 +103,7 @@ def early_options(config: pytest.Config) -> argparse.Namespace:
     return config.known_args_namespace
 
 
-def last_failed(config: pytest.Config) -> set[str]:
+def last_failed_ids(config: pytest.Config) -> set[str]:
     """Return the node ids of the tests that failed in the run before, as `--lf` knows them."""
     plugin = config.pluginmanager.getplugin("lfplugin")
     return set(map(str, plugin.lastfailed)) if plugin is not None else set()  # parsed from pytest 9.2 on
@@ -118,7 +118,7 @@ def log_handlers(config: pytest.Config) -> list[logging.Handler]:
 # --- the terminal ---
 
 
-def terminal(config: pytest.Config) -> pytest.TerminalReporter | None:
+def terminal_reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
     """Return what writes to the terminal, None where nothing does, as in xdist's workers."""
     found: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
     return found
@@ -129,7 +129,7 @@ def terminal_file(config: pytest.Config) -> TextIO:
     return config.get_terminal_writer()._file
 
 
-def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
+def uncaptured_output(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
     """Return a context in which output reaches the terminal while a test's own is being captured."""
     manager = config.pluginmanager.getplugin("capturemanager")
     found: contextlib.AbstractContextManager[None] = (

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pytest
 
-from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
+from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.report_data import adaptations_on, outcome_on, result_on, silent_on
 from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
 
-__all__ = ["Results"]
+__all__ = ["ReceivedResults"]
 
 TestStatus = tuple[str, str, tuple[str, Mapping[str, bool]]]
 
 
-class Results:
+class ReceivedResults:
     """The results by their node ids, and the hooks by which they come.
 
     `silent` are the tests that did not fail and recorded no score, `without_judge` those that were skipped
@@ -24,7 +24,7 @@ class Results:
     """
 
     def __init__(self, session: EvalSession) -> None:
-        self.silent: dict[str, Silent] = {}
+        self.silent: dict[str, SilentTest] = {}
         self.without_judge: set[str] = set()
         self._eval = session
         self._by_nodeid: dict[str, Result] = {}

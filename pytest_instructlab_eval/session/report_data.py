@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
-from pytest_instructlab_eval.records.scores import Result, plain
+from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
+from pytest_instructlab_eval.records.scores import Result, plain_data
 
 __all__ = [
     "adaptations_on",
@@ -40,20 +40,20 @@ def outcome_on(report: pytest.TestReport) -> str | None:
     return None if record is None else str(record["outcome"])
 
 
-def put_silent(report: pytest.TestReport, silent: Silent) -> None:
+def put_silent(report: pytest.TestReport, silent: SilentTest) -> None:
     """Have the report carry that its test recorded no score."""
-    setattr(report, SILENT, plain(silent))
+    setattr(report, SILENT, plain_data(silent))
 
 
-def silent_on(report: pytest.TestReport) -> Silent | None:
+def silent_on(report: pytest.TestReport) -> SilentTest | None:
     """Return that the report's test recorded no score, None where it did or failed."""
     record = getattr(report, SILENT, None)
-    return None if record is None else Silent(**record)
+    return None if record is None else SilentTest(**record)
 
 
 def put_adaptations(report: pytest.TestReport, adaptations: Iterable[ModelAdaptation]) -> None:
     """Have the report carry how requests were adapted to servers."""
-    setattr(report, ADAPTATIONS, plain(list(adaptations)))
+    setattr(report, ADAPTATIONS, plain_data(list(adaptations)))
 
 
 def adaptations_on(report: pytest.TestReport) -> list[ModelAdaptation]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_instructlab_eval.escaping import visible, visible_line
+from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.execution import Execution
-from pytest_instructlab_eval.session.pytest_internals import terminal
-from pytest_instructlab_eval.session.received_results import Results
+from pytest_instructlab_eval.session.pytest_internals import terminal_reporter
+from pytest_instructlab_eval.session.received_results import ReceivedResults
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.workers import Workers
 from pytest_instructlab_eval.session.xdist_internals import CRASHED
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from pytest_instructlab_eval.records.scores import Result
     from pytest_instructlab_eval.session.gate_tests import GateTestReport
-    from pytest_instructlab_eval.session.run_output import Ending
+    from pytest_instructlab_eval.session.run_output import RunOutput
 
-__all__ = ["Finish"]
+__all__ = ["RunEnd"]
 
 UNAWAITED = re.compile(r"coroutine '\w+\.(chat|choice_logprobs|grade|rate)' was never awaited")
 
 
-class Finish:
+class RunEnd:
     """The hooks of the end, in the process that has all results."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Finish:
         session: EvalSession,
         collection: Collection,
         execution: Execution,
-        results: Results,
+        results: ReceivedResults,
         workers: Workers,
     ) -> None:
         self._eval = session
@@ -51,7 +51,7 @@ class Finish:
         self._unawaited: list[str] = []  # what is wrong with calls of ours that were not awaited
         self._interrupted = False
         self._completed = False
-        self._ending: Ending | None = None
+        self._ending: RunOutput | None = None
 
     # --- hooks ---
 
@@ -76,11 +76,11 @@ class Finish:
         ended = yield
         self._completed = not self._eval.without_tests  # a gate that fails may stop the run, but at its end
         if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
-            from pytest_instructlab_eval.session.gate_tests import as_tests
+            from pytest_instructlab_eval.session.gate_tests import gate_test_reports
 
             self._gather(session, self._execution.unreported(session))
             self._ending = self._make_ending(session, gated=True)
-            for reports in as_tests(self._ending.report):
+            for reports in gate_test_reports(self._ending.report):
                 self._tell(session, reports)
         return ended
 
@@ -114,9 +114,9 @@ class Finish:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
             for line in lines:
-                terminalreporter.write_line(visible_line(line))
+                terminalreporter.write_line(escape_line(line))
         for problem in self._ending.problems:
-            terminalreporter.write_line(f"ERROR: {visible(problem)}", red=True)
+            terminalreporter.write_line(f"ERROR: {escape_text(problem)}", red=True)
 
     # --- what they do ---
 
@@ -142,9 +142,9 @@ class Finish:
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
-    def _make_ending(self, session: pytest.Session, *, gated: bool) -> Ending:
+    def _make_ending(self, session: pytest.Session, *, gated: bool) -> RunOutput:
         """Make the run's report, of what was found; to be called once, before any gate is told."""
-        from pytest_instructlab_eval.session.run_output import Ending
+        from pytest_instructlab_eval.session.run_output import RunOutput
 
         gating, results = self._eval.gating, self._results
         run = gating.run(
@@ -154,9 +154,9 @@ class Finish:
             notes=self._eval.questions.notes(gating.collected.groups),
             adaptations=results.adaptations,
         )
-        return Ending(self._eval.settings, gating.report(run, gated=gated))
+        return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 
-    def _end(self, session: pytest.Session, ending: Ending) -> None:
+    def _end(self, session: pytest.Session, ending: RunOutput) -> None:
         """Write what there is, and decide on the exit status."""
         status = session.exitstatus
         ended = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -212,7 +212,7 @@ class Finish:
 
 def count_in_sugar(config: pytest.Config) -> None:
     """Count one more test where pytest-sugar, which has a count of its own, writes to the terminal."""
-    reporter = terminal(config)
+    reporter = terminal_reporter(config)
     count = getattr(reporter, "tests_count", None)
     if isinstance(count, int):
         setattr(reporter, "tests_count", count + 1)  # noqa: B010  (pytest's own reporter has no such attribute)

@@ -14,7 +14,7 @@ from pytest_instructlab_eval.models.adaptations import Adaptation, Role
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.records.run import ModelAdaptation
-from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
+from pytest_instructlab_eval.serving import LOCAL, RotatedModel, Rotation
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 from pytest_instructlab_eval.suites import registry
@@ -28,11 +28,11 @@ RETRIES_OF_OWN = 2  # a server of the run's that has ended doesn't come back
 PATIENCE_WITH_OWN = 5.0  # seconds
 
 
-AskedModel = ServedModel | Replicas | ModelInTurn
+AskedModel = ServedModel | Replicas | RotatedModel
 
 
 @dataclass(frozen=True)
-class Key:
+class ServerKey:
     """The variable that holds a server's key, None where it needs none, and the option that names it."""
 
     variable: str | None
@@ -48,7 +48,7 @@ class Address:
 
     name: str
     urls: tuple[str, ...]
-    key: Key
+    key: ServerKey
     merge: bool = False
 
 
@@ -65,7 +65,7 @@ class RunModels:
         engine: Engine,
         *,
         budget: int,
-        turns: Callable[[], Turns],
+        turns: Callable[[], Rotation],
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._settings = settings
@@ -111,12 +111,12 @@ class RunModels:
         settings = self._settings
         label = label if label is not None else next(iter(settings.labels))
         name = settings.labels[label]
-        key = Key(settings.api_key_env, "--eval-api-key-env")
+        key = ServerKey(settings.api_key_env, "--eval-api-key-env")
         if name == settings.base_model:
             # A key goes to no server but the one it was given for.
             own_server = settings.urls(name) != settings.base_url
             if settings.base_model_api_key_env is not None or own_server:
-                key = Key(settings.base_model_api_key_env, "--eval-base-model-api-key-env")
+                key = ServerKey(settings.base_model_api_key_env, "--eval-base-model-api-key-env")
         merge = settings.merge_model_system_message
         return self._model(Address(name, settings.urls(name), key, merge), "model")
 
@@ -126,7 +126,7 @@ class RunModels:
         Raises ConfigurationError where there are none.
         """
         label = label if label is not None else next(iter(self._settings.labels))
-        known = registry.benchmark(benchmark)
+        known = registry.find_benchmark(benchmark)
         if known is None or known.files is None:
             if label not in self._chats:
                 self._chats[label] = read_chats(self._settings.output_dir, label)
@@ -158,7 +158,7 @@ class RunModels:
     async def judge_at(self, name: str, url: str) -> Judge:
         """Return a judge that the run serves, asked at this URL though its turn isn't announced yet."""
         model = self._judging_model(name)
-        assert isinstance(model, ModelInTurn)  # noqa: S101  (the run serves it)
+        assert isinstance(model, RotatedModel)  # noqa: S101  (the run serves it)
         return self._grading(await model.at(url))
 
     async def let_go(self, name: str) -> None:
@@ -175,9 +175,9 @@ class RunModels:
     def _judging_model(self, name: str) -> AskedModel:
         """Return the model behind a judge."""
         settings, urls = self._settings, self._settings.judge_urls(name)
-        key = Key(settings.judge_api_key_env, "--eval-judge-api-key-env")
+        key = ServerKey(settings.judge_api_key_env, "--eval-judge-api-key-env")
         if urls == settings.base_url and key.variable is None:
-            key = Key(settings.api_key_env, "--eval-api-key-env")
+            key = ServerKey(settings.api_key_env, "--eval-api-key-env")
         return self._model(Address(name, urls, key), "judge")
 
     def check_answers(self, benchmarks: Collection[str]) -> None:
@@ -203,7 +203,7 @@ class RunModels:
 
     def _made(self, address: Address) -> AskedModel:
         if not address.urls:
-            model = ModelInTurn(address.name, self._turns(), partial(self._connect, address))
+            model = RotatedModel(address.name, self._turns(), partial(self._connect, address))
             self._engine.on_close(model.close)
             return model
         endpoints = [self._endpoint(url, address.key) for url in address.urls]
@@ -222,7 +222,7 @@ class RunModels:
         """Seconds without a reply after which a server that the run did not start is given up."""
         return max(PATIENCE, self._settings.wait)
 
-    def _endpoint(self, url: str, key: Key | None) -> Endpoint:
+    def _endpoint(self, url: str, key: ServerKey | None) -> Endpoint:
         """Return the one connection to a server; one that the run started has no key."""
         variable = None if key is None else key.variable
         if (url, variable) not in self._endpoints:

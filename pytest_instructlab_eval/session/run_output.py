@@ -12,20 +12,20 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import save_run
-from pytest_instructlab_eval.reports.markdown import markdown, refusal
+from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.terminal import terminal
+from pytest_instructlab_eval.reports.terminal import terminal_lines
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
-from pytest_instructlab_eval.suites.registry import names
+from pytest_instructlab_eval.suites.registry import benchmark_names
 
-__all__ = ["Ending", "write_refusal"]
+__all__ = ["RunOutput", "write_refusal"]
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
 
 
-class Ending:
+class RunOutput:
     """What becomes of a run's report.
 
     `written` is the folder of its files and `saved` its baseline, once they are written.
@@ -90,7 +90,7 @@ class Ending:
                     f"{problem}, nor to {tempfile.gettempdir()} ({also.strerror})"
                 )
         try:
-            _show(markdown(self.report))
+            _show(summary_page(self.report))
         except OSError as error:
             self._fail(f"${STEP_SUMMARY}: the summary can't be written there ({error.strerror})")
 
@@ -100,7 +100,7 @@ class Ending:
 
     def lines(self, *, verbose: bool) -> list[str]:
         """Return the tables for the terminal, and where the files are; none where nothing is to be told."""
-        told = terminal(self.report, verbose=verbose, sampled=names())
+        told = terminal_lines(self.report, verbose=verbose, sampled=benchmark_names())
         if told and self.written is not None:
             told.append(f"results: {self.written / 'results.json'}")
         return [*told, f"baseline: {self.saved}"] if self.saved is not None else told
@@ -112,7 +112,7 @@ def write_refusal(folder: Path | None, models: Sequence[str], reason: str) -> No
     `folder` is where the run's results would go, None where another run's are there. A CI job shows the
     page too.
     """
-    page = refusal(models, reason)
+    page = refusal_page(models, reason)
     with contextlib.suppress(OSError):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

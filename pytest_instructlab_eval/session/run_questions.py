@@ -12,16 +12,21 @@ from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Question
 from pytest_instructlab_eval.suites.digests import data_digest
-from pytest_instructlab_eval.suites.registry import benchmark, fixture_of, fixtures, names
-from pytest_instructlab_eval.suites.selection import asked, selected, unasked
+from pytest_instructlab_eval.suites.registry import (
+    benchmark_fixtures,
+    benchmark_names,
+    find_benchmark,
+    fixture_of,
+)
+from pytest_instructlab_eval.suites.selection import asked_questions, selected_benchmarks, unasked_notes
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges.trial import Put
 
-__all__ = ["Questions"]
+__all__ = ["RunQuestions"]
 
 
-class Questions:
+class RunQuestions:
     """What one run asks.
 
     `put` is how judges are tried: as the first judged question is put to them; None where there is none yet.
@@ -35,9 +40,9 @@ class Questions:
     def of_fixture(self, fixture: str) -> Sequence[Question]:
         """Return the questions or tasks behind a parametrized fixture; raises DataError."""
         if fixture not in self._by_fixture:
-            known = benchmark(fixtures()[fixture])
+            known = find_benchmark(benchmark_fixtures()[fixture])
             assert known is not None  # noqa: S101  (each fixture is of one)
-            self._by_fixture[fixture] = found = asked(known, self._settings)
+            self._by_fixture[fixture] = found = asked_questions(known, self._settings)
             if found and known.judged_like is not None:
                 self.put = self.put or known.judged_like(found[0])
         return self._by_fixture[fixture]
@@ -46,9 +51,9 @@ class Questions:
     def unasked(self) -> dict[str, list[str]]:
         """What the run leaves out of each benchmark's data; what cannot be read is told when it is read."""
         found: dict[str, list[str]] = {}
-        for name in selected(self._settings):
+        for name in selected_benchmarks(self._settings):
             with contextlib.suppress(EvalError):
-                found[name] = unasked(name, self._settings)
+                found[name] = unasked_notes(name, self._settings)
         return found
 
     def notes(self, collected: Collection[str]) -> tuple[str, ...]:
@@ -56,7 +61,7 @@ class Questions:
 
         `collected` are the benchmarks of its tests.
         """
-        settings, own = self._settings, [name for name in collected if name not in names()]
+        settings, own = self._settings, [name for name in collected if name not in benchmark_names()]
         told = itertools.chain.from_iterable(
             notes
             for name, notes in self.unasked.items()
@@ -79,7 +84,7 @@ class Questions:
         """Return what tells the data of these benchmarks from other data, of those of which it is known."""
         found: dict[str, str] = {}
         for name in benchmarks:
-            known, questions = benchmark(name), self._by_fixture.get(fixture_of(name) or "", ())
+            known, questions = find_benchmark(name), self._by_fixture.get(fixture_of(name) or "", ())
             digest = (
                 data_digest(known, questions, self._settings) if known is not None and questions else None
             )

@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, OutputInUseError
-from pytest_instructlab_eval.escaping import visible, visible_line
+from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.models import Blocking
 from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
-from pytest_instructlab_eval.serving import Turns
+from pytest_instructlab_eval.serving import Rotation
 from pytest_instructlab_eval.session import distribution
 from pytest_instructlab_eval.session.engine import Engine, current_run
-from pytest_instructlab_eval.session.item_state import state
-from pytest_instructlab_eval.session.items import coroutine_function, identity
+from pytest_instructlab_eval.session.item_state import state_of
+from pytest_instructlab_eval.session.items import coroutine_function, identity_of
 from pytest_instructlab_eval.session.output_lock import OutputLock
 from pytest_instructlab_eval.session.progress import Progress
-from pytest_instructlab_eval.session.pytest_internals import fixture_names, terminal, uncaptured
+from pytest_instructlab_eval.session.pytest_internals import (
+    fixture_names,
+    terminal_reporter,
+    uncaptured_output,
+)
 from pytest_instructlab_eval.session.run_models import RunModels
-from pytest_instructlab_eval.session.run_questions import Questions
+from pytest_instructlab_eval.session.run_questions import RunQuestions
 from pytest_instructlab_eval.session.servers import Servers
-from pytest_instructlab_eval.session.xdist_internals import is_worker, worker_id, worker_number, workers
+from pytest_instructlab_eval.session.xdist_internals import is_worker, worker_count, worker_id, worker_number
 from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,13 +52,13 @@ class EvalSession:
         self.signs = distribution.Signs.for_worker(config)
         self.progress = Progress()
         self.engine = Engine()
-        self.questions = Questions(settings)
+        self.questions = RunQuestions(settings)
         self.models = RunModels(
             settings,
             self.engine,
             budget=self.budget,
             turns=lambda: self.turns,
-            share=(worker_number(config), workers(config)),
+            share=(worker_number(config), worker_count(config)),
         )
         self.servers = Servers(
             settings,
@@ -77,7 +81,7 @@ class EvalSession:
     @property
     def budget(self) -> int:
         """How many requests this process may have in flight per server."""
-        return distribution.divide(self.settings.max_concurrency, self.config)
+        return distribution.divide_budget(self.settings.max_concurrency, self.config)
 
     @property
     def window(self) -> int:
@@ -87,9 +91,9 @@ class EvalSession:
         return distribution.look_ahead_window(self.budget)
 
     @cached_property
-    def turns(self) -> Turns:
+    def turns(self) -> Rotation:
         """Where this process waits for models that the run serves."""
-        return Turns(self.signs.folder, worker_id(self.config), current_run.get)
+        return Rotation(self.signs.folder, worker_id(self.config), current_run.get)
 
     @property
     def without_tests(self) -> bool:
@@ -103,7 +107,7 @@ class EvalSession:
         `label` is what the model under evaluation is called; None is the first one.
         """
         if name == "record_score":
-            return state(item).recorder
+            return state_of(item).recorder
         if name == "eval_settings":
             return self.settings
         if (reason := self.skip_reason(item)) is not None:
@@ -112,11 +116,11 @@ class EvalSession:
         if name == "served_model":
             if self.settings.stage == "judge":
                 assert isinstance(item, pytest.Function)  # noqa: S101  (nothing else asks for a fixture)
-                about = identity(item)
+                about = identity_of(item)
                 asked = self.models.answered(label, about.benchmark, about.question)
             else:
                 asked = self.models.candidate(label)
-            value = TranscribedModel(asked, state(item).chats)
+            value = TranscribedModel(asked, state_of(item).chats)
         elif name == "judge":
             value = self.models.judge
             if value is None:
@@ -137,12 +141,12 @@ class EvalSession:
 
     def _say(self, text: str) -> None:
         """Tell the user what the run waits for, from whichever thread."""
-        reporter = terminal(self.config)
+        reporter = terminal_reporter(self.config)
         if reporter is not None and self.config.get_verbosity() >= 0:
-            with uncaptured(self.config):
+            with uncaptured_output(self.config):
                 self.progress.hide(self.config)
                 reporter.ensure_newline()
-                reporter.write_line(visible_line(f"instructlab-eval: {text}"))
+                reporter.write_line(escape_line(f"instructlab-eval: {text}"))
 
     # --- the end ---
 
@@ -162,7 +166,7 @@ class EvalSession:
         """Return what to raise where the run can't begin; its summary says why, and no earlier run's."""
         self.end()
         self.tell_refusal(str(error), of_another=isinstance(error, OutputInUseError))
-        return pytest.UsageError(visible(str(error)))
+        return pytest.UsageError(escape_text(str(error)))
 
     def tell_refusal(self, reason: str, *, of_another: bool = False) -> None:
         """Write why the run did not begin, where no reason was written yet; not for a list of its tests."""

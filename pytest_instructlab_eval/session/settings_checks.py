@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
-from pytest_instructlab_eval.suites.registry import benchmark
-from pytest_instructlab_eval.suites.selection import lacks
+from pytest_instructlab_eval.suites.registry import find_benchmark
+from pytest_instructlab_eval.suites.selection import missing_options
 
-__all__ = ["check"]
+__all__ = ["check_settings"]
 
 
-def check(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
     """Raise ConfigurationError where settings do not go together."""
     for problems in CHECKS:
         for problem in problems(settings):
@@ -94,8 +94,8 @@ def baseline_problems(settings: Settings) -> Iterator[str]:
 def benchmark_problems(settings: Settings) -> Iterator[str]:
     """Yield what the benchmarks that are named lack."""
     for name in settings.benchmark:
-        found = benchmark(name)
-        if found is not None and (missing := lacks(found, settings)):
+        found = find_benchmark(name)
+        if found is not None and (missing := missing_options(found, settings)):
             yield f"--eval-benchmark {name} needs {missing}"
 
 

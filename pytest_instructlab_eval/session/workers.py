@@ -8,15 +8,15 @@ import pytest
 
 from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.session.collected_tests import Collected
+from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.distribution import wait_for_outputs
 from pytest_instructlab_eval.session.items import ROLES
 from pytest_instructlab_eval.session.preparation import Preparation
-from pytest_instructlab_eval.session.received_results import Results
+from pytest_instructlab_eval.session.received_results import ReceivedResults
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.termination import end_as_by_ctrl_c
 from pytest_instructlab_eval.session.xdist_internals import (
-    Node,
+    WorkerNode,
     is_controller,
     make_scheduler,
     node_output,
@@ -38,14 +38,14 @@ class Workers:
     `order` are the tests in the order in which results are told; empty where there are no workers.
     """
 
-    def __init__(self, session: EvalSession, preparation: Preparation, results: Results) -> None:
+    def __init__(self, session: EvalSession, preparation: Preparation, results: ReceivedResults) -> None:
         self.order: list[str] = []
         self._eval = session
         self._config = session.config
         self._preparation = preparation
         self._results = results
         self._session: pytest.Session | None = None
-        self._nodes: list[Node] = []
+        self._nodes: list[WorkerNode] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -57,7 +57,7 @@ class Workers:
         end_as_by_ctrl_c(self._config, lambda: self._eval.signs.put_up("interrupt", "stop"))
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Node) -> None:
+    def pytest_configure_node(self, node: WorkerNode) -> None:
         """Tell a worker where the controller's signs are."""
         self._nodes.append(node)
         self._eval.servers.expect(node.gateway.id)
@@ -76,7 +76,7 @@ class Workers:
             self._preparation.check_forked(str(problem))
         collected = signs.found("collected")
         if isinstance(collected, dict):
-            self._preparation.check_collected(Collected(**collected))
+            self._preparation.check_collected(CollectedTests(**collected))
         asked = {role for role in ROLES if signs.is_up(role)}
         if ids and asked:
             self._preparation.serve(asked)
@@ -87,7 +87,7 @@ class Workers:
             self._eval.signs.put_up("stop")
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Node, error: object) -> None:
+    def pytest_testnodedown(self, node: WorkerNode, error: object) -> None:
         """Take in what a worker had scored and could not report."""
         if error is not None:
             self._eval.signs.put_up("careful")
@@ -100,7 +100,7 @@ class Workers:
         for node in self._nodes:
             self._take_in(node)
 
-    def _take_in(self, node: Node) -> None:
+    def _take_in(self, node: WorkerNode) -> None:
         output = node_output(node)
         self._results.add([Result.from_plain(record) for record in output.get(RESULTS, ())])
         self._results.add_adaptations(ModelAdaptation(**record) for record in output.get(ADAPTATIONS, ()))

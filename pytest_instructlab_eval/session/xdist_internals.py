@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CRASHED",
-    "Node",
+    "WorkerNode",
     "choose_work_stealing",
     "has_ended",
     "interactor",
@@ -28,12 +28,12 @@ __all__ = [
     "is_worker",
     "make_scheduler",
     "node_output",
-    "queued",
+    "queued_items",
+    "worker_count",
     "worker_id",
     "worker_input",
     "worker_number",
     "worker_output",
-    "workers",
 ]
 
 CRASHED = "???"  # the phase that xdist gives the report of a test whose worker died
@@ -45,7 +45,7 @@ class Gateway(Protocol):
     id: str
 
 
-class Node(Protocol):
+class WorkerNode(Protocol):
     """A worker as the controller sees it; what is in `workerinput` when it is started it will know."""
 
     gateway: Gateway
@@ -77,7 +77,7 @@ def is_controller(config: pytest.Config) -> bool:
     return not is_worker(config) and config.pluginmanager.hasplugin("dsession")
 
 
-def workers(config: pytest.Config) -> int:
+def worker_count(config: pytest.Config) -> int:
     """Return how many processes share the run: 1 without xdist."""
     if is_worker(config):
         return int(str(worker_input(config)["workercount"]))
@@ -103,7 +103,7 @@ def interactor(config: pytest.Config) -> object:
     return next((plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor"), None)
 
 
-def queued(interactor: Any, limit: int) -> list[int]:
+def queued_items(interactor: Any, limit: int) -> list[int]:
     """Return the places of the first `limit` items in a worker's queue; none where it can't be read."""
     with contextlib.suppress(AttributeError, TypeError), interactor.torun.lock() as queue:
         head = itertools.islice(queue, max(0, limit))
@@ -114,13 +114,13 @@ def queued(interactor: Any, limit: int) -> list[int]:
 # --- workers as the controller sees them ---
 
 
-def node_output(node: Node) -> Mapping[str, Any]:
+def node_output(node: WorkerNode) -> Mapping[str, Any]:
     """Return what a worker handed over at its end; empty as long as it hasn't."""
     output: Mapping[str, Any] = getattr(node, "workeroutput", {})  # xdist sets it when it arrives
     return output
 
 
-def has_ended(node: Node) -> bool:
+def has_ended(node: WorkerNode) -> bool:
     """Return whether a worker has handed over its results, or died."""
     return bool(node_output(node)) or bool(getattr(node, "_down", False))
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_instructlab_eval.records.scores import plain
+from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.execution import Execution
-from pytest_instructlab_eval.session.items import forked_problem, roles
+from pytest_instructlab_eval.session.items import forked_problem, model_roles
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import worker_output
 
-__all__ = ["ADAPTATIONS", "RESULTS", "Worker"]
+__all__ = ["ADAPTATIONS", "RESULTS", "XdistWorker"]
 
 RESULTS, ADAPTATIONS = "eval_results", "eval_adaptations"  # what a worker hands over, by name
 
 
-class Worker:
+class XdistWorker:
     """The hooks of one of xdist's workers."""
 
     def __init__(self, session: EvalSession, collection: Collection, execution: Execution) -> None:
@@ -27,10 +27,10 @@ class Worker:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Let the controller know which models will be asked."""
-        signs, wanted = self._eval.signs, [item for item in session.items if roles([item])]
+        signs, wanted = self._eval.signs, [item for item in session.items if model_roles([item])]
         signs.leave("forked", forked_problem(wanted))
         signs.leave("collected", self._collection.collected(session).to_plain())
-        for role in roles(wanted):
+        for role in model_roles(wanted):
             signs.put_up(role)
 
     @pytest.hookimpl(tryfirst=True)
@@ -40,4 +40,4 @@ class Worker:
         self._eval.close(0.4)
         output = worker_output(session.config)
         output[RESULTS] = [result.to_plain() for result in found]
-        output[ADAPTATIONS] = plain(self._eval.models.adaptations)
+        output[ADAPTATIONS] = plain_data(self._eval.models.adaptations)

@@ -9,18 +9,24 @@ from typing import Literal
 
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.comparison import Comparison, Difference, compare, counterpart, difference
+from pytest_instructlab_eval.stats.comparison import (
+    Comparison,
+    Difference,
+    counterpart,
+    mean_difference,
+    paired_comparison,
+)
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, holm
-from pytest_instructlab_eval.stats.values import grouped
+from pytest_instructlab_eval.stats.values import group_by
 
-__all__ = ["Change", "Changes", "Kind", "changes", "run_changes"]
+__all__ = ["BenchmarkChanges", "Kind", "MeanChange", "changes_between", "run_changes"]
 
 Measure = Callable[[Iterable[Result], Iterable[Result]], Comparison | Difference | None]
 Kind = Literal["regression", "improvement", "unchanged", "new"]
 
 
 @dataclass(frozen=True)
-class Change:
+class MeanChange:
     """One mean on both sides, over the `n` questions that both have a score for, in the unit of the score.
 
     `before` and `difference` (after - before) are None for what the other side doesn't have, `stderr` and
@@ -39,7 +45,7 @@ class Change:
     p_value: float | None = None
 
     @classmethod
-    def of(cls, label: str, found: Comparison | Difference) -> Change:
+    def of(cls, label: str, found: Comparison | Difference) -> MeanChange:
         """Return the change that was measured."""
         after, before = found.means
         drop = found.interval()
@@ -71,7 +77,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Changes:
+class BenchmarkChanges:
     """One benchmark of a model beside another's: `groups` worst first, then the new ones.
 
     `minimum_detectable_drop` is the smallest true drop that this comparison would have shown in 80 % of
@@ -81,8 +87,8 @@ class Changes:
     benchmark: str
     model: str
     against: str
-    overall: Change
-    groups: tuple[Change, ...]
+    overall: MeanChange
+    groups: tuple[MeanChange, ...]
     minimum_detectable_drop: float | None = None
     correlation: float | None = None
     unpaired: int = 0
@@ -94,19 +100,21 @@ class Changes:
             return f"{self.benchmark} against the baseline"
         return f"{self.benchmark}: {self.model} against {self.against}"
 
-    def of(self, kind: Kind) -> list[Change]:
+    def of(self, kind: Kind) -> list[MeanChange]:
         """The groups of a kind, worst first."""
         return [change for change in self.groups if change.kind == kind]
 
 
-def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True) -> list[Changes]:
+def changes_between(
+    ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True
+) -> list[BenchmarkChanges]:
     """Return each benchmark and model of ours beside its counterpart of theirs, where there is one.
 
     Question by question; where not `paired`, by means over questions of each side's own.
     """
-    measure: Measure = compare if paired else difference
-    mine = grouped(ours, lambda result: (result.benchmark, result.model))
-    other = grouped(theirs, lambda result: (result.benchmark, result.model))
+    measure: Measure = paired_comparison if paired else mean_difference
+    mine = group_by(ours, lambda result: (result.benchmark, result.model))
+    other = group_by(theirs, lambda result: (result.benchmark, result.model))
     found = []
     for (benchmark, model), results in mine.items():
         against = counterpart(model, [known for name, known in other if name == benchmark])
@@ -117,7 +125,7 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
         if whole is None:
             continue
         groups = _groups(results, beside, measure)
-        entry = Changes(benchmark, model, against, Change.of(benchmark, whole), groups)
+        entry = BenchmarkChanges(benchmark, model, against, MeanChange.of(benchmark, whole), groups)
         if isinstance(whole, Comparison):
             entry = dataclasses.replace(
                 entry,
@@ -129,14 +137,14 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
     return found
 
 
-def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[Changes]:
+def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[BenchmarkChanges]:
     """Return a run's candidates beside its base model, where it has one, else beside the baseline."""
-    return changes(run.candidates, run.of_base or baseline or (), paired=run.paired)
+    return changes_between(run.candidates, run.of_base or baseline or (), paired=run.paired)
 
 
-def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) -> tuple[Change, ...]:
+def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) -> tuple[MeanChange, ...]:
     """Return the change of each group, worst first, then the new ones; none where there is but one group."""
-    mine, other = (grouped(side, lambda result: result.group) for side in (ours, theirs))
+    mine, other = (group_by(side, lambda result: result.group) for side in (ours, theirs))
     mine.pop("", None)
     if len(mine) < 2:
         return ()
@@ -144,9 +152,9 @@ def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) 
     for name, results in mine.items():
         whole = measure(results, other.get(name, ()))
         if whole is not None:
-            found.append(Change.of(name, whole))
-        elif alone := difference(results, results):  # for its mean
-            found.append(Change(name, alone.means[0], alone.maximum, alone.n))
+            found.append(MeanChange.of(name, whole))
+        elif alone := mean_difference(results, results):  # for its mean
+            found.append(MeanChange(name, alone.means[0], alone.maximum, alone.n))
     p_values = {group.label: group.p_value for group in found if group.p_value is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     found = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in found]

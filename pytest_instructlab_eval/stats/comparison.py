@@ -17,6 +17,7 @@ from pytest_instructlab_eval.stats.statistics import (
     cluster_t_interval,
     correlation,
     even_interval,
+    have_different_means,
     mcnemar,
     minimum_detectable_drop,
     minimum_detectable_drop_of_answers,
@@ -24,17 +25,16 @@ from pytest_instructlab_eval.stats.statistics import (
     paired_answers_interval,
     stratified_wilson_interval,
     t_interval,
-    vary,
     welch_degrees_of_freedom,
 )
 from pytest_instructlab_eval.stats.values import (
-    Key,
+    QuestionKey,
     Unit,
     Values,
-    grouped,
+    group_by,
     has_clusters,
     namer,
-    units,
+    units_of,
 )
 
 __all__ = [
@@ -42,11 +42,11 @@ __all__ = [
     "Contribution",
     "Difference",
     "Pair",
-    "compare",
     "counterpart",
-    "difference",
-    "lowest",
+    "lowest_scores",
+    "mean_difference",
     "mean_interval",
+    "paired_comparison",
 ]
 
 
@@ -167,7 +167,7 @@ class Comparison:
         if self._are_answers:
             return paired_answers_interval(*self._changes, confidence)
         clusters = self._drops.clusters
-        return (cluster_interval if vary(clusters) else even_interval)(clusters, confidence)
+        return (cluster_interval if have_different_means(clusters) else even_interval)(clusters, confidence)
 
     def t_interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Student's interval of the drop, of however few clusters; see `cluster_t_interval`."""
@@ -189,7 +189,7 @@ class Comparison:
             Contribution(
                 label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part)
             )
-            for label, part in grouped(self.pairs, lambda pair: name(pair.unit)).items()
+            for label, part in group_by(self.pairs, lambda pair: name(pair.unit)).items()
         ]
         dropped = [entry for entry in found if entry.drop > 0]
         return tuple(sorted(dropped, key=lambda entry: entry.drop, reverse=True)[:most])
@@ -270,9 +270,9 @@ def counterpart(model: str | None, models: Collection[str]) -> str | None:
     return model if model in models else next(iter(models)) if len(models) == 1 else None
 
 
-def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
+def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
     """Return the difference of the sides' means, each over its own questions; None where one has no score."""
-    mine, other = Values.scored(units(ours)), Values.scored(units(theirs))
+    mine, other = Values.scored(units_of(ours)), Values.scored(units_of(theirs))
     if not mine.entries or not other.entries:
         return None
     errors = [*(mine.errors or ()), *(other.errors or ())]
@@ -285,11 +285,11 @@ def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference |
     )
 
 
-def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
+def paired_comparison(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
     """Return both sides' results of one benchmark, paired by question; None where nothing is paired."""
-    our_units, their_units = units(ours), units(theirs)
+    our_units, their_units = units_of(ours), units_of(theirs)
     known = {unit.key: unit for unit in their_units if unit.value is not None}
-    common: set[Key] = set()
+    common: set[QuestionKey] = set()
     pairs, changed = [], []
     for unit in our_units:
         other = known.get(unit.key)
@@ -311,7 +311,7 @@ def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | No
     )
 
 
-def _unpaired(found: Iterable[Unit], paired: Collection[Key]) -> tuple[str, ...]:
+def _unpaired(found: Iterable[Unit], paired: Collection[QuestionKey]) -> tuple[str, ...]:
     """Return what the units with a score are called of which there is no pair."""
     left = [unit for unit in found if unit.value is not None and unit.key not in paired]
     return tuple(dict.fromkeys(unit.label for unit in left))
@@ -322,7 +322,7 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
 
     For right and wrong answers `stratified_wilson_interval`, else `cluster_interval`.
     """
-    scored = Values.scored(units(results))
+    scored = Values.scored(units_of(results))
     if not scored.entries:
         return None
     if scored.are_answers:
@@ -331,11 +331,11 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     return cluster_interval(scored.clusters, confidence)
 
 
-def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:
+def lowest_scores(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:
     """Return the questions with the lowest scores, or the highest; whole tasks where there are several."""
-    scored = [unit for unit in units(results) if unit.value is not None]
+    scored = [unit for unit in units_of(results) if unit.value is not None]
     found = [
         Contribution(label, statistics.fmean(unit.value or 0.0 for unit in part))
-        for label, part in grouped(scored, namer(scored)).items()
+        for label, part in group_by(scored, namer(scored)).items()
     ]
     return tuple(sorted(found, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])

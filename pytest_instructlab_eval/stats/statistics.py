@@ -24,6 +24,7 @@ __all__ = [
     "clustered_standard_error",
     "correlation",
     "even_interval",
+    "have_different_means",
     "holm",
     "interval_of_mean",
     "margin_verdict",
@@ -36,7 +37,6 @@ __all__ = [
     "standard_error",
     "stratified_wilson_interval",
     "t_interval",
-    "vary",
     "welch_degrees_of_freedom",
     "wilson_interval",
 ]
@@ -112,7 +112,7 @@ def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Inte
     if count >= FEW_CLUSTERS:
         return cluster_t_interval(clusters, confidence)
     rank = math.floor((1 - confidence) / 2 * 2**count)
-    if rank < 1 or not vary(clusters):
+    if rank < 1 or not have_different_means(clusters):
         return None
     import numpy as np
 
@@ -129,7 +129,7 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
     where all have the same mean.
     """
     stderr = clustered_standard_error(clusters)
-    if stderr is None or not vary(clusters):
+    if stderr is None or not have_different_means(clusters):
         return None
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
     return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
@@ -177,7 +177,7 @@ def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
     return sum(square for square, _ in parts) ** 2 / sum(square**2 / freedom for square, freedom in parts)
 
 
-def vary(clusters: Clusters) -> bool:
+def have_different_means(clusters: Clusters) -> bool:
     """Whether the clusters have different means; what only rounding makes different is the same."""
     means = [math.fsum(cluster) / len(cluster) for cluster in clusters]
     return len(means) > 1 and max(means) - min(means) > ROUNDING

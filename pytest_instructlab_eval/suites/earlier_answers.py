@@ -10,7 +10,7 @@ from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.chats import write_chats
 from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
-from pytest_instructlab_eval.suites.selection import asked
+from pytest_instructlab_eval.suites.selection import asked_questions
 
 __all__ = ["recorded_answers", "write_answers"]
 
@@ -37,7 +37,7 @@ def recorded_answers(
         settings.base_branch if of_base else settings.branch
     )
     recorded, turns_then, found = read_answers(folder, model), asked_turns(folder), {}
-    for question in asked(benchmark, settings, of_base=of_base):
+    for question in asked_questions(benchmark, settings, of_base=of_base):
         chat = benchmark.files.conversation(question)
         if turns_then.get(chat.number, chat.turns) == chat.turns:
             for count, answers in enumerate(recorded.get(chat.number, ()), start=1):

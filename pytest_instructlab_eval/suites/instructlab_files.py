@@ -15,10 +15,10 @@ from pathlib import Path
 from pytest_instructlab_eval.data.answers import read_records
 from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
-from pytest_instructlab_eval.escaping import inert_json
+from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
-from pytest_instructlab_eval.records.scores import Result, Score, plain
-from pytest_instructlab_eval.suites.registry import benchmark
+from pytest_instructlab_eval.records.scores import Result, Score, plain_data
+from pytest_instructlab_eval.suites.registry import find_benchmark
 
 __all__ = ["write_instructlab_files"]
 
@@ -35,9 +35,9 @@ def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging:
     """
     places: dict[tuple[Path, bool], list[Result]] = defaultdict(list)
     for result in results:
-        known = benchmark(result.benchmark)
+        known = find_benchmark(result.benchmark)
         if known is not None and known.files is not None and result.scores:
-            place = folder / known.files.folder(_evidence(result).origin.ref)
+            place = folder / known.files.folder(_evidence_of_result(result).origin.ref)
             places[place, known.files.with_questions].append(result)
     for (path, with_questions), found in places.items():
         if with_questions:
@@ -53,11 +53,11 @@ def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> 
     if not (judging and (folder / "question.jsonl").exists()):
         records: list[Record] = [
             {
-                "qna_file": _evidence(result).origin.qna_file,
+                "qna_file": _evidence_of_result(result).origin.qna_file,
                 "question_id": _question_id(result),
-                "category": _evidence(result).origin.category,
-                "turns": [_evidence(result).question],
-                "reference": [_evidence(result).reference],
+                "category": _evidence_of_result(result).origin.category,
+                "turns": [_evidence_of_result(result).question],
+                "reference": [_evidence_of_result(result).reference],
             }
             for result in ordered
         ]
@@ -68,7 +68,7 @@ def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> 
                 "question_id": _question_id(result),
                 "answer_id": uuid.uuid4().hex[:22],
                 "model_id": judge,
-                "choices": [{"index": 0, "turns": [_evidence(result).reference]}],
+                "choices": [{"index": 0, "turns": [_evidence_of_result(result).reference]}],
                 "tstamp": time.time(),
             }
             for result in ordered
@@ -136,7 +136,7 @@ def _identity(record: Record) -> tuple[str, str, str]:
     return str(record.get("question_id")), model, str(record.get("turn"))
 
 
-def _evidence(result: Result) -> Evidence:
+def _evidence_of_result(result: Result) -> Evidence:
     """Return what the first score rests on, which says what was asked."""
     return result.scores[0].evidence or Evidence()
 
@@ -177,7 +177,7 @@ def _mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
 
 def _question_id(result: Result) -> int | str:
     """Return InstructLab's id where the scores have it, else the number in MT-Bench's own."""
-    known = _evidence(result).origin.question_id
+    known = _evidence_of_result(result).origin.question_id
     if known is not None:
         return known
     number = result.question.partition("-")[0]
@@ -195,6 +195,6 @@ def _write(path: Path, records: Sequence[Record]) -> None:
 
     text = StringIO()
     with jsonlines.Writer(text) as writer:
-        writer.write_all(plain(record) for record in records)
+        writer.write_all(plain_data(record) for record in records)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, inert_json(text.getvalue()))
+    replace_text(path, escape_json(text.getvalue()))

@@ -25,7 +25,7 @@ from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.benchmark import AnswerFiles, Benchmark, Need
 from pytest_instructlab_eval.suites.mt_bench import (
     OTHER_TEMPERATURE,
-    Answer,
+    MTBenchAnswer,
     MTBenchQuestion,
     judge_prompt,
 )
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BENCHMARK",
     "BranchQuestion",
-    "answer",
+    "answer_mt_bench_branch",
     "branch_folder",
-    "grade",
-    "questions",
+    "grade_mt_bench_branch",
+    "mt_bench_branch_questions",
     "recorded_questions",
 ]
 
@@ -83,7 +83,7 @@ class BranchQuestion:
         return Origin(self.asked.category, self.asked.number, self.path, self.ref)
 
 
-def questions(
+def mt_bench_branch_questions(
     pairs: Iterable[QnaPair],
     source: Path | None = None,
     *,
@@ -121,7 +121,7 @@ def recorded_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[BranchQuestion]:
-    """The questions that an earlier run asked, as `questions`."""
+    """The questions that an earlier run asked, as `mt_bench_branch_questions`."""
     files = mt_bench_branch_files(source)
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     place = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
@@ -148,14 +148,14 @@ def recorded_questions(
     ]
 
 
-async def answer(question: BranchQuestion, model: Model) -> Answer:
+async def answer_mt_bench_branch(question: BranchQuestion, model: Model) -> MTBenchAnswer:
     """The model's answer, in one turn."""
-    return await mt_bench.answer(question.asked, model)
+    return await mt_bench.answer_mt_bench(question.asked, model)
 
 
-async def grade(question: BranchQuestion, answer: Answer, judge: Judge) -> Score:
+async def grade_mt_bench_branch(question: BranchQuestion, answer: MTBenchAnswer, judge: Judge) -> Score:
     """The rating, from 1 to 10, of the answer against the pair's own; a missing answer isn't judged."""
-    (score,) = await mt_bench.grade(question.asked, answer, judge)
+    (score,) = await mt_bench.grade_mt_bench(question.asked, answer, judge)
     evidence = replace(
         score.evidence or Evidence(),
         question=question.asked.turns[0],
@@ -179,11 +179,11 @@ def branch_folder(ref: str | None) -> Path:
     return Path("mt_bench_branch", *map(safe_name, parts))
 
 
-def _read(settings: Settings) -> list[BranchQuestion]:
+def _read_mt_bench_branch(settings: Settings) -> list[BranchQuestion]:
     """The pairs of --eval-taxonomy at its ref; without one, what an earlier run asked, to be judged."""
     if settings.taxonomy is None and settings.stage == "judge":
         return _recorded(settings.branch, settings)
-    return _asked(branch_pairs(settings), settings.branch, settings)
+    return _questions_of_pairs(branch_pairs(settings), settings.branch, settings)
 
 
 def _read_of_base(settings: Settings) -> list[BranchQuestion]:
@@ -193,13 +193,15 @@ def _read_of_base(settings: Settings) -> list[BranchQuestion]:
     """
     if settings.taxonomy is None:
         return _recorded(settings.base_branch, settings)
-    return _asked(base_pairs(settings), settings.base_branch, settings)
+    return _questions_of_pairs(base_pairs(settings), settings.base_branch, settings)
 
 
-def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> list[BranchQuestion]:
+def _questions_of_pairs(
+    pairs: Sequence[QnaPair], ref: str | None, settings: Settings
+) -> list[BranchQuestion]:
     if not pairs:
         return []  # and no prompts are looked for
-    return questions(
+    return mt_bench_branch_questions(
         pairs,
         settings.mt_bench_data,
         ref=ref,
@@ -232,7 +234,7 @@ BENCHMARK = Benchmark(
     name="mt_bench_branch",
     title="MT-Bench-Branch",
     question=BranchQuestion,
-    read=_read,
+    read=_read_mt_bench_branch,
     metrics={"rating": ONE_TO_TEN.highest},
     judged=True,
     cluster="group",  # a qna.yaml's pairs are about one thing

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.escaping import printable
+from pytest_instructlab_eval.escaping import printable_name
 from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def branch_pairs(settings: Settings) -> list[QnaPair]:
         before = taxonomy.fork(settings.base_branch, settings.branch)
         earlier = taxonomy.read(before, include_knowledge=True, may_be_empty=True)
         old = {pair.content for file in earlier for pair in file.pairs}
-    return [pair for pair in _pairs(taxonomy, settings.branch, settings) if pair.content not in old]
+    return [pair for pair in _pairs_at_ref(taxonomy, settings.branch, settings) if pair.content not in old]
 
 
 def base_pairs(settings: Settings) -> list[QnaPair]:
@@ -38,10 +38,10 @@ def base_pairs(settings: Settings) -> list[QnaPair]:
     from pytest_instructlab_eval.data.taxonomy import Taxonomy
 
     assert settings.taxonomy is not None  # noqa: S101  (the branch's own were read before)
-    return _pairs(Taxonomy(settings.taxonomy), settings.base_branch, settings)
+    return _pairs_at_ref(Taxonomy(settings.taxonomy), settings.base_branch, settings)
 
 
-def _pairs(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaPair]:
+def _pairs_at_ref(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaPair]:
     """The pairs at a ref, of the files that are asked; raises DataError where a change is not read."""
     changed = None
     if settings.base_branch is not None and settings.changed_only:
@@ -62,7 +62,7 @@ def _pairs(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaP
 
 def unread_lines(survey: Survey) -> list[str]:
     """Return a sentence for each file that is not read, ten at most, and how many more there are."""
-    told = [f"{printable(path)} is not read: {reason}" for path, reason in survey.unread.items()]
+    told = [f"{printable_name(path)} is not read: {reason}" for path, reason in survey.unread.items()]
     more = len(told) - MOST_NAMED
     return told if more <= 0 else [*told[:MOST_NAMED], f"{more:,} more files are not read"]
 

@@ -24,8 +24,8 @@ __all__ = [
     "NOT_WRITTEN",
     "REASONS",
     "Draft",
-    "Question",
-    "arranged",
+    "TaskQuestion",
+    "arrange_questions",
     "chosen_letter",
     "read_drafts",
     "without_duplicates",
@@ -92,7 +92,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Question:
+class TaskQuestion:
     """A question with its choices in order; `answer` is the index of the right one."""
 
     question: str
@@ -107,7 +107,7 @@ def read_drafts(reply: str) -> list[Draft | str]:
     the break are taken. A draft in the teacher's reasoning is none.
     """
     _, reply = split_judgment(reply)
-    return [_draft(record) for value in _json_values(reply) for record in _asked(value, DEEPEST)]
+    return [_draft(record) for value in _json_values(reply) for record in _question_objects(value, DEEPEST)]
 
 
 def chosen_letter(reply: str) -> str | None:
@@ -132,7 +132,7 @@ def without_duplicates(drafts: Sequence[Draft]) -> list[Draft]:
     return list(first.values())
 
 
-def arranged(drafts: Sequence[Draft], draw: random.Random) -> list[Question]:
+def arrange_questions(drafts: Sequence[Draft], draw: random.Random) -> list[TaskQuestion]:
     """Return the questions with shuffled choices: no letter is right more than once oftener than another."""
     rounds = -(-len(drafts) // len(LETTERS))
     places = [place for _ in range(rounds) for place in draw.sample(range(len(LETTERS)), len(LETTERS))]
@@ -142,7 +142,7 @@ def arranged(drafts: Sequence[Draft], draw: random.Random) -> list[Question]:
     for draft, place in zip(drafts, places, strict=True):
         choices = draw.sample(draft.wrong, len(draft.wrong))
         choices.insert(place, draft.answer)
-        questions.append(Question(draft.question, tuple(choices), place))
+        questions.append(TaskQuestion(draft.question, tuple(choices), place))
     return questions
 
 
@@ -169,19 +169,22 @@ def _json_values(text: str) -> Iterator[object]:
         yield value
 
 
-def _asked(value: object, depth: int) -> Iterator[Mapping[str, object]]:
+def _question_objects(value: object, depth: int) -> Iterator[Mapping[str, object]]:
     """Yield the objects with a question in a JSON value."""
     if isinstance(value, dict) and "question" in value:
         yield value
     elif depth and isinstance(value, (dict, list)):
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _asked(inner, depth - 1)
+            yield from _question_objects(inner, depth - 1)
 
 
 def _draft(record: Mapping[str, object]) -> Draft | str:
-    question, answer = _line(record["question"], MOST_QUESTION), _line(record.get("answer"), MOST_CHOICE)
+    question, answer = (
+        _one_line_text(record["question"], MOST_QUESTION),
+        _one_line_text(record.get("answer"), MOST_CHOICE),
+    )
     given = record.get("wrong_answers")
-    wrong = [_line(text, MOST_CHOICE) for text in given] if isinstance(given, list) else []
+    wrong = [_one_line_text(text, MOST_CHOICE) for text in given] if isinstance(given, list) else []
     if question is None or answer is None or len(wrong) != len(LETTERS) - 1:
         return INCOMPLETE
     first, second, third = wrong
@@ -191,7 +194,7 @@ def _draft(record: Mapping[str, object]) -> Draft | str:
     return draft.flaw or draft
 
 
-def _line(value: object, most: int) -> str | None:
+def _one_line_text(value: object, most: int) -> str | None:
     """Return a text as one line; None where it is none, or holds what no file or terminal should get."""
     if not isinstance(value, str):
         return None

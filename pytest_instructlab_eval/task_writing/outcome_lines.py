@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS
-from pytest_instructlab_eval.escaping import printable
+from pytest_instructlab_eval.escaping import printable_name
 from pytest_instructlab_eval.task_writing.drafts import REASONS
 from pytest_instructlab_eval.task_writing.task_maker import FileOutcome
 
@@ -22,7 +22,7 @@ def file_lines(outcome: FileOutcome) -> Iterator[str]:
         said = f"{outcome.earlier} questions of an earlier run stay, in the task {outcome.task}"
     elif not outcome.passages:
         said = "no context, so there is no passage to ask about (contexts came with version 3 of qna.yaml)"
-    yield f"{printable(outcome.path)}: {said}"
+    yield f"{printable_name(outcome.path)}: {said}"
     for passage in outcome.passages:
         if passage.kept == 0:
             reasons = [

@@ -15,7 +15,7 @@ from pytest_instructlab_eval.task_writing.drafts import (
     DUPLICATE,
     FAILED,
     Draft,
-    arranged,
+    arrange_questions,
     without_duplicates,
 )
 from pytest_instructlab_eval.task_writing.task_folder import TaskFolder, task_names
@@ -65,7 +65,7 @@ class FileOutcome:
 
 
 @dataclass(frozen=True)
-class Job:
+class TaskJob:
     """A file to make a task of."""
 
     file: QnaFile
@@ -86,14 +86,14 @@ async def make_tasks(
     jobs = []
     for file in files:
         found = passages(file)
-        job = Job(file, names[file.path], found, teacher.fingerprint(found))
+        job = TaskJob(file, names[file.path], found, teacher.fingerprint(found))
         earlier = folder.finished(job.name, job.made_from) if found else None
         if earlier is None:
             jobs.append(job)
         else:
             yield FileOutcome(file.path, job.name, earlier=earlier)
     gate = asyncio.Semaphore(concurrency)  # first come, first served: so files are finished one by one
-    tasks = [asyncio.ensure_future(_make(job, teacher, folder, gate)) for job in jobs]
+    tasks = [asyncio.ensure_future(_make_task(job, teacher, folder, gate)) for job in jobs]
     try:
         for finished in asyncio.as_completed(tasks):
             yield await finished
@@ -103,13 +103,15 @@ async def make_tasks(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _make(job: Job, teacher: Teacher, folder: TaskFolder, gate: asyncio.Semaphore) -> FileOutcome:
+async def _make_task(
+    job: TaskJob, teacher: Teacher, folder: TaskFolder, gate: asyncio.Semaphore
+) -> FileOutcome:
     exams = await asyncio.gather(*(_examine(passage, teacher, gate) for passage in job.passages))
     kept = without_duplicates([draft for exam in exams for draft in exam.drafts])
     if not kept:
         folder.discard(job.name)
         return FileOutcome(job.file.path, None, _outcomes(exams, kept))
-    questions = arranged(kept, random.Random(f"{teacher.seed} {job.file.path}"))  # noqa: S311 - nothing secret
+    questions = arrange_questions(kept, random.Random(f"{teacher.seed} {job.file.path}"))  # noqa: S311 - nothing secret
     subject = " ".join((job.file.domain or KNOWLEDGE).split())
     folder.write(job.name, questions, subject[:MOST_SUBJECT], job.made_from)
     letters = Counter(question.answer for question in questions)
@@ -133,10 +135,13 @@ async def _examine(passage: Passage, teacher: Teacher, gate: asyncio.Semaphore) 
         except UnreachableError:
             raise
         except ModelError as error:
-            return _Exam(passage, [], Counter({FAILED: teacher.count}), _told(error))
+            return _Exam(passage, [], Counter({FAILED: teacher.count}), _error_with_advice(error))
         looks = await asyncio.gather(*(_look(passage, entry, teacher) for entry in written))
     exam = _Exam(
-        passage, [], Counter(), next((_told(look) for look in looks if isinstance(look, ModelError)), None)
+        passage,
+        [],
+        Counter(),
+        next((_error_with_advice(look) for look in looks if isinstance(look, ModelError)), None),
     )
     for look in looks:
         if isinstance(look, Draft):
@@ -158,7 +163,7 @@ async def _look(passage: Passage, entry: Draft | str, teacher: Teacher) -> Draft
         return error
 
 
-def _told(error: ModelError) -> str:
+def _error_with_advice(error: ModelError) -> str:
     fits = "; a smaller --max-tokens leaves more room" if isinstance(error, ContextLengthError) else ""
     return f"{error}{fits}"
 

@@ -15,7 +15,7 @@ import click
 
 from pytest_instructlab_eval.data.taxonomy import KNOWLEDGE, QnaFile, Taxonomy
 from pytest_instructlab_eval.errors import DataError, EvalError
-from pytest_instructlab_eval.escaping import printable, visible, visible_line
+from pytest_instructlab_eval.escaping import escape_line, escape_text, printable_name
 from pytest_instructlab_eval.models import Endpoint, ServedModel
 from pytest_instructlab_eval.parsers import (
     parse_integer,
@@ -40,7 +40,7 @@ FOLDER = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True)
-class Request:
+class TasksRequest:
     """What the command was asked for; the fields are its options."""
 
     taxonomy: Path
@@ -59,7 +59,7 @@ class Request:
     wait: float
 
 
-def _parsed(
+def _parsed_option(
     name: str,
     metavar: str,
     parse: Callable[[str], object],
@@ -88,23 +88,23 @@ def _parsed(
 @click.option(
     "--base-branch", metavar="REF", help="take only the files that are new or changed since; else all"
 )
-@_parsed("--base-url", "URL", parse_url, "the teacher's OpenAI-compatible server", required=True)
-@_parsed("--model", "TEACHER", parse_text, "the teacher, as its server names it", required=True)
-@_parsed(
+@_parsed_option("--base-url", "URL", parse_url, "the teacher's OpenAI-compatible server", required=True)
+@_parsed_option("--model", "TEACHER", parse_text, "the teacher, as its server names it", required=True)
+@_parsed_option(
     "--api-key-env", "VARIABLE", parse_variable, "the name of the environment variable that holds the key"
 )
 @click.option("--out", type=FOLDER, required=True, metavar="DIR", help="where the tasks go")
 @click.option("--overwrite", is_flag=True, help="replace tasks that are there already")
-@_parsed(
+@_parsed_option(
     "--questions", "N", parse_integer(1, MOST_QUESTIONS), "questions to ask for on each passage", default="5"
 )
-@_parsed("--seed", "N", parse_integer(0), "shuffles the choices", default="0")
-@_parsed(
+@_parsed_option("--seed", "N", parse_integer(0), "shuffles the choices", default="0")
+@_parsed_option(
     "--max-tokens", "N", parse_integer(1), "most tokens of a reply, of one that reasons too", default="2048"
 )
-@_parsed("--max-concurrency", "N", parse_integer(1), "requests in flight", default="64")
-@_parsed("--request-timeout", "SECONDS", parse_timeout, "how long one request may take", default="600")
-@_parsed("--wait", "SECONDS", parse_seconds, "how long to wait for the server to come up", default="0")
+@_parsed_option("--max-concurrency", "N", parse_integer(1), "requests in flight", default="64")
+@_parsed_option("--request-timeout", "SECONDS", parse_timeout, "how long one request may take", default="600")
+@_parsed_option("--wait", "SECONDS", parse_seconds, "how long to wait for the server to come up", default="0")
 def tasks(**options: Any) -> None:
     """Have a teacher model write MMLU-Branch tasks on a taxonomy's knowledge.
 
@@ -112,13 +112,13 @@ def tasks(**options: Any) -> None:
     it with the passage, chooses the right one of the shuffled choices. A command that was interrupted goes
     on where it stopped when it is given again.
     """
-    request = Request(**options)
+    request = TasksRequest(**options)
     outcomes: list[FileOutcome] = []
     try:
-        asyncio.run(_make(request, outcomes))
+        asyncio.run(_make_all_tasks(request, outcomes))
     except EvalError as error:
         _show_summary(request, outcomes)
-        raise click.ClickException(visible(f"{error}{_kept(outcomes)}")) from None
+        raise click.ClickException(escape_text(f"{error}{_kept(outcomes)}")) from None
     except KeyboardInterrupt:
         _show_summary(request, outcomes)
         click.echo(f"Interrupted{_kept(outcomes)}", err=True)
@@ -128,7 +128,7 @@ def tasks(**options: Any) -> None:
         raise click.ClickException("no task was written: no passage gave a valid question")
 
 
-async def _make(request: Request, outcomes: list[FileOutcome]) -> None:
+async def _make_all_tasks(request: TasksRequest, outcomes: list[FileOutcome]) -> None:
     """Make the tasks; each file is told of, and its outcome kept, as soon as it is written."""
     folder = TaskFolder(request.out, overwrite=request.overwrite)
     files = _knowledge(request)
@@ -149,12 +149,12 @@ async def _make(request: Request, outcomes: list[FileOutcome]) -> None:
         async with contextlib.aclosing(making):
             async for outcome in making:
                 outcomes.append(outcome)
-                click.echo("\n".join(map(visible_line, file_lines(outcome))))
+                click.echo("\n".join(map(escape_line, file_lines(outcome))))
     finally:
         await endpoint.close()
 
 
-def _knowledge(request: Request) -> list[QnaFile]:
+def _knowledge(request: TasksRequest) -> list[QnaFile]:
     """Return the knowledge files to make tasks of; raises DataError where there are none."""
     taxonomy = Taxonomy(request.taxonomy)
     only = None
@@ -164,19 +164,23 @@ def _knowledge(request: Request) -> list[QnaFile]:
     files = taxonomy.read(request.branch, include_knowledge=True, only=only)
     found = [file for file in files if file.is_knowledge]
     if not found:
-        at = f" at {printable(request.branch)}" if request.branch else ""
+        at = f" at {printable_name(request.branch)}" if request.branch else ""
         since = (
-            f" that is new or changed since {printable(request.base_branch)}" if request.base_branch else ""
+            f" that is new or changed since {printable_name(request.base_branch)}"
+            if request.base_branch
+            else ""
         )
-        raise DataError(f"the taxonomy {printable(str(request.taxonomy))}{at} has no {KNOWLEDGE} file{since}")
+        raise DataError(
+            f"the taxonomy {printable_name(str(request.taxonomy))}{at} has no {KNOWLEDGE} file{since}"
+        )
     return found
 
 
-def _show_summary(request: Request, outcomes: Sequence[FileOutcome]) -> None:
+def _show_summary(request: TasksRequest, outcomes: Sequence[FileOutcome]) -> None:
     """Print the table, and what to type next."""
     if not outcomes:
         return
-    click.echo("\n".join(["", *map(visible_line, summary_lines(outcomes))]))
+    click.echo("\n".join(["", *map(escape_line, summary_lines(outcomes))]))
     sizes = [outcome.kept + outcome.earlier for outcome in outcomes if outcome.task]
     if sizes:
         few = f" --eval-few-shots {min(sizes)}" if min(sizes) < FEW_SHOTS else ""

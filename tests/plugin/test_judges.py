@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from pytest_instructlab_eval.judges.trial import CANARIES
+from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS
 from pytest_instructlab_eval.stats.agreement import krippendorff_alpha
 from tests.scripted_server import Body, content_text, default_reply, rating_of
 
@@ -18,7 +18,7 @@ OWN = """
 
 
 def canary_of(body: Body) -> bool:
-    return any(canary.question in content_text(body["messages"][-1]) for canary in CANARIES)
+    return any(canary.question in content_text(body["messages"][-1]) for canary in TRIAL_QUESTIONS)
 
 
 def fair(body: Body) -> str:
@@ -26,7 +26,7 @@ def fair(body: Body) -> str:
     text = content_text(body["messages"][-1])
     if not canary_of(body):
         return default_reply(body)
-    return "[[9]]" if any(canary.good in text for canary in CANARIES) else "[[2]]"
+    return "[[9]]" if any(canary.good in text for canary in TRIAL_QUESTIONS) else "[[2]]"
 
 
 def test_a_panel_rates_by_its_mean_and_tells_how_far_its_judges_agree(project: Project) -> None:

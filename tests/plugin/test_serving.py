@@ -48,12 +48,12 @@ PYTHON = f"""
     signal.signal(signal.SIGTERM, stop)
     if "--hang" in sys.argv:
         signal.pause()
-    from pytest_instructlab_eval.judges.trial import CANARIES
+    from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS
     from tests.scripted_server import default_reply
 
     def fair(body):
         text = body["messages"][-1]["content"]
-        known = [canary for canary in CANARIES if canary.question in text]
+        known = [one for one in TRIAL_QUESTIONS if one.question in text]
         return f"[[{{9 if known[0].good in text else 2}}]]" if known else default_reply(body)
 
     with ScriptedServer(models=(name,), port=port, keep_requests=True) as server:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
 from pytest_instructlab_eval.judges import LLMJudge, ReferenceJudge
-from pytest_instructlab_eval.judges.trial import CANARIES, try_judge
+from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS, try_judge
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion, judged_like
@@ -22,7 +22,7 @@ from .fakes import FakeModel
 
 def fair(messages: Sequence[Message]) -> str:
     text = messages[-1]["content"]
-    return "[[9]]" if any(canary.good in text for canary in CANARIES) else "[[2]]"
+    return "[[9]]" if any(canary.good in text for canary in TRIAL_QUESTIONS) else "[[2]]"
 
 
 def try_out(model: FakeModel, like: MTBenchQuestion | None = None) -> None:
@@ -31,7 +31,7 @@ def try_out(model: FakeModel, like: MTBenchQuestion | None = None) -> None:
 
 @pytest.fixture
 def question(mt_bench_folder: Path) -> MTBenchQuestion:
-    return mt_bench.questions(mt_bench_folder)[0]
+    return mt_bench.mt_bench_questions(mt_bench_folder)[0]
 
 
 def test_a_fair_judge_is_asked_six_times_and_passes() -> None:
@@ -48,7 +48,7 @@ def test_the_reference_judge_passes(question: MTBenchQuestion) -> None:
 def test_a_judge_is_tried_by_the_prompt_of_the_run(question: MTBenchQuestion) -> None:
     model = FakeModel(fair, name="prometheus")
     try_out(model, question)
-    for chat, canary in zip(model.chats[::2], CANARIES, strict=True):
+    for chat, canary in zip(model.chats[::2], TRIAL_QUESTIONS, strict=True):
         (message,) = chat.messages  # the system prompt is merged, as for the questions of the run
         assert message["content"].startswith(question.judge_prompts[0].system)
         assert canary.question in message["content"]
@@ -89,5 +89,5 @@ def test_a_judge_that_cannot_be_asked_is_refused_with_the_reason() -> None:
 
 
 def test_the_canaries_are_six_different_answers() -> None:
-    texts = itertools.chain.from_iterable(dataclasses.astuple(canary)[2:] for canary in CANARIES)
+    texts = itertools.chain.from_iterable(dataclasses.astuple(canary)[2:] for canary in TRIAL_QUESTIONS)
     assert len(set(texts)) == 6

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.session import engine as engine_module
-from pytest_instructlab_eval.session.engine import Engine, LookAhead, RecordRouter, Run, current_run
+from pytest_instructlab_eval.session.engine import CoroutineRun, Engine, LookAhead, RecordRouter, current_run
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def no_tick() -> None:
     pass
 
 
-def result(run: Run) -> Any:
+def result(run: CoroutineRun) -> Any:
     return run.wait(no_tick, 0.05)
 
 
@@ -377,14 +377,14 @@ class Queue:
 
 
 def look_ahead(
-    items: list[str], window: int, start: Callable[[str], Run | None] | None = None
+    items: list[str], window: int, start: Callable[[str], CoroutineRun | None] | None = None
 ) -> tuple[LookAhead[str, str], list[str]]:
     """A look-ahead over the items, and what it has started so far."""
     started: list[str] = []
 
-    def begin(item: str) -> Run | None:
+    def begin(item: str) -> CoroutineRun | None:
         started.append(item)
-        return Run() if start is None else start(item)
+        return CoroutineRun() if start is None else start(item)
 
     return LookAhead(Queue(items), begin, str, window), started
 
@@ -415,7 +415,7 @@ def test_there_are_never_more_than_the_window_under_way_beside_the_item(window: 
 
 
 def test_an_item_that_must_wait_for_its_turn_has_no_run() -> None:
-    ahead, _ = look_ahead(list("ab"), window=1, start=lambda item: None if item == "b" else Run())
+    ahead, _ = look_ahead(list("ab"), window=1, start=lambda item: None if item == "b" else CoroutineRun())
     ahead.reach("a", "b")
     assert ahead.take("a") is not None
     assert ahead.take("b") is None

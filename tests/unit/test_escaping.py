@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.escaping import (
     UNSAFE,
-    inert_failure,
-    inert_json,
-    printable,
-    shown,
-    visible,
-    visible_line,
+    escape,
+    escape_failure,
+    escape_json,
+    escape_line,
+    escape_text,
+    printable_name,
 )
 
 
@@ -32,14 +32,14 @@ from pytest_instructlab_eval.escaping import (
     ids=["escape", "controls", "return", "direction", "separator", "surrogate"],
 )
 def test_what_a_terminal_would_act_upon_is_written_out(text: str, shown: str) -> None:
-    assert visible(text) == shown
+    assert escape_text(text) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["two\nlines\tand a tab", "Grüße, 你好, 👩‍🚀", "می‌روم", r"C:\x1b"], ids=ascii
 )
 def test_text_of_any_language_stays_as_it_is(text: str) -> None:
-    assert visible(text) == text
+    assert escape_text(text) == text
 
 
 # --- commands that a CI job takes from what a run prints ---
@@ -76,14 +76,14 @@ def forms_a_command(text: str) -> bool:
 
 @given(texts)
 def test_what_is_shown_forms_no_command(text: str) -> None:
-    assert not forms_a_command(visible(text))
-    assert not forms_a_command(visible_line(text))
-    assert not forms_a_command(inert_failure(text))
+    assert not forms_a_command(escape_text(text))
+    assert not forms_a_command(escape_line(text))
+    assert not forms_a_command(escape_failure(text))
 
 
 @given(texts)
 def test_only_what_would_form_a_command_is_changed(text: str) -> None:
-    written_out = visible(text).replace(r"\x3a", ":").replace(r"\x23", "#")
+    written_out = escape_text(text).replace(r"\x3a", ":").replace(r"\x23", "#")
     assert (
         written_out == UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
         or "\\x" in text
@@ -93,7 +93,7 @@ def test_only_what_would_form_a_command_is_changed(text: str) -> None:
 @given(st.recursive(texts, lambda parts: st.lists(parts) | st.dictionaries(texts, parts)))
 def test_json_has_the_same_content_and_forms_no_command(content: object) -> None:
     for indent in (None, 1):
-        document = inert_json(json.dumps(content, ensure_ascii=False, indent=indent))
+        document = escape_json(json.dumps(content, ensure_ascii=False, indent=indent))
         assert json.loads(document) == content
         assert "##[" not in document
 
@@ -104,7 +104,7 @@ def test_a_failure_is_inert_in_all_its_parts() -> None:
 
     with pytest.raises(AssertionError) as failure:
         fail("##[error]no\n::error::no")
-    shown = inert_failure(failure.getrepr(showlocals=True))
+    shown = escape_failure(failure.getrepr(showlocals=True))
     assert "\\x23#[error]no" in str(shown)
     assert not forms_a_command(str(shown))
     crash = shown.reprcrash
@@ -116,18 +116,18 @@ def test_a_failure_is_inert_in_all_its_parts() -> None:
 
 
 def test_an_ordinary_text_is_shown_as_it_is() -> None:
-    assert shown("compositional_skills/größe/qna.yaml") == "compositional_skills/größe/qna.yaml"
+    assert escape("compositional_skills/größe/qna.yaml") == "compositional_skills/größe/qna.yaml"
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "a\u202eb", "\ud800", "a\x00", "a\r"])
 def test_what_a_terminal_would_act_upon_is_escaped(text: str) -> None:
-    assert shown(text) == ascii(text)
+    assert escape(text) == ascii(text)
 
 
 @given(st.text())
 def test_whatever_is_shown_is_printable_and_short(text: str) -> None:
-    assert shown(text, 10).isprintable()
-    assert len(shown(text, 10)) <= 11 * len("\\U0001f600") + 2
+    assert escape(text, 10).isprintable()
+    assert len(escape(text, 10)) <= 11 * len("\\U0001f600") + 2
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_whatever_is_shown_is_printable_and_short(text: str) -> None:
     ids=ascii,
 )
 def test_a_path_is_escaped_where_a_terminal_would_act_upon_it(path: str, expected: str) -> None:
-    assert printable(path) == expected
+    assert printable_name(path) == expected
 
 
 @given(st.text(st.characters() | st.sampled_from("\\nx0aud8\n")), st.text())
 def test_two_paths_never_share_an_id(one: str, other: str) -> None:
-    assert printable(one).isprintable()
-    assert (printable(one) == printable(other)) == (one == other)
-    assert printable(one).encode("ascii", "backslashreplace").decode("unicode_escape") == one
+    assert printable_name(one).isprintable()
+    assert (printable_name(one) == printable_name(other)) == (one == other)
+    assert printable_name(one).encode("ascii", "backslashreplace").decode("unicode_escape") == one

@@ -16,19 +16,25 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.serving import ModelInTurn, Turns, rotation
-from pytest_instructlab_eval.serving.rotation import Served, State, read_served, read_state, write_served
+from pytest_instructlab_eval.serving import RotatedModel, Rotation, rotation
+from pytest_instructlab_eval.serving.rotation import (
+    ProcessState,
+    ServingState,
+    read_process_state,
+    read_serving_state,
+    write_serving_state,
+)
 from tests.unit.fakes import FakeModel
 
-BUSY = State(busy=True)
-IDLE = State(busy=False)
+BUSY = ProcessState(busy=True)
+IDLE = ProcessState(busy=False)
 MODELS = ("candidate", "judge")
 
 current: contextvars.ContextVar[Hashable | None] = contextvars.ContextVar("current", default=None)
 
 
-def waiting(*models: str) -> State:
-    return State(False, models)
+def waiting(*models: str) -> ProcessState:
+    return ProcessState(False, models)
 
 
 @pytest.fixture(autouse=True)
@@ -40,21 +46,23 @@ class Process:
     """A process's turns in a folder, and what they say."""
 
     def __init__(self, folder: Path, name: str = "main") -> None:
-        self.turns = Turns(folder, name, current.get)
+        self.turns = Rotation(folder, name, current.get)
         self._folder = folder
         self._name = name
 
     @property
-    def state(self) -> State:
-        return read_state(self._folder, self._name)
+    def state(self) -> ProcessState:
+        return read_process_state(self._folder, self._name)
 
     @property
-    def served(self) -> Served:
-        return read_served(self._folder)
+    def served(self) -> ServingState:
+        return read_serving_state(self._folder)
 
     def serve(self, *up: str, failed: Mapping[str, str] | None = None) -> None:
         """In place of the owner of the servers."""
-        write_served(self._folder, Served({model: f"http://{model}" for model in up}, failed or {}))
+        write_serving_state(
+            self._folder, ServingState({model: f"http://{model}" for model in up}, failed or {})
+        )
 
     @asynccontextmanager
     async def run(self, name: str) -> AsyncIterator[None]:
@@ -282,11 +290,11 @@ class Scripted:
         self._gate.clear()
 
 
-def expected(runs: list[Scripted]) -> State:
+def expected(runs: list[Scripted]) -> ProcessState:
     if any(run.at in ("working", "asking") for run in runs):
         return BUSY
     wanted = {run.at.removeprefix("waiting for ") for run in runs if run.at.startswith("waiting")}
-    return State(False, tuple(sorted(wanted)))
+    return ProcessState(False, tuple(sorted(wanted)))
 
 
 steps = st.one_of(st.integers(0, 2), st.sets(st.sampled_from(MODELS)))
@@ -429,10 +437,10 @@ def test_an_error_of_a_server_that_runs_stays_as_it_is(process: Process, error: 
 
 
 def test_what_is_served_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert read_served(tmp_path) == Served()
-    served = Served({"a/b é": "http://127.0.0.1:1/v1"}, {"judge": "no\nmemory"})
-    write_served(tmp_path, served)
-    assert read_served(tmp_path) == served
+    assert read_serving_state(tmp_path) == ServingState()
+    served = ServingState({"a/b é": "http://127.0.0.1:1/v1"}, {"judge": "no\nmemory"})
+    write_serving_state(tmp_path, served)
+    assert read_serving_state(tmp_path) == served
 
 
 # --- a model that waits for its turn ---
@@ -444,7 +452,7 @@ class Connections:
     def __init__(self, process: Process) -> None:
         self.made: list[tuple[str, str]] = []
         self.models: list[FakeModel] = []
-        self.states: list[State] = []
+        self.states: list[ProcessState] = []
         self._process = process
 
     async def connect(self, name: str, url: str) -> Model:
@@ -464,12 +472,12 @@ def connections(process: Process) -> Connections:
 
 
 @pytest.fixture
-def judge(process: Process, connections: Connections) -> ModelInTurn:
-    return ModelInTurn("judge", process.turns, connections.connect)
+def judge(process: Process, connections: Connections) -> RotatedModel:
+    return RotatedModel("judge", process.turns, connections.connect)
 
 
 def test_a_model_in_turn_is_asked_when_and_where_it_is_served(
-    process: Process, connections: Connections, judge: ModelInTurn
+    process: Process, connections: Connections, judge: RotatedModel
 ) -> None:
     async def work() -> None:
         chat = asyncio.create_task(judge.chat("Capital?", temperature=0.5, max_tokens=7))
@@ -486,7 +494,7 @@ def test_a_model_in_turn_is_asked_when_and_where_it_is_served(
     assert process.state == IDLE
 
 
-def test_a_model_in_turn_weighs_choices(process: Process, judge: ModelInTurn) -> None:
+def test_a_model_in_turn_weighs_choices(process: Process, judge: RotatedModel) -> None:
     process.serve("judge")
 
     async def work() -> None:
@@ -496,7 +504,7 @@ def test_a_model_in_turn_weighs_choices(process: Process, judge: ModelInTurn) ->
 
 
 def test_a_model_in_turn_connects_once_a_server(
-    tmp_path: Path, process: Process, connections: Connections, judge: ModelInTurn
+    tmp_path: Path, process: Process, connections: Connections, judge: RotatedModel
 ) -> None:
     async def ask() -> Any:
         return await judge.chat([{"role": "user", "content": "?"}])
@@ -505,7 +513,7 @@ def test_a_model_in_turn_connects_once_a_server(
         process.serve("judge")
         await asyncio.gather(ask(), ask(), ask())
         await ask()
-        write_served(tmp_path, Served({"judge": "http://another"}))
+        write_serving_state(tmp_path, ServingState({"judge": "http://another"}))
         await ask()
 
     in_loop(work)
@@ -513,7 +521,7 @@ def test_a_model_in_turn_connects_once_a_server(
 
 
 def test_a_model_in_turn_is_ready_when_its_turn_has_come(
-    process: Process, connections: Connections, judge: ModelInTurn
+    process: Process, connections: Connections, judge: RotatedModel
 ) -> None:
     async def work() -> None:
         ready = asyncio.create_task(judge.ready())
@@ -527,7 +535,7 @@ def test_a_model_in_turn_is_ready_when_its_turn_has_come(
 
 
 def test_a_model_in_turn_closes_what_it_asked(
-    process: Process, connections: Connections, judge: ModelInTurn
+    process: Process, connections: Connections, judge: RotatedModel
 ) -> None:
     process.serve("judge")
 
@@ -541,6 +549,6 @@ def test_a_model_in_turn_closes_what_it_asked(
     assert [model.closed for model in connections.models] == [True]
 
 
-def test_a_model_in_turn_is_called_as_the_user_names_it(judge: ModelInTurn) -> None:
+def test_a_model_in_turn_is_called_as_the_user_names_it(judge: RotatedModel) -> None:
     assert judge.name == "judge"
-    assert repr(judge) == "ModelInTurn('judge')"
+    assert repr(judge) == "RotatedModel('judge')"

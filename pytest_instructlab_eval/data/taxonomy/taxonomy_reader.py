@@ -8,12 +8,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_instructlab_eval.data.taxonomy.files import QNA, Entry, Source, WorkingTree, entries, qna_entries
+from pytest_instructlab_eval.data.taxonomy.files import (
+    QNA,
+    TaxonomyEntry,
+    TaxonomySource,
+    WorkingTree,
+    qna_entries,
+    taxonomy_entries,
+)
 from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, QnaFile, parse_qna
-from pytest_instructlab_eval.data.taxonomy.repository import Commit, Repository
-from pytest_instructlab_eval.data.taxonomy.unread_files import is_companion, unread
+from pytest_instructlab_eval.data.taxonomy.repository import CommitFiles, Repository
+from pytest_instructlab_eval.data.taxonomy.unread_files import is_companion, unread_reasons
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.escaping import printable
+from pytest_instructlab_eval.escaping import printable_name
 
 __all__ = ["Survey", "Taxonomy"]
 
@@ -48,7 +55,8 @@ class Taxonomy:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
             raise ConfigurationError(
-                f"{printable(str(folder))} is not a folder that can be read; a taxonomy is expected there"
+                f"{printable_name(str(folder))} is not a folder that can be read; a taxonomy is "
+                "expected there"
             )
         self._folder = folder
 
@@ -91,16 +99,20 @@ class Taxonomy:
         """Return what a ref, or the working tree, has; with a `base`, what it adds and changes."""
         if base is None:
             with self._source(ref) as source:
-                return Survey(tuple(qna_entries(source, True)), (), unread(source, entries(source)))
+                return Survey(
+                    tuple(qna_entries(source, True)), (), unread_reasons(source, taxonomy_entries(source))
+                )
         with Repository.of(self._folder) as repository:
-            before = Commit(repository, _fork(repository, base, ref))
-            source = WorkingTree(self._folder) if ref is None else Commit(repository, repository.resolve(ref))
+            before = CommitFiles(repository, _fork(repository, base, ref))
+            source = (
+                WorkingTree(self._folder) if ref is None else CommitFiles(repository, repository.resolve(ref))
+            )
             old, new = qna_entries(before, True), qna_entries(source, True)
             files = [entry.path for entry in _changed(source, new.values(), old)]
-            others = (e for e in entries(source) if e.path not in new and not is_companion(e))
-            meant = _changed(source, others, {entry.path: entry for entry in entries(before)})
+            others = (e for e in taxonomy_entries(source) if e.path not in new and not is_companion(e))
+            meant = _changed(source, others, {entry.path: entry for entry in taxonomy_entries(before)})
             removed = tuple(path for path in old if path not in new)
-            return Survey(tuple(files), removed, unread(source, meant, alone=not files))
+            return Survey(tuple(files), removed, unread_reasons(source, meant, alone=not files))
 
     def fork(self, base: str, ref: str | None = None) -> str:
         """Return the id of the commit where a ref, or the working tree's HEAD, left `base`."""
@@ -113,14 +125,16 @@ class Taxonomy:
             return repository.resolve(ref)
 
     @contextlib.contextmanager
-    def _source(self, ref: str | None) -> Iterator[Source]:
+    def _source(self, ref: str | None) -> Iterator[TaxonomySource]:
         if ref is None:
             yield WorkingTree(self._folder)
             return
         with Repository.of(self._folder) as repository:
-            yield Commit(repository, repository.resolve(ref))
+            yield CommitFiles(repository, repository.resolve(ref))
 
-    def _parsed(self, source: Source, entries: Iterable[Entry], ref: str | None) -> list[QnaFile]:
+    def _parsed(
+        self, source: TaxonomySource, entries: Iterable[TaxonomyEntry], ref: str | None
+    ) -> list[QnaFile]:
         files: list[QnaFile] = []
         problems: list[str] = []
         total = 0
@@ -142,11 +156,13 @@ class Taxonomy:
         return files
 
     def _named(self, ref: str | None) -> str:
-        at = "" if ref is None else f" at {printable(ref)}"
-        return f"the taxonomy {printable(str(self._folder))}{at}"
+        at = "" if ref is None else f" at {printable_name(ref)}"
+        return f"the taxonomy {printable_name(str(self._folder))}{at}"
 
 
-def _changed(source: Source, found: Iterable[Entry], earlier: Mapping[str, Entry]) -> list[Entry]:
+def _changed(
+    source: TaxonomySource, found: Iterable[TaxonomyEntry], earlier: Mapping[str, TaxonomyEntry]
+) -> list[TaxonomyEntry]:
     return [entry for entry in found if not source.same(entry, earlier.get(entry.path))]
 
 

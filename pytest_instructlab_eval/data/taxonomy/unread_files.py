@@ -7,11 +7,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from pytest_instructlab_eval.data.taxonomy.files import LEFT_OUT, QNA, Entry, Kind, Source
+from pytest_instructlab_eval.data.taxonomy.files import LEFT_OUT, QNA, Kind, TaxonomyEntry, TaxonomySource
 from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, parse_qna
 from pytest_instructlab_eval.errors import DataError
 
-__all__ = ["CONTENT_FOLDERS", "is_companion", "unread"]
+__all__ = ["CONTENT_FOLDERS", "is_companion", "unread_reasons"]
 
 CONTENT_FOLDERS = ("compositional_skills", "foundational_skills", KNOWLEDGE)
 WRONG_PLACE = f"it must lie in a folder below {', '.join(CONTENT_FOLDERS[:-1])} or {CONTENT_FOLDERS[-1]}"
@@ -33,33 +33,35 @@ YAML = re.compile(r".*\.ya?ml\W*", re.IGNORECASE | re.DOTALL)
 QUESTIONS = re.compile(rb"""^[ \t\-{"']*seed_examples["']?[ \t]*:""", re.MULTILINE)
 
 
-def unread(source: Source, entries: Iterable[Entry], *, alone: bool = False) -> dict[str, str]:
+def unread_reasons(
+    source: TaxonomySource, entries: Iterable[TaxonomyEntry], *, alone: bool = False
+) -> dict[str, str]:
     """Return why each of these files that looks like questions is not read, by its path.
 
     Where they are `alone`, all that a branch adds or changes, whatever its content folders get is meant to be
     read, but for attributions, notes, documents and pictures.
     """
-    survey = _Survey(source, alone)
+    survey = _UnreadFiles(source, alone)
     reasons = ((entry.path, survey.reason(entry)) for entry in entries if not entry.problem)
     return {path: reason for path, reason in sorted(reasons) if reason is not None}
 
 
-def is_companion(entry: Entry) -> bool:
+def is_companion(entry: TaxonomyEntry) -> bool:
     """Return whether a file may lie beside a qna.yaml: its attribution, notes, a document, a picture."""
     if NOTE.fullmatch(entry.name) or PICTURE.fullmatch(entry.name):
         return True
     return DOCUMENT.fullmatch(entry.name) is not None and not _says_qna(entry.name)
 
 
-class _Survey:
+class _UnreadFiles:
     """Looks at the files of a source; in what it adds, where that is `alone`."""
 
-    def __init__(self, source: Source, alone: bool) -> None:
+    def __init__(self, source: TaxonomySource, alone: bool) -> None:
         self._source = source
         self._alone = alone
         self._known: dict[tuple[str, bool], bool] = {}  # a Git object may lie at any number of paths
 
-    def reason(self, entry: Entry) -> str | None:
+    def reason(self, entry: TaxonomyEntry) -> str | None:
         """Return why a file that looks like questions is not read; None for any other."""
         top = entry.path.partition("/")[0] if "/" in entry.path else None
         if entry.name == QNA:
@@ -68,7 +70,7 @@ class _Survey:
             return None
         return WRONG[entry.kind] if self._is_meant(entry, top in CONTENT_FOLDERS) else None
 
-    def _is_meant(self, entry: Entry, in_content: bool) -> bool:
+    def _is_meant(self, entry: TaxonomyEntry, in_content: bool) -> bool:
         """Return whether its name, place or content is that of questions.
 
         Content is what has seed_examples, and outside the content folders a whole qna.yaml.

@@ -8,7 +8,7 @@ from typing import Protocol
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models.batching import Prompt
 
-__all__ = ["Asking", "Complete", "Tokenize", "Way", "refused"]
+__all__ = ["ChoiceRequests", "ChoiceWay", "Complete", "Tokenize", "is_refusal"]
 
 FAILED = ("abort", "aborted", "cancelled", "content_filter", "error")  # why no model ends a token
 NOT_FINITE = "Out of range float values are not JSON compliant"  # vLLM's words for NaN and infinity
@@ -17,7 +17,7 @@ Complete = Callable[[Prompt, Mapping[str, object]], Awaitable[Mapping[str, objec
 Tokenize = Callable[[str], Awaitable["list[int] | None"]]
 
 
-class Way(Protocol):
+class ChoiceWay(Protocol):
     """A way to the log-likelihoods of choices."""
 
     async def logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
@@ -25,7 +25,7 @@ class Way(Protocol):
         ...
 
 
-class Asking:
+class ChoiceRequests:
     """Asks one server, and keeps what it is known to have.
 
     `send` asks for one completion; `tokenize` gives None where the server can't. `lacking` and `worked` are
@@ -66,11 +66,11 @@ class Asking:
 
     def pass_by(self, way: str, error: ModelError) -> None:
         """Go on to another way where the server refused this one; if it has worked, it's the question."""
-        if way in self.worked or not refused(error):
+        if way in self.worked or not is_refusal(error):
             raise error
         self.refusals[way] = str(error)
 
 
-def refused(error: ModelError) -> bool:
+def is_refusal(error: ModelError) -> bool:
     """Return whether the server said that the request itself is wrong, so another way may work."""
     return error.status in (400, 404, 405, 422, 501) and not isinstance(error, ContextLengthError)

@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models.choices.choice_requests import Asking, Complete, Tokenize, Way
+from pytest_instructlab_eval.models.choices.choice_requests import (
+    ChoiceRequests,
+    ChoiceWay,
+    Complete,
+    Tokenize,
+)
 from pytest_instructlab_eval.models.choices.echo import Echo, Note
 from pytest_instructlab_eval.models.choices.token_ids import TokenIds
 from pytest_instructlab_eval.models.choices.top_logprobs import TopLogprobs
@@ -35,9 +40,9 @@ class ChoiceScorer:
     def __init__(
         self, complete: Complete, tokenize: Tokenize, note: Note, ways: Sequence[str] = WAYS
     ) -> None:
-        self._asking = asking = Asking(complete, tokenize)
+        self._asking = asking = ChoiceRequests(complete, tokenize)
         top = TopLogprobs(asking)
-        known: Mapping[str, Way] = {
+        known: Mapping[str, ChoiceWay] = {
             "token_ids": TokenIds(asking), "top_logprobs": top, "echo": Echo(asking, top, note)
         }  # fmt: skip
         self._ways = {name: known[name] for name in ways}

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import torch
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models.local.jobs import Chat
-from pytest_instructlab_eval.models.local.loaded_model import Loaded
-from pytest_instructlab_eval.models.local.loading import quiet
-from pytest_instructlab_eval.models.local.memory import Fit
+from pytest_instructlab_eval.models.local.jobs import ChatJob
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
+from pytest_instructlab_eval.models.local.loading import quiet_transformers
+from pytest_instructlab_eval.models.local.memory import BatchFit
 from pytest_instructlab_eval.models.protocol import Completion
 
-__all__ = ["NOT_FINITE", "Limits", "Sampler", "Writer"]
+__all__ = ["NOT_FINITE", "AnswerLimits", "ChatWriter", "TokenSampler"]
 
 MOST_CHATS = {"cuda": 64, "mps": 8}
 MOST_CHATS_ON_CPU = 8
@@ -26,37 +26,37 @@ NOT_FINITE = (
 )
 
 
-class Writer:
+class ChatWriter:
     """The answers to chats; each row ends and is sampled by itself, whatever it shares a batch with."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
-        self._fit = Fit(loaded)
+        self._fit = BatchFit(loaded)
 
-    def most(self, chats: Sequence[Chat]) -> int:
+    def most(self, chats: Sequence[ChatJob]) -> int:
         """Return how many of the chats, from the first, to answer together."""
         some = chats[: MOST_CHATS.get(self._loaded.device.type, MOST_CHATS_ON_CPU)]
         longest = max(len(chat.prompt) + chat.max_tokens for chat in some)
         return min(len(some), self._fit.rows(longest, 1))
 
-    def write(self, chats: Sequence[Chat]) -> list[Completion]:
+    def write(self, chats: Sequence[ChatJob]) -> list[Completion]:
         """Return the answers, in the order of the chats."""
         return self._fit.run(self._completions, chats)
 
-    def _completions(self, chats: Sequence[Chat]) -> list[Completion]:
+    def _completions(self, chats: Sequence[ChatJob]) -> list[Completion]:
         width = max(len(chat.prompt) for chat in chats)
         device = self._loaded.device
         gaps = [width - len(chat.prompt) for chat in chats]
         ids = [[0] * gap + chat.prompt for gap, chat in zip(gaps, chats, strict=True)]
         mask = [[0] * gap + [1] * (width - gap) for gap in gaps]
         started = time.perf_counter()
-        with quiet():
+        with quiet_transformers():
             found = self._loaded.network.generate(
                 torch.tensor(ids, device=device),
                 attention_mask=torch.tensor(mask, device=device),
                 max_new_tokens=max(chat.max_tokens for chat in chats),
-                logits_processor=[Sampler(chats, self._loaded.name)],
-                stopping_criteria=[Limits(chats, width)],
+                logits_processor=[TokenSampler(chats, self._loaded.name)],
+                stopping_criteria=[AnswerLimits(chats, width)],
             )
         rows: list[list[int]] = found[:, width:].tolist()  # of each answer, and what follows it
         latency = time.perf_counter() - started
@@ -78,14 +78,14 @@ class Writer:
         return completions
 
 
-class Sampler:
+class TokenSampler:
     """Makes the likeliest token of a row a draw at the row's temperature, by its own seed.
 
     Noise of Gumbel's distribution on the logits: its greatest is a draw from their softmax
     (https://arxiv.org/abs/1611.01144, section 2).
     """
 
-    def __init__(self, chats: Sequence[Chat], name: str) -> None:
+    def __init__(self, chats: Sequence[ChatJob], name: str) -> None:
         self._name = name
         self._rows: list[tuple[int, float, torch.Generator]] = []
         for place, chat in enumerate(chats):
@@ -103,10 +103,10 @@ class Sampler:
         return scores
 
 
-class Limits:
+class AnswerLimits:
     """Ends a row at its own limit, or when nobody waits for it any more."""
 
-    def __init__(self, chats: Sequence[Chat], width: int) -> None:
+    def __init__(self, chats: Sequence[ChatJob], width: int) -> None:
         self._chats = chats
         self._width = width
 

@@ -14,30 +14,37 @@ import torch
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.endpoint import Traffic
-from pytest_instructlab_eval.models.local.chat_writer import NOT_FINITE, Writer
+from pytest_instructlab_eval.models.local.chat_writer import NOT_FINITE, ChatWriter
 from pytest_instructlab_eval.models.local.encoder import Encoder
 from pytest_instructlab_eval.models.local.grouping import first_group
-from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, settle, short
-from pytest_instructlab_eval.models.local.loaded_model import Loaded
-from pytest_instructlab_eval.models.local.row_scorer import Scorer
+from pytest_instructlab_eval.models.local.jobs import (
+    ChatJob,
+    ChoiceJob,
+    LocalJob,
+    fail_jobs,
+    settle_jobs,
+    short_error,
+)
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
+from pytest_instructlab_eval.models.local.row_scorer import RowScorer
 
-__all__ = ["Worker"]
+__all__ = ["JobRunner"]
 
 
-J = TypeVar("J", bound="Job[object]")
+J = TypeVar("J", bound="LocalJob[object]")
 
 
-class Stopped(Exception):
+class ModelClosed(Exception):
     """The model is being closed."""
 
 
-class Worker:
+class JobRunner:
     """Does the jobs of `waiting`, those of a kind together, in the order they came."""
 
     def __init__(
         self,
-        loaded: Loaded,
-        waiting: collections.deque[Job[object]],
+        loaded: LoadedModel,
+        waiting: collections.deque[LocalJob[object]],
         traffic: Traffic,
         stop: threading.Event,
         *,
@@ -48,22 +55,22 @@ class Worker:
         self._traffic = traffic
         self._stop = stop
         self._encoder = Encoder(loaded, add_bos=add_bos)
-        self._scorer = Scorer(loaded)
-        self._writer = Writer(loaded)
+        self._scorer = RowScorer(loaded)
+        self._writer = ChatWriter(loaded)
 
         # A closed model ends within a forward pass: Ctrl-C waits for it, and one can take minutes.
         def look(*_: object) -> None:
             if stop.is_set():
-                raise Stopped
+                raise ModelClosed
 
         for layers in loaded.network.modules():
             if isinstance(layers, torch.nn.ModuleList):
                 for layer in layers:
                     layer.register_forward_pre_hook(look)
 
-    def work(self, arrivals: Sequence[Job[object]]) -> None:
+    def work(self, arrivals: Sequence[LocalJob[object]]) -> None:
         """Take these in, and do the first batch of chats or group of questions."""
-        rendered: list[Job[object]] = []
+        rendered: list[LocalJob[object]] = []
         for job in arrivals:
             with self._failing([job]):
                 self._encoder.render(job)
@@ -78,15 +85,15 @@ class Worker:
         if not self._waiting:
             return
         with torch.inference_mode():
-            if isinstance(self._waiting[0], Question):
+            if isinstance(self._waiting[0], ChoiceJob):
                 self._score()
-            elif isinstance(self._waiting[0], Chat):
+            elif isinstance(self._waiting[0], ChatJob):
                 self._write()
             else:
-                settle([self._waiting.popleft()], [None])
+                settle_jobs([self._waiting.popleft()], [None])
 
     def _score(self) -> None:
-        questions = list(_leading(self._waiting, Question))
+        questions = list(_leading(self._waiting, ChoiceJob))
         group = questions[: first_group([question.context for question in questions])]
         self._leave(group)
         with self._failing(group):
@@ -97,10 +104,10 @@ class Worker:
                         broken = next(itertools.filterfalse(math.isfinite, logprobs), None)
                         if broken is not None:
                             raise ModelError(NOT_FINITE.format(model=self._name, value=broken))
-                        settle([question], [logprobs])
+                        settle_jobs([question], [logprobs])
 
     def _write(self) -> None:
-        chats = list(_leading(self._waiting, Chat))
+        chats = list(_leading(self._waiting, ChatJob))
         batch = chats[: self._writer.most(chats)]
         self._leave(batch)
         with self._failing(batch):
@@ -108,9 +115,9 @@ class Worker:
             self._count(
                 len(batch), sum(found.prompt_tokens + found.completion_tokens for found in completions)
             )
-            settle(batch, completions)
+            settle_jobs(batch, completions)
 
-    def _leave(self, jobs: Sequence[Job[object]]) -> None:
+    def _leave(self, jobs: Sequence[LocalJob[object]]) -> None:
         for _ in jobs:
             self._waiting.popleft()
 
@@ -119,19 +126,19 @@ class Worker:
         self._traffic.tokens += tokens
 
     @contextlib.contextmanager
-    def _failing(self, jobs: Sequence[Job[object]]) -> Iterator[None]:
+    def _failing(self, jobs: Sequence[LocalJob[object]]) -> Iterator[None]:
         """What goes wrong is the failure of those of the jobs that have no result yet."""
         try:
             yield
         except ModelError as error:
-            refuse(jobs, error)
-        except Stopped:
-            refuse(jobs, ModelError(f"{self._name} was closed"))
+            fail_jobs(jobs, error)
+        except ModelClosed:
+            fail_jobs(jobs, ModelError(f"{self._name} was closed"))
         except Exception as error:
-            refuse(jobs, ModelError(f"{self._name} failed ({short(error)})"))
+            fail_jobs(jobs, ModelError(f"{self._name} failed ({short_error(error)})"))
 
 
-def _leading(jobs: Iterable[Job[object]], kind: type[J]) -> Iterator[J]:
+def _leading(jobs: Iterable[LocalJob[object]], kind: type[J]) -> Iterator[J]:
     for job in jobs:
         if not isinstance(job, kind):
             return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
-from pytest_instructlab_eval.models.local.jobs import short
+from pytest_instructlab_eval.models.local.jobs import short_error
 
-__all__ = ["explained"]
+__all__ = ["load_error_text"]
 
 CAUSES: tuple[tuple[Set[str], Sequence[str], str], ...] = (
     (
@@ -36,7 +36,7 @@ CAUSES: tuple[tuple[Set[str], Sequence[str], str], ...] = (
 """The names of an error's types, or words that it has, and what it means; the first that fits is told."""
 
 
-def explained(name: str, source: str, error: Exception) -> str:
+def load_error_text(name: str, source: str, error: Exception) -> str:
     """Return why a model couldn't be loaded, in one sentence."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
@@ -47,4 +47,4 @@ def explained(name: str, source: str, error: Exception) -> str:
     for kinds, words, sentence in CAUSES:
         if kinds & found or any(word in said for word in words):
             return sentence.format(source=source)
-    return f"{name} can't be loaded by transformers ({short(error)})"
+    return f"{name} can't be loaded by transformers ({short_error(error)})"

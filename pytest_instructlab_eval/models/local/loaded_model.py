@@ -12,11 +12,11 @@ import transformers
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["Loaded"]
+__all__ = ["LoadedModel"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A causal language model on its device, and what there is to know of it.
 
     `context` is the most tokens of a prompt and its answer, `ends` the tokens that end an answer,

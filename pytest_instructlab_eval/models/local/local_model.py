@@ -14,8 +14,8 @@ from typing import TypeVar
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, ModelError
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.models.endpoint import Traffic
-from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, refuse, short
-from pytest_instructlab_eval.models.local.model_spec import Wish
+from pytest_instructlab_eval.models.local.jobs import ChatJob, ChoiceJob, LocalJob, fail_jobs, short_error
+from pytest_instructlab_eval.models.local.model_spec import ModelSpec
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs, Completion, Message, as_messages
 
 __all__ = ["LocalModel"]
@@ -49,9 +49,9 @@ class LocalModel:
     ) -> None:
         self.traffic = Traffic()
         self._add_bos = add_bos
-        self._wish = Wish(name_or_path, device, dtype, batch_size, worker, workers)
-        self._queue: queue.SimpleQueue[list[Job[object]]] = queue.SimpleQueue()
-        self._gathering: list[Job[object]] = []
+        self._wish = ModelSpec(name_or_path, device, dtype, batch_size, worker, workers)
+        self._queue: queue.SimpleQueue[list[LocalJob[object]]] = queue.SimpleQueue()
+        self._gathering: list[LocalJob[object]] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -63,7 +63,7 @@ class LocalModel:
     async def load(self) -> None:
         """Load the weights now; raises ConfigurationError, which says what is missing."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self._ask(Job(done))
+        await self._ask(LocalJob(done))
 
     async def chat(
         self,
@@ -79,7 +79,7 @@ class LocalModel:
         for `max_tokens` is refused, as vLLM does.
         """
         done: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        chat = Chat(done, as_messages(messages), temperature, max_tokens, seed)
+        chat = ChatJob(done, as_messages(messages), temperature, max_tokens, seed)
         return (await self._answer(chat)).split(self.name, chat.text)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
@@ -89,7 +89,7 @@ class LocalModel:
         tokenizer adds one and the prompt has none.
         """
         done: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
-        return ChoiceLogprobs(await self._answer(Question(done, prompt, choices)), "local")
+        return ChoiceLogprobs(await self._answer(ChoiceJob(done, prompt, choices)), "local")
 
     async def close(self) -> None:
         """Stop within a layer of the model, and free its memory; what waits raises ModelError."""
@@ -98,13 +98,13 @@ class LocalModel:
         if self._thread is not None:
             await in_daemon_thread(self._thread.join)
 
-    async def _answer(self, job: Job[R]) -> R:
+    async def _answer(self, job: LocalJob[R]) -> R:
         try:
             return await self._ask(job)
         except ConfigurationError as error:
             raise ModelError(str(error), prompt=job.text) from None
 
-    async def _ask(self, job: Job[R]) -> R:
+    async def _ask(self, job: LocalJob[R]) -> R:
         if self._stop.is_set():
             raise ModelError(f"{self.name} was closed", prompt=job.text)
         if self._thread is None:
@@ -122,43 +122,43 @@ class LocalModel:
     # --- in the thread ---
 
     def _serve(self) -> None:
-        waiting: collections.deque[Job[object]] = collections.deque()
+        waiting: collections.deque[LocalJob[object]] = collections.deque()
         error = self._work(waiting)
         if "torch" in sys.modules:
             from pytest_instructlab_eval.models.local.memory import free_memory
 
             free_memory()  # here, where no frame holds the weights any more
-        refuse(waiting, error)
+        fail_jobs(waiting, error)
         while not self._stop.is_set():
-            refuse(self._arrivals(wait=True), error)
-        refuse(self._arrivals(wait=False), error)
+            fail_jobs(self._arrivals(wait=True), error)
+        fail_jobs(self._arrivals(wait=False), error)
 
-    def _work(self, waiting: collections.deque[Job[object]]) -> EvalError:
+    def _work(self, waiting: collections.deque[LocalJob[object]]) -> EvalError:
         """Load the model and work until it is closed or fails; return what those who still wait are told."""
         try:
             source = self._wish.source()
             with heavy_libraries:
                 try:
-                    from pytest_instructlab_eval.models.local.job_runner import Worker
-                    from pytest_instructlab_eval.models.local.loading import load
+                    from pytest_instructlab_eval.models.local.job_runner import JobRunner
+                    from pytest_instructlab_eval.models.local.loading import load_model
                 except ImportError as error:
                     raise ConfigurationError(
                         f"{self.name} needs torch and transformers to run in this process "
-                        f"({short(error)}): {EXTRA}"
+                        f"({short_error(error)}): {EXTRA}"
                     ) from None
-                loaded = load(self._wish, source)
-            worker = Worker(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
+                loaded = load_model(self._wish, source)
+            worker = JobRunner(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
             while not self._stop.is_set():
                 worker.work(self._arrivals(wait=not waiting))
         except EvalError as error:
             return type(error)(str(error))
         except Exception as error:
-            return ModelError(f"{self.name} failed ({short(error)})")
+            return ModelError(f"{self.name} failed ({short_error(error)})")
         return ModelError(f"{self.name} was closed")
 
-    def _arrivals(self, *, wait: bool) -> list[Job[object]]:
+    def _arrivals(self, *, wait: bool) -> list[LocalJob[object]]:
         """Return what has come since the last look; where there is nothing else to do, wait for it."""
-        found: list[Job[object]] = []
+        found: list[LocalJob[object]] = []
         with contextlib.suppress(queue.Empty):
             while True:
                 found += self._queue.get(block=wait and not found)

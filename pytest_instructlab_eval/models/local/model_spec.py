@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import read_text
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 
-__all__ = ["Wish", "folder_problem"]
+__all__ = ["ModelSpec", "folder_problem"]
 
 HUB_OWNER = "instructlab"  # of a bare name
 MOST_BYTES = 2**24  # of config.json, which has some kB
@@ -25,7 +25,7 @@ NEEDED = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Wish:
+class ModelSpec:
     """A model and how it is to be run; see `LocalModel`."""
 
     name: str

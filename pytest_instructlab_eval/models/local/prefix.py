@@ -7,7 +7,7 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from pytest_instructlab_eval.models.local.grouping import shared_length
-from pytest_instructlab_eval.models.local.loaded_model import Loaded
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 
 __all__ = ["Prefix"]
 
@@ -15,7 +15,7 @@ __all__ = ["Prefix"]
 class Prefix:
     """The keys and values of the tokens that a group's questions begin with, kept for the next group."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._tokens: list[int] = []
         self._cache = DynamicCache()

@@ -7,27 +7,27 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from pytest_instructlab_eval.models.local.grouping import shared_length
-from pytest_instructlab_eval.models.local.jobs import Question
-from pytest_instructlab_eval.models.local.loaded_model import Loaded
-from pytest_instructlab_eval.models.local.memory import Fit
+from pytest_instructlab_eval.models.local.jobs import ChoiceJob
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
+from pytest_instructlab_eval.models.local.memory import BatchFit
 from pytest_instructlab_eval.models.local.prefix import Prefix
-from pytest_instructlab_eval.models.local.rows import apart, rows_of, tokens_of
+from pytest_instructlab_eval.models.local.rows import choice_mask, rows_of, tokens_of
 
-__all__ = ["Scorer"]
+__all__ = ["RowScorer"]
 
 TOKENS_AT_ONCE = {"cuda": 16384, "mps": 2048}  # of a forward pass; more is no faster
 TOKENS_AT_ONCE_ON_CPU = 512
 
 
-class Scorer:
+class RowScorer:
     """The log-likelihoods of choices, by one row a question where the model allows it."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._prefix = Prefix(loaded)
-        self._fit = Fit(loaded)
+        self._fit = BatchFit(loaded)
 
-    def score(self, questions: Sequence[Question]) -> Iterator[tuple[list[Question], list[list[float]]]]:
+    def score(self, questions: Sequence[ChoiceJob]) -> Iterator[tuple[list[ChoiceJob], list[list[float]]]]:
         """Yield batches of the questions with the log-likelihoods of their choices; longest first."""
         shared = 0  # tokens that all begin with, computed once; each question keeps one to go on from
         if self._loaded.shares:
@@ -43,7 +43,7 @@ class Scorer:
             yield batch, self._fit.run(lambda jobs: self._logprobs(jobs, shared), batch)
             waiting = waiting[len(batch) :]
 
-    def _logprobs(self, questions: Sequence[Question], shared: int) -> list[list[float]]:
+    def _logprobs(self, questions: Sequence[ChoiceJob], shared: int) -> list[list[float]]:
         rows = [
             row
             for number, question in enumerate(questions)
@@ -59,7 +59,7 @@ class Scorer:
             tokens_of(rows, self._loaded.device),
             columns,
             self._prefix.shared() if shared else None,
-            **apart(rows, shared, self._loaded.network),
+            **choice_mask(rows, shared, self._loaded.network),
         )
         picked = logits[list(places), [where[column] for column in read_columns]]
         wanted = torch.tensor(tokens, device=picked.device)[:, None]
