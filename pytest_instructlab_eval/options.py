@@ -125,8 +125,8 @@ OPTIONS = (
            parse_vllm_arguments),
     Option("gpus", "N", "GPUs for the model, over which vLLM spreads it (default: all that are left)",
            parse_integer(0)),
-    Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "
-           "turns)", parse_integer(0)),
+    Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they "
+           "share the GPUs, one after the other)", parse_integer(0)),
     Option("serve_timeout", "SECONDS", "how long a model may take to load", parse_timeout, "1800"),
     Option("shard", "K/N", "run part K of N, every Nth test; `python -m pytest_instructlab_eval merge` joins "
            "the parts and evaluates the gates over the whole", parse_shard),

@@ -171,7 +171,7 @@ class Settings:
         return tuple(dict.fromkeys((*candidates, *judges)))
 
     @property
-    def takes_turns(self) -> bool:
+    def rotates_models(self) -> bool:
         """Whether models that this run serves can't all be served at once."""
         judges = len([name for name in self.hosted if name not in self.evaluated])
         others = len(self.hosted) - judges

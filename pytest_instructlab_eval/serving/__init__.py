@@ -1,4 +1,4 @@
-"""Servers that a run starts itself: started, swapped where they take turns, and stopped with the run."""
+"""Servers that a run starts itself: started, swapped where they share GPUs, and stopped with the run."""
 
 from pytest_instructlab_eval.serving.owner import Launch, Launcher, Owner
 from pytest_instructlab_eval.serving.plan import LOCAL, check_sources, plan_launches

@@ -33,7 +33,7 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Launch:
-    """How a model is served; models of one `place` (their GPUs) take turns there.
+    """How a model is served; models of one `place` (their GPUs) are swapped there.
 
     `label` is what messages call it, by default its name.
     """
@@ -56,7 +56,7 @@ def next_model(order: Iterable[str], served: ServingState, states: Sequence[Proc
 
 
 class Owner:
-    """The servers of a run: `launches` in the order in which their turns come.
+    """The servers of a run: `launches` in the order in which they are served.
 
     `say` is told what is waited for. `try_out` is given each model that has just been started, and its URL,
     before anybody else may ask it, and raises ConfigurationError where it won't do. To be started with
@@ -127,9 +127,9 @@ class Owner:
             states = [read_process_state(self._folder, asking) for asking in list(self._asking)]
             model = next_model(self._launches, self._served, states)
             if states and model is not None:
-                self._take_turn(model)
+                self._serve_next(model)
 
-    def _take_turn(self, model: str) -> None:
+    def _serve_next(self, model: str) -> None:
         before = self._served
         self._publish(up={})  # whoever becomes busy from here on sees that nothing is served
         if any(read_process_state(self._folder, process).busy for process in list(self._asking)):

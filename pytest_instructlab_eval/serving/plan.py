@@ -31,13 +31,12 @@ class InProcess:
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
         """There is nothing to start."""
         say(f"{self.label} runs in this process")
-        return StartedServer(
-            LOCAL + secrets.token_hex(4)
-        )  # a turn's own, since another model's turn closes it
+        # An address of this start's own: the next model in the rotation closes it.
+        return StartedServer(LOCAL + secrets.token_hex(4))
 
 
 def plan_launches(settings: Settings) -> dict[str, Launch]:
-    """Return the models that the run serves, in the order of their turns: the candidates, then the judges.
+    """Return the models that the run serves, in the order of the rotation: the candidates, then the judges.
 
     Raises ConfigurationError where there is no way to serve them, or one is no model.
     """

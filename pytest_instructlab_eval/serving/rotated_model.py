@@ -1,4 +1,4 @@
-"""A `Model` that waits for its turn to be served."""
+"""A `Model` that waits until the run serves it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ class RotatedModel:
     `connect` gives the model behind a URL.
     """
 
-    def __init__(self, name: str, turns: Rotation, connect: Callable[[str, str], Awaitable[Model]]) -> None:
+    def __init__(
+        self, name: str, rotation: Rotation, connect: Callable[[str, str], Awaitable[Model]]
+    ) -> None:
         self._name = name
-        self._turns = turns
+        self._rotation = rotation
         self._connect = connect
         self._connected: tuple[str, Model] | None = None
         self._connecting = asyncio.Lock()
@@ -38,19 +40,19 @@ class RotatedModel:
         seed: int | None = None,
     ) -> Completion:
         """Return the model's answer to a chat; see `Model`."""
-        async with self._turns.use(self._name) as url:
+        async with self._rotation.use(self._name) as url:
             model = await self.at(url)
             return await model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """Return the log-likelihood of each choice; see `Model`."""
-        async with self._turns.use(self._name) as url:
+        async with self._rotation.use(self._name) as url:
             model = await self.at(url)
             return await model.choice_logprobs(prompt, choices)
 
     async def ready(self) -> None:
-        """Wait for the model's turn, so that nothing is prepared for a model that comes much later."""
-        async with self._turns.use(self._name):
+        """Wait until the model is served, so that nothing is prepared for a model that comes much later."""
+        async with self._rotation.use(self._name):
             pass
 
     async def close(self) -> None:
@@ -60,7 +62,7 @@ class RotatedModel:
             self._connected = None
 
     async def at(self, url: str) -> Model:
-        """Return the model at the URL where it is served, whoever's turn it is."""
+        """Return the model at the URL where it is served, whether it is announced yet or not."""
         async with self._connecting:
             if self._connected is None or self._connected[0] != url:
                 self._connected = (url, await self._connect(self._name, url))

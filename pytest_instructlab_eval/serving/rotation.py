@@ -1,4 +1,4 @@
-"""Whose turn it is among models that can't all be served at once: what a process that asks them needs.
+"""The rotation of models that cannot all be served at once: what a process that asks them needs.
 
 A folder is what the processes share. Each that asks keeps a file there with its `ProcessState`; the one that
 owns the servers (`owner.py`) reads these, swaps servers when nobody can go on without, and writes what
@@ -71,7 +71,7 @@ def write_serving_state(folder: Path, served: ServingState) -> None:
 
 
 class Rotation:
-    """The part of one process: `use` waits for a model's turn, and what waits is told to the owner.
+    """The part of one process: `use` waits until a model is served, and what waits is told to the owner.
 
     A run (`begin`, `end`) is a piece of work that may yet ask any model; as long as one is under way
     that doesn't wait, the process is busy. `whose` tells the run that a call of `use` belongs to, None
@@ -110,7 +110,7 @@ class Rotation:
 
     @asynccontextmanager
     async def use(self, model: str) -> AsyncIterator[str]:
-        """Where the model can be asked, in its turn, which lasts as long as the context.
+        """Where the model can be asked; it stays served as long as the context.
 
         Raises ModelError where it can't be served.
         """
@@ -130,7 +130,7 @@ class Rotation:
                 self._say()
 
     def _try(self, model: str) -> str | None:
-        """Take the model into use if it's its turn."""
+        """Take the model into use if it is served."""
         with self._lock:
             self._in_use += 1
             self._say()
@@ -141,7 +141,7 @@ class Rotation:
         return url
 
     async def _wait(self, model: str) -> str:
-        """Take the model into use once its turn has come; raise ModelError where it won't."""
+        """Take the model into use once it is served; raise ModelError where it will not be."""
         run = self._whose()
         with self._lock:
             self._blocked += run in self._runs and run not in self._waiting

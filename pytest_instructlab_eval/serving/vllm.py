@@ -260,7 +260,7 @@ def _free_port() -> int:
 def divide_gpus(
     visible: Sequence[str], candidate: int | None, judge: int | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the devices of the candidate and of the judge: the same where they take turns (`judge` is None).
+    """Return the devices of the candidate and of the judge: the same where they are swapped (`judge` is None).
 
     `candidate` is None where it gets all that the judge leaves. Raises ConfigurationError where there
     are too few.
@@ -274,8 +274,8 @@ def divide_gpus(
     rest = len(visible) - (judge or 0)
     if judge and candidate is None and not rest:
         raise ConfigurationError(
-            f"--eval-judge-gpus {judge} leaves no GPU for the model; ask for fewer, or leave it out and they "
-            "take turns"
+            f"--eval-judge-gpus {judge} leaves no GPU for the model; ask for fewer, or leave it out and the "
+            "two share the GPUs one after the other"
         )
     first = tuple(visible[: rest if candidate is None else candidate])
     return first, (first if judge is None else tuple(visible[len(first) : len(first) + judge]))

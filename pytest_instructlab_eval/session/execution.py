@@ -78,9 +78,9 @@ class Execution:
         if not self._eval.settings.hosted:
             self._look_ahead.reach(item, nextitem)
             return None
-        self._eval.turns.begin(item)  # so that no turn passes before all are under way
+        self._eval.rotation.begin(item)  # so that no model is swapped before all are under way
         self._look_ahead.reach(item, nextitem)
-        self._eval.turns.end(item)
+        self._eval.rotation.end(item)
         return None
 
     @pytest.hookimpl(tryfirst=True)
@@ -180,9 +180,9 @@ class Execution:
 
         started = self._eval.engine.start(run)
         if self._eval.settings.hosted:
-            turns = self._eval.turns
-            turns.begin(started)
-            started.done.add_done_callback(lambda _: turns.end(started))
+            rotation = self._eval.rotation
+            rotation.begin(started)
+            started.done.add_done_callback(lambda _: rotation.end(started))
         return started
 
     def _tick(self) -> None:

@@ -55,7 +55,7 @@ class Address:
 class RunModels:
     """Makes each model once.
 
-    `budget` is how many requests may be in flight per server, `turns` where models that the run serves
+    `budget` is how many requests may be in flight per server, `rotation` where models that the run serves
     wait (None where it serves none), `share` this process's number and how many share the machine.
     """
 
@@ -65,13 +65,13 @@ class RunModels:
         engine: Engine,
         *,
         budget: int,
-        turns: Callable[[], Rotation],
+        rotation: Callable[[], Rotation],
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._budget = budget
-        self._turns = turns
+        self._rotation = rotation
         self._share = share
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._recorded: dict[tuple[str, str], RecordedAnswers] = {}
@@ -156,7 +156,7 @@ class RunModels:
         return next(iter(self.judges.values()), None)
 
     async def judge_at(self, name: str, url: str) -> Judge:
-        """Return a judge that the run serves, asked at this URL though its turn isn't announced yet."""
+        """Return a judge that the run serves, asked at this URL though the rotation does not announce it yet."""
         model = self._judging_model(name)
         assert isinstance(model, RotatedModel)  # noqa: S101  (the run serves it)
         return self._grading(await model.at(url))
@@ -203,7 +203,7 @@ class RunModels:
 
     def _made(self, address: Address) -> AskedModel:
         if not address.urls:
-            model = RotatedModel(address.name, self._turns(), partial(self._connect, address))
+            model = RotatedModel(address.name, self._rotation(), partial(self._connect, address))
             self._engine.on_close(model.close)
             return model
         endpoints = [self._endpoint(url, address.key) for url in address.urls]

@@ -57,7 +57,7 @@ class EvalSession:
             settings,
             self.engine,
             budget=self.budget,
-            turns=lambda: self.turns,
+            rotation=lambda: self.rotation,
             share=(worker_number(config), worker_count(config)),
         )
         self.servers = Servers(
@@ -85,13 +85,13 @@ class EvalSession:
 
     @property
     def window(self) -> int:
-        """How many tests may be under way ahead of pytest; all of them where models take turns."""
-        if self.settings.takes_turns:
+        """How many tests may be under way ahead of pytest; all of them where models are swapped."""
+        if self.settings.rotates_models:
             return sys.maxsize // 4
         return distribution.look_ahead_window(self.budget)
 
     @cached_property
-    def turns(self) -> Rotation:
+    def rotation(self) -> Rotation:
         """Where this process waits for models that the run serves."""
         return Rotation(self.signs.folder, worker_id(self.config), current_run.get)
 

@@ -154,7 +154,7 @@ async def score_mmlu(task: MMLUTask, model: Model) -> Score:
     `samples` has every question's choice and log-likelihoods. A question that couldn't be asked is
     counted as an error and left out of the mean.
     """
-    questions = await in_daemon_thread(functools.partial(_load_mmlu_questions, task), turn=heavy_libraries)
+    questions = await in_daemon_thread(functools.partial(_load_mmlu_questions, task), lock=heavy_libraries)
     return await score_mmlu_questions(questions, model)
 
 

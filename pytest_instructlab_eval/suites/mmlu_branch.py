@@ -154,7 +154,7 @@ async def score_mmlu_branch(task: MMLUBranchTask, model: Model) -> Score:
     The likelihood of a choice is that of all its tokens, as lm-eval's `acc` has it.
     """
     load = _load_branch_questions if task.form is not None else _load_by_lm_eval
-    questions = await in_daemon_thread(functools.partial(load, task), turn=heavy_libraries)
+    questions = await in_daemon_thread(functools.partial(load, task), lock=heavy_libraries)
     return await score_mmlu_questions(questions, model)
 
 

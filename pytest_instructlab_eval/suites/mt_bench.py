@@ -210,7 +210,7 @@ async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge
     the other turn's score as it is. Of several answers the mean counts, as one question.
     """
     answers = {str(count): given for count, given in enumerate((answer, *answer.again), start=1)}
-    # All at the same time, so that judges that take turns have one each.
+    # All at the same time, so that judges that are swapped have one each.
     graded = await asyncio.gather(
         *(
             _grade_turn(question, given, judge, turn, count)

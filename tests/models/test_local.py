@@ -576,7 +576,7 @@ def test_what_a_run_asks_a_model_of_its_own_process_is_part_of_its_progress(
     name = str(checkpoint)
     write_serving_state(tmp_path, ServingState(up={name: LOCAL}))
     engine = Engine()
-    models = RunModels(Settings((name,), serve="local"), engine, budget=1, turns=lambda: Rotation(tmp_path))
+    models = RunModels(Settings((name,), serve="local"), engine, budget=1, rotation=lambda: Rotation(tmp_path))
     try:
         engine.call(score_together(models.candidate(), TASK))
         assert sum(traffic.requests for traffic in models.traffic) == len(TASK)
@@ -588,7 +588,7 @@ def test_a_model_whose_turn_comes_again_is_loaded_again(checkpoint: Path, copy: 
     one, other = str(checkpoint), str(copy)
     engine = Engine()
     settings = Settings((one, other), serve="local")
-    models = RunModels(settings, engine, budget=1, turns=lambda: Rotation(tmp_path))
+    models = RunModels(settings, engine, budget=1, rotation=lambda: Rotation(tmp_path))
     by_name = {name: models.candidate(label) for label, name in settings.labels.items()}
     launches = plan_launches(settings)
     try:

@@ -521,13 +521,13 @@ def test_blocking_work_does_not_hold_up_the_loop() -> None:
     assert asyncio.run(work()) == "released"
 
 
-def test_blocking_work_whose_turn_comes_after_its_end_is_not_begun() -> None:
-    turn, called = threading.Lock(), []
+def test_blocking_work_whose_lock_is_free_after_its_end_is_not_begun() -> None:
+    lock, called = threading.Lock(), []
 
     async def work() -> None:
-        with turn, pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(in_daemon_thread(lambda: called.append("late"), turn=turn), 0.02)
-        await in_daemon_thread(lambda: called.append("in time"), turn=turn)
+        with lock, pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(in_daemon_thread(lambda: called.append("late"), lock=lock), 0.02)
+        await in_daemon_thread(lambda: called.append("in time"), lock=lock)
 
     asyncio.run(work())
     for thread in threading.enumerate():

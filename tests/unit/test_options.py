@@ -353,7 +353,7 @@ def test_models_without_a_url_are_served_by_the_run(settings: Settings, hosted: 
 
 
 @pytest.mark.parametrize(
-    ("settings", "takes_turns"),
+    ("settings", "rotates_models"),
     [
         (Settings(("m",)), False),
         (Settings(("m",), judge_model=("m",)), False),
@@ -365,8 +365,8 @@ def test_models_without_a_url_are_served_by_the_run(settings: Settings, hosted: 
         (Settings(("m", "n"), (URL,), judge_model=("j",)), False),
     ],
 )
-def test_models_that_share_a_place_take_turns(settings: Settings, takes_turns: bool) -> None:
-    assert settings.takes_turns is takes_turns
+def test_models_that_share_a_place_are_swapped(settings: Settings, rotates_models: bool) -> None:
+    assert settings.rotates_models is rotates_models
 
 
 @pytest.mark.parametrize(

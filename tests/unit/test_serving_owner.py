@@ -179,7 +179,7 @@ class Serving:
         self.owner = Owner(machine.folder, launches, quiet, try_out)
         self.machine = machine
         self.models = list(launches)
-        self.turns = [Rotation(machine.folder, f"gw{number}", current.get) for number in range(processes)]
+        self.rotation = [Rotation(machine.folder, f"gw{number}", current.get) for number in range(processes)]
         for number in range(processes):
             self.owner.expect(f"gw{number}")
 
@@ -193,18 +193,18 @@ class Serving:
         assert self.machine.live == set()
 
     async def ask(self, process: int, model: str) -> None:
-        async with self.turns[process].use(model) as url:
+        async with self.rotation[process].use(model) as url:
             await self.machine.ask(model, url)
 
     async def run(self, process: int, name: Hashable, script: Script) -> None:
         """A run that asks the models of each step at once, one step after the other."""
-        self.turns[process].begin(name)
+        self.rotation[process].begin(name)
         current.set(name)
         try:
             for step in script:
                 await asyncio.gather(*(self.ask(process, model) for model in step))
         finally:
-            self.turns[process].end(name)
+            self.rotation[process].end(name)
 
     def play(self, scripts: Sequence[Sequence[Script]]) -> None:
         """Have each process do its runs, all under way at once."""
@@ -215,10 +215,10 @@ class Serving:
                 for process, runs in enumerate(scripts)
                 for number, script in enumerate(runs)
             ]
-            for process in self.turns:  # as pytest does once it has all that it will run under way
+            for process in self.rotation:  # as pytest does once it has all that it will run under way
                 process.begin("pytest")
             await asyncio.sleep(0)
-            for process in self.turns:
+            for process in self.rotation:
                 process.end("pytest")
             for outcome in await asyncio.gather(*runs, return_exceptions=True):
                 if isinstance(outcome, BaseException):
@@ -294,7 +294,7 @@ def test_a_model_that_cannot_be_served_at_the_start_is_an_error_and_the_rest_can
     assert machine.live == set()
 
 
-# --- taking turns ---
+# --- the rotation ---
 
 
 def test_all_answers_come_before_the_first_judging(machine: Machine) -> None:
@@ -321,7 +321,7 @@ def test_models_with_places_of_their_own_are_never_swapped(machine: Machine) -> 
     assert machine.started() == ["candidate", "judge"]
 
 
-def test_a_judge_with_a_place_of_its_own_stays_while_candidates_take_turns(machine: Machine) -> None:
+def test_a_judge_with_a_place_of_its_own_stays_while_candidates_are_swapped(machine: Machine) -> None:
     launches = machine.launches("base", "lab", "judge", places={"judge": "1"})
     with Serving(machine, launches) as serving:
         serving.play([[[["base"], ["judge"]], [["lab"], ["judge"]]] * 3])
@@ -334,7 +334,7 @@ def test_a_run_may_ask_both_models_at_once(machine: Machine) -> None:
     assert machine.asked() == ["candidate"] * 3 + ["judge"] * 3
 
 
-def test_a_model_may_have_several_turns(machine: Machine) -> None:
+def test_a_model_may_be_served_several_times(machine: Machine) -> None:
     with Serving(machine, machine.launches("candidate", "judge"), processes=2) as serving:
         serving.play([[ANSWER_THEN_JUDGE * 3], [ANSWER_THEN_JUDGE * 3]])
     assert machine.started() == ["candidate", "judge"] * 3
@@ -556,7 +556,7 @@ def test_a_server_that_ends_during_the_run_is_a_problem_with_the_end_of_its_log(
 
 def test_a_question_that_was_under_way_when_its_server_ended_fails_with_the_reason(machine: Machine) -> None:
     async def ask(serving: Serving) -> None:
-        async with serving.turns[0].use("candidate"):
+        async with serving.rotation[0].use("candidate"):
             machine.servers["candidate"].end(1)
             await asyncio.to_thread(wait_until, lambda: read_serving_state(machine.folder).failed != {})
             raise ModelError("can't connect")

@@ -43,10 +43,10 @@ def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Process:
-    """A process's turns in a folder, and what they say."""
+    """A process's part in the rotation, in a folder, and what they say."""
 
     def __init__(self, folder: Path, name: str = "main") -> None:
-        self.turns = Rotation(folder, name, current.get)
+        self.rotation = Rotation(folder, name, current.get)
         self._folder = folder
         self._name = name
 
@@ -67,16 +67,16 @@ class Process:
     @asynccontextmanager
     async def run(self, name: str) -> AsyncIterator[None]:
         """A run that this task is from here on."""
-        self.turns.begin(name)
+        self.rotation.begin(name)
         token = current.set(name)
         try:
             yield
         finally:
             current.reset(token)
-            self.turns.end(name)
+            self.rotation.end(name)
 
     async def ask(self, model: str) -> str:
-        async with self.turns.use(model) as url:
+        async with self.rotation.use(model) as url:
             return url
 
 
@@ -111,12 +111,12 @@ def test_a_process_that_has_said_nothing_is_waited_for(process: Process) -> None
 
 
 def test_a_process_is_busy_from_the_first_runs_begin_to_the_last_ones_end(process: Process) -> None:
-    process.turns.begin(1)
-    process.turns.begin(2)
+    process.rotation.begin(1)
+    process.rotation.begin(2)
     assert process.state == BUSY
-    process.turns.end(1)
+    process.rotation.end(1)
     assert process.state == BUSY
-    process.turns.end(2)
+    process.rotation.end(2)
     assert process.state == IDLE
 
 
@@ -161,7 +161,7 @@ def test_a_run_that_asks_two_models_at_once_is_busy_while_one_of_them_is_asked(p
 
     async def work() -> None:
         async with process.run("run"):
-            async with process.turns.use("candidate"):
+            async with process.rotation.use("candidate"):
                 judging = asyncio.create_task(process.ask("judge"))
                 await settle()
                 assert process.state == BUSY
@@ -192,7 +192,7 @@ def test_a_call_outside_any_run_makes_a_process_busy_while_it_lasts(process: Pro
     process.serve("candidate")
 
     async def work() -> None:
-        async with process.turns.use("candidate") as url:
+        async with process.rotation.use("candidate") as url:
             assert url == "http://candidate"
             assert process.state == BUSY
         assert process.state == IDLE
@@ -210,12 +210,12 @@ def test_a_run_may_wait_before_it_is_known_to_be_under_way(process: Process) -> 
         current.set("run")
         task = asyncio.create_task(process.ask("judge"))
         await settle()
-        process.turns.begin("run")
+        process.rotation.begin("run")
         assert process.state == waiting("judge")
         process.serve("judge")
         await task
         assert process.state == BUSY
-        process.turns.end("run")
+        process.rotation.end("run")
         assert process.state == IDLE
 
     in_loop(work)
@@ -237,18 +237,18 @@ def test_a_run_may_end_while_a_task_of_its_still_waits(process: Process) -> None
 
 def test_each_process_speaks_for_itself(tmp_path: Path) -> None:
     first, second = Process(tmp_path, "gw0"), Process(tmp_path, "gw1")
-    first.turns.begin("run")
-    second.turns.begin("run")
-    second.turns.end("run")
+    first.rotation.begin("run")
+    second.rotation.begin("run")
+    second.rotation.end("run")
     assert (first.state, second.state) == (BUSY, IDLE)
 
 
 def test_runs_may_begin_and_end_in_several_threads(process: Process) -> None:
     def work(number: int) -> None:
         for run in range(50):
-            process.turns.begin((number, run))
+            process.rotation.begin((number, run))
             assert process.state == BUSY
-            process.turns.end((number, run))
+            process.rotation.end((number, run))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -277,7 +277,7 @@ class Scripted:
             for model in models:
                 await self._told()
                 self.at = f"waiting for {model}"
-                async with process.turns.use(model) as url:
+                async with process.rotation.use(model) as url:
                     assert url in process.served.up.values()
                     self.at = "asking"
                     await self._told()
@@ -308,7 +308,7 @@ steps = st.one_of(st.integers(0, 2), st.sets(st.sampled_from(MODELS)))
 def test_a_process_says_what_its_runs_are_at_whatever_they_do(
     tmp_path_factory: pytest.TempPathFactory, scripts: list[list[str]], steps: list[int | set[str]]
 ) -> None:
-    process = Process(tmp_path_factory.mktemp("turns"))
+    process = Process(tmp_path_factory.mktemp("rotation"))
 
     async def work() -> None:
         async with process.run("the first"):
@@ -409,7 +409,7 @@ def test_an_error_of_a_server_that_has_ended_becomes_the_reason(process: Process
     process.serve("judge")
 
     async def ask() -> None:
-        async with process.turns.use("judge"):
+        async with process.rotation.use("judge"):
             process.serve(failed={"judge": "the server ended"})
             raise ModelError("can't connect", prompt="Is it?")
 
@@ -428,7 +428,7 @@ def test_an_error_of_a_server_that_runs_stays_as_it_is(process: Process, error: 
 
     async def work() -> None:
         with pytest.raises(type(error)) as caught:
-            async with process.turns.use("judge"):
+            async with process.rotation.use("judge"):
                 raise error
         assert caught.value is error
         assert process.state == IDLE
@@ -443,7 +443,7 @@ def test_what_is_served_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_serving_state(tmp_path) == served
 
 
-# --- a model that waits for its turn ---
+# --- a model that waits until it is served ---
 
 
 class Connections:
@@ -473,7 +473,7 @@ def connections(process: Process) -> Connections:
 
 @pytest.fixture
 def judge(process: Process, connections: Connections) -> RotatedModel:
-    return RotatedModel("judge", process.turns, connections.connect)
+    return RotatedModel("judge", process.rotation, connections.connect)
 
 
 def test_a_model_in_turn_is_asked_when_and_where_it_is_served(
