@@ -2,8 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.records.recorder import Recorder
+from pytest_instructlab_eval import Model, Recorder
 from pytest_instructlab_eval.suites import mmlu_branch
 from pytest_instructlab_eval.suites.mmlu_branch import MMLUBranchTask
 

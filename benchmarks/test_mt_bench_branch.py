@@ -2,9 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.judges import Judge
-from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.records.recorder import Recorder
+from pytest_instructlab_eval import Judge, Model, Recorder
 from pytest_instructlab_eval.suites import mt_bench_branch
 from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
 

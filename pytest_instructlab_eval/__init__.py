@@ -1,4 +1,8 @@
-"""Evaluate language models as pytest runs: the names a benchmark's author needs."""
+"""Evaluate language models as pytest runs: the names that a benchmark's author needs.
+
+`__all__` is the public API, and each name in it is imported from here. Everything else in this package, its
+modules and what they hold, is private and changes without notice.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

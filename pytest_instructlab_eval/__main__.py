@@ -33,8 +33,6 @@ from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
 from pytest_instructlab_eval.task_writing.tasks_command import tasks
 
-__all__ = ["main"]
-
 ALLOW = "insist with --allow-mismatch"  # what to do about runs of different configurations
 RUN = click.Path(exists=True, path_type=Path)
 

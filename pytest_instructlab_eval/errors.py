@@ -17,19 +17,6 @@ session.py).
 
 from __future__ import annotations
 
-__all__ = [
-    "ConfigurationError",
-    "ContextLengthError",
-    "DataError",
-    "EvalError",
-    "GateError",
-    "ItemError",
-    "ModelError",
-    "NoAnswerError",
-    "OutputInUseError",
-    "UnreachableError",
-]
-
 
 class EvalError(Exception):
     """The root of the tree."""

@@ -9,17 +9,6 @@ from __future__ import annotations
 import re
 from typing import TypeVar, cast
 
-__all__ = [
-    "escape",
-    "escape_failure",
-    "escape_json",
-    "escape_line",
-    "escape_text",
-    "markdown_code",
-    "markdown_text",
-    "printable_name",
-]
-
 MOST_SHOWN = 200  # characters of a value in a message
 MOST_IN_MARKDOWN = 600  # characters of a name or a sentence
 

@@ -33,8 +33,6 @@ from pytest_instructlab_eval.settings import (
 from pytest_instructlab_eval.suites.option import Option
 from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, packaged_benchmarks
 
-__all__ = ["ONLY_SHOWS", "OPTIONS", "PREFIX", "check_ini_name", "check_spelling", "known_options"]
-
 PREFIX = "--eval-"
 ONLY_SHOWS = (
     "help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow", "collectonly"
@@ -64,8 +62,8 @@ OPTIONS = (
            parse_variable),
     Option("judge_repeat", "K", "have each answer judged K times, sampled and not at temperature 0, and "
            "take the mean", parse_integer(1), "1"),
-    Option("no_canaries", None, "don't try the judge on six answers of plain worth before a gated run",
-           parse_boolean),
+    Option("no_judge_trial", None, "skip the judge's trial: before a gated run each judge rates six answers, "
+           "three clearly good and three clearly bad", parse_boolean, aliases=("no_canaries",)),
     Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BUILT_IN.values())}, or that of an "
            "installed package; repeatable (default: all whose needs are met)",
            _parse_benchmark, repeatable=True),
@@ -163,7 +161,7 @@ def known_options() -> tuple[Option, ...]:
     found = {option.field: option for option in OPTIONS}
     for benchmark in packaged_benchmarks():
         for option in benchmark.options:
-            if option.field in found:
+            if any(option.name in known.names for known in found.values()):
                 raise ConfigurationError(
                     f"the benchmark {benchmark.name} has an option {option.flag}, which there is already; "
                     "correct or uninstall its package"
@@ -174,7 +172,7 @@ def known_options() -> tuple[Option, ...]:
 
 def check_spelling(unknown: Sequence[str]) -> None:
     """Raise ConfigurationError where an argument that pytest doesn't know is nearly one of these options."""
-    flags = [option.flag for option in known_options() if option.places != "ini"]
+    flags = [flag for option in known_options() if option.places != "ini" for flag in option.flags]
     for argument in unknown:
         word = argument.partition("=")[0]
         if near := _near(word, flags):
@@ -194,7 +192,7 @@ def _near(word: str, flags: Sequence[str]) -> list[str]:
 
 def check_ini_name(name: str) -> None:
     """Raise ConfigurationError where a name of the ini file that nobody declared is nearly one of ours."""
-    names = [option.name for option in known_options() if option.places != "flag"]
+    names = [name for option in known_options() if option.places != "flag" for name in option.names]
     near = difflib.get_close_matches(name, names, n=1) if name.startswith("eval_") else []
     if near:
         raise ConfigurationError(f"{name} in the ini file is unknown; did you mean {near[0]}?")

@@ -12,25 +12,6 @@ from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 
-__all__ = [
-    "parse_boolean",
-    "parse_gate_text",
-    "parse_integer",
-    "parse_one_of",
-    "parse_path",
-    "parse_program",
-    "parse_prompt",
-    "parse_seconds",
-    "parse_shard",
-    "parse_text",
-    "parse_timeout",
-    "parse_url",
-    "parse_variable",
-    "parse_vllm_arguments",
-    "shorten_key",
-    "without_password",
-]
-
 # Of vLLM's arguments, those by which the run finds its own server.
 VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
             "--ssl-keyfile", "--ssl-certfile"}  # fmt: skip

@@ -16,16 +16,6 @@ from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, p
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import printable_name
 
-__all__ = [
-    "AskedPair",
-    "answers_file",
-    "asked_turns",
-    "read_answers",
-    "read_questions",
-    "read_records",
-    "read_typed_lines",
-]
-
 QUESTIONS = "question.jsonl"
 MOST_BYTES = 2**30  # of one file: a thousand times MMLU's questions
 

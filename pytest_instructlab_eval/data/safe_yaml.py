@@ -18,17 +18,6 @@ from pytest_instructlab_eval.escaping import escape
 if TYPE_CHECKING:
     import yaml
 
-__all__ = [
-    "STANDARD",
-    "TaggedValue",
-    "YamlDocument",
-    "YamlMapping",
-    "YamlNode",
-    "first_tag",
-    "parse_yaml",
-    "read_yaml",
-]
-
 MOST_BYTES = 2**20  # of one YAML file
 MOST_OF_A_NUMBER = 64  # characters; Python turns very long ones into integers, but not back into text
 DEEPEST = 16  # levels; a qna.yaml has 5

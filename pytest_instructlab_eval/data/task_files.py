@@ -22,8 +22,6 @@ from pytest_instructlab_eval.data.safe_yaml import YamlMapping, first_tag, read_
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.escaping import escape
 
-__all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files", "sdg_folders"]
-
 GROUP = "mmlu_pr"  # the group (in older files) or tag of MMLU-Branch's tasks
 Form = Literal["letters", "texts"]
 

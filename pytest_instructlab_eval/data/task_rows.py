@@ -13,8 +13,6 @@ from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, p
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.escaping import escape
 
-__all__ = ["TaskRows", "check_answer", "count_rows", "read_rows"]
-
 MOST_ROW_BYTES = 2**20
 MOST_DATA_BYTES = 2**28
 NUMBER = re.compile(r"\s*([0-3])(?:\.0*)?\s*")

@@ -12,16 +12,6 @@ from typing import BinaryIO
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.escaping import printable_name
 
-__all__ = [
-    "NotUTF8Error",
-    "decode_utf8",
-    "read_bytes",
-    "read_data_file",
-    "read_lines",
-    "read_text",
-    "replace_text",
-]
-
 MOST_OF_DATA = 64 * 2**20  # bytes of one data file; the published ones have under 2 MiB
 LINE_END = re.compile(rb"\r\n?|\n")  # as editors count lines
 

@@ -33,17 +33,6 @@ from typing import (
 from pytest_instructlab_eval.data.text_files import NotUTF8Error, read_text
 from pytest_instructlab_eval.escaping import escape
 
-__all__ = [
-    "MisfitError",
-    "NotJSONError",
-    "RecordProblem",
-    "RecordRule",
-    "load_json",
-    "parse_json",
-    "read_as",
-    "schema_version",
-]
-
 MOST_BYTES = 2**30  # 1 GiB: a thousand times MMLU's questions
 DEEPEST = 100  # levels of lists and objects
 LONGEST = 60  # characters of a value in a message

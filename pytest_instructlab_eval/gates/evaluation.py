@@ -10,25 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_instructlab_eval.gates.figures import FIGURES, Measurement
-from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.scope import GateCase, Scope, limit_off_scale, unknown_part
+from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import limit_reason
 from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, holm, margin_verdict
-
-__all__ = [
-    "GateReport",
-    "Verdict",
-    "evaluate_gates",
-    "fails_run",
-    "gate_verdicts",
-    "is_default_gate",
-    "limit_off_scale",
-    "unknown_part",
-    "with_default_gates",
-]
 
 NONE_LEFT_OUT: Mapping[str, str] = {}
 NO_BASELINE = "a drop needs something to compare with: give an earlier run with --eval-baseline"

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.stats.comparison import Comparison, Contribution
     from pytest_instructlab_eval.stats.statistics import Interval
 
-__all__ = ["FIGURES", "MEAN", "Figure", "Measurement"]
-
 
 @dataclass(frozen=True)
 class Measurement:

@@ -10,8 +10,6 @@ from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.stats.comparison import Contribution
 from pytest_instructlab_eval.stats.statistics import Interval
 
-__all__ = ["GateReport", "Verdict", "fails_run"]
-
 Verdict = Literal["passed", "failed", "inconclusive", "refused", "skipped"]
 
 

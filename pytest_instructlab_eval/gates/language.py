@@ -23,8 +23,6 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates.figures import FIGURES, MEAN, Figure
 from pytest_instructlab_eval.gates.sentences import close_matches
 
-__all__ = ["OPERATORS", "Gate", "Operator", "Selector", "close_matches", "parse_gate"]
-
 Operator = Literal[">=", ">", "<=", "<"]
 
 OPERATORS: Mapping[Operator, Callable[[float, float], bool]] = {

@@ -17,8 +17,6 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import counterpart, paired_comparison
 from pytest_instructlab_eval.stats.values import of_metric
 
-__all__ = ["GateCase", "Scope", "limit_off_scale", "unknown_part"]
-
 
 @dataclass(frozen=True)
 class GateCase:

@@ -9,17 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_instructlab_eval.stats.statistics import Interval
 
-__all__ = [
-    "WORST",
-    "close_matches",
-    "interval_text",
-    "known_names",
-    "limit_reason",
-    "name_list",
-    "number_text",
-    "question_count",
-]
-
 WORST = 5  # questions named behind a verdict
 LISTED = 10  # names listed where one is unknown
 

@@ -11,8 +11,6 @@ from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, l
 from pytest_instructlab_eval.stats.statistics import Interval, t_interval
 from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
 
-__all__ = ["Target"]
-
 
 @dataclass(frozen=True)
 class Target:

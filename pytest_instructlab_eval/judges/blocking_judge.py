@@ -10,8 +10,6 @@ from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.protocol import Completion, Message
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["BlockingJudge"]
-
 
 class BlockingJudge(Protocol):
     """A `Judge` as a plain `def` test has it: the same methods, which wait for their result.

@@ -13,8 +13,6 @@ from pytest_instructlab_eval.models.protocol import Completion, Message
 from pytest_instructlab_eval.records.evidence import Evidence, ModelReply
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["JUDGMENT_TOKENS", "Judge", "JudgePrompt", "Submission"]
-
 JUDGMENT_TOKENS = 2048
 
 

@@ -16,8 +16,6 @@ from pytest_instructlab_eval.records.evidence import Evidence, Judgment
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
 
-__all__ = ["LLMJudge"]
-
 SECOND_TRY_TEMPERATURE = 0.7
 REPEAT_TEMPERATURE = 1.0  # the judge's own distribution, whose mean a mean of ratings estimates
 

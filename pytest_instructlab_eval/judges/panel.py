@@ -9,8 +9,6 @@ from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.judges.pooling import pool_scores
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["Panel"]
-
 
 class Panel(Judge):
     """A judge that asks every one of its `judges`, which it has by what reports call them.

@@ -10,8 +10,6 @@ from dataclasses import fields, replace
 from pytest_instructlab_eval.records.evidence import Evidence, Mark
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["pool_scores"]
-
 
 def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> Score:
     """Return one score, of one question, whose value is the mean of the parts' values.

@@ -10,8 +10,6 @@ from pytest_instructlab_eval.judges.rating import BLANKS, NUMBER, rating_stateme
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.reasoning import THINK_TAG
 
-__all__ = ["quote_as_data", "without_ratings"]
-
 DOUBLE = re.compile(rf"\[\[[{BLANKS}]*{NUMBER}[{BLANKS}]*\]\]")  # whatever stands beside it
 HEADING = re.compile(
     r"^(?:(?P<opens>\[|<\|)(?P<title>[^\[\]|\n]+)(?:\]|\|>)|(?P<tag></?)(?P<name>[A-Za-z][^<>\n]*)>"

@@ -13,16 +13,6 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.reasoning import split_judgment
 
-__all__ = [
-    "BLANKS",
-    "NUMBER",
-    "ParsedRating",
-    "RatingStatement",
-    "parse_rating",
-    "rating_statements",
-    "words_as_numbers",
-]
-
 INVISIBLE = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # marks that a reader doesn't see
 BLANKS = rf"\s{INVISIBLE}"
 QUOTATION = r"\"'`\u2018-\u201f\u00ab\u00bb"

@@ -10,8 +10,6 @@ from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.records.evidence import Judgment
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["ReferenceJudge", "chrf_rating"]
-
 
 def chrf_rating(answer: str, reference: str, scale: Scale = ONE_TO_TEN) -> tuple[float, float]:
     """Return the rating and the chrF (0 to 100) that it comes from, as its share of the scale.

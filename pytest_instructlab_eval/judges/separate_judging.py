@@ -12,8 +12,6 @@ from pytest_instructlab_eval.models.protocol import Completion, Message, as_mess
 from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.scores import Score, plain_data
 
-__all__ = ["ANSWERED", "PostponedJudge", "RecordedAnswers", "RecordedChats"]
-
 NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"
 NO_ANSWER = "there is no recorded answer of {} to this question; ask it with --eval-stage answer"

@@ -1,4 +1,4 @@
-"""Canaries: six answers whose worth is plain, by which a judge is tried before its ratings decide anything.
+"""A judge's trial: six clearly good or bad answers that it rates before its ratings decide anything.
 
 The questions and answers are our own. A judge that is broken, is another model than was meant, or has a wrong
 chat template gives itself away here, before the whole run is paid for.
@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.records.scores import Score
-
-__all__ = ["TRIAL_QUESTIONS", "Put", "TrialQuestion", "try_judge"]
 
 Put = Callable[[Judge, str, str, str], Awaitable[Score]]
 """How a benchmark puts an answer to a judge: the judge, the question, its reference answer and the answer."""
@@ -67,23 +65,25 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     """
     scores = await asyncio.gather(
         *(
-            put(judge, canary.question, canary.reference, text)
+            put(judge, trial.question, trial.reference, text)
             if put
-            else judge.grade(canary.question, text, reference=canary.reference)
-            for canary in TRIAL_QUESTIONS
-            for text in (canary.good, canary.bad)
+            else judge.grade(trial.question, text, reference=trial.reference)
+            for trial in TRIAL_QUESTIONS
+            for text in (trial.good, trial.bad)
         )
     )
     for score in scores:
         if score.error:
-            raise ConfigurationError(f"the judge {name} could not rate the canary answers: {score.error}")
+            raise ConfigurationError(
+                f"the judge {name} could not rate the answers of its trial: {score.error}"
+            )
     ratings = [math.nan if score.value is None else score.value for score in scores]  # above and below none
     good, bad = ratings[::2], ratings[1::2]
     if not all(better > worse for better, worse in itertools.product(good, bad)):
         raise ConfigurationError(
             f"the judge {name} doesn't rate every plainly good answer above every plainly bad one (good: "
             f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing; "
-            "name another with --eval-judge-model, or leave this trial out with --eval-no-canaries"
+            "name another with --eval-judge-model, or leave the trial out with --eval-no-judge-trial"
         )
 
 

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["heavy_libraries", "in_daemon_thread"]
-
 # To be held while lm-eval, datasets or transformers load: none is made to be imported or used in several
 # threads at once.
 heavy_libraries = threading.Lock()

@@ -13,8 +13,6 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.endpoint import Endpoint
 
-__all__ = ["CompletionBatcher", "Prompt"]
-
 REFUSALS = (400, 413, 422)  # the statuses by which a server refuses what it is asked
 FAULT = 500  # by which some servers say that they take no list
 TRIALS = 2  # prompts that are asked alone after a fault, before it is taken for one of the whole server

@@ -9,8 +9,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pytest_instructlab_eval.models.protocol import Completion, Message
 
-__all__ = ["Blocking", "BlockingCall", "BlockingModel", "wait_for_result"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

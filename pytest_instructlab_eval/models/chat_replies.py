@@ -9,8 +9,6 @@ from pytest_instructlab_eval.models.endpoint import Endpoint
 from pytest_instructlab_eval.models.protocol import Completion
 from pytest_instructlab_eval.models.replies import as_object, first_of, token_count
 
-__all__ = ["read_completion"]
-
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 THOUGHTS = ("thinking", "reasoning")  # the types of a content's parts that are none of the answer
 STOPPED = (  # an answer that is whole

@@ -16,8 +16,6 @@ from pytest_instructlab_eval.models.outage import OutageClock
 from pytest_instructlab_eval.models.replies import Failure, HttpReply, model_names, token_count
 from pytest_instructlab_eval.models.reply_reader import MISSING, PASSING, FailedTry, ReplyReader
 
-__all__ = ["MAX_REPLY", "PATIENCE", "RETRIES", "Budget", "Endpoint", "Traffic"]
-
 RETRIES = 5  # with the pauses below about 15 s, or as Retry-After says
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a retry; each is twice the one before
 RETRY_PAUSE = 0.5  # seconds between two looks for a server that is coming up

@@ -21,8 +21,6 @@ from pytest_instructlab_eval.models.failures import SpeaksFirstError, TooLargeEr
 from pytest_instructlab_eval.models.network import certificates, proxy_of
 from pytest_instructlab_eval.models.replies import Failure, HttpReply
 
-__all__ = ["Http"]
-
 HEADER_BYTES = 65_536  # of one header; gateways send tokens and traces of more than the usual 8 kB
 KEEP_ALIVE = 4.0  # seconds that an idle connection is kept; uvicorn closes it after 5
 UNPACKED_AT_ONCE = 65_536

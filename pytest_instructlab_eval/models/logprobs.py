@@ -8,16 +8,6 @@ from collections.abc import Mapping, Sequence
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.escaping import escape_line
 
-__all__ = [
-    "Top",
-    "all_log_likelihoods",
-    "echoed_text",
-    "echoed_tokens",
-    "likeliest_tokens",
-    "log_likelihood",
-    "parse_logprob",
-]
-
 MINUS_INFINITY = (
     -9999.0
 )  # vLLM and OpenAI write it for minus infinity; llama.cpp the least float, which is below

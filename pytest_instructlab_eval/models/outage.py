@@ -10,8 +10,6 @@ from typing import Literal
 from pytest_instructlab_eval.models.replies import Failure, HttpReply
 from pytest_instructlab_eval.models.reply_reader import AWAY, FailedTry, ReplyReader
 
-__all__ = ["OutageClock"]
-
 
 class OutageClock:
     """The clock of a server's silence: how long it has given no reply to anybody.

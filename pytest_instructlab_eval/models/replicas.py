@@ -10,8 +10,6 @@ from typing import Protocol, TypeVar
 from pytest_instructlab_eval.errors import EvalError, UnreachableError
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
 
-__all__ = ["Replica", "Replicas"]
-
 PROBE_INTERVAL = 2.0  # seconds between two looks at whether the servers answer
 PROBES = 2  # in vain, after which a server is taken out with what is in flight there
 

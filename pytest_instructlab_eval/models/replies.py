@@ -10,22 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = [
-    "Failure",
-    "HttpReply",
-    "Kind",
-    "as_list",
-    "as_object",
-    "error_in",
-    "first_of",
-    "is_too_long",
-    "model_names",
-    "retry_after",
-    "server_message",
-    "status_in",
-    "token_count",
-]
-
 STATUS_WORDS = {
     "rate_limit": 429,
     "too_many_requests": 429,

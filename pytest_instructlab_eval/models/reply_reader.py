@@ -25,8 +25,6 @@ from pytest_instructlab_eval.models.replies import (
     status_in,
 )
 
-__all__ = ["AWAY", "MISSING", "PASSING", "REFUSED_KEY", "FailedTry", "ReplyReader"]
-
 SECRET = 16  # characters from which on a key is no word, such as "none", that an answer may have
 
 PASSING = (408, 409, 429)  # statuses that another try may not meet; so are those from 500 on

@@ -10,8 +10,6 @@ from typing import cast
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models.protocol import Message
 
-__all__ = ["CHANGES", "MERGED_SYSTEM", "RequestChange", "change_request", "fitting_change"]
-
 Body = Mapping[str, object]
 
 NOT_UNDERSTOOD = (400, 404, 415, 422, 501)  # what servers answer to a parameter that they don't have

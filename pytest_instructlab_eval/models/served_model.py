@@ -23,8 +23,6 @@ from pytest_instructlab_eval.models.requests import (
 from pytest_instructlab_eval.models.templates import ChatTemplate
 from pytest_instructlab_eval.models.tokens import ONE_TOKEN, ServerTokenizer, find_beginning_token
 
-__all__ = ["ServedModel"]
-
 
 class ServedModel:
     """A `Model` that an endpoint serves under `name`, or under `instructlab/name`.

@@ -12,8 +12,6 @@ from pytest_instructlab_eval.models.endpoint import Endpoint
 from pytest_instructlab_eval.models.logprobs import Top, likeliest_tokens, log_likelihood
 from pytest_instructlab_eval.models.protocol import Message
 
-__all__ = ["ONE_TOKEN", "BeginningToken", "ServerTokenizer", "find_beginning_token", "token_ids"]
-
 ONE_TOKEN: Mapping[str, object] = {"max_tokens": 1, "temperature": 0}
 BOS_PROBE = "The capital of France is"
 TRY_AGAIN = (408, 409, 425, 429)  # statuses that say nothing of what a server has

@@ -9,8 +9,6 @@ from pytest_instructlab_eval.errors import ModelError, NoAnswerError
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model, as_messages
 from pytest_instructlab_eval.records.evidence import Chat
 
-__all__ = ["TranscribedModel"]
-
 
 class TranscribedModel:
     """A `Model` that asks another, `model`, and adds each chat to the `chats` as it ends."""

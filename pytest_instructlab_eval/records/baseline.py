@@ -29,20 +29,6 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain_data
 
-__all__ = [
-    "BEFORE_THE_RUN",
-    "FINGERPRINT",
-    "SCHEMA_VERSION",
-    "Baseline",
-    "check_comparable",
-    "differences",
-    "different_requests",
-    "fingerprint",
-    "read_baseline",
-    "save_run",
-    "write_baseline",
-]
-
 SCHEMA_VERSION = 1
 FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",

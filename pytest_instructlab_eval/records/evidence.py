@@ -9,8 +9,6 @@ from typing import Literal, TypedDict
 
 from pytest_instructlab_eval.data.typed_json import MisfitError, read_as
 
-__all__ = ["Chat", "Evidence", "Judgment", "Mark", "ModelReply", "Origin", "split_evidence"]
-
 Mark = Literal["judge", "answer", "repeat"]
 
 

@@ -11,8 +11,6 @@ from pytest_instructlab_eval.errors import ItemError
 from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["Recorder", "describe_failure", "without_traceback"]
-
 ROUNDING = 1e-9
 EVIDENCE = ("question", "answer", "judgment")
 

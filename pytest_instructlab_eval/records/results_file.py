@@ -18,8 +18,6 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import RULES, gate_problems
 from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["SCHEMA_VERSION", "check_version", "read_results", "read_run", "run_of"]
-
 SCHEMA_VERSION = 1
 
 

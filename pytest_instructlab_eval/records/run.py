@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["ModelAdaptation", "Run", "SilentTest", "distinct_adaptations"]
-
 
 @dataclass(frozen=True)
 class SilentTest:

@@ -16,8 +16,6 @@ from pytest_instructlab_eval.records.evidence import Evidence, split_evidence
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 
-__all__ = ["LARGEST_SCALE", "RULES", "gate_problems", "scale_problems", "value_problems"]
-
 LARGEST_SCALE = 1e50  # what is computed of scores, such as fourth powers, stays a number
 MOST = 10**9  # questions
 ROUNDING = 1e-9

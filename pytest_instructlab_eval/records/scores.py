@@ -17,8 +17,6 @@ from typing import Any, Literal
 from pytest_instructlab_eval.data.typed_json import MisfitError
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, split_evidence
 
-__all__ = ["Outcome", "Result", "Sample", "Score", "cluster_before", "plain_data"]
-
 Outcome = Literal["scored", "unscored", "error"]
 
 SCALARS: Mapping[type, Callable[..., object]] = {

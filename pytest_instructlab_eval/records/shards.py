@@ -11,8 +11,6 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import differences
 from pytest_instructlab_eval.records.run import Run, distinct_adaptations
 
-__all__ = ["merge_shards"]
-
 
 def merge_shards(parts: Mapping[Path, Run]) -> Run:
     """The whole run of these parts, which are named by their files.

@@ -1,3 +1,1 @@
 """What is told about a run: `RunReport`, computed once, and its renderers, one a file."""
-
-__all__: list[str] = []

@@ -8,8 +8,6 @@ from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.reports.tables import fit_table, paragraph
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
-__all__ = ["change_cells", "changes_table", "comparison_notes"]
-
 SHOWN: Mapping[Kind, tuple[int, str]] = {
     "regression": (10, "more regressions"),
     "improvement": (10, "more improvements"),

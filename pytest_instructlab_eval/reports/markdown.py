@@ -13,8 +13,6 @@ from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.verdicts import noteworthy_reports, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind
 
-__all__ = ["LONGEST", "refusal_page", "summary_page"]
-
 LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
 ROWS = (200, 100, 50, 25, 12, 6, 3, 1)  # of one table, at most; the fewer, the longer the page would be
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pytest_instructlab_eval.escaping import escape_line
 
-__all__ = ["note_line"]
-
 
 def note_line(note: str) -> str:
     """Return the line of a note; a warning says that it is one."""

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pytest_instructlab_eval.reports.tables import fit_table
 from pytest_instructlab_eval.stats.ranking import Rank
 
-__all__ = ["ranking_table"]
-
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
     """Return the lines of the ranking."""

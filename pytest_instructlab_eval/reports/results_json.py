@@ -13,8 +13,6 @@ from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.run_report import RunReport
 
-__all__ = ["write_results"]
-
 HEAD = (  # of a run, beside its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
     "tests", "notes", "silent", "adaptations", "directory",

@@ -11,8 +11,6 @@ from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 
-__all__ = ["write_run_folder"]
-
 
 def write_run_folder(folder: Path, report: RunReport, write_answers: Callable[[Path, Run], None]) -> None:
     """Write a run's results, its answers and its page; raises OSError.

@@ -6,14 +6,13 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict, fails_run, gate_verdicts
+from pytest_instructlab_eval.gates.evaluation import gate_verdicts
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
 from pytest_instructlab_eval.records.baseline import Baseline, different_requests
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, run_changes
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 from pytest_instructlab_eval.stats.summary import Summary, summarise
-
-__all__ = ["RunReport"]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.reports.tables import fit_table
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 
-__all__ = ["row_cells", "score_doubts", "scores_table"]
-
 SHOWN_GROUPS = 5  # best and worst, where not all are shown
 
 

@@ -6,8 +6,6 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 
-__all__ = ["fit_table", "paragraph"]
-
 GAP = "  "
 NARROWEST = 40  # columns; a terminal that claims less is taken for one of the usual width, as pytest does
 

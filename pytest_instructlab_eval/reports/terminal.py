@@ -11,8 +11,6 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
-__all__ = ["comparison_lines", "terminal_lines"]
-
 
 def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:
     """Return the lines of a run; empty where there is nothing to tell.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict, is_default_gate
+from pytest_instructlab_eval.gates.evaluation import is_default_gate
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.reports.tables import paragraph
-
-__all__ = ["noteworthy_reports", "verdict_counts", "verdict_lines"]
 
 ORDER: tuple[Verdict, ...] = ("failed", "refused", "inconclusive", "skipped", "passed")
 

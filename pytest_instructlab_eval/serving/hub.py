@@ -8,8 +8,6 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.models.local.model_spec import folder_problem
 from pytest_instructlab_eval.serving.vllm import model_source
 
-__all__ = ["check_source"]
-
 SECONDS = 20.0  # for the hub to answer
 
 

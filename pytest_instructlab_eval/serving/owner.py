@@ -18,8 +18,6 @@ from pytest_instructlab_eval.serving.rotation import (
     write_serving_state,
 )
 
-__all__ = ["Launch", "Launcher", "Owner", "next_model"]
-
 INTERVAL = 0.1  # seconds between two looks at what is waited for
 
 

@@ -17,8 +17,6 @@ from pytest_instructlab_eval.serving.process import StartedServer
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source, visible_gpus
 from pytest_instructlab_eval.settings import Settings
 
-__all__ = ["LOCAL", "check_sources", "plan_launches"]
-
 LOCAL = "local:"  # what the URL of a model begins with that every process runs for itself
 
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ServerProcess", "StartedServer", "short_path"]
-
 GUARD = Path(__file__).with_name("process_group.py")
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 LINE_LENGTH = 300  # vLLM logs its whole configuration in one

@@ -19,8 +19,6 @@ import threading
 import time
 from collections.abc import Sequence
 
-__all__ = ["run_in_group"]
-
 INTERVAL = 0.1  # seconds between two looks
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pytest_instructlab_eval.models import Completion, Message, Model
 from pytest_instructlab_eval.serving.rotation import Rotation
 
-__all__ = ["RotatedModel"]
-
 
 class RotatedModel:
     """A model that the run serves: asked where it is served, when it is.

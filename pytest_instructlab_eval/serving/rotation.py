@@ -19,15 +19,6 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ModelError
 
-__all__ = [
-    "ProcessState",
-    "Rotation",
-    "ServingState",
-    "read_process_state",
-    "read_serving_state",
-    "write_serving_state",
-]
-
 POLL = 0.1  # seconds between two looks at what is served, while something is waited for
 
 

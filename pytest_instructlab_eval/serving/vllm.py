@@ -18,8 +18,6 @@ from pathlib import Path
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.serving.process import ServerProcess, StartedServer, short_path
 
-__all__ = ["VLLM", "divide_gpus", "has_vllm", "model_source", "visible_gpus"]
-
 POLL = 0.5  # seconds between two looks at /health
 PORTS = 3  # tries, where another program takes the port first
 LOOK = """
@@ -260,7 +258,7 @@ def _free_port() -> int:
 def divide_gpus(
     visible: Sequence[str], candidate: int | None, judge: int | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the devices of the candidate and of the judge: the same where they are swapped (`judge` is None).
+    """Return the devices of the candidate and of the judge: the same ones where `judge` is None.
 
     `candidate` is None where it gets all that the judge leaves. Raises ConfigurationError where there
     are too few.

@@ -12,8 +12,6 @@ from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.session.items import ROLES, identity_of, is_empty, model_roles, scoring_tests
 from pytest_instructlab_eval.session.marker import marked_gates, marker_problem
 
-__all__ = ["CollectedTests"]
-
 
 @dataclass(frozen=True)
 class CollectedTests:

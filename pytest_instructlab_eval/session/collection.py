@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.gates.language import close_matches
+from pytest_instructlab_eval.gates.sentences import close_matches
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
 from pytest_instructlab_eval.session.items import BenchmarkModule, questions_of_item
@@ -21,8 +21,6 @@ from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.suites.benchmark import Question
 from pytest_instructlab_eval.suites.registry import all_benchmarks
 from pytest_instructlab_eval.suites.registry import benchmark_names as registered
-
-__all__ = ["Collection"]
 
 
 class Collection:

@@ -19,16 +19,6 @@ import pytest
 
 from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS, PREFIX, known_options
 
-__all__ = [
-    "asks_for_us",
-    "check_model",
-    "given_arguments",
-    "our_flags",
-    "start_anew",
-    "values_taken_for_paths",
-    "with_joined_values",
-]
-
 ADDOPTS = "PYTEST_ADDOPTS"  # names the user's further arguments, which pytest puts before the others
 OF_THE_USER = "--eval-output-dir"  # its folder is the user's own
 
@@ -62,7 +52,8 @@ def asks_for_us(config: pytest.Config) -> bool:
     given = given_arguments(config)
     if any(argument.startswith(PREFIX) or argument in ("-h", "--help") for argument in given):
         return True
-    return any(config.getini(option.name) for option in OPTIONS if option.places != "flag")
+    names = (name for option in OPTIONS if option.places != "flag" for name in option.names)
+    return any(map(config.getini, names))
 
 
 def check_model(config: pytest.Config) -> None:
@@ -101,7 +92,8 @@ def _flags(given: Sequence[str]) -> dict[str, bool]:
     """Return our flags, and whether each takes a value; a package is imported for a flag of ours alone."""
     asked = any(argument.startswith(PREFIX) for argument in given)
     options = known_options() if asked else OPTIONS
-    return {option.flag: option.metavar is not None for option in options if option.places != "ini"}
+    ours = (option for option in options if option.places != "ini")
+    return {flag: option.metavar is not None for option in ours for flag in option.flags}
 
 
 def _path(value: str) -> Path | None:

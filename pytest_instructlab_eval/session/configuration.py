@@ -20,15 +20,6 @@ from pytest_instructlab_eval.suites.option import Option
 if TYPE_CHECKING:
     import argparse
 
-__all__ = [
-    "add_options",
-    "add_own_options",
-    "asks_for_benchmarks",
-    "names_a_model",
-    "read_settings",
-    "refused_folder",
-]
-
 T = TypeVar("T")
 
 OF_SERVERS = ("vllm_args", "vllm_python", "gpus", "judge_gpus")  # options for a server that the run starts
@@ -54,16 +45,17 @@ def _declare(parser: pytest.Parser, options: Iterable[Option]) -> None:
         if option.places == "ini":
             pass
         elif option.metavar is None:
-            group.addoption(option.flag, dest=option.name, action="store_const", const="true",
+            group.addoption(*option.flags, dest=option.name, action="store_const", const="true",
                             default=None, help=option.help)  # fmt: skip
         else:
-            group.addoption(option.flag, dest=option.name, metavar=option.metavar, default=None,
+            group.addoption(*option.flags, dest=option.name, metavar=option.metavar, default=None,
                             action="append" if option.repeatable else "store",
                             help=option.help + default)  # fmt: skip
         kind: Literal["linelist", "string"] = "linelist" if option.repeatable else "string"
         if option.places != "flag":
             also = f"; as {option.flag}" if option.places == "both" else ""
-            parser.addini(option.name, option.help + also, type=kind, default=None)
+            for name in option.names:
+                parser.addini(name, option.help + also, type=kind, default=None)
 
 
 # --- read ---
@@ -169,12 +161,12 @@ def _given(
     given = None if option.places == "ini" else getattr(arguments, option.name)
     if given is not None:
         return option.flag, folder, given
-    given = None if option.places == "flag" else config.getini(option.name)
-    if not given:
-        return option.flag, folder, option.default
-    if config.inipath is None:
-        return option.flag, folder, given
-    return f"{option.name} in {config.inipath.name}", config.inipath.parent, given
+    for name in option.names if option.places != "flag" else ():
+        if given := config.getini(name):
+            if config.inipath is None:
+                return option.flag, folder, given
+            return f"{name} in {config.inipath.name}", config.inipath.parent, given
+    return option.flag, folder, option.default
 
 
 def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:

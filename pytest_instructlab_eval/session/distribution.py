@@ -24,16 +24,6 @@ from pytest_instructlab_eval.session.xdist_internals import (
     worker_number,
 )
 
-__all__ = [
-    "LocalQueue",
-    "Signs",
-    "WorkerQueue",
-    "divide_budget",
-    "look_ahead_window",
-    "wait_for_outputs",
-    "worker_queue",
-]
-
 
 def divide_budget(budget: int, config: pytest.Config) -> int:
     """Return this process's share of a budget of requests: at least one, and together no more than it.

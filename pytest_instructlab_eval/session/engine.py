@@ -16,8 +16,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["CoroutineRun", "Engine", "ItemQueue", "LookAhead", "RecordRouter", "current_run"]
-
 T = TypeVar("T")
 Key = TypeVar("Key")
 

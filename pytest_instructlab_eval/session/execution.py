@@ -31,8 +31,6 @@ from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.termination import end_undisturbed
 from pytest_instructlab_eval.session.xdist_internals import is_controller, is_worker
 
-__all__ = ["Execution"]
-
 TICK = 0.5  # seconds between two looks at the progress while a test is waited for
 
 

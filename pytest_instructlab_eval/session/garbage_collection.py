@@ -11,8 +11,6 @@ import gc
 
 import pytest
 
-__all__ = ["exempt_existing_objects", "pause_collection"]
-
 
 def pause_collection(config: pytest.Config) -> None:
     """Collect nothing until `exempt_existing_objects` is called; when the run is over all is as it was.

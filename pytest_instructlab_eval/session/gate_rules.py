@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates import evaluation as gates
-from pytest_instructlab_eval.gates.language import close_matches
+from pytest_instructlab_eval.gates import Gate, scope
+from pytest_instructlab_eval.gates.sentences import close_matches
 from pytest_instructlab_eval.records.baseline import Baseline
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_names, find_benchmark
 from pytest_instructlab_eval.suites.selection import left_out_benchmarks
-
-__all__ = ["gate_problem", "missing_counterpart"]
 
 Rule = Callable[[Gate, Settings, CollectedTests], str | None]
 
@@ -65,13 +62,13 @@ def unknown_group_or_metric(gate: Gate, settings: Settings, collected: Collected
     may_lack_groups = known is None or not known.fixed_groups or fewer or name in collected.part
     if gate.standing and may_lack_groups:
         return None
-    return gates.unknown_part(gate.selector, collected.groups[name], known.metrics if known else None)
+    return scope.unknown_part(gate.selector, collected.groups[name], known.metrics if known else None)
 
 
 def limit_beyond_scale(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why the limit decides nothing on the benchmark's scale."""
     known = find_benchmark(gate.selector.benchmark)
-    return None if known is None else gates.limit_off_scale(gate, known.maximum)
+    return None if known is None else scope.limit_off_scale(gate, known.maximum)
 
 
 def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:

@@ -11,11 +11,9 @@ import pytest
 from pytest_instructlab_eval.errors import GateError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates.evaluation import GateReport, fails_run
+from pytest_instructlab_eval.gates.gate_report import GateReport, fails_run
 from pytest_instructlab_eval.records.recorder import without_traceback
 from pytest_instructlab_eval.reports.run_report import RunReport
-
-__all__ = ["GateTestReport", "gate_status", "gate_test_reports"]
 
 FILE = "gates"  # what the terminal shows in place of a test's file
 

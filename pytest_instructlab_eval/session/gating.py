@@ -25,8 +25,6 @@ from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_cou
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_versions
 
-__all__ = ["Gating"]
-
 ADVICE = "save one of this configuration with --eval-save-baseline, or insist with --eval-allow-mismatch"
 
 

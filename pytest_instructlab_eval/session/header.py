@@ -14,8 +14,6 @@ from pytest_instructlab_eval.suites.selection import left_out_benchmarks, select
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["header_lines"]
-
 
 def header_lines(
     settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]

@@ -9,8 +9,6 @@ from pathlib import Path
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, find_benchmark
 
-__all__ = ["benchmark_file", "benchmark_module", "with_installed_file"]
-
 
 def benchmark_module(name: str) -> str:
     """Return the test module of a benchmark, as it is imported."""

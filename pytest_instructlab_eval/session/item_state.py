@@ -10,8 +10,6 @@ from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.recorder import Recorder
 from pytest_instructlab_eval.session.marker import marked_maximum
 
-__all__ = ["ItemState", "drop_state", "state_of"]
-
 
 @dataclass
 class ItemState:

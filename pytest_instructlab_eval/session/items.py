@@ -28,26 +28,6 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.digests import digest
 from pytest_instructlab_eval.suites.registry import benchmark_fixtures, benchmark_of
 
-__all__ = [
-    "BenchmarkModule",
-    "ItemIdentity",
-    "arguments_of_item",
-    "can_run_ahead",
-    "content_digest",
-    "coroutine_function",
-    "forked_problem",
-    "has_question",
-    "identity_of",
-    "is_empty",
-    "is_eval_test",
-    "is_ours",
-    "may_score",
-    "model_roles",
-    "our_fixture_names",
-    "questions_of_item",
-    "scoring_tests",
-]
-
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
 FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings"})
 ROLES = ("served_model", "judge")  # those by which a test asks a model

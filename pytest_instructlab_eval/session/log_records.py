@@ -12,8 +12,6 @@ from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.session.engine import RecordRouter
 from pytest_instructlab_eval.session.pytest_internals import log_handlers
 
-__all__ = ["replay_log_records", "route_log_records"]
-
 
 def route_log_records(config: pytest.Config) -> None:
     """Keep the records of runs ahead from the item that pytest happens to be at, until the run ends."""

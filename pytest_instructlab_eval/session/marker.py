@@ -8,20 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_instructlab_eval.escaping import escape_line
-from pytest_instructlab_eval.gates.language import close_matches
+from pytest_instructlab_eval.gates.sentences import close_matches
 from pytest_instructlab_eval.session.pytest_internals import parameter_index, parameters
 from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.registry import find_benchmark
-
-__all__ = [
-    "marked_benchmark",
-    "marked_cluster",
-    "marked_gates",
-    "marked_group",
-    "marked_maximum",
-    "marked_name",
-    "marker_problem",
-]
 
 NAME = "eval"
 KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name

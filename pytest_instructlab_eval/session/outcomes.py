@@ -18,8 +18,6 @@ from pytest_instructlab_eval.session.session import NOT_JUDGED, EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 from pytest_instructlab_eval.settings import Settings
 
-__all__ = ["Outcomes", "result_of"]
-
 Failure = pytest.ExceptionInfo[BaseException]
 
 

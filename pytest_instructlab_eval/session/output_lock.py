@@ -14,8 +14,6 @@ try:
 except ImportError:  # not on Windows, where a folder has no lock
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["OutputLock"]
-
 NAME = ".lock"
 MOST = 300  # characters of what a lock says about its owner
 

@@ -17,8 +17,6 @@ from pytest_instructlab_eval.suites.benchmark import Question
 from pytest_instructlab_eval.suites.registry import benchmark_fixtures, find_benchmark
 from pytest_instructlab_eval.suites.selection import asked_questions
 
-__all__ = ["Parametrization"]
-
 
 class Parametrization:
     """The hooks that make the items; `unreadable` is why the questions of one of them can't be read."""

@@ -9,8 +9,6 @@ from pytest_instructlab_eval.session.parametrization import Parametrization
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 
-__all__ = ["parts_of"]
-
 
 def parts_of(session: EvalSession) -> list[object]:
     """Return the parts of the run that this process has, in the order in which they are to be registered.

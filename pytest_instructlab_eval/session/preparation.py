@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from pytest_instructlab_eval.session.collected_tests import CollectedTests
 
-__all__ = ["Preparation"]
-
 
 class Preparation:
     """The hooks up to the first test, in the process that decides whether the run begins."""
@@ -129,7 +127,7 @@ class Preparation:
         if self._has_servers:
             return
         self._has_servers = True
-        tries = self._eval.gating.gated and not self._settings.no_canaries
+        tries = self._eval.gating.gated and not self._settings.no_judge_trial
         with self._eval.refusing():
             if tries and "judge" in asked:
                 self._eval.servers.try_judges()

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from pytest_instructlab_eval.models.endpoint import Traffic
 
-__all__ = ["Progress"]
-
 LOG_INTERVAL = 30.0  # seconds between two lines where the output is no terminal
 LIVE_INTERVAL = 0.5
 

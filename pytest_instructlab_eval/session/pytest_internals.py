@@ -17,24 +17,6 @@ from _pytest.compat import NOTSET
 if TYPE_CHECKING:
     import argparse
 
-__all__ = [
-    "argument_names",
-    "early_options",
-    "fixture_function",
-    "fixture_names",
-    "is_direct_parameter",
-    "is_of_pytest",
-    "is_without_question",
-    "last_failed_ids",
-    "log_handlers",
-    "parameter_index",
-    "parameters",
-    "parameters_id",
-    "terminal_file",
-    "terminal_reporter",
-    "uncaptured_output",
-]
-
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
 
 

@@ -11,8 +11,6 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.report_data import adaptations_on, outcome_on, result_on, silent_on
 from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
 
-__all__ = ["ReceivedResults"]
-
 TestStatus = tuple[str, str, tuple[str, Mapping[str, bool]]]
 
 

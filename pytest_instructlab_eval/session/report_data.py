@@ -9,16 +9,6 @@ import pytest
 from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result, plain_data
 
-__all__ = [
-    "adaptations_on",
-    "outcome_on",
-    "put_adaptations",
-    "put_result",
-    "put_silent",
-    "result_on",
-    "silent_on",
-]
-
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
 RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.session.gate_tests import GateTestReport
     from pytest_instructlab_eval.session.run_output import RunOutput
 
-__all__ = ["RunEnd"]
-
 UNAWAITED = re.compile(r"coroutine '\w+\.(chat|choice_logprobs|grade|rate)' was never awaited")
 
 

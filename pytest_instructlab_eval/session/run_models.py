@@ -21,8 +21,6 @@ from pytest_instructlab_eval.suites import registry
 from pytest_instructlab_eval.suites.chats import Chats, read_chats
 from pytest_instructlab_eval.suites.earlier_answers import recorded_answers
 
-__all__ = ["RunModels"]
-
 MIB = 2**20
 RETRIES_OF_OWN = 2  # a server of the run's that has ended doesn't come back
 PATIENCE_WITH_OWN = 5.0  # seconds
@@ -156,7 +154,7 @@ class RunModels:
         return next(iter(self.judges.values()), None)
 
     async def judge_at(self, name: str, url: str) -> Judge:
-        """Return a judge that the run serves, asked at this URL though the rotation does not announce it yet."""
+        """Return a judge that the run serves, asked at this URL before the rotation announces it."""
         model = self._judging_model(name)
         assert isinstance(model, RotatedModel)  # noqa: S101  (the run serves it)
         return self._grading(await model.at(url))

@@ -20,8 +20,6 @@ from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
 
-__all__ = ["RunOutput", "write_refusal"]
-
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
 
 

@@ -23,8 +23,6 @@ from pytest_instructlab_eval.suites.selection import asked_questions, selected_b
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges.trial import Put
 
-__all__ = ["RunQuestions"]
-
 
 class RunQuestions:
     """What one run asks.

@@ -14,8 +14,6 @@ from pytest_instructlab_eval.session.run_questions import RunQuestions
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 
-__all__ = ["Servers"]
-
 
 class Servers:
     """What a run asks, as the process sees it that starts it.

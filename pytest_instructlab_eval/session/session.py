@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.models import Model
     from pytest_instructlab_eval.session.gating import Gating
 
-__all__ = ["NEEDS_JUDGE", "NOT_JUDGED", "EvalSession"]
-
 NEEDS_JUDGE = "needs a judge: name one with --eval-judge-model"
 NOT_JUDGED = "--eval-stage judge: it asks no judge, and was scored when it was answered"
 

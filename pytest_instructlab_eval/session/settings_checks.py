@@ -10,8 +10,6 @@ from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
 from pytest_instructlab_eval.suites.registry import find_benchmark
 from pytest_instructlab_eval.suites.selection import missing_options
 
-__all__ = ["check_settings"]
-
 
 def check_settings(settings: Settings) -> None:
     """Raise ConfigurationError where settings do not go together."""

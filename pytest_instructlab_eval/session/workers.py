@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
-__all__ = ["Workers"]
-
 HAND_OVER = 20.0  # seconds that interrupted workers have to hand over their results; one is usual
 
 

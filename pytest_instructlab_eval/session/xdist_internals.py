@@ -18,24 +18,6 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
-__all__ = [
-    "CRASHED",
-    "WorkerNode",
-    "choose_work_stealing",
-    "has_ended",
-    "interactor",
-    "is_controller",
-    "is_worker",
-    "make_scheduler",
-    "node_output",
-    "queued_items",
-    "worker_count",
-    "worker_id",
-    "worker_input",
-    "worker_number",
-    "worker_output",
-]
-
 CRASHED = "???"  # the phase that xdist gives the report of a test whose worker died
 
 

@@ -11,8 +11,6 @@ from pytest_instructlab_eval.session.items import forked_problem, model_roles
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import worker_output
 
-__all__ = ["ADAPTATIONS", "RESULTS", "XdistWorker"]
-
 RESULTS, ADAPTATIONS = "eval_results", "eval_adaptations"  # what a worker hands over, by name
 
 

@@ -19,8 +19,6 @@ from pytest_instructlab_eval.stats.comparison import (
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, holm
 from pytest_instructlab_eval.stats.values import group_by
 
-__all__ = ["BenchmarkChanges", "Kind", "MeanChange", "changes_between", "run_changes"]
-
 Measure = Callable[[Iterable[Result], Iterable[Result]], Comparison | Difference | None]
 Kind = Literal["regression", "improvement", "unchanged", "new"]
 

@@ -37,18 +37,6 @@ from pytest_instructlab_eval.stats.values import (
     units_of,
 )
 
-__all__ = [
-    "Comparison",
-    "Contribution",
-    "Difference",
-    "Pair",
-    "counterpart",
-    "lowest_scores",
-    "mean_difference",
-    "mean_interval",
-    "paired_comparison",
-]
-
 
 @dataclass(frozen=True)
 class Pair:

@@ -15,8 +15,6 @@ from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
 from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
 from pytest_instructlab_eval.stats.values import group_by
 
-__all__ = ["Rank", "doubt_about_best", "rank_models", "unranked_reasons"]
-
 
 @dataclass(frozen=True)
 class Rank:

@@ -16,31 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "CONFIDENCE",
-    "Interval",
-    "cluster_interval",
-    "cluster_t_interval",
-    "clustered_standard_error",
-    "correlation",
-    "even_interval",
-    "have_different_means",
-    "holm",
-    "interval_of_mean",
-    "margin_verdict",
-    "mcnemar",
-    "minimum_detectable_drop",
-    "minimum_detectable_drop_of_answers",
-    "minimum_detectable_effect",
-    "p_value",
-    "paired_answers_interval",
-    "standard_error",
-    "stratified_wilson_interval",
-    "t_interval",
-    "welch_degrees_of_freedom",
-    "wilson_interval",
-]
-
 CONFIDENCE = 0.95
 POWER = 0.8
 FEW_CLUSTERS = 10  # with fewer, the t interval of clustered means is too narrow when clusters are unequal

@@ -15,8 +15,6 @@ from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreeme
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
 from pytest_instructlab_eval.stats.values import evidence_of, group_by, of_metric
 
-__all__ = ["Summary", "SummaryRow", "summarise"]
-
 
 @dataclasses.dataclass(frozen=True)
 class SummaryRow:

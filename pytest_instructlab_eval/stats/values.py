@@ -20,19 +20,6 @@ from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error, standard_error
 
-__all__ = [
-    "QuestionKey",
-    "Unit",
-    "Values",
-    "evidence_of",
-    "group_by",
-    "has_clusters",
-    "namer",
-    "of_metric",
-    "questions_of",
-    "units_of",
-]
-
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.judges.trial import Put
     from pytest_instructlab_eval.suites.option import Option
 
-__all__ = ["AnswerFiles", "Benchmark", "Conversation", "Need", "Question"]
-
 
 class Question(Protocol):
     """What one test asks: a question, or a task of many; a frozen dataclass each."""

@@ -16,8 +16,6 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.suites.registry import find_benchmark
 
-__all__ = ["Chats", "read_chats", "write_chats"]
-
 FOLDER = "answers"
 
 Chats = Mapping[tuple[str, str], tuple[Chat, ...]]

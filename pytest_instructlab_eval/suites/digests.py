@@ -10,8 +10,6 @@ from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.selection import asked_questions as asked_of
 
-__all__ = ["data_digest", "digest"]
-
 
 def data_digest(benchmark: Benchmark, asked: Sequence[Question], settings: Settings) -> str | None:
     """Return what tells a benchmark's questions and references from others, however few are `asked`.

@@ -12,8 +12,6 @@ from pytest_instructlab_eval.suites.chats import write_chats
 from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
 from pytest_instructlab_eval.suites.selection import asked_questions
 
-__all__ = ["recorded_answers", "write_answers"]
-
 
 def write_answers(folder: Path, run: Run) -> None:
     """Write what a run answered and judged, for InstructLab's tools and for a judging run; raises OSError."""

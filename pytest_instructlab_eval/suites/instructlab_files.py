@@ -20,8 +20,6 @@ from pytest_instructlab_eval.records.evidence import Evidence, Judgment
 from pytest_instructlab_eval.records.scores import Result, Score, plain_data
 from pytest_instructlab_eval.suites.registry import find_benchmark
 
-__all__ = ["write_instructlab_files"]
-
 Record = dict[str, object]
 
 

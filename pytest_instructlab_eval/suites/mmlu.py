@@ -25,17 +25,6 @@ from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Sett
 from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
 
-__all__ = [
-    "BENCHMARK",
-    "MMLUQuestion",
-    "MMLUTask",
-    "check_mmlu",
-    "mmlu_subjects",
-    "mmlu_tasks",
-    "score_mmlu",
-    "score_mmlu_questions",
-]
-
 PREFIX = "mmlu_"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
 FEWER_TASKS = f"{MIN_TASKS_VARIABLE} is set, so that only the first {MIN_TASKS} of MMLU's tasks are asked"

@@ -29,8 +29,6 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark, Need
 from pytest_instructlab_eval.suites.mmlu import MMLUQuestion, score_mmlu_questions
 from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
 
-__all__ = ["BENCHMARK", "MMLUBranchTask", "check_mmlu_branch", "mmlu_branch_tasks", "score_mmlu_branch"]
-
 SEED = 1234  # with which lm-eval's `simple_evaluate` draws the solved examples
 
 Prompt = str | tuple[Message, ...]

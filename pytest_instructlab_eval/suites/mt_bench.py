@@ -27,20 +27,6 @@ from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import AnswerFiles, Benchmark
 from pytest_instructlab_eval.suites.mt_bench_files import MTBenchFiles, mt_bench_files
 
-__all__ = [
-    "BENCHMARK",
-    "OTHER_TEMPERATURE",
-    "MTBenchAnswer",
-    "MTBenchQuestion",
-    "answer_mt_bench",
-    "check_judge_references",
-    "conversation_template",
-    "grade_mt_bench",
-    "judge_prompt",
-    "judged_like",
-    "mt_bench_questions",
-]
-
 ANSWER_TOKENS = 1024
 TEMPERATURES = {
     "writing": 0.7, "roleplay": 0.7, "extraction": 0.0, "math": 0.0, "coding": 0.0, "reasoning": 0.0,

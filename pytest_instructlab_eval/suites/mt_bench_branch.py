@@ -35,16 +35,6 @@ from pytest_instructlab_eval.suites.taxonomy_pairs import base_pairs, branch_pai
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair
 
-__all__ = [
-    "BENCHMARK",
-    "BranchQuestion",
-    "answer_mt_bench_branch",
-    "branch_folder",
-    "grade_mt_bench_branch",
-    "mt_bench_branch_questions",
-    "recorded_questions",
-]
-
 CATEGORY = "taxonomy"
 JUDGE_PROMPT = "single-math-v1"
 

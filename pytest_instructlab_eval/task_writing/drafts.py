@@ -12,25 +12,6 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.models.reasoning import split_judgment
 
-__all__ = [
-    "ABOUT_OTHERS",
-    "ABOUT_PASSAGE",
-    "ALIKE",
-    "CUT_OFF",
-    "DUPLICATE",
-    "FAILED",
-    "INCOMPLETE",
-    "NOT_CONFIRMED",
-    "NOT_WRITTEN",
-    "REASONS",
-    "Draft",
-    "TaskQuestion",
-    "arrange_questions",
-    "chosen_letter",
-    "read_drafts",
-    "without_duplicates",
-]
-
 # Why a question that was asked for isn't kept, as the user reads it.
 NOT_WRITTEN = "not written"
 CUT_OFF = "cut off by --max-tokens"

@@ -10,8 +10,6 @@ from pytest_instructlab_eval.escaping import printable_name
 from pytest_instructlab_eval.task_writing.drafts import REASONS
 from pytest_instructlab_eval.task_writing.task_maker import FileOutcome
 
-__all__ = ["file_lines", "summary_lines"]
-
 
 def file_lines(outcome: FileOutcome) -> Iterator[str]:
     """Yield what became of a file, and of its passages where something is missing."""

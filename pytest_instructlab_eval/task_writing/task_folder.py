@@ -22,8 +22,6 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import escape, escape_json
 from pytest_instructlab_eval.task_writing.drafts import TaskQuestion
 
-__all__ = ["TaskFolder", "task_names"]
-
 MOST_NAME = 120  # characters; a file's name has 255 bytes
 OTHER = re.compile(r"[^A-Za-z0-9_-]+")
 DIGITS = 16  # of a digest in a name

@@ -21,8 +21,6 @@ from pytest_instructlab_eval.task_writing.drafts import (
 from pytest_instructlab_eval.task_writing.task_folder import TaskFolder, task_names
 from pytest_instructlab_eval.task_writing.teacher import Passage, Teacher, passages
 
-__all__ = ["FileOutcome", "PassageOutcome", "make_tasks"]
-
 MOST_SUBJECT = 100  # characters
 
 

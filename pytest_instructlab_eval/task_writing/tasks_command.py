@@ -30,8 +30,6 @@ from pytest_instructlab_eval.task_writing.task_folder import TaskFolder
 from pytest_instructlab_eval.task_writing.task_maker import FileOutcome, make_tasks
 from pytest_instructlab_eval.task_writing.teacher import Teacher
 
-__all__ = ["tasks"]
-
 MOST_QUESTIONS = 50  # on one passage, which a reply can hold
 FEW_SHOTS = 5  # solved examples that MMLU-Branch takes from the task's own questions, unless told otherwise
 INTERRUPTED = 130  # as shells have it

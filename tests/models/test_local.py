@@ -576,7 +576,9 @@ def test_what_a_run_asks_a_model_of_its_own_process_is_part_of_its_progress(
     name = str(checkpoint)
     write_serving_state(tmp_path, ServingState(up={name: LOCAL}))
     engine = Engine()
-    models = RunModels(Settings((name,), serve="local"), engine, budget=1, rotation=lambda: Rotation(tmp_path))
+    models = RunModels(
+        Settings((name,), serve="local"), engine, budget=1, rotation=lambda: Rotation(tmp_path)
+    )
     try:
         engine.call(score_together(models.candidate(), TASK))
         assert sum(traffic.requests for traffic in models.traffic) == len(TASK)

@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase as fnmatch
 import pytest
 
 from pytest_instructlab_eval.gates import Gate, parse_gate
-from pytest_instructlab_eval.gates.evaluation import GateReport, evaluate_gates, with_default_gates
+from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.stats.comparison import Contribution, mean_interval, paired_comparison
 from pytest_instructlab_eval.stats.statistics import (

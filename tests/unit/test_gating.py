@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.gates.evaluation import GateReport
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline import save_run
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import SilentTest

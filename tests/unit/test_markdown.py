@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.escaping import markdown_code, markdown_text
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import LONGEST, summary_page

@@ -11,7 +11,8 @@ import pytest
 
 import pytest_instructlab_eval
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.evaluation import GateReport, Verdict, gate_verdicts
+from pytest_instructlab_eval.gates.evaluation import gate_verdicts
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.records.baseline import Baseline
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run

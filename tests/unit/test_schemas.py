@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import Gate, parse_gate
-from pytest_instructlab_eval.gates.evaluation import GateReport
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
 from pytest_instructlab_eval.records.schema import RULES, Configuration

@@ -15,20 +15,6 @@ from pytest_instructlab_eval.data.text_files import read_bytes
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.escaping import printable_name
 
-__all__ = [
-    "LEFT_OUT",
-    "QNA",
-    "TOO_LARGE",
-    "Kind",
-    "TaxonomyEntry",
-    "TaxonomySource",
-    "WorkingTree",
-    "child_path",
-    "qna_entries",
-    "refuse_file",
-    "taxonomy_entries",
-]
-
 QNA = "qna.yaml"
 LEFT_OUT = frozenset({"docs", "scripts", QNA})  # of the top level, where InstructLab takes folders alone
 MOST_ENTRIES = 200_000  # a few small Git objects can stand for billions of files and folders

@@ -10,8 +10,6 @@ from pytest_instructlab_eval.data.text_files import decode_utf8
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.escaping import escape, printable_name
 
-__all__ = ["KNOWLEDGE", "MOST_BYTES", "QnaFile", "QnaPair", "parse_qna"]
-
 MOST_BYTES = 2**20  # of one qna.yaml; the largest of InstructLab's has 38 kB
 VERSIONS = {"1": 1, "2": 2, "3": 3}  # a file that names no version is of the first
 KNOWLEDGE = "knowledge"  # the top-level folder of the files about documents

@@ -26,8 +26,6 @@ from pytest_instructlab_eval.escaping import printable_name
 if TYPE_CHECKING:
     from git import Git
 
-__all__ = ["CommitFiles", "Repository"]
-
 MOST_TREE = 16 * 2**20  # bytes of one folder's list
 MOST_REFS = 5  # in one message
 KINDS: Mapping[int, Kind] = {stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFREG: "file"}

@@ -22,8 +22,6 @@ from pytest_instructlab_eval.data.taxonomy.unread_files import is_companion, unr
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import printable_name
 
-__all__ = ["Survey", "Taxonomy"]
-
 MOST_TOTAL = 64 * 2**20  # bytes of all files
 MOST_NAMED = 10  # files in one message
 

@@ -11,8 +11,6 @@ from pytest_instructlab_eval.data.taxonomy.files import LEFT_OUT, QNA, Kind, Tax
 from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, parse_qna
 from pytest_instructlab_eval.errors import DataError
 
-__all__ = ["CONTENT_FOLDERS", "is_companion", "unread_reasons"]
-
 CONTENT_FOLDERS = ("compositional_skills", "foundational_skills", KNOWLEDGE)
 WRONG_PLACE = f"it must lie in a folder below {', '.join(CONTENT_FOLDERS[:-1])} or {CONTENT_FOLDERS[-1]}"
 WRONG: Mapping[Kind, str] = {

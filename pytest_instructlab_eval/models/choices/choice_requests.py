@@ -8,8 +8,6 @@ from typing import Protocol
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models.batching import Prompt
 
-__all__ = ["ChoiceRequests", "ChoiceWay", "Complete", "Tokenize", "is_refusal"]
-
 FAILED = ("abort", "aborted", "cancelled", "content_filter", "error")  # why no model ends a token
 NOT_FINITE = "Out of range float values are not JSON compliant"  # vLLM's words for NaN and infinity
 

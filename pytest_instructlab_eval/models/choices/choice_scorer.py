@@ -17,8 +17,6 @@ from pytest_instructlab_eval.models.choices.token_ids import TokenIds
 from pytest_instructlab_eval.models.choices.top_logprobs import TopLogprobs
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 
-__all__ = ["WAYS", "ChoiceScorer"]
-
 WAYS = ("token_ids", "top_logprobs", "echo")
 SERVER_FAULT = 500  # statuses from here on are the server's fault, not the request's
 QUESTIONS_IN_VAIN = 3  # without log-probabilities, after which no more are asked

@@ -12,8 +12,6 @@ from pytest_instructlab_eval.models.choices.choice_requests import ChoiceRequest
 from pytest_instructlab_eval.models.choices.top_logprobs import TopLogprobs
 from pytest_instructlab_eval.models.logprobs import echoed_text, echoed_tokens, log_likelihood
 
-__all__ = ["ECHO_PROBES", "TOLERANCE", "Echo", "Note"]
-
 NAME = "echo"
 TOLERANCE = 0.05  # nats, between two ways to the log-probability of one token
 ECHO_PROBES = 2  # tokens that are compared: one may agree by chance

@@ -9,8 +9,6 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.choices.choice_requests import ChoiceRequests
 from pytest_instructlab_eval.models.logprobs import Top, all_log_likelihoods, likeliest_tokens
 
-__all__ = ["TokenIds", "last_line"]
-
 NAME = "token_ids"
 
 

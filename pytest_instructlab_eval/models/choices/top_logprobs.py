@@ -6,8 +6,6 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.choices.choice_requests import ChoiceRequests, is_refusal
 from pytest_instructlab_eval.models.logprobs import Top, all_log_likelihoods, likeliest_tokens
 
-__all__ = ["TopLogprobs"]
-
 NAME = "top_logprobs"
 MOST = (20, 5)  # vLLM's and OpenAI's limits; the first that the server accepts is kept
 MANY = 1000  # where a choice is not among those: llama.cpp has no limit; 100 kB a prompt

@@ -16,8 +16,6 @@ from pytest_instructlab_eval.models.local.loading import quiet_transformers
 from pytest_instructlab_eval.models.local.memory import BatchFit
 from pytest_instructlab_eval.models.protocol import Completion
 
-__all__ = ["NOT_FINITE", "AnswerLimits", "ChatWriter", "TokenSampler"]
-
 MOST_CHATS = {"cuda": 64, "mps": 8}
 MOST_CHATS_ON_CPU = 8
 NOT_FINITE = (

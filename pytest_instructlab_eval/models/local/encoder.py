@@ -10,8 +10,6 @@ from pytest_instructlab_eval.models.local.jobs import ChatJob, ChoiceJob, LocalJ
 from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 from pytest_instructlab_eval.models.protocol import Message
 
-__all__ = ["Encoder"]
-
 
 class Encoder:
     """The tokens of questions and chats; raises ModelError where they don't fit the model."""

@@ -28,9 +28,6 @@ from pytest_instructlab_eval.models.local.jobs import (
 from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 from pytest_instructlab_eval.models.local.row_scorer import RowScorer
 
-__all__ = ["JobRunner"]
-
-
 J = TypeVar("J", bound="LocalJob[object]")
 
 

@@ -12,9 +12,6 @@ from typing import Generic, TypeVar
 from pytest_instructlab_eval.errors import EvalError, ModelError
 from pytest_instructlab_eval.models.protocol import Completion, Message
 
-__all__ = ["ChatJob", "ChoiceJob", "LocalJob", "fail_jobs", "settle_jobs", "short_error"]
-
-
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 

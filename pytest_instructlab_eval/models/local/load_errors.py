@@ -6,8 +6,6 @@ from collections.abc import Sequence, Set
 
 from pytest_instructlab_eval.models.local.jobs import short_error
 
-__all__ = ["load_error_text"]
-
 CAUSES: tuple[tuple[Set[str], Sequence[str], str], ...] = (
     (
         {"GatedRepoError", "RepositoryNotFoundError"},

@@ -12,8 +12,6 @@ import transformers
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["LoadedModel"]
-
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:

@@ -18,8 +18,6 @@ from pytest_instructlab_eval.models.local.load_errors import load_error_text
 from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 from pytest_instructlab_eval.models.local.model_spec import ModelSpec
 
-__all__ = ["load_model", "quiet_transformers"]
-
 
 def load_model(wish: ModelSpec, source: str) -> LoadedModel:
     """Return the model of that folder or hub name on its device; raises ConfigurationError."""

@@ -18,8 +18,6 @@ from pytest_instructlab_eval.models.local.jobs import ChatJob, ChoiceJob, LocalJ
 from pytest_instructlab_eval.models.local.model_spec import ModelSpec
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs, Completion, Message, as_messages
 
-__all__ = ["LocalModel"]
-
 R = TypeVar("R")
 
 EXTRA = "pip install 'pytest-instructlab-eval[local]'"

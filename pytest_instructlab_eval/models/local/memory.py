@@ -13,8 +13,6 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.local.jobs import LocalJob
 from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 
-__all__ = ["BatchFit", "free_memory"]
-
 PART_OF_MEMORY = 0.7  # of what is free on a GPU; the rest is for what isn't counted
 NO_LIMIT = 10**6
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import read_text
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 
-__all__ = ["ModelSpec", "folder_problem"]
-
 HUB_OWNER = "instructlab"  # of a bare name
 MOST_BYTES = 2**24  # of config.json, which has some kB
 NEEDED = {

@@ -9,8 +9,6 @@ from transformers.cache_utils import DynamicLayer
 from pytest_instructlab_eval.models.local.grouping import shared_length
 from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 
-__all__ = ["Prefix"]
-
 
 class Prefix:
     """The keys and values of the tokens that a group's questions begin with, kept for the next group."""
@@ -47,6 +45,7 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the keys and values of the prefix and of the rows; they are not kept."""
         rows = key_states.shape[0]
         return (
             torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),

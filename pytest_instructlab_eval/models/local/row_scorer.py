@@ -13,8 +13,6 @@ from pytest_instructlab_eval.models.local.memory import BatchFit
 from pytest_instructlab_eval.models.local.prefix import Prefix
 from pytest_instructlab_eval.models.local.rows import choice_mask, rows_of, tokens_of
 
-__all__ = ["RowScorer"]
-
 TOKENS_AT_ONCE = {"cuda": 16384, "mps": 2048}  # of a forward pass; more is no faster
 TOKENS_AT_ONCE_ON_CPU = 512
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 import torch
 import transformers
 
-__all__ = ["PassRow", "choice_mask", "rows_of", "tokens_of"]
-
 
 @dataclasses.dataclass(frozen=True)
 class PassRow:

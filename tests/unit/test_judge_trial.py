@@ -22,7 +22,7 @@ from .fakes import FakeModel
 
 def fair(messages: Sequence[Message]) -> str:
     text = messages[-1]["content"]
-    return "[[9]]" if any(canary.good in text for canary in TRIAL_QUESTIONS) else "[[2]]"
+    return "[[9]]" if any(trial.good in text for trial in TRIAL_QUESTIONS) else "[[2]]"
 
 
 def try_out(model: FakeModel, like: MTBenchQuestion | None = None) -> None:
@@ -48,10 +48,10 @@ def test_the_reference_judge_passes(question: MTBenchQuestion) -> None:
 def test_a_judge_is_tried_by_the_prompt_of_the_run(question: MTBenchQuestion) -> None:
     model = FakeModel(fair, name="prometheus")
     try_out(model, question)
-    for chat, canary in zip(model.chats[::2], TRIAL_QUESTIONS, strict=True):
+    for chat, trial in zip(model.chats[::2], TRIAL_QUESTIONS, strict=True):
         (message,) = chat.messages  # the system prompt is merged, as for the questions of the run
         assert message["content"].startswith(question.judge_prompts[0].system)
-        assert canary.question in message["content"]
+        assert trial.question in message["content"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_judge_that_ranks_otherwise_is_refused_with_its_ratings(
     message = str(caught.value)
     assert shown in message
     assert message.startswith("the judge prometheus doesn't rate every plainly good answer above")
-    assert "--eval-no-canaries" in message
+    assert "--eval-no-judge-trial" in message
 
 
 def test_a_judge_that_gives_no_rating_is_refused() -> None:
@@ -84,10 +84,12 @@ def test_a_judge_that_cannot_be_asked_is_refused_with_the_reason() -> None:
     def away(messages: object) -> str:
         raise ModelError("the server is away")
 
-    with pytest.raises(ConfigurationError, match=r"could not rate the canary answers: .*the server is away"):
+    with pytest.raises(
+        ConfigurationError, match=r"could not rate the answers of its trial: .*the server is away"
+    ):
         try_out(FakeModel(away))
 
 
-def test_the_canaries_are_six_different_answers() -> None:
-    texts = itertools.chain.from_iterable(dataclasses.astuple(canary)[2:] for canary in TRIAL_QUESTIONS)
+def test_the_trial_has_six_different_answers() -> None:
+    texts = itertools.chain.from_iterable(dataclasses.astuple(trial)[2:] for trial in TRIAL_QUESTIONS)
     assert len(set(texts)) == 6
