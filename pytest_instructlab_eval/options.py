@@ -84,8 +84,8 @@ OPTIONS = (
     Option("gate", "EXPR", "fail the run unless this holds, such as 'mmlu >= 0.5' or 'mt_bench.drop <= 0.1'; "
            "may be given several times; replaces a gate of the ini file on the same figure (default: the "
            "gates of the ini file)", parse_gate_text, repeatable=True, places="flag"),
-    Option("gates", None, "fail every run unless these hold, one gate a line; as --eval-gate", parse_gate_text,
-           repeatable=True, places="ini"),
+    Option("gates", None, "fail every run unless these hold, one gate a line; as --eval-gate",
+           parse_gate_text, repeatable=True, places="ini"),
     Option("inconclusive", "VERDICT", "what to do where a gate is inconclusive, since there are too few "
            f"questions to decide it: {', '.join(INCONCLUSIVE)}", parse_one_of(*INCONCLUSIVE), "warn"),
     Option("baseline", "FILE", "measure drops from this earlier run: a file of --eval-save-baseline, or a "

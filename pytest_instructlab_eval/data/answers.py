@@ -66,7 +66,9 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], .
     for place, answer in read_typed_lines(answers_file(folder / "model_answer", model), _AnswerLine):
         times = [choice["turns"] for choice in answer["choices"]]
         if len(set(map(len, times))) != 1:
-            raise DataError(f"{place}: choices must be one or more, of as many turns each")
+            raise DataError(
+                f"{place}: expected choices with the same number of turns each (got {len(times)} choices)"
+            )
         answers[str(answer["question_id"])] = tuple(zip(*times, strict=True))
     return answers
 
@@ -107,7 +109,7 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
     for place, record in read_typed_lines(path, _QuestionLine):
         number, file = str(record["question_id"]), record.get("qna_file") or QUESTIONS
         if len(record["turns"]) != 1:
-            raise DataError(f"{place}: turns must be one text (got {len(record['turns'])})")
+            raise DataError(f"{place}: expected one turn (got {len(record['turns'])})")
         count[file] += 1
         known = references.get(number, [])
         # The question's own decides where two files ask the same and share an id.
@@ -115,7 +117,7 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
         reference = own if own in known or not known else known[-1]
         if reference is None:
             raise DataError(
-                f"{place}: question {number} has no reference answer, neither beside it nor in "
+                f"{place}: question {number} has no reference answer, neither in this line nor in "
                 f"reference_answer/ for {' or '.join(judges) or 'a judge'}"
             )
         found.append(
@@ -131,7 +133,7 @@ def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
     for path in [file for file in files if file.exists()][:1]:
         for place, record in read_typed_lines(path, _AnswerLine):
             if not record["choices"] or not record["choices"][0]["turns"]:
-                raise DataError(f"{place}: choices[0].turns must have a reference answer")
+                raise DataError(f"{place}: expected a reference answer in choices[0].turns (got none)")
             found[str(record["question_id"])].append(record["choices"][0]["turns"][0])
     return found
 

@@ -18,13 +18,13 @@ def checkpoints(folder: Path) -> tuple[str, ...]:
     places = [folder, folder / "hf_format"]
     if not folder.is_dir():
         raise ConfigurationError(
-            f"--eval-checkpoints: {folder} is not a folder; name the one of the checkpoints"
+            f"--eval-checkpoints: {folder} is not a folder; give the folder of the checkpoints"
         )
     found = [path.parent for place in places for path in place.glob("*/config.json")]
     if not found:
         raise ConfigurationError(
-            f"--eval-checkpoints: {folder} has no checkpoint, neither in itself nor in hf_format: a "
-            "checkpoint is a folder with a config.json"
+            f"--eval-checkpoints: {folder} has no checkpoint (a folder with config.json), nor has its "
+            "hf_format; give the folder that the training wrote"
         )
     names = list(map(str, found))
     # As people sort them: samples_500 before samples_1000.

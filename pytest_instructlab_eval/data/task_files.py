@@ -61,8 +61,8 @@ class UntrustedTask(DataError):
 
     def __init__(self, message: str) -> None:
         super().__init__(
-            f"{message}; lm-eval could be made to run code by this, so give --eval-trust-tasks only if you "
-            "trust all who wrote the tasks"
+            f"{message}; such a task can make lm-eval run code, so use --eval-trust-tasks only if you trust "
+            "everyone who wrote the tasks"
         )
 
 
@@ -89,7 +89,7 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     not known by name, and where there is no task.
     """
     if not folder.is_dir():
-        raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder")
+        raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder; give the folder of the tasks")
     paths = list(_yaml_files(folder, without=sdg_folders(folder)[1:]))
     found = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
     if not found:
@@ -102,7 +102,8 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     for one, other in itertools.pairwise(found):
         if one.name == other.name:
             raise DataError(
-                f"{escape(one.path)} and {escape(other.path)} both define the task {escape(one.name)}"
+                f"{escape(one.path)} and {escape(other.path)} both define the task {escape(one.name)}; "
+                "remove one"
             )
     return found
 
@@ -231,21 +232,23 @@ def _task_settings(path: Path, folder: Path) -> TaskSettings:
         raise UntrustedTask(f"{include.place}: include must be the name of one file")
     target = path.parent / name
     if not _is_inside(target, folder):
-        raise UntrustedTask(f"{include.place}: include leads out of {escape(folder)} ({escape(name)})")
+        raise UntrustedTask(
+            f"{include.place}: include must be a file in {escape(folder)} (got {escape(name)})"
+        )
     if not os.path.isfile(target):
         raise DataError(
-            f"{include.place}: the task includes {escape(name)}, which isn't there; put the template that "
+            f"{include.place}: the task includes {escape(name)}, which does not exist; put the template that "
             "the tasks were written with beside them"
         )
     included = _read_yaml_inside(target, folder)
     if "include" in included:
-        raise UntrustedTask(f"{included['include'].place}: a file that is included must not include another")
+        raise UntrustedTask(f"{included['include'].place}: an included file must not include another")
     return TaskSettings(escape(path), {**included, **own})
 
 
 def _read_yaml_inside(path: Path, folder: Path) -> dict[str, TaskSetting]:
     if not _is_inside(path, folder):
-        raise UntrustedTask(f"{escape(path)} leads out of {escape(folder)}")
+        raise UntrustedTask(f"{escape(path)} is a link to outside of {escape(folder)}")
     return TaskSetting(read_yaml(path, most_bytes=MOST_YAML_BYTES), escape(path)).inside()
 
 
@@ -256,7 +259,7 @@ def _settings_by_lm_eval(path: Path) -> TaskSettings:
     try:
         values = load_yaml(path, resolve_func=False)
     except Exception as error:
-        raise DataError(f"{escape(path)}: lm-eval can't read the task: {escape(error)}") from None
+        raise DataError(f"{escape(path)}: lm-eval cannot read the task: {escape(error)}") from None
     return TaskSettings(escape(path), TaskSetting(values, escape(path)).inside())
 
 
@@ -268,13 +271,15 @@ def _choice_form(settings: TaskSettings) -> Form:
             place = replace(setting, line=tag.line).place
             raise UntrustedTask(f"{place}: {escape(key, 40)} has the tag {tag.tag}")
         if key not in KNOWN:
-            raise UntrustedTask(f"{setting.place}: InstructLab's SDG writes no {escape(key, 40)} in a task")
+            raise UntrustedTask(
+                f"{setting.place}: {escape(key, 40)} is not a key that InstructLab's SDG writes"
+            )
     for key, values in WRITTEN.items():
         setting = settings.get(key)
         if setting.value not in values:
             expected = " or ".join(repr(value) for value in values)
             raise UntrustedTask(
-                f"{setting.place}: {key} must be as InstructLab's SDG writes it, {expected} "
+                f"{setting.place}: {key} must be {expected}, as InstructLab's SDG writes it "
                 f"(got {escape(repr(setting.value))})"
             )
     _check_metrics(settings.get("metric_list"))
@@ -294,7 +299,9 @@ def _check_metrics(setting: TaskSetting) -> None:
         and all(value in METRIC.get(key, ()) for key, value in metric.items())
     ]
     if len(names) < len(metrics) or "acc" not in names:
-        raise UntrustedTask(f"{setting.place}: metric_list must have the mean of acc, and acc_norm at most")
+        raise UntrustedTask(
+            f"{setting.place}: metric_list must have the mean of acc, and no other metric than acc_norm"
+        )
 
 
 # --- where its rows are ---
@@ -306,14 +313,15 @@ def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
     for key, unknown in kwargs.inside().items():
         if key != "data_files":
             raise UntrustedTask(
-                f"{unknown.place}: InstructLab's SDG writes no {escape(key, 40)} in dataset_kwargs"
+                f"{unknown.place}: {escape(key, 40)} is not a key that InstructLab's SDG writes in "
+                "dataset_kwargs"
             )
     files = kwargs.inside().get("data_files", kwargs).inside()
     setting = files.get("test", kwargs)
     given = setting.value
     if len(files) != 1 or not isinstance(given, str) or not given.isprintable():
         raise UntrustedTask(
-            f"{setting.place}: dataset_kwargs must have data_files, and there one file as `test`"
+            f"{setting.place}: dataset_kwargs must have data_files with one file, called test"
         )
     beside = path.parent / os.path.basename(given)
     existing = list(filter(os.path.isfile, (path.parent / given, Path(given), beside)))
@@ -321,8 +329,8 @@ def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
         if _is_inside(candidate, folder):
             return candidate
     message = (
-        f"{setting.place}: data_files names {escape(given)}, which is not in {escape(folder)}, nor is "
-        f"{escape(beside.name)} beside {escape(path.name)}"
+        f"{setting.place}: expected the data file {escape(given)} in {escape(folder)}, or "
+        f"{escape(beside.name)} beside {escape(path.name)} (found neither there)"
     )
     if existing:
         raise UntrustedTask(message)

@@ -41,7 +41,7 @@ def read_rows(path: Path) -> TaskRows:
     unknown = next((place for _, own, place in rows if own is None), None)
     if recovered and unknown is not None:
         raise DataError(
-            f"{unknown}: other rows have the number of another choice than their own text says, and this row "
+            f"{unknown}: in other rows the number of the right choice differs from its text, and this row "
             "has no such text (mmlubench_answer); correct its answer and add the text"
         )
     questions = (row if own is None else replace(row, answer=own) for row, own, _ in rows)
@@ -64,10 +64,10 @@ def _checked_row(line: str, place: str) -> tuple[MMLURow, int | None, str]:
     except (NotJSONError, MisfitError) as error:
         raise DataError(f"{place}: {error}") from None
     if not isinstance(record, dict):
-        raise DataError(f"{place}: not a JSON object")
+        raise DataError(f"{place}: expected a JSON object")
     for field in ("question", "choices", "answer"):
         if field not in record:
-            raise DataError(f"{place}: the row has no {field}; it must have question, choices and answer")
+            raise DataError(f"{place}: expected question, choices and answer (got no {field})")
     question, choices, answer = record["question"], record["choices"], record["answer"]
     if not _is_text(question):
         raise DataError(f"{place}: question must be a text (got {escape(repr(question), 40)})")

@@ -51,7 +51,7 @@ def read_bytes(path: Path, most_bytes: int, *, place: str | None = None, kind: s
         with _opened(path) as file:
             data = file.read(most_bytes + 1)
     except OSError as error:
-        raise DataError(f"{place} can't be read ({error.strerror})") from None
+        raise DataError(f"{place} cannot be read ({error.strerror})") from None
     if len(data) > most_bytes:
         raise _too_large(place, most_bytes, kind)
     return data
@@ -79,7 +79,7 @@ def read_lines(
                 if text.strip():  # a byte order mark alone is no line either
                     yield f"{place}, line {number}", text.removesuffix("\n")
     except OSError as error:
-        raise DataError(f"{place} can't be read ({error.strerror})") from None
+        raise DataError(f"{place} cannot be read ({error.strerror})") from None
 
 
 def decode_utf8(data: bytes, place: str, *, line: int = 1) -> str:
@@ -104,13 +104,13 @@ def replace_text(path: Path, text: str) -> None:
 
 def _opened(path: Path) -> BinaryIO:
     if "\0" in str(path):
-        raise OSError(errno.EINVAL, "no file has such a name")
+        raise OSError(errno.EINVAL, "a file cannot have such a name")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise OSError(
-            errno.EINVAL, "it is no regular file"
+            errno.EINVAL, "it is not a regular file"
         )  # but a pipe, which might be waited for without end
     return path.open("rb")
 
 
 def _too_large(place: str, most_bytes: int, kind: str) -> DataError:
-    return DataError(f"{place} is larger than {most_bytes:,} bytes, the most that is read of {kind}")
+    return DataError(f"{place} is larger than {most_bytes:,} bytes, the limit for {kind}")

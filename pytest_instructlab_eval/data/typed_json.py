@@ -84,14 +84,16 @@ def parse_json(text: str) -> object:
     """Return what a text in JSON says; raises NotJSON where it says nothing, and Misfit.
 
     Misfit is for what Python's own reader takes and no other program may: NaN, an infinite number, a key that
-    an object has twice, half of a character, and lists in lists without end.
+    an object has twice, half a character, and lists in lists without end.
     """
     try:
         document: object = json.loads(
             text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_with_keys_once
         )
     except json.JSONDecodeError as error:
-        raise NotJSONError(f"no JSON at line {error.lineno:,}, column {error.colno:,}: {error.msg}") from None
+        raise NotJSONError(
+            f"not JSON at line {error.lineno:,}, column {error.colno:,}: {error.msg}"
+        ) from None
     except MisfitError:
         raise
     except ValueError:
@@ -103,18 +105,18 @@ def parse_json(text: str) -> object:
         try:
             json.dumps(document, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise MisfitError("has a text with half of a character (a lone surrogate)") from None
+            raise MisfitError("has a text with half a character (a lone surrogate)") from None
     return document
 
 
 def _no_number(name: str) -> NoReturn:
-    raise MisfitError(f"has {name}, which is no number of JSON")
+    raise MisfitError(f"has {name}, which is not a JSON number")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise MisfitError(f"has {text[:LONGEST]}, which is too large a number")
+        raise MisfitError(f"has a number that is too large, {text[:LONGEST]}")
     return number
 
 
@@ -317,7 +319,7 @@ class _Dataclass:
         fields = _read_object(rule.required, read, value, rules)
         unknown = fields.keys() - self.readers.keys() - set(rule.ignored)
         if unknown:
-            raise MisfitError(f"has {_value_in_message(min(unknown))}, which is not known here")
+            raise MisfitError(f"has the unknown key {_value_in_message(min(unknown))}")
         for problem in rule.problems(fields):
             raise problem
         if rule.build is not None:

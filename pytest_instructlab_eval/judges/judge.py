@@ -67,8 +67,8 @@ class Submission:
             return prompt.template.format(**texts)
         except (LookupError, ValueError, AttributeError) as error:
             raise ConfigurationError(
-                f"the judge prompt {prompt.name!r} can't be filled in ({type(error).__name__}: {error}); its "
-                f"braces may name {', '.join(sorted(texts))}"
+                f"the judge prompt {prompt.name!r} cannot be filled in ({type(error).__name__}: {error}); "
+                f"its braces may name {', '.join(sorted(texts))}"
             ) from None
 
 
@@ -105,7 +105,8 @@ class Judge(ABC):
         for name, text in (("question", question), ("answer", answer), ("reference", reference or "")):
             if not isinstance(text, str):
                 raise TypeError(
-                    f"grade takes texts: the {name} is {text!r:.100}; of a completion give its .text"
+                    f"grade: expected a text as the {name} (got {text!r:.100}); of a completion pass its "
+                    ".text"
                 )
         return await self.rate(Submission(question, answer, reference, scale, prompt, metric, answer_id))
 
@@ -127,4 +128,4 @@ class Judge(ABC):
     @property
     def no_chat(self) -> str:
         """Why the judge can't be asked, as a sentence."""
-        return f"the judge {self.name!r} can't be asked"
+        return f"the judge {self.name!r} cannot answer a chat"

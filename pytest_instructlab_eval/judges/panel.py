@@ -32,7 +32,7 @@ class Panel(Judge):
     @property
     def no_chat(self) -> str:
         """A chat is with one model."""
-        return f"the judges {self.name} are a panel and can't be asked as one; name one judge"
+        return f"the judges {self.name} are a panel, which cannot answer a chat; name one judge"
 
     async def rate(self, submission: Submission) -> Score:
         """Return the mean of the judges' ratings."""

@@ -192,12 +192,12 @@ def _not_judged(said: str, reasoning: str, prompts: Sequence[str]) -> str:
     A judgment does not have the whole of a prompt, or of the prompt's line that shows how to rate.
     """
     if not said.strip():
-        return "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
+        return "the judgment has only reasoning" if reasoning else "the judgment is empty"
     lines = [line for prompt in prompts for line in prompt.splitlines() if DOUBLE.search(line)]
     parts = [part for part in map(_words, (*prompts, *lines)) if part.count(" ") + 1 >= WORDS_OF_PART]
     known = f" {_words(said)} "
     returned = any(f" {part} " in known for part in parts)
-    return "the judgment returns the prompt" if returned else ""
+    return "the judgment repeats the prompt" if returned else ""
 
 
 def _words(text: str) -> str:

@@ -32,7 +32,7 @@ class ReferenceJudge(Judge):
     """
 
     needs_reference = True
-    no_chat = "the judge 'reference' is no language model and can't be asked; name another judge"
+    no_chat = "the judge 'reference' is not a language model, so it cannot answer a chat; name another judge"
 
     @property
     def name(self) -> str:
@@ -46,7 +46,9 @@ class ReferenceJudge(Judge):
         if reference is None or not reference.strip():
             reason = "the judge 'reference' needs a reference answer, and this question has none"
         elif scale.words is not None:
-            reason = f"the judge 'reference' rates by degrees and gives no rating {scale}; name a model"
+            reason = (
+                f"the judge 'reference' cannot give a rating {scale}; name a model with --eval-judge-model"
+            )
         if reference is None or reason is not None:
             lost = replace(evidence, reference=None)
             return Score(None, submission.metric, scale.highest, error=reason, evidence=lost)

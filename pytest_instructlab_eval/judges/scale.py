@@ -23,12 +23,14 @@ class Scale:
     def __post_init__(self) -> None:
         if not 0 <= self.lowest < self.highest < LIMIT:
             raise ValueError(
-                f"a scale goes up, from 0 or more to less than {LIMIT:,} (got {self.lowest:g} to "
-                f"{self.highest:g})"
+                f"expected a scale that goes up from 0 or more to less than {LIMIT:,} (got {self.lowest:g} "
+                f"to {self.highest:g})"
             )
         for word, number in self.numbers.items():
             if not word.isalpha() or len(word) < len(number):
-                raise ValueError(f"a rating is a word of at least {len(number)} letters (got {word!r})")
+                raise ValueError(
+                    f"expected a word of at least {len(number)} letters as a rating (got {word!r})"
+                )
 
     def __str__(self) -> str:
         if self.words is None:

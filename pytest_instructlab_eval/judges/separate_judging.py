@@ -14,13 +14,13 @@ from pytest_instructlab_eval.records.scores import Score, plain_data
 
 NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"
-NO_ANSWER = "there is no recorded answer of {} to this question; ask it with --eval-stage answer"
+NO_ANSWER = "{} has no recorded answer to this question; ask it with --eval-stage answer"
 
 
 class PostponedJudge(Judge):
     """A judge that keeps the answer and leaves its rating to a later run."""
 
-    no_chat = "--eval-stage answer doesn't ask the judge"
+    no_chat = "--eval-stage answer does not ask the judge"
 
     def __init__(self, name: str | None) -> None:
         self._name = name or "none"
@@ -50,7 +50,7 @@ class _RecordedModel:
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
         """Raise ModelError: likelihoods aren't recorded."""
-        raise ModelError("--eval-stage judge doesn't ask the model, and likelihoods aren't recorded")
+        raise ModelError("--eval-stage judge does not ask the model, and likelihoods are not recorded")
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -79,14 +79,14 @@ class RecordedAnswers(_RecordedModel):
         answers, number = self._answers[turns], getattr(seed, "repeat", seed)
         if number >= len(answers):
             raise ModelError(
-                f"there is no recorded answer number {number + 1} of {self._name} to this question; ask it "
+                f"{self._name} has no recorded answer number {number + 1} to this question; ask it "
                 "with --eval-stage answer and the same --eval-repeat",
                 prompt=turns[-1],
             )
         if answers[number] == NOT_HAD:
             raise ModelError(
-                f"the recorded answer of {self._name} is {NOT_HAD}: it could not be had then; ask again with "
-                "--eval-stage answer",
+                f"the recorded answer of {self._name} is {NOT_HAD}, which means that there was none; ask "
+                "again with --eval-stage answer",
                 prompt=turns[-1],
             )
         return Completion(answers[number], "stop", 0, 0, 0.0).split(self._name, turns[-1])
@@ -120,7 +120,7 @@ class RecordedChats(_RecordedModel):
             raise ModelError(NO_ANSWER.format(self._name), prompt=str(prompt))
         self._left.remove(chat)
         if chat.answer is None:
-            reason = f"{self._name} gave no answer when it was asked ({chat.error})"
+            reason = f"{self._name} gave no answer in the run that asked it ({chat.error})"
             reason += "; ask again with --eval-stage answer"
             if chat.reasoning or chat.finish_reason:
                 raise NoAnswerError(reason, reasoning=chat.reasoning, finish_reason=chat.finish_reason)

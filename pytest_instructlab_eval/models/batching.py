@@ -80,7 +80,7 @@ class CompletionBatcher:
             self._endpoint.budget.give_back(places)
             if ended.cancelled() or ended.exception() is not None:
                 for job in jobs:
-                    job.fail(ModelError(f"{self._endpoint} was no longer asked, since the run ended"))
+                    job.fail(ModelError(f"the run ended before {self._endpoint} replied"))
 
         self._tasks.add(task)
         task.add_done_callback(end)
@@ -160,7 +160,8 @@ class CompletionBatcher:
         if takes_one or (all(answered) and not self._takes_several):
             self._most = 1
             self._adaptations.note(
-                "one_prompt_a_request", "the server takes one prompt a request, so each was sent alone"
+                "one_prompt_a_request",
+                "the server takes one prompt per request, so each prompt was sent alone",
             )
         return len(jobs)
 

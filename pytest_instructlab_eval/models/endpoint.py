@@ -189,7 +189,7 @@ class Endpoint:
             if time.monotonic() >= deadline:
                 if not wait:
                     raise ConfigurationError(
-                        f"{found.error}; start it, correct the URL, or have the run wait for it with "
+                        f"{found.error}; start the server, correct the URL, or wait for it with "
                         f"{self._reader.prefix}wait SECONDS"
                     )
                 text = f"{found.error} after {wait:g} s of waiting"
@@ -204,7 +204,7 @@ class Endpoint:
         names = model_names(found)
         if names is None:
             return FailedTry(
-                ModelError(f"{self} doesn't list its models as an OpenAI-compatible server does")
+                ModelError(f"{self} gave no list of models, as an OpenAI-compatible server does")
             )
         return names
 

@@ -23,11 +23,11 @@ def parse_logprob(value: object) -> float:
     than rounding.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ModelError(f"a log-probability is no finite number (got {_cut_repr(value)})")
+        raise ModelError(f"expected a finite log-probability (got {_cut_repr(value)})")
     if not MINUS_INFINITY < value < math.inf:
-        raise ModelError(f"a log-probability is no finite number (got {_cut_repr(value)})")
+        raise ModelError(f"expected a finite log-probability (got {_cut_repr(value)})")
     if value > ROUNDING:
-        raise ModelError(f"a log-probability is above 0 (got {_cut_repr(value)})")
+        raise ModelError(f"expected a log-probability of at most 0 (got {_cut_repr(value)})")
     return min(float(value), 0.0)
 
 
@@ -48,7 +48,7 @@ def likeliest_tokens(completion: Mapping[str, object]) -> Top:
     """Return what a completion of one token says of the likeliest tokens: by text, the values as they came.
 
     Empty where the server gives no log-probabilities, or not those of one token. Raises ModelError where they
-    are in a form that is not known.
+    are in an unknown form.
     """
     logprobs = _mapping(completion.get("logprobs"))
     chat_form = _list(logprobs.get("content"))
@@ -122,7 +122,7 @@ def _list(value: object) -> list[object]:
 
 
 def _unknown(value: object) -> ModelError:
-    return ModelError(f"the server gave log-probabilities in a form that is not known: {_cut_repr(value)}")
+    return ModelError(f"the server gave log-probabilities in an unknown form: {_cut_repr(value)}")
 
 
 def _cut_repr(value: object) -> str:

@@ -81,8 +81,8 @@ class OutageClock:
                 if self._since is not None and self._probed - since >= self._patience:
                     self.given_up = (
                         f"{self._server} gave no reply for {self._probed - since:.0f} s and was given up "
-                        f"({reply.reason}); what was scored before is kept; "
-                        f"{self._server.prefix}wait SECONDS has the run wait longer"
+                        f"({reply.reason}); the scores so far are kept; "
+                        f"to wait longer, use {self._server.prefix}wait SECONDS"
                     )
                     await self._close()
             return self._since is None

@@ -44,14 +44,11 @@ class Completion:
         before, answer = split_answer(self.text)
         reasoning = "\n\n".join(part for part in (self.reasoning.strip(), before) if part)
         if not answer.strip() and (reasoning or self.finish_reason == "length"):
-            why = "it ended after its reasoning"
+            why = "it stopped after its reasoning"
             if self.finish_reason == "length":
                 count = f"all {self.completion_tokens:,} tokens" if self.completion_tokens else "all tokens"
-                shown = "" if reasoning else " that is not shown"
-                why = (
-                    f"{count} up to the limit went into reasoning{shown}; turn its reasoning off or allow "
-                    "more tokens"
-                )
+                hidden = "" if reasoning else ", which the server does not show,"
+                why = f"its reasoning{hidden} took {count}; turn reasoning off, or allow more tokens"
             raise NoAnswerError(
                 f"{name} gave no answer: {why}",
                 prompt=prompt,

@@ -43,7 +43,7 @@ class _ReplicaServer:
         try:
             await asyncio.wait({task})
             if task.cancelled():
-                raise UnreachableError(f"{self.model} was asked and stopped answering")
+                raise UnreachableError(f"{self.model} stopped replying")
             return task.result()
         finally:
             task.cancel()

@@ -60,8 +60,9 @@ class ChatTemplate:
         except ModelError as error:
             refused = f"it answered {error.status}" if error.status in REFUSED_KEY else error  # not the key
             raise ModelError(
-                f"{self._address.endpoint} can't render its model's chat template through /tokenize, which "
-                f"--eval-system-prompt needs for multiple choice; vLLM can ({refused})"
+                f"--eval-system-prompt: {self._address.endpoint} cannot render the model's chat template at "
+                f"/tokenize, which multiple choice needs ({refused}); leave the option out, or use another "
+                "server, such as vLLM"
             ) from None
 
 

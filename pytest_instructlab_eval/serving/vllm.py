@@ -41,13 +41,13 @@ CAUSES = (
     ),
     (
         r"greater than the derived max_model_len",
-        "the context asked for is longer than the model's own: lower --max-model-len in --eval-vllm-args",
+        "the requested context is longer than the model's own: lower --max-model-len in --eval-vllm-args",
     ),
     (
         r"out of memory|OutOfMemoryError|No available memory for the cache|desired GPU memory utilization"
         r"|less than requested memory for kv|Cannot allocate memory|not enough memory|std::bad_alloc",
-        "there is too little free memory for it: end what else uses it, spread it over more GPUs with "
-        "--eval-gpus, or ask for less with --eval-vllm-args '--max-model-len 4096 "
+        "there is too little free memory: end other programs that use it, take more GPUs with --eval-gpus, "
+        "or ask for less with --eval-vllm-args '--max-model-len 4096 "
         "--gpu-memory-utilization 0.8'",
     ),
     (
@@ -55,22 +55,22 @@ CAUSES = (
         r"|LocalEntryNotFound|Invalid repository ID|Can't load the configuration|not the path to a directory"
         r"|We couldn't connect to|OfflineModeIsEnabled|does not appear to have a file named"
         r"|HFValidationError",
-        "there is no such model, or its hub can't be reached: give the folder of one, or the name of one on "
-        "the hub; or did you forget --eval-base-url, the server that has it?",
+        "there is no such model, or the hub cannot be reached: give a model's folder or its name on the hub, "
+        "or, if a server has it, its URL with --eval-base-url",
     ),
     (
         r"is not a valid JSON file|Unrecognized model in|Model architectures .* are not supported"
         r"|Cannot find any model weights|SafetensorError|Couldn't instantiate the backend tokenizer",
-        "it is no whole model that vLLM can load: that is a folder with config.json, the tokenizer's files "
-        "and all *.safetensors, of an architecture that this vLLM knows",
+        "vLLM cannot load the model: expected a folder with config.json, the tokenizer's files and all "
+        "*.safetensors, of an architecture that this vLLM supports",
     ),
     (
         r": error: (?:unrecognized arguments|argument |ambiguous option)",
-        "vLLM doesn't take one of its options so: look at --eval-vllm-args",
+        "vLLM refuses one of its options: correct --eval-vllm-args",
     ),
     (
         r"must be divisible by tensor parallel size",
-        "the model can't be spread over that many GPUs: name a number that divides its attention heads with "
+        "the model cannot be spread over that many GPUs: give a number that divides its attention heads with "
         "--eval-gpus",
     ),
     (
@@ -80,7 +80,7 @@ CAUSES = (
     ),
     (
         r"No module named '?vllm",
-        "this Python has no vLLM: name one that has with --eval-vllm-python, or pip install vllm",
+        "this Python has no vLLM: name one that has it with --eval-vllm-python, or pip install vllm",
     ),
 )
 
@@ -128,8 +128,8 @@ class VLLM:
         found, named = look_for_vllm(self.python)
         if not found:
             raise ConfigurationError(
-                f"{self.python} has no vLLM: name a Python that has with --eval-vllm-python, pip install "
-                "vllm, or give the URL of a server that runs with --eval-base-url"
+                f"{self.python} has no vLLM: name a Python that has it with --eval-vllm-python, pip install "
+                "vllm, or give a server's URL with --eval-base-url"
             )
         source = model_source(self.name)
         # `vllm serve` asks for the version of a package of that very name.
@@ -173,8 +173,8 @@ class VLLM:
             if now - started > self.timeout:
                 process.stop()
                 raise ConfigurationError(
-                    f"vLLM with {self.label} was not ready within {self.timeout:g} s; where its log shows "
-                    f"that it still loads, give it longer with --eval-serve-timeout\n{process.end_of_log()}"
+                    f"vLLM with {self.label} was not ready within {self.timeout:g} s; if its log shows that "
+                    f"it is still loading, allow more with --eval-serve-timeout\n{process.end_of_log()}"
                 )
             if now - said >= 30:
                 said = now
@@ -191,17 +191,17 @@ def model_source(name: str, option: str = "--eval-model") -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ConfigurationError(
-                f"{option}: the folder {name} is no model that can be loaded: it has no config.json"
-            )
+            raise ConfigurationError(f"{option}: the folder {name} is not a model: it has no config.json")
         return str(path.resolve())
     if path.is_file():
         raise ConfigurationError(
-            f"{option}: {name} is a file, and a model is a folder with config.json; have llama.cpp serve a "
-            "GGUF file, and give the server's URL with --eval-base-url"
+            f"{option}: {name} is a file; expected a folder with config.json (serve a GGUF file with "
+            "llama.cpp, and give the server's URL with --eval-base-url)"
         )
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ConfigurationError(f"{option}: there is no folder {name}")
+        raise ConfigurationError(
+            f"{option}: there is no folder {name}; give a model's folder or its name on the hub"
+        )
     return name if "/" in name else f"instructlab/{name}"
 
 
@@ -220,7 +220,7 @@ def look_for_vllm(python: str) -> tuple[bool, bool]:
         found, named = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         raise ConfigurationError(
-            f"--eval-vllm-python: must be a Python that runs (got {python!r}); name its executable"
+            f"--eval-vllm-python: expected a Python that runs (got {python!r}); give its executable"
         ) from None
     return bool(found), bool(named)
 
@@ -266,8 +266,8 @@ def divide_gpus(
     wanted = (candidate or 0) + (judge or 0)
     if wanted > len(visible):
         raise ConfigurationError(
-            f"--eval-gpus and --eval-judge-gpus ask for {wanted} GPUs and {len(visible)} can be "
-            "seen; ask for fewer"
+            f"--eval-gpus and --eval-judge-gpus ask for {wanted} GPUs, and {len(visible)} are visible; ask "
+            "for fewer"
         )
     rest = len(visible) - (judge or 0)
     if judge and candidate is None and not rest:

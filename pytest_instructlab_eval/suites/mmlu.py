@@ -27,10 +27,10 @@ from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
 
 PREFIX = "mmlu_"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
-FEWER_TASKS = f"{MIN_TASKS_VARIABLE} is set, so that only the first {MIN_TASKS} of MMLU's tasks are asked"
+FEWER_TASKS = f"{MIN_TASKS_VARIABLE} is set, so only the first {MIN_TASKS} of MMLU's tasks are asked"
 NO_DIFFERENCE = (
-    "every choice is equally likely, in every question of the task, so nothing was measured: look for broken "
-    "weights, or a server that makes its log-probabilities up"
+    "all choices have the same likelihood in every question of the task, so nothing was measured; check the "
+    "model's weights, and whether the server computes log-probabilities"
 )
 
 
@@ -132,8 +132,8 @@ def check_mmlu(tasks: Sequence[MMLUTask]) -> None:
         examples = len(_mmlu_rows(task.data, "dev", task.subject))
         if examples < task.few_shots:
             raise DataError(
-                f"{task.data} has {examples} examples for {task.subject}, fewer than the {task.few_shots} of "
-                "--eval-few-shots"
+                f"{task.data}: expected {task.few_shots} examples for {task.subject} (got {examples}); ask "
+                "for fewer with --eval-few-shots"
             )
 
 
@@ -190,8 +190,8 @@ def _load_mmlu_questions(task: MMLUTask) -> list[MMLUQuestion]:
     every = list(definition.eval_docs)
     if task.rows and task.rows[-1] >= len(every):
         raise DataError(
-            f"the hub has {len(every)} questions for {task.subject}, fewer than the {task.size} that were "
-            "published; take a sample of a local copy with --eval-mmlu-data"
+            f"the hub: expected {task.size} questions for {task.subject} (got {len(every)}); take the sample "
+            "from a local copy with --eval-mmlu-data"
         )
     numbers, docs = zip(*choose_rows(every, task.first_n, task.rows), strict=True)
     chat = task.system_prompt is not None
@@ -299,7 +299,7 @@ def _definitions() -> Path:
     folder = Path(places[0], "tasks", "mmlu", "default") if places else Path("lm_eval")
     if not folder.is_dir():
         raise DataError(
-            "the installed lm-eval has no MMLU tasks; install it anew: pip install --force-reinstall lm-eval"
+            "the installed lm-eval has no MMLU tasks; reinstall it: pip install --force-reinstall lm-eval"
         )
     return folder
 

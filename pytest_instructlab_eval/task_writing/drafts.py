@@ -16,12 +16,12 @@ from pytest_instructlab_eval.models.reasoning import split_judgment
 NOT_WRITTEN = "not written"
 CUT_OFF = "cut off by --max-tokens"
 INCOMPLETE = "incomplete"
-ALIKE = "two choices alike"
-ABOUT_OTHERS = "a choice speaks of the others"
-ABOUT_PASSAGE = "speaks of the passage"
-NOT_CONFIRMED = "not confirmed by a second look"
+ALIKE = "two equal choices"
+ABOUT_OTHERS = "a choice mentions the others"
+ABOUT_PASSAGE = "mentions the passage"
+NOT_CONFIRMED = "not confirmed by a second answer"
 DUPLICATE = "a duplicate"
-FAILED = "the teacher could not be asked"
+FAILED = "the teacher gave no reply"
 REASONS = (
     NOT_WRITTEN, CUT_OFF, INCOMPLETE, ALIKE, ABOUT_OTHERS, ABOUT_PASSAGE, NOT_CONFIRMED, DUPLICATE, FAILED,
 )  # fmt: skip

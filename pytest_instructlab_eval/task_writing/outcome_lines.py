@@ -17,9 +17,9 @@ def file_lines(outcome: FileOutcome) -> Iterator[str]:
     written = f"in the task {outcome.task}" if outcome.task else "so no task"
     said = f"{outcome.kept} of {asked} questions kept, {written}"
     if outcome.earlier:
-        said = f"{outcome.earlier} questions of an earlier run stay, in the task {outcome.task}"
+        said = f"{outcome.earlier} questions of an earlier run are kept, in the task {outcome.task}"
     elif not outcome.passages:
-        said = "no context, so there is no passage to ask about (contexts came with version 3 of qna.yaml)"
+        said = "no passage to ask about: the file has no context (version 3 of qna.yaml has contexts)"
     yield f"{printable_name(outcome.path)}: {said}"
     for passage in outcome.passages:
         if passage.kept == 0:

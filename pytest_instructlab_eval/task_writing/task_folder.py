@@ -53,10 +53,12 @@ class TaskFolder:
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         if folder.exists() and not folder.is_dir():
-            raise ConfigurationError(f"--out: {escape(folder)} is not a folder")
+            raise ConfigurationError(f"--out: {escape(folder)} is not a folder; give a folder for the tasks")
         self.folder = folder.resolve()
         if not str(self.folder).isprintable():
-            raise ConfigurationError(f"--out: {escape(self.folder)} has characters that no path should have")
+            raise ConfigurationError(
+                f"--out: {escape(self.folder)} has unprintable characters; give another folder"
+            )
         self._overwrite = overwrite
 
     def finished(self, name: str, made_from: str) -> int | None:
@@ -75,7 +77,7 @@ class TaskFolder:
             pass
         there = task if task.exists() else rows
         raise DataError(
-            f"{escape(there)} is there already, and was not made of the same passages by the same teacher "
+            f"{escape(there)} exists, and was not made of the same passages by the same teacher "
             "and options; give another folder, or --overwrite"
         )
 
@@ -121,7 +123,7 @@ class TaskFolder:
             replace_text(task, yaml.safe_dump(settings, sort_keys=False))
         except OSError as error:
             raise ConfigurationError(
-                f"--out: {escape(self.folder)} can't be written to ({error.strerror})"
+                f"--out: {escape(self.folder)} cannot be written to ({error.strerror})"
             ) from None
 
     def discard(self, name: str) -> None:

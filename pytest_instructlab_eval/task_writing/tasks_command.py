@@ -79,30 +79,42 @@ def _parsed_option(
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--taxonomy", type=FOLDER, required=True, metavar="PATH", help="the taxonomy")
+@click.option("--taxonomy", type=FOLDER, required=True, metavar="PATH", help="read this taxonomy")
 @click.option(
-    "--branch", metavar="REF", help="read it at this ref, from its Git objects; else as it lies there"
+    "--branch", metavar="REF", help="read it at this branch, tag or commit  [default: the folder as it is]"
 )
 @click.option(
-    "--base-branch", metavar="REF", help="take only the files that are new or changed since; else all"
+    "--base-branch",
+    metavar="REF",
+    help="take only the files that are new or changed since this ref  [default: all]",
 )
-@_parsed_option("--base-url", "URL", parse_url, "the teacher's OpenAI-compatible server", required=True)
-@_parsed_option("--model", "TEACHER", parse_text, "the teacher, as its server names it", required=True)
 @_parsed_option(
-    "--api-key-env", "VARIABLE", parse_variable, "the name of the environment variable that holds the key"
+    "--base-url", "URL", parse_url, "ask the teacher at this OpenAI-compatible server", required=True
 )
-@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="where the tasks go")
-@click.option("--overwrite", is_flag=True, help="replace tasks that are there already")
+@_parsed_option("--model", "TEACHER", parse_text, "the teacher's name at its server", required=True)
 @_parsed_option(
-    "--questions", "N", parse_integer(1, MOST_QUESTIONS), "questions to ask for on each passage", default="5"
+    "--api-key-env", "VARIABLE", parse_variable, "read the server's key from this environment variable"
 )
-@_parsed_option("--seed", "N", parse_integer(0), "shuffles the choices", default="0")
+@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="write the tasks to this folder")
+@click.option("--overwrite", is_flag=True, help="replace tasks of the same names in that folder")
 @_parsed_option(
-    "--max-tokens", "N", parse_integer(1), "most tokens of a reply, of one that reasons too", default="2048"
+    "--questions", "N", parse_integer(1, MOST_QUESTIONS), "ask for N questions on each passage", default="5"
 )
-@_parsed_option("--max-concurrency", "N", parse_integer(1), "requests in flight", default="64")
-@_parsed_option("--request-timeout", "SECONDS", parse_timeout, "how long one request may take", default="600")
-@_parsed_option("--wait", "SECONDS", parse_seconds, "how long to wait for the server to come up", default="0")
+@_parsed_option("--seed", "N", parse_integer(0), "shuffle the choices with this seed", default="0")
+@_parsed_option(
+    "--max-tokens",
+    "N",
+    parse_integer(1),
+    "allow a reply at most N tokens, with its reasoning",
+    default="2048",
+)
+@_parsed_option("--max-concurrency", "N", parse_integer(1), "send at most N requests at a time", default="64")
+@_parsed_option(
+    "--request-timeout", "SECONDS", parse_timeout, "give up a request after this many seconds", default="600"
+)
+@_parsed_option(
+    "--wait", "SECONDS", parse_seconds, "wait this many seconds for the server to start", default="0"
+)
 def tasks(**options: Any) -> None:
     """Have a teacher model write MMLU-Branch tasks on a taxonomy's knowledge.
 
@@ -194,4 +206,4 @@ def _kept(outcomes: Sequence[FileOutcome]) -> str:
     if not written:
         return ""
     files = "1 file" if written == 1 else f"{written} files"
-    return f"; what was made of {files} is kept, and the same command goes on from there"
+    return f"; the tasks of {files} are kept, and the same command goes on from there"

@@ -46,7 +46,7 @@ MISTAKES = [
         "an empty value",
         "a shell variable that was to hold the model's name is empty",
         "pytest --eval-model= --eval-base-url=$URL",
-        r"--eval-model: must not be empty",
+        r"--eval-model: expected a text",
     ),
     Mistake(
         "forgotten",
@@ -84,7 +84,7 @@ MISTAKES = [
         "a name without its server",
         "the URL of the server is forgotten",
         "pytest --eval-model=granite $ON_MMLU",
-        r"(granite|there is no server).*--eval-base-url",
+        r"(granite|no server has the model).*--eval-base-url",
     ),
     Mistake(
         "a folder without config.json",

@@ -128,14 +128,14 @@ MISTAKES = [
         "down",
         "the server was not started",
         "pytest $MMLU",
-        r"the server at http://\S+ can't be reached.*--eval-wait",
+        r"the server at http://\S+ cannot be reached.*--eval-wait",
         server=nothing,
     ),
     Mistake(
         "down, with -n",
         "the server was not started, and the run is distributed",
         "pytest $MMLU -n 2",
-        r"the server at http://\S+ can't be reached.*--eval-wait",
+        r"the server at http://\S+ cannot be reached.*--eval-wait",
         server=nothing,
     ),
     Mistake(
@@ -143,7 +143,7 @@ MISTAKES = [
         "the server's host is misspelt",
         "pytest --eval-model=tiny --eval-base-url=http://granite.invalid:8000/v1 --eval-benchmark=mmlu "
         "--eval-mmlu-data=$MMLU_DATA",
-        r"the server at http://granite\.invalid:8000/v1 can't be reached",
+        r"the server at http://granite\.invalid:8000/v1 cannot be reached",
     ),
     Mistake(
         "another protocol",
@@ -177,7 +177,7 @@ MISTAKES = [
         "no scheme",
         "http:// is forgotten",
         "pytest --eval-model=tiny --eval-base-url=$HOST/v1 $ON_MMLU",
-        r"--eval-base-url: must be a URL such as http://127\.0\.0\.1:8000/v1 \(got '127\.0\.0\.1:\d+/v1'\)",
+        r"--eval-base-url: expected a URL such as http://127\.0\.0\.1:8000/v1 \(got '127\.0\.0\.1:\d+/v1'\)",
     ),
     Mistake(
         "https on an http port",
@@ -190,7 +190,7 @@ MISTAKES = [
         "http on an https port",
         "http:// is given for a server with TLS",
         "pytest --eval-model=tiny --eval-base-url=http://$HOST $ON_MMLU",
-        r"the server at http://\S+ can't be reached .*correct the URL",
+        r"the server at http://\S+ cannot be reached .*correct the URL",
         server=partial(web, 200, b"{}", secure=True),
     ),
     Mistake(
@@ -218,13 +218,13 @@ MISTAKES = [
         "two by a comma",
         "two replicas are given in one option, with a comma",
         "pytest --eval-model=tiny --eval-base-url=$URL,$URL $ON_MMLU",
-        r"--eval-base-url: must be one URL; for several give the option once for each",
+        r"--eval-base-url: expected one URL \(got several\); give the option once for each",
     ),
     Mistake(
         "two of which one is down",
         "one of two replicas was not started",
         "pytest $MMLU --eval-base-url=http://127.0.0.1:9/v1",
-        r"the server at http://127\.0\.0\.1:9/v1 can't be reached",
+        r"the server at http://127\.0\.0\.1:9/v1 cannot be reached",
     ),
     Mistake(
         "a proxy in the way",
@@ -277,13 +277,13 @@ MISTAKES = [
         "the key itself",
         "the key is given, and not the name of its variable",
         "pytest $MMLU --eval-api-key-env=$SECRET",
-        r"--eval-api-key-env: must be the name of an environment variable",
+        r"--eval-api-key-env: expected the name of an environment variable",
     ),
     Mistake(
         "the key in the URL",
         "the key is put into the URL",
         "pytest --eval-model=tiny --eval-base-url=http://user:$SECRET@$HOST/v1 --eval-benchmark=mmlu",
-        r"--eval-base-url: must not hold a user or password.*--eval-api-key-env",
+        r"--eval-base-url: expected a URL without a user or password.*--eval-api-key-env",
     ),
     Mistake(
         "an empty key",
@@ -297,7 +297,7 @@ MISTAKES = [
         "a key with a line break",
         "the variable with the key ends with a line break",
         "pytest $MMLU --eval-api-key-env=GRANITE_KEY",
-        r"the key for the server at \S+ has characters that no key has; .*GRANITE_KEY",
+        r"the key for the server at \S+ has characters that a key cannot have; .*GRANITE_KEY",
         given=a_key,
         env={"GRANITE_KEY": SECRET + "\n"},
     ),
@@ -305,7 +305,7 @@ MISTAKES = [
         "a key that isn't ASCII",
         "the variable with the key holds a text that was copied with typographic quotes",
         "pytest $MMLU --eval-api-key-env=GRANITE_KEY",
-        r"the key for the server at \S+ has characters that no key has; .*GRANITE_KEY",
+        r"the key for the server at \S+ has characters that a key cannot have; .*GRANITE_KEY",
         given=a_key,
         env={"GRANITE_KEY": f"\u201c{SECRET}\u201d"},
     ),

@@ -197,7 +197,7 @@ def test_a_proxy_that_is_in_the_way_is_named(variable: str, monkeypatch: pytest.
         monkeypatch.setenv(variable, proxy.url.replace("//", "//user:password@").removesuffix("/v1"))
         with pytest.raises(ConfigurationError) as caught:
             with_model(server.url, lambda model: model.find(), api_key=KEY)
-        assert f"through the proxy of {variable}; NO_PROXY=127.0.0.1 has it asked directly" in str(
+        assert f"through the proxy of {variable}; set NO_PROXY=127.0.0.1 to ask it directly" in str(
             caught.value
         )
         assert "password" not in str(caught.value)

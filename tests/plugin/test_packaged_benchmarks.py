@@ -182,6 +182,6 @@ def test_a_package_cannot_take_the_name_of_a_built_in_benchmark(packaged: Packag
     packaged.name("mmlu", "countries_benchmark.countries:BENCHMARK")
     refused = packaged.evaluate("--eval-benchmark=mmlu", ret=4)
     assert (
-        "must have the name of a benchmark, such as capitals, and none of a built-in one"
+        "must have a Python name that no built-in benchmark has, such as capitals"
         in refused.out + refused.err
     )

@@ -21,7 +21,7 @@ MOST_ENTRIES = 200_000  # a few small Git objects can stand for billions of file
 MOST_FILES = 10_000  # InstructLab's own taxonomy has 151
 MOST_PATH = 1024  # characters
 DEEPEST = 32  # folders
-TOO_LARGE = f"is larger than {MOST_BYTES:,} bytes, the most that is read of a {QNA}"
+TOO_LARGE = f"is larger than {MOST_BYTES:,} bytes, the limit for a {QNA}"
 
 Kind = Literal["folder", "file", "link", "other"]
 
@@ -53,11 +53,11 @@ class TaxonomyEntry:
         if len(self.path) > MOST_PATH:
             return f"has a path of more than {MOST_PATH:,} characters"
         if self.kind == "folder" and self.path.count("/") >= DEEPEST:
-            return f"lies deeper than {DEEPEST} folders"
+            return f"is more than {DEEPEST} folders deep"
         if self.name == QNA and self.kind == "link":
-            return f"is a symbolic link; a {QNA} must be a file of its own"
+            return f"is a symbolic link; a {QNA} must be a regular file"
         if self.name == QNA and self.kind == "other":
-            return f"is no file; a {QNA} must be one"
+            return f"is not a regular file; a {QNA} must be one"
         return None
 
 
@@ -144,7 +144,7 @@ class WorkingTree:
             with os.scandir(self._folder / folder.path) as found:
                 return [self._entry(folder, entry) for entry in found if entry.name != ".git"]
         except OSError as error:
-            refuse_file(folder, f"can't be read ({error.strerror})")
+            refuse_file(folder, f"cannot be read ({error.strerror})")
 
     def _entry(self, folder: TaxonomyEntry, found: os.DirEntry[str]) -> TaxonomyEntry:
         path = child_path(folder, found.name)

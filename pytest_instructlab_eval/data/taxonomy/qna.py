@@ -76,7 +76,7 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
     """
     place = printable_name(path)
     if len(data) > MOST_BYTES:
-        raise DataError(f"{place} is larger than {MOST_BYTES:,} bytes, the most that is read")
+        raise DataError(f"{place} is larger than {MOST_BYTES:,} bytes, the limit for a qna.yaml")
     document = YamlDocument(decode_utf8(data, place), place)
     root = document.root()
     if root is None:
@@ -85,10 +85,10 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
         taken = OF_SCALARS if isinstance(node.value, str) else OF_COLLECTIONS
         if node.tag not in taken:
             document.refuse(
-                node.line, f"the tag {escape(node.tag)} is not taken; write the value as plain text"
+                node.line, f"tags are not supported (got {escape(node.tag)}); write the value as plain text"
             )
     if not isinstance(root.value, dict):
-        document.refuse(root.line, "a qna.yaml must be a mapping with seed_examples")
+        document.refuse(root.line, "expected a mapping with seed_examples")
     return QnaFile(
         path=path,
         version=_version(document, root),

@@ -48,7 +48,7 @@ class Repository:
         object_format, shallow, git_dir, *prefix = self._run("rev_parse", *facts).split("\n", 3)
         if object_format == "sha256":
             raise ConfigurationError(
-                f"{self._place} is a repository of SHA-256 objects; only SHA-1 can be read"
+                f"{self._place} is a repository of SHA-256 objects; only SHA-1 is supported"
             )
         # Files of a pull request may look like a bare repository with refs of their own.
         parents = Path(git_dir).parents
@@ -74,7 +74,7 @@ class Repository:
     def resolve(self, ref: str) -> str:
         """Return the id of a commit; raises ConfigurationError where there is none of that name."""
         if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
-            raise ConfigurationError(f"'{printable_name(ref)}' can't name a branch, tag or commit")
+            raise ConfigurationError(f"'{printable_name(ref)}' cannot name a branch, tag or commit")
         found = self._id(f"{ref}^{{commit}}")
         if found is not None:
             return found
@@ -126,8 +126,8 @@ class Repository:
 
     def _missing(self, object_id: str) -> NoReturn:
         raise ConfigurationError(
-            f"{self._place} lacks the object {object_id}, and nothing is fetched here; "
-            "clone it without --filter, or run `git fsck` where it should be whole"
+            f"{self._place} lacks the object {object_id}, and nothing is fetched here; clone the repository "
+            "without --filter, or check it with `git fsck`"
         )
 
     def _run(self, command: str, *arguments: str) -> str:
@@ -137,13 +137,13 @@ class Repository:
             return str(getattr(self._git, command)(*arguments))
         except CommandError as error:
             stderr = str(error.stderr)
-            problem = f"can't be read by Git: {printable_name(stderr.strip())}"
+            problem = f"cannot be read by Git: {printable_name(stderr.strip())}"
             if "not a git repository" in stderr:
                 problem = "is not in a Git repository, so it has no branches; leave the branch out"
                 problem += " to read it as it is"
             if owned := re.search("dubious ownership in repository at '(.*)'", stderr):
                 problem = (
-                    "belongs to another user, so Git doesn't read it; if you trust it, run: "
+                    "belongs to another user, so Git does not read it; if you trust it, run: "
                     f"git config --global --add safe.directory {printable_name(owned[1])}"
                 )
             raise ConfigurationError(f"{self._place} {problem}") from None
@@ -153,14 +153,14 @@ def _git(folder: Path) -> Git:
     redirected = [name for name in REDIRECTIONS if name in os.environ]
     if redirected:
         raise ConfigurationError(
-            f"{redirected[0]} is set, as in a Git hook, so that Git would read another repository than "
+            f"{redirected[0]} is set, as in a Git hook, so Git would read another repository than "
             f"{printable_name(str(folder))}; run pytest without it: env -u {redirected[0]} pytest ..."
         )
     try:
         import git
     except ImportError:
         raise ConfigurationError(
-            "reading a taxonomy at a Git ref takes the git command; install Git"
+            "reading a taxonomy at a Git ref needs the git command; install Git"
         ) from None
     _check_regular(Path(os.path.abspath(folder)))
     command = git.Git(os.path.abspath(folder))
@@ -176,7 +176,7 @@ def _check_regular(folder: Path) -> None:
     for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ConfigurationError(
-                f"{printable_name(str(path))} is neither a file nor a folder, so Git can't read the "
+                f"{printable_name(str(path))} is neither a file nor a folder, so Git cannot read the "
                 "repository; remove it, or clone the taxonomy again"
             )
 
@@ -212,9 +212,9 @@ class CommitFiles:
         if folder.id not in self._lists:
             data = self._repository.data(folder.id, MOST_TREE)
             if data is None:
-                refuse_file(folder, f"has a list of more than {MOST_TREE:,} bytes")
+                refuse_file(folder, f"has a list of names of more than {MOST_TREE:,} bytes")
             if TREE_ENTRY.sub(b"", data):
-                refuse_file(folder, "is no folder in the object store, but damaged")
+                refuse_file(folder, "is damaged: it is not a folder in the object store")
             self._lists[folder.id] = data
         children = []
         for listed in TREE_ENTRY.finditer(self._lists[folder.id]):

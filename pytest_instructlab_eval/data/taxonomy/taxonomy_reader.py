@@ -77,12 +77,12 @@ class Taxonomy:
             files = self._parsed(source, wanted.values(), ref)
         if not entries and only is None and not may_be_empty:
             hint = (
-                f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
-                "unless they are asked for"
+                f"files in docs, scripts and hidden folders do not count, nor do those in {KNOWLEDGE} "
+                "without --eval-include-knowledge"
             )
             if ref is None and (self._folder / "HEAD").is_file() and (self._folder / "objects").is_dir():
-                hint = "it is a bare repository, which has no working tree: name a branch"
-            raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {hint}")
+                hint = "it is a bare repository, which has no working tree: name a branch with --eval-branch"
+            raise DataError(f"{self._named(ref)} has no {QNA} with questions; {hint}")
         return files
 
     def changed(self, base: str, ref: str | None = None) -> list[str]:
@@ -147,7 +147,7 @@ class Taxonomy:
                 raise DataError(f"{self._named(ref)} has more than {MOST_TOTAL:,} bytes of {QNA}")
         if len(problems) > 1:
             more = len(problems) - MOST_NAMED
-            problems = [f"{len(problems)} files can't be read", *problems[:MOST_NAMED]]
+            problems = [f"{len(problems)} files cannot be read", *problems[:MOST_NAMED]]
             problems += [f"and {more} more"] if more > 0 else []
         if problems:
             raise DataError(f"{self._named(ref)}: " + "\n  ".join(problems))

@@ -52,8 +52,8 @@ class ChoiceRequests:
             if NOT_FINITE not in str(error):
                 raise
             raise ModelError(
-                "a log-probability is no finite number: the model's weights are broken, or its precision is "
-                f"too low ({error})",
+                "expected finite log-probabilities; check the model's weights, or serve it with a higher "
+                f"precision ({error})",
                 prompt=error.prompt,
             ) from None
 

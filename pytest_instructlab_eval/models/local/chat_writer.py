@@ -19,8 +19,7 @@ from pytest_instructlab_eval.models.protocol import Completion
 MOST_CHATS = {"cuda": 64, "mps": 8}
 MOST_CHATS_ON_CPU = 8
 NOT_FINITE = (
-    "a log-probability of {model} is no finite number (got {value}): its weights are broken, or its "
-    "precision is too low"
+    "expected finite log-probabilities of {model} (got {value}); check its weights, or use a higher precision"
 )
 
 

@@ -38,9 +38,7 @@ class Encoder:
         try:
             job.head.encode()
         except UnicodeEncodeError:
-            raise ModelError(
-                "the prompt has half of a character (a lone surrogate)", prompt=job.head
-            ) from None
+            raise ModelError("the prompt has half a character (a lone surrogate)", prompt=job.head) from None
 
     def heads(self, jobs: Sequence[LocalJob[object]]) -> list[list[int]]:
         """Return the tokens of what precedes an answer or a choice, of all jobs at once: on all cores."""
@@ -70,7 +68,7 @@ class Encoder:
             job.context = head
             job.continuations = self._continuations(context, head, choices)
         elif self._first is None:
-            raise ModelError(f"{self._name} has no token to begin with: an empty prompt can't be asked")
+            raise ModelError(f"{self._name} has no token to begin an empty prompt with")
         else:
             job.context = [self._first]
             found = self._encode(choices, plain=True)
@@ -110,7 +108,7 @@ class Encoder:
 
     def _rendered(self, messages: Sequence[Message]) -> str:
         if not self._tokenizer.chat_template:
-            raise ModelError(f"{self._name} has no chat template, so it can't be asked a chat")
+            raise ModelError(f"{self._name} has no chat template, so it cannot answer a chat")
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -126,5 +124,5 @@ class Encoder:
         if count > self._context:
             answer = f", {asked:,} of which are for the answer" if asked else ""
             raise ContextLengthError(
-                f"the prompt has {count:,} tokens{answer} and the model's context is {self._context:,}"
+                f"the prompt needs {count:,} tokens{answer}, and the model's context has {self._context:,}"
             )

@@ -53,8 +53,8 @@ def _from_pretrained(source: str, device: torch.device, wish: ModelSpec) -> Load
     missing = sorted(found["missing_keys"])
     if missing:  # transformers would go on with random ones
         raise ConfigurationError(
-            f"the weights of {source} are incomplete: {len(missing)} are missing, such as {missing[0]}; get "
-            "the checkpoint anew"
+            f"the weights of {source} are incomplete: {len(missing)} are missing, such as {missing[0]}; "
+            "copy the checkpoint again"
         )
     ends = ends_of(network, tokenizer)
     # How the checkpoint would like to be sampled is left out: the request says.
@@ -93,7 +93,7 @@ def _device(asked: str | None, worker: int) -> torch.device:
         torch.empty(1, device=device)
     except Exception as error:
         raise ConfigurationError(
-            f"the device {asked!r} can't be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
+            f"the device {asked!r} cannot be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
         ) from None
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", worker % torch.cuda.device_count())
