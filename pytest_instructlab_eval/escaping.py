@@ -48,7 +48,7 @@ def escape_text(text: str) -> str:
 
 
 def escape_line(text: str) -> str:
-    """Return the same in one line."""
+    """Return the text as `visible` does, in one line."""
     return escape_text(text).replace("\n", "\\n")
 
 

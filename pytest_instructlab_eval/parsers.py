@@ -1,4 +1,4 @@
-"""The values of options: small parsers, each of which quotes what it doesn't take and says what it would."""
+"""Parsers of option values: each says what it expected, and quotes what it got."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def parse_one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def parse_vllm_arguments(value: str) -> str:
-    """Return arguments as a shell would take them, of which none decides where and how vLLM is asked."""
+    """Return arguments as a shell would take them; none may set the server's address, name or key."""
     try:
         arguments = shlex.split(value)
     except ValueError as error:
@@ -169,7 +169,7 @@ def parse_gate_text(value: str) -> str:
 
 
 def parse_prompt(value: str) -> str:
-    """A text, or the text of the file named after an @."""
+    """Return a text, or the text of the file named after an @."""
     from pytest_instructlab_eval.data.text_files import decode_utf8
 
     if not value.startswith("@"):

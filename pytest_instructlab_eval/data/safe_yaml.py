@@ -48,7 +48,7 @@ class YamlNode:
 
     @property
     def fields(self) -> Mapping[str, YamlNode]:
-        """What a mapping holds; anything else holds nothing."""
+        """Return the entries of a mapping; of anything else none."""
         return self.value if isinstance(self.value, dict) else {}
 
     def inside(self) -> Iterator[YamlNode]:

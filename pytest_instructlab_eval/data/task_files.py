@@ -152,7 +152,7 @@ class TaskSetting:
 
     @property
     def place(self) -> str:
-        """As a message names it."""
+        """Return the place as a message names it."""
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
     def inside(self) -> dict[str, TaskSetting]:
@@ -177,13 +177,13 @@ class TaskSettings:
 
     @property
     def is_member(self) -> bool:
-        """Whether the task is one of MMLU-Branch's."""
+        """Return whether the task is one of MMLU-Branch's."""
         values = [self.get(key).value for key in ("tag", "group")]
         return any(value == GROUP or (isinstance(value, list) and GROUP in value) for value in values)
 
     @property
     def name(self) -> str:
-        """The task's name; raises DataError where it has none."""
+        """Return the task's name; raises DataError where it has none."""
         setting = self.get("task")
         name = setting.value
         if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:

@@ -150,7 +150,7 @@ def schema_version(document: object) -> int | None:
 
 
 class RecordProblem(MisfitError):
-    """What is wrong with a record though each of its fields has its type: `expected` of the value there."""
+    """A fault of a record whose fields have the right types: what is `expected` of the value there."""
 
     def __init__(self, expected: str, value: object, *place: str | int) -> None:
         super().__init__(f"{expected} (got {_value_in_message(value)})", *place)
@@ -158,7 +158,7 @@ class RecordProblem(MisfitError):
 
 @dataclass(frozen=True)
 class RecordRule:
-    """What a record must be beside its fields' types.
+    """The rules of a record beside its fields' types.
 
     `required` are the fields that must be there though they have a default: a file that lost one is damaged.
     `ignored` are keys that are not read as fields. `problems` are what is wrong with the fields as they were

@@ -1,4 +1,4 @@
-"""What a judge is to a plain `def` test: its methods wait."""
+"""The judge of a plain `def` test, whose methods wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BlockingJudge(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     def grade(

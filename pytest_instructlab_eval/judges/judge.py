@@ -1,4 +1,4 @@
-"""What a judge is: it grades an answer on a scale."""
+"""The judge, which grades an answer on a scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JUDGMENT_TOKENS = 2048
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """How an answer is put to a judge that reads prompts.
+    """A prompt that puts an answer to a judge.
 
     `template` is the user's message, with names in braces: {question}, {answer}, {reference}, and those of
     `fields`. What stands for them is put in as data: it ends no part of the prompt and is no rating. `name`
@@ -35,7 +35,7 @@ class JudgePrompt:
 
 @dataclass(frozen=True)
 class Submission:
-    """An answer that is to be graded, and how; see `Judge.grade`."""
+    """An answer to grade, with its question, reference, scale and prompt; see `Judge.grade`."""
 
     question: str
     answer: str
@@ -47,7 +47,7 @@ class Submission:
 
     @property
     def evidence(self) -> Evidence:
-        """What a score of it rests on before it is judged."""
+        """Return the evidence for its score, before it is judged."""
         return Evidence(
             self.question,
             self.reference,
@@ -78,11 +78,11 @@ class Judge(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
 
     @property
     def needs_reference(self) -> bool:
-        """Whether an answer without a reference answer beside it can't be graded."""
+        """Return whether the judge can grade only answers that have a reference answer."""
         return False
 
     async def grade(
@@ -127,5 +127,5 @@ class Judge(ABC):
 
     @property
     def no_chat(self) -> str:
-        """Why the judge can't be asked, as a sentence."""
+        """Return a sentence that says why the judge cannot answer a chat."""
         return f"the judge {self.name!r} cannot answer a chat"

@@ -51,7 +51,7 @@ class LLMJudge(Judge):
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._model.name
 
     async def chat(

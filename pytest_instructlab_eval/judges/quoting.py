@@ -54,7 +54,7 @@ def _in_round_brackets(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 @lru_cache(maxsize=64)
 def _headings(template: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """The headings of a prompt as patterns, each with what takes its place in a text."""
+    """Return the headings of a prompt as patterns, each with its replacement in a text."""
     blanks = rf"[{BLANKS}]*"
     headings: dict[tuple[re.Pattern[str], str], None] = {}  # each once, in their order
     for found in HEADING.finditer(template):

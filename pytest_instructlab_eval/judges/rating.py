@@ -45,7 +45,7 @@ FROM_TO = rf"\bfrom\b{ENDS % f'to|until|through|[{DASHES}]'}"
 BETWEEN = rf"\bbetween\b{ENDS % f'and|[{DASHES}]'}"
 IN_BRACKETS = rf"\({FILL}{NUMBER}{FILL}(?:to|[{DASHES}]){FILL}{NUMBER}{FILL}\)"
 SCALES = re.compile("|".join((OUT_OF, ON_A_SCALE, FROM_TO, BETWEEN, IN_BRACKETS)), re.IGNORECASE)
-"""All that says how far ratings go, with the numbers in it."""
+"""Phrases that describe a scale, with the numbers in them."""
 
 QUOTATION_MARK = re.compile(f"[{QUOTATION}]")
 ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}]*{SCALE}[{BLANKS}{QUOTES}{SCALE}]*\)")  # about a scale
@@ -63,7 +63,7 @@ WORDS_OF_PART = 12  # of the prompt, at least, by which it is told that it was r
 
 @dataclass(frozen=True)
 class ParsedRating:
-    """What a judgment says: its rating, or why it has none.
+    """The result of reading a judgment: its rating, or why it has none.
 
     `stated` has every rating in it that could have been meant, in order, on the scale or off it: one in
     quotation marks is a quotation unless it is the last. `reasoning` is the part that doesn't count.
@@ -76,7 +76,7 @@ class ParsedRating:
 
     @property
     def contradictory(self) -> bool:
-        """Whether it has a rating, and also stated another."""
+        """Return whether it has a rating, and also stated another."""
         return self.value is not None and len(set(self.stated)) > 1
 
 
@@ -168,13 +168,13 @@ def _statement(number: re.Match[str], start: int) -> RatingStatement:
 
 
 def _is_quoted(text: str, statement: RatingStatement) -> bool:
-    """Whether a statement stands between quotation marks."""
+    """Return whether a statement stands between quotation marks."""
     around = text[max(0, statement.start - 1) : statement.start], text[statement.end : statement.end + 1]
     return all(QUOTATION_MARK.fullmatch(mark) for mark in around)
 
 
 def _is_last_line(text: str, statement: RatingStatement) -> bool:
-    """Whether the last line is nothing but the statement, or the number of it, and a scale."""
+    """Return whether the last line has only the statement, or its number, and a scale."""
     lines = text.rstrip().splitlines(keepends=True)
     begin, end = len(text.rstrip()) - len(lines[-1]), len(text.rstrip())
     if statement.number < begin:
@@ -205,7 +205,7 @@ def _words(text: str) -> str:
 
 
 def _without_examples(said: str, prompts: Sequence[str]) -> str:
-    """The judgment without the prompt's examples of a rating, known by the words before them.
+    """Return the judgment without the prompt's examples of a rating, found by the words before them.
 
     Judges know the usual form by heart, also where the prompt has another.
     """

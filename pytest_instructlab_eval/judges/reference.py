@@ -36,7 +36,7 @@ class ReferenceJudge(Judge):
 
     @property
     def name(self) -> str:
-        """What `--eval-judge-model` names it by."""
+        """Return its name in `--eval-judge-model`."""
         return "reference"
 
     async def rate(self, submission: Submission) -> Score:

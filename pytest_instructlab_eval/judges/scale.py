@@ -1,4 +1,4 @@
-"""What a judge rates on: numbers from one to another, or two words."""
+"""Scales of ratings: numbers from one to another, or two words."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Scale:
 
     @property
     def instruction(self) -> str:
-        """How a judge is asked for a rating, with an example."""
+        """Return the words that ask a judge for a rating, with an example."""
         if self.words is not None:  # a judge that copies the example says the worst
             return f"a rating {self} in double square brackets, such as: Rating: [[{self.words[0]}]]"
         middle = (self.lowest + self.highest) / 2
@@ -56,7 +56,7 @@ class Scale:
 
     @property
     def numbers(self) -> dict[str, str]:
-        """The number that each word stands for, by the word in small letters; empty where there are none."""
+        """Return the number of each word, by the word in small letters; empty for a scale of numbers."""
         values = (f"{self.lowest:g}", f"{self.highest:g}")
         return dict(zip(map(str.casefold, self.words), values, strict=True)) if self.words else {}
 

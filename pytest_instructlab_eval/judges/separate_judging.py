@@ -27,7 +27,7 @@ class PostponedJudge(Judge):
 
     @property
     def name(self) -> str:
-        """As the user names the judge."""
+        """Return the name that the user gave the judge."""
         return self._name
 
     async def rate(self, submission: Submission) -> Score:
@@ -38,14 +38,14 @@ class PostponedJudge(Judge):
 
 
 class _RecordedModel:
-    """What models have in common that are not asked again."""
+    """The common part of models that are not asked again."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._name
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
@@ -53,7 +53,7 @@ class _RecordedModel:
         raise ModelError("--eval-stage judge does not ask the model, and likelihoods are not recorded")
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class RecordedAnswers(_RecordedModel):
@@ -68,7 +68,7 @@ class RecordedAnswers(_RecordedModel):
         self._answers = answers
 
     async def chat(self, messages: str | Sequence[Message], **options: Any) -> Completion:
-        """The recorded answer; raises ModelError where there is none."""
+        """Return the recorded answer; raises ModelError where there is none."""
         turns = tuple(message["content"] for message in as_messages(messages) if message["role"] == "user")
         if turns not in self._answers:
             raise ModelError(

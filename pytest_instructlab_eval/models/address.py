@@ -1,4 +1,4 @@
-"""Where a model is asked: a server, and the name that the server knows it by."""
+"""The address of a model: a server, and the server's name of the model."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class PromptJob:
     done: asyncio.Future[dict[str, object]]
 
     def fail(self, error: ModelError) -> None:
-        """Give the one who waits an error of its own, where there is no result."""
+        """Fail the job with an error of its own, unless it has a result."""
         if not self.done.done():
             prompt = self.prompt if isinstance(self.prompt, str) else ""
             self.done.set_exception(type(error)(str(error), prompt=prompt, status=error.status))
@@ -68,7 +68,7 @@ class CompletionBatcher:
     def _spawn(
         self, work: Coroutine[object, None, None], jobs: Iterable[PromptJob], places: int = 0
     ) -> asyncio.Task[None]:
-        """Run the work in a task that holds places of the budget.
+        """Return a task that does the work and holds places of the budget.
 
         Where it is ended, if before it began, none of the jobs waits for ever.
         """
@@ -115,7 +115,7 @@ class CompletionBatcher:
             job.fail(error)
 
     async def _ask(self, jobs: Sequence[PromptJob]) -> ModelError | None:
-        """Settle the jobs by one request; return the error where it gave no completions."""
+        """Send the jobs in one request; return the error where it gave no completions."""
         prompts = [job.prompt for job in jobs]
         body = {**jobs[0].parameters, "prompt": prompts if len(prompts) > 1 else prompts[0]}
         try:
@@ -134,14 +134,14 @@ class CompletionBatcher:
         return None
 
     async def _ask_alone(self, job: PromptJob) -> bool:
-        """Settle a job by a request of its own; return whether it has a completion."""
+        """Send a job in a request of its own; return whether it got a completion."""
         error = await self._ask([job])
         if error is not None:
             job.fail(error)
         return error is None
 
     async def _ask_apart(self, jobs: Sequence[PromptJob], error: ModelError) -> int:
-        """Ask for each prompt alone, where one may be at fault or the server takes one; return for how many.
+        """Send each prompt alone, after a refusal of all together; return how many were sent.
 
         A fault of the server itself does not multiply requests: a few prompts are tried before all are.
         """

@@ -21,7 +21,7 @@ class BlockingModel(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     def chat(
@@ -40,7 +40,7 @@ class BlockingModel(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections or memory."""
+        """Close the connections, or free the memory."""
         ...
 
 

@@ -41,7 +41,7 @@ class Budget:
         self._taking_several = asyncio.Lock()  # two that each hold a part would wait for each other
 
     async def take(self, places: int = 1) -> None:
-        """Wait for the places of so many requests."""
+        """Wait for the places of that many requests."""
         if places == 1:
             await self._free.acquire()
             return
@@ -56,7 +56,7 @@ class Budget:
             raise
 
     def give_back(self, places: int = 1) -> None:
-        """Let others have the places."""
+        """Free the places for others."""
         for _ in range(places):
             self._free.release()
 
@@ -104,7 +104,7 @@ class Endpoint:
 
     @property
     def given_up(self) -> str | None:
-        """Why the server is asked no more; None while it is."""
+        """Return why the server is no longer asked; None while it is."""
         return self._silence.given_up
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What aiohttp's exceptions mean, in words that have nothing of what was sent."""
+"""The meaning of aiohttp's exceptions, in words that quote nothing of the request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILURES: tuple[tuple[type[Exception], Kind, str], ...] = (
     (SpeaksFirstError, "connection", "it does not wait for a request, so it is not an HTTP server"),
     (aiohttp.ClientResponseError, "reply", "its reply is not HTTP"),
 )
-"""What aiohttp's exceptions mean; the first that fits is told."""
+"""Exceptions of aiohttp with what they mean; the first that fits is taken."""
 
 
 class TooLargeError(Exception):

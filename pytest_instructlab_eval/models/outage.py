@@ -1,4 +1,4 @@
-"""Whether a server that gives no reply is tried again, waited for or given up: for all questions together."""
+"""The silence of a server: it is tried again, waited for or given up for all questions together."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class OutageClock:
         self._probed = float("-inf")
 
     def note(self, reply: HttpReply | Failure) -> None:
-        """End the silence where this is a reply of the server itself."""
+        """End the silence where the reply is the server's own."""
         if isinstance(reply, HttpReply) and reply.status not in AWAY:
             self._last_reply, self._since = time.monotonic(), None
 
     async def verdict(
         self, problem: FailedTry, failures: int, started: float
     ) -> Literal["again", "away", "fail"]:
-        """Return what becomes of a question after so many failures, the last of a try begun at `started`.
+        """Return what to do with a question after so many failures, the last of a try begun at `started`.
 
         Before the last try and after it, and where the server was silent for too long, the server is asked
         for its models. If it answers, the last try is made, and if that fails the fault is the question's. If

@@ -1,4 +1,4 @@
-"""What a model is to a benchmark: something that can be asked."""
+"""The model as a benchmark sees it: what it can be asked, and how it answers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     async def chat(
@@ -94,5 +94,5 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections or memory."""
+        """Close the connections, or free the memory."""
         ...

@@ -1,4 +1,4 @@
-"""Tells a model's reasoning from its answer, where a text has both: `<think>…</think>` and the like."""
+"""Separates a model's reasoning from its answer in a text that has both, as with `<think>…</think>`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ THINK_TAG = re.compile(
     r"|<unused94>|(?P<gemma><unused95>)",
     re.IGNORECASE,
 )
-"""What begins and ends reasoning; a group matches where it ends. The first are DeepSeek's and others'."""
+"""The tags around reasoning; a group matches at its end. The first are DeepSeek's and others'."""
 QUOTES = frozenset("`\"'\u2018\u201c\u00ab")
 
 

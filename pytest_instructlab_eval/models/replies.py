@@ -1,4 +1,4 @@
-"""What the replies of OpenAI-compatible servers say: errors in their many forms, lists of models, counts."""
+"""Reads the replies of OpenAI-compatible servers: errors in their many forms, lists of models, counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUS_WORDS = {
     "internal_server_error": 500,
     "server_error": 500,
 }
-"""How the word begins that stands for a status in an error."""
+"""The status that an error's word stands for, by the beginning of the word."""
 MESSAGES = ("error", "message", "detail", "msg", "errors", "error_description", "title")
 CODES = ("code", "type")
 CONTENTS = ("choices", "data", "models", "tokens", "prompt", "count")
@@ -36,7 +36,7 @@ Kind = Literal["connection", "timeout", "size", "certificate", "tls", "reply"]
 
 @dataclass(frozen=True)
 class HttpReply:
-    """What a server answered; the names of its headers are in lower case."""
+    """A server's reply; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,13 +44,13 @@ class HttpReply:
 
     @property
     def reason(self) -> str:
-        """Return why it is none where another was needed."""
+        """Return the status as the reason of a failure."""
         return f"it answers {self.status}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no reply: `reason` is for people and has nothing that was sent."""
+    """A missing reply: `reason` is for people, and quotes nothing of the request."""
 
     kind: Kind
     reason: str

@@ -1,4 +1,4 @@
-"""What a server's reply comes to: the JSON that it holds, or what went wrong, in words for people."""
+"""Reads a server's reply: the JSON in it, or a problem in words for people."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REFUSED_KEY = (401, 403)
 
 @dataclass(frozen=True)
 class FailedTry:
-    """A try that failed: its `error`, whether another may not, and whether there was no reply at all."""
+    """A failed try: its `error`, whether another try may succeed, and whether there was no reply at all."""
 
     error: ModelError
     passing: bool = False

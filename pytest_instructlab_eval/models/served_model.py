@@ -53,19 +53,19 @@ class ServedModel:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self.address.name
 
     @property
     def endpoint(self) -> Endpoint:
-        """The server that is asked."""
+        """Return the model's server."""
         return self.address.endpoint
 
     async def close(self) -> None:
-        """Nothing to do: the endpoint owns the connections."""
+        """Do nothing: the endpoint owns the connections."""
 
     async def find(self, wait: float = 0.0) -> None:
-        """Learn the name that the server knows the model by, waiting `wait` seconds for the server.
+        """Find the server's name of the model, waiting `wait` seconds for the server.
 
         Raises ConfigurationError, with what the server has, where it hasn't this one.
         """

@@ -1,4 +1,4 @@
-"""The tokens of a model's prompts, as far as its server tells them at /tokenize."""
+"""The tokens of a model's prompts, as far as its server gives them at /tokenize."""
 
 from __future__ import annotations
 

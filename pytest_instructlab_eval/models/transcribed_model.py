@@ -19,7 +19,7 @@ class TranscribedModel:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self.model.name
 
     async def chat(

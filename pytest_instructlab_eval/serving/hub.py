@@ -1,4 +1,4 @@
-"""Whether a model that this process is to load can be had: from a folder, the hub or its cache."""
+"""Checks that a model which this process is to load exists: in a folder, on the hub or in its cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a run's models it serves itself, and how."""
+"""The plan of the models that a run serves itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class InProcess:
     label: str
 
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
-        """There is nothing to start."""
+        """Return at once: there is no server to start."""
         say(f"{self.label} runs in this process")
         # An address of this start's own: the next model in the rotation closes it.
         return StartedServer(LOCAL + secrets.token_hex(4))

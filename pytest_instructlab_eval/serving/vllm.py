@@ -1,4 +1,4 @@
-"""vLLM as a server process: its command line, when it is ready, and why it isn't."""
+"""vLLM as a server process: its command line, its start, and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 @dataclass(frozen=True)
 class VLLM:
-    """How one model is served: `label` is what messages call it, `gpus` are its devices, none on a CPU."""
+    """A model served by vLLM: `label` is its name in messages, `gpus` are its devices, none on a CPU."""
 
     name: str
     label: str
@@ -104,7 +104,7 @@ class VLLM:
     timeout: float = 1800.0
 
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> StartedServer:
-        """Start it and wait until it is ready; `say` is told what is waited for, about each half minute.
+        """Start it and wait until it is ready; call `say` with the progress, about each half minute.
 
         Raises ConfigurationError with the end of its log where it doesn't become so.
         """
@@ -141,7 +141,7 @@ class VLLM:
         return [self.python, "-m", *entry, *own, *parallel, *self.arguments]
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, with the devices that are the server's."""
+        """Return this process's environment, with the server's devices."""
         kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
         if self.gpus:
             kept["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)

@@ -1,4 +1,4 @@
-"""What a benchmark is: one object, from which options, fixtures, gates, files and reports work."""
+"""The benchmark: one object, from which options, fixtures, gates, files and reports work."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ if TYPE_CHECKING:
 
 
 class Question(Protocol):
-    """What one test asks: a question, or a task of many; a frozen dataclass each."""
+    """The question of one test, or a task of many questions; each is a frozen dataclass."""
 
     @property
     def id(self) -> str:
-        """What the test is called by; unique in its benchmark."""
+        """Return the name of the test, unique in its benchmark."""
         ...
 
     @property
     def group(self) -> str:
-        """What the tables break the benchmark down by: a category, a file, the task itself."""
+        """Return the row of the tables that it counts in: a category, a file, the task itself."""
         ...
 
     @property
     def content(self) -> object:
-        """What tells it from another question of its name, None where that is not known yet."""
+        """Return the content that differs from that of other questions of its name; None if not known yet."""
         ...
 
     @property
     def requests(self) -> int | None:
-        """How many requests it takes, None where that is not known yet."""
+        """Return the number of its requests; None if not known yet."""
         ...
 
 
 class Conversation(Protocol):
-    """What InstructLab's files say of a question: its number there, and the user's turns."""
+    """A question in InstructLab's files: its number there, and the user's turns."""
 
     @property
     def number(self) -> str:
-        """InstructLab's id."""
+        """Return InstructLab's id."""
         ...
 
     @property
     def turns(self) -> tuple[str, ...]:
-        """What the user says."""
+        """Return the user's turns."""
         ...
 
 

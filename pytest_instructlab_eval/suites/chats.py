@@ -1,4 +1,4 @@
-"""What tests of benchmarks without InstructLab's files asked in chats: kept for a judging run of its own."""
+"""The chats of benchmarks without InstructLab's files, written for a later judging run."""
 
 from __future__ import annotations
 

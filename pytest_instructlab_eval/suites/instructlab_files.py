@@ -121,7 +121,7 @@ def _write_judgments(folder: Path, results: Sequence[Result], judging: bool) -> 
 
 
 def _others(path: Path, records: Sequence[Record], judging: bool) -> list[Record]:
-    """The records of a file that is there already, but those that these are newer ones of."""
+    """Return the records of an existing file, without those that these records replace."""
     if not (judging and path.exists()):
         return []
     newer = set(map(_identity, records))
@@ -129,7 +129,7 @@ def _others(path: Path, records: Sequence[Record], judging: bool) -> list[Record
 
 
 def _identity(record: Record) -> tuple[str, str, str]:
-    """What a record is about: a model's turn of a question. InstructLab has the end of a model's name."""
+    """Return the question, model and turn of a record. InstructLab has the end of a model's name."""
     model = str(record.get("model", "")).rpartition("/")[2]
     return str(record.get("question_id")), model, str(record.get("turn"))
 
@@ -183,7 +183,7 @@ def _question_id(result: Result) -> int | str:
 
 
 def _order(record: Record) -> tuple[int, float, str, str]:
-    """By number, then by name; turns in turn."""
+    """Return the sort key of a record: numbers first, then names, each by turn."""
     identifier, turn = record.get("question_id"), str(record.get("turn", ""))
     return (0, identifier, "", turn) if isinstance(identifier, int) else (1, 0, str(identifier), turn)
 

@@ -56,22 +56,22 @@ class MMLUBranchTask:
 
     @property
     def id(self) -> str:
-        """What the test is called by."""
+        """Return the name of the test."""
         return self.name
 
     @property
     def group(self) -> str:
-        """A task is a group of its own."""
+        """Return the task itself: it is a group of its own."""
         return self.name
 
     @property
     def content(self) -> object:
-        """What tells its questions from others, None where lm-eval alone knows them."""
+        """Return the content of its questions; None where only lm-eval can read them."""
         return None if self.form is None else (self.form, _branch_task_rows(self))
 
     @property
     def requests(self) -> int | None:
-        """How many questions it has, None where that isn't known before lm-eval has loaded it."""
+        """Return the number of its questions; None where lm-eval must load the task first."""
         if self.rows is not None:
             return len(self.rows)
         if self.form is None or self.problem is not None:
@@ -80,17 +80,17 @@ class MMLUBranchTask:
 
     @property
     def size(self) -> int:
-        """How many questions there are."""
+        """Return the number of its questions."""
         return _count(self.data) if self.form and self.data else len(_load_by_lm_eval(self))
 
     @property
     def is_empty(self) -> bool:
-        """Whether its file has no questions, as SDG leaves it where it has filtered all of them out."""
+        """Return whether its file has no questions, as SDG leaves it after filtering all of them out."""
         return self.problem is None and self.data is not None and _count(self.data) == 0
 
     @property
     def recovered(self) -> int:
-        """Of how many questions the right choice is read from the row's own text, see `read_rows`."""
+        """Return the number of questions whose right choice is read from the row's text; see `read_rows`."""
         return _read(self.data).recovered if self.data is not None and self.form is not None else 0
 
 
@@ -102,7 +102,7 @@ def mmlu_branch_tasks(
     system_prompt: str | None = None,
     trust: bool = False,
 ) -> list[MMLUBranchTask]:
-    """The tasks of group or tag `mmlu_pr` in a folder that have questions, sorted by name.
+    """Return the tasks of group or tag `mmlu_pr` in a folder that have questions, sorted by name.
 
     Five solved examples are what `instructlab-eval` 0.6.0 gives where it isn't told otherwise. Raises
     DataError where there is no task, or none with questions; `check_mmlu_branch` tells which of them can be
@@ -147,7 +147,7 @@ def check_mmlu_branch(tasks: Sequence[MMLUBranchTask]) -> None:
 
 
 async def score_mmlu_branch(task: MMLUBranchTask, model: Model) -> Score:
-    """The accuracy of a model on a task: the share of questions whose right choice is the likeliest.
+    """Return the accuracy of a model on a task: the share of questions whose right choice is the likeliest.
 
     The likelihood of a choice is that of all its tokens, as lm-eval's `acc` has it.
     """
@@ -168,7 +168,7 @@ _count = functools.cache(count_rows)
 
 
 def _load_branch_questions(task: MMLUBranchTask) -> list[MMLUQuestion]:
-    """The task's questions as lm-eval would put them.
+    """Return the task's questions as lm-eval would put them.
 
     As there, the solved examples are drawn anew for each question, and from all questions: now and
     then the question itself is among them, with its answer. They are drawn for questions that aren't
@@ -221,7 +221,7 @@ def _choices(task: MMLUBranchTask, row: MMLURow) -> Sequence[str]:
 
 
 def _load_by_lm_eval(task: MMLUBranchTask) -> list[MMLUQuestion]:
-    """The questions of any multiple-choice task; this runs what the task holds."""
+    """Return the questions of any multiple-choice task; this runs the code in the task."""
     try:
         definition = _branch_definition(task)
         docs = list(definition.eval_docs)[: task.first_n]
@@ -312,7 +312,7 @@ def _read_branch_tasks(settings: Settings) -> list[MMLUBranchTask]:
 
 
 def _unasked_notes(settings: Settings) -> list[str]:
-    """What is said of older folders of tasks, of tasks without questions, and of shifted letters."""
+    """Return sentences about older task folders, tasks without questions, and shifted letters."""
     assert settings.tasks_dir is not None  # noqa: S101  (it is needed)
     folders, told = sdg_folders(settings.tasks_dir), []
     if len(folders) > 1:

@@ -64,23 +64,23 @@ class MTBenchQuestion:
 
     @property
     def id(self) -> str:
-        """What the test is called by, such as "81-writing"."""
+        """Return the name of the test, such as "81-writing"."""
         return f"{self.number}-{self.category}"
 
     @property
     def group(self) -> str:
-        """Questions are grouped by category."""
+        """Return the category."""
         return self.category
 
     @property
     def content(self) -> object:
-        """What tells it from other questions, and its grading from others'."""
+        """Return the content that distinguishes it from other questions, and its grading from theirs."""
         prompts = [(prompt.system, prompt.template) for prompt in self.judge_prompts]
         return self.turns, self.references, self.temperature, prompts
 
     @property
     def requests(self) -> int:
-        """An answer and its judgments, a turn and a repeat."""
+        """Return the number of its requests: an answer and its judgments for each turn and repeat."""
         return len(self.turns) * self.repeats * (1 + self.judgments)
 
 
@@ -112,7 +112,7 @@ def mt_bench_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[MTBenchQuestion]:
-    """The questions of the published wheel, or of a folder or wheel; raises DataError.
+    """Return the questions of the published wheel, or of a folder or wheel; raises DataError.
 
     One that is answered at temperature 0 is asked once whatever the `repeats`: it would be answered alike.
     """
@@ -142,7 +142,7 @@ def check_judge_references(references: Mapping[str, Sequence[str]], judge: Judge
 
 
 async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAnswer:
-    """The model's answer to each turn, with the turns before it in view.
+    """Return the model's answer to each turn, with the turns before it in view.
 
     Ends at the first turn that could not be asked. Where the question is asked repeatedly, each time has a
     seed of its own.
@@ -156,7 +156,7 @@ async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAns
 
 
 async def _answer_conversation(question: MTBenchQuestion, model: Model, repeat: int | None) -> MTBenchAnswer:
-    """The answers of one conversation; a `repeat` has its number, from 0."""
+    """Return the answers of one conversation; a `repeat` has its number, from 0."""
     messages: list[Message] = []
     system = question.system_prompts.get(conversation_template(model.name, default="granite"), "")
     if system:
@@ -190,7 +190,7 @@ async def _answer_conversation(question: MTBenchQuestion, model: Model, repeat: 
 
 
 async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge: Judge) -> list[Score]:
-    """A score a turn, "turn_1" and "turn_2"; the second turn's judge sees both.
+    """Return a score per turn, "turn_1" and "turn_2"; the second turn's judge sees both.
 
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
     the other turn's score as it is. Of several answers the mean counts, as one question.
@@ -255,7 +255,7 @@ def judged_like(question: MTBenchQuestion) -> Put:
 
 
 def conversation_template(model_name: str, *, default: str) -> str:
-    """The name of the conversation template that InstructLab takes for a model.
+    """Return the name of the conversation template that InstructLab takes for a model.
 
     It decides by the end of the name, then by the whole; `default` is a name that stands in for one
     that it doesn't know ("granite" for candidates, "mixtral" for judges).
@@ -329,7 +329,7 @@ def _reference(
 
 
 def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int, file: str) -> JudgePrompt:
-    """The prompt of that name for turn 1 or 2; raises DataError where it can't be filled in."""
+    """Return the prompt of that name for turn 1 or 2; raises DataError where it cannot be filled in."""
     try:
         record = prompts[name]
         prompt = JudgePrompt(

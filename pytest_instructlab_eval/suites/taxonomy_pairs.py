@@ -1,4 +1,4 @@
-"""The pairs of a taxonomy that a run asks, and what of the taxonomy it does not ask."""
+"""The pairs of a taxonomy that a run asks, and sentences about those that it does not ask."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def base_pairs(settings: Settings) -> list[QnaPair]:
 
 
 def _pairs_at_ref(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaPair]:
-    """The pairs at a ref, of the files that are asked; raises DataError where a change is not read."""
+    """Return the pairs at a ref, of the selected files; raises DataError where a change is not read."""
     changed = None
     if settings.base_branch is not None and settings.changed_only:
         survey = taxonomy.survey(settings.branch, settings.base_branch)
@@ -66,7 +66,7 @@ def unread_lines(survey: Survey) -> list[str]:
 
 
 def unasked_pairs(settings: Settings) -> list[str]:
-    """Return what is said of files that are not read, of knowledge, and of a branch without a question."""
+    """Return sentences about unread files, knowledge, and a branch without a question."""
     from pytest_instructlab_eval.data.taxonomy import Taxonomy
 
     if settings.taxonomy is None:
@@ -84,7 +84,7 @@ def unasked_pairs(settings: Settings) -> list[str]:
 
 
 def _of_the_branch(survey: Survey, settings: Settings) -> Iterator[str]:
-    """Yield what is said of a branch that has no new questions, or fewer files than the base branch."""
+    """Yield sentences about a branch that has no new questions, or fewer files than the base branch."""
     if not survey.files and not survey.unread:
         yield "the branch changes no qna.yaml"
     elif (

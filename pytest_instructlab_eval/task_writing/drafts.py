@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.models.reasoning import split_judgment
 
-# Why a question that was asked for isn't kept, as the user reads it.
+# The reasons why a question is rejected, as the user reads them.
 NOT_WRITTEN = "not written"
 CUT_OFF = "cut off by --max-tokens"
 INCOMPLETE = "incomplete"
@@ -62,7 +62,7 @@ class Draft:
 
     @property
     def flaw(self) -> str | None:
-        """Why it can't be asked without the passage and with shuffled choices; None where it can."""
+        """Return why it cannot be asked without the passage and with shuffled choices; None where it can."""
         choices = (self.answer, *self.wrong)
         plain = (unicodedata.normalize("NFC", choice).casefold() for choice in choices)
         if len({choice.strip("\"'").rstrip(". ") for choice in plain}) < len(choices):

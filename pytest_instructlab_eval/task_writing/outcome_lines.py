@@ -1,4 +1,4 @@
-"""What the user reads about tasks that were made: lines for a file, and the table at the end."""
+"""The output about the tasks that were made: lines for each file, and the table at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_instructlab_eval.task_writing.task_maker import FileOutcome
 
 
 def file_lines(outcome: FileOutcome) -> Iterator[str]:
-    """Yield what became of a file, and of its passages where something is missing."""
+    """Yield the lines about a file, and about its passages where something is missing."""
     asked = outcome.kept + outcome.rejected.total()
     written = f"in the task {outcome.task}" if outcome.task else "so no task"
     said = f"{outcome.kept} of {asked} questions kept, {written}"

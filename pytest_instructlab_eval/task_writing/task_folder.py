@@ -46,7 +46,7 @@ def task_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 class TaskFolder:
-    """Where tasks are written, made when the first one is.
+    """The folder of the tasks, made when the first one is written.
 
     A task that is there is replaced only with `overwrite`, by another of the same name.
     """
@@ -82,7 +82,7 @@ class TaskFolder:
         )
 
     def write(self, name: str, questions: Sequence[TaskQuestion], subject: str, made_from: str) -> None:
-        """Write a task; the YAML comes last, so that a task that is there is whole.
+        """Write a task; the YAML comes last, so that a task with a YAML is complete.
 
         Raises ConfigurationError where the folder can't be written to.
         """
@@ -127,7 +127,7 @@ class TaskFolder:
             ) from None
 
     def discard(self, name: str) -> None:
-        """Let go of a task that was to be overwritten and has no question any more."""
+        """Delete a task that was to be overwritten and has no question any more."""
         if self._overwrite:
             for path in self._files(name):
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The way from knowledge files to tasks: each file's passages are asked about, and what holds is written."""
+"""Makes tasks of knowledge files: asks the teacher about each passage, and writes the confirmed questions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_SUBJECT = 100  # characters
 
 @dataclass(frozen=True)
 class PassageOutcome:
-    """How many questions on a passage were kept, how many not by reason, and the first error.
+    """The outcome of a passage: how many questions were kept, how many rejected and why, the first error.
 
     `line` is that of the passage's first pair in the qna.yaml.
     """
@@ -39,7 +39,7 @@ class PassageOutcome:
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of a qna.yaml: its task, None where there was nothing to write.
+    """The outcome of a qna.yaml: its task, None where there was nothing to write.
 
     `letters` counts the letters of the right answers, by their index. Of a task that an earlier run
     made, nothing but `earlier`, the number of its questions, is known.
@@ -53,12 +53,12 @@ class FileOutcome:
 
     @property
     def kept(self) -> int:
-        """How many questions of this run the task has."""
+        """Return the number of this run's questions in the task."""
         return sum(passage.kept for passage in self.passages)
 
     @property
     def rejected(self) -> Counter[str]:
-        """How many questions were not kept, by reason."""
+        """Return the number of rejected questions, by reason."""
         return sum((passage.rejected for passage in self.passages), Counter())
 
 
@@ -118,7 +118,7 @@ async def _make_task(
 
 @dataclass(frozen=True)
 class _Exam:
-    """What a passage gave before its questions are compared with those of the others."""
+    """The questions of a passage before they are compared with those of the others."""
 
     passage: Passage
     drafts: list[Draft]

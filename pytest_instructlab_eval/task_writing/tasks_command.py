@@ -1,4 +1,4 @@
-"""`python -m pytest_instructlab_eval tasks`: its options, and what it tells the user."""
+"""The command `python -m pytest_instructlab_eval tasks`: its options and its output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FOLDER = click.Path(path_type=Path)
 
 @dataclass(frozen=True)
 class TasksRequest:
-    """What the command was asked for; the fields are its options."""
+    """The options of the command."""
 
     taxonomy: Path
     branch: str | None
@@ -116,7 +116,7 @@ def _parsed_option(
     "--wait", "SECONDS", parse_seconds, "wait this many seconds for the server to start", default="0"
 )
 def tasks(**options: Any) -> None:
-    """Have a teacher model write MMLU-Branch tasks on a taxonomy's knowledge.
+    """Write MMLU-Branch tasks on a taxonomy's knowledge with a teacher model.
 
     Each context of a knowledge file is a passage to ask about. A question is kept when the teacher, asked
     it with the passage, chooses the right one of the shuffled choices. A command that was interrupted goes
@@ -139,7 +139,7 @@ def tasks(**options: Any) -> None:
 
 
 async def _make_all_tasks(request: TasksRequest, outcomes: list[FileOutcome]) -> None:
-    """Make the tasks; each file is told of, and its outcome kept, as soon as it is written."""
+    """Make the tasks; print the outcome of each file, and add it to `outcomes`, as soon as it is written."""
     folder = TaskFolder(request.out, overwrite=request.overwrite)
     files = _knowledge(request)
     variable = request.api_key_env
@@ -187,7 +187,7 @@ def _knowledge(request: TasksRequest) -> list[QnaFile]:
 
 
 def _show_summary(request: TasksRequest, outcomes: Sequence[FileOutcome]) -> None:
-    """Print the table, and what to type next."""
+    """Print the table, and the next command to type."""
     if not outcomes:
         return
     click.echo("\n".join(["", *map(escape_line, summary_lines(outcomes))]))
@@ -201,7 +201,7 @@ def _show_summary(request: TasksRequest, outcomes: Sequence[FileOutcome]) -> Non
 
 
 def _kept(outcomes: Sequence[FileOutcome]) -> str:
-    """Return what a run that has ended too early leaves, as the end of a sentence."""
+    """Return the end of a sentence that says what an interrupted run leaves."""
     written = sum(outcome.task is not None for outcome in outcomes)
     if not written:
         return ""

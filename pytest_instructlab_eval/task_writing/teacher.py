@@ -1,4 +1,4 @@
-"""What the teacher is asked: to write questions on a passage, and later to answer them from it."""
+"""The teacher, which writes questions on a passage, and later answers them from it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TeacherModel(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     async def chat(
@@ -85,7 +85,7 @@ class Passage:
 
     @property
     def shown(self) -> str:
-        """The passage as a prompt has it."""
+        """Return the passage as a prompt has it."""
         return f"<passage>\n{self.text.strip()}\n</passage>"
 
 

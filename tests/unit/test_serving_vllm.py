@@ -580,9 +580,7 @@ def test_another_name_is_the_hubs_by_default_instructlabs(name: str, source: str
 
 
 def test_a_folder_without_a_configuration_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigurationError, match=rf"the folder {tmp_path} is not a model: .* config\.json"
-    ):
+    with pytest.raises(ConfigurationError, match=rf"the folder {tmp_path} is not a model: .* config\.json"):
         model_source(str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Which files of a taxonomy are read, and the working tree as a place to read them from."""
+"""The files of a taxonomy that are read, and the working tree as a source of them."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class TaxonomyEntry:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """Return the last part of the path."""
         return self.path.rpartition("/")[2]
 
     @property
     def is_hidden(self) -> bool:
-        """Whether its name begins with a dot and is that of a file or folder."""
+        """Return whether its name begins with a dot and is that of a file or folder."""
         return self.name.startswith(".") and self.name not in {".", ".."}
 
     @property
     def flaw(self) -> str | None:
-        """Why it is not read, wherever it comes from; None where nothing is against it."""
+        """Return why it must not be read, from any source; None where it may be."""
         if self.problem:
             return self.problem
         if len(self.path) > MOST_PATH:
@@ -62,7 +62,7 @@ class TaxonomyEntry:
 
 
 class TaxonomySource(Protocol):
-    """Where files come from: a commit or the working tree."""
+    """A source of files: a commit or the working tree."""
 
     commit: str | None
 

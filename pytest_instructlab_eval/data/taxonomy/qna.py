@@ -1,4 +1,4 @@
-"""What one qna.yaml says: its pairs of question and answer, each with its line; nothing in it is ever run."""
+"""Reads one qna.yaml: its pairs of question and answer, each with its line; nothing in it is ever run."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class QnaPair:
 
     @property
     def content(self) -> tuple[str, str, str | None]:
-        """What is asked and expected, wherever it stands."""
+        """Return the question and the expected answer, wherever the pair stands."""
         return self.question, self.answer, self.context
 
     @property
     def id(self) -> str:
-        """What the test is called by: no two pairs share it, and a terminal can show it."""
+        """Return the name of the test: no two pairs share it, and a terminal can show it."""
         return f"{printable_name(self.path)}:{self.number}"
 
 
@@ -64,7 +64,7 @@ class QnaFile:
 
     @property
     def is_knowledge(self) -> bool:
-        """Whether it teaches the content of a document, and not a skill."""
+        """Return whether it teaches the content of a document, and not a skill."""
         return self.path.split("/")[0] == KNOWLEDGE
 
 

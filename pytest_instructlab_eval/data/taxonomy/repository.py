@@ -64,7 +64,7 @@ class Repository:
     @classmethod
     @contextlib.contextmanager
     def of(cls, folder: Path) -> Iterator[Repository]:
-        """Open while it is needed: its two processes end with it."""
+        """Yield the repository of a folder, whose two Git processes end with the context."""
         git = _git(folder)
         try:
             yield cls(folder, git)

@@ -40,7 +40,7 @@ class Survey:
 
     @property
     def knowledge(self) -> int:
-        """How many of the files are of knowledge."""
+        """Return how many of the files are of knowledge."""
         return sum(path.startswith(f"{KNOWLEDGE}/") for path in self.files)
 
 

@@ -1,4 +1,4 @@
-"""The log-likelihoods of choices: which way is tried, kept and given up."""
+"""The log-likelihoods of choices: tries several ways, and drops those that the server does not have."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ChoiceScorer:
 
     @property
     def _hopeless(self) -> bool:
-        """Whether so many questions were asked in vain that no more are."""
+        """Return whether so many questions failed that no more are asked."""
         gives_some = "top_logprobs" in self._ways.keys() - self._asking.lacking
         return len(self._in_vain) >= (CHOICES_IN_VAIN if gives_some else QUESTIONS_IN_VAIN)
 

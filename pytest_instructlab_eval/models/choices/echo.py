@@ -83,7 +83,7 @@ class Echo:
         return verdict
 
     async def _compare(self, prompt: str, choices: tuple[str, ...]) -> Verdict | None:
-        """Compare an echo's likelihood of likely next tokens with what the server says of them otherwise.
+        """Return whether an echo agrees with the server's other log-probabilities of the next token.
 
         A server may echo each token with the likelihood of the one after it (llama-cpp-python does).
         """

@@ -30,7 +30,7 @@ class Encoder:
         self._ends: dict[tuple[str, tuple[str, ...], bool], list[list[int]] | None] = {}
 
     def render(self, job: LocalJob[object]) -> None:
-        """Put messages through the chat template; raises ModelError for a text that has no tokens."""
+        """Render messages by the chat template; raises ModelError for a text that has no tokens."""
         if isinstance(job, ChatJob):
             job.rendered = self._rendered(job.messages)
         elif isinstance(job, ChoiceJob):
@@ -55,7 +55,7 @@ class Encoder:
         return found
 
     def encode(self, job: LocalJob[object], head: list[int]) -> None:
-        """Keep the tokens with the job; raises ModelError where it can't be asked."""
+        """Store the tokens in the job; raises ModelError where the model cannot take it."""
         if isinstance(job, ChatJob):
             job.prompt = head
             self._check_length(len(head) + job.max_tokens, job.max_tokens)

@@ -1,4 +1,4 @@
-"""Does what is asked, in the thread that owns the weights."""
+"""Does the jobs, in the thread that owns the weights."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class JobRunner:
                     layer.register_forward_pre_hook(look)
 
     def work(self, arrivals: Sequence[LocalJob[object]]) -> None:
-        """Take these in, and do the first batch of chats or group of questions."""
+        """Queue the new jobs, and do the first batch of chats or group of questions."""
         rendered: list[LocalJob[object]] = []
         for job in arrivals:
             with self._failing([job]):
@@ -124,7 +124,7 @@ class JobRunner:
 
     @contextlib.contextmanager
     def _failing(self, jobs: Sequence[LocalJob[object]]) -> Iterator[None]:
-        """What goes wrong is the failure of those of the jobs that have no result yet."""
+        """Fail those of the jobs that have no result yet, where an error is raised in the context."""
         try:
             yield
         except ModelError as error:

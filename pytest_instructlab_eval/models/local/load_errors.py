@@ -1,4 +1,4 @@
-"""Why a model could not be loaded, in one sentence."""
+"""The reason why a model could not be loaded, in one sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CAUSES: tuple[tuple[Set[str], Sequence[str], str], ...] = (
         "--eval-base-url",
     ),
 )
-"""The names of an error's types, or words that it has, and what it means; the first that fits is told."""
+"""Types of errors, or words in them, with what they mean; the first that fits is taken."""
 
 
 def load_error_text(name: str, source: str, error: Exception) -> str:

@@ -75,7 +75,7 @@ def _from_pretrained(source: str, device: torch.device, wish: ModelSpec) -> Load
 
 
 def _forget_kernels(value: object) -> None:
-    """Have transformers choose how a model attends: its configuration could name code on the hub for it."""
+    """Remove a model's own choice of attention code, which could be code on the hub."""
     if isinstance(value, transformers.PretrainedConfig):
         value._attn_implementation = None
         value._experts_implementation = None
@@ -102,7 +102,7 @@ def _device(asked: str | None, worker: int) -> torch.device:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without transformers' progress bars and advice on the terminal that the tests report to."""
+    """Silence transformers' progress bars and advice on the terminal that the tests report to."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)  # an error shows what a stranger wrote; exceptions say it too
     logging.disable_progress_bar()

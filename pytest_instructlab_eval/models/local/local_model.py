@@ -55,7 +55,7 @@ class LocalModel:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._wish.name
 
     async def load(self) -> None:
@@ -90,7 +90,7 @@ class LocalModel:
         return ChoiceLogprobs(await self._answer(ChoiceJob(done, prompt, choices)), "local")
 
     async def close(self) -> None:
-        """Stop within a layer of the model, and free its memory; what waits raises ModelError."""
+        """Stop within a layer of the model, and free its memory; waiting requests raise ModelError."""
         self._stop.set()
         self._queue.put([])
         if self._thread is not None:
@@ -132,7 +132,7 @@ class LocalModel:
         fail_jobs(self._arrivals(wait=False), error)
 
     def _work(self, waiting: collections.deque[LocalJob[object]]) -> EvalError:
-        """Load the model and work until it is closed or fails; return what those who still wait are told."""
+        """Load the model and work until it is closed or fails; return the error for the waiting requests."""
         try:
             source = self._wish.source()
             with heavy_libraries:

@@ -1,4 +1,4 @@
-"""How much fits the device at once, by what is free and by what has failed."""
+"""The amount of work that fits the device at once, by its free memory and by earlier failures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class BatchFit:
 
 
 def free_memory() -> None:
-    """Give back to the device what nothing uses any more."""
+    """Free the device's memory that nothing uses any more."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -19,7 +19,7 @@ class Prefix:
         self._cache = DynamicCache()
 
     def become(self, tokens: list[int]) -> None:
-        """Hold just these tokens, computing those that aren't there yet."""
+        """Hold exactly these tokens; compute those that are not there yet."""
         kept = shared_length(self._tokens, tokens)
         for layer in self._cache.layers:  # one that an error has left behind may have more
             layer.keys, layer.values = layer.keys[..., :kept, :], layer.values[..., :kept, :]
@@ -35,7 +35,7 @@ class Prefix:
 
 
 class SharedLayer(DynamicLayer):  # type: ignore[misc]
-    """What precedes every row; what the rows add is read once and not kept."""
+    """The prefix of every row; the additions of the rows are read once and not kept."""
 
     def __init__(self, prefix: DynamicLayer) -> None:
         super().__init__()
