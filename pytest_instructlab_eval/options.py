@@ -174,16 +174,16 @@ def known_options() -> tuple[Option, ...]:
 
     Raises ConfigurationError where one of them is not usable.
     """
-    found = {option.field: option for option in OPTIONS}
+    options = {option.field: option for option in OPTIONS}
     for benchmark in packaged_benchmarks():
         for option in benchmark.options:
-            if any(option.name in known.names for known in found.values()):
+            if any(option.name in other.names for other in options.values()):
                 raise ConfigurationError(
                     f"the benchmark {benchmark.name} has an option {option.flag}, which there is already; "
                     "correct or uninstall its package"
                 )
-            found[option.field] = option
-    return tuple(found.values())
+            options[option.field] = option
+    return tuple(options.values())
 
 
 def check_spelling(unknown: Sequence[str]) -> None:
@@ -199,11 +199,11 @@ def _near(word: str, flags: Sequence[str]) -> list[str]:
     """Return the flags that a word may mean."""
     if not word.startswith(PREFIX):
         return difflib.get_close_matches(word, flags, cutoff=0.85) if word.startswith("--") else []
-    given, names = word.removeprefix(PREFIX), [flag.removeprefix(PREFIX) for flag in flags]
-    likely = [name for name in names if name.startswith(given)]
+    typed, names = word.removeprefix(PREFIX), [flag.removeprefix(PREFIX) for flag in flags]
+    likely = [name for name in names if name.startswith(typed)]
     if len(likely) != 1:  # the prefix, which is alike in all of them, says nothing
-        likely = difflib.get_close_matches(given, names, cutoff=0.8)
-    return [PREFIX + name for name in likely or difflib.get_close_matches(given, names)]
+        likely = difflib.get_close_matches(typed, names, cutoff=0.8)
+    return [PREFIX + name for name in likely or difflib.get_close_matches(typed, names)]
 
 
 def check_ini_name(name: str) -> None:

@@ -99,8 +99,8 @@ def parse_timeout(value: str) -> float:
 
 def parse_shard(value: str) -> tuple[int, int]:
     """Return the K of K/N and the N: one of N parts of a run."""
-    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
-    part, parts = map(int, found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
+    part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
         raise ValueError(f"expected K/N, part K of N, such as 2/5 (got {value!r})")
     return part, parts

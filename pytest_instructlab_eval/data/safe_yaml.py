@@ -60,12 +60,12 @@ class YamlNode:
 
 
 class YamlDocument:
-    """A text that should be YAML; `place` is how messages name it."""
+    """A text that should be YAML; `location` is how messages name it."""
 
-    def __init__(self, text: str, place: str) -> None:
+    def __init__(self, text: str, location: str) -> None:
         self.text = text
-        self.place = place
-        self._begins = [0, *(found.end() for found in LINE_END.finditer(text))]
+        self.location = location
+        self._begins = [0, *(line_end.end() for line_end in LINE_END.finditer(text))]
 
     def line(self, index: int) -> int:
         """Return the line of a character as editors count it: YAML's own count takes in other separators."""
@@ -73,7 +73,7 @@ class YamlDocument:
 
     def refuse(self, line: int, reason: str) -> NoReturn:
         """Raise DataError that names the place, the line and what is wrong there."""
-        raise DataError(f"{self.place}, line {line}: {reason}")
+        raise DataError(f"{self.location}, line {line}: {reason}")
 
     def refuse_twice(self, key: YamlNode, first: int) -> NoReturn:
         """Raise DataError for a key that was there before, in the line `first`."""
@@ -194,16 +194,16 @@ class YamlMapping(dict[object, object]):
 
 def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES) -> object:
     """Return what a file holds; see `parse_yaml`."""
-    place = escape(path)
-    return parse_yaml(read_text(path, most_bytes, place=place), place)
+    location = escape(path)
+    return parse_yaml(read_text(path, most_bytes, location=location), location)
 
 
-def parse_yaml(text: str, place: str) -> object:
+def parse_yaml(text: str, location: str) -> object:
     """Return what a text says as builtins, with `YamlMapping` and `TaggedValue` where one is needed.
 
     Raises DataError as `YamlDocument.root`, and for what is none of its kind, such as the 31st of February.
     """
-    document = YamlDocument(text, place)
+    document = YamlDocument(text, location)
     root = document.root()
     return None if root is None else _plain(root, document)
 
@@ -213,7 +213,7 @@ def first_tag(value: object) -> TaggedValue | None:
     if isinstance(value, TaggedValue):
         return value
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next((found for found in map(first_tag, inside) if found), None)
+    return next((tagged for tagged in map(first_tag, inside) if tagged), None)
 
 
 def _plain(node: YamlNode, document: YamlDocument) -> object:

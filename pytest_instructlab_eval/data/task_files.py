@@ -91,21 +91,21 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     if not folder.is_dir():
         raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder; give the folder of the tasks")
     paths = list(_yaml_files(folder, without=sdg_folders(folder)[1:]))
-    found = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
-    if not found:
+    tasks = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
+    if not tasks:
         raise DataError(
             f"{escape(folder)} has no task with `tag: {GROUP}` or `group: {GROUP}` in any of its "
             f"{len(paths)} .yaml files; --eval-tasks-dir must be a folder that InstructLab's SDG wrote, such "
             "as node_datasets_<date>"
         )
-    found.sort(key=lambda task: task.name)
-    for one, other in itertools.pairwise(found):
+    tasks.sort(key=lambda task: task.name)
+    for one, other in itertools.pairwise(tasks):
         if one.name == other.name:
             raise DataError(
                 f"{escape(one.path)} and {escape(other.path)} both define the task {escape(one.name)}; "
                 "remove one"
             )
-    return found
+    return tasks
 
 
 def sdg_folders(folder: Path) -> list[Path]:
@@ -115,11 +115,11 @@ def sdg_folders(folder: Path) -> list[Path]:
     """
     if folder.name.startswith(SDG_FOLDER):
         return [folder]
-    found = []
-    for place, folders, _ in os.walk(folder):
-        found += [Path(place, name) for name in folders if name.startswith(SDG_FOLDER)]
+    paths = []
+    for root, folders, _ in os.walk(folder):
+        paths += [Path(root, name) for name in folders if name.startswith(SDG_FOLDER)]
         folders[:] = [name for name in folders if not name.startswith((".", "__", SDG_FOLDER))]
-    return sorted((path for path in found if not path.is_symlink()), key=_writing_time, reverse=True)
+    return sorted((path for path in paths if not path.is_symlink()), key=_writing_time, reverse=True)
 
 
 def _writing_time(folder: Path) -> tuple[datetime, str]:
@@ -132,11 +132,11 @@ def _writing_time(folder: Path) -> tuple[datetime, str]:
 
 
 def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder):
         folders[:] = sorted(
-            name for name in folders if not name.startswith((".", "__")) and Path(place, name) not in without
+            name for name in folders if not name.startswith((".", "__")) and Path(root, name) not in without
         )
-        yield from (Path(place, name) for name in sorted(files) if name.endswith(".yaml"))
+        yield from (Path(root, name) for name in sorted(files) if name.endswith(".yaml"))
 
 
 # --- one task ---
@@ -151,7 +151,7 @@ class TaskSetting:
     line: int | None = None
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Return the place as a message names it."""
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
@@ -188,7 +188,7 @@ class TaskSettings:
         name = setting.value
         if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
             raise DataError(
-                f"{setting.place}: task must be a name of at most {MOST_NAME} printable characters "
+                f"{setting.location}: task must be a name of at most {MOST_NAME} printable characters "
                 f"(got {escape(name, 40)})"
             )
         return name
@@ -229,20 +229,20 @@ def _task_settings(path: Path, folder: Path) -> TaskSettings:
         return TaskSettings(escape(path), own)
     name = include.value
     if not isinstance(name, str) or not name.isprintable():
-        raise UntrustedTask(f"{include.place}: include must be the name of one file")
+        raise UntrustedTask(f"{include.location}: include must be the name of one file")
     target = path.parent / name
     if not _is_inside(target, folder):
         raise UntrustedTask(
-            f"{include.place}: include must be a file in {escape(folder)} (got {escape(name)})"
+            f"{include.location}: include must be a file in {escape(folder)} (got {escape(name)})"
         )
     if not os.path.isfile(target):
         raise DataError(
-            f"{include.place}: the task includes {escape(name)}, which does not exist; put the template that "
-            "the tasks were written with beside them"
+            f"{include.location}: the task includes {escape(name)}, which does not exist; put the template "
+            "that the tasks were written with beside them"
         )
     included = _read_yaml_inside(target, folder)
     if "include" in included:
-        raise UntrustedTask(f"{included['include'].place}: an included file must not include another")
+        raise UntrustedTask(f"{included['include'].location}: an included file must not include another")
     return TaskSettings(escape(path), {**included, **own})
 
 
@@ -268,18 +268,18 @@ def _choice_form(settings: TaskSettings) -> Form:
     for key, setting in settings.entries.items():
         tag = first_tag(setting.value)
         if tag is not None:
-            place = replace(setting, line=tag.line).place
-            raise UntrustedTask(f"{place}: {escape(key, 40)} has the tag {tag.tag}")
+            location = replace(setting, line=tag.line).location
+            raise UntrustedTask(f"{location}: {escape(key, 40)} has the tag {tag.tag}")
         if key not in KNOWN:
             raise UntrustedTask(
-                f"{setting.place}: {escape(key, 40)} is not a key that InstructLab's SDG writes"
+                f"{setting.location}: {escape(key, 40)} is not a key that InstructLab's SDG writes"
             )
     for key, values in WRITTEN.items():
         setting = settings.get(key)
         if setting.value not in values:
             expected = " or ".join(repr(value) for value in values)
             raise UntrustedTask(
-                f"{setting.place}: {key} must be {expected}, as InstructLab's SDG writes it "
+                f"{setting.location}: {key} must be {expected}, as InstructLab's SDG writes it "
                 f"(got {escape(repr(setting.value))})"
             )
     _check_metrics(settings.get("metric_list"))
@@ -300,7 +300,7 @@ def _check_metrics(setting: TaskSetting) -> None:
     ]
     if len(names) < len(metrics) or "acc" not in names:
         raise UntrustedTask(
-            f"{setting.place}: metric_list must have the mean of acc, and no other metric than acc_norm"
+            f"{setting.location}: metric_list must have the mean of acc, and no other metric than acc_norm"
         )
 
 
@@ -313,23 +313,23 @@ def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
     for key, unknown in kwargs.inside().items():
         if key != "data_files":
             raise UntrustedTask(
-                f"{unknown.place}: {escape(key, 40)} is not a key that InstructLab's SDG writes in "
+                f"{unknown.location}: {escape(key, 40)} is not a key that InstructLab's SDG writes in "
                 "dataset_kwargs"
             )
     files = kwargs.inside().get("data_files", kwargs).inside()
     setting = files.get("test", kwargs)
-    given = setting.value
-    if len(files) != 1 or not isinstance(given, str) or not given.isprintable():
+    file_name = setting.value
+    if len(files) != 1 or not isinstance(file_name, str) or not file_name.isprintable():
         raise UntrustedTask(
-            f"{setting.place}: dataset_kwargs must have data_files with one file, called test"
+            f"{setting.location}: dataset_kwargs must have data_files with one file, called test"
         )
-    beside = path.parent / os.path.basename(given)
-    existing = list(filter(os.path.isfile, (path.parent / given, Path(given), beside)))
+    beside = path.parent / os.path.basename(file_name)
+    existing = list(filter(os.path.isfile, (path.parent / file_name, Path(file_name), beside)))
     for candidate in existing:
         if _is_inside(candidate, folder):
             return candidate
     message = (
-        f"{setting.place}: expected the data file {escape(given)} in {escape(folder)}, or "
+        f"{setting.location}: expected the data file {escape(file_name)} in {escape(folder)}, or "
         f"{escape(beside.name)} beside {escape(path.name)} (found neither there)"
     )
     if existing:

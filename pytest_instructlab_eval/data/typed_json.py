@@ -121,11 +121,11 @@ def _finite(text: str) -> float:
 
 
 def _with_keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise MisfitError(f"has the key {_value_in_message(twice)} twice in one object")
-    return found
+    return record
 
 
 def _check_depth(document: object) -> None:
@@ -361,7 +361,7 @@ BUILTINS: Mapping[Hashable, tuple[type, ...]] = {float: (float, int), tuple: (li
 def _types(kind: Hashable) -> Collection[type]:
     """Return the types that JSON's reader has for a value of this kind, whatever is inside."""
     if get_origin(kind) is Literal:
-        return {type(known) for known in get_args(kind)}
+        return {type(value) for value in get_args(kind)}
     kind = get_origin(kind) or kind
     return BUILTINS.get(kind, (kind,) if isinstance(kind, type) and kind in NAMES else (dict,))
 

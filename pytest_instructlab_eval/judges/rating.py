@@ -103,35 +103,35 @@ def parse_rating(
     token limit (`finish_reason` "length") has a rating only if that is all of its last line. `prompts` are
     the messages that asked the judge: a rating that they show as an example is none where it is returned.
     """
-    reasoning, said = split_judgment(text)
+    reasoning, judgment = split_judgment(text)
     prompts = [words_as_numbers(prompt, scale) for prompt in prompts]
-    said = words_as_numbers(said.replace(SCALE, "\ufffd"), scale)
-    if not_judged := _not_judged(said, reasoning, prompts):
+    judgment = words_as_numbers(judgment.replace(SCALE, "\ufffd"), scale)
+    if not_judged := _not_judged(judgment, reasoning, prompts):
         return ParsedRating(None, not_judged, reasoning=reasoning)
-    said = SCALES.sub(lambda found: SCALE * len(found[0]), _without_examples(said, prompts))
-    said = ROUND_BRACKETS.sub(lambda found: SCALE * len(found[0]), said)
-    found, reason = _stated(said)
-    if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
+    judgment = SCALES.sub(lambda match: SCALE * len(match[0]), _without_examples(judgment, prompts))
+    judgment = ROUND_BRACKETS.sub(lambda match: SCALE * len(match[0]), judgment)
+    statements, reason = _stated(judgment)
+    if finish_reason == "length" and (reason or not _is_last_line(judgment, statements[-1])):
         reason = "the judgment was cut off by the token limit before its rating"
-    elif not reason and found[-1].value not in scale:
-        reason = f"{found[-1].value:g} is not on the scale {scale}"
-    stated = tuple(statement.value for statement in found)
+    elif not reason and statements[-1].value not in scale:
+        reason = f"{statements[-1].value:g} is not on the scale {scale}"
+    stated = tuple(statement.value for statement in statements)
     return ParsedRating(None if reason else stated[-1], reason, stated, reasoning)
 
 
-def _stated(said: str) -> tuple[list[RatingStatement], str]:
+def _stated(judgment: str) -> tuple[list[RatingStatement], str]:
     """Return what could be meant as the rating, and why the last of it can't be meant.
 
     That is what states one, or else each number in double brackets, without quotations.
     """
-    found, promised = rating_statements(said)
+    statements, promised = rating_statements(judgment)
     reason = ""
-    if promised > (found[-1].start if found else -1):
+    if promised > (statements[-1].start if statements else -1):
         reason = 'the last "Rating:" is not followed by a number in brackets'
-    elif not found:
-        found = [_statement(number, number.start()) for number in DOUBLE.finditer(said)]
-        reason = "" if found else "the judgment has no number in double brackets"
-    return [one for one in found if one is found[-1] or not _is_quoted(said, one)], reason
+    elif not statements:
+        statements = [_statement(number, number.start()) for number in DOUBLE.finditer(judgment)]
+        reason = "" if statements else "the judgment has no number in double brackets"
+    return [one for one in statements if one is statements[-1] or not _is_quoted(judgment, one)], reason
 
 
 def words_as_numbers(text: str, scale: Scale) -> str:
@@ -141,7 +141,7 @@ def words_as_numbers(text: str, scale: Scale) -> str:
         return text
     words = re.compile(rf"(\[[{BLANKS}]*)({'|'.join(numbers)})([{BLANKS}]*\])", re.IGNORECASE)
     return words.sub(
-        lambda found: found[1] + numbers[found[2].casefold()].ljust(len(found[2])) + found[3], text
+        lambda match: match[1] + numbers[match[2].casefold()].ljust(len(match[2])) + match[3], text
     )
 
 
@@ -150,17 +150,17 @@ def rating_statements(text: str) -> tuple[list[RatingStatement], int]:
 
     That place is -1 where there is none.
     """
-    found, promised = [], -1
+    statements, promised = [], -1
     for word in WORD.finditer(text):
         between = BEFORE_DOUBLE.match(text, word.end())
         near = BEFORE_SINGLE.match(text, word.end())
         assert between is not None and near is not None  # noqa: S101, PT018  (they match nothing, too)
         number = DOUBLE.match(text, between.end()) or SINGLE.match(text, near.end())
         if number is not None:
-            found.append(_statement(number, word.start()))
+            statements.append(_statement(number, word.start()))
         elif not set(COLONS).isdisjoint(between[0]):
             promised = word.start()
-    return found, promised
+    return statements, promised
 
 
 def _statement(number: re.Match[str], start: int) -> RatingStatement:
@@ -186,17 +186,17 @@ def _is_last_line(text: str, statement: RatingStatement) -> bool:
 # --- what is no judgment, and what of the prompt comes back ---
 
 
-def _not_judged(said: str, reasoning: str, prompts: Sequence[str]) -> str:
+def _not_judged(judgment: str, reasoning: str, prompts: Sequence[str]) -> str:
     """Return why there is no judgment, empty where there is one.
 
     A judgment does not have the whole of a prompt, or of the prompt's line that shows how to rate.
     """
-    if not said.strip():
+    if not judgment.strip():
         return "the judgment has only reasoning" if reasoning else "the judgment is empty"
     lines = [line for prompt in prompts for line in prompt.splitlines() if DOUBLE.search(line)]
     parts = [part for part in map(_words, (*prompts, *lines)) if part.count(" ") + 1 >= WORDS_OF_PART]
-    known = f" {_words(said)} "
-    returned = any(f" {part} " in known for part in parts)
+    judgment_words = f" {_words(judgment)} "
+    returned = any(f" {part} " in judgment_words for part in parts)
     return "the judgment repeats the prompt" if returned else ""
 
 
@@ -204,15 +204,15 @@ def _words(text: str) -> str:
     return " ".join(WORDS.findall(text.casefold()))
 
 
-def _without_examples(said: str, prompts: Sequence[str]) -> str:
+def _without_examples(judgment: str, prompts: Sequence[str]) -> str:
     """Return the judgment without the prompt's examples of a rating, found by the words before them.
 
     Judges know the usual form by heart, also where the prompt has another.
     """
-    said = FORM.sub(lambda found: " " * len(found[0]), said)
+    judgment = FORM.sub(lambda match: " " * len(match[0]), judgment)
     for number in (number for prompt in prompts for number in DOUBLE.finditer(prompt)):
         before = WORDS.findall(number.string[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
         if len(before) == WORDS_BEFORE:
             example = r"\W{1,8}".join(map(re.escape, before)) + r"[^\w\[]{0,8}" + re.escape(number[0])
-            said = re.sub(example, lambda found: " " * len(found[0]), said, flags=re.IGNORECASE)
-    return said
+            judgment = re.sub(example, lambda match: " " * len(match[0]), judgment, flags=re.IGNORECASE)
+    return judgment

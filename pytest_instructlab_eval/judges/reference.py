@@ -50,8 +50,8 @@ class ReferenceJudge(Judge):
                 f"the judge 'reference' cannot give a rating {scale}; name a model with --eval-judge-model"
             )
         if reference is None or reason is not None:
-            lost = replace(evidence, reference=None)
-            return Score(None, submission.metric, scale.highest, error=reason, evidence=lost)
+            unjudged = replace(evidence, reference=None)
+            return Score(None, submission.metric, scale.highest, error=reason, evidence=unjudged)
         # milliseconds for the usual answer, seconds for a reference of a megabyte
         rating, chrf = await in_daemon_thread(lambda: chrf_rating(answer, reference, scale))
         judgment = Judgment(rating, f"chrF {chrf:.1f} of 100 against the reference answer", chrf=chrf)

@@ -108,15 +108,15 @@ class RecordedChats(_RecordedModel):
         seed: int | None = None,
     ) -> Completion:
         """Return the recorded answer; raises ModelError where there is none."""
-        asked = plain_data((as_messages(messages), temperature, max_tokens, seed))
+        request = plain_data((as_messages(messages), temperature, max_tokens, seed))
         alike = (
             chat
             for chat in self._left
-            if plain_data((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == asked
+            if plain_data((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == request
         )
         chat = next(alike, None)
         if chat is None:
-            prompt = asked[0][-1]["content"] if asked[0] else ""
+            prompt = request[0][-1]["content"] if request[0] else ""
             raise ModelError(NO_ANSWER.format(self._name), prompt=str(prompt))
         self._left.remove(chat)
         if chat.answer is None:

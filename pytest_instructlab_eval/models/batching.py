@@ -110,8 +110,8 @@ class CompletionBatcher:
             return
         new_fault = error.status == FAULT and not self._at_fault
         alone_may_do = new_fault or error.status in REFUSALS or isinstance(error, OneCompletionError)
-        asked = await self._ask_apart(jobs, error) if alone_may_do and len(jobs) > 1 else 0
-        for job in jobs[asked:]:
+        sent = await self._ask_apart(jobs, error) if alone_may_do and len(jobs) > 1 else 0
+        for job in jobs[sent:]:
             job.fail(error)
 
     async def _ask(self, jobs: Sequence[PromptJob]) -> ModelError | None:
@@ -172,8 +172,8 @@ class CompletionBatcher:
             raise ModelError(f"{self._endpoint} gave no completions (got {self._shown(choices)})")
         if len(choices) != expected:
             kind = OneCompletionError if len(choices) == 1 else ModelError
-            given = f"{_counted(len(choices), 'completion')} for {_counted(expected, 'prompt')}"
-            raise kind(f"{self._endpoint} gave {given}")
+            counts = f"{_counted(len(choices), 'completion')} for {_counted(expected, 'prompt')}"
+            raise kind(f"{self._endpoint} gave {counts}")
         indices = [choice.get("index") for choice in choices]
         whole = [index for index in indices if type(index) is int]
         if sorted(whole) != list(range(expected)):

@@ -43,8 +43,8 @@ def failure_of(error: Exception, timeout: float, max_reply: int) -> Failure:
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
         inner = getattr(error, "certificate_error", error)
         return Failure("certificate", str(getattr(inner, "verify_message", "") or "it cannot be verified"))
-    for known, kind, reason in FAILURES:
-        if isinstance(error, known):
+    for exception_type, kind, reason in FAILURES:
+        if isinstance(error, exception_type):
             return Failure(kind, reason)
     if isinstance(error, (OSError, aiohttp.ClientConnectionError)):
         number = getattr(error, "errno", None)

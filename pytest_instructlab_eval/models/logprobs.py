@@ -55,11 +55,11 @@ def likeliest_tokens(completion: Mapping[str, object]) -> Top:
     positions = chat_form or _list(logprobs.get("top_logprobs"))
     if len(positions) != 1:
         return {}
-    found = _mapping(positions[0]).get("top_logprobs") if chat_form else positions[0]
-    if not isinstance(found, list):
-        return {token: [value] for token, value in _mapping(found).items()}
+    top = _mapping(positions[0]).get("top_logprobs") if chat_form else positions[0]
+    if not isinstance(top, list):
+        return {token: [value] for token, value in _mapping(top).items()}
     by_text: dict[str, list[object]] = {}
-    for entry in map(_mapping, found):
+    for entry in map(_mapping, top):
         token = entry.get("token")
         if not isinstance(token, str):
             raise _unknown(entry)
@@ -88,10 +88,11 @@ def echoed_text(completion: Mapping[str, object], prompt: str, choice: str) -> l
     if any(type(offset) is not int for offset, _, _ in rows):
         return None
     start, end = len(prompt), len(prompt) + len(choice)
-    found = [row for row in rows if row[0] in range(start, end)]
-    if not found or found[0] is rows[0] or found[0][0] != start:  # the first token has no likelihood
+    choice_rows = [row for row in rows if row[0] in range(start, end)]
+    # The first token of a text has no likelihood.
+    if not choice_rows or choice_rows[0] is rows[0] or choice_rows[0][0] != start:
         return None
-    _, tokens, values = zip(*found, strict=True)
+    _, tokens, values = zip(*choice_rows, strict=True)
     text = "".join(map(str, tokens))
     if text != choice and "\N{REPLACEMENT CHARACTER}" not in text:  # a part of a character has no text
         return None

@@ -90,17 +90,19 @@ def _message_of(body: Mapping[str, object], depth: int) -> str:
     if name is None:
         return json.dumps(body)[:500]
     message = server_message(body[name], depth)
-    place = body.get("loc", body.get("param"))
-    place = ".".join(map(str, place[:9])) if isinstance(place, list) else place
-    told = not place or re.search(rf"\b{re.escape(str(place)[:100])}\b", message)
-    return message if told else f"{place}: {message}"
+    field = body.get("loc", body.get("param"))
+    field = ".".join(map(str, field[:9])) if isinstance(field, list) else field
+    is_named = not field or re.search(rf"\b{re.escape(str(field)[:100])}\b", message)
+    return message if is_named else f"{field}: {message}"
 
 
 def error_in(reply: object) -> object:
     """Return the error that a success holds, as gateways send it; None where there is none."""
     whole = as_object(first_of(reply) if isinstance(reply, list) else reply)
-    told = any(whole.get(name) for name in MESSAGES if name != "message" or isinstance(whole.get(name), str))
-    if whole.get("error") or (told and not any(map(whole.get, CONTENTS))):
+    has_message = any(
+        whole.get(name) for name in MESSAGES if name != "message" or isinstance(whole.get(name), str)
+    )
+    if whole.get("error") or (has_message and not any(map(whole.get, CONTENTS))):
         return whole
     choice = as_object(first_of(whole.get("choices")))
     return choice if choice.get("error") else None

@@ -71,23 +71,23 @@ class ReplyReader:
         if self.api_key is not None and len(self.api_key) >= SECRET:  # no answer that is kept may have it
             body = body.replace(self.api_key.encode(), b"[key]")
         try:
-            found: object = json.loads(body)
+            document: object = json.loads(body)
         except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep
-            said = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
+            text = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
             if not succeeded:
-                return self._refused(reply.status, said, reply.headers, path)
-            return FailedTry(ModelError(f"{self} gave a reply that is not JSON: {said}{self._past_proxy()}"))
+                return self._refused(reply.status, text, reply.headers, path)
+            return FailedTry(ModelError(f"{self} gave a reply that is not JSON: {text}{self._past_proxy()}"))
         if not succeeded:
-            return self._error(reply.status, found, reply.headers, path)
-        error = error_in(found)
-        return found if error is None else self._error(status_in(error), error, reply.headers, path)
+            return self._error(reply.status, document, reply.headers, path)
+        error = error_in(document)
+        return document if error is None else self._error(status_in(error), error, reply.headers, path)
 
     def read_object(self, reply: HttpReply | Failure, path: str = "") -> dict[str, object] | FailedTry:
         """Return the JSON object that a reply holds; a Problem where it has none."""
-        found = self.read(reply, path)
-        if isinstance(found, (dict, FailedTry)):
-            return found
-        return FailedTry(ModelError(f"{self} gave a reply that is not a JSON object: {self.safe(found)}"))
+        document = self.read(reply, path)
+        if isinstance(document, (dict, FailedTry)):
+            return document
+        return FailedTry(ModelError(f"{self} gave a reply that is not a JSON object: {self.safe(document)}"))
 
     def _no_reply(self, failure: Failure) -> FailedTry:
         if failure.kind == "size":
@@ -124,10 +124,10 @@ class ReplyReader:
         if status in REFUSED_KEY:
             text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
             return FailedTry(ModelError(text, status=status))
-        asked = f" to {path}" if path and status in MISSING else ""
-        answered = "with an error" if status is None else f"{status}{asked}"
-        said = f": {message}" if message else ""
-        text = f"{self} answered {answered}{said}{self._past_proxy()}"
+        target = f" to {path}" if path and status in MISSING else ""
+        answered = "with an error" if status is None else f"{status}{target}"
+        ending = f": {message}" if message else ""
+        text = f"{self} answered {answered}{ending}{self._past_proxy()}"
         if status is None or not (status in PASSING or status >= 500):
             return FailedTry(ModelError(text, status=status))
         silent = status in AWAY

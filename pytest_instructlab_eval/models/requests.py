@@ -46,8 +46,8 @@ def _has(name: str) -> Callable[[Body], bool]:
 
 def _names(pattern: str, statuses: Sequence[int] = REFUSALS) -> Callable[[ModelError], bool]:
     """Return whether the server's words have the pattern and its status is one of these."""
-    known = re.compile(pattern, re.IGNORECASE)
-    return lambda error: error.status in statuses and known.search(str(error)) is not None
+    expression = re.compile(pattern, re.IGNORECASE)
+    return lambda error: error.status in statuses and expression.search(str(error)) is not None
 
 
 def _messages(body: Body) -> list[Message]:
@@ -62,9 +62,9 @@ def _has_system_message(body: Body) -> bool:
 def _merged(body: Body) -> Body:
     """Return the request with its first message, the system's, at the head of the first user's."""
     system, *rest = _messages(body)
-    place = next(number for number, message in enumerate(rest) if message["role"] == "user")
-    merged: Message = {"role": "user", "content": f"{system['content']}\n{rest[place]['content']}"}
-    return {**body, "messages": [*rest[:place], merged, *rest[place + 1 :]]}
+    index = next(number for number, message in enumerate(rest) if message["role"] == "user")
+    merged: Message = {"role": "user", "content": f"{system['content']}\n{rest[index]['content']}"}
+    return {**body, "messages": [*rest[:index], merged, *rest[index + 1 :]]}
 
 
 MERGED_SYSTEM = RequestChange(

@@ -43,8 +43,8 @@ class ChatTemplate:
     async def _find_ends(self, earlier: Sequence[Message], last: Message) -> tuple[str, str] | None:
         """Return what the template puts around the last message; None where it changes the message."""
         with_placeholder: list[Message] = [*earlier, {"role": last["role"], "content": PLACEHOLDER}]
-        head, found, tail = (await self._rendered(with_placeholder)).rpartition(PLACEHOLDER)
-        if found and await self._rendered([*earlier, last]) == head + last["content"] + tail:
+        head, placeholder, tail = (await self._rendered(with_placeholder)).rpartition(PLACEHOLDER)
+        if placeholder and await self._rendered([*earlier, last]) == head + last["content"] + tail:
             return head, tail
         return None
 

@@ -46,9 +46,9 @@ def next_model(order: Iterable[str], served: ServingState, states: Sequence[Proc
 
     None while a process is busy, or waits for a model that is served already and is about to see it.
     """
-    known = {*served.up, *served.failed}
+    decided = {*served.up, *served.failed}
     wanted = {model for state in states for model in state.wants}
-    if any(state.busy for state in states) or not wanted.isdisjoint(known):
+    if any(state.busy for state in states) or not wanted.isdisjoint(decided):
         return None
     return next((model for model in order if model in wanted), None)
 

@@ -125,15 +125,15 @@ class VLLM:
 
     def command(self, port: int) -> list[str]:
         """Return the server's command line."""
-        found, named = look_for_vllm(self.python)
-        if not found:
+        installed, packaged = look_for_vllm(self.python)
+        if not installed:
             raise ConfigurationError(
                 f"{self.python} has no vLLM: name a Python that has it with --eval-vllm-python, pip install "
                 "vllm, or give a server's URL with --eval-base-url"
             )
         source = model_source(self.name)
         # `vllm serve` asks for the version of a package of that very name.
-        entry = ["vllm.entrypoints.cli.main", "serve", source] if named else [
+        entry = ["vllm.entrypoints.cli.main", "serve", source] if packaged else [
             "vllm.entrypoints.openai.api_server", "--model", source
         ]  # fmt: skip
         parallel = ["--tensor-parallel-size", str(len(self.gpus))] if len(self.gpus) > 1 else []
@@ -142,10 +142,10 @@ class VLLM:
 
     def environment(self) -> dict[str, str]:
         """Return this process's environment, with the server's devices."""
-        kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+        variables = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
         if self.gpus:
-            kept["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
-        return kept
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+        return variables
 
     def explanation(self, process: ServerProcess) -> str:
         """Return why it ended, as far as its log tells, and the end of the log."""
@@ -153,16 +153,16 @@ class VLLM:
         cause = next(
             (sentence for pattern, sentence in CAUSES if re.search(pattern, text, re.IGNORECASE)), None
         )
-        said = f": {cause}" if cause else ""
+        ending = f": {cause}" if cause else ""
         error = ERROR.search(text)
         first = f"\n  its first error: {error[1]}" if error else ""
-        ended = f"vLLM with {self.label} ended with status {process.status}{said}"
+        ended = f"vLLM with {self.label} ended with status {process.status}{ending}"
         return f"{ended}{first}\n{process.end_of_log()}"
 
     def _becomes_ready(
         self, process: ServerProcess, port: int, say: Callable[[str], None], stopped: Callable[[], bool]
     ) -> bool:
-        started = said = time.monotonic()
+        started = last_message = time.monotonic()
         while process.status is None:
             if _healthy(port):
                 say(f"vLLM serves {self.label} after {time.monotonic() - started:.0f} s")
@@ -176,8 +176,8 @@ class VLLM:
                     f"vLLM with {self.label} was not ready within {self.timeout:g} s; if its log shows that "
                     f"it is still loading, allow more with --eval-serve-timeout\n{process.end_of_log()}"
                 )
-            if now - said >= 30:
-                said = now
+            if now - last_message >= 30:
+                last_message = now
                 say(f"waiting for vLLM to load {self.label} ({now - started:.0f} s)")
             time.sleep(POLL)
         return False
@@ -217,12 +217,12 @@ def look_for_vllm(python: str) -> tuple[bool, bool]:
     """
     try:
         done = subprocess.run([python, "-c", LOOK], capture_output=True, text=True, check=True, timeout=60)
-        found, named = json.loads(done.stdout)
+        installed, packaged = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         raise ConfigurationError(
             f"--eval-vllm-python: expected a Python that runs (got {python!r}); give its executable"
         ) from None
-    return bool(found), bool(named)
+    return bool(installed), bool(packaged)
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

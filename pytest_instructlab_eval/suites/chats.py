@@ -35,8 +35,8 @@ def write_chats(folder: Path, run: Run) -> None:
     """
     lines: dict[str, list[str]] = {model: [] for model in run.models if _chats_file(folder, model).exists()}
     for result in run.results:
-        known = find_benchmark(result.benchmark)
-        if known is None or known.files is None:
+        benchmark = find_benchmark(result.benchmark)
+        if benchmark is None or benchmark.files is None:
             written = lines.setdefault(result.model, [])
             record = {
                 "benchmark": result.benchmark, "question": result.question, "chats": plain_data(result.chats),

@@ -31,23 +31,24 @@ def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging:
     Where the run is `judging` what is there, perhaps of another tool, questions and answers stay as they are,
     and what is in the other files of other questions stays too. Raises OSError.
     """
-    places: dict[tuple[Path, bool], list[Result]] = defaultdict(list)
+    groups: dict[tuple[Path, bool], list[Result]] = defaultdict(list)
     for result in results:
-        known = find_benchmark(result.benchmark)
-        if known is not None and known.files is not None and result.scores:
-            place = folder / known.files.folder(_evidence_of_result(result).origin.ref)
-            places[place, known.files.with_questions].append(result)
-    for (path, with_questions), found in places.items():
+        benchmark = find_benchmark(result.benchmark)
+        if benchmark is not None and benchmark.files is not None and result.scores:
+            location = folder / benchmark.files.folder(_evidence_of_result(result).origin.ref)
+            groups[location, benchmark.files.with_questions].append(result)
+    for (path, with_questions), group in groups.items():
         if with_questions:
-            _write_questions(path, found, judging)
+            _write_questions(path, group, judging)
         if not judging:
-            _write_answers(path, found)
-        _write_judgments(path, found, judging)
+            _write_answers(path, group)
+        _write_judgments(path, group, judging)
 
 
 def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> None:
-    asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
-    ordered = list(reversed(asked.values()))
+    # Each question once, though several models answered it.
+    by_question = {_question_id(result): result for result in reversed(results)}
+    ordered = list(reversed(by_question.values()))
     if not (judging and (folder / "question.jsonl").exists()):
         records: list[Record] = [
             {
@@ -175,9 +176,9 @@ def _mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
 
 def _question_id(result: Result) -> int | str:
     """Return InstructLab's id where the scores have it, else the number in MT-Bench's own."""
-    known = _evidence_of_result(result).origin.question_id
-    if known is not None:
-        return known
+    recorded_id = _evidence_of_result(result).origin.question_id
+    if recorded_id is not None:
+        return recorded_id
     number = result.question.partition("-")[0]
     return int(number) if number.isdecimal() else result.question
 

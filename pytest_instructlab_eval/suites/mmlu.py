@@ -295,8 +295,8 @@ def _mmlu_index() -> Any:
 @functools.cache
 def _definitions() -> Path:
     spec = importlib.util.find_spec("lm_eval")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    folder = Path(places[0], "tasks", "mmlu", "default") if places else Path("lm_eval")
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    folder = Path(locations[0], "tasks", "mmlu", "default") if locations else Path("lm_eval")
     if not folder.is_dir():
         raise DataError(
             "the installed lm-eval has no MMLU tasks; reinstall it: pip install --force-reinstall lm-eval"
@@ -305,16 +305,16 @@ def _definitions() -> Path:
 
 
 def _read_mmlu_tasks(settings: Settings) -> list[MMLUTask]:
-    found = mmlu_tasks(
+    tasks = mmlu_tasks(
         data=settings.mmlu_data,
         few_shots=settings.few_shots,
         first_n=settings.first_n,
         system_prompt=settings.system_prompt,
     )
     if settings.min_tasks:
-        found = found[:MIN_TASKS]
-    check_mmlu(found)
-    return sample_tasks(found, settings)
+        tasks = tasks[:MIN_TASKS]
+    check_mmlu(tasks)
+    return sample_tasks(tasks, settings)
 
 
 BENCHMARK = Benchmark(

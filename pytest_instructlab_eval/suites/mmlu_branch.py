@@ -108,7 +108,7 @@ def mmlu_branch_tasks(
     DataError where there is no task, or none with questions; `check_mmlu_branch` tells which of them can be
     asked.
     """
-    found = []
+    tasks = []
     for file in find_task_files(folder, trust=trust):
         problem = file.problem
         if problem is None and file.data is not None:
@@ -119,14 +119,14 @@ def mmlu_branch_tasks(
         task = MMLUBranchTask(
             file.name, file.path, file.data, file.form, few_shots, first_n, system_prompt, problem=problem
         )
-        found.append(task)
-    asked = [task for task in found if not task.is_empty]
-    if not asked:
+        tasks.append(task)
+    with_questions = [task for task in tasks if not task.is_empty]
+    if not with_questions:
         raise DataError(
             f"{escape(folder)}: no task has a question, since InstructLab's SDG filtered all of them out; "
             "generate the tasks again"
         )
-    return asked
+    return with_questions
 
 
 def check_mmlu_branch(tasks: Sequence[MMLUBranchTask]) -> None:
@@ -225,8 +225,8 @@ def _load_by_lm_eval(task: MMLUBranchTask) -> list[MMLUQuestion]:
     try:
         definition = _branch_definition(task)
         docs = list(definition.eval_docs)[: task.first_n]
-        asked = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
-        return [question for _, question in choose_rows(asked, numbers=task.rows)]
+        questions = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
+        return [question for _, question in choose_rows(questions, numbers=task.rows)]
     except DataError:
         raise
     except Exception as error:
@@ -292,45 +292,45 @@ def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> MMLUQu
         check_answer(doc, answer, f"{escape(task.file)}, question {number}")
     continuations = tuple(request.args[1] for request in requests)
     prompt = prompts[0] if prompts else text
-    asked = str(definition.doc_to_text(doc)).strip()
-    return MMLUQuestion(str(number), prompt, continuations, answer, asked, tuple(map(str, choices)))
+    question = str(definition.doc_to_text(doc)).strip()
+    return MMLUQuestion(str(number), prompt, continuations, answer, question, tuple(map(str, choices)))
 
 
 def _read_branch_tasks(settings: Settings) -> list[MMLUBranchTask]:
     if settings.tasks_dir is None:
         raise ConfigurationError("MMLU-Branch needs --eval-tasks-dir, the folder of its tasks")
-    found = mmlu_branch_tasks(
+    tasks = mmlu_branch_tasks(
         settings.tasks_dir,
         few_shots=settings.few_shots,
         first_n=settings.first_n,
         system_prompt=settings.system_prompt,
         trust=settings.trust_tasks,
     )
-    broken = [task for task in found if task.problem is not None]  # not silently left out of a sample
-    sampled = sample_tasks([task for task in found if task.problem is None], settings)
+    broken = [task for task in tasks if task.problem is not None]  # not silently left out of a sample
+    sampled = sample_tasks([task for task in tasks if task.problem is None], settings)
     return sorted([*sampled, *broken], key=lambda task: task.name)
 
 
 def _unasked_notes(settings: Settings) -> list[str]:
     """Return sentences about older task folders, tasks without questions, and shifted letters."""
     assert settings.tasks_dir is not None  # noqa: S101  (it is needed)
-    folders, told = sdg_folders(settings.tasks_dir), []
+    folders, notes = sdg_folders(settings.tasks_dir), []
     if len(folders) > 1:
-        told.append(f"{escape(folders[0])} is read, the newest of {len(folders):,} task folders")
-    asked = {task.name: task for task in mmlu_branch_tasks(settings.tasks_dir, trust=settings.trust_tasks)}
-    told += [
+        notes.append(f"{escape(folders[0])} is read, the newest of {len(folders):,} task folders")
+    tasks = {task.name: task for task in mmlu_branch_tasks(settings.tasks_dir, trust=settings.trust_tasks)}
+    notes += [
         f"the task {escape(file.name)} has no questions and is left out"
         for file in find_task_files(settings.tasks_dir, trust=settings.trust_tasks)
-        if file.name not in asked
+        if file.name not in tasks
     ]
-    for task in asked.values():
+    for task in tasks.values():
         with contextlib.suppress(DataError):  # told where the task is asked
             if task.recovered:
-                told.append(
+                notes.append(
                     f"warning: in {task.recovered:,} of {task.size:,} rows of {escape(task.name)} the "
                     "number of the right choice differs from its text; the text decides"
                 )
-    return told
+    return notes
 
 
 BENCHMARK = Benchmark(

@@ -86,24 +86,24 @@ def mt_bench_branch_questions(
 
     `source` is a folder or wheel that stands in for it; raises DataError.
     """
-    asked: dict[str, AskedPair] = {}
+    asked_pairs: dict[str, AskedPair] = {}
     for pair in pairs:
         number = _digest(pair.question)  # InstructLab's id
-        if number in asked:  # InstructLab's tools would give both pairs the same answer
+        if number in asked_pairs:  # InstructLab's tools would give both pairs the same answer
             number = _digest(f"{pair.question}\n{pair.id}")
         prompt = pair.question
         if pair.context is not None:  # in InstructLab's wording, so that scores compare
             prompt = (
                 f"Given the context below:\n{pair.context}\nAnswer the following question: {pair.question}"
             )
-        asked[number] = AskedPair(pair.id, pair.path, number, prompt, pair.answer)
+        asked_pairs[number] = AskedPair(pair.id, pair.path, number, prompt, pair.answer)
     return recorded_questions(
-        asked.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
+        asked_pairs.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
     )
 
 
 def recorded_questions(
-    asked: Iterable[AskedPair],
+    asked_pairs: Iterable[AskedPair],
     source: Path | None = None,
     *,
     ref: str | None = None,
@@ -114,8 +114,8 @@ def recorded_questions(
     """Return the questions that an earlier run asked, as `mt_bench_branch_questions`."""
     files = mt_bench_branch_files(source)
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
-    place = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
-    prompt = judge_prompt(prompts, JUDGE_PROMPT, 1, place)
+    location = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
+    prompt = judge_prompt(prompts, JUDGE_PROMPT, 1, location)
     return [
         BranchQuestion(
             question.id,
@@ -134,7 +134,7 @@ def recorded_questions(
             ),
             ref,
         )
-        for question in asked
+        for question in asked_pairs
     ]
 
 

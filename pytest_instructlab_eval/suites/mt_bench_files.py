@@ -58,12 +58,12 @@ def mt_bench_files(source: Path | None) -> MTBenchFiles:
 
     The wheel is read, never imported or installed. Raises DataError.
     """
-    place = _files_source(source)
+    files = _files_source(source)
     return MTBenchFiles(
-        questions=place.records("mt_bench", "question.jsonl"),
-        judge_prompts=place.records("mt_bench", "judge_prompts.jsonl"),
-        references=place.records("mt_bench", "reference_answer/gpt-4.jsonl"),
-        system_prompts=place.system_prompts(),
+        questions=files.records("mt_bench", "question.jsonl"),
+        judge_prompts=files.records("mt_bench", "judge_prompts.jsonl"),
+        references=files.records("mt_bench", "reference_answer/gpt-4.jsonl"),
+        system_prompts=files.system_prompts(),
     )
 
 
@@ -72,8 +72,8 @@ def mt_bench_branch_files(source: Path | None) -> BranchFiles:
 
     In a folder, its judge prompts are in `mt_bench_branch/judge_prompts.jsonl`.
     """
-    place = _files_source(source)
-    return BranchFiles(place.records("mt_bench_branch", "judge_prompts.jsonl"), place.system_prompts())
+    files = _files_source(source)
+    return BranchFiles(files.records("mt_bench_branch", "judge_prompts.jsonl"), files.system_prompts())
 
 
 class _FilesSource(Protocol):
@@ -148,13 +148,13 @@ class _FilesWheel:
         prompts = {}
         for node in ast.walk(ast.parse(self._text(WHEEL_CONVERSATIONS))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Conversation":
-                given = {
+                arguments = {
                     keyword.arg: keyword.value.value
                     for keyword in node.keywords
                     if isinstance(keyword.value, ast.Constant)
                 }
-                if isinstance(given.get("name"), str):
-                    prompts[str(given["name"])] = str(given.get("system_message", ""))
+                if isinstance(arguments.get("name"), str):
+                    prompts[str(arguments["name"])] = str(arguments.get("system_message", ""))
         return prompts
 
     def _text(self, member: str) -> str:
@@ -165,7 +165,7 @@ class _FilesWheel:
             raise DataError(f"{self.path} is not the wheel of {WHEEL_REQUIREMENT}: {error}") from None
 
 
-def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
+def _records(text: str, location: str) -> tuple[Mapping[str, object], ...]:
     import jsonlines
 
     try:
@@ -175,7 +175,7 @@ def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
             )
         )
     except jsonlines.InvalidLineError as error:
-        raise DataError(f"{place}, line {error.lineno}: expected a JSON object") from None
+        raise DataError(f"{location}, line {error.lineno}: expected a JSON object") from None
 
 
 def _verify(wheel: Path) -> None:
@@ -200,7 +200,7 @@ def _pip_download(folder: str) -> None:
     except subprocess.TimeoutExpired as error:
         reason = f"pip timed out after {error.timeout:.1f} seconds"
     except (subprocess.SubprocessError, OSError) as error:
-        said = str(getattr(error, "stderr", None) or "").strip().splitlines()
-        errors = [line for line in said if line.startswith("ERROR")]
-        reason = (errors or said or [str(error)])[-1]  # the last thing that pip said of an error
+        output = str(getattr(error, "stderr", None) or "").strip().splitlines()
+        errors = [line for line in output if line.startswith("ERROR")]
+        reason = (errors or output or [str(error)])[-1]  # the last thing that pip said of an error
     raise DataError(f"MT-Bench's data could not be downloaded ({reason}); {ADVICE}")

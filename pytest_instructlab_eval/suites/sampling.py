@@ -30,13 +30,13 @@ def allocation(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int
         (_priority(size, 0), _shuffled_position(seed, name), name) for name, size in sizes.items() if size > 0
     ]
     heapq.heapify(waiting)
-    found = dict.fromkeys(sizes, 0)
+    shares = dict.fromkeys(sizes, 0)
     for _ in range(min(n, sum(sizes.values()))):
         _, rank, name = heapq.heappop(waiting)
-        found[name] += 1
-        if found[name] < sizes[name]:
-            heapq.heappush(waiting, (_priority(sizes[name], found[name]), rank, name))
-    return found
+        shares[name] += 1
+        if shares[name] < sizes[name]:
+            heapq.heappush(waiting, (_priority(sizes[name], shares[name]), rank, name))
+    return shares
 
 
 def _priority(size: int, seats: int) -> tuple[bool, Fraction]:
@@ -51,13 +51,13 @@ def stratified_sample(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) 
     stratum: whether it is drawn doesn't depend on where it stands.
     """
     share = allocation({name: len(questions) for name, questions in strata.items()}, n, seed)
-    found = {}
+    sample = {}
     for name, questions in strata.items():
         ranks = [_shuffled_position(seed, name, str(question)) for question in questions]
         drawn = heapq.nsmallest(share[name], range(len(questions)), key=ranks.__getitem__)
         if drawn:
-            found[name] = [questions[place] for place in sorted(drawn)]
-    return found
+            sample[name] = [questions[index] for index in sorted(drawn)]
+    return sample
 
 
 def _shuffled_position(seed: int, *names: str) -> bytes:
@@ -82,8 +82,8 @@ def sample_questions(questions: Sequence[Q], settings: Settings) -> list[Q]:
     for question in questions:
         groups.setdefault(question.group, []).append(question.id)
     drawn = stratified_sample(groups, settings.sample, settings.sample_seed or 0)
-    kept = {question for found in drawn.values() for question in found}
-    return [question for question in questions if question.id in kept]
+    drawn_ids = {question for ids in drawn.values() for question in ids}
+    return [question for question in questions if question.id in drawn_ids]
 
 
 def sample_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:

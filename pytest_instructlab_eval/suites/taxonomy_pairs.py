@@ -60,9 +60,9 @@ def _pairs_at_ref(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> li
 
 def unread_lines(survey: Survey) -> list[str]:
     """Return a sentence for each file that is not read, ten at most, and how many more there are."""
-    told = [f"{printable_name(path)} is not read: {reason}" for path, reason in survey.unread.items()]
-    more = len(told) - MOST_NAMED
-    return told if more <= 0 else [*told[:MOST_NAMED], f"{more:,} more files are not read"]
+    lines = [f"{printable_name(path)} is not read: {reason}" for path, reason in survey.unread.items()]
+    more = len(lines) - MOST_NAMED
+    return lines if more <= 0 else [*lines[:MOST_NAMED], f"{more:,} more files are not read"]
 
 
 def unasked_pairs(settings: Settings) -> list[str]:
@@ -72,15 +72,15 @@ def unasked_pairs(settings: Settings) -> list[str]:
     if settings.taxonomy is None:
         return []  # the questions are those of an earlier run, to be judged
     survey = Taxonomy(settings.taxonomy).survey(settings.branch, settings.base_branch)
-    told = unread_lines(survey)
+    notes = unread_lines(survey)
     if survey.knowledge and not settings.include_knowledge:
         are, their = ("is", "its") if survey.knowledge == 1 else ("are", "their")
         changed = "changed and " if settings.base_branch is not None else ""
-        told.append(
+        notes.append(
             f"{_count(survey.knowledge, 'knowledge file')} {changed}{are} left out: "
             f"--eval-include-knowledge asks {their} pairs, and mmlu_branch {their} tasks"
         )
-    return told if settings.base_branch is None else [*told, *_of_the_branch(survey, settings)]
+    return notes if settings.base_branch is None else [*notes, *_of_the_branch(survey, settings)]
 
 
 def _of_the_branch(survey: Survey, settings: Settings) -> Iterator[str]:

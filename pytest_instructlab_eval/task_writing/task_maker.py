@@ -83,9 +83,9 @@ async def make_tasks(
     names = task_names([file.path for file in files])
     jobs = []
     for file in files:
-        found = passages(file)
-        job = TaskJob(file, names[file.path], found, teacher.fingerprint(found))
-        earlier = folder.finished(job.name, job.made_from) if found else None
+        file_passages = passages(file)
+        job = TaskJob(file, names[file.path], file_passages, teacher.fingerprint(file_passages))
+        earlier = folder.finished(job.name, job.made_from) if file_passages else None
         if earlier is None:
             jobs.append(job)
         else:
@@ -168,10 +168,10 @@ def _error_with_advice(error: ModelError) -> str:
 
 def _outcomes(exams: Sequence[_Exam], kept: Sequence[Draft]) -> tuple[PassageOutcome, ...]:
     """Return what became of each passage, when duplicates are left out; drafts are told apart by identity."""
-    those = {id(draft) for draft in kept}
+    kept_ids = {id(draft) for draft in kept}
     outcomes = []
     for exam in exams:
-        count = sum(id(draft) in those for draft in exam.drafts)
+        count = sum(id(draft) in kept_ids for draft in exam.drafts)
         duplicates = len(exam.drafts) - count
         rejected = exam.rejected + collections.Counter({DUPLICATE: duplicates})
         outcomes.append(PassageOutcome(exam.passage.line, count, rejected, exam.error))

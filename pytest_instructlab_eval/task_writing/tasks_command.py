@@ -74,8 +74,8 @@ def _parsed_option(
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
-    given: dict[str, Any] = {} if default is None else {"default": default}  # to click, None is a value too
-    return click.option(name, metavar=metavar, callback=read, help=text, required=required, **given)
+    options: dict[str, Any] = {} if default is None else {"default": default}  # to click, None is a value too
+    return click.option(name, metavar=metavar, callback=read, help=text, required=required, **options)
 
 
 @click.command(context_settings={"show_default": True})
@@ -172,8 +172,8 @@ def _knowledge(request: TasksRequest) -> list[QnaFile]:
         changed = taxonomy.changed(request.base_branch, request.branch)
         only = [path for path in changed if path.split("/")[0] == KNOWLEDGE]
     files = taxonomy.read(request.branch, include_knowledge=True, only=only)
-    found = [file for file in files if file.is_knowledge]
-    if not found:
+    knowledge_files = [file for file in files if file.is_knowledge]
+    if not knowledge_files:
         at = f" at {printable_name(request.branch)}" if request.branch else ""
         since = (
             f" that is new or changed since {printable_name(request.base_branch)}"
@@ -183,7 +183,7 @@ def _knowledge(request: TasksRequest) -> list[QnaFile]:
         raise DataError(
             f"the taxonomy {printable_name(str(request.taxonomy))}{at} has no {KNOWLEDGE} file{since}"
         )
-    return found
+    return knowledge_files
 
 
 def _show_summary(request: TasksRequest, outcomes: Sequence[FileOutcome]) -> None:

@@ -104,13 +104,13 @@ def taxonomy_entries(source: TaxonomySource, left_out: Collection[str] = ()) -> 
 def qna_entries(source: TaxonomySource, knowledge: bool) -> dict[str, TaxonomyEntry]:
     """Return every qna.yaml that is read, and everything that must be refused, sorted by path."""
     left_out = LEFT_OUT if knowledge else LEFT_OUT | {KNOWLEDGE}
-    found: dict[str, TaxonomyEntry] = {}
+    selected: dict[str, TaxonomyEntry] = {}
     for entry in taxonomy_entries(source, left_out):
         if entry.problem or entry.name == QNA:
-            found[entry.path] = entry
-        if len(found) > MOST_FILES:
+            selected[entry.path] = entry
+        if len(selected) > MOST_FILES:
             raise DataError(f"the taxonomy has more than {MOST_FILES:,} files named {QNA}")
-    return dict(sorted(found.items()))
+    return dict(sorted(selected.items()))
 
 
 def refuse_file(entry: TaxonomyEntry, problem: str) -> NoReturn:
@@ -141,28 +141,28 @@ class WorkingTree:
     def children(self, folder: TaxonomyEntry) -> list[TaxonomyEntry]:
         """See `TaxonomySource`; the repository's own folder is no part of the taxonomy."""
         try:
-            with os.scandir(self._folder / folder.path) as found:
-                return [self._entry(folder, entry) for entry in found if entry.name != ".git"]
+            with os.scandir(self._folder / folder.path) as listing:
+                return [self._entry(folder, entry) for entry in listing if entry.name != ".git"]
         except OSError as error:
             refuse_file(folder, f"cannot be read ({error.strerror})")
 
-    def _entry(self, folder: TaxonomyEntry, found: os.DirEntry[str]) -> TaxonomyEntry:
-        path = child_path(folder, found.name)
-        if found.is_symlink():
-            target = Path(os.path.realpath(found.path))
+    def _entry(self, folder: TaxonomyEntry, listed: os.DirEntry[str]) -> TaxonomyEntry:
+        path = child_path(folder, listed.name)
+        if listed.is_symlink():
+            target = Path(os.path.realpath(listed.path))
             leads_out = target.is_dir() and not target.is_relative_to(self._folder)
             problem = "is a symbolic link to a folder outside the taxonomy" if leads_out else None
             return TaxonomyEntry(path, "link", problem=problem)
-        if found.is_dir(follow_symlinks=False):
+        if listed.is_dir(follow_symlinks=False):
             return TaxonomyEntry(path, "folder")
-        return TaxonomyEntry(path, "file" if found.is_file(follow_symlinks=False) else "other")
+        return TaxonomyEntry(path, "file" if listed.is_file(follow_symlinks=False) else "other")
 
     def data(self, entry: TaxonomyEntry) -> bytes:
         """See `TaxonomySource`."""
         if entry.problem:
             refuse_file(entry, entry.problem)
         return read_bytes(
-            self._folder / entry.path, MOST_BYTES, place=printable_name(entry.path), kind=f"a {QNA}"
+            self._folder / entry.path, MOST_BYTES, location=printable_name(entry.path), kind=f"a {QNA}"
         )
 
     def same(self, entry: TaxonomyEntry, committed: TaxonomyEntry | None) -> bool:

@@ -74,16 +74,16 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
     Numbers, dates and truth values are taken as they are written. Raises DataError, which begins with
     the path and line, for what isn't such a file, and for aliases, tags of its own and a key twice.
     """
-    place = printable_name(path)
+    location = printable_name(path)
     if len(data) > MOST_BYTES:
-        raise DataError(f"{place} is larger than {MOST_BYTES:,} bytes, the limit for a qna.yaml")
-    document = YamlDocument(decode_utf8(data, place), place)
+        raise DataError(f"{location} is larger than {MOST_BYTES:,} bytes, the limit for a qna.yaml")
+    document = YamlDocument(decode_utf8(data, location), location)
     root = document.root()
     if root is None:
         document.refuse(1, "the file is empty")
     for node in root.inside():
-        taken = OF_SCALARS if isinstance(node.value, str) else OF_COLLECTIONS
-        if node.tag not in taken:
+        allowed = OF_SCALARS if isinstance(node.value, str) else OF_COLLECTIONS
+        if node.tag not in allowed:
             document.refuse(
                 node.line, f"tags are not supported (got {escape(node.tag)}); write the value as plain text"
             )

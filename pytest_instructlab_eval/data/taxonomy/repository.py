@@ -42,20 +42,20 @@ class Repository:
     """The repository that a folder lies in, read by `git cat-file`; `prefix` is the way to the folder."""
 
     def __init__(self, folder: Path, git: Git) -> None:
-        self._place = printable_name(str(folder))
+        self._name = printable_name(str(folder))
         self._git = git
         facts = ("--show-object-format", "--is-shallow-repository", "--absolute-git-dir", "--show-prefix")
         object_format, shallow, git_dir, *prefix = self._run("rev_parse", *facts).split("\n", 3)
         if object_format == "sha256":
             raise ConfigurationError(
-                f"{self._place} is a repository of SHA-256 objects; only SHA-1 is supported"
+                f"{self._name} is a repository of SHA-256 objects; only SHA-1 is supported"
             )
         # Files of a pull request may look like a bare repository with refs of their own.
         parents = Path(git_dir).parents
         around = next((parent for parent in parents if (parent / ".git").exists()), None)
         if around is not None and ".git" not in Path(git_dir).parts:
             raise ConfigurationError(
-                f"{self._place} is a bare repository inside the repository {printable_name(str(around))}, "
+                f"{self._name} is a bare repository inside the repository {printable_name(str(around))}, "
                 "as a stranger could have put it there; move it out of that one to read it"
             )
         self._shallow = shallow == "true"
@@ -75,9 +75,9 @@ class Repository:
         """Return the id of a commit; raises ConfigurationError where there is none of that name."""
         if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
             raise ConfigurationError(f"'{printable_name(ref)}' cannot name a branch, tag or commit")
-        found = self._id(f"{ref}^{{commit}}")
-        if found is not None:
-            return found
+        commit = self._id(f"{ref}^{{commit}}")
+        if commit is not None:
+            return commit
         listed = self._run(
             "for_each_ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags"
         )
@@ -86,7 +86,7 @@ class Repository:
         close = [name for name in names if name.endswith(f"/{ref}")] or difflib.get_close_matches(ref, names)
         if close:
             hint = f"did you mean {_alternatives(close)}?"
-        raise ConfigurationError(f"{self._place} has no branch, tag or commit {ref!r}; {hint}")
+        raise ConfigurationError(f"{self._name} has no branch, tag or commit {ref!r}; {hint}")
 
     def tree(self, commit: str) -> str:
         """Return the id of a commit's top folder."""
@@ -114,19 +114,20 @@ class Repository:
                     "this clone is shallow; fetch more history (git fetch --unshallow, or fetch-depth: 0)"
                 )
             raise ConfigurationError(
-                f"{self._place} has no commit that {one[:12]} and {other[:12]} both come from: {advice}"
+                f"{self._name} has no commit that {one[:12]} and {other[:12]} both come from: {advice}"
             ) from None
 
     def _id(self, name: str) -> str | None:
         try:
-            found: str | bytes = self._git.get_object_header(name)[0]  # bytes, whatever its annotation says
+            # These are bytes, whatever the annotation of GitPython says.
+            object_id: str | bytes = self._git.get_object_header(name)[0]
         except (ValueError, OSError):
             return None
-        return found.decode("ascii") if isinstance(found, bytes) else found
+        return object_id.decode("ascii") if isinstance(object_id, bytes) else object_id
 
     def _missing(self, object_id: str) -> NoReturn:
         raise ConfigurationError(
-            f"{self._place} lacks the object {object_id}, and nothing is fetched here; clone the repository "
+            f"{self._name} lacks the object {object_id}, and nothing is fetched here; clone the repository "
             "without --filter, or check it with `git fsck`"
         )
 
@@ -146,7 +147,7 @@ class Repository:
                     "belongs to another user, so Git does not read it; if you trust it, run: "
                     f"git config --global --add safe.directory {printable_name(owned[1])}"
                 )
-            raise ConfigurationError(f"{self._place} {problem}") from None
+            raise ConfigurationError(f"{self._name} {problem}") from None
 
 
 def _git(folder: Path) -> Git:

@@ -73,8 +73,8 @@ class Taxonomy:
         """
         with self._source(ref) as source:
             entries = qna_entries(source, include_knowledge)
-            wanted = entries if only is None else {path: entries[path] for path in entries if path in only}
-            files = self._parsed(source, wanted.values(), ref)
+            selected = entries if only is None else {path: entries[path] for path in entries if path in only}
+            files = self._parsed(source, selected.values(), ref)
         if not entries and only is None and not may_be_empty:
             hint = (
                 f"files in docs, scripts and hidden folders do not count, nor do those in {KNOWLEDGE} "
@@ -159,9 +159,9 @@ class Taxonomy:
 
 
 def _changed(
-    source: TaxonomySource, found: Iterable[TaxonomyEntry], earlier: Mapping[str, TaxonomyEntry]
+    source: TaxonomySource, entries: Iterable[TaxonomyEntry], earlier: Mapping[str, TaxonomyEntry]
 ) -> list[TaxonomyEntry]:
-    return [entry for entry in found if not source.same(entry, earlier.get(entry.path))]
+    return [entry for entry in entries if not source.same(entry, earlier.get(entry.path))]
 
 
 def _fork(repository: Repository, base: str, ref: str | None) -> str:

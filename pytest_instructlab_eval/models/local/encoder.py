@@ -46,13 +46,13 @@ class Encoder:
         plain = [
             isinstance(job, ChatJob) or self._has_first(text) for job, text in zip(jobs, texts, strict=True)
         ]
-        found: list[list[int]] = [[] for _ in jobs]
+        heads: list[list[int]] = [[] for _ in jobs]
         for flag in set(plain):
-            places = [place for place, other in enumerate(plain) if other == flag]
-            encoded = self._encode([texts[place] for place in places], flag)
-            for place, tokens in zip(places, encoded, strict=True):
-                found[place] = tokens
-        return found
+            indices = [index for index, other in enumerate(plain) if other == flag]
+            encoded = self._encode([texts[index] for index in indices], flag)
+            for index, tokens in zip(indices, encoded, strict=True):
+                heads[index] = tokens
+        return heads
 
     def encode(self, job: LocalJob[object], head: list[int]) -> None:
         """Store the tokens in the job; raises ModelError where the model cannot take it."""
@@ -71,8 +71,8 @@ class Encoder:
             raise ModelError(f"{self._name} has no token to begin an empty prompt with")
         else:
             job.context = [self._first]
-            found = self._encode(choices, plain=True)
-            job.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in found]
+            token_lists = self._encode(choices, plain=True)
+            job.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in token_lists]
         for choice, continuation in zip(job.choices, job.continuations, strict=True):
             if not continuation or not job.context:
                 raise ModelError(
@@ -88,22 +88,23 @@ class Encoder:
             start, *wholes = self._encode([line, *(line + choice for choice in choices)], plain)
             changed = any(whole[: len(start)] != start for whole in wholes)  # by a choice that follows
             self._ends[key] = None if changed else [whole[len(start) :] for whole in wholes]
-        found = self._ends[key]
-        if found is None:
+        continuations = self._ends[key]
+        if continuations is None:
             wholes = self._encode([context + choice for choice in choices], plain)
-            found = [whole[len(head) :] for whole in wholes]
-        return found
+            continuations = [whole[len(head) :] for whole in wholes]
+        return continuations
 
     def _has_first(self, text: str) -> bool:
         return self._first_text is not None and text.startswith(self._first_text)
 
     def _encode(self, texts: Sequence[str], plain: bool) -> list[list[int]]:
         options = {"add_special_tokens": False} if plain else {}
-        found: list[list[int]] = self._tokenizer(list(texts), verbose=False, **options)["input_ids"]
+        token_lists: list[list[int]] = self._tokenizer(list(texts), verbose=False, **options)["input_ids"]
         if self._added_first is None or plain:
-            return found
+            return token_lists
         return [
-            tokens if tokens[:1] == [self._added_first] else [self._added_first, *tokens] for tokens in found
+            tokens if tokens[:1] == [self._added_first] else [self._added_first, *tokens]
+            for tokens in token_lists
         ]
 
     def _rendered(self, messages: Sequence[Message]) -> str:
@@ -120,9 +121,9 @@ class Encoder:
                 f"{self._name}'s chat template refuses the chat ({short_error(error)})"
             ) from None
 
-    def _check_length(self, count: int, asked: int = 0) -> None:
+    def _check_length(self, count: int, answer_tokens: int = 0) -> None:
         if count > self._context:
-            answer = f", {asked:,} of which are for the answer" if asked else ""
+            answer = f", {answer_tokens:,} of which are for the answer" if answer_tokens else ""
             raise ContextLengthError(
                 f"the prompt needs {count:,} tokens{answer}, and the model's context has {self._context:,}"
             )

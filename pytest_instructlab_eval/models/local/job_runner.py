@@ -94,9 +94,9 @@ class JobRunner:
         group = questions[: first_group([question.context for question in questions])]
         self._leave(group)
         with self._failing(group):
-            for batch, found in self._scorer.score(group):
+            for batch, values in self._scorer.score(group):
                 self._count(len(batch), sum(len(question.context) for question in batch))
-                for question, logprobs in zip(batch, found, strict=True):
+                for question, logprobs in zip(batch, values, strict=True):
                     with self._failing([question]):
                         broken = next(itertools.filterfalse(math.isfinite, logprobs), None)
                         if broken is not None:
@@ -110,7 +110,8 @@ class JobRunner:
         with self._failing(batch):
             completions = self._writer.write(batch)
             self._count(
-                len(batch), sum(found.prompt_tokens + found.completion_tokens for found in completions)
+                len(batch),
+                sum(completion.prompt_tokens + completion.completion_tokens for completion in completions),
             )
             settle_jobs(batch, completions)
 

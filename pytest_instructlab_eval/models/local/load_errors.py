@@ -41,8 +41,8 @@ def load_error_text(name: str, source: str, error: Exception) -> str:
     while cause is not None:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
-    found, said = {type(cause).__name__ for cause in causes}, "\n".join(map(str, causes))
+    type_names, messages = {type(cause).__name__ for cause in causes}, "\n".join(map(str, causes))
     for kinds, words, sentence in CAUSES:
-        if kinds & found or any(word in said for word in words):
+        if kinds & type_names or any(word in messages for word in words):
             return sentence.format(source=source)
     return f"{name} cannot be loaded by transformers ({short_error(error)})"

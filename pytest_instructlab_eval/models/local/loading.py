@@ -43,14 +43,14 @@ def _from_pretrained(source: str, device: torch.device, wish: ModelSpec) -> Load
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     configuration = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
     _forget_kernels(configuration)
-    network, found = transformers.AutoModelForCausalLM.from_pretrained(
+    network, info = transformers.AutoModelForCausalLM.from_pretrained(
         source,
         config=configuration,
         dtype=wish.dtype or ("float32" if device.type == "cpu" else "auto"),
         trust_remote_code=False,
         output_loading_info=True,
     )
-    missing = sorted(found["missing_keys"])
+    missing = sorted(info["missing_keys"])
     if missing:  # transformers would go on with random ones
         raise ConfigurationError(
             f"the weights of {source} are incomplete: {len(missing)} are missing, such as {missing[0]}; "
@@ -84,16 +84,16 @@ def _forget_kernels(value: object) -> None:
         _forget_kernels(part)
 
 
-def _device(asked: str | None, worker: int) -> torch.device:
-    if asked is None:
+def _device(name: str | None, worker: int) -> torch.device:
+    if name is None:
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(f"cuda:{worker % torch.cuda.device_count()}" if kind == "cuda" else kind)
     try:
-        device = torch.device(asked)
+        device = torch.device(name)
         torch.empty(1, device=device)
     except Exception as error:
         raise ConfigurationError(
-            f"the device {asked!r} cannot be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
+            f"the device {name!r} cannot be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
         ) from None
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", worker % torch.cuda.device_count())

@@ -156,13 +156,13 @@ class LocalModel:
 
     def _arrivals(self, *, wait: bool) -> list[LocalJob[object]]:
         """Return what has come since the last look; where there is nothing else to do, wait for it."""
-        found: list[LocalJob[object]] = []
+        jobs: list[LocalJob[object]] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                found += self._queue.get(block=wait and not found)
-                if not found:
-                    return found  # woken to be closed
-        return found
+                jobs += self._queue.get(block=wait and not jobs)
+                if not jobs:
+                    return jobs  # woken to be closed
+        return jobs
 
     def __repr__(self) -> str:
         return f"LocalModel({self.name!r})"

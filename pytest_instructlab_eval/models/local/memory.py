@@ -33,9 +33,9 @@ class BatchFit:
         if device.type != "cuda":
             return max(1, self._most)
         free, _ = torch.cuda.mem_get_info(device)
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         logits = computed * self._loaded.vocabulary * 8  # and once more as float32
-        fitting = int((free + kept) * PART_OF_MEMORY) // (tokens * self._loaded.token_bytes + logits)
+        fitting = int((free + reusable) * PART_OF_MEMORY) // (tokens * self._loaded.token_bytes + logits)
         return max(1, min(self._most, fitting))
 
     def run(self, work: Callable[[Sequence[J]], list[T]], jobs: Sequence[J]) -> list[T]:

@@ -20,12 +20,12 @@ class Prefix:
 
     def become(self, tokens: list[int]) -> None:
         """Hold exactly these tokens; compute those that are not there yet."""
-        kept = shared_length(self._tokens, tokens)
+        shared = shared_length(self._tokens, tokens)
         for layer in self._cache.layers:  # one that an error has left behind may have more
-            layer.keys, layer.values = layer.keys[..., :kept, :], layer.values[..., :kept, :]
-        self._tokens = tokens[:kept]
-        if tokens[kept:]:
-            ids = torch.tensor([tokens[kept:]], device=self._loaded.device)
+            layer.keys, layer.values = layer.keys[..., :shared, :], layer.values[..., :shared, :]
+        self._tokens = tokens[:shared]
+        if tokens[shared:]:
+            ids = torch.tensor([tokens[shared:]], device=self._loaded.device)
             self._loaded.logits(ids, [0], self._cache)
             self._tokens = tokens
 
