@@ -330,7 +330,7 @@ def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
             return candidate
     message = (
         f"{setting.location}: expected the data file {escape(file_name)} in {escape(folder)}, or "
-        f"{escape(beside.name)} beside {escape(path.name)} (found neither there)"
+        f"{escape(beside.name)} beside {escape(path.name)} (found neither)"
     )
     if existing:
         raise UntrustedTask(message)
