@@ -193,14 +193,14 @@ FAULTS: dict[str, tuple[Script | bytes, str]] = {
     "chunks of garbage": (CHUNKED + b"zz\r\nabc", "not HTTP|broke off"),
     "chunks that break off": (CHUNKED + b"f\r\nabc", "broke off"),
     "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\nhello", "answered 101"),
-    "depth": (http(b"[" * 200_000), "no JSON"),
-    "an object of great depth": (http(b'{"a":' * 200_000), "no JSON"),
-    "no UTF-8": (http(b'{"a": "\xff\xfe"}'), "no JSON"),
-    "a number of 5,000 digits": (http(b'{"usage": ' + b"9" * 5000 + b"}"), "no JSON"),
-    "an empty body": (http(b""), "no JSON: nothing"),
+    "depth": (http(b"[" * 200_000), "not JSON"),
+    "an object of great depth": (http(b'{"a":' * 200_000), "not JSON"),
+    "no UTF-8": (http(b'{"a": "\xff\xfe"}'), "not JSON"),
+    "a number of 5,000 digits": (http(b'{"usage": ' + b"9" * 5000 + b"}"), "not JSON"),
+    "an empty body": (http(b""), "not JSON: nothing"),
     "a number": (http(b"1"), "not a JSON object: 1"),
     "null": (http(b"null"), "not a JSON object: None"),
-    "no content": (http(b"", status="204 No Content"), "no JSON: nothing"),
+    "no content": (http(b"", status="204 No Content"), "not JSON: nothing"),
     "not modified": (http(b"", status="304 Not Modified"), "answered 304"),
     "another host": (
         http(b"", status="302 Found", headers="location: http://evil.example/v1/chat/completions\r\n"),
@@ -209,6 +209,6 @@ FAULTS: dict[str, tuple[Script | bytes, str]] = {
     "a redirect to nowhere": (http(b"", status="301 Moved"), "without a target"),
     "a redirect to no URL": (http(b"", status="308 X", headers="location: http://[\r\n"), "without a target"),
     "a key that is told": (http(b"", status="400 Bad", headers=f"x: {KEY}\r\n"), "answered 400"),
-    "a cookie with the key": (http(b"x", headers=f"set-cookie: a={KEY}\r\n"), "no JSON: x"),
+    "a cookie with the key": (http(b"x", headers=f"set-cookie: a={KEY}\r\n"), "not JSON: x"),
 }
 """What a server sends, and what the error says of it."""

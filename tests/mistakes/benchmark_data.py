@@ -187,7 +187,7 @@ MISTAKES = [
         "a broken line",
         "a line of MT-Bench's questions is broken off",
         OWN_MT_BENCH + "own",
-        r"own/question\.jsonl, line 9: not a JSON object",
+        r"own/question\.jsonl, line 9: expected a JSON object",
         given=a_broken_line,
     ),
     Mistake(

@@ -72,7 +72,7 @@ MISTAKES = [
         "no folder without a server",
         "the path of the model is misspelt",
         "pytest --eval-model=./granit --eval-serve=local $ON_MMLU",
-        r"--eval-model: there is no folder \./granit$",
+        r"--eval-model: there is no folder \./granit; give ",
     ),
     Mistake(
         "a hub's name offline",
@@ -139,7 +139,7 @@ MISTAKES = [
         "a path with ~",
         "the shell leaves the ~ after = as it is, and the folder is not there",
         "pytest --eval-model=~/granite --eval-serve=local $ON_MMLU",
-        r"--eval-model: there is no folder ~/granite$",
+        r"--eval-model: there is no folder ~/granite; give ",
     ),
     Mistake(
         "a slash at the end",

@@ -243,7 +243,7 @@ MISTAKES = [
         "a redirect",
         "the server has moved, and redirects to another host",
         "pytest $MMLU",
-        r"the server at http://\S+ .*a redirect to another host, example\.invalid;.*give its URL",
+        r"the server at http://\S+ .*a redirect to another host, example\.invalid, .*give its URL",
         server=partial(web, 301, headers={"Location": "http://example.invalid/v1/models"}),
     ),
     Mistake(
@@ -340,7 +340,7 @@ MISTAKES = [
         "a tiny context",
         "the model's context is too short for five solved examples",
         f"pytest $MMLU {ONE_TASK}",
-        r"the prompt has \d+ tokens, .*context is 16; --eval-few-shots ",
+        r"the prompt needs \d+ tokens .*context has 16; --eval-few-shots ",
         status=1,
         given=a_tiny_context,
         asks=True,

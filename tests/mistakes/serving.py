@@ -29,7 +29,7 @@ MISTAKES = [
            r"--eval-gpus: expected a whole number 0 or more \(got 'all'\)"),
     served("more GPUs than there are", "more GPUs are asked for than there are",
            "vllm --eval-vllm-python=/usr/bin/true --eval-gpus=99",
-           r"--eval-gpus .*99 GPUs.*(can be seen|there (is|are))"),
+           r"--eval-gpus .*99 GPUs.*are visible"),
     served("never", "no server is to be started, and no URL is given", "never",
            r"--eval-serve never needs a server that runs: .*--eval-base-url"),
     served("an unknown way", "the way of serving is misspelt", "llama.cpp",

@@ -381,7 +381,7 @@ def test_a_chat_that_is_too_long_tells_its_tokens_and_the_limit() -> None:
 def test_where_the_server_cannot_count_its_own_words_are_told() -> None:
     features = ALL_FEATURES - {"tokenize"}
     with ScriptedServer(max_model_len=50, features=features) as server, pytest.raises(
-        ContextLengthError, match=r"doesn't fit .*maximum context length is 50 tokens"
+        ContextLengthError, match=r"does not fit .*maximum context length is 50 tokens"
     ):  # fmt: skip
         score(server, ["word " * 60 + "Answer:"])
 

@@ -178,7 +178,9 @@ def test_a_certificate_that_is_not_trusted_names_the_variable(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own_certificate)
     with RawServer(HELLO, tls=context) as server:
-        with pytest.raises(ConfigurationError, match=r"not trusted \(self.signed.*SSL_CERT_FILE$") as caught:
+        with pytest.raises(
+            ConfigurationError, match=r"not trusted \(self.signed.*SSL_CERT_FILE to .*certificates$"
+        ) as caught:
             with_model(server.url, lambda model: model.find(5.0), api_key=KEY)
         assert_clean(caught.value)
         monkeypatch.setenv("SSL_CERT_FILE", str(own_certificate))

@@ -223,8 +223,8 @@ def test_what_is_no_whole_answer_costs_its_passage_alone(
     ("options", "said"),
     [
         (("--base-url", "localhost"), "expected a URL such as http://127.0.0.1:8000/v1 (got 'localhost')"),
-        (("--questions", "0"), "must be a whole number from 1 to 50 (got '0')"),
-        (("--api-key-env", "NO_SUCH_VARIABLE"), "must be the name of an environment variable that is set"),
+        (("--questions", "0"), "expected a whole number from 1 to 50 (got '0')"),
+        (("--api-key-env", "NO_SUCH_VARIABLE"), "expected the name of an environment variable that is set"),
     ],
 )
 def test_a_bad_value_is_quoted(

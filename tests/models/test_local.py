@@ -452,7 +452,7 @@ def test_draws_follow_the_models_probabilities() -> None:
 
 def test_a_chat_that_leaves_no_room_for_its_answer_is_refused(checkpoint: Path) -> None:
     with pytest.raises(
-        ContextLengthError, match="512 of which are for the answer and the model's context is 512"
+        ContextLengthError, match="512 of which are for the answer, and the model's context has 512"
     ):
         chat_together(checkpoint, [HELLO], max_tokens=CONTEXT)
 
@@ -748,7 +748,7 @@ def test_code_in_a_checkpoint_is_not_run(copy: Path) -> None:
     (copy / "own.py").write_text(f"open({str(copy / 'ran')!r}, 'w')")
     assert refusal(copy) == (
         f"{copy} needs code of its own, which is not run; serve it yourself, and give the URL with "
-        "URL with --eval-base-url"
+        "--eval-base-url"
     )
     assert not (copy / "ran").exists()
 
@@ -794,7 +794,7 @@ def test_a_device_that_is_not_there_is_named(checkpoint: Path) -> None:
 
 def test_without_torch_the_extra_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    for part in ("loading", "worker"):
+    for part in ("loading", "job_runner"):
         monkeypatch.delitem(sys.modules, f"pytest_instructlab_eval.models.local.{part}")
     said = refusal(checkpoint)
     assert "needs torch and transformers to run in this process" in said

@@ -110,7 +110,7 @@ def test_a_refused_key_is_named_and_never_shown(project: Project) -> None:
         ([*args, "--eval-api-key-env=THE_KEY"], r"refused the key \(401\): .*THE_KEY"),
         (
             [*args, "--eval-api-key-env=NOT_SET"],
-            r"--eval-api-key-env: expected the name .*'NOT_SET', which isn't",
+            r"--eval-api-key-env: expected the name .*'NOT_SET', which is not",
         ),
         THE_KEY=KEY,
     )

@@ -53,8 +53,7 @@ class Taxonomy:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
             raise ConfigurationError(
-                f"{printable_name(str(folder))} is not a folder that can be read; a taxonomy is "
-                "expected there"
+                f"{printable_name(str(folder))} is not a folder that can be read; give the taxonomy's folder"
             )
         self._folder = folder
 
@@ -78,10 +77,10 @@ class Taxonomy:
         if not entries and only is None and not may_be_empty:
             hint = (
                 f"files in docs, scripts and hidden folders do not count, nor do those in {KNOWLEDGE} "
-                "without --eval-include-knowledge"
+                "unless they are asked for"
             )
             if ref is None and (self._folder / "HEAD").is_file() and (self._folder / "objects").is_dir():
-                hint = "it is a bare repository, which has no working tree: name a branch with --eval-branch"
+                hint = "it is a bare repository, which has no working tree: name a branch"
             raise DataError(f"{self._named(ref)} has no {QNA} with questions; {hint}")
         return files
 
