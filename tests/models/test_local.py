@@ -283,7 +283,7 @@ def test_a_prompt_that_is_too_long_fails_alone(checkpoint: Path) -> None:
 
     first, error, last = with_model(checkpoint, use)
     assert isinstance(error, ContextLengthError)
-    assert f"the model's context is {CONTEXT}" in str(error)
+    assert f"the model's context has {CONTEXT}" in str(error)
     assert error.prompt.startswith("word")
     assert [len(first), len(last)] == [4, 4]
 
