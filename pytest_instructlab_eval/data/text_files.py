@@ -34,14 +34,14 @@ def read_text(path: Path, most_bytes: int, *, location: str | None = None) -> st
     return decode_utf8(read_bytes(path, most_bytes, location=location), location)
 
 
-def read_data_file(path: Path, what: str) -> str:
-    """Return the text of a file of a benchmark's data, which `what` says the content of; raises DataError."""
+def read_data_file(path: Path, content: str) -> str:
+    """Return the text of a file of a benchmark's data, which should hold `content`; raises DataError."""
     try:
         return read_text(path, MOST_OF_DATA)
     except NotUTF8Error:
         raise
     except DataError as error:
-        raise DataError(f"{error}; it should hold {what}") from None
+        raise DataError(f"{error}; it should hold {content}") from None
 
 
 def read_bytes(

@@ -132,15 +132,17 @@ def _report(case: GateCase, adjusted: float | None) -> GateReport:
     )  # fmt: skip
 
 
-def _within_margin(found: Measurement, margin: float, adjusted: float | None) -> tuple[Verdict, list[str]]:
+def _within_margin(
+    measurement: Measurement, margin: float, adjusted: float | None
+) -> tuple[Verdict, list[str]]:
     """Return a drop's verdict, read off its interval, and the reasons.
 
     A run with the same scores has not dropped, however small it is.
     """
-    if found.unchanged and margin >= 0:
+    if measurement.unchanged and margin >= 0:
         return "passed", []
     undecided = f"whether the drop is above {margin:g} can't be told"
-    verdict = "inconclusive" if found.interval is None else margin_verdict(found.interval, margin)
+    verdict = "inconclusive" if measurement.interval is None else margin_verdict(measurement.interval, margin)
     if verdict == "failed" and adjusted is not None and adjusted > 1 - CONFIDENCE:
         family = f"it is one of several groups that are gated, and Holm's adjusted p is {adjusted:.2f}"
         return "inconclusive", [undecided, family]

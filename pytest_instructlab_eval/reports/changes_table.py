@@ -17,13 +17,13 @@ SHOWN: Mapping[Kind, tuple[int, str]] = {
 """How many groups of a kind the terminal has, where not all are shown, and what the others are called."""
 
 
-def changes_table(found: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
+def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
     """Return the lines of the table: a block a benchmark and model, its regressions first."""
-    if not found:
+    if not changes:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
-    for entry in found:
+    for entry in changes:
         rows.append(change_cells(escape_line(entry.title), entry.overall))
         for kind, (most, others) in SHOWN.items():
             part = entry.of(kind)
@@ -31,7 +31,7 @@ def changes_table(found: Sequence[BenchmarkChanges], *, verbose: bool = False) -
             rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
             if hidden := len(part) - len(shown):
                 rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
-    told = [line for entry in found for note in comparison_notes(entry) for line in paragraph(note)]
+    told = [line for entry in changes for note in comparison_notes(entry) for line in paragraph(note)]
     return [*fit_table(head, rows), *told]
 
 

@@ -107,11 +107,13 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     yield _Table("Scores", SCORE_HEAD, scores)
 
 
-def _change_rows(found: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
+def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
     """Yield the benchmarks as a whole, then their groups."""
-    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in found]
-    parts = [(entry, f"{entry.benchmark}: {group.label}", group) for entry in found for group in entry.groups]
-    several = len({entry.model for entry in found}) > 1
+    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in changes]
+    parts = [
+        (entry, f"{entry.benchmark}: {group.label}", group) for entry in changes for group in entry.groups
+    ]
+    several = len({entry.model for entry in changes}) > 1
     for entry, label, change in (*wholes, *parts):
         if change.kind == kind:
             _, *numbers = change_cells("", change)

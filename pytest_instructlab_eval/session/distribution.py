@@ -137,7 +137,7 @@ class Signs:
         if self._folder is not None:
             replace_text(self._folder / name, json.dumps(record))
 
-    def found(self, name: str) -> object:
+    def read(self, name: str) -> object:
         """Return what a worker left under this name, None where nothing was."""
         path = self.folder / name
         found: object = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

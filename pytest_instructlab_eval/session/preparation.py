@@ -119,19 +119,19 @@ class Preparation:
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
 
-    def serve(self, asked: set[str]) -> None:
+    def serve(self, fixtures: set[str]) -> None:
         """Try the judges, if tests ask for one, and serve what the run serves itself; once.
 
-        `asked` are the fixtures by which tests ask for models.
+        `fixtures` are those by which tests ask for models.
         """
         if self._has_servers:
             return
         self._has_servers = True
         tries = self._eval.gating.gated and not self._settings.no_judge_trial
         with self._eval.refusing():
-            if tries and "judge" in asked:
+            if tries and "judge" in fixtures:
                 self._eval.servers.try_judges()
-            self._eval.servers.serve(asked, tried=tries, asks=not is_controller(self._config))
+            self._eval.servers.serve(fixtures, tried=tries, asks_later=not is_controller(self._config))
 
     def _check_data(self, fixtures: Sequence[str]) -> None:
         """Raise ConfigurationError where a place to write to, or these fixtures' data, is not usable."""

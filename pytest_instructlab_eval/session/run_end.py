@@ -162,7 +162,7 @@ class RunEnd:
             # A failed test says more than a call that was not awaited.
             unawaited = [] if session.testsfailed else self._unawaited
             found = [*self._eval.servers.problems, *unawaited]
-            ending.add_problems(stopped=not self._completed, found=found)
+            ending.add_problems(stopped=not self._completed, problems=found)
             ending.save_baseline()
         else:
             ending.excuse()

@@ -40,11 +40,11 @@ class RunOutput:
         """What fails the run, in sentences."""
         return self.report.problems
 
-    def add_problems(self, *, stopped: bool, found: Sequence[str]) -> None:
+    def add_problems(self, *, stopped: bool, problems: Sequence[str]) -> None:
         """Add what was found beside the results, and why some are missing unless the run was `stopped`."""
         incomplete = self.report.run.incomplete
         lost = [incomplete] if incomplete is not None and not stopped else []
-        self.report = dataclasses.replace(self.report, problems=(*lost, *self.problems, *found))
+        self.report = dataclasses.replace(self.report, problems=(*lost, *self.problems, *problems))
 
     def excuse(self) -> None:
         """Leave out what fails the run: it was interrupted, which says enough."""

@@ -60,13 +60,13 @@ class Servers:
         """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
         self._engine.call(self._models.check())
 
-    def check_judge(self, asked: Iterable[tuple[Question, Benchmark]]) -> None:
+    def check_judge(self, questions: Iterable[tuple[Question, Benchmark]]) -> None:
         """Raise ConfigurationError where the judge can't grade some of these questions."""
         from pytest_instructlab_eval.suites import mt_bench
 
         references = {
             question.id: known.references(question)
-            for question, known in asked
+            for question, known in questions
             if known.references is not None
         }
         for judge in self._models.judges.values():
@@ -80,10 +80,10 @@ class Servers:
             if self._settings.judges[label] not in self._settings.hosted:
                 self._engine.call(try_judge(label, judge, self._questions.put))
 
-    def serve(self, roles: Collection[str], *, tried: bool, asks: bool) -> None:
+    def serve(self, roles: Collection[str], *, tried: bool, asks_later: bool) -> None:
         """Start what the run serves itself, if tests ask for it by these fixtures.
 
-        `tried` says whether its judges are tried, and `asks` whether this process will ask them after that.
+        `tried` says whether its judges are tried, and `asks_later` whether this process asks them after that.
         Raises ConfigurationError where one can't be served, or won't do.
         """
         settings = self._settings
@@ -97,14 +97,14 @@ class Servers:
 
         def try_out(name: str, url: str) -> None:
             if name in judges:
-                self._try_served(name, url, asks=asks)
+                self._try_served(name, url, asks_later=asks_later)
 
         self._owner = Owner(self._signs.folder, launches, self._say, try_out)
         for process in self._asking:
             self._owner.expect(process)
         self._owner.start(list(launches))
 
-    def _try_served(self, name: str, url: str, *, asks: bool) -> None:
+    def _try_served(self, name: str, url: str, *, asks_later: bool) -> None:
         """Try a judge that the run has just started, in the owner's thread; see `try_judges`."""
         from pytest_instructlab_eval.judges.trial import try_judge
 
@@ -113,7 +113,7 @@ class Servers:
             try:
                 await try_judge(self._settings.label(name), judge, self._questions.put)
             finally:
-                if not asks:
+                if not asks_later:
                     await self._models.let_go(name)
 
         try:

@@ -86,23 +86,23 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
     return found
 
 
-def questions_of(found: Iterable[Unit]) -> int:
+def questions_of(units: Iterable[Unit]) -> int:
     """Return how many questions the values are about; two turns or metrics of one count once."""
-    return len({(unit.key.question, unit.key.sample) for unit in found})
+    return len({(unit.key.question, unit.key.sample) for unit in units})
 
 
-def has_clusters(found: Iterable[Unit]) -> bool:
+def has_clusters(units: Iterable[Unit]) -> bool:
     """Return whether there are clusters of several questions; within one, its questions are clusters."""
-    return len({unit.cluster for unit in found}) > 1
+    return len({unit.cluster for unit in units}) > 1
 
 
-def namer(found: Iterable[Unit]) -> Callable[[Unit], str]:
+def unit_namer(units: Iterable[Unit]) -> Callable[[Unit], str]:
     """Return what a unit is called: its question, or the sample of a task that stands alone."""
-    alone = len({unit.key.question for unit in found}) == 1
+    alone = len({unit.key.question for unit in units}) == 1
     return lambda unit: unit.label if alone else unit.key.question
 
 
-def of_metric(results: Iterable[Result], metric: str) -> list[Result]:
+def results_of_metric(results: Iterable[Result], metric: str) -> list[Result]:
     """Return the results with their scores of one metric alone."""
     return [
         dataclasses.replace(result, scores=tuple(score for score in result.scores if score.metric == metric))
@@ -134,9 +134,9 @@ class Values:
     clustered: bool
 
     @classmethod
-    def scored(cls, found: Iterable[Unit]) -> Values:
+    def scored(cls, units: Iterable[Unit]) -> Values:
         """Return those of the units that have a score."""
-        entries = [(unit, unit.value) for unit in found if unit.value is not None]
+        entries = [(unit, unit.value) for unit in units if unit.value is not None]
         return cls(entries, has_clusters(unit for unit, _ in entries))
 
     @property

@@ -49,7 +49,7 @@ class BranchQuestion:
 
     id: str
     path: str
-    asked: MTBenchQuestion
+    conversation: MTBenchQuestion
     ref: str | None = None
 
     @property
@@ -148,8 +148,8 @@ async def grade_mt_bench_branch(question: BranchQuestion, answer: MTBenchAnswer,
     (score,) = await mt_bench.grade_mt_bench(question.asked, answer, judge)
     evidence = replace(
         score.evidence or Evidence(),
-        question=question.asked.turns[0],
-        reference=question.asked.references[0],
+        question=question.conversation.turns[0],
+        reference=question.conversation.references[0],
         origin=question.origin,
     )
     return replace(score, metric="rating", evidence=evidence)
@@ -233,7 +233,7 @@ BENCHMARK = Benchmark(
     compared="each",
     read_of_base=_read_of_base,
     unasked=unasked_pairs,
-    references=lambda question: question.asked.references,
-    judged_like=lambda question: mt_bench.judged_like(question.asked),
-    files=AnswerFiles(branch_folder, lambda question: question.asked, with_questions=True),
+    references=lambda question: question.conversation.references,
+    judged_like=lambda question: mt_bench.prompt_of_first_turn(question.conversation),
+    files=AnswerFiles(branch_folder, lambda question: question.conversation, with_questions=True),
 )
