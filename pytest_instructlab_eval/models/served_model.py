@@ -99,7 +99,7 @@ class ServedModel:
             named = {"name": "answer", "schema": schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         prompt = str(messages[-1]["content"]) if messages else ""
-        async with self.endpoint.place():
+        async with self.endpoint.request_slot():
             started = time.perf_counter()
             try:
                 reply = await self._reply(body, prompt)

@@ -60,17 +60,17 @@ class BranchQuestion:
     @property
     def content(self) -> object:
         """Return the content that distinguishes it from other questions."""
-        return self.asked.content
+        return self.conversation.content
 
     @property
     def requests(self) -> int:
         """Return the number of its requests: answers and their judgments."""
-        return self.asked.requests
+        return self.conversation.requests
 
     @property
     def origin(self) -> Origin:
         """Return what InstructLab's files say of it."""
-        return Origin(self.asked.category, self.asked.number, self.path, self.ref)
+        return Origin(self.conversation.category, self.conversation.number, self.path, self.ref)
 
 
 def mt_bench_branch_questions(
@@ -140,12 +140,12 @@ def recorded_questions(
 
 async def answer_mt_bench_branch(question: BranchQuestion, model: Model) -> MTBenchAnswer:
     """Return the model's answer, in one turn."""
-    return await mt_bench.answer_mt_bench(question.asked, model)
+    return await mt_bench.answer_mt_bench(question.conversation, model)
 
 
 async def grade_mt_bench_branch(question: BranchQuestion, answer: MTBenchAnswer, judge: Judge) -> Score:
     """Return the rating, from 1 to 10, of the answer against the pair's own; a missing answer is an error."""
-    (score,) = await mt_bench.grade_mt_bench(question.asked, answer, judge)
+    (score,) = await mt_bench.grade_mt_bench(question.conversation, answer, judge)
     evidence = replace(
         score.evidence or Evidence(),
         question=question.conversation.turns[0],

@@ -84,7 +84,7 @@ class Passage:
     outline: str | None = None
 
     @property
-    def shown(self) -> str:
+    def prompt_part(self) -> str:
         """Return the passage as a prompt has it."""
         return f"<passage>\n{self.text.strip()}\n</passage>"
 

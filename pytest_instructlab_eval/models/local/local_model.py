@@ -56,7 +56,7 @@ class LocalModel:
     @property
     def name(self) -> str:
         """Return the name that the user gave."""
-        return self._wish.name
+        return self._spec.name
 
     async def load(self) -> None:
         """Load the weights now; raises ConfigurationError, which says what is missing."""
