@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GROUPS = (  # of `pytest --help`: the names and titles
-    ("instructlab-eval", "evaluation of language models (instructlab-eval)"),
-    ("instructlab-eval-expert", "evaluation of language models: options for experts (instructlab-eval)"),
-)
+# The groups of `pytest --help`, each with its name and its title.
+COMMON_GROUP = ("instructlab-eval", "evaluation of language models (instructlab-eval)")
+EXPERT_GROUP = (
+    "instructlab-eval-expert", "evaluation of language models: options for experts (instructlab-eval)"
+)  # fmt: skip
 OF_SERVERS = ("vllm_args", "vllm_python", "gpus", "judge_gpus")  # options for a server that the run starts
 
 
@@ -43,9 +44,9 @@ def add_own_options(parser: pytest.Parser) -> None:
 
 
 def _declare(parser: pytest.Parser, options: Iterable[Option]) -> None:
-    common, expert = (parser.getgroup(name, title) for name, title in GROUPS)
+    groups = parser.getgroup(*COMMON_GROUP), parser.getgroup(*EXPERT_GROUP)
     for option in options:
-        group = expert if option.expert else common
+        group = groups[option.expert]
         default = f" (default: {option.default})" if option.default else ""
         if option.places == "ini":
             pass

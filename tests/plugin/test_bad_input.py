@@ -180,7 +180,7 @@ def test_mt_bench_data_that_is_not_there_or_another(project: Project) -> None:
         project,
         ([*args, f"--eval-mt-bench-data={missing}"], rf"{missing} does not exist"),
         ([*args, f"--eval-mt-bench-data={wheel}"], rf"{wheel} is not the published wheel .*SHA-256"),
-        ([*args, f"--eval-mt-bench-data={folder}"], r"question\.jsonl, line 9: not a JSON object"),
+        ([*args, f"--eval-mt-bench-data={folder}"], r"question\.jsonl, line 9: expected a JSON object"),
     )
 
 

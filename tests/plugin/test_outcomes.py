@@ -181,8 +181,8 @@ def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(proj
     args = (f"--eval-mmlu-data={data}", "-k", "anatomy or virology")
     finished = project.evaluate(*args, ret=1, passed=1, failed=1, deselected=55)
     failure = finished.failure("test_mmlu[anatomy]")
-    assert "acc: 1 of 3 questions could not be asked; the first, question 1: the prompt has 5," in failure
-    assert "tokens, 1 more is for the answer, and the model's context is 4,096" in failure
+    assert "acc: 1 of 3 questions could not be asked; the first, question 1: the prompt needs 5," in failure
+    assert "tokens and the answer 1 more, and the model's context has 4,096" in failure
     assert "pytest_instructlab_eval/" not in failure
     (score,) = finished.results["test_mmlu[anatomy]"]["scores"]
     assert (score["n"], score["errors"], score["value"] is None) == (2, 1, False)
