@@ -1,4 +1,4 @@
-"""summary.md: a run for the one who reviews it, on a pull request or in a CI job's summary."""
+"""summary.md: the page of a run for its reviewer, on a pull request or in a CI job's summary."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.reports.changes_table import cells, notes
+from pytest_instructlab_eval.reports.changes_table import cells
+from pytest_instructlab_eval.reports.changes_table import notes as changes_notes
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
 from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
@@ -15,8 +16,17 @@ from pytest_instructlab_eval.visible import markdown_code, markdown_text, visibl
 
 __all__ = ["LONGEST", "markdown", "refusal"]
 
-LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
-ROWS = (200, 100, 50, 25, 12, 6, 3, 1)  # of one table, at most; the fewer, the longer the page would be
+LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
+ROWS = (
+    200,
+    100,
+    50,
+    25,
+    12,
+    6,
+    3,
+    1,
+)  # limits for one table, tried in this order until the page is short enough
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
 SCORE_HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
 
@@ -28,7 +38,7 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class _Table:
-    """A section of the page; `notes` are what is told below the table."""
+    """A section of the page; the `notes` stand below the table."""
 
     title: str
     head: Sequence[str]
@@ -36,7 +46,7 @@ class _Table:
     notes: Sequence[str] = ()
 
     def text(self, most: int) -> str:
-        """Return the section with so many rows at most."""
+        """Return the section with at most this many rows."""
         lines: list[str] = []
         if self.rows:
             lines = [f"### {self.title}", "", f"| {' | '.join(self.head)} |"]
@@ -48,10 +58,9 @@ class _Table:
 
 
 def markdown(report: RunReport) -> str:
-    """Return the page: the verdict, the gates, what got worse, the rest, the scores.
+    """Return the page: verdict, gates, regressions, improvements, new groups, scores.
 
-    It is never longer than `LONGEST`: rows are left out, the last ones first, until it is short enough,
-    and it says how many.
+    A page longer than `LONGEST` is cut: each table loses its last rows and says how many.
     """
     tables = list(_tables(report))
     head = f"## {VERDICTS[report.headline]}: evaluation of {markdown_code(', '.join(report.candidates))}"
@@ -66,22 +75,24 @@ def markdown(report: RunReport) -> str:
 
 
 def refusal(models: Sequence[str], reason: str) -> str:
-    """Return the page of a run that could not begin."""
+    """Return the page of a run that could not start."""
     run = Run((), models=dict(zip(models, models, strict=True)))
     return markdown(RunReport(run, problems=(reason,)))
 
 
 def _findings(report: RunReport) -> str:
-    """Return how many gates and tests failed, and what else there is to know before any number."""
+    """Return the counts of gates and failed tests, then the problems and notes."""
     lines = [f"Gates: {counts(report.verdicts)}."] if report.verdicts else []
     if failed := report.failed_tests:
         lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
     if not report.summaries:
         lines.append("No question was asked.")
-    told = [*report.problems, *report.run.notes]
+    notes = [*report.problems, *report.run.notes]
     if report.not_gated is not None:
-        told.append(report.not_gated)
-    return "\n".join([*lines, *(f"- {markdown_text(note)}" for note in list(dict.fromkeys(told))[: ROWS[0]])])
+        notes.append(report.not_gated)
+    return "\n".join(
+        [*lines, *(f"- {markdown_text(note)}" for note in list(dict.fromkeys(notes))[: ROWS[0]])]
+    )
 
 
 def _tables(report: RunReport) -> Iterator[_Table]:
@@ -97,8 +108,8 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     ]
     yield _Table("Gates", ("verdict", "gate", "why"), gates)
     yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
-    told = [note for entry in report.changes for note in notes(entry)]
-    yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), told)
+    below = [note for entry in report.changes for note in changes_notes(entry)]
+    yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), below)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
     yield _Table("What is new", ("", "score", "questions"), new)
     scores: list[Sequence[str]] = []
@@ -109,11 +120,13 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     yield _Table("Scores", SCORE_HEAD, scores)
 
 
-def _change_rows(found: Sequence[Changes], kind: Kind) -> Iterator[Sequence[str]]:
-    """Yield the benchmarks as a whole, then their groups."""
-    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in found]
-    parts = [(entry, f"{entry.benchmark}: {group.label}", group) for entry in found for group in entry.groups]
-    several = len({entry.model for entry in found}) > 1
+def _change_rows(comparisons: Sequence[Changes], kind: Kind) -> Iterator[Sequence[str]]:
+    """Yield a row for each benchmark as a whole, then one for each group."""
+    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in comparisons]
+    parts = [
+        (entry, f"{entry.benchmark}: {group.label}", group) for entry in comparisons for group in entry.groups
+    ]
+    several = len({entry.model for entry in comparisons}) > 1
     for entry, label, change in (*wholes, *parts):
         if change.kind == kind:
             _, *numbers = cells("", change)

@@ -1,4 +1,4 @@
-"""The table of models, the best first."""
+"""The table of ranked models, the best first."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["ranking_table"]
 
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
-    """Return the lines of the ranking."""
+    """Return the lines of the ranking; none without ranks."""
     if not ranks:
         return []
     best, *others = ranks
     rows = [[best.model, f"{best.score:.4f}", _number(best.stderr), "", "", "best"]]
     for row in others:
         between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
-        tied = "can't be told from the best" if row.tied else ""
+        tied = "may equal the best" if row.tied else ""
         rows.append([row.model, f"{row.score:.4f}", _number(row.stderr), _number(row.behind), between, tied])
     head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
     return fitted(head, rows, text=(5,))

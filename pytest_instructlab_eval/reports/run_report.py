@@ -1,4 +1,4 @@
-"""`RunReport`: what a run found, computed once; terminal, pages and files are renderings of it."""
+"""`RunReport`: the summaries, ranking, changes and verdicts of a run, which all renderers show."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["RunReport"]
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run found, and what becomes of it.
+    """The evaluated data of a run.
 
     `baseline` is the earlier run that it is compared with. `ranking` and `verdicts` are of the candidates;
-    there are no verdicts where the gates were not evaluated. `problems` are sentences that fail the run
-    beside its gates, and `failed_tests` counts its tests that failed, without the gates.
+    without evaluated gates there are no verdicts. `problems` are sentences that fail the run, whatever its
+    gates say. `failed_tests` is the number of failed tests, not counting the gates.
     """
 
     run: Run
@@ -45,9 +45,9 @@ class RunReport:
     ) -> RunReport:
         """Return the report of a run, at its end or read from its file.
 
-        `gated` says whether its gates are evaluated: unless told, those of a whole run are. `insist` names
-        the option that compares models which were asked in different ways, None where it was given. A file
-        does not say which tests failed: those count that ended in an error.
+        `gated` says whether its gates are evaluated; by default those of a whole run are. `insist` is the
+        option that allows a comparison of models that were asked in different ways, None where it was
+        given. A file does not say which tests failed, so tests that ended in an error count as failed.
         """
         earlier = None if baseline is None else baseline.results
         summaries = tuple(summarise(run.results))
@@ -67,7 +67,7 @@ class RunReport:
         )
 
     def with_problems(self, *problems: str) -> RunReport:
-        """Return the report with these problems too."""
+        """Return the report with more problems."""
         return dataclasses.replace(self, problems=(*self.problems, *problems))
 
     @property
@@ -77,7 +77,7 @@ class RunReport:
 
     @property
     def best(self) -> str | None:
-        """The best of them: the first of the ranking, or the only one that has a score."""
+        """The best candidate: the first of the ranking, or the only one with a score."""
         if self.ranking:
             return self.ranking[0].model
         scored = {result.model for result in self.run.candidates if result.value is not None}
@@ -85,7 +85,7 @@ class RunReport:
 
     @property
     def inconclusive(self) -> str:
-        """What an undecided gate means: warn, fail or pass."""
+        """The treatment of inconclusive gates: warn, fail or pass."""
         return str(self.run.configuration.get("inconclusive", "warn"))
 
     @property
@@ -95,11 +95,11 @@ class RunReport:
 
     @property
     def not_gated(self) -> str | None:
-        """Why no gate was evaluated, None where nothing kept them from it."""
+        """The reason why no gate was evaluated, None where there is none."""
         if _shard(self.run) is not None:
-            return "this is a part of a run, whose gates are evaluated when its parts are merged"
+            return "this is one part of a run; its gates are evaluated when the parts are merged"
         if self.run.incomplete is not None and not self.verdicts:
-            return f"{self.run.incomplete}, so its gates were not evaluated"
+            return f"the gates were not evaluated: {self.run.incomplete}"
         return None
 
     @property
@@ -107,21 +107,21 @@ class RunReport:
         """The verdict on the run as a whole."""
         if self.problems or self.failed_tests or self.failed_gates:
             return "failed"
-        undecided = self.inconclusive != "pass" and any(
+        inconclusive = self.inconclusive != "pass" and any(
             verdict.verdict == "inconclusive" for verdict in self.verdicts
         )
-        if self.not_gated is not None or undecided:
+        if self.not_gated is not None or inconclusive:
             return "inconclusive"
         return "passed" if self.summaries else "skipped"
 
 
 def _shard(run: Run) -> object:
-    """Return which part of a run this is, None of a whole one."""
+    """Return the part that this is of a run, None for a whole run."""
     return run.configuration.get("shard")
 
 
 def _incomparable(run: Run, baseline: Baseline | None, insist: str | None) -> str | None:
-    """Return why the run's drops mean nothing: what it is compared with was asked in another way."""
+    """Return why drops are refused: the models were asked in different ways."""
     if insist is None or run.configuration.get("allow_mismatch"):
         return None
     if run.base is not None:
@@ -132,13 +132,13 @@ def _incomparable(run: Run, baseline: Baseline | None, insist: str | None) -> st
 
 
 def _problems(run: Run, summaries: Sequence[Summary]) -> Iterator[str]:
-    """Yield what fails a run whatever it is held to; a part, and answers alone, are not to be judged yet."""
+    """Yield what fails a run whatever its gates say; nothing for a part, or for answers before judging."""
     if run.configuration.get("stage") == "answer" or _shard(run) is not None:
         return
     yield from run.problems
     for summary in summaries:
         if summary.overall.n and all(row.value is None for row in (summary.overall, *summary.metrics)):
             yield (
-                f"{summary.benchmark} has scores of several scales and so no mean; give its tests one "
-                "max_score, or each scale a metric of its own"
+                f"{summary.benchmark} has no mean, since its scores have several scales; give all its tests "
+                "one max_score, or each scale its own metric"
             )

@@ -1,4 +1,4 @@
-"""Why a gate can't be meant: a rule a reason, looked at before anything is asked."""
+"""The rules that a gate must meet before the run starts, each a function that returns the problem."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Rule = Callable[[Gate, Settings, Collected], str | None]
 
 
 def problem_of(gate: Gate, settings: Settings, collected: Collected) -> str | None:
-    """Return why the gate can't be meant, None where it can.
+    """Return the problem of a gate, None where it has none.
 
-    A standing gate is for other runs too, so that of these only what no run has is refused.
+    A standing gate is for other runs too, so it is refused only for what no run can have.
     """
     rules = OF_EVERY_GATE if gate.standing else (*OF_THIS_RUN, *OF_EVERY_GATE, incomparable)
     return next(filter(None, (rule(gate, settings, collected) for rule in rules)), None)
 
 
 def absent(gate: Gate, settings: Settings, collected: Collected) -> str | None:
-    """Return why the run does not have the benchmark."""
+    """Return why the benchmark is not in the run."""
     name, known = gate.selector.benchmark, sorted(collected.groups)
     if name in known:
         return None
@@ -37,26 +37,26 @@ def absent(gate: Gate, settings: Settings, collected: Collected) -> str | None:
         return f"{name} is left out of this run ({reasons[name]})"
     hint = close_matches(name, [*known, *(other for other in reasons if other not in known)])
     if not hint and {*known} <= {*names()}:
-        hint = "; name the file of its tests"
-    return f"there is no benchmark {name!r} in this run (there is {', '.join(known) or 'none'}){hint}"
+        hint = "; add the file of its tests to the command"
+    return f"there is no benchmark {name!r} in this run (known: {', '.join(known) or 'none'}){hint}"
 
 
 def unselected(gate: Gate, settings: Settings, collected: Collected) -> str | None:
-    """Return why nothing is asked of what the run has."""
+    """Return why no test of the gate is selected."""
     if (gate.selector.group or "") in collected.unselected.get(gate.selector.benchmark, ()):
-        return "none of its tests is selected; leave out the gate, or select them"
+        return "none of its tests is selected; leave out the gate, or select its tests"
     return None
 
 
 def empty(gate: Gate, settings: Settings, collected: Collected) -> str | None:
-    """Return why there is no such group: there is no question at all."""
+    """Return why a gated group cannot exist: the benchmark has no questions."""
     if gate.selector.group is not None and gate.selector.benchmark in collected.empty:
         return f"{gate.selector.benchmark} has no questions in this run"
     return None
 
 
 def unknown(gate: Gate, settings: Settings, collected: Collected) -> str | None:
-    """Return why no run has such a group or metric, as far as this run tells."""
+    """Return why the gated group or metric is unknown, if it is certain that it is."""
     name = gate.selector.benchmark
     if name not in collected.groups or name in collected.empty:
         return None
@@ -69,22 +69,22 @@ def unknown(gate: Gate, settings: Settings, collected: Collected) -> str | None:
 
 
 def off_scale(gate: Gate, settings: Settings, collected: Collected) -> str | None:
-    """Return why the limit decides nothing on the benchmark's scale."""
+    """Return why the limit makes no sense on the benchmark's scale."""
     known = benchmark(gate.selector.benchmark)
     return None if known is None else gates.off_scale(gate, known.maximum)
 
 
 def incomparable(gate: Gate, settings: Settings, collected: Collected) -> str | None:
-    """Return why the run has nothing to measure a drop against."""
+    """Return why a drop cannot be measured in this run."""
     if not gate.selector.figure.compares:
         return None
     if settings.baseline is None and settings.base_model is None:
         return (
-            "a drop needs something to compare with; give an earlier run with --eval-baseline, or a "
-            "model with --eval-base-model"
+            "a drop needs something to compare with; name an earlier run with --eval-baseline, or a model "
+            "with --eval-base-model"
         )
     if settings.base_questions == "base":
-        return "a drop is measured on the same questions; leave out --eval-base-questions base"
+        return "a drop needs the same questions on both sides; leave out --eval-base-questions base"
     return None
 
 
@@ -93,11 +93,11 @@ OF_EVERY_GATE: tuple[Rule, ...] = (unknown, off_scale)
 
 
 def without_counterpart(gate: Gate, baseline: Baseline) -> str | None:
-    """Return why the baseline has nothing to measure the gate's drop against."""
+    """Return why the baseline cannot be used for the gate's drop."""
     name, known = gate.selector.benchmark, sorted({result.benchmark for result in baseline.results})
     if not gate.selector.figure.compares or gate.standing or name in known:
         return None
     return (
-        f"the baseline has no results of {name} (it has {', '.join(known) or 'none'}); save one that has "
-        "with --eval-save-baseline"
+        f"the baseline has no results of {name} (known: {', '.join(known) or 'none'}); save one that "
+        "has them with --eval-save-baseline"
     )

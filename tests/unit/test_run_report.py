@@ -109,7 +109,7 @@ def test_scores_of_several_scales_and_benchmarks_without_scores_are_problems() -
     mixed = (*LAB, *results("lab", 5.0, maximum=10.0), *results("lab", None, benchmark="none"))
     first, second = RunReport.of(run(*mixed)).problems
     assert first == "no question of none has a score"
-    assert second.startswith("own has scores of several scales and so no mean")
+    assert second.startswith("own has no mean, since its scores have several scales")
     for configuration in ({"stage": "answer"}, {"shard": [1, 2]}):
         assert RunReport.of(run(*mixed, configuration=configuration)).problems == ()
 
