@@ -35,11 +35,11 @@ from pytest_instructlab_eval.visible import visible, visible_line
 
 __all__ = ["main"]
 
-ALLOW = "insist with --allow-mismatch"  # what to do about runs of different configurations
+ALLOW = "allow the comparison with --allow-mismatch"
 RUN = click.Path(exists=True, path_type=Path)
 
 
-@click.group(help="What comes before and after evaluation runs, for scripts.")
+@click.group(help="Commands for the steps before and after an evaluation.")
 def main() -> None:
     """The commands are below."""
 
@@ -72,9 +72,9 @@ def best(output: Path) -> None:
     left_out = [f"{model} {reason}" for model, reason in unranked(run.candidates).items()]
     if report.best is None:
         scored = any(result.value is not None for result in run.candidates)
-        what = "two models with a score on every benchmark" if scored else "model with a score"
+        need = "fewer than two models have a score on every benchmark" if scored else "no model has a score"
         why = f": {'; '.join(left_out)}" if left_out else ""
-        raise click.ClickException(f"{file} has no {what} to choose from{why}")
+        raise click.ClickException(f"{file}: no best model, as {need}{why}")
     for line in left_out:
         click.echo(f"not ranked: {visible_line(line)}", err=True)
     doubt = doubt_about_best(run.candidates, report.ranking) if report.ranking else None
@@ -93,8 +93,10 @@ def _from_here(name: str, directory: str | None) -> str:
 @main.command()
 @click.argument("before", type=RUN)
 @click.argument("after", type=RUN)
-@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="What AFTER must hold to; repeatable.")
-@click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations all the same.")
+@click.option(
+    "--gate", "gates", metavar="EXPR", multiple=True, help="A gate that AFTER must pass; repeatable."
+)
+@click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: bool, verbose: bool) -> None:
     """Compare two finished runs question by question: what got worse in AFTER, and what better.
@@ -110,8 +112,8 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
         if theirs.shard != ours.shard:
             part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
             raise ConfigurationError(
-                f"{part} is part {shard} of a run, and what it is compared with is not that part; join the "
-                "parts with python -m pytest_instructlab_eval merge, and compare the whole"
+                f"{part} is part {shard} of a run, and the other run is not the same part; join the parts "
+                "with python -m pytest_instructlab_eval merge, and compare the whole runs"
             )
         if not allow_mismatch:
             check_comparable(ours.fingerprint, theirs, str(before), ALLOW)
@@ -120,7 +122,7 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
         if not report.changes:
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
         if gates and ours.incomplete is not None:
-            raise ConfigurationError(f"{after} is no run to gate: {ours.incomplete}; run it again")
+            raise ConfigurationError(f"{after} cannot be gated: {ours.incomplete}; run it again")
         verdicts = evaluate(
             map(parse_gate, gates), run.results, baseline=theirs.results, left_out=run.left_out
         )
@@ -132,11 +134,13 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
 @main.command()
 @click.argument("runs", metavar="RUN...", type=RUN, nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("eval_output"), show_default=True,
-              help="Where the whole run's results go.")  # fmt: skip
-@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="A gate more; repeatable.")
-@click.option("--baseline", type=RUN, help="What drops are measured against (default: what the runs had).")
+              help="The output folder of the whole run.")  # fmt: skip
+@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="An additional gate; repeatable.")
+@click.option(
+    "--baseline", type=RUN, help="The run that drops are measured against (default: that of the parts)."
+)
 @click.option("--save-baseline", type=click.Path(path_type=Path), metavar="FILE",
-              help="Keep what the whole run found, as --eval-save-baseline does.")  # fmt: skip
+              help="Save the whole run as a baseline, like --eval-save-baseline.")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare with a baseline of another configuration.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def merge(
@@ -186,7 +190,7 @@ def _writing(option: str, place: Path, advice: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(f"{option}: {place} can't be written ({error.strerror}){advice}") from None
+        raise ConfigurationError(f"{option}: {place} cannot be written ({error.strerror}){advice}") from None
 
 
 def _print(lines: Sequence[str]) -> None:

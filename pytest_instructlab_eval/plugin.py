@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
 MARKER = (
-    "eval(name, max_score=1, group='', cluster=None, gates=()): an async test of benchmark `name`, which is "
-    "run ahead, may record scores up to `max_score` and must hold to the gates; those of one `cluster` "
-    "('group', or a parameter's name) are not independent (pytest-instructlab-eval)"
+    "eval(name, max_score=1, group='', cluster=None, gates=()): a test of the benchmark `name`, with scores "
+    "up to `max_score` and gates that the run must pass. Tests of one `cluster` ('group', or the name of a "
+    "parameter) are not independent (pytest-instructlab-eval)"
 )
 INERT = "needs a model to evaluate: name one with --eval-model"
 

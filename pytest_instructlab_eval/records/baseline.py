@@ -133,7 +133,7 @@ def check_comparable(
     """
     found = differences(ours, baseline.fingerprint, ignoring=ignoring)
     if found:
-        raise ConfigurationError(f"{name} is of another configuration: {'; '.join(found)}; {advice}")
+        raise ConfigurationError(f"{name} has another configuration: {'; '.join(found)}; {advice}")
 
 
 def asked_otherwise(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
@@ -144,12 +144,12 @@ def asked_otherwise(ours: Sequence[str], theirs: object, where: str, insist: str
     if (ours or None) == (theirs or None):
         return None
     here, there = (
-        _shown(", ".join(map(str, side)) if isinstance(side, Sequence) else side) if side else "as usual"
+        _shown(", ".join(map(str, side)) if isinstance(side, Sequence) else side) if side else "none"
         for side in (ours, theirs)
     )
     return (
-        f"models were asked in another way here ({here}) than {where} ({there}), which can change answers; "
-        f"compare runs that asked alike, or insist with {insist}"
+        f"requests were adapted differently ({here} here, {there} {where}), which can change answers; "
+        f"compare runs with the same adaptations, or allow the comparison with {insist}"
     )
 
 
@@ -179,9 +179,9 @@ def save_run(path: Path, run: Run) -> None:
     ran = {result.benchmark for result in found}
     partial = [reason for name, reason in run.left_out.items() if name in ran]
     partial += [run.incomplete] if run.incomplete is not None else []
-    partial += ["its answers are yet to be judged"] if any(result.answered for result in found) else []
+    partial += ["its answers are not judged yet"] if any(result.answered for result in found) else []
     if partial:
-        raise ConfigurationError(f"nothing was saved, since the run is not whole: {partial[0]}")
+        raise ConfigurationError(f"no baseline was saved, as the run is incomplete: {partial[0]}")
     write_baseline(path, found, run.fingerprint)
 
 
@@ -193,8 +193,9 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
     """
     models = list(dict.fromkeys(result.model for result in results))
     if len(models) != 1:
-        has = f"results of {', '.join(models)}" if models else "no results"
-        raise ConfigurationError(f"{path}: a baseline is of one model, and this run has {has}")
+        raise ConfigurationError(
+            f"{path}: a baseline needs the results of one model (got {', '.join(models) or 'none'})"
+        )
     known = fingerprint({**configuration, "model": models[0]})
     head = {"schema_version": SCHEMA_VERSION, "fingerprint": known}
     text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
@@ -205,7 +206,7 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
             if maxima.setdefault(score.metric, score.maximum) != score.maximum:
                 raise ConfigurationError(
                     f"{path}: {benchmark} has {score.metric} scores up to {maxima[score.metric]:g} and up to "
-                    f"{score.maximum:g}; a baseline needs one scale a metric"
+                    f"{score.maximum:g}; a baseline needs one scale for each metric"
                 )
         questions = sorted(_by(part, "question").items())
         lines = ",\n".join(f"    {_line(name)}: {_line(_entry(found))}" for name, found in questions)
@@ -313,7 +314,7 @@ def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = No
 
 def _unread(path: Path, reason: NotJSON | Misfit) -> DataError:
     if isinstance(reason, Misfit):
-        return DataError(f"{path} is damaged: {reason}; save it anew with --eval-save-baseline")
+        return DataError(f"{path} is damaged: {reason}; save it again with --eval-save-baseline")
     return DataError(f"{path} is neither a baseline nor a results.json of this plugin ({reason})")
 
 

@@ -54,8 +54,8 @@ class Recorder:
             )
         if score.value is not None and not -ROUNDING <= score.value <= score.maximum + ROUNDING:
             raise ValueError(
-                f"a score is from 0 to {score.maximum:g} (got {score.value:g}); name another maximum with "
-                "max_score in the marker, or record_score(..., maximum=...)"
+                f"expected a score from 0 to {score.maximum:g} (got {score.value:g}); set another maximum "
+                "with max_score in the marker, or record_score(..., maximum=...)"
             )
         self.scores.append(score)
 

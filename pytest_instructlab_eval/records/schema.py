@@ -61,7 +61,7 @@ def _score_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
     if (value is None) != (n == 0):
         yield Problem("must be above 0 where there is a value, and 0 where it is null", n, "n")
     if value is None and not score["unscored"] and not score["errors"]:
-        yield Problem("must be above 0, or errors must, where the value is null", 0, "unscored")
+        yield Problem("or errors must be above 0 where the value is null", 0, "unscored")
     yield from _sample_problems(score)
 
 
@@ -77,11 +77,12 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
     if not samples or (score["n"] == 1 != len(values)):
         return
     if score["n"] != len(values):
-        yield Problem(f"must be {len(values)}, as many samples have a value", score["n"], "n")
+        yield Problem(f"must be {len(values)}, the number of samples with a value", score["n"], "n")
     lost = score["errors"] + score["unscored"]
     if lost != len(samples) - len(values):
         yield Problem(
-            f"and unscored together must be {len(samples) - len(values)}, as many samples have no value",
+            f"and unscored together must be {len(samples) - len(values)}, the number of samples without a "
+            "value",
             lost, "errors",
         )  # fmt: skip
     if values and not math.isclose(score["value"], statistics.fmean(values), rel_tol=1e-6, abs_tol=ROUNDING):
@@ -100,7 +101,7 @@ def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
     fields = {name: value for name, value in result.items() if name != "outcome"}
     outcome = Result(**fields).outcome
     if result["outcome"] != outcome:
-        yield Problem(f"must be {outcome}, as the scores and the error are", result["outcome"], "outcome")
+        yield Problem(f"must be {outcome}, to fit the scores and the error", result["outcome"], "outcome")
 
 
 def _score(fields: Mapping[str, Any]) -> Score:
@@ -132,7 +133,7 @@ def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:
     if run["base"] is not None and run["base"] not in models:
         yield Problem(f"must be null or {known}", run["base"], "base")
     if run["base"] is None and configuration.get("base_model"):
-        yield Problem("must be the model to compare with, as the configuration has one", None, "base")
+        yield Problem("must be the base model, as the configuration has one", None, "base")
     yield from _configuration_problems(configuration)
 
 
@@ -148,7 +149,9 @@ def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit
         yield misfit
     else:
         if shard is not None and not 1 <= shard[0] <= shard[1]:
-            yield Problem("must be a part and the number of parts", shard, "configuration", "shard")
+            yield Problem(
+                "must be the number of the part and the number of parts", shard, "configuration", "shard"
+            )
 
 
 def gate_problems(run: Run, check_gate: Callable[[str], object]) -> Iterator[Misfit]:

@@ -25,8 +25,8 @@ def merged(parts: Mapping[Path, Run]) -> Run:
     for file, run in others:
         if found := _unlike(run, first):
             raise ConfigurationError(
-                f"{file} and {first_file} are no parts of one run: {'; '.join(found)}; run all parts alike, "
-                "and each into a folder of its own"
+                f"{file} and {first_file} are not parts of one run: {'; '.join(found)}; run all parts with "
+                "the same options, each into its own output folder"
             )
     place = {nodeid: number for number, nodeid in enumerate(first.tests)}
     runs = ordered.values()
@@ -62,7 +62,7 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
         raise ConfigurationError(f"the runs were divided into {' and '.join(map(str, sorted(counts)))} parts")
     missing = [str(number) for number in range(1, max(counts) + 1) if number not in places]
     if missing:
-        raise ConfigurationError(f"of {max(counts)} parts, {', '.join(missing)} is missing; give all of them")
+        raise ConfigurationError(f"missing of {max(counts)} parts: {', '.join(missing)}; give all parts")
     return {places[number]: parts[places[number]] for number in sorted(places)}
 
 
@@ -70,7 +70,7 @@ def _unlike(run: Run, first: Run) -> list[str]:
     found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
     other = set(run.tests) ^ set(first.tests)
     if other:
-        found.append(f"{len(other):,} tests are of one run alone, such as {min(other)}")
+        found.append(f"only one of them has {len(other):,} tests, such as {min(other)}")
     if run.models != first.models:
         found.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]

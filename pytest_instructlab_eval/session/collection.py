@@ -114,11 +114,11 @@ class Collection:
         # `--lf` leaves no test out where none of what failed is here.
         failed = last_failed(self._config) if self._config.getoption("lf", False) else set()
         if any(item.nodeid in failed for item in session.items):
-            missing, which = session.items, "failed last time (--lf)"  # whatever files it left out have
+            missing, which = session.items, "that failed last time (--lf)"  # whatever files it left out have
         else:
             chosen = {*items, *self._deselected}
             missing = [item for item in _tests_in(self._found, self._opened) if item not in chosen]
-            which = "were taken of the file"
+            which = "named in the command"
         found = Collected.of(items, self._deselected, tests=tests, missing=missing, which=which)
         return dataclasses.replace(found, problem=found.problem or _problem_of(items))
 

@@ -61,7 +61,7 @@ def check_model(config: pytest.Config) -> None:
     """Raise UsageError where an option of the command line asks for an evaluation, and no model is named."""
     asked = flags(arguments(config))
     if asked and not any(getattr(config.option, name, False) for name in ONLY_SHOWS):
-        raise pytest.UsageError(f"{asked[0]} asks for an evaluation: name a model with --eval-model")
+        raise pytest.UsageError(f"{asked[0]} needs a model to evaluate; name one with --eval-model")
 
 
 def joined(given: Sequence[str]) -> list[str]:
@@ -118,8 +118,8 @@ def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
     if (why := _may_have_run_code(config, parser)) and _is_foreign(config, parser, given, mistaken):
         forms = " ".join(f"{flag}={shlex.quote(value)}" for flag, value in mistaken)
         raise pytest.UsageError(
-            f"{config.inipath} has {why}, so code from that folder may have run: pytest reads the ini file "
-            f"of a folder that is separated from its option by a blank; write {forms}"
+            f"{config.inipath} sets {why}, so code from that folder may have run: pytest takes a value after "
+            f"a blank for a folder of tests and reads its ini file; write {forms}"
         )
     for path in map(str, config.getini("pythonpath")):
         if path in sys.path:
@@ -154,5 +154,5 @@ def _may_have_run_code(config: pytest.Config, parser: pytest.Parser) -> str | No
         return "-p in addopts"
     filters = [*config.getini("filterwarnings"), *(parser.parse_known_args(addopts).pythonwarnings or ())]
     if any("." in "".join(text.split(":")[2:3]) for text in filters):
-        return "a warning of some module in its filters"
+        return "a warning filter that names a module"
     return None

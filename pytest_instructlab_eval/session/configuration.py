@@ -187,12 +187,14 @@ def _parsed(source: str, parse: Callable[[str], T], text: str) -> T:
 def _check_use(config: pytest.Config, settings: Settings) -> None:
     """Raise ConfigurationError where the command line has an option that this run would ignore."""
     if config.getoption("eval_judge_base_url") and not settings.judge_model:
-        raise ConfigurationError("--eval-judge-base-url needs --eval-judge-model, the judge's name there")
+        raise ConfigurationError(
+            "--eval-judge-base-url needs --eval-judge-model, the judge's name on that server"
+        )
     for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
         if config.getoption(f"eval_{name}") is not None:
             raise ConfigurationError(
-                f"--eval-{name.replace('_', '-')} is for a server that the run starts, and it starts none: "
-                "leave the option out, or --eval-base-url (and --eval-judge-base-url)"
+                f"--eval-{name.replace('_', '-')} is for a server that the run starts, but this run starts "
+                "none; leave out the option, or leave out --eval-base-url (and --eval-judge-base-url)"
             )
 
 
@@ -206,4 +208,4 @@ def _check_benchmarks(settings: Settings) -> None:
             for name, reason in left_out(settings).items()
             if not settings.benchmark or name in settings.benchmark
         )
-        raise ConfigurationError(f"no benchmark is left to run ({reasons})")
+        raise ConfigurationError(f"no benchmark can run ({reasons})")

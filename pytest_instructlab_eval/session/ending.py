@@ -66,7 +66,7 @@ class Ending:
         except ConfigurationError as error:
             self._fail(f"--eval-save-baseline: {error}")
         except OSError as error:
-            self._fail(f"--eval-save-baseline: {place} can't be written ({error.strerror})")
+            self._fail(f"--eval-save-baseline: {place} cannot be written ({error.strerror})")
 
     def write(self, *, failed: int) -> None:
         """Write the run's files, and its page where a CI job shows one.
@@ -92,7 +92,7 @@ class Ending:
         try:
             _show(markdown(self.report))
         except OSError as error:
-            self._fail(f"${STEP_SUMMARY}: the summary can't be written there ({error.strerror})")
+            self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
 
     def _write_to(self, folder: Path) -> None:
         write_run_folder(folder, self.report, write_answers)

@@ -60,7 +60,8 @@ class Finish:
         if found := UNAWAITED.match(str(warning_message.message)):
             place = f"{warning_message.filename}:{warning_message.lineno}"
             self._unawaited.append(
-                f"{place}: {found[1]} was called without `await`, so nothing was asked there"
+                f"{place}: {found[1]} was called without `await`, so no request was sent; write `await` "
+                "before it"
             )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -190,7 +191,7 @@ class Finish:
         if self._collection.broken:
             return incomplete
         if status == pytest.ExitCode.USAGE_ERROR:
-            return "pytest could not run what was named: its error says why"
+            return "pytest could not run these arguments; see its error"
         return None
 
     def _why_incomplete(self, session: pytest.Session) -> str | None:
@@ -206,7 +207,7 @@ class Finish:
             tests = session.testscollected
             return f"{missing} of {tests} tests never reported a result; a worker may have died"
         if self._lost:
-            return f"{_tests(len(self._lost))} ended with a worker that died: {_first(self._lost)}"
+            return f"{_tests(len(self._lost))} ended because a worker died: {_first(self._lost)}"
         return None
 
 

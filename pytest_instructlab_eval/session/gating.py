@@ -27,7 +27,10 @@ from pytest_instructlab_eval.suites.registry import versions
 
 __all__ = ["Gating"]
 
-ADVICE = "save one of this configuration with --eval-save-baseline, or insist with --eval-allow-mismatch"
+ADVICE = (
+    "save a baseline of this configuration with --eval-save-baseline, or allow the comparison with "
+    "--eval-allow-mismatch"
+)
 
 
 class Gating:
@@ -80,8 +83,8 @@ class Gating:
                 gate = parse_gate(text, standing=True)
                 if gate.selector.benchmark != name:
                     raise ConfigurationError(
-                        f"gate {text!r}: the marker of {name} can't gate {gate.selector.benchmark}; put it "
-                        "into eval_gates"
+                        f"gate {text!r}: the marker of {name} cannot gate {gate.selector.benchmark}; move "
+                        "the gate to eval_gates"
                     )
                 marked.append(gate)
         standing = (parse_gate(text, standing=True) for text in settings.gates)
@@ -145,11 +148,11 @@ class Gating:
         """Return why figures of a benchmark would not be the benchmark's, by its name."""
         collected = self.collected
         reasons = {}
-        so = "so that its figures are not those of the benchmark; run all of them"
+        advice = "run all of them for a result of the benchmark"
         for name, which in collected.part.items():
-            reasons[name] = f"of {name} only those that {which} were run, {so}"
+            reasons[name] = f"only the tests of {name} {which} were run; {advice}"
         for name, count in collected.deselected.items():
-            reasons[name] = f"{count:,} questions of {name} were deselected, {so}"
+            reasons[name] = f"{count:,} questions of {name} were deselected; {advice}"
         return reasons | {name: f"{name} has no questions in this run" for name in collected.empty}
 
 
@@ -157,7 +160,7 @@ def _silent_notes(silent: Sequence[Silent]) -> list[str]:
     """Return a sentence for each benchmark of which tests passed and recorded no score."""
     counts = Counter(test.benchmark for test in silent if test.outcome == "passed")
     return [
-        f"{count:,} {'test' if count == 1 else 'tests'} of {benchmark} passed and recorded no score; call "
+        f"{count:,} {'test' if count == 1 else 'tests'} of {benchmark} passed but recorded no score; call "
         f"record_score in {'it' if count == 1 else 'each of them'}"
         for benchmark, count in counts.items()
     ]

@@ -201,7 +201,7 @@ def forked_problem(items: Iterable[pytest.Item]) -> str | None:
             return f"--forked: {item.nodeid} asks a model, which a forked test cannot do; leave out --forked"
         if item.get_closest_marker("forked") is not None:
             return (
-                f"{item.nodeid} asks a model, which a forked test cannot do; remove its mark `forked`, or "
+                f"{item.nodeid} asks a model, which a forked test cannot do; remove its marker `forked`, or "
                 "leave pytest-forked out with -p no:pytest_forked"
             )
     return None

@@ -86,7 +86,7 @@ def _problem(marker: pytest.Mark, parameters: Sequence[str]) -> str | None:
     unknown = [name for name in marker.kwargs if name not in KEYWORDS]
     if unknown:
         hint = close_matches(unknown[0], KEYWORDS)
-        return f"the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
+        return f"the marker eval has no argument {unknown[0]!r} (known: {', '.join(KEYWORDS)}){hint}"
     if (problem := _name_problem(marker)) is not None:
         return problem
     maximum, gates = marker.kwargs.get("max_score", 1.0), marker.kwargs.get("gates", ())
@@ -113,7 +113,7 @@ def _name_problem(marker: pytest.Mark) -> str | None:
     known = benchmark(given.name) if isinstance(given, Benchmark) else None
     if known is None or known is given:
         return None
-    return f"the marker eval has a benchmark with the name of another one, {known.name}; give it its own"
+    return f"the marker eval has a second benchmark named {known.name}; give it another name"
 
 
 def _keyword(item: pytest.Item, name: str, default: object) -> object:

@@ -141,4 +141,4 @@ def _explain(report: pytest.TestReport, item: pytest.Function, failure: Failure 
     elif report.failed and scores:
         report.sections.append(("recorded scores", describe("", scores).strip()))
     if isinstance(error, (AttributeError, TypeError)) and "'coroutine'" in str(error):
-        report.sections.append(("hint", "is an `await` missing? A coroutine was used as its result"))
+        report.sections.append(("hint", "is an `await` missing? A coroutine was used in place of its result"))

@@ -39,7 +39,7 @@ class OutputLock:
                 pass  # its owner took the file away in between
         except OSError as error:
             raise ConfigurationError(
-                f"--eval-output-dir: {self._folder} can't be locked ({error.strerror}); name another folder"
+                f"--eval-output-dir: {self._folder} cannot be locked ({error.strerror}); name another folder"
             ) from None
 
     def _is_locked(self) -> bool:
@@ -52,8 +52,8 @@ class OutputLock:
             owner = os.read(descriptor, MOST).decode("utf-8", "replace").strip()
             os.close(descriptor)
             raise OutputInUseError(
-                f"--eval-output-dir: another run writes to {self._folder} ({owner or 'it has just begun'}); "
-                "wait for its end, or name another folder"
+                f"--eval-output-dir: another run writes to {self._folder} "
+                f"({owner or 'it has just started'}); wait for its end, or name another folder"
             ) from None
         except OSError:  # a file system without locks
             pass

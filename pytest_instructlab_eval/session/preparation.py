@@ -152,6 +152,6 @@ def _check_place(option: str, folder: Path) -> None:
             pass
     except OSError as error:
         raise ConfigurationError(
-            f"{option}: {folder} can't be written ({existing} is not a folder that you may "
-            f"write to: {error.strerror}); name another"
+            f"{option}: {folder} cannot be written, as {existing} is not a writable folder "
+            f"({error.strerror}); name another folder"
         ) from None

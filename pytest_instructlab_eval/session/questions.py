@@ -68,7 +68,7 @@ class Questions:
         which = ", ".join(own)
         return (
             *told,
-            f"{option} takes no part of benchmarks of your own: every question of {which} is asked",
+            f"{option} does not apply to your own benchmarks: every question of {which} is asked",
         )
 
     def asks_nothing(self, fixtures: Sequence[str]) -> bool:

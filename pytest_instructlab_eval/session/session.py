@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["NEEDS_JUDGE", "NOT_JUDGED", "EvalSession"]
 
 NEEDS_JUDGE = "needs a judge: name one with --eval-judge-model"
-NOT_JUDGED = "--eval-stage judge: it asks no judge, and was scored when it was answered"
+NOT_JUDGED = "--eval-stage judge skips it: it needs no judge and already has its score"
 
 
 class EvalSession:

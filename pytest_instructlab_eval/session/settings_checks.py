@@ -24,7 +24,7 @@ def model_problems(settings: Settings) -> Iterator[str]:
     """Yield what is wrong with the models and their servers."""
     if settings.serve == "never" and settings.hosted:
         yield (
-            "--eval-serve never needs a server that runs: give its URL with --eval-base-url, such as "
+            "--eval-serve never needs a running server; give its URL with --eval-base-url, such as "
             "http://127.0.0.1:8000/v1"
         )
     if _has_twins(settings.evaluated):
@@ -45,7 +45,7 @@ def model_problems(settings: Settings) -> Iterator[str]:
 def comparison_problems(settings: Settings) -> Iterator[str]:
     """Yield what is wrong with what the models are compared with."""
     if settings.base_model is not None and settings.baseline is not None:
-        yield "--eval-base-model and --eval-baseline both say what to compare with; give one of them"
+        yield "--eval-base-model and --eval-baseline cannot be used together; give one of them"
     needs_base_model = {
         "--eval-base-model-url": settings.base_model_url,
         "--eval-base-model-api-key-env": settings.base_model_api_key_env,
@@ -55,7 +55,9 @@ def comparison_problems(settings: Settings) -> Iterator[str]:
         if given:
             yield f"{option} needs --eval-base-model, the model to compare with"
     if settings.base_questions == "base" and settings.base_branch is None:
-        yield ("--eval-base-questions base needs --eval-base-branch, the ref whose questions it is asked")
+        yield (
+            "--eval-base-questions base needs --eval-base-branch, the ref whose questions the base model gets"
+        )
 
 
 def judge_problems(settings: Settings) -> Iterator[str]:
@@ -76,17 +78,17 @@ def baseline_problems(settings: Settings) -> Iterator[str]:
         return
     if len(settings.model) > 1:
         yield (
-            "--eval-save-baseline keeps what is found of one model, and there are "
-            f"{len(settings.model)}; evaluate one"
+            "--eval-save-baseline saves the results of one model (got "
+            f"{len(settings.model)} models); evaluate one"
         )
     if settings.shard is not None:
         yield (
-            "--eval-save-baseline keeps what a whole run found, and --eval-shard runs a part; give the "
-            "option to the merge: python -m pytest_instructlab_eval merge --save-baseline FILE"
+            "--eval-save-baseline needs a whole run, and --eval-shard runs a part; save the baseline of the "
+            "joined parts: python -m pytest_instructlab_eval merge --save-baseline FILE"
         )
     if settings.stage == "answer":
         yield (
-            "--eval-save-baseline keeps scores, and --eval-stage answer has none yet; give it to the run "
+            "--eval-save-baseline needs scores, and --eval-stage answer has none yet; give it to the run "
             "with --eval-stage judge"
         )
 
@@ -104,14 +106,14 @@ def change_problems(settings: Settings) -> Iterator[str]:
     if settings.changed_only and settings.base_branch is None:
         yield "--eval-changed-only needs --eval-base-branch, the ref to compare with"
     if settings.changed_only and settings.taxonomy is None:
-        yield "--eval-changed-only needs --eval-taxonomy, the repository that is compared"
+        yield "--eval-changed-only needs --eval-taxonomy, the repository to compare"
 
 
 def sample_problems(settings: Settings) -> Iterator[str]:
     """Yield what is wrong with the part of the questions that is asked."""
     if settings.sample is not None and settings.first_n is not None:
         yield (
-            f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) each say which questions are asked: "
+            f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) cannot be used together; "
             "give one of them"
         )
     if settings.sample_seed is not None and settings.sample is None:
@@ -124,7 +126,7 @@ def ref_problems(settings: Settings) -> Iterator[str]:
         return  # a ref then says in which folder an earlier run's answers are
     for option, ref in (("--eval-branch", settings.branch), ("--eval-base-branch", settings.base_branch)):
         if ref is not None:
-            yield f"{option} needs --eval-taxonomy, the repository that it is a ref of"
+            yield f"{option} needs --eval-taxonomy, the repository of that ref"
 
 
 def _has_twins(names: tuple[str, ...]) -> bool:

@@ -135,6 +135,6 @@ MISTAKES = [
         "MMLU has no judging step",
         "the judging step is asked for of MMLU",
         "pytest $MMLU --eval-stage=judge",
-        r"no benchmark is left to run \(mmlu: it has no judging step\)",
+        r"no benchmark can run \(mmlu: it has no judging step\)",
     ),
 ]

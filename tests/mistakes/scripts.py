@@ -59,7 +59,7 @@ MISTAKES = [
            r"after/results\.json is (damaged|neither a baseline nor a results\.json)", 1, files=FILES,
            given=a_broken_run),
     script("compare other configurations", "the runs have different system prompts", "compare before after",
-           r"before is of another configuration: system_prompt .*--allow-mismatch", 1, files=FILES,
+           r"before has another configuration: system_prompt .*--allow-mismatch", 1, files=FILES,
            given=of_another_system_prompt, never="--eval-save-baseline"),
     script("compare with a wrong gate", "a gate of the comparison has =", "compare before after --gate 'own = 1'",
            r"gate 'own = 1': column 5: expected one of >=", 1, files=FILES, given=two_runs),

@@ -123,7 +123,7 @@ def test_a_run_that_was_stopped_is_neither_gated_nor_a_baseline(project: Project
     finished = own(project, "-x", "--eval-save-baseline=main.json", right=40, ret=1, passed=0, failed=1)
     assert finished.gates == {}
     finished.shows(
-        "ERROR: --eval-save-baseline: nothing was saved, since the run is not whole: the run was stopped *"
+        "ERROR: --eval-save-baseline: no baseline was saved, as the run is incomplete: the run was stopped *"
     )
     assert not (project.folder / "main.json").exists()
     page = (project.folder / "eval_output/summary.md").read_text("utf-8")
@@ -141,7 +141,9 @@ def test_a_gate_that_fails_ends_no_run_before_its_end(project: Project) -> None:
 def test_half_a_benchmark_is_no_baseline(project: Project) -> None:
     args = ("-k", "1", "--eval-save-baseline=main.json")
     finished = own(project, *args, right=40, ret=1, passed=13, deselected=27)
-    finished.shows("ERROR: --eval-save-baseline: nothing was saved, * 27 questions of own were deselected*")
+    finished.shows(
+        "ERROR: --eval-save-baseline: no baseline was saved, * 27 questions of own were deselected*"
+    )
     assert not (project.folder / "main.json").exists()
 
 
@@ -181,12 +183,12 @@ def test_a_gate_over_a_part_that_pytest_collects_by_itself_is_skipped_too(
 ) -> None:
     project.write("test_plain.py", PLAIN)
     named = project.evaluate("test_plain.py::test_first[0.25]", "-n", processes, "-rs", passed=1)
-    named.shows("SKIPPED * of own only those that were taken of the file were run, *")
+    named.shows("SKIPPED * only the tests of own named in the command were run; *")
     assert named.gates == {"skipped": 1, "passed": 2}
     project.write("test_plain.py", PLAIN.replace("record_score(0.5)", "assert record_score(0.5)"))
     project.evaluate("test_plain.py", "-n", processes, ret=1, passed=2, failed=1)
     again = project.evaluate(".", "--lf", "-n", processes, "-rs", ret=1, failed=1)
-    again.shows("SKIPPED * of own only those that failed last time (--lf) were run, *")
+    again.shows("SKIPPED * only the tests of own that failed last time (--lf) were run; *")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_a_baseline_of_another_configuration_is_refused_with_the_differences(pro
     asked = len(project.server.chats)
     compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-canaries")
     finished = project.evaluate(*compared, "--eval-judge-repeat=2", ret=4)
-    assert "main.json is of another configuration: judge_repeat is 2 here and 1 in the" in finished.err
+    assert "main.json has another configuration: judge_repeat is 2 here and 1 in the" in finished.err
     assert len(project.server.chats) == asked
     insisted = project.evaluate(*compared, "--eval-judge-repeat=2", "--eval-allow-mismatch", passed=8)
     insisted.shows("mt_bench: 4 questions not compared (changed, or no score on one side)")
@@ -353,7 +355,7 @@ def test_parts_of_a_run_find_together_what_the_whole_does(project: Project) -> N
     ]
     incomplete = project.script("merge", "part1", "part3", "--out", "merged")
     assert incomplete.returncode == 1
-    assert incomplete.stderr == "Error: of 3 parts, 2 is missing; give all of them\n"
+    assert incomplete.stderr == "Error: missing of 3 parts: 2; give all parts\n"
     project.script("merge", "part1", "part2", "part3", "--out", "merged", "--save-baseline", "whole.json")
     own(project, "--eval-baseline=whole.json", "--eval-gate=own.drop <= 0", right=20)
     compared = project.script("compare", "merged", "eval_output", "--gate", "own.drop <= 0")
@@ -465,7 +467,7 @@ def test_a_gate_that_is_asked_for_is_not_forgotten_where_no_test_scores(
     finished = project.evaluate("test_plain.py", "--eval-gate=own >= 0.9", "-n", processes, ret=4)
     assert "there is no benchmark 'own' in this run" in finished.out + finished.err
     without = project.run("test_plain.py", "--eval-gate=own >= 0.9", ret=4)
-    assert "--eval-gate asks for an evaluation: name a model with --eval-model" in without.out + without.err
+    assert "--eval-gate needs a model to evaluate; name one with --eval-model" in without.out + without.err
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
@@ -473,8 +475,8 @@ def test_a_misspelt_keyword_of_the_marker_is_not_ignored(project: Project, proce
     project.write("test_own.py", OWN.replace("gates=", "gate="))
     finished = project.evaluate("test_own.py", "-n", processes, ret=4)
     assert (
-        "the marker eval has no 'gate', but a name and max_score, group, cluster, gates; did you mean gates?"
-        in (finished.out + finished.err)
+        "the marker eval has no argument 'gate' (known: max_score, group, cluster, gates); did you mean "
+        "gates?" in (finished.out + finished.err)
     )
 
 
@@ -513,7 +515,7 @@ def test_an_earlier_summary_does_not_stand_for_a_run_that_was_stopped_or_refused
         (("--eval-gate=onw >= 1",), 4, "there is no benchmark 'onw'"),
         (("--eval-few-shots=9",), 4, "--eval-few-shots: must be a whole number"),
         (("--eval-fewshots=1",), 4, "unknown option --eval-fewshots"),
-        (("test_missing.py",), 4, "pytest could not run what was named"),
+        (("test_missing.py",), 4, "pytest could not run these arguments"),
         (("test_broken.py",), 2, "not all tests could be collected: test_broken.py failed"),
     ):
         page.write_text("## ✅ passed", "utf-8")
@@ -548,7 +550,7 @@ def test_a_run_that_lost_a_test_with_its_worker_is_no_baseline(project: Project)
     dies = PLAIN.replace("record_score(0.5)", "import os; os._exit(1)")
     project.write("test_plain.py", dies)
     finished = project.evaluate("test_plain.py", "-n1", "--eval-save-baseline=main.json", ret=1)
-    finished.shows("ERROR: *1 test ended with a worker that died: test_plain.py::test_second")
+    finished.shows("ERROR: *1 test ended because a worker died: test_plain.py::test_second")
     assert not (project.folder / "main.json").exists()
 
 

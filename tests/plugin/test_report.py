@@ -130,7 +130,7 @@ def test_what_fails_a_run_beside_its_tests_is_in_the_report_of_its_file(project:
     done = project.evaluate("test_own.py", "--eval-gate=own.n >= 2", ret=1, passed=3)
     assert page_of_file(done) == page(done)
     assert "own has no mean, since its scores have several scales" in page(done)
-    assert "1 test of silent passed and recorded no score" in page(done)
+    assert "1 test of silent passed but recorded no score" in page(done)
 
 
 def test_parts_fail_together_as_the_whole_does(project: Project) -> None:

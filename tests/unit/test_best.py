@@ -57,7 +57,7 @@ def test_where_no_model_has_a_score_nothing_is_printed_and_the_status_is_1(tmp_p
     for results in ([task("a", "----")], [task("a", "----"), task("b", "---")]):
         done = best(tmp_path, *results)
         assert (done.exit_code, done.stdout) == (1, "")
-        assert "results.json has no model with a score to choose from: a has no score on mmlu" in done.stderr
+        assert "results.json: no best model, as no model has a score: a has no score on mmlu" in done.stderr
         assert NO_NUMBER in done.stderr
 
 

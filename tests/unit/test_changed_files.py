@@ -211,7 +211,7 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         ((*SCORE, "more"), 1, 'results[0].scores[0] has "more", which is not known here'),
         ((*TASK, "value"), 1, "results[2].scores[0].value must be 0, the samples' mean (got 1.0)"),
         ((*TASK, "errors"), 1, "results[2].scores[0].errors and unscored together must be 0"),
-        ((*TASK, "n"), 9, "results[2].scores[0].n must be 2, as many samples have a value (got 9)"),
+        ((*TASK, "n"), 9, "results[2].scores[0].n must be 2, the number of samples with a value (got 9)"),
         ((*TASK, "samples", 1, "value"), -1, "results[2].scores[0].samples[1].value must be a number from 0"),
         ((*TURN, "metadata", "ref"), 7, "results[4].scores[0].metadata.ref must be a text or null (got 7)"),
         (("results", 0, "error"), "away", "results[0].outcome must be error"),
@@ -257,7 +257,7 @@ def test_a_value_that_no_baseline_has_is_named_with_its_place(
     reason = refusal(path, changed("baseline", ("benchmarks", "mt_bench", *place), odd))
     assert reason.startswith("is damaged: benchmarks.mt_bench")
     assert expected in reason
-    assert reason.endswith("; save it anew with --eval-save-baseline")
+    assert reason.endswith("; save it again with --eval-save-baseline")
 
 
 def test_a_score_on_another_scale_is_not_compared(path: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_part_of_a_run_is_not_compared_with_a_whole_one() -> None:
     command = ["compare", str(SCHEMA_1 / "shard1.json"), str(SCHEMA_1 / "one.json"), "--allow-mismatch"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
-    assert "shard1.json is part 1/2 of a run, and what it is compared with is not that part" in done.output
+    assert "shard1.json is part 1/2 of a run, and the other run is not the same part" in done.output
 
 
 @pytest.mark.parametrize("command", [["best"], ["compare", str(SCHEMA_1 / "one.json")], ["merge"]])

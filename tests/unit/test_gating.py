@@ -239,7 +239,7 @@ def test_a_run_that_has_nothing_to_do_with_the_gates_has_none() -> None:
 
 def test_a_marker_gates_its_own_benchmark_alone() -> None:
     shown = refusal(Collected({"own": []}, {"own": ["mmlu >= 0.5"]}))
-    assert shown == "gate 'mmlu >= 0.5': the marker of own can't gate mmlu; put it into eval_gates"
+    assert shown == "gate 'mmlu >= 0.5': the marker of own cannot gate mmlu; move the gate to eval_gates"
 
 
 def test_what_was_deselected_is_not_gated_but_for_how_the_run_went() -> None:
@@ -292,7 +292,7 @@ def test_a_baseline_of_another_configuration_is_refused_with_every_difference(tm
     save_run(path, gating(few_shots=0).run(results(1.0, 0.0)))
     shown = refusal(baseline=path, few_shots=5, system_prompt="Hi")
     assert shown.startswith(
-        "--eval-baseline main.json is of another configuration: few_shots is 5 here and 0 in"
+        "--eval-baseline main.json has another configuration: few_shots is 5 here and 0 in"
     )
     assert "system_prompt is 'Hi' here and not set in the baseline" in shown
     assert "--eval-allow-mismatch" in shown

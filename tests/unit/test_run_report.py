@@ -41,7 +41,7 @@ LAB = results("lab", 1.0, 0.0, 1.0, 1.0)
 OTHER = results("other", 1.0, 0.0, 0.0, 1.0)
 EARLIER = Baseline({}, tuple(results("main", 1.0, 1.0, 1.0, 1.0)))
 SYSTEM = ModelAdaptation("model", "lab", "merged_system_message", "merged", changes_answers=True)
-ASKED_OTHERWISE = "models were asked in another way here ('model: merged_system_message') than "
+ASKED_OTHERWISE = "requests were adapted differently ('model: merged_system_message' here, none "
 
 
 def test_a_report_has_what_each_renderer_would_compute() -> None:
@@ -120,7 +120,7 @@ def test_a_drop_is_refused_where_the_other_side_was_asked_in_another_way(base: s
     report = RunReport.of(found, EARLIER, insist="--insist")
     assert report.verdicts[0].verdict == "refused"
     assert report.verdicts[0].message.startswith(ASKED_OTHERWISE)
-    assert report.verdicts[0].message.endswith("or insist with --insist")
+    assert report.verdicts[0].message.endswith("or allow the comparison with --insist")
     assert RunReport.of(found, EARLIER, insist=None).verdicts[0].verdict != "refused"
     allowed = run(*found.results, base=base, gates=found.gates, configuration={"allow_mismatch": True})
     assert RunReport.of(allowed, EARLIER).verdicts[0].verdict != "refused"
