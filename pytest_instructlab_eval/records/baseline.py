@@ -1,7 +1,7 @@
-"""Baselines: what a run found, as a small JSON file to commit, with a readable diff.
+"""Baselines: the scores of a run in a small JSON file to commit, with a readable diff.
 
-A question is a line, in order of its name; an MMLU task is one too, its answers a text of a character
-a question: 1 right, 0 wrong, "-" no score.
+Each question has a line, sorted by name. So has an MMLU task, whose answers are a text with one character
+for each question: 1 right, 0 wrong, "-" no score.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ LONGEST = 60  # characters of a value in a message
 
 @dataclass(frozen=True)
 class Baseline:
-    """An earlier run: its configuration's fingerprint, and its results with their scores alone.
+    """An earlier run: the fingerprint of its configuration, and its results with only their scores.
 
-    Of a results.json also what the run left out, why it is incomplete, as a `Run` has them, and which part of
-    a run it is, such as "1/4" (None for a whole one).
+    One read from a results.json also has `left_out` and `incomplete` of the `Run`, and `shard`, the part of a
+    run that it is, such as "1/4" (None for a whole run).
     """
 
     fingerprint: Mapping[str, object]
@@ -77,7 +77,7 @@ class Baseline:
 
     @classmethod
     def of(cls, run: Run) -> Baseline:
-        """Return what a finished run is to a later one."""
+        """Return the baseline of a finished run."""
         known = run.fingerprint or run.configuration
         shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
         return cls(fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
@@ -87,9 +87,9 @@ class Baseline:
 
 
 def fingerprint(configuration: Mapping[str, object]) -> dict[str, object]:
-    """Return, of all settings by name, with "data" and "prompts", those that scores depend on.
+    """Return the settings that scores depend on, as plain data; "data" and "prompts" count as settings.
 
-    As plain data; settings that aren't there are left out.
+    Missing settings are left out.
     """
     return {name: plain(configuration[name]) for name in FINGERPRINT if name in configuration}
 
@@ -101,12 +101,12 @@ def differences(
     theirs_are: str = "in the baseline",
     ignoring: Collection[str] = INFORMATIVE,
 ) -> list[str]:
-    """Return what differs between two fingerprints so that scores don't compare; empty where they do.
+    """Return the differences of two fingerprints that make scores incomparable; empty where there are none.
 
-    Unless told otherwise the model may differ, and which questions were asked: those are compared that
-    both sides have. A judge, "data" and "prompts" are compared where both sides have them, the latter two
-    by benchmark; any other setting that one side lacks counts as not set, as one that is off, and no
-    adaptations as none.
+    `ignoring` are settings that may differ: by default the model and the choice of questions, since only
+    common questions are compared. A judge, "data" and "prompts" are compared where both sides have them, the
+    latter two by benchmark. Any other missing setting counts as not set, which equals off, and missing
+    adaptations count as none.
     """
     found = []
     for name in dict.fromkeys([*ours, *theirs]):
@@ -127,9 +127,9 @@ def check_comparable(
     *,
     ignoring: Collection[str] = INFORMATIVE,
 ) -> None:
-    """Raise ConfigurationError where a run of our fingerprint doesn't compare with the baseline.
+    """Raise ConfigurationError where a run of this fingerprint is not comparable with the baseline.
 
-    `name` is how the message calls the baseline, `advice` what to do next.
+    `name` is the baseline's name in the message, `advice` what to do next.
     """
     found = differences(ours, baseline.fingerprint, ignoring=ignoring)
     if found:
@@ -137,9 +137,9 @@ def check_comparable(
 
 
 def asked_otherwise(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
-    """Return why a drop doesn't compare: requests were adapted in another way there; None where it does.
+    """Return why a drop is not comparable, as requests were adapted differently; None where it is.
 
-    `where` names the other side, `insist` the option that leaves this check out.
+    `where` names the other side, `insist` the option that turns this check off.
     """
     if (ours or None) == (theirs or None):
         return None
@@ -171,9 +171,9 @@ def _shown(value: object) -> str:
 
 
 def save_run(path: Path, run: Run) -> None:
-    """Write what a run found of its one candidate, as `write_baseline`.
+    """Write the results of a run's only candidate with `write_baseline`.
 
-    Raises ConfigurationError where that would be a part of a benchmark.
+    Raises ConfigurationError for a run that is incomplete or has a part of a benchmark.
     """
     found = run.candidates
     ran = {result.benchmark for result in found}
@@ -186,10 +186,10 @@ def save_run(path: Path, run: Run) -> None:
 
 
 def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, object]) -> None:
-    """Write the file whole or not at all; the same results make the same bytes.
+    """Write the file whole, or not at all; the same results give the same bytes.
 
-    Raises ConfigurationError where the results are not of one model, or of several scales a metric;
-    OSError where the file can't be written.
+    Raises ConfigurationError for results of several models, or of a metric with several scales; OSError
+    where the file cannot be written.
     """
     models = list(dict.fromkeys(result.model for result in results))
     if len(models) != 1:
@@ -234,7 +234,7 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
 
 
 def _compact(score: Score) -> _Value:
-    """Return a number or None; for samples the text of answers, else their values by id."""
+    """Return the entry of a score: a number or None; for samples, a text of answers or values by id."""
     if not score.samples:
         return score.value
     signs = {value: sign for sign, value in ANSWERS.items()}
@@ -270,7 +270,7 @@ class _Scores(TypedDict):
 
 
 class _Question(_Scores, total=False):
-    """One question in a baseline file; a metric has several scores where it was recorded more than once."""
+    """One question in a baseline file; a metric that was recorded several times has several scores."""
 
     content: str
     group: str
@@ -278,16 +278,16 @@ class _Question(_Scores, total=False):
 
 
 class _File(TypedDict):
-    """What a baseline file holds."""
+    """The contents of a baseline file."""
 
     fingerprint: Mapping[str, Any]
     benchmarks: Mapping[str, _Block]
 
 
 def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = None) -> Baseline:
-    """Return a baseline, or a whole results.json, or the folder that has one, as one.
+    """Return the baseline in a baseline file, a results.json, or a folder with a results.json.
 
-    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema; for
+    Raises DataError where the file cannot be read, is none of these, is damaged, or has a newer schema; for
     `check_gate` see `read_run`.
     """
     path = path / "results.json" if path.is_dir() else path
@@ -319,7 +319,7 @@ def _unread(path: Path, reason: NotJSON | Misfit) -> DataError:
 
 
 def _baseline(file: _File) -> Baseline:
-    """Return what a file holds; raises Misfit where a score has no scale or is none on it."""
+    """Return the baseline of a file; raises Misfit where a score has no scale or is not on it."""
     configuration = dict(file["fingerprint"])
     model = configuration.get("model")
     if not isinstance(model, str):
@@ -347,7 +347,7 @@ def _baseline(file: _File) -> Baseline:
 
 
 def _score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
-    """Return a score as a baseline keeps it; raises Misfit where it is none on its scale."""
+    """Return the score of a value in a baseline; raises Misfit where it is not on its scale."""
     if isinstance(value, str):
         if not value or set(value) - set(ANSWERS):
             raise Problem("must be a text of 1, 0 and -", value, *place)

@@ -1,4 +1,4 @@
-"""`record_score`: what a test says about what it found."""
+"""`record_score`: the recorder of the scores of a test, and the texts of its failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVIDENCE = ("question", "answer", "judgment")
 
 
 class Recorder:
-    """Collects the scores of one test; `maximum` is that of a bare number."""
+    """A recorder of the scores of one test; `maximum` is that of a bare number."""
 
     def __init__(self, maximum: float = 1.0) -> None:
         self.scores: list[Score] = []
@@ -34,12 +34,12 @@ class Recorder:
         explanation: str = "",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a `Score`, or a number with what there is to say about it; None is *unscored*.
+        """Record a `Score`, or a number and its metadata; None is *unscored*.
 
-        May be called more than once, with a metric each (the turns of a conversation). The texts
+        It may be called several times with different metrics, such as the turns of a conversation. The texts
         "question", "answer" and "judgment" of `metadata` are shown when the test fails. Raises TypeError
-        for what is no number, ValueError for one that is not from 0 to the maximum, and RuntimeError
-        after the test.
+        for a value that is not a number, ValueError for a number below 0 or above the maximum, and
+        RuntimeError after the end of the test.
         """
         __tracebackhide__ = True
         if self.closed:
@@ -60,7 +60,7 @@ class Recorder:
         self.scores.append(score)
 
     def raise_errors(self) -> None:
-        """Fail the test where something could not be asked."""
+        """Raise ItemError, which fails the test, if a score has an error."""
         reasons = [f"{score.metric}: {score.error}" for score in self.scores if score.error]
         if reasons:
             raise ItemError(describe("\n".join(reasons), self.scores))
@@ -85,7 +85,7 @@ def _number(value: Any) -> float | None:
 
 
 def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
-    """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
+    """Return the text of a failing test: the reason, the question, the answer and the judgment."""
     parts = [visible(reason)]
     data = [score.data for score in scores]
     if prompt and not any("question" in known for known in data):
@@ -99,7 +99,7 @@ def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
 
 
 def without_traceback(failure: Any) -> Any:
-    """What pytest shows of a failure (an ExceptionInfo) whose message says all: the message alone."""
+    """Return what pytest shows of a failure (an ExceptionInfo) without its traceback: the message."""
     shown = failure.getrepr(style="value", chain=False)
     crash = getattr(shown, "reprcrash", None)
     if crash is not None:

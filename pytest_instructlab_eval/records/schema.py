@@ -1,6 +1,6 @@
-"""What a results.json of schema version 1 must be, beside the types of its records.
+"""The rules of a results.json of schema version 1 beyond the types of its records.
 
-Wherever a value contradicts another, the file was changed or damaged, and no verdict may rest on it.
+A value that contradicts another shows a changed or damaged file, on which no verdict may rest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROUNDING = 1e-9
 
 
 class Configuration(TypedDict, total=False):
-    """The settings that something is decided by when a finished run is read; the others are for people."""
+    """The settings that decide something when a finished run is read; the others are only information."""
 
     shard: tuple[int, int] | None
     stage: Literal["answer", "judge"] | None
@@ -38,13 +38,13 @@ class Configuration(TypedDict, total=False):
 
 
 def scale_problems(maximum: float, *place: str | int) -> Iterator[Misfit]:
-    """Yield why nothing can be scored up to this."""
+    """Yield the problem of a maximum that is not usable."""
     if not 0 < maximum <= LARGEST_SCALE:
         yield Problem(f"must be a number above 0 and up to {LARGEST_SCALE:g}", maximum, *place)
 
 
 def value_problems(value: float | None, maximum: float, *place: str | int) -> Iterator[Misfit]:
-    """Yield why a value is none on the scale from 0 to the maximum."""
+    """Yield the problem of a value that is not on the scale from 0 to the maximum."""
     slack = ROUNDING * max(maximum, 1.0)
     if value is not None and not -slack <= value <= maximum + slack:
         yield Problem(f"must be a number from 0 to {maximum:g}", value, *place)
@@ -66,9 +66,9 @@ def _score_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
 
 
 def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
-    """Yield what contradicts a score in its samples.
+    """Yield the contradictions between a score and its samples.
 
-    A score that somebody made by hand may have its samples beside it, and say no more of them than an n of 1.
+    A score that a user's test made may have samples and still an n of 1.
     """
     samples: Sequence[Sample] = score["samples"]
     for place, sample in enumerate(samples):
@@ -105,7 +105,7 @@ def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
 
 
 def _score(fields: Mapping[str, Any]) -> Score:
-    """Return the score of the fields, of whose metadata some are the evidence; raises Misfit."""
+    """Return the score of these fields, with its evidence taken out of the metadata; raises Misfit."""
     value, metadata, place = fields["value"], fields["metadata"], "evidence"
     try:
         names = read_as(tuple[str, ...], fields["evidence"]) if "evidence" in fields else None
@@ -155,7 +155,7 @@ def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit
 
 
 def gate_problems(run: Run, check_gate: Callable[[str], object]) -> Iterator[Misfit]:
-    """Yield which of a run's gates are none: `check_gate` raises ConfigurationError for their texts."""
+    """Yield the problems of a run's gates: `check_gate` raises ConfigurationError for an invalid text."""
     for name, texts in (("gates", run.gates), ("standing_gates", run.standing_gates)):
         for place, text in enumerate(texts):
             try:

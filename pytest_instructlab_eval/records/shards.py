@@ -1,4 +1,4 @@
-"""The parts of a run (`--eval-shard`) joined into the run that they are parts of."""
+"""The joining of the parts of a run (`--eval-shard`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["merged"]
 
 
 def merged(parts: Mapping[Path, Run]) -> Run:
-    """The whole run of these parts, which are named by their files.
+    """Return the whole run of these parts, given by their files.
 
-    Raises ConfigurationError where one is missing, given twice or incomplete, and where they are of
+    Raises ConfigurationError where a part is missing, given twice or incomplete, and where the parts have
     different tests, configurations, models or gates.
     """
     ordered = _in_order(parts)

@@ -1,3 +1,3 @@
-"""What the scores say: intervals, differences, summaries, rankings."""
+"""Statistics of scores: intervals, differences, summaries, rankings."""
 
 __all__: list[str] = []
