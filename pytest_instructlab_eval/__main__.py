@@ -41,12 +41,12 @@ RUN = click.Path(exists=True, path_type=Path)
 
 @click.group(help="Commands for the steps before and after an evaluation.")
 def main() -> None:
-    """The commands are below."""
+    """Group the commands."""
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Errors as a sentence."""
+def _reported() -> Iterator[None]:
+    """Return a context that turns an EvalError into an error of click, one sentence."""
     try:
         yield
     except EvalError as error:
@@ -62,11 +62,11 @@ def _file(path: Path) -> Path:
 def best(output: Path) -> None:
     """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder.
 
-    A model without a score is never the best: it is named on standard error. The exit status is 1 where no
-    model can be chosen, and where the best may be so only because questions could not be asked of it.
+    A model without a score is never the best; it is named on standard error. The exit status is 1 if there is
+    no best model, and if errors may be the only reason why a model is ahead.
     """
     file = _file(output)
-    with _told():
+    with _reported():
         run = read_run(file, check_gate=parse_gate)
     report = RunReport.of(run, gated=False)
     left_out = [f"{model} {reason}" for model, reason in unranked(run.candidates).items()]
@@ -84,7 +84,7 @@ def best(output: Path) -> None:
 
 
 def _from_here(name: str, directory: str | None) -> str:
-    """Return a model's name; of a folder, by its path from here, wherever the run was started."""
+    """Return a model's name; if it is a folder of the run, its path from the current folder."""
     if directory is None or Path(name).is_absolute() or not (Path(directory) / name).is_dir():
         return name
     return os.path.relpath(Path(directory) / name)
@@ -99,12 +99,12 @@ def _from_here(name: str, directory: str | None) -> str:
 @click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: bool, verbose: bool) -> None:
-    """Compare two finished runs question by question: what got worse in AFTER, and what better.
+    """Compare two finished runs question by question: what is worse in AFTER, and what is better.
 
-    BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 where a
-    gate fails.
+    BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 if a gate
+    fails.
     """
-    with _told():
+    with _reported():
         theirs, ours = (
             read_baseline(_file(before), check_gate=parse_gate),
             read_baseline(_file(after), check_gate=parse_gate),
@@ -155,9 +155,9 @@ def merge(
 ) -> None:
     """Join the parts of a run (--eval-shard), and evaluate its gates over the whole.
 
-    Each RUN is a results.json or its folder. The exit status is 1 where a gate fails.
+    Each RUN is a results.json or its folder. The exit status is 1 if a gate fails.
     """
-    with _told():
+    with _reported():
         run = merged({_file(path): read_run(_file(path), check_gate=parse_gate) for path in runs})
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
         insist = None if allow_mismatch else "--allow-mismatch"
@@ -173,24 +173,24 @@ def merge(
 
 
 def _baseline(run: Run, given: Path | None, insist: str | None) -> Baseline | None:
-    """Return the earlier run to compare with; raises ConfigurationError where it does not compare."""
+    """Return the earlier run to compare with; raises ConfigurationError where it is not comparable."""
     configured = run.configuration.get("baseline")
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
-    found = read_baseline(_file(path), check_gate=parse_gate)
+    earlier = read_baseline(_file(path), check_gate=parse_gate)
     if insist is not None and not run.configuration.get("allow_mismatch"):
-        check_comparable(fingerprint(run.fingerprint), found, str(path), ALLOW)
-    return found
+        check_comparable(fingerprint(run.fingerprint), earlier, str(path), ALLOW)
+    return earlier
 
 
 @contextlib.contextmanager
-def _writing(option: str, place: Path, advice: str = "") -> Iterator[None]:
-    """Raise ConfigurationError where the place that an option names can't be written."""
+def _writing(option: str, path: Path, advice: str = "") -> Iterator[None]:
+    """Return a context that turns an OSError into a ConfigurationError about the option's path."""
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(f"{option}: {place} cannot be written ({error.strerror}){advice}") from None
+        raise ConfigurationError(f"{option}: {path} cannot be written ({error.strerror}){advice}") from None
 
 
 def _print(lines: Sequence[str]) -> None:

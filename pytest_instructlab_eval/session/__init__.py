@@ -1,3 +1,3 @@
-"""A pytest run that evaluates: the only folder that knows pytest."""
+"""The hooks and parts of a pytest run that evaluates; no other folder depends on pytest."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""An item a question, and a model: what a run that evaluates makes of the parameters of its tests."""
+"""The parameters of a run's tests: an item for each question and model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Parametrization"]
 
 
 class Parametrization:
-    """The hooks that make the items; `unreadable` is why the questions of one of them can't be read."""
+    """The hooks that make the items; `unreadable` is the error of questions that cannot be read."""
 
     def __init__(self, session: EvalSession) -> None:
         self.unreadable: EvalError | None = None
@@ -32,11 +32,11 @@ class Parametrization:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make an item of each question that a test asks for."""
+        """Make an item for each question of a test."""
         names = metafunc.fixturenames
         named = metafunc.definition.get_closest_marker("eval") or not ours().isdisjoint(names)
         if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
-            names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
+            names.remove("anyio_backend")  # anyio's auto mode would run each test once for each backend
         for fixture, name in fixtures().items():
             if fixture in names:
                 self._parametrize(metafunc, fixture, name)
@@ -51,7 +51,7 @@ class Parametrization:
             return
         of_base = self._read(
             partial(asked, known, settings, of_base=True)
-        )  # others than the candidates are asked
+        )  # the base model gets its own questions
         pairs = [
             (question, label)
             for label in settings.labels
@@ -67,7 +67,7 @@ class Parametrization:
 
     @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
     def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make an item of each model where there are several; items of one model come together."""
+        """Make an item for each of several models; the items of one model are adjacent."""
         models = list(self._settings.labels)
         has_models = metafunc.definition.nodeid in self._with_models
         if len(models) > 1 and "served_model" in metafunc.fixturenames and not has_models:
@@ -76,12 +76,12 @@ class Parametrization:
             )
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
-        """Name a text of the user's own data in which a CI job would find a command."""
+        """Return a harmless id for a text that a CI job would take for a command."""
         return visible_line(val) if isinstance(val, str) and "##[" in val else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self) -> None:
-        """End here where the data is not usable."""
+        """End the run if the questions cannot be read."""
         if self.unreadable is not None:
             raise self._eval.refused(self.unreadable)
 

@@ -1,4 +1,4 @@
-"""What a test's report carries, as plain data, to the process that has all results."""
+"""The plain data on a test's report, for the process that has all results."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
 
 
 def put_result(report: pytest.TestReport, result: Result) -> None:
-    """Have the report carry what its test found."""
+    """Put the result of its test on a report."""
     setattr(report, RESULT, result.to_plain())
 
 
 def result_on(report: pytest.TestReport) -> Result | None:
-    """Return what the report's test found, None where it found nothing."""
+    """Return the result on a report, None without one."""
     record = getattr(report, RESULT, None)
     return None if record is None else Result.from_plain(record)
 
 
 def outcome_on(report: pytest.TestReport) -> str | None:
-    """Return the outcome of what the report's test found, None where it found nothing."""
+    """Return the outcome of the result on a report, None without one."""
     record = getattr(report, RESULT, None)
     return None if record is None else str(record["outcome"])
 
 
 def put_silent(report: pytest.TestReport, silent: Silent) -> None:
-    """Have the report carry that its test recorded no score."""
+    """Put on a report that its test recorded no score."""
     setattr(report, SILENT, plain(silent))
 
 
 def silent_on(report: pytest.TestReport) -> Silent | None:
-    """Return that the report's test recorded no score, None where it did or failed."""
+    """Return the record of a test without a score on a report, None without one."""
     record = getattr(report, SILENT, None)
     return None if record is None else Silent(**record)
 
 
 def put_adaptations(report: pytest.TestReport, adaptations: Iterable[ModelAdaptation]) -> None:
-    """Have the report carry how requests were adapted to servers."""
+    """Put the adaptations of requests on a report."""
     setattr(report, ADAPTATIONS, plain(list(adaptations)))
 
 
 def adaptations_on(report: pytest.TestReport) -> list[ModelAdaptation]:
-    """Return how requests were adapted to servers, where the report carries it."""
+    """Return the adaptations of requests on a report."""
     return [ModelAdaptation(**record) for record in getattr(report, ADAPTATIONS, ())]

@@ -1,4 +1,4 @@
-"""Settings that do not go together, each with what to do about it."""
+"""The checks of settings that cannot be used together."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["check"]
 
 
 def check(settings: Settings) -> None:
-    """Raise ConfigurationError where settings do not go together."""
+    """Raise ConfigurationError for settings that cannot be used together."""
     for problems in CHECKS:
         for problem in problems(settings):
             raise ConfigurationError(problem)
 
 
 def model_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with the models and their servers."""
+    """Yield the problems of the models and their servers."""
     if settings.serve == "never" and settings.hosted:
         yield (
             "--eval-serve never needs a running server; give its URL with --eval-base-url, such as "
@@ -43,7 +43,7 @@ def model_problems(settings: Settings) -> Iterator[str]:
 
 
 def comparison_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with what the models are compared with."""
+    """Yield the problems of the base model and the baseline."""
     if settings.base_model is not None and settings.baseline is not None:
         yield "--eval-base-model and --eval-baseline cannot be used together; give one of them"
     needs_base_model = {
@@ -61,7 +61,7 @@ def comparison_problems(settings: Settings) -> Iterator[str]:
 
 
 def judge_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with the judges and their servers."""
+    """Yield the problems of the judges and their servers."""
     if _has_twins(settings.judge_model):
         yield f"--eval-judge-model must name each judge once (got {', '.join(settings.judge_model)})"
     judges, urls = settings.judging_models, settings.judge_base_url
@@ -73,7 +73,7 @@ def judge_problems(settings: Settings) -> Iterator[str]:
 
 
 def baseline_problems(settings: Settings) -> Iterator[str]:
-    """Yield why the run can't become a baseline."""
+    """Yield why the run cannot be saved as a baseline."""
     if settings.save_baseline is None:
         return
     if len(settings.model) > 1:
@@ -94,15 +94,15 @@ def baseline_problems(settings: Settings) -> Iterator[str]:
 
 
 def benchmark_problems(settings: Settings) -> Iterator[str]:
-    """Yield what the benchmarks that are named lack."""
+    """Yield the missing settings of the named benchmarks."""
     for name in settings.benchmark:
-        found = benchmark(name)
-        if found is not None and (missing := lacks(found, settings)):
+        known = benchmark(name)
+        if known is not None and (missing := lacks(known, settings)):
             yield f"--eval-benchmark {name} needs {missing}"
 
 
 def change_problems(settings: Settings) -> Iterator[str]:
-    """Yield what it lacks to know what a branch changes."""
+    """Yield the missing settings of --eval-changed-only."""
     if settings.changed_only and settings.base_branch is None:
         yield "--eval-changed-only needs --eval-base-branch, the ref to compare with"
     if settings.changed_only and settings.taxonomy is None:
@@ -110,7 +110,7 @@ def change_problems(settings: Settings) -> Iterator[str]:
 
 
 def sample_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with the part of the questions that is asked."""
+    """Yield the problems of the options that choose questions."""
     if settings.sample is not None and settings.first_n is not None:
         yield (
             f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) cannot be used together; "
@@ -121,9 +121,9 @@ def sample_problems(settings: Settings) -> Iterator[str]:
 
 
 def ref_problems(settings: Settings) -> Iterator[str]:
-    """Yield the refs that are of no taxonomy."""
+    """Yield the refs without a taxonomy."""
     if settings.taxonomy is not None or settings.stage == "judge":
-        return  # a ref then says in which folder an earlier run's answers are
+        return  # the ref then names the folder of an earlier run's answers
     for option, ref in (("--eval-branch", settings.branch), ("--eval-base-branch", settings.base_branch)):
         if ref is not None:
             yield f"{option} needs --eval-taxonomy, the repository of that ref"
@@ -133,7 +133,7 @@ def _has_twins(names: tuple[str, ...]) -> bool:
     return any(count > 1 for count in Counter(names).values())
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[str]], ...] = (  # the first problem is told
+CHECKS: tuple[Callable[[Settings], Iterator[str]], ...] = (  # the first problem is reported
     model_problems,
     comparison_problems,
     judge_problems,

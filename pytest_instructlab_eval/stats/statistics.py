@@ -338,8 +338,8 @@ def p_value(interval_of: Callable[[float], Interval | None], margin: float) -> f
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return the p values adjusted for K tests: max over j <= i of (K - j + 1) * p_j for the i-th smallest.
 
-    None is above 1. This limits the probability of any false alarm among K gates (Holm, Scandinavian Journal
-    of Statistics 6, 1979).
+    No adjusted value is above 1. This limits the probability of any false alarm among K gates (Holm,
+    Scandinavian Journal of Statistics 6, 1979).
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -348,7 +348,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-# --- what a run could have seen ---
+# --- the smallest detectable effect ---
 
 
 def minimum_detectable_effect(stderr: float, degrees_of_freedom: float = math.inf) -> float:

@@ -98,7 +98,7 @@ MISTAKES = [
     own("a judge without a judge", "the test needs a judge, and none is named", """
         async def test_own(served_model, judge, record_score):
             record_score(await judge.grade("Hello?", "Hello."))
-        """, r"SKIPPED .*needs a judge: name one with --eval-judge-model", status=0, more="-rs"),
+        """, r"SKIPPED .*needs a judge; name one with --eval-judge-model", status=0, more="-rs"),
     own("two scales", "two tests of a benchmark have different scales", """
         @pytest.mark.eval("own")
         async def test_one(served_model, record_score):

@@ -206,7 +206,7 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         ((*SCORE, "n"), 1.0, "results[0].scores[0].n must be a whole number (got 1.0)"),
         ((*SCORE, "errors"), -1, "results[0].scores[0].errors must be a whole number from 0 to"),
         ((*SCORE, "errors"), GONE, "results[0].scores[0] has no errors"),
-        ((*SCORE, "unscored"), 1, "results[0].outcome must be unscored, as the scores and the error are"),
+        ((*SCORE, "unscored"), 1, "results[0].outcome must be unscored, to fit the scores and the error"),
         ((*SCORE, "stderr"), -0.1, "results[0].scores[0].stderr must be a number from 0 to 1"),
         ((*SCORE, "more"), 1, 'results[0].scores[0] has "more", which is not known here'),
         ((*TASK, "value"), 1, "results[2].scores[0].value must be 0, the samples' mean (got 1.0)"),
@@ -222,7 +222,7 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         (("gates",), GONE, "it has no gates"),
         (("configuration", "inconclusive"), "x", "configuration.inconclusive must be warn or fail"),
         (("configuration", "inconclusive"), GONE, "configuration has no inconclusive"),
-        (("configuration", "shard"), [3, 2], "configuration.shard must be a part and the number of parts"),
+        (("configuration", "shard"), [3, 2], "configuration.shard must be the number of the part and the number of parts"),
         (("left_out",), {"mmlu law": 1}, 'left_out["mmlu law"] must be a text (got 1)'),
     ],
 )  # fmt: skip
@@ -234,7 +234,7 @@ def test_a_value_that_no_run_has_is_named_with_its_place(
 
 def test_a_run_with_a_base_model_that_it_no_longer_has_is_refused(path: Path) -> None:
     reason = refusal(path, changed("panel", ("base",), None))
-    assert reason.startswith("is damaged: base must be the model to compare with")
+    assert reason.startswith("is damaged: base must be the base model")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_score_on_another_scale_is_not_compared(path: Path) -> None:
     command = ["compare", str(path), str(SCHEMA_1 / "one.json"), "--gate", "mt_bench.drop <= 9"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
-    assert "not one question of mt_bench is the same, with a score, in the baseline" in done.output
+    assert "no question of mt_bench has both the same content and a score in the baseline" in done.output
 
 
 # --- what is no JSON, and what Python alone takes for it ---
