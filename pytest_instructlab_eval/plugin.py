@@ -42,16 +42,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser
 ) -> Generator[None, object, object]:
-    """Keep the user's root folder, and do not load conftest files of tests that will not run."""
-    known = early_options(early_config)
+    """Restart in the user's root folder if needed, and skip conftest files of tests that will not run."""
+    early = early_options(early_config)
     if command_line.asks_for_us(early_config):
         try:
             configuration.add_own_options(parser)
         except ConfigurationError as error:
-            raise _refused(early_config, known, error) from None
+            raise _refused(early_config, early, error) from None
     command_line.start_anew(early_config, parser)
-    if configuration.names_a_model(early_config) and not known.file_or_dir:
-        known.file_or_dir = [str(early_config.invocation_params.dir)]
+    if configuration.names_a_model(early_config) and not early.file_or_dir:
+        early.file_or_dir = [str(early_config.invocation_params.dir)]
     return (yield)
 
 

@@ -91,8 +91,8 @@ class Settings:
         """The judges by their labels in tests and tables."""
         names = tuple(dict.fromkeys((*self.evaluated, *self.judge_model)))
         short = dict(zip(names, short_names(names), strict=True))
-        known = {name: label for label, name in self.labels.items()}
-        return {known.get(name, short[name]): name for name in self.judge_model}
+        labels = {name: label for label, name in self.labels.items()}
+        return {labels.get(name, short[name]): name for name in self.judge_model}
 
     @property
     def judge(self) -> str | None:
@@ -172,7 +172,7 @@ class Settings:
 
     @property
     def takes_turns(self) -> bool:
-        """Whether the models that this run serves cannot all be served at once."""
+        """True if the models that this run serves cannot all be served at once."""
         judges = len([name for name in self.hosted if name not in self.evaluated])
         others = len(self.hosted) - judges
         return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1

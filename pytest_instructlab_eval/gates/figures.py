@@ -106,17 +106,17 @@ def rate_of(
     from pytest_instructlab_eval.stats.statistics import wilson_interval
 
     scores = [score for result in target.results for score in result.scores]
-    asked = sum(score.n for score in scores) + sum(errors(one) + unscored(one) for one in target.results)
-    if not asked:
+    total = sum(score.n for score in scores) + sum(errors(one) + unscored(one) for one in target.results)
+    if not total:
         return Measurement("no question was asked")
     count = sum(map(lost, target.results))
     # Turns of a question may fail together, so a question is one observation.
-    observed = asked if any(score.n > 1 for score in scores) else len(target.results)
-    value = count / asked
+    observed = total if any(score.n > 1 for score in scores) else len(target.results)
+    value = count / total
     interval = wilson_interval(value * observed, observed)
     affected = [Contribution(result.question, result.value) for result in target.results if lost(result)]
     return Measurement(
-        f"{count:,} of {asked:,} {what_happened}, {interval_text(interval, 4)}",
+        f"{count:,} of {total:,} {what_happened}, {interval_text(interval, 4)}",
         value,
         interval=interval,
         n=observed,

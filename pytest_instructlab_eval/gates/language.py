@@ -95,7 +95,7 @@ class Gate:
 
     @property
     def from_above(self) -> bool:
-        """Whether the limit is an upper one."""
+        """True if the limit is an upper one."""
         return self.operator in ("<=", "<")
 
     def holds(self, value: float) -> bool:

@@ -125,8 +125,8 @@ class Scope:
         if self.incomparable:
             raise _Unjudged("refused", self.incomparable)
         name = gate.selector.benchmark
-        theirs = _of(self.baseline, name)
-        models = list(dict.fromkeys(result.model for result in theirs))
+        earlier = _of(self.baseline, name)
+        models = list(dict.fromkeys(result.model for result in earlier))
         if not models:
             raise _Unjudged.lacking(
                 gate,
@@ -136,7 +136,7 @@ class Scope:
         if against is None:
             several = f"the baseline has {name} of several models ({', '.join(models)})"
             raise _Unjudged("refused", f"{several}, but none of {model}")
-        other = _selected(_of(theirs, name, against), gate.selector)
+        other = _selected(_of(earlier, name, against), gate.selector)
         comparison = compare(target.results, other)
         if comparison is None:
             reason = f"no question of {target.name} has both the same content and a score in the baseline"

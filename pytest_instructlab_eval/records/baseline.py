@@ -108,15 +108,15 @@ def differences(
     latter two by benchmark. Any other missing setting counts as not set, which equals off, and missing
     adaptations count as none.
     """
-    found = []
+    sentences = []
     for name in dict.fromkeys([*ours, *theirs]):
-        mine, other = ours.get(name), theirs.get(name)
+        value, other_value = ours.get(name), theirs.get(name)
         if name == "adaptations":
-            mine, other = mine or None, other or None
-        unknown = name in OPTIONAL and (not mine or not other)
+            value, other_value = value or None, other_value or None
+        unknown = name in OPTIONAL and (not value or not other_value)
         if name not in ignoring and not unknown:
-            found += _difference(name, mine, other)
-    return [f"{difference} {theirs_are}" for difference in found]
+            sentences += _difference(name, value, other_value)
+    return [f"{difference} {theirs_are}" for difference in sentences]
 
 
 def check_comparable(
@@ -131,9 +131,9 @@ def check_comparable(
 
     `name` is the baseline's name in the message, `advice` what to do next.
     """
-    found = differences(ours, baseline.fingerprint, ignoring=ignoring)
-    if found:
-        raise ConfigurationError(f"{name} has another configuration: {'; '.join(found)}; {advice}")
+    problems = differences(ours, baseline.fingerprint, ignoring=ignoring)
+    if problems:
+        raise ConfigurationError(f"{name} has another configuration: {'; '.join(problems)}; {advice}")
 
 
 def asked_otherwise(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
@@ -175,14 +175,14 @@ def save_run(path: Path, run: Run) -> None:
 
     Raises ConfigurationError for a run that is incomplete or has a part of a benchmark.
     """
-    found = run.candidates
-    ran = {result.benchmark for result in found}
+    results = run.candidates
+    ran = {result.benchmark for result in results}
     partial = [reason for name, reason in run.left_out.items() if name in ran]
     partial += [run.incomplete] if run.incomplete is not None else []
-    partial += ["its answers are not judged yet"] if any(result.answered for result in found) else []
+    partial += ["its answers are not judged yet"] if any(result.answered for result in results) else []
     if partial:
         raise ConfigurationError(f"no baseline was saved, as the run is incomplete: {partial[0]}")
-    write_baseline(path, found, run.fingerprint)
+    write_baseline(path, results, run.fingerprint)
 
 
 def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, object]) -> None:
@@ -196,8 +196,8 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
         raise ConfigurationError(
             f"{path}: a baseline needs the results of one model (got {', '.join(models) or 'none'})"
         )
-    known = fingerprint({**configuration, "model": models[0]})
-    head = {"schema_version": SCHEMA_VERSION, "fingerprint": known}
+    settings = fingerprint({**configuration, "model": models[0]})
+    head = {"schema_version": SCHEMA_VERSION, "fingerprint": settings}
     text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
     blocks = []
     for benchmark, part in sorted(_by(results, "benchmark").items()):
@@ -209,7 +209,7 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
                     f"{score.maximum:g}; a baseline needs one scale for each metric"
                 )
         questions = sorted(_by(part, "question").items())
-        lines = ",\n".join(f"    {_line(name)}: {_line(_entry(found))}" for name, found in questions)
+        lines = ",\n".join(f"    {_line(name)}: {_line(_entry(entries))}" for name, entries in questions)
         inner = f'   "maxima": {_line(maxima)},\n   "questions": {{\n{lines}\n   }}'
         blocks.append(f"\n  {_line(benchmark)}: {{\n{inner}\n  }}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
     metrics: dict[str, list[_Value]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
         metrics[score.metric].append(_compact(score))
-    scores = {name: found[0] if len(found) == 1 else found for name, found in metrics.items()}
+    scores = {name: values[0] if len(values) == 1 else values for name, values in metrics.items()}
     first = results[0]
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
@@ -337,7 +337,7 @@ def _baseline(file: _File) -> Baseline:
                     raise problem
                 own_place = (*place, "questions", question, "scores", metric)
                 values = value if isinstance(value, tuple) else (value,)
-                scores += [_score(found, metric, maxima[metric], *own_place) for found in values]
+                scores += [_score(sample, metric, maxima[metric], *own_place) for sample in values]
             result = Result(
                 benchmark, question, entry.get("group", question), model, scores=tuple(scores),
                 content=entry.get("content", ""), cluster=entry.get("cluster"),

@@ -28,7 +28,7 @@ class Reply:
 
     @property
     def cut_off(self) -> bool:
-        """Whether the token limit ended the answer."""
+        """True if the token limit ended the answer."""
         return self.text is not None and self.finish_reason == "length"
 
 
@@ -172,18 +172,18 @@ def split(
     `names` are the entries that are evidence; where it is None, as in files of before they were named, all
     are that an `Evidence` has, if they fit. Raises Misfit where those that are named don't.
     """
-    known = {
+    entries = {
         name: entry for name, entry in data.items() if name in ENTRIES and (names is None or name in names)
     }
-    if not known:
+    if not entries:
         return None, dict(data)
     try:
-        evidence = Evidence.from_plain(known, value)
+        evidence = Evidence.from_plain(entries, value)
     except Misfit:
         if names is not None:
             raise
         return None, dict(data)
-    return evidence, {name: entry for name, entry in data.items() if name not in known}
+    return evidence, {name: entry for name, entry in data.items() if name not in entries}
 
 
 # --- the entries of a score's metadata in results.json ---

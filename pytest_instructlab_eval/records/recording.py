@@ -88,12 +88,12 @@ def describe(reason: str, scores: list[Score], prompt: str = "") -> str:
     """Return the text of a failing test: the reason, the question, the answer and the judgment."""
     parts = [visible(reason)]
     data = [score.data for score in scores]
-    if prompt and not any("question" in known for known in data):
+    if prompt and not any("question" in texts for texts in data):
         parts.append(f"question:\n{_indented(prompt)}")
-    for score, known in zip(scores, data, strict=True):
+    for score, texts in zip(scores, data, strict=True):
         value = "no score" if score.value is None else f"{score.value:g} of {score.maximum:g}"
         parts.append(f"{score.metric}: {value}")
-        shown = [(name, str(known[name])) for name in EVIDENCE if known.get(name)]
+        shown = [(name, str(texts[name])) for name in EVIDENCE if texts.get(name)]
         parts += [f"{name}:\n{_indented(text)}" for name, text in shown]
     return "\n".join(parts)
 

@@ -37,9 +37,9 @@ def run_of(document: object, path: Path, *, check_gate: Callable[[str], object] 
     if version is None or not isinstance(document, dict):
         raise DataError(f"{path} is not a results.json of this plugin (it has no schema_version)")
     check_version(path, version, SCHEMA_VERSION)
-    known = {field.name: document[field.name] for field in fields(Run) if field.name in document}
+    values = {field.name: document[field.name] for field in fields(Run) if field.name in document}
     try:
-        run = read_as(Run, known, RULES)
+        run = read_as(Run, values, RULES)
         for problem in gate_problems(run, check_gate) if check_gate is not None else ():
             raise problem
         return run

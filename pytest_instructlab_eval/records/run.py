@@ -35,7 +35,7 @@ class ModelAdaptation:
 
 def distinct(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
     """Return the adaptations without repetitions from several processes or parts of a run."""
-    return tuple({(found.role, found.model, found.name): found for found in adaptations}.values())
+    return tuple({(entry.role, entry.model, entry.name): entry for entry in adaptations}.values())
 
 
 @dataclass(frozen=True)
@@ -112,5 +112,5 @@ class Run:
 
     @property
     def paired(self) -> bool:
-        """Whether the base model got the same questions as the candidates."""
+        """True if the base model got the same questions as the candidates."""
         return bool(self.configuration.get("base_questions", "same") == "same")

@@ -71,8 +71,8 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
     A score that a user's test made may have samples and still an n of 1.
     """
     samples: Sequence[Sample] = score["samples"]
-    for place, sample in enumerate(samples):
-        yield from value_problems(sample.value, score["maximum"], "samples", place, "value")
+    for index, sample in enumerate(samples):
+        yield from value_problems(sample.value, score["maximum"], "samples", index, "value")
     values = [sample.value for sample in samples if sample.value is not None]
     if not samples or (score["n"] == 1 != len(values)):
         return
@@ -90,13 +90,13 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
 
 
 def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
-    for place, score in enumerate(result["scores"] if result["judge"] is not None else ()):
+    for index, score in enumerate(result["scores"] if result["judge"] is not None else ()):
         # In files of before evidence was named, what a judge said is among the test's metadata.
         if score.evidence is None and {"judgment", "judgments", "answered"} & score.metadata.keys():
             try:
                 Evidence.from_plain(score.metadata)
             except Misfit as misfit:
-                misfit.place[:0] = ["scores", place, "metadata"]
+                misfit.place[:0] = ["scores", index, "metadata"]
                 yield misfit
     fields = {name: value for name, value in result.items() if name != "outcome"}
     outcome = Result(**fields).outcome
@@ -125,13 +125,13 @@ def _score(fields: Mapping[str, Any]) -> Score:
 
 def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:
     models, configuration = run["models"], run["configuration"]
-    known = f"one of the models ({', '.join(models)})"
+    allowed = f"one of the models ({', '.join(models)})"
     if models:
-        for place, result in enumerate(run["results"]):
+        for index, result in enumerate(run["results"]):
             if result.model not in models:
-                yield Problem(f"must be {known}", result.model, "results", place, "model")
+                yield Problem(f"must be {allowed}", result.model, "results", index, "model")
     if run["base"] is not None and run["base"] not in models:
-        yield Problem(f"must be null or {known}", run["base"], "base")
+        yield Problem(f"must be null or {allowed}", run["base"], "base")
     if run["base"] is None and configuration.get("base_model"):
         yield Problem("must be the base model, as the configuration has one", None, "base")
     yield from _configuration_problems(configuration)
@@ -157,11 +157,11 @@ def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit
 def gate_problems(run: Run, check_gate: Callable[[str], object]) -> Iterator[Misfit]:
     """Yield the problems of a run's gates: `check_gate` raises ConfigurationError for an invalid text."""
     for name, texts in (("gates", run.gates), ("standing_gates", run.standing_gates)):
-        for place, text in enumerate(texts):
+        for index, text in enumerate(texts):
             try:
                 check_gate(text)
             except ConfigurationError as error:
-                yield Misfit(f"must be a gate ({error})", name, place)
+                yield Misfit(f"must be a gate ({error})", name, index)
 
 
 RULES: Rules = {

@@ -87,8 +87,8 @@ class Sample:
     def to_plain(self) -> dict[str, object]:
         """Return the sample as plain data, without unknown fields of the question and its choices."""
         fields: dict[str, object] = plain(self)
-        known = ("question", "choices", "way")
-        return {name: value for name, value in fields.items() if value or name not in known}
+        optional = ("question", "choices", "way")
+        return {name: value for name, value in fields.items() if value or name not in optional}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Sample:
@@ -236,7 +236,7 @@ class Result:
 
     @property
     def answered(self) -> bool:
-        """Whether it has an answer that a later run will judge."""
+        """True if it has an answer that a later run will judge."""
         return any(score.evidence is not None and score.evidence.answered for score in self.scores)
 
     def to_plain(self) -> dict[str, object]:

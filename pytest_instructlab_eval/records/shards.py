@@ -23,17 +23,17 @@ def merged(parts: Mapping[Path, Run]) -> Run:
     ordered = _in_order(parts)
     (first_file, first), *others = ordered.items()
     for file, run in others:
-        if found := _unlike(run, first):
+        if problems := _unlike(run, first):
             raise ConfigurationError(
-                f"{file} and {first_file} are not parts of one run: {'; '.join(found)}; run all parts with "
-                "the same options, each into its own output folder"
+                f"{file} and {first_file} are not parts of one run: {'; '.join(problems)}; run all parts "
+                "with the same options, each into its own output folder"
             )
-    place = {nodeid: number for number, nodeid in enumerate(first.tests)}
+    index = {nodeid: number for number, nodeid in enumerate(first.tests)}
     runs = ordered.values()
     results = chain.from_iterable(run.results for run in runs)
     whole = dataclasses.replace(
         first,
-        results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
+        results=tuple(sorted(results, key=lambda result: index.get(result.nodeid, len(index)))),
         configuration={**first.configuration, "shard": None},
         left_out=dict(chain.from_iterable(run.left_out.items() for run in runs)),
         tests=(),
@@ -45,7 +45,7 @@ def merged(parts: Mapping[Path, Run]) -> Run:
 
 
 def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
-    places: dict[int, Path] = {}
+    files: dict[int, Path] = {}
     counts = set()
     for file, run in parts.items():
         shard = run.configuration.get("shard")
@@ -54,26 +54,26 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
         if run.incomplete is not None:
             raise ConfigurationError(f"{file} is incomplete: {run.incomplete}; run this part again")
         number, count = shard
-        if number in places:
-            raise ConfigurationError(f"{places[number]} and {file} are both part {number} of {count}")
-        places[number] = file
+        if number in files:
+            raise ConfigurationError(f"{files[number]} and {file} are both part {number} of {count}")
+        files[number] = file
         counts.add(count)
     if len(counts) > 1:
         raise ConfigurationError(f"the runs were divided into {' and '.join(map(str, sorted(counts)))} parts")
-    missing = [str(number) for number in range(1, max(counts) + 1) if number not in places]
+    missing = [str(number) for number in range(1, max(counts) + 1) if number not in files]
     if missing:
         raise ConfigurationError(f"missing of {max(counts)} parts: {', '.join(missing)}; give all parts")
-    return {places[number]: parts[places[number]] for number in sorted(places)}
+    return {files[number]: parts[files[number]] for number in sorted(files)}
 
 
 def _unlike(run: Run, first: Run) -> list[str]:
-    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
+    problems = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
     other = set(run.tests) ^ set(first.tests)
     if other:
-        found.append(f"only one of them has {len(other):,} tests, such as {min(other)}")
+        problems.append(f"only one of them has {len(other):,} tests, such as {min(other)}")
     if run.models != first.models:
-        found.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
+        problems.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
     if gates[0] != gates[1]:
-        found.append("the gates are {} here and {} there".format(*gates))
-    return found
+        problems.append("the gates are {} here and {} there".format(*gates))
+    return problems

@@ -52,12 +52,12 @@ class Collected:
         """
         chosen, left = _ScoringTests(items), _ScoringTests(deselected)
         every, run = chosen | left, chosen.parts()
-        groups, asked, parts = every.groups(), every.asked(), _ScoringTests(missing).groups()
+        groups, with_questions, parts = every.groups(), every.asked(), _ScoringTests(missing).groups()
         return cls(
             groups=groups,
             gates=every.gates(),
             deselected=left.questions(),
-            empty=[name for name in groups if name not in asked],
+            empty=[name for name in groups if name not in with_questions],
             part={name: which for name in groups if name in parts},
             unselected=_by_benchmark(part for part in left.parts() if part not in run),
             tests=tests,

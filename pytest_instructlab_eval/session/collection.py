@@ -98,10 +98,10 @@ class Collection:
         deselected = list(self._deselected)
         self._of_all_parts = list(items)
         names = sorted(item.nodeid for item in items)  # whatever order this run has them in
-        mine = set(names[part - 1 :: parts])
-        items[:] = [item for item in self._of_all_parts if item.nodeid in mine]
+        own = set(names[part - 1 :: parts])
+        items[:] = [item for item in self._of_all_parts if item.nodeid in own]
         self._config.hook.pytest_deselected(
-            items=[item for item in self._of_all_parts if item.nodeid not in mine]
+            items=[item for item in self._of_all_parts if item.nodeid not in own]
         )
         self._deselected = deselected
 
@@ -140,14 +140,14 @@ def _tests_in(
 
 def _problem_of(items: Sequence[pytest.Item]) -> str | None:
     """Return why one of the selected questions cannot be asked; an unselected one does not stop the run."""
-    asked: dict[str, list[Question]] = defaultdict(list)
+    by_benchmark: dict[str, list[Question]] = defaultdict(list)
     for item in items:
         for question, benchmark in questions(item):
-            asked[benchmark.name].append(question)
+            by_benchmark[benchmark.name].append(question)
     for benchmark in benchmarks():
-        if benchmark.check is not None and benchmark.name in asked:
+        if benchmark.check is not None and benchmark.name in by_benchmark:
             try:
-                benchmark.check(asked[benchmark.name])
+                benchmark.check(by_benchmark[benchmark.name])
             except DataError as error:
                 return str(error)
     return None

@@ -44,9 +44,9 @@ def _expanded(given: Iterable[str]) -> list[str]:
 
 def flags(given: Sequence[str]) -> list[str]:
     """Return this plugin's flags among the arguments."""
-    known = _flags(given)
+    ours = _flags(given)
     options = itertools.takewhile(lambda argument: argument != "--", (flag for flag, _ in _tokens(given)))
-    return [flag for option in options if (flag := option.partition("=")[0]) in known]
+    return [flag for option in options if (flag := option.partition("=")[0]) in ours]
 
 
 def asks_for_us(config: pytest.Config) -> bool:

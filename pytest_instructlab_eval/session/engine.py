@@ -40,7 +40,7 @@ class Run:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether the coroutine has ended without an exception."""
+        """True if the coroutine has ended without an exception."""
         return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
     def wait(self, tick: Callable[[], None], interval: float) -> object:

@@ -58,9 +58,9 @@ class Finish:
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """Record the calls of a model or judge that no test awaited."""
         if call := UNAWAITED.match(str(warning_message.message)):
-            place = f"{warning_message.filename}:{warning_message.lineno}"
+            location = f"{warning_message.filename}:{warning_message.lineno}"
             self._unawaited.append(
-                f"{place}: {call[1]} was called without `await`, so no request was sent; write `await` "
+                f"{location}: {call[1]} was called without `await`, so no request was sent; write `await` "
                 "before it"
             )
 

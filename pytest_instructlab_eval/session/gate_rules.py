@@ -29,16 +29,16 @@ def problem_of(gate: Gate, settings: Settings, collected: Collected) -> str | No
 
 def absent(gate: Gate, settings: Settings, collected: Collected) -> str | None:
     """Return why the benchmark is not in the run."""
-    name, known = gate.selector.benchmark, sorted(collected.groups)
-    if name in known:
+    name, names_here = gate.selector.benchmark, sorted(collected.groups)
+    if name in names_here:
         return None
     reasons = left_out(settings)
     if name in reasons:
         return f"{name} is left out of this run ({reasons[name]})"
-    hint = close_matches(name, [*known, *(other for other in reasons if other not in known)])
-    if not hint and {*known} <= {*names()}:
+    hint = close_matches(name, [*names_here, *(other for other in reasons if other not in names_here)])
+    if not hint and {*names_here} <= {*names()}:
         hint = "; add the file of its tests to the command"
-    return f"there is no benchmark {name!r} in this run (known: {', '.join(known) or 'none'}){hint}"
+    return f"there is no benchmark {name!r} in this run (known: {', '.join(names_here) or 'none'}){hint}"
 
 
 def unselected(gate: Gate, settings: Settings, collected: Collected) -> str | None:
@@ -60,18 +60,20 @@ def unknown(gate: Gate, settings: Settings, collected: Collected) -> str | None:
     name = gate.selector.benchmark
     if name not in collected.groups or name in collected.empty:
         return None
-    known = benchmark(name)
+    definition = benchmark(name)
     fewer = settings.min_tasks or (settings.sample, settings.first_n) != (None, None)
-    may_lack_groups = known is None or not known.fixed_groups or fewer or name in collected.part
+    may_lack_groups = definition is None or not definition.fixed_groups or fewer or name in collected.part
     if gate.standing and may_lack_groups:
         return None
-    return gates.unknown_part(gate.selector, collected.groups[name], known.metrics if known else None)
+    return gates.unknown_part(
+        gate.selector, collected.groups[name], definition.metrics if definition else None
+    )
 
 
 def off_scale(gate: Gate, settings: Settings, collected: Collected) -> str | None:
     """Return why the limit makes no sense on the benchmark's scale."""
-    known = benchmark(gate.selector.benchmark)
-    return None if known is None else gates.off_scale(gate, known.maximum)
+    definition = benchmark(gate.selector.benchmark)
+    return None if definition is None else gates.off_scale(gate, definition.maximum)
 
 
 def incomparable(gate: Gate, settings: Settings, collected: Collected) -> str | None:
@@ -94,10 +96,10 @@ OF_EVERY_GATE: tuple[Rule, ...] = (unknown, off_scale)
 
 def without_counterpart(gate: Gate, baseline: Baseline) -> str | None:
     """Return why the baseline cannot be used for the gate's drop."""
-    name, known = gate.selector.benchmark, sorted({result.benchmark for result in baseline.results})
-    if not gate.selector.figure.compares or gate.standing or name in known:
+    name, names_there = gate.selector.benchmark, sorted({result.benchmark for result in baseline.results})
+    if not gate.selector.figure.compares or gate.standing or name in names_there:
         return None
     return (
-        f"the baseline has no results of {name} (known: {', '.join(known) or 'none'}); save one that "
+        f"the baseline has no results of {name} (known: {', '.join(names_there) or 'none'}); save one that "
         "has them with --eval-save-baseline"
     )

@@ -62,7 +62,7 @@ class Gating:
 
     @property
     def gated(self) -> bool:
-        """Whether the run's scores decide something: gates, or a comparison with a baseline."""
+        """True if the run's scores decide something: gates, or a comparison with a baseline."""
         return bool(self._gates) or self.baseline is not None
 
     # --- before the first request ---

@@ -14,9 +14,9 @@ __all__ = ["benchmark_file", "benchmark_module", "with_installed_file"]
 
 def benchmark_module(name: str) -> str:
     """Return the import name of a benchmark's test module."""
-    known = benchmark(name)
-    assert known is not None  # noqa: S101  (it is one of the registry)
-    return known.tests or f"pytest_instructlab_eval.benchmarks.test_{name}"
+    definition = benchmark(name)
+    assert definition is not None  # noqa: S101  (it is one of the registry)
+    return definition.tests or f"pytest_instructlab_eval.benchmarks.test_{name}"
 
 
 def benchmark_file(name: str) -> Path:

@@ -134,9 +134,9 @@ def identity(item: pytest.Function) -> Identity:
         name = item.originalname.removeprefix("test_")
     model = parameters(item).get("served_model")
     group, cluster = marked_group(item), marked_cluster(item)
-    for question, known in questions(item):
+    for question, definition in questions(item):
         group = str(question.group)
-        cluster = group if known.cluster == "group" else ""
+        cluster = group if definition.cluster == "group" else ""
     shown = None if model is None else visible_line(str(model))
     return Identity(name, _question(item, name, shown), group, None if model is None else str(model), cluster)
 
@@ -149,9 +149,11 @@ def questions(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     marked = marked_benchmark(item)
     pairs = []
     for value in parameters(item).values():
-        known = marked if marked is not None and isinstance(value, marked.question) else benchmark_of(value)
-        if known is not None:
-            pairs.append((cast("Question", value), known))
+        definition = (
+            marked if marked is not None and isinstance(value, marked.question) else benchmark_of(value)
+        )
+        if definition is not None:
+            pairs.append((cast("Question", value), definition))
     return pairs
 
 
@@ -173,7 +175,12 @@ def _question(item: pytest.Function, benchmark: str, model: str | None) -> str:
 def content_digest(item: pytest.Function) -> str:
     """Return the digest of a question that branches can change under one name; empty for other questions."""
     return next(
-        (digest(question.content) for question, known in questions(item) if known.compared == "each"), ""
+        (
+            digest(question.content)
+            for question, definition in questions(item)
+            if definition.compared == "each"
+        ),
+        "",
     )
 
 

@@ -49,12 +49,12 @@ def marked_group(item: pytest.Item) -> str:
 
 def marked_cluster(item: pytest.Function) -> str:
     """Return the marker's cluster: the group, or the value of a parameter, named as pytest names it."""
-    name, known = _keyword(item, "cluster", ""), parameters(item)
+    name, values = _keyword(item, "cluster", ""), parameters(item)
     if name == "group":
         return marked_group(item)
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or name not in values:
         return ""  # `marker_problem` reports an invalid one
-    value = known[name]
+    value = values[name]
     simple = isinstance(value, (str, int, float, bool))
     return visible_line(str(value)) if simple else f"{name}{parameter_index(item, name)}"
 
@@ -110,10 +110,10 @@ def _name_problem(marker: pytest.Mark) -> str | None:
     given = marker.args[0] if marker.args else ""
     if not isinstance(given, (str, Benchmark)):
         return f"the marker eval takes a name or a Benchmark (got {given!r})"
-    known = benchmark(given.name) if isinstance(given, Benchmark) else None
-    if known is None or known is given:
+    other = benchmark(given.name) if isinstance(given, Benchmark) else None
+    if other is None or other is given:
         return None
-    return f"the marker eval has a second benchmark named {known.name}; give it another name"
+    return f"the marker eval has a second benchmark named {other.name}; give it another name"
 
 
 def _keyword(item: pytest.Item, name: str, default: object) -> object:

@@ -45,7 +45,7 @@ class Outcomes:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result on the report of the call phase, or of a setup that fails or skips the test.
+        """Attach the result to the report of the call phase, or of a setup that fails or skips the test.
 
         This wraps the wrappers of all other plugins, since pytest-retry runs a test again in its wrapper.
         """
@@ -99,7 +99,7 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
 def _put_outcome(
     report: pytest.TestReport, item: pytest.Function, result: Result, failure: Failure | None
 ) -> None:
-    """Put the result on the report, or a mark that a test which did not fail has none."""
+    """Attach the result to the report, or a mark that a test which did not fail has none."""
     measures = "record_score" in item.fixturenames or (
         failure is not None and isinstance(failure.value, EvalError)
     )

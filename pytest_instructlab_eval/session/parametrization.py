@@ -42,15 +42,15 @@ class Parametrization:
                 self._parametrize(metafunc, fixture, name)
 
     def _parametrize(self, metafunc: pytest.Metafunc, fixture: str, name: str) -> None:
-        questions, known = self._read(lambda: self._eval.questions.of_fixture(fixture)), benchmark(name)
+        questions, definition = self._read(lambda: self._eval.questions.of_fixture(fixture)), benchmark(name)
         settings = self._settings
         apart = settings.base_questions == "base" and "served_model" in metafunc.fixturenames
-        if known is None or known.read_of_base is None or not apart:
+        if definition is None or definition.read_of_base is None or not apart:
             ids = [visible_line(question.id) for question in questions]
             metafunc.parametrize(fixture, questions, ids=ids)
             return
         of_base = self._read(
-            partial(asked, known, settings, of_base=True)
+            partial(asked, definition, settings, of_base=True)
         )  # the base model gets its own questions
         pairs = [
             (question, label)

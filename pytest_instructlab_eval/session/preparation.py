@@ -58,9 +58,9 @@ class Preparation:
         named = {Path(argument.partition("::")[0]) for argument in self._config.args}
         with self._eval.refusing():
             installed = {benchmark_file(name): fixture for fixture, name in fixtures().items()}
-            asked = [fixture for file, fixture in installed.items() if file in named]
-            self._check_data(asked)
-            self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(asked)
+            named_fixtures = [fixture for file, fixture in installed.items() if file in named]
+            self._check_data(named_fixtures)
+            self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(named_fixtures)
 
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """Record the unknown names in the ini file."""
@@ -119,19 +119,19 @@ class Preparation:
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
 
-    def serve(self, asked: set[str]) -> None:
+    def serve(self, used: set[str]) -> None:
         """Try the judges if tests use one, and start the run's own servers; only once.
 
-        `asked` are the models' fixtures that tests use.
+        `used` are the models' fixtures that tests use.
         """
         if self._has_servers:
             return
         self._has_servers = True
         tries = self._eval.gating.gated and not self._settings.no_canaries
         with self._eval.refusing():
-            if tries and "judge" in asked:
+            if tries and "judge" in used:
                 self._eval.servers.try_judges()
-            self._eval.servers.serve(asked, tried=tries, asks=not is_controller(self._config))
+            self._eval.servers.serve(used, tried=tries, asks=not is_controller(self._config))
 
     def _check_data(self, fixtures: Sequence[str]) -> None:
         """Raise ConfigurationError for a path that cannot be written, or unusable data of these fixtures."""

@@ -119,8 +119,8 @@ def log_handlers(config: pytest.Config) -> list[logging.Handler]:
 
 def terminal(config: pytest.Config) -> pytest.TerminalReporter | None:
     """Return the terminal reporter, None where there is none, as in xdist's workers."""
-    found: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
-    return found
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
+    return reporter
 
 
 def terminal_file(config: pytest.Config) -> TextIO:
@@ -131,7 +131,7 @@ def terminal_file(config: pytest.Config) -> TextIO:
 def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
     """Return a context in which output reaches the terminal although pytest captures it."""
     manager = config.pluginmanager.getplugin("capturemanager")
-    found: contextlib.AbstractContextManager[None] = (
+    context: contextlib.AbstractContextManager[None] = (
         contextlib.nullcontext() if manager is None else manager.global_and_fixture_disabled()
     )
-    return found
+    return context

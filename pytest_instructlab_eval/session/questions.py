@@ -35,11 +35,11 @@ class Questions:
     def of_fixture(self, fixture: str) -> Sequence[Question]:
         """Return the questions or tasks behind a parametrized fixture; raises DataError."""
         if fixture not in self._by_fixture:
-            known = benchmark(fixtures()[fixture])
-            assert known is not None  # noqa: S101  (each fixture is of one)
-            self._by_fixture[fixture] = questions = asked(known, self._settings)
-            if questions and known.judged_like is not None:
-                self.put = self.put or known.judged_like(questions[0])
+            definition = benchmark(fixtures()[fixture])
+            assert definition is not None  # noqa: S101  (each fixture is of one)
+            self._by_fixture[fixture] = questions = asked(definition, self._settings)
+            if questions and definition.judged_like is not None:
+                self.put = self.put or definition.judged_like(questions[0])
         return self._by_fixture[fixture]
 
     @cached_property
@@ -79,9 +79,11 @@ class Questions:
         """Return the digests of the data of these benchmarks, by name; unknown ones are missing."""
         digests: dict[str, str] = {}
         for name in benchmarks:
-            known, questions = benchmark(name), self._by_fixture.get(fixture_of(name) or "", ())
+            definition, questions = benchmark(name), self._by_fixture.get(fixture_of(name) or "", ())
             digest = (
-                data_digest(known, questions, self._settings) if known is not None and questions else None
+                data_digest(definition, questions, self._settings)
+                if definition is not None and questions
+                else None
             )
             if digest is not None:
                 digests[name] = digest

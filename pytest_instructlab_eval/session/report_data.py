@@ -24,7 +24,7 @@ RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
 
 
 def put_result(report: pytest.TestReport, result: Result) -> None:
-    """Put the result of its test on a report."""
+    """Attach the result of its test to a report."""
     setattr(report, RESULT, result.to_plain())
 
 
@@ -41,7 +41,7 @@ def outcome_on(report: pytest.TestReport) -> str | None:
 
 
 def put_silent(report: pytest.TestReport, silent: Silent) -> None:
-    """Put on a report that its test recorded no score."""
+    """Attach to a report that its test recorded no score."""
     setattr(report, SILENT, plain(silent))
 
 
@@ -52,7 +52,7 @@ def silent_on(report: pytest.TestReport) -> Silent | None:
 
 
 def put_adaptations(report: pytest.TestReport, adaptations: Iterable[ModelAdaptation]) -> None:
-    """Put the adaptations of requests on a report."""
+    """Attach the adaptations of requests to a report."""
     setattr(report, ADAPTATIONS, plain(list(adaptations)))
 
 

@@ -126,13 +126,13 @@ class RunModels:
         Raises ConfigurationError where there are none.
         """
         label = label if label is not None else next(iter(self._settings.labels))
-        known = registry.benchmark(benchmark)
-        if known is None or known.files is None:
+        definition = registry.benchmark(benchmark)
+        if definition is None or definition.files is None:
             if label not in self._chats:
                 self._chats[label] = read_chats(self._settings.output_dir, label)
             return RecordedChats(label, self._chats[label].get((benchmark, question), ()))
         if (label, benchmark) not in self._recorded:
-            answers = recorded_answers(self._settings, known, label)
+            answers = recorded_answers(self._settings, definition, label)
             self._recorded[label, benchmark] = RecordedAnswers(label, answers)
         return self._recorded[label, benchmark]
 

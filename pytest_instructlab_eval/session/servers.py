@@ -62,14 +62,14 @@ class Servers:
         """Raise ConfigurationError where a running server cannot be reached or lacks its model."""
         self._engine.call(self._models.check())
 
-    def check_judge(self, asked: Iterable[tuple[Question, Benchmark]]) -> None:
+    def check_judge(self, questions: Iterable[tuple[Question, Benchmark]]) -> None:
         """Raise ConfigurationError where the judge cannot grade some of these questions."""
         from pytest_instructlab_eval.suites import mt_bench
 
         references = {
-            question.id: known.references(question)
-            for question, known in asked
-            if known.references is not None
+            question.id: definition.references(question)
+            for question, definition in questions
+            if definition.references is not None
         }
         for judge in self._models.judges.values():
             mt_bench.check_judge(references, judge)

@@ -93,7 +93,7 @@ class EvalSession:
 
     @property
     def without_tests(self) -> bool:
-        """Whether pytest was asked not to run the tests."""
+        """True if pytest will not run the tests, as with --collect-only."""
         named = ("collectonly", "setuponly", "setupplan")
         return any(self.config.getoption(name, False) for name in named)
 

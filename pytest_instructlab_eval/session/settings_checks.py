@@ -96,8 +96,8 @@ def baseline_problems(settings: Settings) -> Iterator[str]:
 def benchmark_problems(settings: Settings) -> Iterator[str]:
     """Yield the missing settings of the named benchmarks."""
     for name in settings.benchmark:
-        known = benchmark(name)
-        if known is not None and (missing := lacks(known, settings)):
+        definition = benchmark(name)
+        if definition is not None and (missing := lacks(definition, settings)):
             yield f"--eval-benchmark {name} needs {missing}"
 
 

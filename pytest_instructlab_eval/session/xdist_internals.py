@@ -56,8 +56,8 @@ class Node(Protocol):
 
 def worker_input(config: pytest.Config) -> Mapping[str, object]:
     """Return the controller's data for this worker; empty in a process that xdist did not start."""
-    found: Mapping[str, object] = getattr(config, "workerinput", {})  # xdist sets it in its workers alone
-    return found
+    data: Mapping[str, object] = getattr(config, "workerinput", {})  # xdist sets it in its workers alone
+    return data
 
 
 def worker_output(config: pytest.Config) -> dict[str, object]:

@@ -39,20 +39,20 @@ class Change:
     p_value: float | None = None
 
     @classmethod
-    def of(cls, label: str, found: Comparison | Difference) -> Change:
+    def of(cls, label: str, measured: Comparison | Difference) -> Change:
         """Return the change of a comparison."""
-        after, before = found.means
-        drop = found.interval()
+        after, before = measured.means
+        drop = measured.interval()
         return cls(
             label=label,
             after=after,
-            maximum=found.maximum,
-            n=found.n,
+            maximum=measured.maximum,
+            n=measured.n,
             before=before,
-            difference=0.0 if found.unchanged else -found.drop,
-            stderr=found.stderr,
+            difference=0.0 if measured.unchanged else -measured.drop,
+            stderr=measured.stderr,
             interval=Interval(-drop.high, -drop.low) if drop is not None else None,
-            p_value=found.p_value_of_no_change if drop is not None else None,
+            p_value=measured.p_value_of_no_change if drop is not None else None,
         )
 
     @property
@@ -66,7 +66,7 @@ class Change:
 
     @property
     def certain(self) -> bool:
-        """Whether the difference is significant at 95 %."""
+        """True if the difference is significant at 95 %."""
         return self.p_value is not None and self.p_value < 1 - CONFIDENCE
 
 
@@ -107,9 +107,9 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
     measure: Measure = compare if paired else difference
     mine = grouped(ours, lambda result: (result.benchmark, result.model))
     other = grouped(theirs, lambda result: (result.benchmark, result.model))
-    found = []
+    entries = []
     for (benchmark, model), results in mine.items():
-        against = counterpart(model, [known for name, known in other if name == benchmark])
+        against = counterpart(model, [other_model for name, other_model in other if name == benchmark])
         if against is None:
             continue
         beside = other[benchmark, against]
@@ -125,8 +125,8 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
                 correlation=whole.correlation,
                 unpaired=len({*whole.only_ours, *whole.only_theirs, *whole.changed}),
             )
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[Changes]:
@@ -140,14 +140,14 @@ def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) 
     mine.pop("", None)
     if len(mine) < 2:
         return ()
-    found = []
+    groups = []
     for name, results in mine.items():
         whole = measure(results, other.get(name, ()))
         if whole is not None:
-            found.append(Change.of(name, whole))
+            groups.append(Change.of(name, whole))
         elif alone := difference(results, results):  # for its mean
-            found.append(Change(name, alone.means[0], alone.maximum, alone.n))
-    p_values = {group.label: group.p_value for group in found if group.p_value is not None}
+            groups.append(Change(name, alone.means[0], alone.maximum, alone.n))
+    p_values = {group.label: group.p_value for group in groups if group.p_value is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    found = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in found]
-    return tuple(sorted(found, key=lambda group: (group.difference is None, group.difference or 0.0)))
+    groups = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in groups]
+    return tuple(sorted(groups, key=lambda group: (group.difference is None, group.difference or 0.0)))

@@ -125,7 +125,7 @@ class Comparison:
 
     @property
     def unchanged(self) -> bool:
-        """Whether every question has the same score on both sides."""
+        """True if every question has the same score on both sides."""
         return all(pair.drop == 0 for pair in self.pairs)
 
     @property
@@ -241,7 +241,7 @@ class Difference:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the means are the same."""
+        """True if the means are the same."""
         return self.drop == 0
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
@@ -287,11 +287,11 @@ def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference |
 def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
     """Return the comparison of two sides' results of one benchmark; None where no question is paired."""
     our_units, their_units = units(ours), units(theirs)
-    known = {unit.key: unit for unit in their_units if unit.value is not None}
+    by_key = {unit.key: unit for unit in their_units if unit.value is not None}
     common: set[Key] = set()
     pairs, changed = [], []
     for unit in our_units:
-        other = known.get(unit.key)
+        other = by_key.get(unit.key)
         if unit.value is None or other is None or other.value is None:
             continue
         common.add(unit.key)

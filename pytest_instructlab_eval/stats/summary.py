@@ -64,7 +64,7 @@ class Summary:
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
     """Return the summary of each benchmark and model, in the order of their first results."""
-    found = []
+    summaries = []
     for (benchmark, model), part in grouped(results, lambda result: (result.benchmark, result.model)).items():
         scores = _scores(part)
         weighted = _question_weighted(part)
@@ -86,13 +86,13 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
             agreement_n=agreement_n,
             judge_spread=spread,
             judge_spread_n=spread_n,
-            cut_off=sum(reply.cut_off for known in evidence for reply in known.replies),
+            cut_off=sum(reply.cut_off for entry in evidence for reply in entry.replies),
             contradictory=sum(
-                bool(judgment.contradictory) for known in evidence for judgment in known.judgments
+                bool(judgment.contradictory) for entry in evidence for judgment in entry.judgments
             ),
         )
-        found.append(summary)
-    return found
+        summaries.append(summary)
+    return summaries
 
 
 def _scores(results: Iterable[Result]) -> list[Score]:
@@ -185,9 +185,9 @@ def variance_of_sum(means: Sequence[Mean]) -> float | None:
     Cochran, Sampling Techniques, 3rd ed., 5A.12). None for m = 1, or where the error of a mean over several
     questions is unknown.
     """
-    known = [mean.stderr for mean in means if mean.stderr is not None]
+    errors = [mean.stderr for mean in means if mean.stderr is not None]
     alone = [mean.value for mean in means if mean.stderr is None and mean.n == 1]
-    if len(alone) == 1 or len(known) + len(alone) < len(means):
+    if len(alone) == 1 or len(errors) + len(alone) < len(means):
         return None
     between = len(alone) * statistics.variance(alone) if alone else 0.0
-    return sum(error**2 for error in known) + between
+    return sum(error**2 for error in errors) + between

@@ -79,13 +79,13 @@ class Unit:
 def units(results: Iterable[Result]) -> list[Unit]:
     """Return the units of the results: one for each sample of a score, else one for the score."""
     seen: Counter[tuple[str, str]] = Counter()
-    found = []
+    members = []
     for result in results:
         for score in result.scores:
             name = (result.question, score.metric)
             parts: list[tuple[str | None, float | None]]
             parts = [(sample.id, sample.value) for sample in score.samples] or [(None, score.value)]
-            found += [
+            members += [
                 Unit(
                     Key(*name, sample, seen[name]),
                     result.cluster or "",
@@ -96,7 +96,7 @@ def units(results: Iterable[Result]) -> list[Unit]:
                 for sample, value in parts
             ]
             seen[name] += 1
-    return found
+    return members
 
 
 def questions_of(entries: Iterable[Unit]) -> int:
@@ -147,9 +147,9 @@ class Values:
     clustered: bool
 
     @classmethod
-    def scored(cls, found: Iterable[Unit]) -> Values:
+    def scored(cls, members: Iterable[Unit]) -> Values:
         """Return the units that have a score."""
-        entries = [(unit, unit.value) for unit in found if unit.value is not None]
+        entries = [(unit, unit.value) for unit in members if unit.value is not None]
         return cls(entries, has_clusters(unit for unit, _ in entries))
 
     @property
@@ -187,7 +187,7 @@ class Values:
 
     @functools.cached_property
     def are_answers(self) -> bool:
-        """Whether all values are right or wrong (1 or 0), and independent."""
+        """True if all values are right or wrong (1 or 0), and independent."""
         members = [unit for unit, _ in self.entries]
         if self.clustered or len({unit.key.sample is None for unit in members}) > 1:
             return False
@@ -210,8 +210,8 @@ class Values:
             error = clustered_standard_error(self.clusters)
             return None if error is None else [(error, len(self.clusters) - 1.0)]
         errors = [(standard_error(stratum), len(stratum) - 1.0) for stratum in self.strata]
-        known = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
-        return known if len(known) == len(errors) else None
+        measured = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
+        return measured if len(measured) == len(errors) else None
 
     @functools.cached_property
     def _cells(self) -> list[tuple[Unit, float]]:

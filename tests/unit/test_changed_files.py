@@ -222,7 +222,8 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         (("gates",), GONE, "it has no gates"),
         (("configuration", "inconclusive"), "x", "configuration.inconclusive must be warn or fail"),
         (("configuration", "inconclusive"), GONE, "configuration has no inconclusive"),
-        (("configuration", "shard"), [3, 2], "configuration.shard must be the number of the part and the number of parts"),
+        (("configuration", "shard"), [3, 2],
+         "configuration.shard must be the number of the part and the number of parts"),
         (("left_out",), {"mmlu law": 1}, 'left_out["mmlu law"] must be a text (got 1)'),
     ],
 )  # fmt: skip
