@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["MIN_TASKS", "MIN_TASKS_VARIABLE", "REFERENCE_JUDGE", "Settings", "short_names"]
 
-REFERENCE_JUDGE = "reference"  # the judge that compares with the reference answer, without a language model
+REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")

@@ -41,21 +41,22 @@ FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
     "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
 )  # fmt: skip
-"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" the version in which
-each is asked and graded, "adaptations" what of the adaptations to servers can change answers, which is known
-at the end of a run.
+"""The settings that scores depend on. "data" has the digests of the benchmarks' data, "prompts" the versions
+of their prompts and scoring, "adaptations" the adaptations that can change answers, known at the end of a run.
 
-The mean of repeated answers is no other than that of single ones; repeated judgments are asked for
-at another temperature.
+`repeat` is not one of them, since repeated answers have the same expected mean. `judge_repeat` is, since
+repeated judgments are sampled at another temperature.
 """
 
 INFORMATIVE = frozenset({"model", "first_n", "sample", "sample_seed"})
 BEFORE_THE_RUN = INFORMATIVE | {"adaptations"}
-"""To compare models is what a baseline is for, and what both were asked is compared, however much that is."""
+"""The settings that may differ: a baseline is for comparing models, over the questions that both have."""
 
-OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
+OPTIONAL = frozenset(
+    {"judge_model", "data", "prompts"}
+)  # missing in runs without a judge, and in older files
 _Value = float | str | Mapping[str, float | None] | None
-"""A score as a baseline keeps it: a number or none, the text of a task's answers, or values by sample."""
+"""The entry of a score: a number or none, a text of a task's answers, or values by sample."""
 
 ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
 LONGEST = 60  # characters of a value in a message
@@ -219,8 +220,8 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
 def _entry(results: Sequence[Result]) -> dict[str, object]:
     """Return a question's scores by metric, and its content, group and cluster.
 
-    A metric that was recorded twice has a list. The group is there where it is of another name, the cluster
-    where the group does not tell it.
+    A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
+    cluster that follows from the group.
     """
     metrics: dict[str, list[_Value]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):

@@ -112,7 +112,7 @@ class Evidence:
     def to_plain(self, summary: str, maximum: float | None = None) -> dict[str, object]:
         """Return the evidence as entries of a score's metadata.
 
-        `summary` is what several judgments say together, `maximum` that of the score.
+        `summary` is the text of several judgments together, `maximum` that of the score.
         """
         entries: dict[str, object] = {
             "question": self.question, "reference": self.reference, "judge_prompt": self.judge_prompt,
@@ -134,7 +134,7 @@ class Evidence:
     def from_plain(cls, entries: Mapping[str, object], value: float | None = None) -> Evidence:
         """Return the inverse of `to_plain`; `value` is the score's. Raises Misfit.
 
-        Entries that it does not know are left out.
+        Unknown entries are left out.
         """
         read = read_as(_Entries, {name: entry for name, entry in entries.items() if name in ENTRIES})
         judgments = [
@@ -169,8 +169,8 @@ def split(
 ) -> tuple[Evidence | None, dict[str, object]]:
     """Return the evidence in a score's data, and the rest, which is the test's own metadata.
 
-    `names` are the entries that are evidence; where it is None, as in files of before they were named, all
-    are that an `Evidence` has, if they fit. Raises Misfit where those that are named don't.
+    `names` are the entries that are evidence. None, as in old files, means all entries that an `Evidence`
+    has, if they are valid. Raises Misfit for a named entry that is not valid.
     """
     entries = {
         name: entry for name, entry in data.items() if name in ENTRIES and (names is None or name in names)

@@ -18,7 +18,7 @@ from pytest_instructlab_eval.records.scores import Result, Sample, Score
 
 __all__ = ["LARGEST_SCALE", "RULES", "gate_problems", "scale_problems", "value_problems"]
 
-LARGEST_SCALE = 1e50  # what is computed of scores, such as fourth powers, stays a number
+LARGEST_SCALE = 1e50  # so that computed values, such as fourth powers of scores, stay finite
 MOST = 10**9  # questions
 ROUNDING = 1e-9
 
@@ -91,7 +91,7 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
 
 def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
     for index, score in enumerate(result["scores"] if result["judge"] is not None else ()):
-        # In files of before evidence was named, what a judge said is among the test's metadata.
+        # In old files the judgments are entries of the test's metadata.
         if score.evidence is None and {"judgment", "judgments", "answered"} & score.metadata.keys():
             try:
                 Evidence.from_plain(score.metadata)

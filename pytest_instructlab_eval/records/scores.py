@@ -54,7 +54,7 @@ def _builtin(value: Any) -> Any:
     for builtin in (int, float, str):
         if isinstance(value, builtin):
             return builtin.__str__(value) if builtin is str else builtin(value)
-    for name in ("tolist", "item"):  # numpy's and torch's
+    for name in ("tolist", "item"):  # the methods of numpy's and torch's types
         convert = getattr(value, name, None)
         if callable(convert):
             with contextlib.suppress(ValueError, TypeError):

@@ -97,7 +97,9 @@ class Collection:
         part, parts = self._eval.settings.shard
         deselected = list(self._deselected)
         self._of_all_parts = list(items)
-        names = sorted(item.nodeid for item in items)  # whatever order this run has them in
+        names = sorted(
+            item.nodeid for item in items
+        )  # the same order in all shards, even with random ordering
         own = set(names[part - 1 :: parts])
         items[:] = [item for item in self._of_all_parts if item.nodeid in own]
         self._config.hook.pytest_deselected(

@@ -59,7 +59,7 @@ class Run:
         self.started = time.perf_counter()
         try:
             result = await make()
-        except BaseException as error:  # a test's sys.exit() is the test's failure, not the loop's end
+        except BaseException as error:  # a test's sys.exit() fails the test, it must not end the loop
             self._end(error=error)
             if isinstance(error, asyncio.CancelledError):
                 raise

@@ -162,7 +162,7 @@ class Finish:
         status = session.exitstatus
         ended = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if ended and not self._eval.without_tests:
-            # A missing `await` often explains nothing that a failed test does not say better.
+            # A failed test explains more than a missing `await` does.
             unawaited = [] if session.testsfailed else self._unawaited
             problems = [*self._eval.servers.problems, *unawaited]
             ending.add_problems(stopped=not self._completed, problems=problems)

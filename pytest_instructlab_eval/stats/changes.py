@@ -145,8 +145,8 @@ def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) 
         whole = measure(results, other.get(name, ()))
         if whole is not None:
             groups.append(Change.of(name, whole))
-        elif alone := difference(results, results):  # for its mean
-            groups.append(Change(name, alone.means[0], alone.maximum, alone.n))
+        elif own := difference(results, results):  # only for the mean of a new group
+            groups.append(Change(name, own.means[0], own.maximum, own.n))
     p_values = {group.label: group.p_value for group in groups if group.p_value is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     groups = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in groups]

@@ -46,7 +46,7 @@ POWER = 0.8
 FEW_CLUSTERS = 10  # with fewer, the t interval of clustered means is too narrow when clusters are unequal
 FEWEST_CHANGES = 7.9  # exact McNemar needs six changes; a Poisson count of this mean has six in 80 % of runs
 
-ROUNDING = 1e-9  # what is closer is the same
+ROUNDING = 1e-9  # values that are closer count as equal
 
 Clusters = Sequence[Sequence[float]]
 

@@ -186,8 +186,8 @@ def variance_of_sum(means: Sequence[Mean]) -> float | None:
     questions is unknown.
     """
     errors = [mean.stderr for mean in means if mean.stderr is not None]
-    alone = [mean.value for mean in means if mean.stderr is None and mean.n == 1]
-    if len(alone) == 1 or len(errors) + len(alone) < len(means):
+    singles = [mean.value for mean in means if mean.stderr is None and mean.n == 1]
+    if len(singles) == 1 or len(errors) + len(singles) < len(means):
         return None
-    between = len(alone) * statistics.variance(alone) if alone else 0.0
+    between = len(singles) * statistics.variance(singles) if singles else 0.0
     return sum(error**2 for error in errors) + between

@@ -111,8 +111,8 @@ def has_clusters(entries: Iterable[Unit]) -> bool:
 
 def namer(entries: Iterable[Unit]) -> Callable[[Unit], str]:
     """Return a function that names a unit: by its task, or by its sample if there is only one task."""
-    alone = len({unit.key.question for unit in entries}) == 1
-    return lambda unit: unit.label if alone else unit.key.question
+    is_single_task = len({unit.key.question for unit in entries}) == 1
+    return lambda unit: unit.label if is_single_task else unit.key.question
 
 
 def of_metric(results: Iterable[Result], metric: str) -> list[Result]:
