@@ -42,7 +42,8 @@ FINGERPRINT = (
     "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
 )  # fmt: skip
 """The settings that scores depend on. "data" has the digests of the benchmarks' data, "prompts" the versions
-of their prompts and scoring, "adaptations" the adaptations that can change answers, known at the end of a run.
+of their prompts and scoring, "adaptations" the adaptations that can change answers, known only at the end of
+a run.
 
 `repeat` is not one of them, since repeated answers have the same expected mean. `judge_repeat` is, since
 repeated judgments are sampled at another temperature.
