@@ -2,8 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval import Model, Recorder
 from pytest_instructlab_eval.suites import mmlu_branch
 from pytest_instructlab_eval.suites.mmlu_branch import MMLUBranchTask
 
@@ -13,4 +12,4 @@ async def test_mmlu_branch(
     mmlu_branch_task: MMLUBranchTask, served_model: Model, record_score: Recorder
 ) -> None:
     """The accuracy of the model on one task."""
-    record_score(await mmlu_branch.score(mmlu_branch_task, served_model))
+    record_score(await mmlu_branch.score_mmlu_branch(mmlu_branch_task, served_model))

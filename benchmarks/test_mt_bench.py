@@ -2,9 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.judges import Judge
-from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval import Judge, Model, Recorder
 from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion
 
@@ -14,6 +12,6 @@ async def test_mt_bench(
     mt_bench_question: MTBenchQuestion, served_model: Model, judge: Judge, record_score: Recorder
 ) -> None:
     """The judge's rating of each of the model's two answers to one question."""
-    answer = await mt_bench.answer(mt_bench_question, served_model)
-    for rating in await mt_bench.grade(mt_bench_question, answer, judge):
+    answer = await mt_bench.answer_mt_bench(mt_bench_question, served_model)
+    for rating in await mt_bench.grade_mt_bench(mt_bench_question, answer, judge):
         record_score(rating)

@@ -2,9 +2,7 @@
 
 import pytest
 
-from pytest_instructlab_eval.judges import Judge
-from pytest_instructlab_eval.models import Model
-from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval import Judge, Model, Recorder
 from pytest_instructlab_eval.suites import mt_bench_branch
 from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
 
@@ -14,5 +12,5 @@ async def test_mt_bench_branch(
     mt_bench_branch_question: BranchQuestion, served_model: Model, judge: Judge, record_score: Recorder
 ) -> None:
     """The judge's rating of the model's answer to one question, against the taxonomy's answer."""
-    answer = await mt_bench_branch.answer(mt_bench_branch_question, served_model)
-    record_score(await mt_bench_branch.grade(mt_bench_branch_question, answer, judge))
+    answer = await mt_bench_branch.answer_mt_bench_branch(mt_bench_branch_question, served_model)
+    record_score(await mt_bench_branch.grade_mt_bench_branch(mt_bench_branch_question, answer, judge))

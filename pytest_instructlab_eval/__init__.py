@@ -1,4 +1,8 @@
-"""Evaluate language models as pytest runs: the names a benchmark's author needs."""
+"""Evaluate language models as pytest runs: the names that a benchmark's author needs.
+
+`__all__` is the public API, and each name in it is imported from here. Everything else in this package, its
+modules and what they hold, is private and changes without notice.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -17,10 +21,10 @@ if TYPE_CHECKING:
         Scale,
     )
     from pytest_instructlab_eval.models import BlockingModel, Completion, Message, Model
-    from pytest_instructlab_eval.records.recording import Recorder
+    from pytest_instructlab_eval.records.recorder import Recorder
     from pytest_instructlab_eval.records.scores import Result, Sample, Score
     from pytest_instructlab_eval.settings import Settings
-    from pytest_instructlab_eval.suites.base import Benchmark, Need, Question
+    from pytest_instructlab_eval.suites.benchmark import Benchmark, Need, Question
     from pytest_instructlab_eval.suites.option import Option
 
 __all__ = [
@@ -53,13 +57,13 @@ __all__ = [
 
 # Imported when they are asked for: every pytest run loads this module, and most evaluate nothing.
 _LATER = {
-    "Benchmark": "suites.base",
-    "Need": "suites.base",
+    "Benchmark": "suites.benchmark",
+    "Need": "suites.benchmark",
     "Option": "suites.option",
     "Result": "records.scores",
     "Sample": "records.scores",
     "Score": "records.scores",
-    "Question": "suites.base",
+    "Question": "suites.benchmark",
     "Settings": "settings",
     "BlockingModel": "models",
     "Completion": "models",
@@ -67,7 +71,7 @@ _LATER = {
     **dict.fromkeys(("ONE_TO_FIVE", "ONE_TO_TEN", "PASS_OR_FAIL", "ZERO_TO_ONE"), "judges"),
     "Message": "models",
     "Model": "models",
-    "Recorder": "records.recording",
+    "Recorder": "records.recorder",
 }
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import evaluate
+from pytest_instructlab_eval.gates.evaluation import evaluate_gates
 from pytest_instructlab_eval.records.baseline import (
     Baseline,
     check_comparable,
@@ -21,19 +22,16 @@ from pytest_instructlab_eval.records.baseline import (
     read_baseline,
     save_run,
 )
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.shards import merged
-from pytest_instructlab_eval.reports.folder import write_run_folder
+from pytest_instructlab_eval.records.shards import merge_shards
+from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.terminal import comparison, terminal
-from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked
-from pytest_instructlab_eval.suites.recorded import write_answers
-from pytest_instructlab_eval.suites.registry import names
-from pytest_instructlab_eval.task_writing.command import tasks
-from pytest_instructlab_eval.visible import visible, visible_line
-
-__all__ = ["main"]
+from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
+from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked_reasons
+from pytest_instructlab_eval.suites.earlier_answers import write_answers
+from pytest_instructlab_eval.suites.registry import benchmark_names
+from pytest_instructlab_eval.task_writing.tasks_command import tasks
 
 ALLOW = "allow the comparison with --allow-mismatch"
 RUN = click.Path(exists=True, path_type=Path)
@@ -45,15 +43,15 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _reported() -> Iterator[None]:
+def _errors_as_sentences() -> Iterator[None]:
     """Return a context that turns an EvalError into an error of click, one sentence."""
     try:
         yield
     except EvalError as error:
-        raise click.ClickException(visible(str(error))) from None
+        raise click.ClickException(escape_text(str(error))) from None
 
 
-def _file(path: Path) -> Path:
+def _results_file(path: Path) -> Path:
     return path / "results.json" if path.is_dir() else path
 
 
@@ -65,22 +63,22 @@ def best(output: Path) -> None:
     A model without a score is never the best; it is named on standard error. The exit status is 1 if there is
     no best model, and if errors may be the only reason why a model is ahead.
     """
-    file = _file(output)
-    with _reported():
+    file = _results_file(output)
+    with _errors_as_sentences():
         run = read_run(file, check_gate=parse_gate)
     report = RunReport.of(run, gated=False)
-    left_out = [f"{model} {reason}" for model, reason in unranked(run.candidates).items()]
+    left_out = [f"{model} {reason}" for model, reason in unranked_reasons(run.candidates).items()]
     if report.best is None:
         scored = any(result.value is not None for result in run.candidates)
         need = "fewer than two models have a score on every benchmark" if scored else "no model has a score"
         why = f": {'; '.join(left_out)}" if left_out else ""
         raise click.ClickException(f"{file}: no best model, as {need}{why}")
     for line in left_out:
-        click.echo(f"not ranked: {visible_line(line)}", err=True)
+        click.echo(f"not ranked: {escape_line(line)}", err=True)
     doubt = doubt_about_best(run.candidates, report.ranking) if report.ranking else None
     if doubt:
-        raise click.ClickException(visible(f"{file}: {doubt}"))
-    click.echo(visible_line(_from_here(run.models.get(report.best, report.best), run.directory)))
+        raise click.ClickException(escape_text(f"{file}: {doubt}"))
+    click.echo(escape_line(_from_here(run.models.get(report.best, report.best), run.directory)))
 
 
 def _from_here(name: str, directory: str | None) -> str:
@@ -104,10 +102,10 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
     BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 if a gate
     fails.
     """
-    with _reported():
+    with _errors_as_sentences():
         theirs, ours = (
-            read_baseline(_file(before), check_gate=parse_gate),
-            read_baseline(_file(after), check_gate=parse_gate),
+            read_baseline(_results_file(before), check_gate=parse_gate),
+            read_baseline(_results_file(after), check_gate=parse_gate),
         )
         if theirs.shard != ours.shard:
             part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
@@ -123,11 +121,11 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
         if gates and ours.incomplete is not None:
             raise ConfigurationError(f"{after} cannot be gated: {ours.incomplete}; run it again")
-        verdicts = evaluate(
+        verdicts = evaluate_gates(
             map(parse_gate, gates), run.results, baseline=theirs.results, left_out=run.left_out
         )
         report = dataclasses.replace(report, verdicts=tuple(verdicts))
-    _print(comparison(report, verbose=verbose))
+    _print_lines(comparison_lines(report, verbose=verbose))
     sys.exit(int(bool(report.failed_gates)))
 
 
@@ -157,35 +155,40 @@ def merge(
 
     Each RUN is a results.json or its folder. The exit status is 1 if a gate fails.
     """
-    with _reported():
-        run = merged({_file(path): read_run(_file(path), check_gate=parse_gate) for path in runs})
+    with _errors_as_sentences():
+        run = merge_shards(
+            {_results_file(path): read_run(_results_file(path), check_gate=parse_gate) for path in runs}
+        )
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
         insist = None if allow_mismatch else "--allow-mismatch"
-        report = RunReport.of(run, _baseline(run, baseline, insist), insist=insist)
+        report = RunReport.of(run, _baseline_for(run, baseline, insist), insist=insist)
         if save_baseline is not None:
-            with _writing("--save-baseline", save_baseline):
+            with _check_writable("--save-baseline", save_baseline):
                 save_run(save_baseline, run)
-        with _writing("--out", out, "; name another"):
+        with _check_writable("--out", out, "; name another"):
             write_run_folder(out, report, write_answers)
-    lines = [*terminal(report, verbose=verbose, sampled=names()), f"results: {out / 'results.json'}"]
-    _print([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
+    lines = [
+        *terminal_lines(report, verbose=verbose, sampled=benchmark_names()),
+        f"results: {out / 'results.json'}",
+    ]
+    _print_lines([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
     sys.exit(int(bool(report.problems or report.failed_gates)))
 
 
-def _baseline(run: Run, given: Path | None, insist: str | None) -> Baseline | None:
+def _baseline_for(run: Run, given: Path | None, insist: str | None) -> Baseline | None:
     """Return the earlier run to compare with; raises ConfigurationError where it is not comparable."""
     configured = run.configuration.get("baseline")
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
-    earlier = read_baseline(_file(path), check_gate=parse_gate)
+    earlier = read_baseline(_results_file(path), check_gate=parse_gate)
     if insist is not None and not run.configuration.get("allow_mismatch"):
         check_comparable(fingerprint(run.fingerprint), earlier, str(path), ALLOW)
     return earlier
 
 
 @contextlib.contextmanager
-def _writing(option: str, path: Path, advice: str = "") -> Iterator[None]:
+def _check_writable(option: str, path: Path, advice: str = "") -> Iterator[None]:
     """Return a context that turns an OSError into a ConfigurationError about the option's path."""
     try:
         yield
@@ -193,8 +196,8 @@ def _writing(option: str, path: Path, advice: str = "") -> Iterator[None]:
         raise ConfigurationError(f"{option}: {path} cannot be written ({error.strerror}){advice}") from None
 
 
-def _print(lines: Sequence[str]) -> None:
-    click.echo("\n".join(map(visible_line, lines)))
+def _print_lines(lines: Sequence[str]) -> None:
+    click.echo("\n".join(map(escape_line, lines)))
 
 
 main.add_command(tasks)

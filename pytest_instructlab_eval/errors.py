@@ -16,19 +16,6 @@ Only plugin.py and session/ turn them into a pytest.UsageError or a failing test
 
 from __future__ import annotations
 
-__all__ = [
-    "ConfigurationError",
-    "ContextLengthError",
-    "DataError",
-    "EvalError",
-    "GateError",
-    "ItemError",
-    "ModelError",
-    "NoAnswerError",
-    "OutputInUseError",
-    "UnreachableError",
-]
-
 
 class EvalError(Exception):
     """The root of the tree."""

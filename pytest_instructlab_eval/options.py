@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.parsers import (
     parse_boolean,
-    parse_gate,
+    parse_gate_text,
     parse_integer,
     parse_one_of,
     parse_path,
@@ -31,9 +31,7 @@ from pytest_instructlab_eval.settings import (
     STAGES,
 )
 from pytest_instructlab_eval.suites.option import Option
-from pytest_instructlab_eval.suites.registry import BUILT_IN, names, packaged
-
-__all__ = ["ONLY_SHOWS", "OPTIONS", "PREFIX", "check_ini_name", "check_spelling", "known_options"]
+from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, packaged_benchmarks
 
 PREFIX = "--eval-"
 ONLY_SHOWS = (
@@ -42,7 +40,7 @@ ONLY_SHOWS = (
 
 
 def _parse_benchmark(text: str) -> str:
-    return parse_one_of(*names())(text)  # only now are those of packages looked for
+    return parse_one_of(*benchmark_names())(text)  # only now are those of packages looked for
 
 
 OPTIONS = (
@@ -64,8 +62,8 @@ OPTIONS = (
            parse_variable),
     Option("judge_repeat", "K", "have each answer judged K times, sampled and not at temperature 0, and "
            "take the mean", parse_integer(1), "1"),
-    Option("no_canaries", None, "don't try the judge on six answers of plain worth before a gated run",
-           parse_boolean),
+    Option("no_judge_trial", None, "skip the judge's trial: before a gated run each judge rates six answers, "
+           "three clearly good and three clearly bad", parse_boolean, aliases=("no_canaries",)),
     Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BUILT_IN.values())}, or that of an "
            "installed package; repeatable (default: all whose needs are met)",
            _parse_benchmark, repeatable=True),
@@ -125,8 +123,8 @@ OPTIONS = (
            parse_vllm_arguments),
     Option("gpus", "N", "GPUs for the model, over which vLLM spreads it (default: all that are left)",
            parse_integer(0)),
-    Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they take "
-           "turns)", parse_integer(0)),
+    Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they "
+           "share the GPUs, one after the other)", parse_integer(0)),
     Option("serve_timeout", "SECONDS", "how long a model may take to load", parse_timeout, "1800"),
     Option("shard", "K/N", "run part K of N, every Nth test; `python -m pytest_instructlab_eval merge` joins "
            "the parts and evaluates the gates over the whole", parse_shard),
@@ -140,9 +138,9 @@ OPTIONS = (
            "InstructLab does, the questions of the base branch; one of "
            f"{', '.join(BASE_QUESTIONS)}", parse_one_of(*BASE_QUESTIONS), "same"),
     Option("gate", "EXPR", "what the run must hold to, such as 'mmlu >= 0.5' or 'mt_bench.drop <= 0.1'; "
-           "repeatable; replaces one of the ini file on the same figure", parse_gate, repeatable=True,
+           "repeatable; replaces one of the ini file on the same figure", parse_gate_text, repeatable=True,
            places="flag"),
-    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate,
+    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate_text,
            repeatable=True, places="ini"),
     Option("baseline", "FILE", "the run that drops are measured against: what --eval-save-baseline wrote, or "
            "a results.json", parse_path, is_path=True),
@@ -161,9 +159,9 @@ def known_options() -> tuple[Option, ...]:
     Raises ConfigurationError where one of them is not usable.
     """
     found = {option.field: option for option in OPTIONS}
-    for benchmark in packaged():
+    for benchmark in packaged_benchmarks():
         for option in benchmark.options:
-            if option.field in found:
+            if any(option.name in known.names for known in found.values()):
                 raise ConfigurationError(
                     f"the benchmark {benchmark.name} has an option {option.flag}, which there is already; "
                     "correct or uninstall its package"
@@ -174,7 +172,7 @@ def known_options() -> tuple[Option, ...]:
 
 def check_spelling(unknown: Sequence[str]) -> None:
     """Raise ConfigurationError where an argument that pytest doesn't know is nearly one of these options."""
-    flags = [option.flag for option in known_options() if option.places != "ini"]
+    flags = [flag for option in known_options() if option.places != "ini" for flag in option.flags]
     for argument in unknown:
         word = argument.partition("=")[0]
         if near := _near(word, flags):
@@ -194,7 +192,7 @@ def _near(word: str, flags: Sequence[str]) -> list[str]:
 
 def check_ini_name(name: str) -> None:
     """Raise ConfigurationError where a name of the ini file that nobody declared is nearly one of ours."""
-    names = [option.name for option in known_options() if option.places != "flag"]
+    names = [name for option in known_options() if option.places != "flag" for name in option.names]
     near = difflib.get_close_matches(name, names, n=1) if name.startswith("eval_") else []
     if near:
         raise ConfigurationError(f"{name} in the ini file is unknown; did you mean {near[0]}?")

@@ -12,25 +12,6 @@ from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 
-__all__ = [
-    "parse_boolean",
-    "parse_gate",
-    "parse_integer",
-    "parse_one_of",
-    "parse_path",
-    "parse_program",
-    "parse_prompt",
-    "parse_seconds",
-    "parse_shard",
-    "parse_text",
-    "parse_timeout",
-    "parse_url",
-    "parse_variable",
-    "parse_vllm_arguments",
-    "shortened",
-    "without_password",
-]
-
 # Of vLLM's arguments, those by which the run finds its own server.
 VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
             "--ssl-keyfile", "--ssl-certfile"}  # fmt: skip
@@ -130,12 +111,12 @@ def parse_variable(value: str) -> str:
     if value not in os.environ:
         raise ValueError(
             f"must be the name of an environment variable that is set "
-            f"(got {shortened(value)!r}, which isn't); export the key under that name"
+            f"(got {shorten_key(value)!r}, which isn't); export the key under that name"
         )
     return value
 
 
-def shortened(value: str) -> str:
+def shorten_key(value: str) -> str:
     """Return the value where it looks like a variable's name: a key in its place isn't shown."""
     return value if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", value) and len(value) <= 40 else value[:4] + "…"
 
@@ -176,7 +157,7 @@ def parse_boolean(value: str) -> bool:
     return truth[value.strip().lower()]
 
 
-def parse_gate(value: str) -> str:
+def parse_gate_text(value: str) -> str:
     """Return a gate in its small language, as it was written."""
     from pytest_instructlab_eval import gates
 
@@ -189,12 +170,12 @@ def parse_gate(value: str) -> str:
 
 def parse_prompt(value: str) -> str:
     """A text, or the text of the file named after an @."""
-    from pytest_instructlab_eval.data.text_files import decoded
+    from pytest_instructlab_eval.data.text_files import decode_utf8
 
     if not value.startswith("@"):
         return parse_text(value)
     try:
-        text = decoded(Path(value[1:]).read_bytes(), value[1:])  # of a pipe too, such as <(...)
+        text = decode_utf8(Path(value[1:]).read_bytes(), value[1:])  # of a pipe too, such as <(...)
         return parse_text(io.StringIO(text, newline=None).read())
     except (OSError, DataError) as error:
         raise ValueError(f"must be a text, or @ and a readable UTF-8 file (got {value!r}: {error})") from None

@@ -10,17 +10,17 @@ import pytest
 
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.session import command_line, configuration
 from pytest_instructlab_eval.session.pytest_internals import early_options
-from pytest_instructlab_eval.suites.registry import BUILT_IN, fixtures
-from pytest_instructlab_eval.visible import visible
+from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_fixtures
 
 if TYPE_CHECKING:
     import argparse
 
     from pytest_instructlab_eval.judges import BlockingJudge, Judge
     from pytest_instructlab_eval.models import BlockingModel, Model
-    from pytest_instructlab_eval.records.recording import Recorder
+    from pytest_instructlab_eval.records.recorder import Recorder
     from pytest_instructlab_eval.session.session import EvalSession
     from pytest_instructlab_eval.settings import Settings
 
@@ -78,10 +78,10 @@ def _refused(
     """Write the summary of a run that an option ends, and return the UsageError to raise."""
     folder = configuration.refused_folder(config, arguments)
     if folder is not None:
-        from pytest_instructlab_eval.session.ending import write_refusal
+        from pytest_instructlab_eval.session.run_output import write_refusal
 
         write_refusal(folder, arguments.eval_model or ("the model",), str(error))
-    return pytest.UsageError(visible(str(error)))
+    return pytest.UsageError(escape_text(str(error)))
 
 
 @pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
@@ -105,20 +105,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings is None:
         command_line.check_model(config)
         return
-    from pytest_instructlab_eval.session import garbage
+    from pytest_instructlab_eval.session import garbage_collection
 
-    garbage.rest(config)
-    from pytest_instructlab_eval.session.installed import benchmark_file, with_installed_file
+    garbage_collection.pause_collection(config)
+    from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file, with_installed_file
     from pytest_instructlab_eval.session.parts import parts_of
     from pytest_instructlab_eval.session.session import EvalSession
-    from pytest_instructlab_eval.suites.selection import selected
+    from pytest_instructlab_eval.suites.selection import selected_benchmarks
 
     config.stash[SESSION] = session = EvalSession(config, settings)
     for part in parts_of(session):
         config.pluginmanager.register(part, f"instructlab-eval-{type(part).__name__.lower()}")
     if configuration.asks_for_benchmarks(config):
         try:
-            config.args[:] = [str(benchmark_file(name)) for name in selected(settings)]
+            config.args[:] = [str(benchmark_file(name)) for name in selected_benchmarks(settings)]
         except ConfigurationError as error:
             raise _refused(config, config.option, error) from None
         # Otherwise xdist's workers would search for the root and the ini file at the installed benchmarks.
@@ -137,7 +137,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name in list(metafunc.fixturenames):
         if name.endswith("_question") and name not in BUILT_IN:
             with contextlib.suppress(ConfigurationError):  # an evaluation would refuse the package
-                if name in fixtures():
+                if name in benchmark_fixtures():
                     skipped = pytest.param(None, marks=pytest.mark.skip(reason=f"{name} {INERT}"))
                     metafunc.parametrize(name, [skipped], ids=["question"])
 
@@ -151,7 +151,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 # --- fixtures ---
 
 
-def _value(request: pytest.FixtureRequest, name: str) -> object:
+def _fixture_value(request: pytest.FixtureRequest, name: str) -> object:
     session = request.config.stash.get(SESSION, None)
     if session is None:
         pytest.skip(f"{name} {INERT}")
@@ -164,25 +164,25 @@ def _value(request: pytest.FixtureRequest, name: str) -> object:
 def served_model(request: pytest.FixtureRequest) -> Model | BlockingModel:
     """The model under evaluation, an item for each `--eval-model`; in a plain `def` test its methods "
     "block."""
-    return cast("Model | BlockingModel", _value(request, "served_model"))
+    return cast("Model | BlockingModel", _fixture_value(request, "served_model"))
 
 
 @pytest.fixture
 def judge(request: pytest.FixtureRequest) -> Judge | BlockingJudge:
     """The judge, with its method `grade`; in a plain `def` test its methods block."""
-    return cast("Judge | BlockingJudge", _value(request, "judge"))
+    return cast("Judge | BlockingJudge", _fixture_value(request, "judge"))
 
 
 @pytest.fixture
 def record_score(request: pytest.FixtureRequest) -> Recorder:
     """The recorder of this test's scores: a `Score` or a number, one for each metric."""
-    return cast("Recorder", _value(request, "record_score"))
+    return cast("Recorder", _fixture_value(request, "record_score"))
 
 
 @pytest.fixture
 def eval_settings(request: pytest.FixtureRequest) -> Settings:
     """The settings of the run."""
-    return cast("Settings", _value(request, "eval_settings"))
+    return cast("Settings", _fixture_value(request, "eval_settings"))
 
 
 def _question_fixture(name: str) -> object:

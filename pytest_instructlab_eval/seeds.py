@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["Seed", "seed_of"]
-
 
 class Seed(int):
     """A seed, and the number of the repeat that it is for, from 0."""

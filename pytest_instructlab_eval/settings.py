@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MIN_TASKS", "MIN_TASKS_VARIABLE", "REFERENCE_JUDGE", "Settings", "short_names"]
-
 REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
@@ -35,7 +33,7 @@ class Settings:
     judge_base_url: tuple[str, ...] = ()
     judge_api_key_env: str | None = None
     judge_repeat: int = 1
-    no_canaries: bool = False
+    no_judge_trial: bool = False
     benchmark: tuple[str, ...] = ()
     mmlu_data: Path | None = None
     mt_bench_data: Path | None = None
@@ -171,7 +169,7 @@ class Settings:
         return tuple(dict.fromkeys((*candidates, *judges)))
 
     @property
-    def takes_turns(self) -> bool:
+    def rotates_models(self) -> bool:
         """True if the models that this run serves cannot all be served at once."""
         judges = len([name for name in self.hosted if name not in self.evaluated])
         others = len(self.hosted) - judges

@@ -21,7 +21,7 @@ FIRST_NUMBER = 81
 
 def write_mmlu(folder: Path, rows: int = 6) -> None:
     """Write `rows` test questions and five solved examples for each of the 57 subjects."""
-    for subject in mmlu.subjects():
+    for subject in mmlu.mmlu_subjects():
         _write_csv(folder / "dev" / f"{subject}_dev.csv", mmlu_rows(subject, "dev", EXAMPLES))
         _write_csv(folder / "test" / f"{subject}_test.csv", mmlu_rows(subject, "test", rows))
 

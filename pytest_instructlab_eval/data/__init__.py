@@ -1,3 +1,1 @@
 """What is read from files and strangers: the benchmarks' data, task files, taxonomies."""
-
-__all__: list[str] = []

@@ -11,20 +11,10 @@ from pathlib import Path
 from typing import TypedDict, TypeVar
 
 from pytest_instructlab_eval.data.file_names import existing_file
-from pytest_instructlab_eval.data.text_files import decoded, read_bytes, read_lines
-from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as
+from pytest_instructlab_eval.data.text_files import decode_utf8, read_bytes, read_lines
+from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, parse_json, read_as
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.visible import printable
-
-__all__ = [
-    "AskedPair",
-    "answers_file",
-    "asked_turns",
-    "read_answers",
-    "read_questions",
-    "read_records",
-    "read_typed_lines",
-]
+from pytest_instructlab_eval.escaping import printable_name
 
 QUESTIONS = "question.jsonl"
 MOST_BYTES = 2**30  # of one file: a thousand times MMLU's questions
@@ -43,23 +33,23 @@ class AskedPair:
     reference: str
 
 
-class _Choice(TypedDict):
+class _AnswerTurns(TypedDict):
     turns: tuple[str, ...]
 
 
-class _Answer(TypedDict):
+class _AnswerLine(TypedDict):
     """A line of `model_answer/MODEL.jsonl` and `reference_answer/JUDGE.jsonl`."""
 
     question_id: str | int
-    choices: tuple[_Choice, ...]
+    choices: tuple[_AnswerTurns, ...]
 
 
-class _Asked(TypedDict):
+class _AskedLine(TypedDict):
     question_id: str | int
     turns: tuple[str, ...]
 
 
-class _Question(_Asked, total=False):
+class _QuestionLine(_AskedLine, total=False):
     """A line of `question.jsonl`."""
 
     qna_file: str | None
@@ -73,7 +63,7 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], .
     DataError where it isn't one of answers.
     """
     answers = {}
-    for place, answer in read_typed_lines(answers_file(folder / "model_answer", model), _Answer):
+    for place, answer in read_typed_lines(answers_file(folder / "model_answer", model), _AnswerLine):
         times = [choice["turns"] for choice in answer["choices"]]
         if len(set(map(len, times))) != 1:
             raise DataError(f"{place}: choices must be one or more, of as many turns each")
@@ -97,7 +87,9 @@ def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:
     path = folder / QUESTIONS
     if not path.exists():
         return {}
-    return {str(record["question_id"]): record["turns"] for _, record in read_typed_lines(path, _Question)}
+    return {
+        str(record["question_id"]): record["turns"] for _, record in read_typed_lines(path, _QuestionLine)
+    }
 
 
 def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
@@ -112,7 +104,7 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
     references = _references(folder, judges)
     count: Counter[str] = Counter()
     found = []
-    for place, record in read_typed_lines(path, _Question):
+    for place, record in read_typed_lines(path, _QuestionLine):
         number, file = str(record["question_id"]), record.get("qna_file") or QUESTIONS
         if len(record["turns"]) != 1:
             raise DataError(f"{place}: turns must be one text (got {len(record['turns'])})")
@@ -127,7 +119,7 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
                 f"reference_answer/ for {' or '.join(judges) or 'a judge'}"
             )
         found.append(
-            AskedPair(f"{printable(file)}:{count[file]}", file, number, record["turns"][0], reference)
+            AskedPair(f"{printable_name(file)}:{count[file]}", file, number, record["turns"][0], reference)
         )
     return found
 
@@ -137,7 +129,7 @@ def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
     for path in [file for file in files if file.exists()][:1]:
-        for place, record in read_typed_lines(path, _Answer):
+        for place, record in read_typed_lines(path, _AnswerLine):
             if not record["choices"] or not record["choices"][0]["turns"]:
                 raise DataError(f"{place}: choices[0].turns must have a reference answer")
             found[str(record["question_id"])].append(record["choices"][0]["turns"][0])
@@ -152,8 +144,8 @@ def read_records(path: Path) -> list[dict[str, object]]:
         raise OSError(errno.EIO, str(error)) from None
     found = []
     for line in lines:
-        with contextlib.suppress(DataError, NotJSON, Misfit):
-            found.append(read_as(dict[str, object], parse(decoded(line, str(path)))))
+        with contextlib.suppress(DataError, NotJSONError, MisfitError):
+            found.append(read_as(dict[str, object], parse_json(decode_utf8(line, str(path)))))
     return found
 
 
@@ -161,6 +153,6 @@ def read_typed_lines(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:
     """Yield the place and the record of each line of a file of JSON; raises DataError."""
     for place, line in read_lines(path, most_bytes=MOST_BYTES, most_in_a_line=MOST_BYTES):
         try:
-            yield place, read_as(kind, parse(line))
-        except (NotJSON, Misfit) as error:
+            yield place, read_as(kind, parse_json(line))
+        except (NotJSONError, MisfitError) as error:
             raise DataError(f"{place}: {error}") from None

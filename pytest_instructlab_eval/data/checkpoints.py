@@ -7,8 +7,6 @@ from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
 
-__all__ = ["checkpoints"]
-
 NUMBER = re.compile(r"(\d+)")
 
 

@@ -7,8 +7,6 @@ import re
 import urllib.parse
 from pathlib import Path
 
-__all__ = ["existing_file", "file_of", "safe_name"]
-
 LONGEST_NAME = 120  # bytes; file systems end at 255
 MOST_PARTS = 8  # so that a path of the longest parts is one that systems take
 OF_WINDOWS = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)  # devices there

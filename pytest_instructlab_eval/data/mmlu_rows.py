@@ -10,8 +10,6 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import read_data_file
 from pytest_instructlab_eval.errors import DataError
 
-__all__ = ["LETTERS", "MMLU_TEST_ROWS", "MMLURow", "read_mmlu"]
-
 LETTERS = "ABCD"
 MMLU_TEST_ROWS = {
     "abstract_algebra": 100, "anatomy": 135, "astronomy": 152, "business_ethics": 100,

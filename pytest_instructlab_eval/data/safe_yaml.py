@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from pytest_instructlab_eval.data.text_files import read_text
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import shown
+from pytest_instructlab_eval.escaping import escape
 
 if TYPE_CHECKING:
     import yaml
-
-__all__ = ["STANDARD", "Document", "Node", "Record", "Tagged", "first_tag", "parse_yaml", "read_yaml"]
 
 MOST_BYTES = 2**20  # of one YAML file
 MOST_OF_A_NUMBER = 64  # characters; Python turns very long ones into integers, but not back into text
@@ -35,25 +33,25 @@ LINE_END = re.compile(r"\r\n?|\n")
 
 
 @dataclass(frozen=True)
-class Node:
+class YamlNode:
     """A value and its line, counted from 1; a scalar is the text as it is written.
 
     `tag` is one that its author gave it, such as `!function`. What a `plain` scalar means depends on its
     text: it has neither quotes nor a tag that says more than "!". `keys` are a mapping's, by their text.
     """
 
-    value: str | list[Node] | dict[str, Node]
+    value: str | list[YamlNode] | dict[str, YamlNode]
     line: int
     tag: str | None = None
     plain: bool = False
-    keys: Mapping[str, Node] = field(default_factory=dict)
+    keys: Mapping[str, YamlNode] = field(default_factory=dict)
 
     @property
-    def fields(self) -> Mapping[str, Node]:
+    def fields(self) -> Mapping[str, YamlNode]:
         """What a mapping holds; anything else holds nothing."""
         return self.value if isinstance(self.value, dict) else {}
 
-    def inside(self) -> Iterator[Node]:
+    def inside(self) -> Iterator[YamlNode]:
         """Yield the value itself and each one in it, keys too."""
         yield self
         entries = self.value if isinstance(self.value, list) else (*self.keys.values(), *self.fields.values())
@@ -61,7 +59,7 @@ class Node:
             yield from entry.inside()
 
 
-class Document:
+class YamlDocument:
     """A text that should be YAML; `place` is how messages name it."""
 
     def __init__(self, text: str, place: str) -> None:
@@ -77,11 +75,11 @@ class Document:
         """Raise DataError that names the place, the line and what is wrong there."""
         raise DataError(f"{self.place}, line {line}: {reason}")
 
-    def refuse_twice(self, key: Node, first: int) -> NoReturn:
+    def refuse_twice(self, key: YamlNode, first: int) -> NoReturn:
         """Raise DataError for a key that was there before, in the line `first`."""
-        self.refuse(key.line, f"{shown(key.value)} is there twice, first in line {first}")
+        self.refuse(key.line, f"{escape(key.value)} is there twice, first in line {first}")
 
-    def root(self) -> Node | None:
+    def root(self) -> YamlNode | None:
         """Return what the text says, None where it says nothing.
 
         Raises DataError for what isn't YAML, for several documents, deep nesting, a key twice, half a
@@ -98,23 +96,23 @@ class Document:
         fast = getattr(yaml, "CSafeLoader", None)
         if fast is not None:
             with contextlib.suppress(yaml.MarkedYAMLError):
-                return _Builder(self, yaml.parse(self.text, Loader=fast)).root()
+                return _NodeBuilder(self, yaml.parse(self.text, Loader=fast)).root()
         try:
-            return _Builder(self, yaml.parse(self.text, Loader=yaml.SafeLoader)).root()
+            return _NodeBuilder(self, yaml.parse(self.text, Loader=yaml.SafeLoader)).root()
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = self.line(mark.index) if mark else 1
-            self.refuse(line, f"not YAML: {shown(error.problem or error.context)}")
+            self.refuse(line, f"not YAML: {escape(error.problem or error.context)}")
 
 
-class _Builder:
+class _NodeBuilder:
     """Makes nodes of the parser's events, so that nothing is built of what is refused."""
 
-    def __init__(self, document: Document, events: Iterator[yaml.Event]) -> None:
+    def __init__(self, document: YamlDocument, events: Iterator[yaml.Event]) -> None:
         self._document = document
         self._events = events
 
-    def root(self) -> Node | None:
+    def root(self) -> YamlNode | None:
         import yaml
 
         next(self._events)  # the stream's start
@@ -127,30 +125,30 @@ class _Builder:
             self._document.refuse(self._line(after), "a second document begins; a file must have one")
         return node
 
-    def _node(self, event: yaml.Event, depth: int) -> Node:
+    def _node(self, event: yaml.Event, depth: int) -> YamlNode:
         import yaml
 
         line = self._line(event)
         if isinstance(event, yaml.AliasEvent):
-            anchor = shown(event.anchor, 40)
+            anchor = escape(event.anchor, 40)
             self._document.refuse(line, f"the alias *{anchor} is not taken; write the value out")
         if depth > DEEPEST:
             self._document.refuse(line, f"nested deeper than {DEEPEST} levels")
         if isinstance(event, yaml.ScalarEvent):
             if not event.value.isascii() and SURROGATE.search(event.value):
                 self._document.refuse(line, "half a character (a lone surrogate) is not text")
-            return Node(event.value, line, event.tag, event.implicit[0])
+            return YamlNode(event.value, line, event.tag, event.implicit[0])
         if isinstance(event, yaml.SequenceStartEvent):
             entries = [self._node(entry, depth + 1) for entry in self._until(yaml.SequenceEndEvent)]
-            return Node(entries, line, event.tag)
+            return YamlNode(entries, line, event.tag)
         keys, fields = self._mapping(depth)
-        return Node(fields, line, cast("yaml.MappingStartEvent", event).tag, keys=keys)
+        return YamlNode(fields, line, cast("yaml.MappingStartEvent", event).tag, keys=keys)
 
-    def _mapping(self, depth: int) -> tuple[dict[str, Node], dict[str, Node]]:
+    def _mapping(self, depth: int) -> tuple[dict[str, YamlNode], dict[str, YamlNode]]:
         import yaml
 
-        keys: dict[str, Node] = {}
-        fields: dict[str, Node] = {}
+        keys: dict[str, YamlNode] = {}
+        fields: dict[str, YamlNode] = {}
         for event in self._until(yaml.MappingEndEvent):
             key = self._node(event, depth + 1)
             if not isinstance(key.value, str):
@@ -177,14 +175,14 @@ class _Builder:
 
 
 @dataclass(frozen=True)
-class Tagged:
+class TaggedValue:
     """A value with a tag of its own, such as `!function os.system`; its content is dropped."""
 
     tag: str
     line: int
 
 
-class Record(dict[object, object]):
+class YamlMapping(dict[object, object]):
     """A mapping; `lines` has the line of each key, counted from 1."""
 
     def __init__(self) -> None:
@@ -194,37 +192,37 @@ class Record(dict[object, object]):
 
 def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES) -> object:
     """Return what a file holds; see `parse_yaml`."""
-    place = shown(path)
+    place = escape(path)
     return parse_yaml(read_text(path, most_bytes, place=place), place)
 
 
 def parse_yaml(text: str, place: str) -> object:
-    """Return what a text says as builtins, with `Record` for mappings and `Tagged` for tagged values.
+    """Return what a text says as builtins, with `YamlMapping` and `TaggedValue` where one is needed.
 
-    Raises DataError as `Document.root`, and for what is none of its kind, such as the 31st of February.
+    Raises DataError as `YamlDocument.root`, and for what is none of its kind, such as the 31st of February.
     """
-    document = Document(text, place)
+    document = YamlDocument(text, place)
     root = document.root()
     return None if root is None else _plain(root, document)
 
 
-def first_tag(value: object) -> Tagged | None:
+def first_tag(value: object) -> TaggedValue | None:
     """Return the first value with a tag of its own inside a value that was read, if there is one."""
-    if isinstance(value, Tagged):
+    if isinstance(value, TaggedValue):
         return value
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return next((found for found in map(first_tag, inside) if found), None)
 
 
-def _plain(node: Node, document: Document) -> object:
+def _plain(node: YamlNode, document: YamlDocument) -> object:
     tag = _tag(node)
     if tag not in TAGS[type(node.value)]:
-        return Tagged(shown(tag), node.line)
+        return TaggedValue(escape(tag), node.line)
     if isinstance(node.value, str):
         return _scalar(node, document)
     if isinstance(node.value, list):
         return [_plain(entry, document) for entry in node.value]
-    record = Record()
+    record = YamlMapping()
     for text, entry in node.value.items():
         key = node.keys[text]
         name = _scalar(key, document) if _tag(key) in SCALARS else text
@@ -235,7 +233,7 @@ def _plain(node: Node, document: Document) -> object:
     return record
 
 
-def _scalar(node: Node, document: Document) -> object:
+def _scalar(node: YamlNode, document: YamlDocument) -> object:
     import yaml
 
     tag, text = _tag(node), str(node.value)
@@ -245,10 +243,10 @@ def _scalar(node: Node, document: Document) -> object:
             return value
     except (ValueError, KeyError, IndexError, AttributeError):  # such as the 31st of February, or `!!int x`
         pass
-    document.refuse(node.line, f"{shown(text, 40)!r} is no {tag.removeprefix(STANDARD)}")
+    document.refuse(node.line, f"{escape(text, 40)!r} is no {tag.removeprefix(STANDARD)}")
 
 
-def _tag(node: Node) -> str:
+def _tag(node: YamlNode) -> str:
     """Return what a value is: the tag that it has, or what YAML takes it for."""
     import yaml
 

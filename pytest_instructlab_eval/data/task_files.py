@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS
-from pytest_instructlab_eval.data.safe_yaml import Record, first_tag, read_yaml
+from pytest_instructlab_eval.data.safe_yaml import YamlMapping, first_tag, read_yaml
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import shown
-
-__all__ = ["CHOICES", "GROUP", "TEXT", "Form", "TaskFile", "find_task_files", "sdg_folders"]
+from pytest_instructlab_eval.escaping import escape
 
 GROUP = "mmlu_pr"  # the group (in older files) or tag of MMLU-Branch's tasks
 Form = Literal["letters", "texts"]
@@ -58,7 +56,7 @@ NAMES_AND_NOTES = {"task", "tag", "group", "metadata"}
 KNOWN = {*WRITTEN, *NAMES_AND_NOTES, "dataset_kwargs", "metric_list"}
 
 
-class Untrusted(DataError):
+class UntrustedTask(DataError):
     """A task holds what SDG doesn't write, and lm-eval might run it."""
 
     def __init__(self, message: str) -> None:
@@ -91,20 +89,20 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     not known by name, and where there is no task.
     """
     if not folder.is_dir():
-        raise DataError(f"--eval-tasks-dir: {shown(folder)} is not a folder")
+        raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder")
     paths = list(_yaml_files(folder, without=sdg_folders(folder)[1:]))
     found = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
     if not found:
         raise DataError(
-            f"{shown(folder)} has no task with `tag: {GROUP}` or `group: {GROUP}` in any of its {len(paths)} "
-            ".yaml files; --eval-tasks-dir must be a folder that InstructLab's SDG wrote, such as "
-            "node_datasets_<date>"
+            f"{escape(folder)} has no task with `tag: {GROUP}` or `group: {GROUP}` in any of its "
+            f"{len(paths)} .yaml files; --eval-tasks-dir must be a folder that InstructLab's SDG wrote, such "
+            "as node_datasets_<date>"
         )
     found.sort(key=lambda task: task.name)
     for one, other in itertools.pairwise(found):
         if one.name == other.name:
             raise DataError(
-                f"{shown(one.path)} and {shown(other.path)} both define the task {shown(one.name)}"
+                f"{escape(one.path)} and {escape(other.path)} both define the task {escape(one.name)}"
             )
     return found
 
@@ -120,10 +118,10 @@ def sdg_folders(folder: Path) -> list[Path]:
     for place, folders, _ in os.walk(folder):
         found += [Path(place, name) for name in folders if name.startswith(SDG_FOLDER)]
         folders[:] = [name for name in folders if not name.startswith((".", "__", SDG_FOLDER))]
-    return sorted((path for path in found if not path.is_symlink()), key=_written, reverse=True)
+    return sorted((path for path in found if not path.is_symlink()), key=_writing_time, reverse=True)
 
 
-def _written(folder: Path) -> tuple[datetime, str]:
+def _writing_time(folder: Path) -> tuple[datetime, str]:
     """Return when SDG wrote a folder, and its path, so that no two are of the same age."""
     parts = DATE.search(folder.name)
     with contextlib.suppress(ValueError):  # such as the 31st of February
@@ -144,7 +142,7 @@ def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TaskSetting:
     """A value of a task, and the file and line where it stands."""
 
     value: object
@@ -156,25 +154,25 @@ class Setting:
         """As a message names it."""
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
-    def inside(self) -> dict[str, Setting]:
+    def inside(self) -> dict[str, TaskSetting]:
         """Return the values of a mapping; of anything else none."""
         if not isinstance(self.value, dict):
             return {}
-        lines = self.value.lines if isinstance(self.value, Record) else {}
+        lines = self.value.lines if isinstance(self.value, YamlMapping) else {}
         entries = self.value.items()
-        return {str(key): Setting(value, self.file, lines.get(key, self.line)) for key, value in entries}
+        return {str(key): TaskSetting(value, self.file, lines.get(key, self.line)) for key, value in entries}
 
 
 @dataclass(frozen=True)
-class Settings:
+class TaskSettings:
     """All that a task says, in its own file or the one that it includes."""
 
     file: str
-    entries: Mapping[str, Setting]
+    entries: Mapping[str, TaskSetting]
 
-    def get(self, key: str) -> Setting:
+    def get(self, key: str) -> TaskSetting:
         """Return the setting of a key; its value is None where the task has none."""
-        return self.entries.get(key, Setting(None, self.file))
+        return self.entries.get(key, TaskSetting(None, self.file))
 
     @property
     def is_member(self) -> bool:
@@ -190,7 +188,7 @@ class Settings:
         if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
             raise DataError(
                 f"{setting.place}: task must be a name of at most {MOST_NAME} printable characters "
-                f"(got {shown(name, 40)})"
+                f"(got {escape(name, 40)})"
             )
         return name
 
@@ -198,8 +196,8 @@ class Settings:
 def _task_file(path: Path, folder: Path, trust: bool) -> TaskFile | None:
     """Return the task of a YAML file, None where it has none of MMLU-Branch's."""
     try:
-        settings = _settings(path, folder)
-    except Untrusted:
+        settings = _task_settings(path, folder)
+    except UntrustedTask:
         if not trust:
             raise
         settings = _settings_by_lm_eval(path)
@@ -208,81 +206,83 @@ def _task_file(path: Path, folder: Path, trust: bool) -> TaskFile | None:
     task = TaskFile(settings.name, path, None, None)
     try:
         try:
-            return replace(task, form=_form(settings), data=_data(settings, path, folder))
-        except Untrusted:
+            return replace(task, form=_choice_form(settings), data=_rows_file(settings, path, folder))
+        except UntrustedTask:
             if not trust:
                 raise
-        with contextlib.suppress(Untrusted):  # lm-eval's rows may lie as those of SDG's tasks, or elsewhere
+        with contextlib.suppress(
+            UntrustedTask
+        ):  # lm-eval's rows may lie as those of SDG's tasks, or elsewhere
             if settings.get("dataset_path").value == "json":
-                return replace(task, data=_data(settings, path, folder))
+                return replace(task, data=_rows_file(settings, path, folder))
         return task
     except DataError as error:
         return replace(task, problem=str(error))
 
 
-def _settings(path: Path, folder: Path) -> Settings:
+def _task_settings(path: Path, folder: Path) -> TaskSettings:
     """Return what a task and the file that it includes say; both are in the folder."""
-    own = _read(path, folder)
+    own = _read_yaml_inside(path, folder)
     include = own.pop("include", None)
     if include is None:
-        return Settings(shown(path), own)
+        return TaskSettings(escape(path), own)
     name = include.value
     if not isinstance(name, str) or not name.isprintable():
-        raise Untrusted(f"{include.place}: include must be the name of one file")
+        raise UntrustedTask(f"{include.place}: include must be the name of one file")
     target = path.parent / name
     if not _is_inside(target, folder):
-        raise Untrusted(f"{include.place}: include leads out of {shown(folder)} ({shown(name)})")
+        raise UntrustedTask(f"{include.place}: include leads out of {escape(folder)} ({escape(name)})")
     if not os.path.isfile(target):
         raise DataError(
-            f"{include.place}: the task includes {shown(name)}, which isn't there; put the template that "
+            f"{include.place}: the task includes {escape(name)}, which isn't there; put the template that "
             "the tasks were written with beside them"
         )
-    included = _read(target, folder)
+    included = _read_yaml_inside(target, folder)
     if "include" in included:
-        raise Untrusted(f"{included['include'].place}: a file that is included must not include another")
-    return Settings(shown(path), {**included, **own})
+        raise UntrustedTask(f"{included['include'].place}: a file that is included must not include another")
+    return TaskSettings(escape(path), {**included, **own})
 
 
-def _read(path: Path, folder: Path) -> dict[str, Setting]:
+def _read_yaml_inside(path: Path, folder: Path) -> dict[str, TaskSetting]:
     if not _is_inside(path, folder):
-        raise Untrusted(f"{shown(path)} leads out of {shown(folder)}")
-    return Setting(read_yaml(path, most_bytes=MOST_YAML_BYTES), shown(path)).inside()
+        raise UntrustedTask(f"{escape(path)} leads out of {escape(folder)}")
+    return TaskSetting(read_yaml(path, most_bytes=MOST_YAML_BYTES), escape(path)).inside()
 
 
-def _settings_by_lm_eval(path: Path) -> Settings:
+def _settings_by_lm_eval(path: Path) -> TaskSettings:
     """Return what a trusted file says; functions are named, not imported."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
     try:
         values = load_yaml(path, resolve_func=False)
     except Exception as error:
-        raise DataError(f"{shown(path)}: lm-eval can't read the task: {shown(error)}") from None
-    return Settings(shown(path), Setting(values, shown(path)).inside())
+        raise DataError(f"{escape(path)}: lm-eval can't read the task: {escape(error)}") from None
+    return TaskSettings(escape(path), TaskSetting(values, escape(path)).inside())
 
 
-def _form(settings: Settings) -> Form:
+def _choice_form(settings: TaskSettings) -> Form:
     """Return what a task of SDG's scores as its choices; raises Untrusted for any other task."""
     for key, setting in settings.entries.items():
         tag = first_tag(setting.value)
         if tag is not None:
             place = replace(setting, line=tag.line).place
-            raise Untrusted(f"{place}: {shown(key, 40)} has the tag {tag.tag}")
+            raise UntrustedTask(f"{place}: {escape(key, 40)} has the tag {tag.tag}")
         if key not in KNOWN:
-            raise Untrusted(f"{setting.place}: InstructLab's SDG writes no {shown(key, 40)} in a task")
+            raise UntrustedTask(f"{setting.place}: InstructLab's SDG writes no {escape(key, 40)} in a task")
     for key, values in WRITTEN.items():
         setting = settings.get(key)
         if setting.value not in values:
             expected = " or ".join(repr(value) for value in values)
-            raise Untrusted(
+            raise UntrustedTask(
                 f"{setting.place}: {key} must be as InstructLab's SDG writes it, {expected} "
-                f"(got {shown(repr(setting.value))})"
+                f"(got {escape(repr(setting.value))})"
             )
     _check_metrics(settings.get("metric_list"))
     choices = settings.get("doc_to_choice").value
     return next(form for form, written in CHOICES.items() if written == choices)
 
 
-def _check_metrics(setting: Setting) -> None:
+def _check_metrics(setting: TaskSetting) -> None:
     if setting.value is None:  # lm-eval's own choice, which has acc
         return
     metrics = setting.value if isinstance(setting.value, list) else []
@@ -294,36 +294,38 @@ def _check_metrics(setting: Setting) -> None:
         and all(value in METRIC.get(key, ()) for key, value in metric.items())
     ]
     if len(names) < len(metrics) or "acc" not in names:
-        raise Untrusted(f"{setting.place}: metric_list must have the mean of acc, and acc_norm at most")
+        raise UntrustedTask(f"{setting.place}: metric_list must have the mean of acc, and acc_norm at most")
 
 
 # --- where its rows are ---
 
 
-def _data(settings: Settings, path: Path, folder: Path) -> Path:
+def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
     """Return the file of a task's rows: where SDG wrote it if that is in the folder, else beside the YAML."""
     kwargs = settings.get("dataset_kwargs")
     for key, unknown in kwargs.inside().items():
         if key != "data_files":
-            raise Untrusted(
-                f"{unknown.place}: InstructLab's SDG writes no {shown(key, 40)} in dataset_kwargs"
+            raise UntrustedTask(
+                f"{unknown.place}: InstructLab's SDG writes no {escape(key, 40)} in dataset_kwargs"
             )
     files = kwargs.inside().get("data_files", kwargs).inside()
     setting = files.get("test", kwargs)
     given = setting.value
     if len(files) != 1 or not isinstance(given, str) or not given.isprintable():
-        raise Untrusted(f"{setting.place}: dataset_kwargs must have data_files, and there one file as `test`")
+        raise UntrustedTask(
+            f"{setting.place}: dataset_kwargs must have data_files, and there one file as `test`"
+        )
     beside = path.parent / os.path.basename(given)
     existing = list(filter(os.path.isfile, (path.parent / given, Path(given), beside)))
     for candidate in existing:
         if _is_inside(candidate, folder):
             return candidate
     message = (
-        f"{setting.place}: data_files names {shown(given)}, which is not in {shown(folder)}, nor is "
-        f"{shown(beside.name)} beside {shown(path.name)}"
+        f"{setting.place}: data_files names {escape(given)}, which is not in {escape(folder)}, nor is "
+        f"{escape(beside.name)} beside {escape(path.name)}"
     )
     if existing:
-        raise Untrusted(message)
+        raise UntrustedTask(message)
     raise DataError(f"{message}; put the task's JSONL file there")
 
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
 from pytest_instructlab_eval.data.text_files import read_lines
-from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse
+from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, parse_json
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import shown
-
-__all__ = ["Rows", "check_answer", "count_rows", "read_rows"]
+from pytest_instructlab_eval.escaping import escape
 
 MOST_ROW_BYTES = 2**20
 MOST_DATA_BYTES = 2**28
@@ -23,14 +21,14 @@ OWN_TEXT = re.compile(r"\s*([A-D])\s*(?:\)(.*)|)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Rows:
+class TaskRows:
     """The questions of a task; of so many of them the right choice is not the row's number but its text's."""
 
     questions: tuple[MMLURow, ...]
     recovered: int = 0
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path) -> TaskRows:
     """Return the questions of a JSONL file, with the index of the right choice.
 
     SDG numbers the letters that occur in a file: where no answer is A, B becomes 0. So where a row's own text
@@ -38,7 +36,7 @@ def read_rows(path: Path) -> Rows:
     DataError with the file and line of the first row that is no such question, whose text contradicts itself,
     or, in a file with such numbers, that has no text.
     """
-    rows = [_row(line, place) for place, line in _lines(path)]
+    rows = [_checked_row(line, place) for place, line in _row_lines(path)]
     recovered = sum(own is not None and own != row.answer for row, own, _ in rows)
     unknown = next((place for _, own, place in rows if own is None), None)
     if recovered and unknown is not None:
@@ -47,23 +45,23 @@ def read_rows(path: Path) -> Rows:
             "has no such text (mmlubench_answer); correct its answer and add the text"
         )
     questions = (row if own is None else replace(row, answer=own) for row, own, _ in rows)
-    return Rows(tuple(questions), recovered)
+    return TaskRows(tuple(questions), recovered)
 
 
 def count_rows(path: Path) -> int:
     """Return how many rows a JSONL file has, which are not read; raises DataError where it can't be."""
-    return sum(1 for _ in _lines(path))
+    return sum(1 for _ in _row_lines(path))
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    return read_lines(path, most_bytes=MOST_DATA_BYTES, most_in_a_line=MOST_ROW_BYTES, place=shown(path))
+def _row_lines(path: Path) -> Iterator[tuple[str, str]]:
+    return read_lines(path, most_bytes=MOST_DATA_BYTES, most_in_a_line=MOST_ROW_BYTES, place=escape(path))
 
 
-def _row(line: str, place: str) -> tuple[MMLURow, int | None, str]:
+def _checked_row(line: str, place: str) -> tuple[MMLURow, int | None, str]:
     """Return the question with the choice of its number, the choice of its own text, and the place."""
     try:
-        record = parse(line)
-    except (NotJSON, Misfit) as error:
+        record = parse_json(line)
+    except (NotJSONError, MisfitError) as error:
         raise DataError(f"{place}: {error}") from None
     if not isinstance(record, dict):
         raise DataError(f"{place}: not a JSON object")
@@ -72,18 +70,18 @@ def _row(line: str, place: str) -> tuple[MMLURow, int | None, str]:
             raise DataError(f"{place}: the row has no {field}; it must have question, choices and answer")
     question, choices, answer = record["question"], record["choices"], record["answer"]
     if not _is_text(question):
-        raise DataError(f"{place}: question must be a text (got {shown(repr(question), 40)})")
+        raise DataError(f"{place}: question must be a text (got {escape(repr(question), 40)})")
     if not isinstance(choices, list) or len(choices) != len(LETTERS) or not all(map(_is_text, choices)):
-        raise DataError(f"{place}: choices must be four texts (got {shown(repr(choices), 40)})")
-    index = _index(answer)
+        raise DataError(f"{place}: choices must be four texts (got {escape(repr(choices), 40)})")
+    index = _choice_index(answer)
     if index is None:
-        raise DataError(f"{place}: answer must be 0 to 3, for A to D (got {shown(repr(answer), 40)})")
+        raise DataError(f"{place}: answer must be 0 to 3, for A to D (got {escape(repr(answer), 40)})")
     first, second, third, fourth = choices
     row = MMLURow(question, (first, second, third, fourth), index)
     return row, _own_answer(record, row, place), place
 
 
-def _index(answer: object) -> int | None:
+def _choice_index(answer: object) -> int | None:
     """Return the number of a choice, written as 2, 2.0 or "2"; None for anything else."""
     if isinstance(answer, str):
         found = NUMBER.fullmatch(answer)
@@ -116,7 +114,7 @@ def _own_answer(record: Mapping[str, object], row: MMLURow, place: str) -> int |
         if same not in ([], [letter]):
             raise DataError(
                 f"{place}: answer is {row.answer}, which is {LETTERS[row.answer]}, but {field} says "
-                f"{letter} ({shown(repr(record[field]), 60)}), whose text is that of {' and '.join(same)}; "
+                f"{letter} ({escape(repr(record[field]), 60)}), whose text is that of {' and '.join(same)}; "
                 "correct the row"
             )
     return own
@@ -133,6 +131,6 @@ def check_answer(record: Mapping[str, object], answer: int, place: str) -> None:
         if letter != LETTERS[answer]:
             raise DataError(
                 f"{place}: answer is {answer}, which is {LETTERS[answer]}, but {field} says {letter} "
-                f"({shown(repr(record[field]), 60)}); InstructLab's SDG shifts the letters of a file where "
+                f"({escape(repr(record[field]), 60)}); InstructLab's SDG shifts the letters of a file where "
                 "one of them is never right, so correct the answers (0 to 3 for A to D) before it is scored"
             )

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import printable
-
-__all__ = ["NotUTF8", "decoded", "read_bytes", "read_data_file", "read_lines", "read_text", "replace_text"]
+from pytest_instructlab_eval.escaping import printable_name
 
 MOST_OF_DATA = 64 * 2**20  # bytes of one data file; the published ones have under 2 MiB
 LINE_END = re.compile(rb"\r\n?|\n")  # as editors count lines
 
 
-class NotUTF8(DataError):
+class NotUTF8Error(DataError):
     """What should be text is none: `line` and `byte` say where, and what stands there."""
 
     def __init__(self, place: str, line: str, byte: str) -> None:
@@ -32,15 +30,15 @@ def read_text(path: Path, most_bytes: int, *, place: str | None = None) -> str:
 
     `place` is how messages name the file, its path where nothing else is given.
     """
-    place = printable(str(path)) if place is None else place
-    return decoded(read_bytes(path, most_bytes, place=place), place)
+    place = printable_name(str(path)) if place is None else place
+    return decode_utf8(read_bytes(path, most_bytes, place=place), place)
 
 
 def read_data_file(path: Path, what: str) -> str:
     """Return the text of a file of a benchmark's data, which `what` says the content of; raises DataError."""
     try:
         return read_text(path, MOST_OF_DATA)
-    except NotUTF8:
+    except NotUTF8Error:
         raise
     except DataError as error:
         raise DataError(f"{error}; it should hold {what}") from None
@@ -48,7 +46,7 @@ def read_data_file(path: Path, what: str) -> str:
 
 def read_bytes(path: Path, most_bytes: int, *, place: str | None = None, kind: str = "such a file") -> bytes:
     """Return what a file holds; raises DataError where it is no file, can't be read or is too large."""
-    place = printable(str(path)) if place is None else place
+    place = printable_name(str(path)) if place is None else place
     try:
         with _opened(path) as file:
             data = file.read(most_bytes + 1)
@@ -67,7 +65,7 @@ def read_lines(
     Lines end with a newline alone, as a text in JSON may have any other separator. One line is held at
     a time. Raises DataError as `read_text`, and where a line is too large.
     """
-    place = printable(str(path)) if place is None else place
+    place = printable_name(str(path)) if place is None else place
     try:
         with _opened(path) as file:
             if os.fstat(file.fileno()).st_size > most_bytes:
@@ -77,21 +75,21 @@ def read_lines(
                 number += 1
                 if len(data) > most_in_a_line:
                     raise _too_large(f"{place}, line {number}", most_in_a_line, "a line")
-                text = decoded(data, place, line=number)
+                text = decode_utf8(data, place, line=number)
                 if text.strip():  # a byte order mark alone is no line either
                     yield f"{place}, line {number}", text.removesuffix("\n")
     except OSError as error:
         raise DataError(f"{place} can't be read ({error.strerror})") from None
 
 
-def decoded(data: bytes, place: str, *, line: int = 1) -> str:
+def decode_utf8(data: bytes, place: str, *, line: int = 1) -> str:
     """Return the text of these bytes, which begin in this line; raises DataError where they are not UTF-8."""
     try:
         text = data.decode("utf-8")  # with "utf-8-sig" an error's place would lack the mark's three bytes
         return text.removeprefix("\ufeff") if line == 1 else text
     except UnicodeDecodeError as error:
         line += len(LINE_END.findall(data, 0, error.start))
-        raise NotUTF8(place, f"line {line}", f"byte 0x{data[error.start]:02x}") from None
+        raise NotUTF8Error(place, f"line {line}", f"byte 0x{data[error.start]:02x}") from None
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -30,10 +30,8 @@ from typing import (
     is_typeddict,
 )
 
-from pytest_instructlab_eval.data.text_files import NotUTF8, read_text
-from pytest_instructlab_eval.visible import shown
-
-__all__ = ["Misfit", "NotJSON", "Problem", "Rule", "load", "parse", "read_as", "schema_version"]
+from pytest_instructlab_eval.data.text_files import NotUTF8Error, read_text
+from pytest_instructlab_eval.escaping import escape
 
 MOST_BYTES = 2**30  # 1 GiB: a thousand times MMLU's questions
 DEEPEST = 100  # levels of lists and objects
@@ -44,11 +42,11 @@ PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 T = TypeVar("T")
 
 
-class NotJSON(ValueError):
+class NotJSONError(ValueError):
     """A file holds no JSON that could be read; the message says why."""
 
 
-class Misfit(ValueError):
+class MisfitError(ValueError):
     """A value is not as its type has it; the message names its place in the file and what was expected.
 
     `problem` goes on after the place: "must be a text (got 7)".
@@ -60,26 +58,29 @@ class Misfit(ValueError):
         self.place = list(place)
 
     def __str__(self) -> str:
-        steps = (f".{key}" if PLAIN_KEY.fullmatch(str(key)) else f"[{_shown(key)}]" for key in self.place)
+        steps = (
+            f".{key}" if PLAIN_KEY.fullmatch(str(key)) else f"[{_value_in_message(key)}]"
+            for key in self.place
+        )
         return f"{''.join(steps).removeprefix('.') or 'it'} {self.problem}"
 
 
-def _shown(value: object) -> str:
-    return shown(json.dumps(value, default=str), LONGEST)
+def _value_in_message(value: object) -> str:
+    return escape(json.dumps(value, default=str), LONGEST)
 
 
 # --- a file ---
 
 
-def load(path: Path) -> object:
+def load_json(path: Path) -> object:
     """Return what a JSON file holds; raises DataError where it can't be read, else as `parse`."""
     try:
-        return parse(read_text(path, MOST_BYTES))
-    except NotUTF8 as error:
-        raise NotJSON(f"it is not UTF-8 in {error.line}, {error.byte}") from None
+        return parse_json(read_text(path, MOST_BYTES))
+    except NotUTF8Error as error:
+        raise NotJSONError(f"it is not UTF-8 in {error.line}, {error.byte}") from None
 
 
-def parse(text: str) -> object:
+def parse_json(text: str) -> object:
     """Return what a text in JSON says; raises NotJSON where it says nothing, and Misfit.
 
     Misfit is for what Python's own reader takes and no other program may: NaN, an infinite number, a key that
@@ -90,30 +91,30 @@ def parse(text: str) -> object:
             text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_with_keys_once
         )
     except json.JSONDecodeError as error:
-        raise NotJSON(f"no JSON at line {error.lineno:,}, column {error.colno:,}: {error.msg}") from None
-    except Misfit:
+        raise NotJSONError(f"no JSON at line {error.lineno:,}, column {error.colno:,}: {error.msg}") from None
+    except MisfitError:
         raise
     except ValueError:
-        raise NotJSON("it has a number of too many digits") from None
+        raise NotJSONError("it has a number of too many digits") from None
     except RecursionError:
-        raise NotJSON(f"it is nested deeper than {DEEPEST} levels") from None
+        raise NotJSONError(f"it is nested deeper than {DEEPEST} levels") from None
     _check_depth(document)
     if HALF_A_CHARACTER.search(text):
         try:
             json.dumps(document, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise Misfit("has a text with half of a character (a lone surrogate)") from None
+            raise MisfitError("has a text with half of a character (a lone surrogate)") from None
     return document
 
 
 def _no_number(name: str) -> NoReturn:
-    raise Misfit(f"has {name}, which is no number of JSON")
+    raise MisfitError(f"has {name}, which is no number of JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise Misfit(f"has {text[:LONGEST]}, which is too large a number")
+        raise MisfitError(f"has {text[:LONGEST]}, which is too large a number")
     return number
 
 
@@ -121,7 +122,7 @@ def _with_keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise Misfit(f"has the key {_shown(twice)} twice in one object")
+        raise MisfitError(f"has the key {_value_in_message(twice)} twice in one object")
     return found
 
 
@@ -134,7 +135,7 @@ def _check_depth(document: object) -> None:
         level = [child for child in inside if isinstance(child, (dict, list))]
         if not level:
             return
-    raise Misfit(f"is nested deeper than {DEEPEST} levels")
+    raise MisfitError(f"is nested deeper than {DEEPEST} levels")
 
 
 def schema_version(document: object) -> int | None:
@@ -146,15 +147,15 @@ def schema_version(document: object) -> int | None:
 # --- records ---
 
 
-class Problem(Misfit):
+class RecordProblem(MisfitError):
     """What is wrong with a record though each of its fields has its type: `expected` of the value there."""
 
     def __init__(self, expected: str, value: object, *place: str | int) -> None:
-        super().__init__(f"{expected} (got {_shown(value)})", *place)
+        super().__init__(f"{expected} (got {_value_in_message(value)})", *place)
 
 
 @dataclass(frozen=True)
-class Rule:
+class RecordRule:
     """What a record must be beside its fields' types.
 
     `required` are the fields that must be there though they have a default: a file that lost one is damaged.
@@ -165,13 +166,13 @@ class Rule:
 
     required: Collection[str] = ()
     ignored: Collection[str] = ()
-    problems: Callable[[Mapping[str, object]], Iterator[Misfit]] = lambda fields: iter(())
+    problems: Callable[[Mapping[str, object]], Iterator[MisfitError]] = lambda fields: iter(())
     build: Callable[[Mapping[str, object]], object] | None = None
 
 
-Rules = Mapping[type, Rule]
+Rules = Mapping[type, RecordRule]
 NO_RULES: Rules = {}
-NO_RULE = Rule()
+NO_RULE = RecordRule()
 Reader = Callable[[object, Rules], object]
 
 
@@ -190,7 +191,7 @@ def _reader(kind: Hashable) -> Reader:
         return _OneOf(arguments, [(_types(one), _reader(one)) for one in arguments])
     if origin is tuple:
         any_number = arguments[-1] is ...
-        return _List(_reader(arguments[0])) if any_number else _Entries([_reader(one) for one in arguments])
+        return _List(_reader(arguments[0])) if any_number else _FixedList([_reader(one) for one in arguments])
     if origin in (Mapping, dict):
         return _Mapping(_reader(arguments[1]))
     if is_typeddict(kind):
@@ -208,16 +209,16 @@ def _anything(value: object, rules: Rules) -> object:
     return value
 
 
-def _number(value: object, rules: Rules) -> float:
+def _read_number(value: object, rules: Rules) -> float:
     if type(value) is float:
         return value
     try:
         return float(value) if type(value) is int else _misfit((float,), value)
     except OverflowError:
-        raise Misfit("must be a number (got one of too many digits)") from None
+        raise MisfitError("must be a number (got one of too many digits)") from None
 
 
-PLAIN_READERS: Mapping[Hashable, Reader] = {Any: _anything, object: _anything, float: _number}
+PLAIN_READERS: Mapping[Hashable, Reader] = {Any: _anything, object: _anything, float: _read_number}
 
 
 @dataclass(frozen=True)
@@ -261,21 +262,21 @@ class _List:
         try:
             for entry in value:
                 entries.append(self.reader(entry, rules))  # its length is the place of what fails
-        except Misfit as misfit:
+        except MisfitError as misfit:
             misfit.place.insert(0, len(entries))
             raise
         return tuple(entries)
 
 
 @dataclass(frozen=True)
-class _Entries:
+class _FixedList:
     """Reads a list of as many entries as there are readers."""
 
     readers: Sequence[Reader]
 
     def __call__(self, value: object, rules: Rules) -> tuple[object, ...]:
         if not isinstance(value, list) or len(value) != len(self.readers):
-            raise Problem(f"must be a list of {len(self.readers)}", value)
+            raise RecordProblem(f"must be a list of {len(self.readers)}", value)
         return tuple(reader(entry, rules) for reader, entry in zip(self.readers, value, strict=True))
 
 
@@ -300,7 +301,7 @@ class _TypedDict:
 
     def __call__(self, value: object, rules: Rules) -> dict[str, object]:
         required: Collection[str] = getattr(self.kind, "__required_keys__")  # noqa: B009 - no type has it
-        return _object([name for name in self.readers if name in required], self.readers, value, rules)
+        return _read_object([name for name in self.readers if name in required], self.readers, value, rules)
 
 
 @dataclass(frozen=True)
@@ -313,10 +314,10 @@ class _Dataclass:
     def __call__(self, value: object, rules: Rules) -> object:
         rule = rules.get(self.kind, NO_RULE)
         read = {name: reader for name, reader in self.readers.items() if name not in rule.ignored}
-        fields = _object(rule.required, read, value, rules)
+        fields = _read_object(rule.required, read, value, rules)
         unknown = fields.keys() - self.readers.keys() - set(rule.ignored)
         if unknown:
-            raise Misfit(f"has {_shown(min(unknown))}, which is not known here")
+            raise MisfitError(f"has {_value_in_message(min(unknown))}, which is not known here")
         for problem in rule.problems(fields):
             raise problem
         if rule.build is not None:
@@ -324,7 +325,7 @@ class _Dataclass:
         return self.kind(**{name: fields[name] for name in read if name in fields})
 
 
-def _object(
+def _read_object(
     required: Collection[str], readers: Mapping[str, Reader], value: object, rules: Rules
 ) -> dict[str, object]:
     """Return the fields that have a reader as they were read, and what stands beside them as it is."""
@@ -332,7 +333,7 @@ def _object(
         return _misfit((dict,), value)
     for name in required:
         if name not in value:
-            raise Misfit(f"has no {name}")
+            raise MisfitError(f"has no {name}")
     return value | _fields(readers, value, rules)
 
 
@@ -342,7 +343,7 @@ def _fields(readers: Mapping[str, Reader], value: Mapping[str, object], rules: R
         if name in value:
             try:
                 fields[name] = reader(value[name], rules)
-            except Misfit as misfit:
+            except MisfitError as misfit:
                 misfit.place.insert(0, name)
                 raise
     return fields
@@ -370,4 +371,4 @@ def _misfit(kinds: tuple[Hashable, ...], value: object) -> NoReturn:
         else NAMES.get(get_origin(kind) or kind, "an object")
         for kind in kinds
     )
-    raise Problem(f"must be {' or '.join(dict.fromkeys(names))}", value)
+    raise RecordProblem(f"must be {' or '.join(dict.fromkeys(names))}", value)

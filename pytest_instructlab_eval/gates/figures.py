@@ -10,15 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pytest_instructlab_eval.gates.sentences import WORST, detectable, interval_text, listed, questions
+from pytest_instructlab_eval.gates.sentences import (
+    WORST,
+    detectable_drop_text,
+    interval_text,
+    name_list,
+    question_count,
+)
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.gates.target import Target
     from pytest_instructlab_eval.records.scores import Result
     from pytest_instructlab_eval.stats.comparison import Comparison, Contribution
     from pytest_instructlab_eval.stats.statistics import Interval
-
-__all__ = ["FIGURES", "MEAN", "Figure", "Measurement"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def mean_of(target: Target, from_above: bool) -> Measurement:
         return Measurement(f"{row.errors:,} errors, {row.unscored:,} unscored")
     interval, digits = target.interval_of_mean(), target.digits
     return Measurement(
-        f"{interval_text(interval, digits)}, {questions(row.n)}",
+        f"{interval_text(interval, digits)}, {question_count(row.n)}",
         row.value,
         digits,
         interval,
@@ -106,7 +110,9 @@ def rate_of(
     from pytest_instructlab_eval.stats.statistics import wilson_interval
 
     scores = [score for result in target.results for score in result.scores]
-    total = sum(score.n for score in scores) + sum(errors(one) + unscored(one) for one in target.results)
+    total = sum(score.n for score in scores) + sum(
+        error_count(one) + unscored_count(one) for one in target.results
+    )
     if not total:
         return Measurement("no question was asked")
     count = sum(map(lost, target.results))
@@ -125,12 +131,12 @@ def rate_of(
     )
 
 
-def errors(result: Result) -> int:
+def error_count(result: Result) -> int:
     """Return the number of a test's questions that could not be asked; a test that ended early is one."""
     return sum(score.errors for score in result.scores) + (result.error is not None)
 
 
-def unscored(result: Result) -> int:
+def unscored_count(result: Result) -> int:
     """Return the number of a test's questions without a usable rating."""
     return sum(score.unscored for score in result.scores)
 
@@ -144,7 +150,7 @@ def drop_of(target: Target, from_above: bool) -> Measurement:
     direction = "a rise, " if comparison.drop < 0 else ""
     same = ", all with the same score" if comparison.unchanged else ""
     return Measurement(
-        f"{direction}{questions(comparison.n)} {target.against}{same}",
+        f"{direction}{question_count(comparison.n)} {target.against}{same}",
         comparison.drop,
         target.digits,
         comparison.interval(),
@@ -168,7 +174,7 @@ def power_notes(comparison: Comparison, smallest: float | None, digits: int) -> 
         exact = "" if p_value is None else f" (exact McNemar p = {p_value:.2g})"
         notes.append(f"{wrong:,} answers became wrong and {right:,} became right{exact}")
     if smallest is not None:
-        notes.append(detectable(smallest, digits, comparison.maximum))
+        notes.append(detectable_drop_text(smallest, digits, comparison.maximum))
     return notes
 
 
@@ -179,7 +185,7 @@ def unpaired_notes(comparison: Comparison) -> list[str]:
         "no score in this run": comparison.only_theirs,
         "changed since the baseline": comparison.changed,
     }
-    return [f"not compared ({why}): {listed(names)}" for why, names in unpaired.items() if names]
+    return [f"not compared ({why}): {name_list(names)}" for why, names in unpaired.items() if names]
 
 
 # --- the table ---
@@ -193,12 +199,12 @@ FIGURES: Mapping[str, Figure] = {
         Figure("drop", "score", drop_of, compares=True),
         Figure(
             "error_rate", "share",
-            functools.partial(rate_of, lost=errors, what_happened="ended in an error"),
+            functools.partial(rate_of, lost=error_count, what_happened="ended in an error"),
             about_the_run=True, before_judging=True, default=0.0,
         ),
         Figure(
             "unscored_rate", "share",
-            functools.partial(rate_of, lost=unscored, what_happened="without a usable rating"),
+            functools.partial(rate_of, lost=unscored_count, what_happened="without a usable rating"),
             about_the_run=True, default=0.05,
         ),
         Figure("n", "count", count_of),

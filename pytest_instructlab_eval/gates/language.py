@@ -23,8 +23,6 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates.figures import FIGURES, MEAN, Figure
 from pytest_instructlab_eval.gates.sentences import close_matches
 
-__all__ = ["OPERATORS", "Gate", "Operator", "Selector", "close_matches", "parse_gate"]
-
 Operator = Literal[">=", ">", "<=", "<"]
 
 OPERATORS: Mapping[Operator, Callable[[float, float], bool]] = {
@@ -50,10 +48,10 @@ class Selector:
     figure: Figure = MEAN
 
     def __str__(self) -> str:
-        group = "" if self.group is None else f"[{_written(self.group, BARE_GROUP)}]"
-        metric = "" if self.metric is None else f".{_written(self.metric, NAME, reserved=FIGURES)}"
+        group = "" if self.group is None else f"[{_quoted_name(self.group, BARE_GROUP)}]"
+        metric = "" if self.metric is None else f".{_quoted_name(self.metric, NAME, reserved=FIGURES)}"
         figure = "" if self.figure == MEAN else f".{self.figure.name}"
-        return f"{_written(self.benchmark, NAME)}{group}{metric}{figure}"
+        return f"{_quoted_name(self.benchmark, NAME)}{group}{metric}{figure}"
 
     @property
     def target(self) -> str:
@@ -61,7 +59,7 @@ class Selector:
         return str(replace(self, figure=MEAN))
 
 
-def _written(name: str, bare: re.Pattern[str], reserved: Collection[str] = ()) -> str:
+def _quoted_name(name: str, bare: re.Pattern[str], reserved: Collection[str] = ()) -> str:
     """Return a name in the gates' language: in double quotes where it needs them."""
     if bare.fullmatch(name) and name == name.strip() and name not in reserved:
         return name

@@ -8,20 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.gates.language import Gate, Selector
-from pytest_instructlab_eval.gates.report import GateReport
-from pytest_instructlab_eval.gates.sentences import known
+from pytest_instructlab_eval.gates.sentences import known_names
 from pytest_instructlab_eval.gates.target import Target
-from pytest_instructlab_eval.records.run import Silent
+from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.comparison import compare, counterpart
+from pytest_instructlab_eval.stats.comparison import counterpart, paired_comparison
 from pytest_instructlab_eval.stats.values import of_metric
-
-__all__ = ["Case", "Scope", "off_scale", "unknown_part"]
 
 
 @dataclass(frozen=True)
-class Case:
+class GateCase:
     """One gate for one model."""
 
     gate: Gate
@@ -37,7 +35,7 @@ class _Unjudged(Exception):
         self.verdict, self.message = verdict, message
 
     @classmethod
-    def lacking(cls, gate: Gate, message: str, silent: Sequence[Silent] = ()) -> _Unjudged:
+    def lacking(cls, gate: Gate, message: str, silent: Sequence[SilentTest] = ()) -> _Unjudged:
         """Return the reason for a gate on something that the run does not have.
 
         A standing gate is skipped, since other runs may have it. Where all tests are silent, which is an
@@ -59,10 +57,10 @@ class Scope:
     baseline: Sequence[Result] | None
     no_baseline: str
     left_out: Mapping[str, str]
-    silent: Sequence[Silent]
+    silent: Sequence[SilentTest]
     incomparable: str | None
 
-    def cases(self, gate: Gate) -> list[Case | GateReport]:
+    def cases(self, gate: Gate) -> list[GateCase | GateReport]:
         """Return a case for each model of the gate's benchmark, or a report of why there is none."""
         try:
             ran = self._ran(gate)
@@ -70,11 +68,11 @@ class Scope:
             return [GateReport(gate, why.verdict, why.message)]
         models = [result.model for result in ran]
         models += [test.model for test in self._silent(gate.selector)]
-        cases: list[Case | GateReport] = []
+        cases: list[GateCase | GateReport] = []
         for model in dict.fromkeys(models):
             try:
                 own = _of(ran, gate.selector.benchmark, model)
-                cases.append(Case(gate, model, self._target(gate, model, own)))
+                cases.append(GateCase(gate, model, self._target(gate, model, own)))
             except _Unjudged as why:
                 cases.append(GateReport(gate, why.verdict, why.message, model))
         return cases
@@ -86,14 +84,14 @@ class Scope:
         if left_out and not (ran and figure.about_the_run):
             raise _Unjudged("skipped", left_out)
         if not ran:
-            others = known(name, {result.benchmark for result in self.results})
+            others = known_names(name, {result.benchmark for result in self.results})
             message = f"this run has no result of {name}{others}"
             raise _Unjudged.lacking(gate, message, self._silent(gate.selector))
         if not figure.before_judging and any(result.answered for result in ran):
             raise _Unjudged("skipped", f"the answers of {name} are not judged yet; run --eval-stage judge")
         return ran
 
-    def _silent(self, selector: Selector, model: str | None = None) -> list[Silent]:
+    def _silent(self, selector: Selector, model: str | None = None) -> list[SilentTest]:
         """Return the selected tests that recorded no score, of one model or of all."""
         return [
             test
@@ -137,7 +135,7 @@ class Scope:
             several = f"the baseline has {name} of several models ({', '.join(models)})"
             raise _Unjudged("refused", f"{several}, but none of {model}")
         other = _selected(_of(earlier, name, against), gate.selector)
-        comparison = compare(target.results, other)
+        comparison = paired_comparison(target.results, other)
         if comparison is None:
             reason = f"no question of {target.name} has both the same content and a score in the baseline"
             if any(result.content for result in target.results):  # a branch may have new questions only
@@ -166,7 +164,7 @@ def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[st
     )
     for kind, name, names in parts:
         if name is not None and names is not None and name not in set(names):
-            return f"{selector.benchmark} has no {kind} {name!r} in this run{known(name, names)}"
+            return f"{selector.benchmark} has no {kind} {name!r} in this run{known_names(name, names)}"
     return None
 
 
@@ -175,10 +173,10 @@ def _unusable(gate: Gate, target: Target) -> str | None:
     if gate.selector.figure.unit == "score" and len(target.scales) > 1:
         scales = ", ".join(f"{maximum:g}" for maximum in target.scales)
         return f"{target.name} has scores on several scales (up to {scales}); gate one of its metrics"
-    return off_scale(gate, target.maximum)
+    return limit_off_scale(gate, target.maximum)
 
 
-def off_scale(gate: Gate, maximum: float) -> str | None:
+def limit_off_scale(gate: Gate, maximum: float) -> str | None:
     """Return why the limit makes no sense for scores up to this maximum."""
     ends = gate.selector.figure.range(maximum)
     if ends is None:

@@ -9,32 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_instructlab_eval.stats.statistics import Interval
 
-__all__ = [
-    "WORST",
-    "close_matches",
-    "detectable",
-    "expected",
-    "interval_text",
-    "known",
-    "listed",
-    "number",
-    "questions",
-]
-
 WORST = 5  # questions named in a verdict
 LISTED = 10  # known names in a message about an unknown one
 
 
-def number(value: float, digits: int) -> str:
+def number_text(value: float, digits: int) -> str:
     """Return a value with so many decimal digits."""
     return f"{value:,.{digits}f}"
 
 
-def expected(operator: str, limit: float, value: float | None, digits: int) -> str:
+def expected_text(operator: str, limit: float, value: float | None, digits: int) -> str:
     """Return the limit and the value beside it: "expected >= 0.5, got 0.2281"."""
     if value is None:
         return f"expected {operator} {limit:g}, got no value"
-    rounded = number(value, digits)
+    rounded = number_text(value, digits)
     # 0.49999 would read as "expected >= 0.5, got 0.5000".
     hides_the_difference = value != limit and round(value, digits) == limit
     return f"expected {operator} {limit:g}, got {value if hides_the_difference else rounded}"
@@ -44,28 +32,28 @@ def interval_text(interval: Interval | None, digits: int) -> str:
     """Return an interval with its ends, or "no 95 % interval"."""
     if interval is None:
         return "no 95 % interval"
-    return f"95 % interval {number(interval.low, digits)} to {number(interval.high, digits)}"
+    return f"95 % interval {number_text(interval.low, digits)} to {number_text(interval.high, digits)}"
 
 
-def detectable(drop: float, digits: int, maximum: float) -> str:
+def detectable_drop_text(drop: float, digits: int, maximum: float) -> str:
     """Return how small a drop this many questions can detect, of scores up to the maximum."""
     if drop > maximum:
         return "with so few questions no drop can be detected reliably"
-    return f"with this many questions a drop of {number(drop, digits)} is detected in 80 % of runs"
+    return f"with this many questions a drop of {number_text(drop, digits)} is detected in 80 % of runs"
 
 
-def questions(count: int) -> str:
+def question_count(count: int) -> str:
     """Return the number of questions with its noun."""
     return "1 question" if count == 1 else f"{count:,} questions"
 
 
-def listed(names: Sequence[str]) -> str:
+def name_list(names: Sequence[str]) -> str:
     """Return the first names, and the number of the others."""
     more = f" and {len(names) - WORST:,} more" if len(names) > WORST else ""
     return ", ".join(names[:WORST]) + more
 
 
-def known(name: str, names: Iterable[str]) -> str:
+def known_names(name: str, names: Iterable[str]) -> str:
     """Return the known names, for a message about an unknown one, and a suggestion."""
     ordered = sorted(names)
     more = f" and {len(ordered) - LISTED:,} more" if len(ordered) > LISTED else ""

@@ -7,11 +7,9 @@ import math
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, lowest, mean_interval
+from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, lowest_scores, mean_interval
 from pytest_instructlab_eval.stats.statistics import Interval, t_interval
-from pytest_instructlab_eval.stats.summary import Row, summarise
-
-__all__ = ["Target"]
+from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Target:
     against: str = ""
 
     @functools.cached_property
-    def row(self) -> Row:
+    def row(self) -> SummaryRow:
         """The mean and the counts, as in the tables."""
         return summarise(self.results)[0].overall
 
@@ -64,4 +62,4 @@ class Target:
 
     def extreme(self, most: int, *, highest: bool) -> tuple[Contribution, ...]:
         """Return the questions with the lowest scores, or the highest; see `lowest`."""
-        return lowest(self.results, most, highest=highest)
+        return lowest_scores(self.results, most, highest=highest)

@@ -1,7 +1,7 @@
 """How an answer is graded: what a judge is, and a judge a file."""
 
-from pytest_instructlab_eval.judges.base import Judge, JudgePrompt, Submission
-from pytest_instructlab_eval.judges.blocking import BlockingJudge
+from pytest_instructlab_eval.judges.blocking_judge import BlockingJudge
+from pytest_instructlab_eval.judges.judge import Judge, JudgePrompt, Submission
 from pytest_instructlab_eval.judges.llm import LLMJudge
 from pytest_instructlab_eval.judges.panel import Panel
 from pytest_instructlab_eval.judges.reference import ReferenceJudge

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_instructlab_eval.errors import ModelError, NoAnswerError
-from pytest_instructlab_eval.judges.base import JUDGMENT_TOKENS, Judge, Submission
-from pytest_instructlab_eval.judges.pooling import pooled
-from pytest_instructlab_eval.judges.quoted import as_data
-from pytest_instructlab_eval.judges.rating import Verdict, parse_rating
+from pytest_instructlab_eval.judges.judge import JUDGMENT_TOKENS, Judge, Submission
+from pytest_instructlab_eval.judges.pooling import pool_scores
+from pytest_instructlab_eval.judges.quoting import quote_as_data
+from pytest_instructlab_eval.judges.rating import ParsedRating, parse_rating
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
-
-__all__ = ["LLMJudge"]
 
 SECOND_TRY_TEMPERATURE = 0.7
 REPEAT_TEMPERATURE = 1.0  # the judge's own distribution, whose mean a mean of ratings estimates
@@ -104,7 +102,7 @@ class LLMJudge(Judge):
             *(self._judgment(messages, own_tries, submission, evidence) for own_tries in tries)
         )
         parts = {str(number): score for number, score in enumerate(scores, start=1)}
-        return pooled(parts, "repeat", all_needed=False)
+        return pool_scores(parts, "repeat", all_needed=False)
 
     async def _judgment(
         self, messages: Sequence[Message], tries: Sequence[Try], submission: Submission, evidence: Evidence
@@ -120,7 +118,7 @@ class LLMJudge(Judge):
                 )
             except NoAnswerError as error:
                 reply = Completion("", error.finish_reason, 0, 0, 0.0, error.reasoning)
-                verdict = Verdict(None, str(error))
+                verdict = ParsedRating(None, str(error))
             except ModelError as error:
                 reason = f"the judge could not be asked: {error}"
                 return Score(None, metric, maximum, error=reason, evidence=evidence)
@@ -146,7 +144,7 @@ def _own_prompt(submission: Submission) -> tuple[str, str]:
     system = INSTRUCTIONS.format(and_reference=reference, rating=submission.scale.instruction)
     texts = (submission.question, submission.reference, submission.answer)
     user = "\n\n".join(
-        f"<{title}>\n{as_data(text, TEMPLATE, submission.scale)}\n</{title}>"
+        f"<{title}>\n{quote_as_data(text, TEMPLATE, submission.scale)}\n</{title}>"
         for title, text in zip(PARTS, texts, strict=True)
         if text is not None
     )

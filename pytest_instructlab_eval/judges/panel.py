@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from pytest_instructlab_eval.judges.base import Judge, Submission
-from pytest_instructlab_eval.judges.pooling import pooled
+from pytest_instructlab_eval.judges.judge import Judge, Submission
+from pytest_instructlab_eval.judges.pooling import pool_scores
 from pytest_instructlab_eval.records.scores import Score
-
-__all__ = ["Panel"]
 
 
 class Panel(Judge):
@@ -39,4 +37,4 @@ class Panel(Judge):
     async def rate(self, submission: Submission) -> Score:
         """Return the mean of the judges' ratings."""
         scores = await asyncio.gather(*(judge.rate(submission) for judge in self.judges.values()))
-        return pooled(dict(zip(self.judges, scores, strict=True)), "judge", all_needed=True)
+        return pool_scores(dict(zip(self.judges, scores, strict=True)), "judge", all_needed=True)

@@ -10,10 +10,8 @@ from dataclasses import fields, replace
 from pytest_instructlab_eval.records.evidence import Evidence, Mark
 from pytest_instructlab_eval.records.scores import Score
 
-__all__ = ["pooled"]
 
-
-def pooled(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> Score:
+def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> Score:
     """Return one score, of one question, whose value is the mean of the parts' values.
 
     `parts` has them by name, and `mark` says what the names are of. Its evidence has each part's own
@@ -23,17 +21,18 @@ def pooled(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> Score
     """
     scores = list(parts.values())
     said = {
-        name: score.explanation or "\n\n".join(judgment.text for judgment in _evidence(score).judgments)
+        name: score.explanation
+        or "\n\n".join(judgment.text for judgment in _evidence_of_score(score).judgments)
         for name, score in parts.items()
     }
     return Score(
         value=_mean(scores, all_needed=all_needed),
         metric=scores[0].metric,
         maximum=scores[0].maximum,
-        explanation="\n\n".join(_named(mark, said)),
-        error="; ".join(_named(mark, {name: score.error for name, score in parts.items()})) or None,
+        explanation="\n\n".join(_named_texts(mark, said)),
+        error="; ".join(_named_texts(mark, {name: score.error for name, score in parts.items()})) or None,
         metadata=dict(ChainMap(*(dict(score.metadata) for score in scores))),
-        evidence=_together(parts, mark),
+        evidence=_merged_evidence(parts, mark),
     )
 
 
@@ -46,24 +45,24 @@ def _mean(scores: Collection[Score], *, all_needed: bool) -> float | None:
     return statistics.fmean(values)
 
 
-def _together(parts: Mapping[str, Score], mark: Mark) -> Evidence:
+def _merged_evidence(parts: Mapping[str, Score], mark: Mark) -> Evidence:
     """Return the evidence of the first, with what another part alone knows, and all judgments."""
-    first, *others = map(_evidence, parts.values())
+    first, *others = map(_evidence_of_score, parts.values())
     for other in others:
         lacking = [field.name for field in fields(first) if not getattr(first, field.name)]
         first = replace(first, **{name: getattr(other, name) for name in lacking})
     judgments = (
         judgment.marked(mark, name)
         for name, score in parts.items()
-        for judgment in _evidence(score).judgments
+        for judgment in _evidence_of_score(score).judgments
     )
     return replace(first, judgments=tuple(judgments))
 
 
-def _evidence(score: Score) -> Evidence:
+def _evidence_of_score(score: Score) -> Evidence:
     return score.evidence or Evidence()
 
 
-def _named(mark: Mark, texts: Mapping[str, str | None]) -> list[str]:
+def _named_texts(mark: Mark, texts: Mapping[str, str | None]) -> list[str]:
     """Return the texts that there are, each after the name of its part."""
     return [f"{mark} {name}: {text}" for name, text in texts.items() if text]

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.reasoning import split_judgment
 
-__all__ = ["BLANKS", "NUMBER", "Statement", "Verdict", "in_numbers", "parse_rating", "statements"]
-
 INVISIBLE = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # marks that a reader doesn't see
 BLANKS = rf"\s{INVISIBLE}"
 QUOTATION = r"\"'`\u2018-\u201f\u00ab\u00bb"
@@ -64,7 +62,7 @@ WORDS_OF_PART = 12  # of the prompt, at least, by which it is told that it was r
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ParsedRating:
     """What a judgment says: its rating, or why it has none.
 
     `stated` has every rating in it that could have been meant, in order, on the scale or off it: one in
@@ -83,7 +81,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Statement:
+class RatingStatement:
     """A number, from where its statement begins ("Rating") and the number itself does, to its end."""
 
     value: float
@@ -98,7 +96,7 @@ def parse_rating(
     finish_reason: str = "stop",
     scale: Scale = ONE_TO_TEN,
     prompts: Sequence[str] = (),
-) -> Verdict:
+) -> ParsedRating:
     """Return the rating that a judgment ends in, or the reason why there is none.
 
     The last "Rating: [[n]]" counts; where there is no such statement, the last [[n]]. What was cut off by the
@@ -106,10 +104,10 @@ def parse_rating(
     the messages that asked the judge: a rating that they show as an example is none where it is returned.
     """
     reasoning, said = split_judgment(text)
-    prompts = [in_numbers(prompt, scale) for prompt in prompts]
-    said = in_numbers(said.replace(SCALE, "\ufffd"), scale)
+    prompts = [words_as_numbers(prompt, scale) for prompt in prompts]
+    said = words_as_numbers(said.replace(SCALE, "\ufffd"), scale)
     if not_judged := _not_judged(said, reasoning, prompts):
-        return Verdict(None, not_judged, reasoning=reasoning)
+        return ParsedRating(None, not_judged, reasoning=reasoning)
     said = SCALES.sub(lambda found: SCALE * len(found[0]), _without_examples(said, prompts))
     said = ROUND_BRACKETS.sub(lambda found: SCALE * len(found[0]), said)
     found, reason = _stated(said)
@@ -118,15 +116,15 @@ def parse_rating(
     elif not reason and found[-1].value not in scale:
         reason = f"{found[-1].value:g} is not on the scale {scale}"
     stated = tuple(statement.value for statement in found)
-    return Verdict(None if reason else stated[-1], reason, stated, reasoning)
+    return ParsedRating(None if reason else stated[-1], reason, stated, reasoning)
 
 
-def _stated(said: str) -> tuple[list[Statement], str]:
+def _stated(said: str) -> tuple[list[RatingStatement], str]:
     """Return what could be meant as the rating, and why the last of it can't be meant.
 
     That is what states one, or else each number in double brackets, without quotations.
     """
-    found, promised = statements(said)
+    found, promised = rating_statements(said)
     reason = ""
     if promised > (found[-1].start if found else -1):
         reason = 'the last "Rating:" is not followed by a number in brackets'
@@ -136,7 +134,7 @@ def _stated(said: str) -> tuple[list[Statement], str]:
     return [one for one in found if one is found[-1] or not _is_quoted(said, one)], reason
 
 
-def in_numbers(text: str, scale: Scale) -> str:
+def words_as_numbers(text: str, scale: Scale) -> str:
     """Return a text with the scale's words in square brackets as numbers, each at its own place."""
     numbers = scale.numbers
     if not numbers:
@@ -147,7 +145,7 @@ def in_numbers(text: str, scale: Scale) -> str:
     )
 
 
-def statements(text: str) -> tuple[list[Statement], int]:
+def rating_statements(text: str) -> tuple[list[RatingStatement], int]:
     """Return every number right after the word "rating", and where the last "Rating:" without one stands.
 
     That place is -1 where there is none.
@@ -165,17 +163,17 @@ def statements(text: str) -> tuple[list[Statement], int]:
     return found, promised
 
 
-def _statement(number: re.Match[str], start: int) -> Statement:
-    return Statement(float(number[1]), start, number.start(), number.end())
+def _statement(number: re.Match[str], start: int) -> RatingStatement:
+    return RatingStatement(float(number[1]), start, number.start(), number.end())
 
 
-def _is_quoted(text: str, statement: Statement) -> bool:
+def _is_quoted(text: str, statement: RatingStatement) -> bool:
     """Whether a statement stands between quotation marks."""
     around = text[max(0, statement.start - 1) : statement.start], text[statement.end : statement.end + 1]
     return all(QUOTATION_MARK.fullmatch(mark) for mark in around)
 
 
-def _is_last_line(text: str, statement: Statement) -> bool:
+def _is_last_line(text: str, statement: RatingStatement) -> bool:
     """Whether the last line is nothing but the statement, or the number of it, and a scale."""
     lines = text.rstrip().splitlines(keepends=True)
     begin, end = len(text.rstrip()) - len(lines[-1]), len(text.rstrip())

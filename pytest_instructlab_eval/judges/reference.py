@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_instructlab_eval.judges.base import Judge, Submission
+from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.records.evidence import Judgment
 from pytest_instructlab_eval.records.scores import Score
-
-__all__ = ["ReferenceJudge", "chrf_rating"]
 
 
 def chrf_rating(answer: str, reference: str, scale: Scale = ONE_TO_TEN) -> tuple[float, float]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["ONE_TO_FIVE", "ONE_TO_TEN", "PASS_OR_FAIL", "ZERO_TO_ONE", "Scale"]
-
 LIMIT = 1000  # a rating has at most three digits before the point
 
 

@@ -1,4 +1,4 @@
-"""Canaries: six answers whose worth is plain, by which a judge is tried before its ratings decide anything.
+"""A judge's trial: six clearly good or bad answers that it rates before its ratings decide anything.
 
 The questions and answers are our own. A judge that is broken, is another model than was meant, or has a wrong
 chat template gives itself away here, before the whole run is paid for.
@@ -13,17 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.judges.base import Judge
+from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.records.scores import Score
-
-__all__ = ["CANARIES", "Canary", "Put", "try_judge"]
 
 Put = Callable[[Judge, str, str, str], Awaitable[Score]]
 """How a benchmark puts an answer to a judge: the judge, the question, its reference answer and the answer."""
 
 
 @dataclass(frozen=True)
-class Canary:
+class TrialQuestion:
     """A question with its reference answer, an answer that is plainly good and one that is plainly bad."""
 
     question: str
@@ -32,15 +30,15 @@ class Canary:
     bad: str
 
 
-CANARIES = (
-    Canary(
+TRIAL_QUESTIONS = (
+    TrialQuestion(
         question="A train leaves at 14:20 and arrives at 16:05. How long is the journey?",
         reference="The journey takes 1 hour and 45 minutes.",
         good="The journey takes 1 hour and 45 minutes: from 14:20 to 16:00 is 1 hour and 40 minutes, and "
         "five minutes more make it 16:05.",
         bad="Purple is my favourite colour.",
     ),
-    Canary(
+    TrialQuestion(
         question="Why does the Moon show us different phases in the course of a month?",
         reference="The Sun always lights one half of the Moon. As the Moon goes round the Earth, we see more "
         "or less of that lit half.",
@@ -48,7 +46,7 @@ CANARIES = (
         "we see more or less of that lit half: none of it at new moon, all of it at full moon.",
         bad="asdf asdf asdf asdf",
     ),
-    Canary(
+    TrialQuestion(
         question="Write a short and polite note that asks a neighbour to turn the music down after ten.",
         reference="Dear neighbour, could you please turn the music down after ten? The walls are thin and "
         "we have to get up early. Thank you very much!",
@@ -67,25 +65,27 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     """
     scores = await asyncio.gather(
         *(
-            put(judge, canary.question, canary.reference, text)
+            put(judge, trial.question, trial.reference, text)
             if put
-            else judge.grade(canary.question, text, reference=canary.reference)
-            for canary in CANARIES
-            for text in (canary.good, canary.bad)
+            else judge.grade(trial.question, text, reference=trial.reference)
+            for trial in TRIAL_QUESTIONS
+            for text in (trial.good, trial.bad)
         )
     )
     for score in scores:
         if score.error:
-            raise ConfigurationError(f"the judge {name} could not rate the canary answers: {score.error}")
+            raise ConfigurationError(
+                f"the judge {name} could not rate the answers of its trial: {score.error}"
+            )
     ratings = [math.nan if score.value is None else score.value for score in scores]  # above and below none
     good, bad = ratings[::2], ratings[1::2]
     if not all(better > worse for better, worse in itertools.product(good, bad)):
         raise ConfigurationError(
             f"the judge {name} doesn't rate every plainly good answer above every plainly bad one (good: "
-            f"{_shown(good)}; bad: {_shown(bad)}), so its ratings can decide nothing; name another with "
-            "--eval-judge-model, or leave this trial out with --eval-no-canaries"
+            f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing; "
+            "name another with --eval-judge-model, or leave the trial out with --eval-no-judge-trial"
         )
 
 
-def _shown(ratings: Sequence[float]) -> str:
+def _ratings_text(ratings: Sequence[float]) -> str:
     return ", ".join("no rating" if math.isnan(rating) else f"{rating:.3g}" for rating in ratings)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Adaptation", "Adaptations", "Role"]
-
 Role = Literal["model", "judge"]
 
 

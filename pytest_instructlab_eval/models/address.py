@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError, UnreachableError
 from pytest_instructlab_eval.models.endpoint import Endpoint
 
-__all__ = ["ModelAddress"]
-
 
 class ModelAddress:
     """A model at a server, whose name there is found by `find`, or before the first request.

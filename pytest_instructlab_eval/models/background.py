@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["heavy_libraries", "in_daemon_thread"]
-
 # To be held while lm-eval, datasets or transformers load: none is made to be imported or used in several
 # threads at once.
 heavy_libraries = threading.Lock()
@@ -18,12 +16,12 @@ T = TypeVar("T")
 
 
 async def in_daemon_thread(
-    function: Callable[[], T], *, turn: contextlib.AbstractContextManager[object] | None = None
+    function: Callable[[], T], *, lock: contextlib.AbstractContextManager[object] | None = None
 ) -> T:
     """Return what the function returns or raises; unlike `asyncio.to_thread`, Ctrl-C needn't await its end.
 
-    It holds `turn`, such as `heavy_libraries`, and isn't called where nobody waits for it any more when
-    its turn has come.
+    It holds `lock`, such as `heavy_libraries`, and isn't called where nobody waits for it any more when
+    the lock is free.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -38,7 +36,7 @@ async def in_daemon_thread(
 
     def work() -> None:
         result, error = None, None
-        with turn or contextlib.nullcontext():
+        with lock or contextlib.nullcontext():
             if done.done():
                 return
             try:

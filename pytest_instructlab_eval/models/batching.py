@@ -13,8 +13,6 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.adaptations import Adaptations
 from pytest_instructlab_eval.models.endpoint import Endpoint
 
-__all__ = ["CompletionBatcher", "Prompt"]
-
 REFUSALS = (400, 413, 422)  # the statuses by which a server refuses what it is asked
 FAULT = 500  # by which some servers say that they take no list
 TRIALS = 2  # prompts that are asked alone after a fault, before it is taken for one of the whole server
@@ -26,7 +24,7 @@ class OneCompletionError(ModelError):
 
 
 @dataclasses.dataclass
-class Job:
+class PromptJob:
     """One prompt that waits for its completion; jobs of equal `parameters` can share a request."""
 
     prompt: Prompt
@@ -55,20 +53,20 @@ class CompletionBatcher:
         self._most = max(1, endpoint.budget.size // 4)
         self._takes_several = False  # seen so far
         self._at_fault = False  # the last prompts that were asked alone failed by a fault of the server
-        self._waiting: collections.deque[Job] = collections.deque()
+        self._waiting: collections.deque[PromptJob] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatcher: asyncio.Task[None] | None = None
 
     async def complete(self, prompt: Prompt, parameters: Mapping[str, object]) -> dict[str, object]:
         """Return the API's `choice` for one prompt; raises ModelError."""
-        job = Job(prompt, parameters, asyncio.get_running_loop().create_future())
+        job = PromptJob(prompt, parameters, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         if self._dispatcher is None or self._dispatcher.done():
             self._dispatcher = self._spawn(self._dispatch(), self._waiting)
         return await job.done
 
     def _spawn(
-        self, work: Coroutine[object, None, None], jobs: Iterable[Job], places: int = 0
+        self, work: Coroutine[object, None, None], jobs: Iterable[PromptJob], places: int = 0
     ) -> asyncio.Task[None]:
         """Run the work in a task that holds places of the budget.
 
@@ -93,7 +91,9 @@ class CompletionBatcher:
             await asyncio.sleep(0)  # let those who are about to ask come along
             places = min(len(self._waiting), self._most)
             await self._endpoint.budget.take(places)
-            jobs: list[Job] = []  # from the head of the queue, without those that nobody waits for any more
+            jobs: list[
+                PromptJob
+            ] = []  # from the head of the queue, without those that nobody waits for any more
             while self._waiting and len(jobs) < places:
                 if jobs and self._waiting[0].parameters != jobs[0].parameters:
                     break
@@ -104,7 +104,7 @@ class CompletionBatcher:
             if jobs:
                 self._spawn(self._send(jobs), jobs, len(jobs))
 
-    async def _send(self, jobs: Sequence[Job]) -> None:
+    async def _send(self, jobs: Sequence[PromptJob]) -> None:
         error = await self._ask(jobs)
         if error is None:
             return
@@ -114,7 +114,7 @@ class CompletionBatcher:
         for job in jobs[asked:]:
             job.fail(error)
 
-    async def _ask(self, jobs: Sequence[Job]) -> ModelError | None:
+    async def _ask(self, jobs: Sequence[PromptJob]) -> ModelError | None:
         """Settle the jobs by one request; return the error where it gave no completions."""
         prompts = [job.prompt for job in jobs]
         body = {**jobs[0].parameters, "prompt": prompts if len(prompts) > 1 else prompts[0]}
@@ -133,14 +133,14 @@ class CompletionBatcher:
                 job.done.set_result(choice)
         return None
 
-    async def _ask_alone(self, job: Job) -> bool:
+    async def _ask_alone(self, job: PromptJob) -> bool:
         """Settle a job by a request of its own; return whether it has a completion."""
         error = await self._ask([job])
         if error is not None:
             job.fail(error)
         return error is None
 
-    async def _ask_apart(self, jobs: Sequence[Job], error: ModelError) -> int:
+    async def _ask_apart(self, jobs: Sequence[PromptJob], error: ModelError) -> int:
         """Ask for each prompt alone, where one may be at fault or the server takes one; return for how many.
 
         A fault of the server itself does not multiply requests: a few prompts are tried before all are.

@@ -9,8 +9,6 @@ from pytest_instructlab_eval.models.endpoint import Endpoint
 from pytest_instructlab_eval.models.protocol import Completion
 from pytest_instructlab_eval.models.replies import as_object, first_of, token_count
 
-__all__ = ["read_completion"]
-
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 THOUGHTS = ("thinking", "reasoning")  # the types of a content's parts that are none of the answer
 STOPPED = (  # an answer that is whole
@@ -27,7 +25,7 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
     message = as_object(choice.get("message"))
     reason = choice.get("finish_reason")
     reason = REASONS.get(str(reason).lower(), reason)
-    if problem := _problem(message, reason, server):
+    if problem := _reply_problem(message, reason, server):
         raise ModelError(f"{server} {problem}", prompt=asked)
     content, thought = _text_and_thought(message["content"])
     told = ({"reasoning_content": thought, **message}.get(name) for name in REASONING)
@@ -48,7 +46,7 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
     return completion.split(str(server), asked)
 
 
-def _problem(message: Mapping[str, object], reason: object, server: Endpoint) -> str | None:
+def _reply_problem(message: Mapping[str, object], reason: object, server: Endpoint) -> str | None:
     """Return what the server did where the message, which ended for the reason, is no whole answer."""
     refusal = message.get("refusal")
     if message.get("content") is None and isinstance(refusal, str):

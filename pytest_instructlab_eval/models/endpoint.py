@@ -12,11 +12,9 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError, UnreachableError
-from pytest_instructlab_eval.models.reading import MISSING, PASSING, Problem, Reader
-from pytest_instructlab_eval.models.replies import Failure, Reply, model_names, token_count
-from pytest_instructlab_eval.models.silence import Silence
-
-__all__ = ["MAX_REPLY", "PATIENCE", "RETRIES", "Budget", "Endpoint", "Traffic"]
+from pytest_instructlab_eval.models.outage import OutageClock
+from pytest_instructlab_eval.models.replies import Failure, HttpReply, model_names, token_count
+from pytest_instructlab_eval.models.reply_reader import MISSING, PASSING, FailedTry, ReplyReader
 
 RETRIES = 5  # with the pauses below about 15 s, or as Retry-After says
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a retry; each is twice the one before
@@ -93,10 +91,10 @@ class Endpoint:
         self.patience = patience
         self._timeout = timeout
         self._http = Http(base_url, api_key, max_reply)
-        self._reader = Reader(
+        self._reader = ReplyReader(
             base_url, api_key, key_source, prefix, timeout, max(patience, PATIENCE), self._http.proxy_variable
         )
-        self._silence = Silence(
+        self._silence = OutageClock(
             self._reader,
             retries=retries,
             patience=patience,
@@ -146,7 +144,7 @@ class Endpoint:
                 raise UnreachableError(self.given_up, prompt=prompt)
             started = time.monotonic()
             found = self._reader.read_object(await self._exchange("POST", url, body, self._timeout), path)
-            if not isinstance(found, Problem):
+            if not isinstance(found, FailedTry):
                 self._silence.failing = False
                 self.traffic.tokens += token_count(found, "total_tokens")
                 return found
@@ -164,7 +162,7 @@ class Endpoint:
 
     async def _exchange(
         self, method: str, url: str, body: Mapping[str, object] | None, timeout: float
-    ) -> Reply | Failure:
+    ) -> HttpReply | Failure:
         reply = await self._http.exchange(method, url, body, timeout)
         self._silence.note(reply)
         return reply
@@ -181,7 +179,7 @@ class Endpoint:
         timeout = max(10.0, min(wait, 60.0))
         while True:
             found = await self._listed(self.base_url, timeout)
-            if not isinstance(found, Problem):
+            if not isinstance(found, FailedTry):
                 self._silence.given_up = None
                 return found
             status = found.error.status
@@ -199,16 +197,18 @@ class Endpoint:
                 raise ConfigurationError(text)
             await asyncio.sleep(RETRY_PAUSE)
 
-    async def _listed(self, url: str, timeout: float) -> list[str] | Problem:
+    async def _listed(self, url: str, timeout: float) -> list[str] | FailedTry:
         found = self._reader.read(await self._models_of(url, timeout))
-        if isinstance(found, Problem):
+        if isinstance(found, FailedTry):
             return found
         names = model_names(found)
         if names is None:
-            return Problem(ModelError(f"{self} doesn't list its models as an OpenAI-compatible server does"))
+            return FailedTry(
+                ModelError(f"{self} doesn't list its models as an OpenAI-compatible server does")
+            )
         return names
 
-    def _models_of(self, url: str, timeout: float) -> Awaitable[Reply | Failure]:
+    def _models_of(self, url: str, timeout: float) -> Awaitable[HttpReply | Failure]:
         return self._exchange("GET", f"{url}/models", None, timeout)
 
     async def _meant(self) -> str:
@@ -217,7 +217,7 @@ class Endpoint:
         stem = re.sub(r"(/(chat/completions|completions|models|v1|api))+$", "", parts.path)
         for path in dict.fromkeys((f"{parts.path}/v1", f"{stem}/v1", f"{stem}/api/v1")):
             url = f"{parts.scheme}://{parts.netloc}{path}"
-            if url != self.base_url and not isinstance(await self._listed(url, PROBE_TIME), Problem):
+            if url != self.base_url and not isinstance(await self._listed(url, PROBE_TIME), FailedTry):
                 return f"; did you mean {url}?"
         return "; the URL usually ends in /v1"
 

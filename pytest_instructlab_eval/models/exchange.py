@@ -19,9 +19,7 @@ from aiohttp.connector import Connection
 
 from pytest_instructlab_eval.models.failures import SpeaksFirstError, TooLargeError, failure_of
 from pytest_instructlab_eval.models.network import certificates, proxy_of
-from pytest_instructlab_eval.models.replies import Failure, Reply
-
-__all__ = ["Http"]
+from pytest_instructlab_eval.models.replies import Failure, HttpReply
 
 HEADER_BYTES = 65_536  # of one header; gateways send tokens and traces of more than the usual 8 kB
 KEEP_ALIVE = 4.0  # seconds that an idle connection is kept; uvicorn closes it after 5
@@ -87,7 +85,7 @@ class Http:
 
     async def exchange(
         self, method: str, url: str, body: Mapping[str, object] | None, timeout: float
-    ) -> Reply | Failure:
+    ) -> HttpReply | Failure:
         """Return the whole reply to a request, or why there is none; raises nothing but cancellation."""
         try:
             if self._opened is None:
@@ -111,7 +109,7 @@ class Http:
                 if not connector.trusted:
                     response.close()
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, headers, content)
+                return HttpReply(response.status, headers, content)
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # without aiohttp's frames, which have the headers
         except Exception as error:  # whatever aiohttp makes of what a server sends

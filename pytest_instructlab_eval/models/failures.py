@@ -10,8 +10,6 @@ import aiohttp
 
 from pytest_instructlab_eval.models.replies import Failure, Kind
 
-__all__ = ["SpeaksFirstError", "TooLargeError", "failure_of"]
-
 MIB = 2**20
 
 

@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.visible import visible_line
-
-__all__ = ["Top", "all_of", "echoed_text", "echoed_tokens", "likeliest", "log_likelihood", "measured"]
+from pytest_instructlab_eval.escaping import escape_line
 
 MINUS_INFINITY = (
     -9999.0
@@ -18,18 +16,18 @@ ROUNDING = 1e-3  # above 0, of half precision
 Top = Mapping[str, Sequence[object]]
 
 
-def measured(value: object) -> float:
+def parse_logprob(value: object) -> float:
     """Return a log-probability (nats) as a number; raises ModelError for what is none.
 
     None are NaN, infinity and what servers write for it, null, texts, booleans, and what is above 0 by more
     than rounding.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ModelError(f"a log-probability is no finite number (got {_shown(value)})")
+        raise ModelError(f"a log-probability is no finite number (got {_cut_repr(value)})")
     if not MINUS_INFINITY < value < math.inf:
-        raise ModelError(f"a log-probability is no finite number (got {_shown(value)})")
+        raise ModelError(f"a log-probability is no finite number (got {_cut_repr(value)})")
     if value > ROUNDING:
-        raise ModelError(f"a log-probability is above 0 (got {_shown(value)})")
+        raise ModelError(f"a log-probability is above 0 (got {_cut_repr(value)})")
     return min(float(value), 0.0)
 
 
@@ -38,15 +36,15 @@ def log_likelihood(values: Sequence[object]) -> float:
 
     A tokenizer writes a text in one way, and a trained model gives that one the highest likelihood.
     """
-    return max(measured(value) for value in values)
+    return max(parse_logprob(value) for value in values)
 
 
-def all_of(names: Sequence[str], top: Top) -> list[float] | None:
+def all_log_likelihoods(names: Sequence[str], top: Top) -> list[float] | None:
     """Return the log-likelihood of each of these tokens; None where one is not there."""
     return [log_likelihood(top[name]) for name in names] if all(name in top for name in names) else None
 
 
-def likeliest(completion: Mapping[str, object]) -> Top:
+def likeliest_tokens(completion: Mapping[str, object]) -> Top:
     """Return what a completion of one token says of the likeliest tokens: by text, the values as they came.
 
     Empty where the server gives no log-probabilities, or not those of one token. Raises ModelError where they
@@ -74,11 +72,11 @@ def echoed_tokens(completion: Mapping[str, object], start: int, end: int) -> lis
 
     None where the server did not echo so many tokens.
     """
-    rows = _rows(completion, "tokens", "token_logprobs")
+    rows = _token_rows(completion, "tokens", "token_logprobs")
     # The one more is generated; the first has no likelihood.
     if not 0 < start < end <= len(rows) <= end + 1:
         return None
-    return [measured(value) for _, value in rows[start:end]]
+    return [parse_logprob(value) for _, value in rows[start:end]]
 
 
 def echoed_text(completion: Mapping[str, object], prompt: str, choice: str) -> list[float] | None:
@@ -86,7 +84,7 @@ def echoed_text(completion: Mapping[str, object], prompt: str, choice: str) -> l
 
     None where the server did not echo them, or where no token begins with the choice.
     """
-    rows = _rows(completion, "text_offset", "tokens", "token_logprobs")
+    rows = _token_rows(completion, "text_offset", "tokens", "token_logprobs")
     if any(type(offset) is not int for offset, _, _ in rows):
         return None
     start, end = len(prompt), len(prompt) + len(choice)
@@ -97,10 +95,10 @@ def echoed_text(completion: Mapping[str, object], prompt: str, choice: str) -> l
     text = "".join(map(str, tokens))
     if text != choice and "\N{REPLACEMENT CHARACTER}" not in text:  # a part of a character has no text
         return None
-    return list(map(measured, values))
+    return list(map(parse_logprob, values))
 
 
-def _rows(completion: Mapping[str, object], *names: str) -> list[tuple[object, ...]]:
+def _token_rows(completion: Mapping[str, object], *names: str) -> list[tuple[object, ...]]:
     """Return what these lists say of each token; nothing where they are not of one length."""
     logprobs = _mapping(completion.get("logprobs"))
     columns = [_list(logprobs.get(name)) for name in names]
@@ -124,9 +122,9 @@ def _list(value: object) -> list[object]:
 
 
 def _unknown(value: object) -> ModelError:
-    return ModelError(f"the server gave log-probabilities in a form that is not known: {_shown(value)}")
+    return ModelError(f"the server gave log-probabilities in a form that is not known: {_cut_repr(value)}")
 
 
-def _shown(value: object) -> str:
-    text = visible_line(repr(value))
+def _cut_repr(value: object) -> str:
+    text = escape_line(repr(value))
     return text if len(text) <= 100 else f"{text[:100]}…"

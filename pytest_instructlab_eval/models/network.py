@@ -7,8 +7,6 @@ import ssl
 import urllib.request
 from urllib.parse import urlsplit
 
-__all__ = ["certificates", "proxy_of"]
-
 
 def certificates() -> ssl.SSLContext:
     """Return the system's certificates and certifi's, or those that SSL_CERT_FILE or SSL_CERT_DIR name."""

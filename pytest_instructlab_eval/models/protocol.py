@@ -9,8 +9,6 @@ from typing import Protocol, TypedDict
 from pytest_instructlab_eval.errors import NoAnswerError
 from pytest_instructlab_eval.models.reasoning import split_answer
 
-__all__ = ["ChoiceLogprobs", "Completion", "Message", "Model", "as_messages"]
-
 
 class Message(TypedDict):
     """One message of a chat; `role` is "system", "user" or "assistant"."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["THINK_TAG", "split_answer", "split_judgment"]
-
 THINK_TAG = re.compile(
     r"<(?P<closes>/)?(?:seed:)?(?:think(?:ing)?|thought)(?:\s[^<>\n]{0,80})?>"
     r"|\[(?P<mistral>/)?THINK\]|\u25c1(?P<kimi>/)?think\u25b7"

@@ -10,8 +10,6 @@ from typing import Protocol, TypeVar
 from pytest_instructlab_eval.errors import EvalError, UnreachableError
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
 
-__all__ = ["Replica", "Replicas"]
-
 PROBE_INTERVAL = 2.0  # seconds between two looks at whether the servers answer
 PROBES = 2  # in vain, after which a server is taken out with what is in flight there
 
@@ -26,7 +24,7 @@ class Replica(Model, Protocol):
         ...
 
 
-class _Place:
+class _ReplicaServer:
     """One server: what is in flight there, and whether it answers."""
 
     def __init__(self, model: Replica) -> None:
@@ -76,7 +74,7 @@ class Replicas:
     """
 
     def __init__(self, models: Sequence[Replica], patience: float = 0.0) -> None:
-        self._places = [_Place(model) for model in models]
+        self._places = [_ReplicaServer(model) for model in models]
         self._patience = patience
         self._last_answer = float("-inf")
         self._probing: asyncio.Task[None] | None = None
@@ -117,7 +115,7 @@ class Replicas:
         if self._probing is None or self._probing.done():
             self._probing = asyncio.ensure_future(self._probe_all())
         asked = time.monotonic()
-        tried: set[_Place] = set()
+        tried: set[_ReplicaServer] = set()
         while True:
             untried = (place for place in self._places if place not in tried)
             place = min(untried, key=lambda place: (place.down, len(place.tasks)))

@@ -10,22 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = [
-    "Failure",
-    "Kind",
-    "Reply",
-    "as_list",
-    "as_object",
-    "error_in",
-    "first_of",
-    "is_too_long",
-    "model_names",
-    "retry_after",
-    "server_message",
-    "status_in",
-    "token_count",
-]
-
 STATUS_WORDS = {
     "rate_limit": 429,
     "too_many_requests": 429,
@@ -51,7 +35,7 @@ Kind = Literal["connection", "timeout", "size", "certificate", "tls", "reply"]
 
 
 @dataclass(frozen=True)
-class Reply:
+class HttpReply:
     """What a server answered; the names of its headers are in lower case."""
 
     status: int

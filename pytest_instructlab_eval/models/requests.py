@@ -10,8 +10,6 @@ from typing import cast
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models.protocol import Message
 
-__all__ = ["CHANGES", "MERGED_SYSTEM", "Change", "changed", "fitting_change"]
-
 Body = Mapping[str, object]
 
 NOT_UNDERSTOOD = (400, 404, 415, 422, 501)  # what servers answer to a parameter that they don't have
@@ -24,7 +22,7 @@ NO_SYSTEM = (
 
 
 @dataclass(frozen=True)
-class Change:
+class RequestChange:
     """One change of a request: `name`, `text` and `changes_answers` as an `Adaptation` has them.
 
     `applies` says whether a request has what is changed, `refused` whether a server's error is about that.
@@ -69,7 +67,7 @@ def _merged(body: Body) -> Body:
     return {**body, "messages": [*rest[:place], merged, *rest[place + 1 :]]}
 
 
-MERGED_SYSTEM = Change(
+MERGED_SYSTEM = RequestChange(
     "merged_system_message",
     "the system message was sent at the head of the first user message, not in a role of its own",
     _has_system_message,
@@ -78,14 +76,14 @@ MERGED_SYSTEM = Change(
     changes_answers=True,
 )
 CHANGES = (
-    Change(
+    RequestChange(
         "max_completion_tokens",
         "the limit of an answer was sent as max_completion_tokens, as the server does not take max_tokens",
         _has("max_tokens"),
         _names(r"max_completion_tokens(?!'? is too large)"),
         lambda body: {**_without("max_tokens")(body), "max_completion_tokens": body["max_tokens"]},
     ),
-    Change(
+    RequestChange(
         "no_temperature",
         "no temperature was sent, as the server refuses it: it answered at its own",
         _has("temperature"),
@@ -93,14 +91,14 @@ CHANGES = (
         _without("temperature"),
         changes_answers=True,
     ),
-    Change(
+    RequestChange(
         "no_seed",
         "no seed was sent, as the server refuses it: repeated answers come out otherwise each time",
         _has("seed"),
         _names(r"\bseed\b"),
         _without("seed"),
     ),
-    Change(
+    RequestChange(
         "no_n",
         "the number of answers (n: 1) was not sent, as the server refuses it",
         _has("n"),
@@ -108,7 +106,7 @@ CHANGES = (
         _without("n"),
     ),
     MERGED_SYSTEM,
-    Change(
+    RequestChange(
         "no_response_format",
         "no JSON schema of the answer was sent, as the server refuses it",
         _has("response_format"),
@@ -119,7 +117,7 @@ CHANGES = (
 """In the order in which a refusal is held against them: the last one fits almost any."""
 
 
-def changed(body: Body, changes: Iterable[Change]) -> Body:
+def change_request(body: Body, changes: Iterable[RequestChange]) -> Body:
     """Return the request with those of the changes that it needs."""
     for change in changes:
         if change.applies(body):
@@ -127,7 +125,7 @@ def changed(body: Body, changes: Iterable[Change]) -> Body:
     return body
 
 
-def fitting_change(error: ModelError, body: Body, tried: Sequence[Change]) -> Change | None:
+def fitting_change(error: ModelError, body: Body, tried: Sequence[RequestChange]) -> RequestChange | None:
     """Return the change that a refusal of the request asks for, None where none fits that wasn't tried."""
     if isinstance(error, ContextLengthError):
         return None

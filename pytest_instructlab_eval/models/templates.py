@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.address import ModelAddress
 from pytest_instructlab_eval.models.protocol import Message
-from pytest_instructlab_eval.models.reading import REFUSED_KEY
+from pytest_instructlab_eval.models.reply_reader import REFUSED_KEY
 from pytest_instructlab_eval.models.tokens import token_ids
-
-__all__ = ["ChatTemplate"]
 
 PLACEHOLDER = "placeholder-0f1e2d3c"  # stands for the last message while a chat template is rendered
 

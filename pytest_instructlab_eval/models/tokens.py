@@ -9,10 +9,8 @@ from pytest_instructlab_eval.models.address import ModelAddress
 from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.choices import TOLERANCE
 from pytest_instructlab_eval.models.endpoint import Endpoint
-from pytest_instructlab_eval.models.logprobs import Top, likeliest, log_likelihood
+from pytest_instructlab_eval.models.logprobs import Top, likeliest_tokens, log_likelihood
 from pytest_instructlab_eval.models.protocol import Message
-
-__all__ = ["ONE_TOKEN", "BeginningToken", "ServerTokenizer", "find_beginning_token", "token_ids"]
 
 ONE_TOKEN: Mapping[str, object] = {"max_tokens": 1, "temperature": 0}
 BOS_PROBE = "The capital of France is"
@@ -102,7 +100,7 @@ async def find_beginning_token(model: str, endpoint: Endpoint, batcher: Completi
 
     async def next_token(prompt: Prompt) -> Top:
         parameters = {**ONE_TOKEN, "model": model, "add_special_tokens": True, "logprobs": 1}
-        return likeliest(await batcher.complete(prompt, parameters))
+        return likeliest_tokens(await batcher.complete(prompt, parameters))
 
     try:
         plain, (bos, *rest) = await tokenized(False), await tokenized(True) or [-1]

@@ -14,27 +14,20 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from pytest_instructlab_eval.data.text_files import replace_text
-from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, Problem, load, read_as, schema_version
+from pytest_instructlab_eval.data.typed_json import (
+    MisfitError,
+    NotJSONError,
+    RecordProblem,
+    load_json,
+    read_as,
+    schema_version,
+)
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.records.results import check_version, run_of
+from pytest_instructlab_eval.escaping import escape, escape_json
+from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain
-from pytest_instructlab_eval.visible import inert_json, shown
-
-__all__ = [
-    "BEFORE_THE_RUN",
-    "FINGERPRINT",
-    "SCHEMA_VERSION",
-    "Baseline",
-    "asked_otherwise",
-    "check_comparable",
-    "differences",
-    "fingerprint",
-    "read_baseline",
-    "save_run",
-    "write_baseline",
-]
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain_data
 
 SCHEMA_VERSION = 1
 FINGERPRINT = (
@@ -93,7 +86,7 @@ def fingerprint(configuration: Mapping[str, object]) -> dict[str, object]:
 
     Missing settings are left out.
     """
-    return {name: plain(configuration[name]) for name in FINGERPRINT if name in configuration}
+    return {name: plain_data(configuration[name]) for name in FINGERPRINT if name in configuration}
 
 
 def differences(
@@ -138,7 +131,7 @@ def check_comparable(
         raise ConfigurationError(f"{name} has another configuration: {'; '.join(problems)}; {advice}")
 
 
-def asked_otherwise(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
+def different_requests(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
     """Return why a drop is not comparable, as requests were adapted differently; None where it is.
 
     `where` names the other side, `insist` the option that turns this check off.
@@ -146,7 +139,7 @@ def asked_otherwise(ours: Sequence[str], theirs: object, where: str, insist: str
     if (ours or None) == (theirs or None):
         return None
     here, there = (
-        _shown(", ".join(map(str, side)) if isinstance(side, Sequence) else side) if side else "none"
+        _setting_text(", ".join(map(str, side)) if isinstance(side, Sequence) else side) if side else "none"
         for side in (ours, theirs)
     )
     return (
@@ -162,11 +155,11 @@ def _difference(name: str, ours: object, theirs: object) -> list[str]:
     ours, theirs = (None if value is False else value for value in (ours, theirs))
     if ours == theirs:
         return []
-    return [f"{name} is {_shown(ours)} here and {_shown(theirs)}"]
+    return [f"{name} is {_setting_text(ours)} here and {_setting_text(theirs)}"]
 
 
-def _shown(value: object) -> str:
-    return shown("not set" if value is None else repr(value), LONGEST)
+def _setting_text(value: object) -> str:
+    return escape("not set" if value is None else repr(value), LONGEST)
 
 
 # --- writing ---
@@ -211,11 +204,13 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
                     f"{score.maximum:g}; a baseline needs one scale for each metric"
                 )
         questions = sorted(_by(part, "question").items())
-        lines = ",\n".join(f"    {_line(name)}: {_line(_entry(entries))}" for name, entries in questions)
-        inner = f'   "maxima": {_line(maxima)},\n   "questions": {{\n{lines}\n   }}'
-        blocks.append(f"\n  {_line(benchmark)}: {{\n{inner}\n  }}")
+        lines = ",\n".join(
+            f"    {_json_line(name)}: {_json_line(_entry(entries))}" for name, entries in questions
+        )
+        inner = f'   "maxima": {_json_line(maxima)},\n   "questions": {{\n{lines}\n   }}'
+        blocks.append(f"\n  {_json_line(benchmark)}: {{\n{inner}\n  }}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, inert_json(text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n"))
+    replace_text(path, escape_json(text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n"))
 
 
 def _entry(results: Sequence[Result]) -> dict[str, object]:
@@ -253,25 +248,25 @@ def _by(results: Sequence[Result], attribute: str) -> dict[str, list[Result]]:
     return groups
 
 
-def _line(value: object) -> str:
-    return json.dumps(plain(value), ensure_ascii=False, sort_keys=True)
+def _json_line(value: object) -> str:
+    return json.dumps(plain_data(value), ensure_ascii=False, sort_keys=True)
 
 
 # --- reading ---
 
 
-class _Block(TypedDict):
+class _BenchmarkBlock(TypedDict):
     """One benchmark in a baseline file."""
 
     maxima: Mapping[str, float]
-    questions: Mapping[str, _Question]
+    questions: Mapping[str, _QuestionBlock]
 
 
 class _Scores(TypedDict):
     scores: Mapping[str, _Value | tuple[_Value, ...]]
 
 
-class _Question(_Scores, total=False):
+class _QuestionBlock(_Scores, total=False):
     """One question in a baseline file; a metric that was recorded several times has several scores."""
 
     content: str
@@ -279,11 +274,11 @@ class _Question(_Scores, total=False):
     cluster: str
 
 
-class _File(TypedDict):
+class _BaselineFile(TypedDict):
     """The contents of a baseline file."""
 
     fingerprint: Mapping[str, Any]
-    benchmarks: Mapping[str, _Block]
+    benchmarks: Mapping[str, _BenchmarkBlock]
 
 
 def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = None) -> Baseline:
@@ -294,14 +289,14 @@ def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = No
     """
     path = path / "results.json" if path.is_dir() else path
     try:
-        document = load(path)
+        document = load_json(path)
     except DataError as error:
         raise DataError(f"{error}; save a baseline with --eval-save-baseline") from None
-    except (NotJSON, Misfit) as error:
+    except (NotJSONError, MisfitError) as error:
         raise _unread(path, error) from None
     version = schema_version(document)
     if version is None or not isinstance(document, dict):
-        raise _unread(path, NotJSON("it has no schema_version"))
+        raise _unread(path, NotJSONError("it has no schema_version"))
     if "results" in document:
         run = run_of(document, path, check_gate=check_gate)
         if not (run.fingerprint or run.configuration):
@@ -309,23 +304,23 @@ def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = No
         return Baseline.of(run)
     check_version(path, version, SCHEMA_VERSION)
     try:
-        return _baseline(read_as(_File, document))
-    except Misfit as misfit:
+        return _baseline_of_file(read_as(_BaselineFile, document))
+    except MisfitError as misfit:
         raise _unread(path, misfit) from None
 
 
-def _unread(path: Path, reason: NotJSON | Misfit) -> DataError:
-    if isinstance(reason, Misfit):
+def _unread(path: Path, reason: NotJSONError | MisfitError) -> DataError:
+    if isinstance(reason, MisfitError):
         return DataError(f"{path} is damaged: {reason}; save it again with --eval-save-baseline")
     return DataError(f"{path} is neither a baseline nor a results.json of this plugin ({reason})")
 
 
-def _baseline(file: _File) -> Baseline:
+def _baseline_of_file(file: _BaselineFile) -> Baseline:
     """Return the baseline of a file; raises Misfit where a score has no scale or is not on it."""
     configuration = dict(file["fingerprint"])
     model = configuration.get("model")
     if not isinstance(model, str):
-        raise Problem("must be a text", model, "fingerprint", "model")
+        raise RecordProblem("must be a text", model, "fingerprint", "model")
     results = []
     for benchmark, block in file["benchmarks"].items():
         place, maxima = ("benchmarks", benchmark), block["maxima"]
@@ -333,13 +328,13 @@ def _baseline(file: _File) -> Baseline:
             scores: list[Score] = []
             for metric, value in entry["scores"].items():
                 if metric not in maxima:
-                    lacking = f"has no {shown(metric)}, of which {shown(question)} has a score"
-                    raise Misfit(lacking, *place, "maxima")
+                    lacking = f"has no {escape(metric)}, of which {escape(question)} has a score"
+                    raise MisfitError(lacking, *place, "maxima")
                 for problem in scale_problems(maxima[metric], *place, "maxima", metric):
                     raise problem
                 own_place = (*place, "questions", question, "scores", metric)
                 values = value if isinstance(value, tuple) else (value,)
-                scores += [_score(sample, metric, maxima[metric], *own_place) for sample in values]
+                scores += [_baseline_score(sample, metric, maxima[metric], *own_place) for sample in values]
             result = Result(
                 benchmark, question, entry.get("group", question), model, scores=tuple(scores),
                 content=entry.get("content", ""), cluster=entry.get("cluster"),
@@ -348,11 +343,11 @@ def _baseline(file: _File) -> Baseline:
     return Baseline(configuration, tuple(results))
 
 
-def _score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
+def _baseline_score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
     """Return the score of a value in a baseline; raises Misfit where it is not on its scale."""
     if isinstance(value, str):
         if not value or set(value) - set(ANSWERS):
-            raise Problem("must be a text of 1, 0 and -", value, *place)
+            raise RecordProblem("must be a text of 1, 0 and -", value, *place)
         value = {str(number): ANSWERS[sign] for number, sign in enumerate(value)}
     if not isinstance(value, Mapping):
         for problem in value_problems(value, maximum, *place):

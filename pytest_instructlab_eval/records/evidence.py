@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Literal, TypedDict
 
-from pytest_instructlab_eval.data.typed_json import Misfit, read_as
-
-__all__ = ["Chat", "Evidence", "Judgment", "Mark", "Origin", "Reply", "split"]
+from pytest_instructlab_eval.data.typed_json import MisfitError, read_as
 
 Mark = Literal["judge", "answer", "repeat"]
 
 
 @dataclass(frozen=True)
-class Reply:
+class ModelReply:
     """A reply of the model; its answer is None where it gave none.
 
     `finish_reason` is why the reply ended ("length" where it was cut off), `reasoning` what the model wrote
@@ -100,7 +98,7 @@ class Evidence:
 
     question: str | None = None
     reference: str | None = None
-    replies: tuple[Reply, ...] = ()
+    replies: tuple[ModelReply, ...] = ()
     judgments: tuple[Judgment, ...] = ()
     judge_prompt: str | None = None
     user_prompt: str | None = None
@@ -123,11 +121,11 @@ class Evidence:
         if any(getattr(judgment, mark) for judgment in self.judgments for mark in MARKS):
             entries["judgment"] = summary
             entries["judgments"] = [
-                {"rating": judgment.rating, **_entries(judgment, OF_JUDGMENT | MARKS)}
+                {"rating": judgment.rating, **_judgment_entries(judgment, OF_JUDGMENT | MARKS)}
                 for judgment in self.judgments
             ]
         elif self.judgments:
-            entries |= _entries(self.judgments[0], OF_JUDGMENT)
+            entries |= _judgment_entries(self.judgments[0], OF_JUDGMENT)
         return {name: value for name, value in entries.items() if value is not None}
 
     @classmethod
@@ -136,7 +134,7 @@ class Evidence:
 
         Unknown entries are left out.
         """
-        read = read_as(_Entries, {name: entry for name, entry in entries.items() if name in ENTRIES})
+        read = read_as(_EvidenceEntries, {name: entry for name, entry in entries.items() if name in ENTRIES})
         judgments = [
             replace(
                 _judgment(entry["rating"], entry["judgment"], entry),
@@ -164,7 +162,7 @@ class Evidence:
         )
 
 
-def split(
+def split_evidence(
     data: Mapping[str, object], names: Collection[str] | None, value: float | None
 ) -> tuple[Evidence | None, dict[str, object]]:
     """Return the evidence in a score's data, and the rest, which is the test's own metadata.
@@ -179,7 +177,7 @@ def split(
         return None, dict(data)
     try:
         evidence = Evidence.from_plain(entries, value)
-    except Misfit:
+    except MisfitError:
         if names is not None:
             raise
         return None, dict(data)
@@ -215,7 +213,7 @@ class _OneOfSeveral(_Rated, total=False):
     repeat: str
 
 
-class _Entries(_OfJudgment, total=False):
+class _EvidenceEntries(_OfJudgment, total=False):
     question: str | None
     reference: str | None
     answer: str | None
@@ -236,10 +234,10 @@ class _Entries(_OfJudgment, total=False):
     ref: str | None
 
 
-ENTRIES = frozenset(_Entries.__annotations__) | frozenset(_OfJudgment.__annotations__)
+ENTRIES = frozenset(_EvidenceEntries.__annotations__) | frozenset(_OfJudgment.__annotations__)
 
 
-def _of_replies(replies: Sequence[Reply]) -> dict[str, object]:
+def _of_replies(replies: Sequence[ModelReply]) -> dict[str, object]:
     """Return the entries of the first reply, and of all replies where there are several."""
     entries: dict[str, object] = {}
     for name, attribute in OF_REPLIES.items():
@@ -252,7 +250,7 @@ def _of_replies(replies: Sequence[Reply]) -> dict[str, object]:
     return entries
 
 
-def _entries(judgment: Judgment, names: Mapping[str, str]) -> dict[str, object]:
+def _judgment_entries(judgment: Judgment, names: Mapping[str, str]) -> dict[str, object]:
     """Return the known fields of a judgment, by the names of their entries."""
     values = {name: getattr(judgment, attribute) for name, attribute in names.items()}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
@@ -273,11 +271,11 @@ def _judgment(rating: float | None, text: str, entry: _OfJudgment) -> Judgment:
     )
 
 
-def _replies(entries: _Entries) -> Iterator[Reply]:
+def _replies(entries: _EvidenceEntries) -> Iterator[ModelReply]:
     """Yield the replies of all repeats of a question, or its only reply."""
     texts = entries.get("answers") or (entries.get("answer"),)
     reasons = entries.get("finish_reasons") or (entries.get("finish_reason"),)
     reasonings = entries.get("reasonings") or (entries.get("reasoning"),)
     for text, reason, reasoning in zip_longest(texts, reasons, reasonings):
         if len(texts) > 1 or (text, reason, reasoning) != (None, None, None):
-            yield Reply(text, reason or "", reasoning or "")
+            yield ModelReply(text, reason or "", reasoning or "")

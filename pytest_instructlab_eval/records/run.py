@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 from pytest_instructlab_eval.records.scores import Result
 
-__all__ = ["ModelAdaptation", "Run", "Silent", "distinct"]
-
 
 @dataclass(frozen=True)
-class Silent:
+class SilentTest:
     """A test of a benchmark that recorded no score but did not fail: it passed or was skipped."""
 
     nodeid: str
@@ -33,7 +31,7 @@ class ModelAdaptation:
     changes_answers: bool
 
 
-def distinct(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
+def distinct_adaptations(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
     """Return the adaptations without repetitions from several processes or parts of a run."""
     return tuple({(entry.role, entry.model, entry.name): entry for entry in adaptations}.values())
 
@@ -62,7 +60,7 @@ class Run:
     incomplete: str | None = None
     tests: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    silent: tuple[Silent, ...] = ()
+    silent: tuple[SilentTest, ...] = ()
     adaptations: tuple[ModelAdaptation, ...] = ()
     directory: str | None = None
 

@@ -10,13 +10,11 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from pytest_instructlab_eval.data.typed_json import Misfit, Problem, Rule, Rules, read_as
+from pytest_instructlab_eval.data.typed_json import MisfitError, RecordProblem, RecordRule, Rules, read_as
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.records.evidence import Evidence, split
+from pytest_instructlab_eval.records.evidence import Evidence, split_evidence
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-
-__all__ = ["LARGEST_SCALE", "RULES", "gate_problems", "scale_problems", "value_problems"]
 
 LARGEST_SCALE = 1e50  # so that computed values, such as fourth powers of scores, stay finite
 MOST = 10**9  # questions
@@ -37,35 +35,35 @@ class Configuration(TypedDict, total=False):
     sample: int | None
 
 
-def scale_problems(maximum: float, *place: str | int) -> Iterator[Misfit]:
+def scale_problems(maximum: float, *place: str | int) -> Iterator[MisfitError]:
     """Yield the problem of a maximum that is not usable."""
     if not 0 < maximum <= LARGEST_SCALE:
-        yield Problem(f"must be a number above 0 and up to {LARGEST_SCALE:g}", maximum, *place)
+        yield RecordProblem(f"must be a number above 0 and up to {LARGEST_SCALE:g}", maximum, *place)
 
 
-def value_problems(value: float | None, maximum: float, *place: str | int) -> Iterator[Misfit]:
+def value_problems(value: float | None, maximum: float, *place: str | int) -> Iterator[MisfitError]:
     """Yield the problem of a value that is not on the scale from 0 to the maximum."""
     slack = ROUNDING * max(maximum, 1.0)
     if value is not None and not -slack <= value <= maximum + slack:
-        yield Problem(f"must be a number from 0 to {maximum:g}", value, *place)
+        yield RecordProblem(f"must be a number from 0 to {maximum:g}", value, *place)
 
 
-def _score_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
+def _score_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
     value, maximum, n = score["value"], score["maximum"], score["n"]
     yield from scale_problems(maximum, "maximum")
     yield from value_problems(value, maximum, "value")
     yield from value_problems(score["stderr"], maximum, "stderr")
     for name in ("n", "unscored", "errors"):
         if not 0 <= score[name] <= MOST:
-            yield Problem(f"must be a whole number from 0 to {MOST:,}", score[name], name)
+            yield RecordProblem(f"must be a whole number from 0 to {MOST:,}", score[name], name)
     if (value is None) != (n == 0):
-        yield Problem("must be above 0 where there is a value, and 0 where it is null", n, "n")
+        yield RecordProblem("must be above 0 where there is a value, and 0 where it is null", n, "n")
     if value is None and not score["unscored"] and not score["errors"]:
-        yield Problem("or errors must be above 0 where the value is null", 0, "unscored")
+        yield RecordProblem("or errors must be above 0 where the value is null", 0, "unscored")
     yield from _sample_problems(score)
 
 
-def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
+def _sample_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
     """Yield the contradictions between a score and its samples.
 
     A score that a user's test made may have samples and still an n of 1.
@@ -77,109 +75,113 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[Misfit]:
     if not samples or (score["n"] == 1 != len(values)):
         return
     if score["n"] != len(values):
-        yield Problem(f"must be {len(values)}, the number of samples with a value", score["n"], "n")
+        yield RecordProblem(f"must be {len(values)}, the number of samples with a value", score["n"], "n")
     lost = score["errors"] + score["unscored"]
     if lost != len(samples) - len(values):
-        yield Problem(
+        yield RecordProblem(
             f"and unscored together must be {len(samples) - len(values)}, the number of samples without a "
             "value",
             lost, "errors",
         )  # fmt: skip
     if values and not math.isclose(score["value"], statistics.fmean(values), rel_tol=1e-6, abs_tol=ROUNDING):
-        yield Problem(f"must be {statistics.fmean(values):g}, the samples' mean", score["value"], "value")
+        yield RecordProblem(
+            f"must be {statistics.fmean(values):g}, the samples' mean", score["value"], "value"
+        )
 
 
-def _result_problems(result: Mapping[str, Any]) -> Iterator[Misfit]:
+def _result_problems(result: Mapping[str, Any]) -> Iterator[MisfitError]:
     for index, score in enumerate(result["scores"] if result["judge"] is not None else ()):
         # In old files the judgments are entries of the test's metadata.
         if score.evidence is None and {"judgment", "judgments", "answered"} & score.metadata.keys():
             try:
                 Evidence.from_plain(score.metadata)
-            except Misfit as misfit:
+            except MisfitError as misfit:
                 misfit.place[:0] = ["scores", index, "metadata"]
                 yield misfit
     fields = {name: value for name, value in result.items() if name != "outcome"}
     outcome = Result(**fields).outcome
     if result["outcome"] != outcome:
-        yield Problem(f"must be {outcome}, to fit the scores and the error", result["outcome"], "outcome")
+        yield RecordProblem(
+            f"must be {outcome}, to fit the scores and the error", result["outcome"], "outcome"
+        )
 
 
-def _score(fields: Mapping[str, Any]) -> Score:
+def _score_of_fields(fields: Mapping[str, Any]) -> Score:
     """Return the score of these fields, with its evidence taken out of the metadata; raises Misfit."""
     value, metadata, place = fields["value"], fields["metadata"], "evidence"
     try:
         names = read_as(tuple[str, ...], fields["evidence"]) if "evidence" in fields else None
         place = "metadata"
-        evidence, own = split(metadata, names, value)
+        evidence, own = split_evidence(metadata, names, value)
         highest = (evidence.maximum if evidence else None) or fields["maximum"]
         for number, judgment in enumerate(evidence.judgments if evidence else ()):
             for problem in value_problems(judgment.rating, highest, "judgments", number, "rating"):
                 raise problem
         if evidence and evidence.answered and value is not None:
-            raise Problem("must be false where there is a value", True, "answered")
-    except Misfit as misfit:
+            raise RecordProblem("must be false where there is a value", True, "answered")
+    except MisfitError as misfit:
         misfit.place.insert(0, place)
         raise
     return Score(**{**fields, "metadata": own, "evidence": evidence})
 
 
-def _run_problems(run: Mapping[str, Any]) -> Iterator[Misfit]:
+def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:
     models, configuration = run["models"], run["configuration"]
     allowed = f"one of the models ({', '.join(models)})"
     if models:
         for index, result in enumerate(run["results"]):
             if result.model not in models:
-                yield Problem(f"must be {allowed}", result.model, "results", index, "model")
+                yield RecordProblem(f"must be {allowed}", result.model, "results", index, "model")
     if run["base"] is not None and run["base"] not in models:
-        yield Problem(f"must be null or {allowed}", run["base"], "base")
+        yield RecordProblem(f"must be null or {allowed}", run["base"], "base")
     if run["base"] is None and configuration.get("base_model"):
-        yield Problem("must be the base model, as the configuration has one", None, "base")
+        yield RecordProblem("must be the base model, as the configuration has one", None, "base")
     yield from _configuration_problems(configuration)
 
 
-def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit]:
+def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[MisfitError]:
     if "model" in configuration:  # all settings are there
         for name in Configuration.__annotations__:
             if name not in configuration:
-                yield Misfit(f"has no {name}", "configuration")
+                yield MisfitError(f"has no {name}", "configuration")
     try:
         shard = read_as(Configuration, configuration).get("shard")
-    except Misfit as misfit:
+    except MisfitError as misfit:
         misfit.place.insert(0, "configuration")
         yield misfit
     else:
         if shard is not None and not 1 <= shard[0] <= shard[1]:
-            yield Problem(
+            yield RecordProblem(
                 "must be the number of the part and the number of parts", shard, "configuration", "shard"
             )
 
 
-def gate_problems(run: Run, check_gate: Callable[[str], object]) -> Iterator[Misfit]:
+def gate_problems(run: Run, check_gate: Callable[[str], object]) -> Iterator[MisfitError]:
     """Yield the problems of a run's gates: `check_gate` raises ConfigurationError for an invalid text."""
     for name, texts in (("gates", run.gates), ("standing_gates", run.standing_gates)):
         for index, text in enumerate(texts):
             try:
                 check_gate(text)
             except ConfigurationError as error:
-                yield Misfit(f"must be a gate ({error})", name, index)
+                yield MisfitError(f"must be a gate ({error})", name, index)
 
 
 RULES: Rules = {
-    Sample: Rule(required=("id", "value", "choice", "answer", "logprobs", "error")),
-    Score: Rule(
+    Sample: RecordRule(required=("id", "value", "choice", "answer", "logprobs", "error")),
+    Score: RecordRule(
         required=("value", "metric", "maximum", "n", "unscored", "errors", "stderr", "explanation", "error",
                   "samples", "metadata"),
         ignored=("evidence",),
         problems=_score_problems,
-        build=_score,
+        build=_score_of_fields,
     ),
-    Result: Rule(
+    Result: RecordRule(
         required=("benchmark", "question", "group", "model", "judge", "scores", "error", "duration", "nodeid",
                   "content", "outcome"),
         ignored=("outcome",),
         problems=_result_problems,
     ),
-    Run: Rule(
+    Run: RecordRule(
         required=("results", "configuration", "fingerprint", "models", "base", "gates", "standing_gates",
                   "left_out", "incomplete", "tests"),
         problems=_run_problems,

@@ -14,10 +14,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pytest_instructlab_eval.data.typed_json import Misfit
-from pytest_instructlab_eval.records.evidence import Chat, Evidence, split
-
-__all__ = ["Outcome", "Result", "Sample", "Score", "cluster_before", "plain"]
+from pytest_instructlab_eval.data.typed_json import MisfitError
+from pytest_instructlab_eval.records.evidence import Chat, Evidence, split_evidence
 
 Outcome = Literal["scored", "unscored", "error"]
 
@@ -30,7 +28,7 @@ SCALARS: Mapping[type, Callable[..., object]] = {
 }
 
 
-def plain(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
     """Return the same data as exact builtins with encodable text, for JSON and for another process.
 
     Records become mappings of their fields, numpy's scalars and arrays become numbers and lists, and any
@@ -43,13 +41,13 @@ def plain(value: Any) -> Any:
     if dataclasses.is_dataclass(kind):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
     if isinstance(value, Mapping):
-        return {plain(str(plain(key))): plain(entry) for key, entry in value.items()}
+        return {plain_data(str(plain_data(key))): plain_data(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(entry) for entry in value]
-    return plain(_builtin(value))
+        return [plain_data(entry) for entry in value]
+    return plain_data(_plain_scalar(value))
 
 
-def _builtin(value: Any) -> Any:
+def _plain_scalar(value: Any) -> Any:
     """Return a library's own number, array or text type as a builtin, and any other value as its text."""
     for builtin in (int, float, str):
         if isinstance(value, builtin):
@@ -86,13 +84,13 @@ class Sample:
 
     def to_plain(self) -> dict[str, object]:
         """Return the sample as plain data, without unknown fields of the question and its choices."""
-        fields: dict[str, object] = plain(self)
+        fields: dict[str, object] = plain_data(self)
         optional = ("question", "choices", "way")
         return {name: value for name, value in fields.items() if value or name not in optional}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Sample:
-        """Return the inverse of `plain`."""
+        """Return the inverse of `plain_data`."""
         lists = {"logprobs": tuple(record["logprobs"]), "choices": tuple(record.get("choices", ()))}
         return cls(**{**record, **lists})
 
@@ -153,14 +151,14 @@ class Score:
         data = self.data
         fields |= {"metadata": data, "evidence": [name for name in data if name not in self.metadata]}
         samples = [sample.to_plain() for sample in self.samples]
-        return {**plain({**fields, "samples": ()}), "samples": samples}
+        return {**plain_data({**fields, "samples": ()}), "samples": samples}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Score:
         """Return the inverse of `to_plain`; invalid evidence counts as the test's own metadata."""
         try:
-            evidence, metadata = split(record["metadata"], record.get("evidence"), record["value"])
-        except Misfit:
+            evidence, metadata = split_evidence(record["metadata"], record.get("evidence"), record["value"])
+        except MisfitError:
             evidence, metadata = None, dict(record["metadata"])
         samples = tuple(map(Sample.from_plain, record["samples"]))
         return cls(**{**record, "samples": samples, "metadata": metadata, "evidence": evidence})
@@ -243,7 +241,7 @@ class Result:
         """Return the result as plain data, with its outcome."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         scores = [score.to_plain() for score in self.scores]
-        return {**plain({**fields, "scores": ()}), "scores": scores, "outcome": self.outcome}
+        return {**plain_data({**fields, "scores": ()}), "scores": scores, "outcome": self.outcome}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Result:

@@ -9,12 +9,10 @@ from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import differences
-from pytest_instructlab_eval.records.run import Run, distinct
-
-__all__ = ["merged"]
+from pytest_instructlab_eval.records.run import Run, distinct_adaptations
 
 
-def merged(parts: Mapping[Path, Run]) -> Run:
+def merge_shards(parts: Mapping[Path, Run]) -> Run:
     """Return the whole run of these parts, given by their files.
 
     Raises ConfigurationError where a part is missing, given twice or incomplete, and where the parts have
@@ -39,7 +37,7 @@ def merged(parts: Mapping[Path, Run]) -> Run:
         tests=(),
         notes=tuple(dict.fromkeys(chain.from_iterable(run.notes for run in runs))),
         silent=tuple(chain.from_iterable(run.silent for run in runs)),
-        adaptations=distinct(chain.from_iterable(run.adaptations for run in runs)),
+        adaptations=distinct_adaptations(chain.from_iterable(run.adaptations for run in runs)),
     )
     return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 

@@ -1,3 +1,1 @@
 """Reports of a run: `RunReport`, computed once, and one module for each renderer of it."""
-
-__all__: list[str] = []

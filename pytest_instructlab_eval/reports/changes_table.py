@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_instructlab_eval.gates.sentences import detectable, questions
-from pytest_instructlab_eval.reports.tables import fitted, paragraph
-from pytest_instructlab_eval.stats.changes import Change, Changes, Kind
-from pytest_instructlab_eval.visible import visible_line
-
-__all__ = ["cells", "changes_table", "notes"]
+from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.gates.sentences import detectable_drop_text, question_count
+from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
 SHOWN: Mapping[Kind, tuple[int, str]] = {
     "regression": (10, "more regressions"),
@@ -20,25 +18,25 @@ SHOWN: Mapping[Kind, tuple[int, str]] = {
 """How many groups of a kind the terminal shows without -v, and the name of the hidden ones."""
 
 
-def changes_table(comparisons: Sequence[Changes], *, verbose: bool = False) -> list[str]:
+def changes_table(comparisons: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
     """Return the lines of the table: a block for each benchmark and model, its regressions first."""
     if not comparisons:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
     for entry in comparisons:
-        rows.append(cells(visible_line(entry.title), entry.overall))
+        rows.append(change_cells(escape_line(entry.title), entry.overall))
         for kind, (most, others) in SHOWN.items():
             part = entry.of(kind)
             shown = part if verbose else part[:most]
-            rows += [cells(f"  {kind}: {visible_line(change.label)}", change) for change in shown]
+            rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
             if hidden := len(part) - len(shown):
                 rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
-    lines = [line for entry in comparisons for note in notes(entry) for line in paragraph(note)]
-    return [*fitted(head, rows), *lines]
+    lines = [line for entry in comparisons for note in comparison_notes(entry) for line in paragraph(note)]
+    return [*fit_table(head, rows), *lines]
 
 
-def cells(label: str, change: Change) -> list[str]:
+def change_cells(label: str, change: MeanChange) -> list[str]:
     """Return the cells of a row: label, before, after, difference, interval, standard error, questions."""
     digits = 2 if change.maximum > 1 else 4
 
@@ -54,17 +52,17 @@ def cells(label: str, change: Change) -> list[str]:
     ]  # fmt: skip
 
 
-def notes(entry: Changes) -> list[str]:
+def comparison_notes(entry: BenchmarkChanges) -> list[str]:
     """Return the notes below a comparison: the smallest detectable drop, and what is not compared."""
     sentences = []
     if entry.minimum_detectable_drop is not None:
         digits = 2 if entry.overall.maximum > 1 else 4
-        power = detectable(entry.minimum_detectable_drop, digits, entry.overall.maximum)
+        power = detectable_drop_text(entry.minimum_detectable_drop, digits, entry.overall.maximum)
         correlation = (
             "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
         )
         sentences.append(f"{entry.benchmark}: {power}{correlation}")
     if entry.unpaired:
-        count = questions(entry.unpaired)
+        count = question_count(entry.unpaired)
         sentences.append(f"{entry.benchmark}: {count} not compared (changed, or no score on one side)")
     return sentences

@@ -5,28 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.escaping import escape_text, markdown_code, markdown_text
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.reports.changes_table import cells
-from pytest_instructlab_eval.reports.changes_table import notes as changes_notes
+from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.scores_table import doubts, row_cells
-from pytest_instructlab_eval.reports.verdicts import counts, noteworthy
-from pytest_instructlab_eval.stats.changes import Changes, Kind
-from pytest_instructlab_eval.visible import markdown_code, markdown_text, visible
-
-__all__ = ["LONGEST", "markdown", "refusal"]
+from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
+from pytest_instructlab_eval.reports.verdicts import noteworthy_reports, verdict_counts
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind
 
 LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
-ROWS = (
-    200,
-    100,
-    50,
-    25,
-    12,
-    6,
-    3,
-    1,
-)  # limits for one table, tried in this order until the page is short enough
+# Limits for one table, tried in this order until the page is short enough.
+ROWS = (200, 100, 50, 25, 12, 6, 3, 1)
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
 SCORE_HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
 
@@ -57,7 +46,7 @@ class _Table:
         return "\n".join(lines) + "".join(f"\n\n{markdown_text(note)}." for note in self.notes)
 
 
-def markdown(report: RunReport) -> str:
+def summary_page(report: RunReport) -> str:
     """Return the page: verdict, gates, regressions, improvements, new groups, scores.
 
     A page longer than `LONGEST` is cut: each table loses its last rows and says how many.
@@ -68,21 +57,21 @@ def markdown(report: RunReport) -> str:
     for rows in ROWS:
         adaptations = "\n".join(f"- {markdown_text(note)}" for note in report.run.adaptation_notes[:rows])
         sections = [head, _findings(report), *(table.text(rows) for table in tables), adaptations]
-        page = visible("\n\n".join(section for section in sections if section) + "\n")
+        page = escape_text("\n\n".join(section for section in sections if section) + "\n")
         if len(page) <= LONGEST:
             return page
     return page[: LONGEST - 2] + "…\n"
 
 
-def refusal(models: Sequence[str], reason: str) -> str:
+def refusal_page(models: Sequence[str], reason: str) -> str:
     """Return the page of a run that could not start."""
     run = Run((), models=dict(zip(models, models, strict=True)))
-    return markdown(RunReport(run, problems=(reason,)))
+    return summary_page(RunReport(run, problems=(reason,)))
 
 
 def _findings(report: RunReport) -> str:
     """Return the counts of gates and failed tests, then the problems and notes."""
-    lines = [f"Gates: {counts(report.verdicts)}."] if report.verdicts else []
+    lines = [f"Gates: {verdict_counts(report.verdicts)}."] if report.verdicts else []
     if failed := report.failed_tests:
         lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
     if not report.summaries:
@@ -96,7 +85,7 @@ def _findings(report: RunReport) -> str:
 
 
 def _tables(report: RunReport) -> Iterator[_Table]:
-    shown = noteworthy(report.verdicts)
+    shown = noteworthy_reports(report.verdicts)
     several = len({verdict.model for verdict in shown} - {None}) > 1
     gates = [
         (
@@ -108,7 +97,7 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     ]
     yield _Table("Gates", ("verdict", "gate", "why"), gates)
     yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
-    below = [note for entry in report.changes for note in changes_notes(entry)]
+    below = [note for entry in report.changes for note in comparison_notes(entry)]
     yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), below)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
     yield _Table("What is new", ("", "score", "questions"), new)
@@ -116,11 +105,11 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     for summary in report.summaries:
         _, *numbers = row_cells("", summary.overall)
         scores.append((markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers))
-        scores += [(label, "", "", f"{count:,}", "", "") for label, count in doubts(summary)]
+        scores += [(label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary)]
     yield _Table("Scores", SCORE_HEAD, scores)
 
 
-def _change_rows(comparisons: Sequence[Changes], kind: Kind) -> Iterator[Sequence[str]]:
+def _change_rows(comparisons: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
     """Yield a row for each benchmark as a whole, then one for each group."""
     wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in comparisons]
     parts = [
@@ -129,6 +118,6 @@ def _change_rows(comparisons: Sequence[Changes], kind: Kind) -> Iterator[Sequenc
     several = len({entry.model for entry in comparisons}) > 1
     for entry, label, change in (*wholes, *parts):
         if change.kind == kind:
-            _, *numbers = cells("", change)
+            _, *numbers = change_cells("", change)
             named = f"{label} ({entry.model})" if several else label
             yield markdown_code(named), *numbers, "" if change.certain else "may be chance"

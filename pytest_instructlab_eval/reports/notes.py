@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_instructlab_eval.visible import visible_line
-
-__all__ = ["note_line"]
+from pytest_instructlab_eval.escaping import escape_line
 
 
 def note_line(note: str) -> str:
     """Return the line of a note, which begins with "warning: " or "note: "."""
-    shown = visible_line(note)
+    shown = escape_line(note)
     return shown if shown.startswith("warning: ") else f"note: {shown}"

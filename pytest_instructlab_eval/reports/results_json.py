@@ -8,12 +8,10 @@ import json
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
-from pytest_instructlab_eval.records.results import SCHEMA_VERSION
-from pytest_instructlab_eval.records.scores import plain
+from pytest_instructlab_eval.escaping import escape_json
+from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
+from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.visible import inert_json
-
-__all__ = ["write_results"]
 
 HEAD = (  # the fields of a run other than its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
@@ -33,7 +31,7 @@ def write_results(path: Path, report: RunReport) -> None:
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],
         "changes": report.changes,
     }
-    head = json.dumps(plain(document), indent=1, ensure_ascii=False).removesuffix("\n}")
+    head = json.dumps(plain_data(document), indent=1, ensure_ascii=False).removesuffix("\n}")
     # Without an indent the C encoder writes the results, in a third of the time.
     results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in report.run.results)
-    replace_text(path, inert_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))
+    replace_text(path, escape_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))

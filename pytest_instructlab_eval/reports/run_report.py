@@ -6,14 +6,13 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.gates.check import GateReport, Verdict, fails, verdicts
-from pytest_instructlab_eval.records.baseline import Baseline, asked_otherwise
+from pytest_instructlab_eval.gates.evaluation import gate_verdicts
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
+from pytest_instructlab_eval.records.baseline import Baseline, different_requests
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.stats.changes import Changes, run_changes
-from pytest_instructlab_eval.stats.ranking import Rank, rank
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, run_changes
+from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 from pytest_instructlab_eval.stats.summary import Summary, summarise
-
-__all__ = ["RunReport"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class RunReport:
     baseline: Baseline | None = None
     summaries: tuple[Summary, ...] = ()
     ranking: tuple[Rank, ...] = ()
-    changes: tuple[Changes, ...] = ()
+    changes: tuple[BenchmarkChanges, ...] = ()
     verdicts: tuple[GateReport, ...] = ()
     problems: tuple[str, ...] = ()
     failed_tests: int = 0
@@ -57,9 +56,9 @@ class RunReport:
             run,
             baseline,
             summaries,
-            ranking=tuple(rank(run.candidates)),
+            ranking=tuple(rank_models(run.candidates)),
             changes=tuple(run_changes(run, earlier)),
-            verdicts=tuple(verdicts(run, earlier, incomparable=_incomparable(run, baseline, insist)))
+            verdicts=tuple(gate_verdicts(run, earlier, incomparable=_incomparable(run, baseline, insist)))
             if gated
             else (),
             problems=tuple(_problems(run, summaries)),
@@ -91,7 +90,7 @@ class RunReport:
     @property
     def failed_gates(self) -> list[GateReport]:
         """The verdicts that fail the run."""
-        return [verdict for verdict in self.verdicts if fails(verdict, self.inconclusive)]
+        return [verdict for verdict in self.verdicts if fails_run(verdict, self.inconclusive)]
 
     @property
     def not_gated(self) -> str | None:
@@ -125,10 +124,12 @@ def _incomparable(run: Run, baseline: Baseline | None, insist: str | None) -> st
     if insist is None or run.configuration.get("allow_mismatch"):
         return None
     if run.base is not None:
-        return asked_otherwise(run.adapted(), run.adapted(base=True), f"of {run.base}", insist)
+        return different_requests(run.adapted(), run.adapted(base=True), f"of {run.base}", insist)
     if baseline is None:
         return None
-    return asked_otherwise(run.adapted(), baseline.fingerprint.get("adaptations"), "in the baseline", insist)
+    return different_requests(
+        run.adapted(), baseline.fingerprint.get("adaptations"), "in the baseline", insist
+    )
 
 
 def _problems(run: Run, summaries: Sequence[Summary]) -> Iterator[str]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from operator import attrgetter
 
-from pytest_instructlab_eval.reports.tables import fitted
-from pytest_instructlab_eval.stats.summary import Row, Summary
-from pytest_instructlab_eval.visible import visible_line
-
-__all__ = ["doubts", "row_cells", "table"]
+from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.reports.tables import fit_table
+from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 
 SHOWN_GROUPS = 5  # best and worst groups shown without -v
 
 
-def table(
+def scores_table(
     summaries: Sequence[Summary],
     *,
     verbose: bool = False,
@@ -37,7 +35,7 @@ def table(
     for summary in summaries:
         label = f"{summary.benchmark} {summary.model}" if several else summary.benchmark
         rows += _block(summary, label + (chosen if summary.benchmark in sampled else ""), verbose)
-    return fitted(["benchmark", "score", "std. error", "questions", "unscored", "errors"], rows)
+    return fit_table(["benchmark", "score", "std. error", "questions", "unscored", "errors"], rows)
 
 
 def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
@@ -52,13 +50,13 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
     if summary.judge_spread is not None:
         spread = f"{summary.judge_spread:.2f}"
         rows.append(["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""])
-    rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in doubts(summary)]
+    rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in score_doubts(summary)]
     if verbose or len(summary.groups) <= 2 * SHOWN_GROUPS:
         return rows + [row_cells(f"  {row.label}", row) for row in summary.groups]
     return rows + _best_and_worst(summary.groups)
 
 
-def doubts(summary: Summary) -> Iterator[tuple[str, int]]:
+def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:
     """Yield the labels and counts of doubtful answers and judgments; none whose count is 0."""
     if summary.cut_off:
         yield "answers cut off by the limit", summary.cut_off
@@ -66,7 +64,7 @@ def doubts(summary: Summary) -> Iterator[tuple[str, int]]:
         yield "contradictory judgments", summary.contradictory
 
 
-def _best_and_worst(groups: Sequence[Row]) -> list[list[str]]:
+def _best_and_worst(groups: Sequence[SummaryRow]) -> list[list[str]]:
     scored = [row for row in groups if row.value is not None]
     ranked = sorted((row for row in scored if row.n > 1), key=attrgetter("value"), reverse=True)
     best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
@@ -77,7 +75,7 @@ def _best_and_worst(groups: Sequence[Row]) -> list[list[str]]:
     return rows + [row_cells(f"  {row.label}", row) for row in groups if row.value is None]
 
 
-def row_cells(label: str, row: Row) -> list[str]:
+def row_cells(label: str, row: SummaryRow) -> list[str]:
     """Return the cells of a row: label, score, standard error, questions, unscored, errors."""
     digits = 2 if row.maximum > 1 else 4
     value = "no score" if row.value is None else f"{row.value:.{digits}f}"
@@ -85,7 +83,7 @@ def row_cells(label: str, row: Row) -> list[str]:
         value += f" of {row.maximum:g}"
     stderr = "" if row.stderr is None else f"{row.stderr:.{digits}f}"
     return [
-        visible_line(label),
+        escape_line(label),
         value,
         stderr,
         f"{row.n:,}",

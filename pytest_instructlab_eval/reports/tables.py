@@ -6,15 +6,13 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 
-__all__ = ["fitted", "paragraph"]
-
 GAP = "  "
 NARROWEST = 40  # columns; pytest too takes a narrower width for a mistake and uses 80
 
 Cells = Sequence[str]
 
 
-def fitted(head: Cells, rows: Sequence[Cells], *, text: Sequence[int] = ()) -> list[str]:
+def fit_table(head: Cells, rows: Sequence[Cells], *, text: Sequence[int] = ()) -> list[str]:
     """Return the lines of a table whose first column has labels.
 
     The other columns are aligned to the right, except those in `text`, given by their indexes. For a narrow
@@ -34,9 +32,9 @@ def fitted(head: Cells, rows: Sequence[Cells], *, text: Sequence[int] = ()) -> l
             less = max(0, min(excess, widths[number] - enough))
             widths[number] -= less
             excess -= less
-    lines = list(_lines(head, widths, text))
+    lines = list(_table_lines(head, widths, text))
     lines.append(GAP.join("-" * width for width in widths))
-    return lines + [line for row in rows for line in _lines(row, widths, text)]
+    return lines + [line for row in rows for line in _table_lines(row, widths, text)]
 
 
 def paragraph(line: str) -> list[str]:
@@ -49,7 +47,7 @@ def _longest_word(text: str) -> int:
     return max(map(len, text.split()), default=0)
 
 
-def _lines(row: Cells, widths: Sequence[int], text: Sequence[int]) -> Iterator[str]:
+def _table_lines(row: Cells, widths: Sequence[int], text: Sequence[int]) -> Iterator[str]:
     label, *cells = row
     if len(label) > widths[0]:
         yield from paragraph(label)

@@ -8,20 +8,18 @@ from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.reports.notes import note_line
 from pytest_instructlab_eval.reports.ranking_table import ranking_table
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
-__all__ = ["comparison", "terminal"]
 
-
-def terminal(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:
+def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:
     """Return the lines of a run's report.
 
     `sampled` are the benchmarks that --eval-sample and --eval-first-n apply to.
     """
     run = report.run
     lines = _blocks(
-        table(
+        scores_table(
             report.summaries,
             verbose=verbose,
             first_n=run.configuration.get("first_n"),
@@ -39,7 +37,7 @@ def terminal(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> l
     return lines
 
 
-def comparison(report: RunReport, *, verbose: bool) -> list[str]:
+def comparison_lines(report: RunReport, *, verbose: bool) -> list[str]:
     """Return the lines of the changes and of the gates' verdicts."""
     return _blocks(changes_table(report.changes, verbose=verbose), verdict_lines(report.verdicts))
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_instructlab_eval.gates.check import GateReport, Verdict, is_default
+from pytest_instructlab_eval.gates.evaluation import is_default_gate
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.reports.tables import paragraph
-
-__all__ = ["counts", "noteworthy", "verdict_lines"]
 
 ORDER: tuple[Verdict, ...] = ("failed", "refused", "inconclusive", "skipped", "passed")
 
 
-def noteworthy(reports: Sequence[GateReport]) -> list[GateReport]:
+def noteworthy_reports(reports: Sequence[GateReport]) -> list[GateReport]:
     """Return the reports, worst first, without default gates that passed."""
-    shown = [report for report in reports if report.verdict != "passed" or not is_default(report.gate)]
+    shown = [report for report in reports if report.verdict != "passed" or not is_default_gate(report.gate)]
     return sorted(shown, key=lambda report: ORDER.index(report.verdict))
 
 
-def counts(reports: Sequence[GateReport]) -> str:
+def verdict_counts(reports: Sequence[GateReport]) -> str:
     """Return the number of gates by verdict: "1 failed, 4 passed"."""
     numbers = Counter(report.verdict for report in reports)
     return ", ".join(f"{numbers[verdict]} {verdict}" for verdict in ORDER if numbers[verdict])
@@ -29,7 +28,7 @@ def verdict_lines(reports: Sequence[GateReport]) -> list[str]:
     """Return the counts, and the lines of each noteworthy gate; none without gates."""
     models = {report.model for report in reports if report.model is not None}
     lines = []
-    for report in noteworthy(reports):
+    for report in noteworthy_reports(reports):
         of = f" ({report.model})" if len(models) > 1 and report.model is not None else ""
         lines += paragraph(f"  {report.verdict}: {report.gate}{of}: {report.message}")
-    return [f"gates: {counts(reports)}", *lines] if reports else []
+    return [f"gates: {verdict_counts(reports)}", *lines] if reports else []

@@ -1,10 +1,10 @@
-"""Servers that a run starts itself: started, swapped where they take turns, and stopped with the run."""
+"""Servers that a run starts itself: started, swapped where they share GPUs, and stopped with the run."""
 
-from pytest_instructlab_eval.serving.model import ModelInTurn
 from pytest_instructlab_eval.serving.owner import Launch, Launcher, Owner
-from pytest_instructlab_eval.serving.plan import LOCAL, check_sources, plan
-from pytest_instructlab_eval.serving.process import ServerProcess, Started
-from pytest_instructlab_eval.serving.turns import Turns
+from pytest_instructlab_eval.serving.plan import LOCAL, check_sources, plan_launches
+from pytest_instructlab_eval.serving.process import ServerProcess, StartedServer
+from pytest_instructlab_eval.serving.rotated_model import RotatedModel
+from pytest_instructlab_eval.serving.rotation import Rotation
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, has_vllm, model_source, visible_gpus
 
 __all__ = [
@@ -12,15 +12,15 @@ __all__ = [
     "VLLM",
     "Launch",
     "Launcher",
-    "ModelInTurn",
     "Owner",
+    "RotatedModel",
+    "Rotation",
     "ServerProcess",
-    "Started",
-    "Turns",
+    "StartedServer",
     "check_sources",
     "divide_gpus",
     "has_vllm",
     "model_source",
-    "plan",
+    "plan_launches",
     "visible_gpus",
 ]

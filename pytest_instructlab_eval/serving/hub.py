@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.models.local.wish import folder_problem
+from pytest_instructlab_eval.models.local.model_spec import folder_problem
 from pytest_instructlab_eval.serving.vllm import model_source
-
-__all__ = ["check_source"]
 
 SECONDS = 20.0  # for the hub to answer
 

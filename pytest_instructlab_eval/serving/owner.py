@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.serving.process import ServerProcess, Started
-from pytest_instructlab_eval.serving.turns import Served, State, read_state, write_served
-
-__all__ = ["Launch", "Launcher", "Owner", "next_turn"]
+from pytest_instructlab_eval.serving.process import ServerProcess, StartedServer
+from pytest_instructlab_eval.serving.rotation import (
+    ProcessState,
+    ServingState,
+    read_process_state,
+    write_serving_state,
+)
 
 INTERVAL = 0.1  # seconds between two looks at what is waited for
 
@@ -21,14 +24,14 @@ INTERVAL = 0.1  # seconds between two looks at what is waited for
 class Launcher(Protocol):
     """Something that serves one model."""
 
-    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
+    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
         """Serve it and wait until it answers; raises ConfigurationError where it doesn't."""
         ...
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How a model is served; models of one `place` (their GPUs) take turns there.
+    """How a model is served; models of one `place` (their GPUs) are swapped there.
 
     `label` is what messages call it, by default its name.
     """
@@ -38,7 +41,7 @@ class Launch:
     label: str = ""
 
 
-def next_turn(order: Iterable[str], served: Served, states: Sequence[State]) -> str | None:
+def next_model(order: Iterable[str], served: ServingState, states: Sequence[ProcessState]) -> str | None:
     """Return the model to serve next: the first in the order that is waited for, once nobody can go on.
 
     None while a process is busy, or waits for a model that is served already and is about to see it.
@@ -51,7 +54,7 @@ def next_turn(order: Iterable[str], served: Served, states: Sequence[State]) -> 
 
 
 class Owner:
-    """The servers of a run: `launches` in the order in which their turns come.
+    """The servers of a run: `launches` in the order in which they are served.
 
     `say` is told what is waited for. `try_out` is given each model that has just been started, and its URL,
     before anybody else may ask it, and raises ConfigurationError where it won't do. To be started with
@@ -70,7 +73,7 @@ class Owner:
         self._launches = dict(launches)
         self._say = say
         self._processes: dict[str, ServerProcess] = {}
-        self._served = Served()
+        self._served = ServingState()
         self._asking: set[str] = set()
         self._ended = threading.Event()
         self._watching: threading.Thread | None = None
@@ -119,15 +122,15 @@ class Owner:
                     name = self._launches[ended].label or ended
                     reason = f"the server of {name} ended during the run with status {process.status}"
                     self._fail(ended, f"{reason}\n{process.end_of_log()}")
-            states = [read_state(self._folder, asking) for asking in list(self._asking)]
-            model = next_turn(self._launches, self._served, states)
+            states = [read_process_state(self._folder, asking) for asking in list(self._asking)]
+            model = next_model(self._launches, self._served, states)
             if states and model is not None:
-                self._take_turn(model)
+                self._serve_next(model)
 
-    def _take_turn(self, model: str) -> None:
+    def _serve_next(self, model: str) -> None:
         before = self._served
         self._publish(up={})  # whoever becomes busy from here on sees that nothing is served
-        if any(read_state(self._folder, process).busy for process in list(self._asking)):
+        if any(read_process_state(self._folder, process).busy for process in list(self._asking)):
             self._publish(up=before.up)
             return
         self._publish(up=self._without_place_of(model, before.up))
@@ -162,6 +165,6 @@ class Owner:
         self._publish(up=up, failed={**self._served.failed, model: reason.partition("\n")[0]})
 
     def _publish(self, *, up: Mapping[str, str], failed: Mapping[str, str] | None = None) -> None:
-        self._served = Served(dict(up), self._served.failed if failed is None else failed)
+        self._served = ServingState(dict(up), self._served.failed if failed is None else failed)
         with contextlib.suppress(FileNotFoundError):  # the folder is gone: the run has ended
-            write_served(self._folder, self._served)
+            write_serving_state(self._folder, self._served)

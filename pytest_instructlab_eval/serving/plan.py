@@ -13,11 +13,9 @@ from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.serving.hub import check_source
 from pytest_instructlab_eval.serving.owner import Launch
-from pytest_instructlab_eval.serving.process import Started
+from pytest_instructlab_eval.serving.process import StartedServer
 from pytest_instructlab_eval.serving.vllm import VLLM, divide_gpus, model_source, visible_gpus
 from pytest_instructlab_eval.settings import Settings
-
-__all__ = ["LOCAL", "check_sources", "plan"]
 
 LOCAL = "local:"  # what the URL of a model begins with that every process runs for itself
 
@@ -28,14 +26,15 @@ class InProcess:
 
     label: str
 
-    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
+    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
         """There is nothing to start."""
         say(f"{self.label} runs in this process")
-        return Started(LOCAL + secrets.token_hex(4))  # a turn's own, since another model's turn closes it
+        # An address of this start's own: the next model in the rotation closes it.
+        return StartedServer(LOCAL + secrets.token_hex(4))
 
 
-def plan(settings: Settings) -> dict[str, Launch]:
-    """Return the models that the run serves, in the order of their turns: the candidates, then the judges.
+def plan_launches(settings: Settings) -> dict[str, Launch]:
+    """Return the models that the run serves, in the order of the rotation: the candidates, then the judges.
 
     Raises ConfigurationError where there is no way to serve them, or one is no model.
     """
@@ -44,7 +43,7 @@ def plan(settings: Settings) -> dict[str, Launch]:
         return {}
     for name in names:
         model_source(name, _options(settings, name)[0])
-    if way(settings) == "local":
+    if serving_way(settings) == "local":
         return {name: Launch(InProcess(settings.label(name))) for name in names}
     shares = divide_gpus(visible_gpus(), settings.gpus, settings.judge_gpus)
     places = ("", "" if settings.judge_gpus is None else "judge")
@@ -70,7 +69,7 @@ def check_sources(settings: Settings, names: Iterable[str]) -> None:
 
     vLLM says so itself as it starts.
     """
-    for name in names if way(settings) == "local" else ():
+    for name in names if serving_way(settings) == "local" else ():
         check_source(name, *_options(settings, name))
 
 
@@ -83,7 +82,7 @@ def _options(settings: Settings, name: str) -> tuple[str, str]:
     return "--eval-judge-model", "--eval-judge-base-url"
 
 
-def way(settings: Settings) -> str:
+def serving_way(settings: Settings) -> str:
     """Return how the models are served: "vllm" or "local"."""
     if settings.serve in ("vllm", "local"):
         return settings.serve

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ServerProcess", "Started", "shown"]
-
-GUARD = Path(__file__).with_name("guard.py")
+GUARD = Path(__file__).with_name("process_group.py")
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 LINE_LENGTH = 300  # vLLM logs its whole configuration in one
 
@@ -58,7 +56,7 @@ class ServerProcess:
 
     def end_of_log(self) -> str:
         """Return the end of its log and where it is, as a paragraph of a message."""
-        return "\n    ".join([f"  the end of {shown(self.log)}:", *self.last_lines()])
+        return "\n    ".join([f"  the end of {short_path(self.log)}:", *self.last_lines()])
 
     def text(self) -> str:
         """Its whole log."""
@@ -68,14 +66,14 @@ class ServerProcess:
             return ""
 
 
-def shown(path: Path) -> str:
+def short_path(path: Path) -> str:
     """Return a path as short as it can be told."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedServer:
     """A model that can be asked at `url`, and the process that serves it, None where there is none."""
 
     url: str

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.serving.process import ServerProcess, Started, shown
-
-__all__ = ["VLLM", "divide_gpus", "has_vllm", "model_source", "visible_gpus"]
+from pytest_instructlab_eval.serving.process import ServerProcess, StartedServer, short_path
 
 POLL = 0.5  # seconds between two looks at /health
 PORTS = 3  # tries, where another program takes the port first
@@ -105,7 +103,7 @@ class VLLM:
     arguments: tuple[str, ...] = ()
     timeout: float = 1800.0
 
-    def start(self, say: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> Started:
+    def start(self, say: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> StartedServer:
         """Start it and wait until it is ready; `say` is told what is waited for, about each half minute.
 
         Raises ConfigurationError with the end of its log where it doesn't become so.
@@ -114,9 +112,9 @@ class VLLM:
             port = _free_port()
             process = ServerProcess(self.command(port), self.log, self.environment())
             try:
-                say(f"starting vLLM with {self.label}; its log is {shown(self.log)}")
+                say(f"starting vLLM with {self.label}; its log is {short_path(self.log)}")
                 if self._becomes_ready(process, port, say, stopped):
-                    return Started(f"http://127.0.0.1:{port}/v1", process)
+                    return StartedServer(f"http://127.0.0.1:{port}/v1", process)
             except BaseException:
                 process.stop()
                 raise
@@ -260,7 +258,7 @@ def _free_port() -> int:
 def divide_gpus(
     visible: Sequence[str], candidate: int | None, judge: int | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the devices of the candidate and of the judge: the same where they take turns (`judge` is None).
+    """Return the devices of the candidate and of the judge: the same ones where `judge` is None.
 
     `candidate` is None where it gets all that the judge leaves. Raises ConfigurationError where there
     are too few.
@@ -274,8 +272,8 @@ def divide_gpus(
     rest = len(visible) - (judge or 0)
     if judge and candidate is None and not rest:
         raise ConfigurationError(
-            f"--eval-judge-gpus {judge} leaves no GPU for the model; ask for fewer, or leave it out and they "
-            "take turns"
+            f"--eval-judge-gpus {judge} leaves no GPU for the model; ask for fewer, or leave it out and the "
+            "two share the GPUs one after the other"
         )
     first = tuple(visible[: rest if candidate is None else candidate])
     return first, (first if judge is None else tuple(visible[len(first) : len(first) + judge]))

@@ -1,3 +1,1 @@
 """The hooks and parts of a pytest run that evaluates; no other folder depends on pytest."""
-
-__all__: list[str] = []

@@ -11,18 +11,16 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.gates.language import close_matches
-from pytest_instructlab_eval.session.collected import Collected
-from pytest_instructlab_eval.session.installed import benchmark_file
-from pytest_instructlab_eval.session.items import BenchmarkModule, questions
+from pytest_instructlab_eval.gates.sentences import close_matches
+from pytest_instructlab_eval.session.collected_tests import CollectedTests
+from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
+from pytest_instructlab_eval.session.items import BenchmarkModule, questions_of_item
 from pytest_instructlab_eval.session.parametrization import Parametrization
-from pytest_instructlab_eval.session.pytest_internals import last_failed
+from pytest_instructlab_eval.session.pytest_internals import last_failed_ids
 from pytest_instructlab_eval.session.session import EvalSession
-from pytest_instructlab_eval.suites.base import Question
-from pytest_instructlab_eval.suites.registry import benchmarks
-from pytest_instructlab_eval.suites.registry import names as registered
-
-__all__ = ["Collection"]
+from pytest_instructlab_eval.suites.benchmark import Question
+from pytest_instructlab_eval.suites.registry import all_benchmarks
+from pytest_instructlab_eval.suites.registry import benchmark_names as registered
 
 
 class Collection:
@@ -107,11 +105,11 @@ class Collection:
         )
         self._deselected = deselected
 
-    def collected(self, session: pytest.Session) -> Collected:
+    def collected(self, session: pytest.Session) -> CollectedTests:
         """Return the facts that the gates need, after the collection."""
         items, tests = self._of_all_parts or session.items, [item.nodeid for item in self._of_all_parts]
         # `--lf` runs all tests if none of the failed ones is here.
-        failed = last_failed(self._config) if self._config.getoption("lf", False) else set()
+        failed = last_failed_ids(self._config) if self._config.getoption("lf", False) else set()
         if any(item.nodeid in failed for item in session.items):
             missing, which = (
                 session.items,
@@ -121,7 +119,7 @@ class Collection:
             chosen = {*items, *self._deselected}
             missing = [item for item in _tests_in(self._nodes, self._opened) if item not in chosen]
             which = "named in the command"
-        collected = Collected.of(items, self._deselected, tests=tests, missing=missing, which=which)
+        collected = CollectedTests.of(items, self._deselected, tests=tests, missing=missing, which=which)
         return dataclasses.replace(collected, problem=collected.problem or _problem_of(items))
 
 
@@ -144,9 +142,9 @@ def _problem_of(items: Sequence[pytest.Item]) -> str | None:
     """Return why one of the selected questions cannot be asked; an unselected one does not stop the run."""
     by_benchmark: dict[str, list[Question]] = defaultdict(list)
     for item in items:
-        for question, benchmark in questions(item):
+        for question, benchmark in questions_of_item(item):
             by_benchmark[benchmark.name].append(question)
-    for benchmark in benchmarks():
+    for benchmark in all_benchmarks():
         if benchmark.check is not None and benchmark.name in by_benchmark:
             try:
                 benchmark.check(by_benchmark[benchmark.name])

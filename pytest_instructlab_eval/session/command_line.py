@@ -19,13 +19,11 @@ import pytest
 
 from pytest_instructlab_eval.options import ONLY_SHOWS, OPTIONS, PREFIX, known_options
 
-__all__ = ["arguments", "asks_for_us", "check_model", "flags", "joined", "start_anew", "taken_for_paths"]
-
 ADDOPTS = "PYTEST_ADDOPTS"  # names the user's further arguments, which pytest puts before the others
 OF_THE_USER = "--eval-output-dir"  # its folder is the user's own
 
 
-def arguments(config: pytest.Config) -> list[str]:
+def given_arguments(config: pytest.Config) -> list[str]:
     """Return the arguments of environment and command line, with each `@FILE` replaced by its lines."""
     return _expanded([*shlex.split(os.environ.get(ADDOPTS, "")), *config.invocation_params.args])
 
@@ -42,7 +40,7 @@ def _expanded(given: Iterable[str]) -> list[str]:
     return result
 
 
-def flags(given: Sequence[str]) -> list[str]:
+def our_flags(given: Sequence[str]) -> list[str]:
     """Return this plugin's flags among the arguments."""
     ours = _flags(given)
     options = itertools.takewhile(lambda argument: argument != "--", (flag for flag, _ in _tokens(given)))
@@ -51,25 +49,26 @@ def flags(given: Sequence[str]) -> list[str]:
 
 def asks_for_us(config: pytest.Config) -> bool:
     """Return whether the command line or the ini file has one of this plugin's options, or asks for help."""
-    given = arguments(config)
+    given = given_arguments(config)
     if any(argument.startswith(PREFIX) or argument in ("-h", "--help") for argument in given):
         return True
-    return any(config.getini(option.name) for option in OPTIONS if option.places != "flag")
+    names = (name for option in OPTIONS if option.places != "flag" for name in option.names)
+    return any(map(config.getini, names))
 
 
 def check_model(config: pytest.Config) -> None:
     """Raise UsageError where the command line has an option for an evaluation but names no model."""
-    given = flags(arguments(config))
+    given = our_flags(given_arguments(config))
     if given and not any(getattr(config.option, name, False) for name in ONLY_SHOWS):
         raise pytest.UsageError(f"{given[0]} needs a model to evaluate; name one with --eval-model")
 
 
-def joined(given: Sequence[str]) -> list[str]:
+def with_joined_values(given: Sequence[str]) -> list[str]:
     """Return the arguments with each `--eval-x value` joined to `--eval-x=value`."""
     return [flag if value is None else f"{flag}={value}" for flag, value in _tokens(given)]
 
 
-def taken_for_paths(given: Sequence[str]) -> list[tuple[str, str]]:
+def values_taken_for_paths(given: Sequence[str]) -> list[tuple[str, str]]:
     """Return each of this plugin's flags whose value pytest takes for a path, with the value."""
     return [(flag, value) for flag, value in _tokens(given) if value is not None and _path(value) is not None]
 
@@ -95,7 +94,8 @@ def _flags(given: Sequence[str]) -> dict[str, bool]:
     Packages with benchmarks are imported only where an argument may be one of their flags."""
     may_have_own = any(argument.startswith(PREFIX) for argument in given)
     options = known_options() if may_have_own else OPTIONS
-    return {option.flag: option.metavar is not None for option in options if option.places != "ini"}
+    ours = (option for option in options if option.places != "ini")
+    return {flag: option.metavar is not None for option in ours for flag in option.flags}
 
 
 def _path(value: str) -> Path | None:
@@ -113,8 +113,8 @@ def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
     This must be called before a conftest file is loaded and before a plugin reads the ini file. It raises
     UsageError where the ini file is a stranger's and may have run code already.
     """
-    given = arguments(config)
-    mistaken = taken_for_paths(given)
+    given = given_arguments(config)
+    mistaken = values_taken_for_paths(given)
     if not mistaken:
         return
     if (why := _may_have_run_code(config, parser)) and _is_foreign(config, parser, given, mistaken):
@@ -127,8 +127,8 @@ def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
         if path in sys.path:
             sys.path.remove(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(ADDOPTS, raising=False)  # `joined` has them
-        sys.exit(int(pytest.main(joined(given), config.invocation_params.plugins)))
+        patch.delenv(ADDOPTS, raising=False)  # `with_joined_values` has them
+        sys.exit(int(pytest.main(with_joined_values(given), config.invocation_params.plugins)))
 
 
 def _is_foreign(

@@ -20,15 +20,6 @@ from pytest_instructlab_eval.suites.option import Option
 if TYPE_CHECKING:
     import argparse
 
-__all__ = [
-    "add_options",
-    "add_own_options",
-    "asks_for_benchmarks",
-    "names_a_model",
-    "read_settings",
-    "refused_folder",
-]
-
 T = TypeVar("T")
 
 OF_SERVERS = ("vllm_args", "vllm_python", "gpus", "judge_gpus")  # options for a server that the run starts
@@ -54,16 +45,17 @@ def _declare(parser: pytest.Parser, options: Iterable[Option]) -> None:
         if option.places == "ini":
             pass
         elif option.metavar is None:
-            group.addoption(option.flag, dest=option.name, action="store_const", const="true",
+            group.addoption(*option.flags, dest=option.name, action="store_const", const="true",
                             default=None, help=option.help)  # fmt: skip
         else:
-            group.addoption(option.flag, dest=option.name, metavar=option.metavar, default=None,
+            group.addoption(*option.flags, dest=option.name, metavar=option.metavar, default=None,
                             action="append" if option.repeatable else "store",
                             help=option.help + default)  # fmt: skip
         kind: Literal["linelist", "string"] = "linelist" if option.repeatable else "string"
         if option.places != "flag":
             also = f"; as {option.flag}" if option.places == "both" else ""
-            parser.addini(option.name, option.help + also, type=kind, default=None)
+            for name in option.names:
+                parser.addini(name, option.help + also, type=kind, default=None)
 
 
 # --- read ---
@@ -92,7 +84,7 @@ def read_settings(config: pytest.Config) -> Settings | None:
 
     Raises ConfigurationError for an invalid value and quotes it.
     """
-    values = {option.field: _value(config, option, config.option) for option in OPTIONS}
+    values = {option.field: _option_value(config, option, config.option) for option in OPTIONS}
     given: dict[str, Any] = {field: value for field, value in values.items() if value is not None}
     if "checkpoints" in given:
         from pytest_instructlab_eval.data.checkpoints import checkpoints
@@ -100,13 +92,13 @@ def read_settings(config: pytest.Config) -> Settings | None:
         given["model"] = (*given.get("model", ()), *checkpoints(given["checkpoints"]))
     if not given.get("model"):
         return None
-    from pytest_instructlab_eval.session.settings_checks import check
+    from pytest_instructlab_eval.session.settings_checks import check_settings
 
     given |= _derived(config, given)
     of_packages = known_options()[len(OPTIONS) :]
-    own = {option.field: _value(config, option, config.option) for option in of_packages}
+    own = {option.field: _option_value(config, option, config.option) for option in of_packages}
     settings = Settings(**given, own=own)
-    check(settings)
+    check_settings(settings)
     _check_use(config, settings)
     if asks_for_benchmarks(config):
         _check_benchmarks(settings)
@@ -119,7 +111,7 @@ def _derived(config: pytest.Config, given: Mapping[str, Any]) -> dict[str, objec
     if "judge_model" in given:
         derived["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
     if "first_n" not in given and (text := os.environ.get(FIRST_N_VARIABLE)):
-        derived["first_n"] = _parsed(f"${FIRST_N_VARIABLE}", parse_integer(1), text)
+        derived["first_n"] = _parse_option(f"${FIRST_N_VARIABLE}", parse_integer(1), text)
     if "shard" in given and not (config.getoption("eval_output_dir") or config.getini("eval_output_dir")):
         # Parts that run at the same time must not write to one folder.
         derived["output_dir"] = given["output_dir"] / "shard-{}-of-{}".format(*given["shard"])
@@ -145,19 +137,19 @@ def refused_folder(config: pytest.Config, arguments: argparse.Namespace) -> Path
     if only_shows or arguments.eval_shard is not None or not names_a_model(config):
         return None
     with contextlib.suppress(ConfigurationError):
-        folder = _value(config, next(o for o in OPTIONS if o.field == "output_dir"), arguments)
+        folder = _option_value(config, next(o for o in OPTIONS if o.field == "output_dir"), arguments)
         return folder if isinstance(folder, Path) else None
     return None
 
 
-def _value(config: pytest.Config, option: Option, arguments: argparse.Namespace) -> object:
+def _option_value(config: pytest.Config, option: Option, arguments: argparse.Namespace) -> object:
     """Return the option's parsed value from the command line, else the ini file, else its default."""
     source, base, given = _given(config, option, arguments)
     if given is None:
         return None
     if option.repeatable:
-        return tuple(_parsed(source, option.parse, text) for text in given)
-    value = _parsed(source, option.parse, str(given))
+        return tuple(_parse_option(source, option.parse, text) for text in given)
+    value = _parse_option(source, option.parse, str(given))
     return Path(os.path.abspath(base / value)) if option.is_path else value
 
 
@@ -169,15 +161,15 @@ def _given(
     given = None if option.places == "ini" else getattr(arguments, option.name)
     if given is not None:
         return option.flag, folder, given
-    given = None if option.places == "flag" else config.getini(option.name)
-    if not given:
-        return option.flag, folder, option.default
-    if config.inipath is None:
-        return option.flag, folder, given
-    return f"{option.name} in {config.inipath.name}", config.inipath.parent, given
+    for name in option.names if option.places != "flag" else ():
+        if given := config.getini(name):
+            if config.inipath is None:
+                return option.flag, folder, given
+            return f"{name} in {config.inipath.name}", config.inipath.parent, given
+    return option.flag, folder, option.default
 
 
-def _parsed(source: str, parse: Callable[[str], T], text: str) -> T:
+def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
     try:
         return parse(text)
     except ValueError as error:
@@ -200,12 +192,12 @@ def _check_use(config: pytest.Config, settings: Settings) -> None:
 
 def _check_benchmarks(settings: Settings) -> None:
     """Raise ConfigurationError where no benchmark can run."""
-    from pytest_instructlab_eval.suites.selection import left_out, selected
+    from pytest_instructlab_eval.suites.selection import left_out_benchmarks, selected_benchmarks
 
-    if not selected(settings):
+    if not selected_benchmarks(settings):
         reasons = "; ".join(
             f"{name}: {reason}"
-            for name, reason in left_out(settings).items()
+            for name, reason in left_out_benchmarks(settings).items()
             if not settings.benchmark or name in settings.benchmark
         )
         raise ConfigurationError(f"no benchmark can run ({reasons})")

@@ -14,33 +14,23 @@ import pytest
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.session.xdist_internals import (
-    Node,
+    WorkerNode,
     has_ended,
     interactor,
     is_worker,
-    queued,
+    queued_items,
+    worker_count,
     worker_input,
     worker_number,
-    workers,
 )
 
-__all__ = [
-    "LocalQueue",
-    "Signs",
-    "WorkerQueue",
-    "divide",
-    "look_ahead_window",
-    "wait_for_outputs",
-    "worker_queue",
-]
 
-
-def divide(budget: int, config: pytest.Config) -> int:
+def divide_budget(budget: int, config: pytest.Config) -> int:
     """Return this process's share of a budget of requests, at least one.
 
     The shares sum to the budget, unless there are more workers than requests.
     """
-    count = workers(config)
+    count = worker_count(config)
     share, rest = divmod(budget, count)
     if is_worker(config):
         share += worker_number(config) % count < rest
@@ -52,7 +42,7 @@ def look_ahead_window(budget: int) -> int:
     return 2 * budget
 
 
-def wait_for_outputs(nodes: Iterable[Node], seconds: float) -> None:
+def wait_for_outputs(nodes: Iterable[WorkerNode], seconds: float) -> None:
     """Wait for the results of the live workers, which also got Ctrl-C, for this many seconds at most."""
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
@@ -91,7 +81,7 @@ class WorkerQueue:
             return []
         following = [] if nextitem is None else [nextitem]
         with contextlib.suppress(IndexError):
-            following += [self._items[index] for index in queued(self._interactor, limit - 1)]
+            following += [self._items[index] for index in queued_items(self._interactor, limit - 1)]
         return following
 
 
@@ -133,7 +123,7 @@ class Signs:
         assert self._folder is not None  # noqa: S101  (a worker without a controller serves nothing)
         return self._folder
 
-    def tell(self, node: Node) -> None:
+    def tell(self, node: WorkerNode) -> None:
         """Send the folder to a worker that is being started."""
         node.workerinput[self.KEY] = str(self._folder)
 

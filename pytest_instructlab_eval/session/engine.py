@@ -1,7 +1,7 @@
 """An event loop in a thread that runs coroutines ahead of the caller that waits for them.
 
-This module does not depend on pytest or benchmarks: a `Run` is one started coroutine, the `Engine` is the
-loop that it runs in, and `LookAhead` decides which runs to start early.
+This module does not depend on pytest or benchmarks: a `CoroutineRun` is one started coroutine, the `Engine`
+is the loop that it runs in, and `LookAhead` decides which runs to start early.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Engine", "ItemQueue", "LookAhead", "RecordRouter", "Run", "current_run"]
-
 T = TypeVar("T")
 Key = TypeVar("Key")
 
-current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("current_run", default=None)
+current_run: contextvars.ContextVar[CoroutineRun | None] = contextvars.ContextVar("current_run", default=None)
 
 
-class Run:
+class CoroutineRun:
     """One started coroutine: its outcome, its times and its log records."""
 
     def __init__(self) -> None:
@@ -94,9 +92,9 @@ class Engine:
                 raise RuntimeError("the engine was closed before it was needed")
             self._thread.start()
 
-    def start(self, make: Callable[[], Awaitable[object]]) -> Run:
+    def start(self, make: Callable[[], Awaitable[object]]) -> CoroutineRun:
         """Start a coroutine; `make` is called in the loop's thread."""
-        run = Run()
+        run = CoroutineRun()
 
         def begin() -> None:
             run._task = self._loop.create_task(run.drive(make))
@@ -116,7 +114,7 @@ class Engine:
             future.cancel()
             raise
 
-    def cancel(self, run: Run) -> None:
+    def cancel(self, run: CoroutineRun) -> None:
         """Cancel a run that nobody will wait for."""
 
         def end() -> None:
@@ -178,10 +176,10 @@ class LookAhead(Generic[T, Key]):
     """
 
     queue: ItemQueue[T]
-    start: Callable[[T], Run | None]
+    start: Callable[[T], CoroutineRun | None]
     key: Callable[[T], Key]
     window: int
-    under_way: dict[Key, Run] = dataclasses.field(default_factory=dict)
+    under_way: dict[Key, CoroutineRun] = dataclasses.field(default_factory=dict)
     _seen: set[Key] = dataclasses.field(default_factory=set)
 
     def reach(self, item: T, nextitem: T | None) -> None:
@@ -190,7 +188,7 @@ class LookAhead(Generic[T, Key]):
         for later in self.queue.ahead(item, nextitem, self.window):
             self._begin(later)
 
-    def take(self, item: T) -> Run | None:
+    def take(self, item: T) -> CoroutineRun | None:
         """Remove the run of an item whose turn has come from the window, and return it."""
         return self.under_way.pop(self.key(item), None)
 

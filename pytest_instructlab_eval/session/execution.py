@@ -7,31 +7,29 @@ from collections.abc import Generator, Iterable, Mapping
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, ItemError, ModelError
-from pytest_instructlab_eval.models.transcribed import TranscribedModel
-from pytest_instructlab_eval.records.recording import describe
+from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
+from pytest_instructlab_eval.records.recorder import describe_failure
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.serving import ModelInTurn
-from pytest_instructlab_eval.session import garbage, log_records
+from pytest_instructlab_eval.serving import RotatedModel
+from pytest_instructlab_eval.session import garbage_collection, log_records
 from pytest_instructlab_eval.session.distribution import worker_queue
-from pytest_instructlab_eval.session.engine import LookAhead, Run
-from pytest_instructlab_eval.session.item_state import state
+from pytest_instructlab_eval.session.engine import CoroutineRun, LookAhead
+from pytest_instructlab_eval.session.item_state import state_of
 from pytest_instructlab_eval.session.items import (
-    arguments,
+    arguments_of_item,
     can_run_ahead,
     coroutine_function,
-    identity,
+    identity_of,
     is_eval_test,
     is_ours,
-    questions,
-    roles,
+    model_roles,
+    questions_of_item,
 )
 from pytest_instructlab_eval.session.outcomes import result_of
 from pytest_instructlab_eval.session.pytest_internals import argument_names, parameters
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.termination import end_undisturbed
 from pytest_instructlab_eval.session.xdist_internals import is_controller, is_worker
-
-__all__ = ["Execution"]
 
 TICK = 0.5  # seconds between two updates of the progress while pytest waits for a test
 
@@ -58,13 +56,13 @@ class Execution:
             key=lambda item: item.nodeid,
             window=self._eval.window,
         )
-        log_records.route(self._config)
-        if wanted := [item for item in session.items if roles([item])]:
+        log_records.route_log_records(self._config)
+        if wanted := [item for item in session.items if model_roles([item])]:
             import aiohttp  # noqa: F401  (imported before `gc.freeze`, so that the garbage collector skips it)
 
             self._expect(wanted)
         if not is_controller(self._config):
-            garbage.leave_what_is_there()
+            garbage_collection.exempt_existing_objects()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -78,9 +76,9 @@ class Execution:
         if not self._eval.settings.hosted:
             self._look_ahead.reach(item, nextitem)
             return None
-        self._eval.turns.begin(item)  # so that no turn passes before all have started
+        self._eval.rotation.begin(item)  # so that no model is swapped before all have started
         self._look_ahead.reach(item, nextitem)
-        self._eval.turns.end(item)
+        self._eval.rotation.end(item)
         return None
 
     @pytest.hookimpl(tryfirst=True)
@@ -96,7 +94,7 @@ class Execution:
         if run is None:
             values = {name: pyfuncitem.funcargs[name] for name in argument_names(pyfuncitem)}
             run = self._start(pyfuncitem, values)
-        recorder = state(pyfuncitem).recorder
+        recorder = state_of(pyfuncitem).recorder
         try:
             run.wait(self._tick, TICK)
             recorder.raise_errors()
@@ -104,11 +102,11 @@ class Execution:
             raise
         except EvalError as error:
             prompt = error.prompt if isinstance(error, ModelError) else ""
-            raise ItemError(describe(str(error), recorder.scores, prompt)) from error
+            raise ItemError(describe_failure(str(error), recorder.scores, prompt)) from error
         finally:
-            state(pyfuncitem).duration = run.duration
+            state_of(pyfuncitem).duration = run.duration
             self._eval.progress.hide(self._config)
-            log_records.replay(self._config, run.records)
+            log_records.replay_log_records(self._config, run.records)
         return True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -127,7 +125,7 @@ class Execution:
     def pytest_unconfigure(self) -> None:
         """Stop all threads and servers."""
         self._eval.end()
-        garbage.leave_what_is_there()
+        garbage_collection.exempt_existing_objects()
 
     # --- runs ---
 
@@ -135,7 +133,7 @@ class Execution:
         """Count the expected requests of these items, and add those of the judges' trials."""
         progress = self._eval.progress
         for item in items:
-            requests = [question.requests for question, _ in questions(item)]
+            requests = [question.requests for question, _ in questions_of_item(item)]
             progress.expect(requests[0] if requests else None)
         progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
 
@@ -149,40 +147,40 @@ class Execution:
             for nodeid, run in self._look_ahead.under_way.items()
             if nodeid in by_id and run.has_succeeded
         ]
-        return [result_of(item, self._eval.settings) for item in ended if state(item).recorder.scores]
+        return [result_of(item, self._eval.settings) for item in ended if state_of(item).recorder.scores]
 
-    def _take(self, item: pytest.Item) -> Run | None:
+    def _take(self, item: pytest.Item) -> CoroutineRun | None:
         return None if self._look_ahead is None else self._look_ahead.take(item)
 
-    def _start_ahead(self, item: pytest.Item) -> Run | None:
+    def _start_ahead(self, item: pytest.Item) -> CoroutineRun | None:
         """Start and return the run of an item before its turn; None where it must wait for its turn."""
         if not isinstance(item, pytest.Function) or not can_run_ahead(item):
             return None
         if self._eval.skip_reason(item) is not None:
             return None  # its fixture will skip it
-        model = identity(item).model
+        model = identity_of(item).model
         try:
-            values = arguments(item, lambda name: self._eval.fixture(name, item, model))
+            values = arguments_of_item(item, lambda name: self._eval.fixture(name, item, model))
         except EvalError:
             return None  # its fixture will say why
         return self._start(item, values)
 
-    def _start(self, item: pytest.Function, values: Mapping[str, object]) -> Run:
+    def _start(self, item: pytest.Function, values: Mapping[str, object]) -> CoroutineRun:
         function = coroutine_function(item)
         assert function is not None  # noqa: S101  (it is an eval test)
         given = values.get("served_model")
         model = given.model if isinstance(given, TranscribedModel) else None
 
         async def run() -> None:
-            if isinstance(model, ModelInTurn):
+            if isinstance(model, RotatedModel):
                 await model.ready()
             await function(**values)
 
         started = self._eval.engine.start(run)
         if self._eval.settings.hosted:
-            turns = self._eval.turns
-            turns.begin(started)
-            started.done.add_done_callback(lambda _: turns.end(started))
+            rotation = self._eval.rotation
+            rotation.begin(started)
+            started.done.add_done_callback(lambda _: rotation.end(started))
         return started
 
     def _tick(self) -> None:

@@ -4,79 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates import check as gates
-from pytest_instructlab_eval.gates.language import close_matches
+from pytest_instructlab_eval.gates import Gate, scope
+from pytest_instructlab_eval.gates.sentences import close_matches
 from pytest_instructlab_eval.records.baseline import Baseline
-from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import benchmark, names
-from pytest_instructlab_eval.suites.selection import left_out
+from pytest_instructlab_eval.suites.registry import benchmark_names, find_benchmark
+from pytest_instructlab_eval.suites.selection import left_out_benchmarks
 
-__all__ = ["problem_of", "without_counterpart"]
-
-Rule = Callable[[Gate, Settings, Collected], str | None]
+Rule = Callable[[Gate, Settings, CollectedTests], str | None]
 
 
-def problem_of(gate: Gate, settings: Settings, collected: Collected) -> str | None:
+def gate_problem(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return the problem of a gate, None where it has none.
 
     A standing gate is for other runs too, so it is refused only for what no run can have.
     """
-    rules = OF_EVERY_GATE if gate.standing else (*OF_THIS_RUN, *OF_EVERY_GATE, incomparable)
+    rules = OF_EVERY_GATE if gate.standing else (*OF_THIS_RUN, *OF_EVERY_GATE, missing_comparison)
     return next(filter(None, (rule(gate, settings, collected) for rule in rules)), None)
 
 
-def absent(gate: Gate, settings: Settings, collected: Collected) -> str | None:
+def absent_benchmark(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why the benchmark is not in the run."""
     name, names_here = gate.selector.benchmark, sorted(collected.groups)
     if name in names_here:
         return None
-    reasons = left_out(settings)
+    reasons = left_out_benchmarks(settings)
     if name in reasons:
         return f"{name} is left out of this run ({reasons[name]})"
     hint = close_matches(name, [*names_here, *(other for other in reasons if other not in names_here)])
-    if not hint and {*names_here} <= {*names()}:
+    if not hint and {*names_here} <= {*benchmark_names()}:
         hint = "; add the file of its tests to the command"
     return f"there is no benchmark {name!r} in this run (known: {', '.join(names_here) or 'none'}){hint}"
 
 
-def unselected(gate: Gate, settings: Settings, collected: Collected) -> str | None:
+def unselected_part(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why no test of the gate is selected."""
     if (gate.selector.group or "") in collected.unselected.get(gate.selector.benchmark, ()):
         return "none of its tests is selected; leave out the gate, or select its tests"
     return None
 
 
-def empty(gate: Gate, settings: Settings, collected: Collected) -> str | None:
+def empty_benchmark(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why a gated group cannot exist: the benchmark has no questions."""
     if gate.selector.group is not None and gate.selector.benchmark in collected.empty:
         return f"{gate.selector.benchmark} has no questions in this run"
     return None
 
 
-def unknown(gate: Gate, settings: Settings, collected: Collected) -> str | None:
+def unknown_group_or_metric(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why the gated group or metric is unknown, if it is certain that it is."""
     name = gate.selector.benchmark
     if name not in collected.groups or name in collected.empty:
         return None
-    definition = benchmark(name)
+    definition = find_benchmark(name)
     fewer = settings.min_tasks or (settings.sample, settings.first_n) != (None, None)
     may_lack_groups = definition is None or not definition.fixed_groups or fewer or name in collected.part
     if gate.standing and may_lack_groups:
         return None
-    return gates.unknown_part(
+    return scope.unknown_part(
         gate.selector, collected.groups[name], definition.metrics if definition else None
     )
 
 
-def off_scale(gate: Gate, settings: Settings, collected: Collected) -> str | None:
+def limit_beyond_scale(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why the limit makes no sense on the benchmark's scale."""
-    definition = benchmark(gate.selector.benchmark)
-    return None if definition is None else gates.off_scale(gate, definition.maximum)
+    definition = find_benchmark(gate.selector.benchmark)
+    return None if definition is None else scope.limit_off_scale(gate, definition.maximum)
 
 
-def incomparable(gate: Gate, settings: Settings, collected: Collected) -> str | None:
+def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why a drop cannot be measured in this run."""
     if not gate.selector.figure.compares:
         return None
@@ -90,11 +87,11 @@ def incomparable(gate: Gate, settings: Settings, collected: Collected) -> str | 
     return None
 
 
-OF_THIS_RUN: tuple[Rule, ...] = (absent, unselected, empty)
-OF_EVERY_GATE: tuple[Rule, ...] = (unknown, off_scale)
+OF_THIS_RUN: tuple[Rule, ...] = (absent_benchmark, unselected_part, empty_benchmark)
+OF_EVERY_GATE: tuple[Rule, ...] = (unknown_group_or_metric, limit_beyond_scale)
 
 
-def without_counterpart(gate: Gate, baseline: Baseline) -> str | None:
+def missing_counterpart(gate: Gate, baseline: Baseline) -> str | None:
     """Return why the baseline cannot be used for the gate's drop."""
     name, names_there = gate.selector.benchmark, sorted({result.benchmark for result in baseline.results})
     if not gate.selector.figure.compares or gate.standing or name in names_there:

@@ -9,13 +9,11 @@ from typing import Literal
 import pytest
 
 from pytest_instructlab_eval.errors import GateError
+from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import Gate
-from pytest_instructlab_eval.gates.check import GateReport, fails
-from pytest_instructlab_eval.records.recording import without_traceback
+from pytest_instructlab_eval.gates.gate_report import GateReport, fails_run
+from pytest_instructlab_eval.records.recorder import without_traceback
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.visible import visible, visible_line
-
-__all__ = ["GateTestReport", "as_tests", "gate_status"]
 
 FILE = "gates"  # shown as the file of these tests
 
@@ -36,7 +34,7 @@ class GateTestReport(pytest.TestReport):
         return self.nodeid.partition("::")[2]
 
 
-def as_tests(report: RunReport) -> Iterator[list[GateTestReport]]:
+def gate_test_reports(report: RunReport) -> Iterator[list[GateTestReport]]:
     """Yield the reports of setup, call and teardown for each gate of a run."""
     several = len(report.candidates) > 1
     for verdict in report.verdicts:
@@ -67,15 +65,15 @@ def _name(gate: Gate, model: str | None) -> str:
     ungrouped = dataclasses.replace(gate, selector=dataclasses.replace(gate.selector, group=None), text="")
     parameters = [part for part in (gate.selector.group, model) if part is not None]
     name = " ".join((gate.text if gate.selector.group is None else str(ungrouped)).split())
-    return visible_line(f"{name} [{'-'.join(parameters)}]" if parameters else name)
+    return escape_line(f"{name} [{'-'.join(parameters)}]" if parameters else name)
 
 
 def _outcome(report: GateReport, inconclusive: str) -> Outcome:
     if report.verdict == "skipped":
-        return "skipped", (FILE, 0, visible_line(f"Skipped: {report.message}"))
-    if fails(report, inconclusive):
+        return "skipped", (FILE, 0, escape_line(f"Skipped: {report.message}"))
+    if fails_run(report, inconclusive):
         try:
-            raise GateError(visible(report.message))
+            raise GateError(escape_text(report.message))
         except GateError:
             return "failed", without_traceback(pytest.ExceptionInfo.from_current())
     return PASSED
@@ -96,7 +94,7 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
         "eval.message": report.message,
     }
     return [
-        (name, visible_line(value) if isinstance(value, str) else value)
+        (name, escape_line(value) if isinstance(value, str) else value)
         for name, value in properties.items()
         if value is not None
     ]

@@ -17,15 +17,13 @@ from pytest_instructlab_eval.records.baseline import (
     fingerprint,
     read_baseline,
 )
-from pytest_instructlab_eval.records.run import ModelAdaptation, Run, Silent, distinct
+from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest, distinct_adaptations
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.session.collected import Collected
-from pytest_instructlab_eval.session.gate_rules import problem_of, without_counterpart
+from pytest_instructlab_eval.session.collected_tests import CollectedTests
+from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import versions
-
-__all__ = ["Gating"]
+from pytest_instructlab_eval.suites.registry import benchmark_versions
 
 ADVICE = (
     "save a baseline of this configuration with --eval-save-baseline, or allow the comparison with "
@@ -51,14 +49,14 @@ class Gating:
         self._directory = directory
         self.baseline: Baseline | None = None
         self._gates: list[Gate] = []
-        self.collected = Collected()
+        self.collected = CollectedTests()
 
     @cached_property
     def fingerprint(self) -> dict[str, object]:
         """The settings that this run's scores depend on, without the adaptations of requests."""
         settings = asdict(self._settings)
         data = self._digests(list(self.collected.groups))
-        return fingerprint({**settings, "data": data, "prompts": versions()})
+        return fingerprint({**settings, "data": data, "prompts": benchmark_versions()})
 
     @property
     def gated(self) -> bool:
@@ -67,7 +65,7 @@ class Gating:
 
     # --- before the first request ---
 
-    def prepare(self, collected: Collected) -> None:
+    def prepare(self, collected: CollectedTests) -> None:
         """Read the gates and the baseline, and check them against the collected tests.
 
         Raises ConfigurationError for an invalid gate, and for a baseline that is not comparable.
@@ -88,13 +86,13 @@ class Gating:
                 marked.append(gate)
         standing = (parse_gate(text, standing=True) for text in settings.gates)
         self._gates = [*marked, *standing, *map(parse_gate, settings.gate)]
-        self._check(lambda gate: problem_of(gate, settings, collected))
+        self._check(lambda gate: gate_problem(gate, settings, collected))
         if settings.baseline is not None:
             self.baseline = baseline = read_baseline(settings.baseline, check_gate=parse_gate)
             if not settings.allow_mismatch:
                 name = f"--eval-baseline {settings.baseline.name}"
                 check_comparable(self.fingerprint, baseline, name, ADVICE, ignoring=BEFORE_THE_RUN)
-            self._check(lambda gate: without_counterpart(gate, baseline))
+            self._check(lambda gate: missing_counterpart(gate, baseline))
 
     def _check(self, problem_of: Callable[[Gate], str | None]) -> None:
         """Raise ConfigurationError for the first gate that has a problem."""
@@ -107,7 +105,7 @@ class Gating:
     def run(
         self,
         results: Iterable[Result],
-        silent: Sequence[Silent] = (),
+        silent: Sequence[SilentTest] = (),
         *,
         incomplete: str | None = None,
         notes: Sequence[str] = (),
@@ -130,7 +128,7 @@ class Gating:
             notes=(*notes, *_silent_notes(silent)),
             silent=tuple(silent),
             directory=str(self._directory),
-            adaptations=distinct(adaptations),
+            adaptations=distinct_adaptations(adaptations),
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 
@@ -155,7 +153,7 @@ class Gating:
         return reasons | {name: f"{name} has no questions in this run" for name in collected.empty}
 
 
-def _silent_notes(silent: Sequence[Silent]) -> list[str]:
+def _silent_notes(silent: Sequence[SilentTest]) -> list[str]:
     """Return a sentence for each benchmark with tests that passed but recorded no score."""
     counts = Counter(test.benchmark for test in silent if test.outcome == "passed")
     return [

@@ -8,28 +8,30 @@ from typing import TYPE_CHECKING
 from pytest_instructlab_eval.reports.notes import note_line
 from pytest_instructlab_eval.session.configuration import asks_for_benchmarks
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
-from pytest_instructlab_eval.suites.registry import benchmarks
-from pytest_instructlab_eval.suites.selection import left_out, selected
+from pytest_instructlab_eval.suites.registry import all_benchmarks
+from pytest_instructlab_eval.suites.selection import left_out_benchmarks, selected_benchmarks
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["header"]
 
-
-def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]) -> list[str]:
+def header_lines(
+    settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]
+) -> list[str]:
     """Return the lines about models, judges and benchmarks, and about what is left out and why.
 
     `unasked` has, by benchmark, the notes on data that the run does not use.
     """
-    lines = [f"instructlab-eval: {', '.join(settings.candidates)}{_location(settings.base_url)}"]
+    lines = [f"instructlab-eval: {', '.join(settings.candidates)}{_server_text(settings.base_url)}"]
     if settings.base_model is not None:
-        lines.append(f"compared with: {settings.base_label}{_location(settings.urls(settings.base_model))}")
+        lines.append(
+            f"compared with: {settings.base_label}{_server_text(settings.urls(settings.base_model))}"
+        )
     for label, name in settings.judges.items():
         if name == REFERENCE_JUDGE:
             lines.append("judge: similarity to the reference answer (chrF); no language model")
         else:
-            lines.append(f"judge: {label}{_location(settings.judge_urls(name))}")
+            lines.append(f"judge: {label}{_server_text(settings.judge_urls(name))}")
     lines += [
         f"warning: {label} judges its own answers, and models favour their own answers; name another judge "
         "with --eval-judge-model"
@@ -51,14 +53,14 @@ def header(settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequ
 
 def _benchmarks(settings: Settings) -> Iterator[str]:
     """Yield the benchmarks that are run, and those that the user may expect but that are left out."""
-    reasons = left_out(settings)
-    yield f"benchmarks: {', '.join(selected(settings)) or 'none'}"
+    reasons = left_out_benchmarks(settings)
+    yield f"benchmarks: {', '.join(selected_benchmarks(settings)) or 'none'}"
     by_default = not settings.benchmark and settings.stage != "judge"
-    for benchmark in benchmarks():
+    for benchmark in all_benchmarks():
         expected = (benchmark.by_default and by_default) or any(map(settings.value, benchmark.own_settings))
         if benchmark.name in reasons and expected:
             yield f"left out: {benchmark.name} ({reasons[benchmark.name]})"
 
 
-def _location(urls: Sequence[str]) -> str:
+def _server_text(urls: Sequence[str]) -> str:
     return f" at {', '.join(urls)}" if urls else ", served by this run"

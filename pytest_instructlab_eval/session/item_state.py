@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from pytest_instructlab_eval.records.evidence import Chat
-from pytest_instructlab_eval.records.recording import Recorder
+from pytest_instructlab_eval.records.recorder import Recorder
 from pytest_instructlab_eval.session.marker import marked_maximum
-
-__all__ = ["ItemState", "forget", "state"]
 
 
 @dataclass
@@ -26,14 +24,14 @@ class ItemState:
 _STATE = pytest.StashKey[ItemState]()
 
 
-def state(item: pytest.Item) -> ItemState:
+def state_of(item: pytest.Item) -> ItemState:
     """Return the state of an item, made on first use."""
     if _STATE not in item.stash:
         item.stash[_STATE] = ItemState(Recorder(marked_maximum(item)))
     return item.stash[_STATE]
 
 
-def forget(item: pytest.Item) -> None:
+def drop_state(item: pytest.Item) -> None:
     """Remove the state of an item, so that a rerun starts with a new one."""
     if _STATE in item.stash:
         del item.stash[_STATE]

@@ -11,7 +11,8 @@ from typing import cast
 
 import pytest
 
-from pytest_instructlab_eval.session.installed import benchmark_module
+from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.session.installed_benchmarks import benchmark_module
 from pytest_instructlab_eval.session.marker import marked_benchmark, marked_cluster, marked_group, marked_name
 from pytest_instructlab_eval.session.pytest_internals import (
     argument_names,
@@ -23,30 +24,9 @@ from pytest_instructlab_eval.session.pytest_internals import (
     parameters,
     parameters_id,
 )
-from pytest_instructlab_eval.suites.base import Benchmark, Question
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.digests import digest
-from pytest_instructlab_eval.suites.registry import benchmark_of, fixtures
-from pytest_instructlab_eval.visible import visible_line
-
-__all__ = [
-    "BenchmarkModule",
-    "Identity",
-    "arguments",
-    "can_run_ahead",
-    "content_digest",
-    "coroutine_function",
-    "forked_problem",
-    "has_question",
-    "identity",
-    "is_empty",
-    "is_eval_test",
-    "is_ours",
-    "may_score",
-    "ours",
-    "questions",
-    "roles",
-    "scoring_tests",
-]
+from pytest_instructlab_eval.suites.registry import benchmark_fixtures, benchmark_of
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
 FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings"})
@@ -74,7 +54,7 @@ class BenchmarkModule(pytest.Module):
 
 
 @dataclass(frozen=True)
-class Identity:
+class ItemIdentity:
     """The benchmark, question, group, model and cluster of a scoring test."""
 
     benchmark: str
@@ -84,9 +64,9 @@ class Identity:
     cluster: str = ""
 
 
-def ours() -> set[str]:
+def our_fixture_names() -> set[str]:
     """Return the names of all fixtures of this plugin."""
-    return {*FIXTURES, *fixtures()}
+    return {*FIXTURES, *benchmark_fixtures()}
 
 
 def coroutine_function(item: pytest.Function) -> Callable[..., Awaitable[object]] | None:
@@ -105,7 +85,9 @@ def is_eval_test(item: pytest.Item) -> bool:
     """Return whether the item is an `async def` test that is marked `eval` or uses this plugin's fixtures."""
     if not isinstance(item, pytest.Function):
         return False
-    named = item.get_closest_marker("eval") is not None or not ours().isdisjoint(item.fixturenames)
+    named = item.get_closest_marker("eval") is not None or not our_fixture_names().isdisjoint(
+        item.fixturenames
+    )
     return named and coroutine_function(item) is not None
 
 
@@ -127,21 +109,23 @@ def is_empty(item: pytest.Item) -> bool:
     return any(map(is_without_question, parameters(item).values()))
 
 
-def identity(item: pytest.Function) -> Identity:
+def identity_of(item: pytest.Function) -> ItemIdentity:
     """Return the identity of a scoring test; its model is None in a run with only one."""
     name = marked_name(item)
     if name is None:
         name = item.originalname.removeprefix("test_")
     model = parameters(item).get("served_model")
     group, cluster = marked_group(item), marked_cluster(item)
-    for question, definition in questions(item):
+    for question, definition in questions_of_item(item):
         group = str(question.group)
         cluster = group if definition.cluster == "group" else ""
-    shown = None if model is None else visible_line(str(model))
-    return Identity(name, _question(item, name, shown), group, None if model is None else str(model), cluster)
+    shown = None if model is None else escape_line(str(model))
+    return ItemIdentity(
+        name, _question_name(item, name, shown), group, None if model is None else str(model), cluster
+    )
 
 
-def questions(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
+def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     """Return the questions among the test's parameters, each with its benchmark.
 
     The type of a question tells its benchmark, an installed one or that of the marker.
@@ -157,7 +141,7 @@ def questions(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     return pairs
 
 
-def _question(item: pytest.Function, benchmark: str, model: str | None) -> str:
+def _question_name(item: pytest.Function, benchmark: str, model: str | None) -> str:
     """Return the test's parameters without the model, after its function if that differs from the benchmark.
 
     So two functions of a benchmark may have the same parameters.
@@ -177,7 +161,7 @@ def content_digest(item: pytest.Function) -> str:
     return next(
         (
             digest(question.content)
-            for question, definition in questions(item)
+            for question, definition in questions_of_item(item)
             if definition.compared == "each"
         ),
         "",
@@ -189,7 +173,7 @@ def scoring_tests(items: Iterable[object]) -> list[pytest.Function]:
     return [item for item in items if isinstance(item, pytest.Function) and may_score(item)]
 
 
-def roles(items: Iterable[pytest.Item]) -> set[str]:
+def model_roles(items: Iterable[pytest.Item]) -> set[str]:
     """Return the models' fixtures that the items use; an item without a question uses none."""
     used = {name for item in items if not is_empty(item) for name in fixture_names(item)}
     return used.intersection(ROLES)
@@ -229,7 +213,7 @@ def can_run_ahead(item: pytest.Item) -> bool:
     )
 
 
-def arguments(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
+def arguments_of_item(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
     """Return the arguments of a test that can run ahead; `ours` returns those of this plugin's fixtures."""
     given = parameters(item)
     return {name: ours(name) if is_ours(item, name) else given[name] for name in argument_names(item)}

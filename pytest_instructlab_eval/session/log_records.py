@@ -8,14 +8,12 @@ from collections.abc import Iterable
 
 import pytest
 
+from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.session.engine import RecordRouter
 from pytest_instructlab_eval.session.pytest_internals import log_handlers
-from pytest_instructlab_eval.visible import visible
-
-__all__ = ["replay", "route"]
 
 
-def route(config: pytest.Config) -> None:
+def route_log_records(config: pytest.Config) -> None:
     """Hide the log records of runs ahead from the current item, until pytest's run ends."""
     router = RecordRouter()
     logging.getLogger().addHandler(router)
@@ -24,12 +22,12 @@ def route(config: pytest.Config) -> None:
         handler.addFilter(router.is_foreign)
 
 
-def replay(config: pytest.Config, records: Iterable[logging.LogRecord]) -> None:
+def replay_log_records(config: pytest.Config, records: Iterable[logging.LogRecord]) -> None:
     """Show the records of a run with the current item."""
     for record in list(records):
         with contextlib.suppress(Exception):  # the handler reports a record that cannot be formatted
-            if (text := record.getMessage()) != visible(text):
-                record.msg, record.args = visible(text), None
+            if (text := record.getMessage()) != escape_text(text):
+                record.msg, record.args = escape_text(text), None
         for handler in log_handlers(config):
             if record.levelno >= handler.level:
                 handler.handle(record)

@@ -7,21 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_instructlab_eval.gates.language import close_matches
+from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.gates.sentences import close_matches
 from pytest_instructlab_eval.session.pytest_internals import parameter_index, parameters
-from pytest_instructlab_eval.suites.base import Benchmark
-from pytest_instructlab_eval.suites.registry import benchmark
-from pytest_instructlab_eval.visible import visible_line
-
-__all__ = [
-    "marked_benchmark",
-    "marked_cluster",
-    "marked_gates",
-    "marked_group",
-    "marked_maximum",
-    "marked_name",
-    "marker_problem",
-]
+from pytest_instructlab_eval.suites.benchmark import Benchmark
+from pytest_instructlab_eval.suites.registry import find_benchmark
 
 NAME = "eval"
 KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name
@@ -56,7 +46,7 @@ def marked_cluster(item: pytest.Function) -> str:
         return ""  # `marker_problem` reports an invalid one
     value = values[name]
     simple = isinstance(value, (str, int, float, bool))
-    return visible_line(str(value)) if simple else f"{name}{parameter_index(item, name)}"
+    return escape_line(str(value)) if simple else f"{name}{parameter_index(item, name)}"
 
 
 def marked_gates(item: pytest.Item) -> tuple[str, ...]:
@@ -77,11 +67,11 @@ def marked_maximum(item: pytest.Item) -> float:
 def marker_problem(item: pytest.Item) -> str | None:
     """Return the problem of the test's marker, such as an unknown keyword or a value of the wrong type."""
     marker = item.get_closest_marker(NAME)
-    problem = None if marker is None else _problem(marker, list(parameters(item)))
+    problem = None if marker is None else _problem_of_marker(marker, list(parameters(item)))
     return None if problem is None else f"{item.nodeid}: {problem}"
 
 
-def _problem(marker: pytest.Mark, parameters: Sequence[str]) -> str | None:
+def _problem_of_marker(marker: pytest.Mark, parameters: Sequence[str]) -> str | None:
     """Return the problem of a marker of a test with these parameters."""
     unknown = [name for name in marker.kwargs if name not in KEYWORDS]
     if unknown:
@@ -110,7 +100,7 @@ def _name_problem(marker: pytest.Mark) -> str | None:
     given = marker.args[0] if marker.args else ""
     if not isinstance(given, (str, Benchmark)):
         return f"the marker eval takes a name or a Benchmark (got {given!r})"
-    other = benchmark(given.name) if isinstance(given, Benchmark) else None
+    other = find_benchmark(given.name) if isinstance(given, Benchmark) else None
     if other is None or other is given:
         return None
     return f"the marker eval has a second benchmark named {other.name}; give it another name"

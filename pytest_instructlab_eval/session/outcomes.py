@@ -7,18 +7,16 @@ from collections.abc import Generator
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, ItemError
-from pytest_instructlab_eval.records.recording import describe, without_traceback
-from pytest_instructlab_eval.records.run import Silent
-from pytest_instructlab_eval.records.scores import Result, plain
-from pytest_instructlab_eval.session.item_state import forget, state
-from pytest_instructlab_eval.session.items import content_digest, has_question, identity
+from pytest_instructlab_eval.escaping import escape_failure, escape_line
+from pytest_instructlab_eval.records.recorder import describe_failure, without_traceback
+from pytest_instructlab_eval.records.run import SilentTest
+from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.session.item_state import drop_state, state_of
+from pytest_instructlab_eval.session.items import content_digest, has_question, identity_of
 from pytest_instructlab_eval.session.report_data import put_adaptations, put_result, put_silent
 from pytest_instructlab_eval.session.session import NOT_JUDGED, EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.visible import inert_failure, visible_line
-
-__all__ = ["Outcomes", "result_of"]
 
 Failure = pytest.ExceptionInfo[BaseException]
 
@@ -38,7 +36,7 @@ class Outcomes:
         try:
             return (yield)
         except BaseException:
-            state(item).failure = pytest.ExceptionInfo.from_current()
+            state_of(item).failure = pytest.ExceptionInfo.from_current()
             raise
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -52,23 +50,23 @@ class Outcomes:
         report = yield
         ended = report.when == "call" or (report.when == "setup" and not report.passed)
         if ended and isinstance(item, pytest.Function) and has_question(item):
-            failure = (state(item).failure or call.excinfo) if report.failed else None
+            failure = (state_of(item).failure or call.excinfo) if report.failed else None
             _put_outcome(report, item, result_of(item, self._settings, failure), failure)
             _explain(report, item, failure)
             if self._is_worker and len(adaptations := self._models.adaptations) > self._sent:
                 self._sent = len(adaptations)
                 put_adaptations(report, adaptations)  # now, as this worker may die
-            report.longrepr = inert_failure(report.longrepr)
+            report.longrepr = escape_failure(report.longrepr)
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
         """Close the recorder, and remove the state of the item, which may be run again."""
-        state(item).recorder.closed = True
+        state_of(item).recorder.closed = True
         try:
             yield
         finally:
-            forget(item)
+            drop_state(item)
 
 
 def result_of(item: pytest.Function, settings: Settings, failure: Failure | None = None) -> Result:
@@ -76,7 +74,7 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
 
     A failed assertion after a score is not an error of the result.
     """
-    about, scores, error = identity(item), tuple(state(item).recorder.scores), None
+    about, scores, error = identity_of(item), tuple(state_of(item).recorder.scores), None
     if failure is not None and not scores:
         ours = isinstance(failure.value, EvalError)  # its first line is the reason
         error = str(failure.value).partition("\n")[0] if ours else failure.exconly(tryshort=True)
@@ -88,11 +86,11 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
         judge=settings.judge if "judge" in item.fixturenames else None,
         scores=scores,
         error=error,
-        duration=state(item).duration or 0.0,
+        duration=state_of(item).duration or 0.0,
         nodeid=item.nodeid,
         content=content_digest(item),
         cluster=about.cluster,
-        chats=tuple(state(item).chats),
+        chats=tuple(state_of(item).chats),
     )
 
 
@@ -110,7 +108,7 @@ def _put_outcome(
         report.user_properties = list(item.user_properties)
     elif not report.failed and not (report.skipped and NOT_JUDGED in str(report.longrepr)):
         put_silent(
-            report, Silent(result.nodeid, result.benchmark, result.group, result.model, report.outcome)
+            report, SilentTest(result.nodeid, result.benchmark, result.group, result.model, report.outcome)
         )
 
 
@@ -126,19 +124,19 @@ def properties(result: Result) -> list[tuple[str, object]]:
     }
     figures = {"eval.score": result.value, **{f"eval.{score.metric}": score.value for score in result.scores}}
     texts |= {name: value for name, value in figures.items() if value is not None}
-    shown = [(plain(name), plain(value)) for name, value in texts.items() if value != ""]
-    return [(name, visible_line(value) if isinstance(value, str) else value) for name, value in shown]
+    shown = [(plain_data(name), plain_data(value)) for name, value in texts.items() if value != ""]
+    return [(name, escape_line(value) if isinstance(value, str) else value) for name, value in shown]
 
 
 def _explain(report: pytest.TestReport, item: pytest.Function, failure: Failure | None) -> None:
     """Set the report's duration to that of the question, and its failure text to the useful part."""
-    duration, scores = state(item).duration, state(item).recorder.scores
+    duration, scores = state_of(item).duration, state_of(item).recorder.scores
     if duration is not None:
         report.duration = duration
     error = None if failure is None else failure.value
     if failure is not None and isinstance(error, ItemError):
         report.longrepr = without_traceback(failure)
     elif report.failed and scores:
-        report.sections.append(("recorded scores", describe("", scores).strip()))
+        report.sections.append(("recorded scores", describe_failure("", scores).strip()))
     if isinstance(error, (AttributeError, TypeError)) and "'coroutine'" in str(error):
         report.sections.append(("hint", "is an `await` missing? A coroutine was used in place of its result"))

@@ -14,8 +14,6 @@ try:
 except ImportError:  # not on Windows, where a folder has no lock
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["OutputLock"]
-
 NAME = ".lock"
 MOST = 300  # characters about the owner that are read from a lock
 

@@ -9,15 +9,13 @@ from functools import partial
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError
-from pytest_instructlab_eval.session.items import ours
+from pytest_instructlab_eval.escaping import escape_line, escape_text
+from pytest_instructlab_eval.session.items import our_fixture_names
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
-from pytest_instructlab_eval.suites.base import Question
-from pytest_instructlab_eval.suites.registry import benchmark, fixtures
-from pytest_instructlab_eval.suites.selection import asked
-from pytest_instructlab_eval.visible import visible, visible_line
-
-__all__ = ["Parametrization"]
+from pytest_instructlab_eval.suites.benchmark import Question
+from pytest_instructlab_eval.suites.registry import benchmark_fixtures, find_benchmark
+from pytest_instructlab_eval.suites.selection import asked_questions
 
 
 class Parametrization:
@@ -34,23 +32,26 @@ class Parametrization:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make an item for each question of a test."""
         names = metafunc.fixturenames
-        named = metafunc.definition.get_closest_marker("eval") or not ours().isdisjoint(names)
+        named = metafunc.definition.get_closest_marker("eval") or not our_fixture_names().isdisjoint(names)
         if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
             names.remove("anyio_backend")  # anyio's auto mode would run each test once for each backend
-        for fixture, name in fixtures().items():
+        for fixture, name in benchmark_fixtures().items():
             if fixture in names:
                 self._parametrize(metafunc, fixture, name)
 
     def _parametrize(self, metafunc: pytest.Metafunc, fixture: str, name: str) -> None:
-        questions, definition = self._read(lambda: self._eval.questions.of_fixture(fixture)), benchmark(name)
+        questions, definition = (
+            self._read(lambda: self._eval.questions.of_fixture(fixture)),
+            find_benchmark(name),
+        )
         settings = self._settings
         apart = settings.base_questions == "base" and "served_model" in metafunc.fixturenames
         if definition is None or definition.read_of_base is None or not apart:
-            ids = [visible_line(question.id) for question in questions]
+            ids = [escape_line(question.id) for question in questions]
             metafunc.parametrize(fixture, questions, ids=ids)
             return
         of_base = self._read(
-            partial(asked, definition, settings, of_base=True)
+            partial(asked_questions, definition, settings, of_base=True)
         )  # the base model gets its own questions
         pairs = [
             (question, label)
@@ -60,7 +61,7 @@ class Parametrization:
         metafunc.parametrize(
             (fixture, "served_model"),
             pairs,
-            ids=[visible_line(f"{question.id}-{label}") for question, label in pairs],
+            ids=[escape_line(f"{question.id}-{label}") for question, label in pairs],
             indirect=["served_model"],
         )
         self._with_models.add(metafunc.definition.nodeid)
@@ -72,12 +73,12 @@ class Parametrization:
         has_models = metafunc.definition.nodeid in self._with_models
         if len(models) > 1 and "served_model" in metafunc.fixturenames and not has_models:
             metafunc.parametrize(
-                "served_model", models, ids=list(map(visible_line, models)), indirect=True, scope="session"
+                "served_model", models, ids=list(map(escape_line, models)), indirect=True, scope="session"
             )
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
         """Return a harmless id for a text that a CI job would take for a command."""
-        return visible_line(val) if isinstance(val, str) and "##[" in val else None
+        return escape_line(val) if isinstance(val, str) and "##[" in val else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self) -> None:
@@ -90,6 +91,6 @@ class Parametrization:
             return read()
         except EvalError as error:
             if self._is_worker:
-                raise pytest.Collector.CollectError(visible(str(error))) from None
+                raise pytest.Collector.CollectError(escape_text(str(error))) from None
             self.unreadable = self.unreadable or error
             return []

@@ -9,8 +9,6 @@ from pytest_instructlab_eval.session.parametrization import Parametrization
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 
-__all__ = ["parts_of"]
-
 
 def parts_of(session: EvalSession) -> list[object]:
     """Return the parts of the run in this process, in the order of their registration.
@@ -22,16 +20,16 @@ def parts_of(session: EvalSession) -> list[object]:
     parametrization, execution, outcomes = Parametrization(session), Execution(session), Outcomes(session)
     collection = Collection(session, parametrization)
     if is_worker(session.config):
-        from pytest_instructlab_eval.session.worker import Worker
+        from pytest_instructlab_eval.session.xdist_worker import XdistWorker
 
-        worker = Worker(session, collection, execution)
+        worker = XdistWorker(session, collection, execution)
         return [parametrization, collection, worker, execution, outcomes]
-    from pytest_instructlab_eval.session.finish import Finish
     from pytest_instructlab_eval.session.preparation import Preparation
-    from pytest_instructlab_eval.session.results import Results
+    from pytest_instructlab_eval.session.received_results import ReceivedResults
+    from pytest_instructlab_eval.session.run_end import RunEnd
     from pytest_instructlab_eval.session.workers import Workers
 
-    preparation, results = Preparation(session, collection), Results(session)
+    preparation, results = Preparation(session, collection), ReceivedResults(session)
     workers = Workers(session, preparation, results)
-    finish = Finish(session, collection, execution, results, workers)
+    finish = RunEnd(session, collection, execution, results, workers)
     return [parametrization, collection, preparation, execution, outcomes, results, workers, finish]

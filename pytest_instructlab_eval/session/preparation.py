@@ -11,21 +11,19 @@ import pytest
 
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.session import garbage
+from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.session import garbage_collection
 from pytest_instructlab_eval.session.collection import Collection
-from pytest_instructlab_eval.session.installed import benchmark_file
-from pytest_instructlab_eval.session.items import forked_problem, questions, roles
+from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
+from pytest_instructlab_eval.session.items import forked_problem, model_roles, questions_of_item
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_controller, worker_id
-from pytest_instructlab_eval.suites.registry import fixtures
-from pytest_instructlab_eval.visible import visible_line
+from pytest_instructlab_eval.suites.registry import benchmark_fixtures
 
 if TYPE_CHECKING:
     import warnings
 
-    from pytest_instructlab_eval.session.collected import Collected
-
-__all__ = ["Preparation"]
+    from pytest_instructlab_eval.session.collected_tests import CollectedTests
 
 
 class Preparation:
@@ -45,10 +43,10 @@ class Preparation:
 
     def pytest_report_header(self) -> list[str]:
         """Return the lines of the header."""
-        from pytest_instructlab_eval.session.header import header
+        from pytest_instructlab_eval.session.header import header_lines
 
-        lines = header(self._settings, self._config, self._eval.questions.unasked)
-        return [visible_line(line) for line in lines]
+        lines = header_lines(self._settings, self._config, self._eval.questions.unasked)
+        return [escape_line(line) for line in lines]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -57,7 +55,7 @@ class Preparation:
             return
         named = {Path(argument.partition("::")[0]) for argument in self._config.args}
         with self._eval.refusing():
-            installed = {benchmark_file(name): fixture for fixture, name in fixtures().items()}
+            installed = {benchmark_file(name): fixture for fixture, name in benchmark_fixtures().items()}
             named_fixtures = [fixture for file, fixture in installed.items() if file in named]
             self._check_data(named_fixtures)
             self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(named_fixtures)
@@ -75,15 +73,15 @@ class Preparation:
         runs = not session.testsfailed or option.continue_on_collection_errors
         if option.collectonly or not runs:
             return
-        wanted = [item for item in session.items if roles([item])]
+        wanted = [item for item in session.items if model_roles([item])]
         self.check_forked(forked_problem(wanted))
         self.check_collected(self._collection.collected(session))
         if wanted:
             with self._eval.refusing():
                 self._eval.servers.check()
-                self._eval.servers.check_judge([pair for item in wanted for pair in questions(item)])
+                self._eval.servers.check_judge([pair for item in wanted for pair in questions_of_item(item)])
             self._eval.servers.expect(worker_id(self._config))
-            self.serve(roles(wanted))
+            self.serve(model_roles(wanted))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -98,7 +96,7 @@ class Preparation:
             if not self._nothing_to_ask:
                 with self._eval.refusing():
                     self._eval.servers.check()
-            garbage.leave_what_is_there()
+            garbage_collection.exempt_existing_objects()
 
     # --- checks of the collected tests, from here or from a worker; each ends a run that cannot start ---
 
@@ -107,7 +105,7 @@ class Preparation:
         if problem is not None:
             raise self._eval.refused(ConfigurationError(problem))
 
-    def check_collected(self, collected: Collected) -> None:
+    def check_collected(self, collected: CollectedTests) -> None:
         """End the run if the gates do not fit the collected tests, or the results cannot be saved."""
         if self._has_gates or not (collected.groups or self._settings.gate):
             return
@@ -127,7 +125,7 @@ class Preparation:
         if self._has_servers:
             return
         self._has_servers = True
-        tries = self._eval.gating.gated and not self._settings.no_canaries
+        tries = self._eval.gating.gated and not self._settings.no_judge_trial
         with self._eval.refusing():
             if tries and "judge" in used:
                 self._eval.servers.try_judges()
@@ -135,17 +133,17 @@ class Preparation:
 
     def _check_data(self, fixtures: Sequence[str]) -> None:
         """Raise ConfigurationError for a path that cannot be written, or unusable data of these fixtures."""
-        _check_writable("--eval-output-dir", self._settings.output_dir)
+        _check_folder("--eval-output-dir", self._settings.output_dir)
         baseline = self._settings.save_baseline
         if baseline is not None:
             if baseline.is_dir():
                 raise ConfigurationError(f"--eval-save-baseline: {baseline} is a folder; name a file")
-            _check_writable("--eval-save-baseline", baseline.parent)
+            _check_folder("--eval-save-baseline", baseline.parent)
         for fixture in fixtures:
             self._eval.questions.of_fixture(fixture)
 
 
-def _check_writable(option: str, folder: Path) -> None:
+def _check_folder(option: str, folder: Path) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):

@@ -6,14 +6,12 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.session.pytest_internals import terminal_file, uncaptured
+from pytest_instructlab_eval.session.pytest_internals import terminal_file, uncaptured_output
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_instructlab_eval.models.endpoint import Traffic
-
-__all__ = ["Progress"]
 
 LOG_INTERVAL = 30.0  # seconds between two lines if the output is not a terminal
 LIVE_INTERVAL = 0.5
@@ -52,7 +50,7 @@ class Progress:
         parts.append(f"{rate:,.1f} requests/s, {tokens / seconds if seconds > 0 else 0:,.0f} tokens/s")
         rest = self.expected - requests
         if not self.unknown and rate > 0 and rest > 0:
-            parts.append(f"{duration(rest / rate)} left")
+            parts.append(f"{duration_text(rest / rate)} left")
         return "; ".join(parts)
 
     def show(self, config: pytest.Config, traffic: Iterable[Traffic]) -> None:
@@ -72,7 +70,7 @@ class Progress:
             sum(count.tokens for count in counts),
             now - (self._started or now),
         )
-        with uncaptured(config):
+        with uncaptured_output(config):
             if live:
                 self._write_live(config, text)
             else:
@@ -84,7 +82,7 @@ class Progress:
         """Remove the live line, before anything else is written."""
         if self._shown:
             self._shown = False
-            with uncaptured(config):
+            with uncaptured_output(config):
                 self._write_live(config, "", hide=True)
 
     def _write_live(self, config: pytest.Config, text: str, *, hide: bool = False) -> None:
@@ -98,7 +96,7 @@ class Progress:
         self._shown = not hide
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a duration as text: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:

@@ -16,24 +16,6 @@ from _pytest.compat import NOTSET
 if TYPE_CHECKING:
     import argparse
 
-__all__ = [
-    "argument_names",
-    "early_options",
-    "fixture_function",
-    "fixture_names",
-    "is_direct_parameter",
-    "is_of_pytest",
-    "is_without_question",
-    "last_failed",
-    "log_handlers",
-    "parameter_index",
-    "parameters",
-    "parameters_id",
-    "terminal",
-    "terminal_file",
-    "uncaptured",
-]
-
 DIRECT_PARAMETER = "get_direct_param_fixture_func"  # pytest's function for a parameter without a fixture
 
 
@@ -102,7 +84,7 @@ def early_options(config: pytest.Config) -> argparse.Namespace:
     return config.known_args_namespace
 
 
-def last_failed(config: pytest.Config) -> set[str]:
+def last_failed_ids(config: pytest.Config) -> set[str]:
     """Return the node ids of the tests that failed in the last run, from the data of `--lf`."""
     plugin = config.pluginmanager.getplugin("lfplugin")
     return set(map(str, plugin.lastfailed)) if plugin is not None else set()  # parsed from pytest 9.2 on
@@ -117,7 +99,7 @@ def log_handlers(config: pytest.Config) -> list[logging.Handler]:
 # --- the terminal ---
 
 
-def terminal(config: pytest.Config) -> pytest.TerminalReporter | None:
+def terminal_reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
     """Return the terminal reporter, None where there is none, as in xdist's workers."""
     reporter: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
     return reporter
@@ -128,7 +110,7 @@ def terminal_file(config: pytest.Config) -> TextIO:
     return config.get_terminal_writer()._file
 
 
-def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
+def uncaptured_output(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
     """Return a context in which output reaches the terminal although pytest captures it."""
     manager = config.pluginmanager.getplugin("capturemanager")
     context: contextlib.AbstractContextManager[None] = (

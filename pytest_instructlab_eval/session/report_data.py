@@ -6,18 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
-from pytest_instructlab_eval.records.scores import Result, plain
-
-__all__ = [
-    "adaptations_on",
-    "outcome_on",
-    "put_adaptations",
-    "put_result",
-    "put_silent",
-    "result_on",
-    "silent_on",
-]
+from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
+from pytest_instructlab_eval.records.scores import Result, plain_data
 
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
 RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
@@ -40,20 +30,20 @@ def outcome_on(report: pytest.TestReport) -> str | None:
     return None if record is None else str(record["outcome"])
 
 
-def put_silent(report: pytest.TestReport, silent: Silent) -> None:
+def put_silent(report: pytest.TestReport, silent: SilentTest) -> None:
     """Attach to a report that its test recorded no score."""
-    setattr(report, SILENT, plain(silent))
+    setattr(report, SILENT, plain_data(silent))
 
 
-def silent_on(report: pytest.TestReport) -> Silent | None:
+def silent_on(report: pytest.TestReport) -> SilentTest | None:
     """Return the record of a test without a score on a report, None without one."""
     record = getattr(report, SILENT, None)
-    return None if record is None else Silent(**record)
+    return None if record is None else SilentTest(**record)
 
 
 def put_adaptations(report: pytest.TestReport, adaptations: Iterable[ModelAdaptation]) -> None:
     """Attach the adaptations of requests to a report."""
-    setattr(report, ADAPTATIONS, plain(list(adaptations)))
+    setattr(report, ADAPTATIONS, plain_data(list(adaptations)))
 
 
 def adaptations_on(report: pytest.TestReport) -> list[ModelAdaptation]:

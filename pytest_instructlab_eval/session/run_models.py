@@ -8,31 +8,29 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel, ReferenceJudge
-from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers, RecordedChats
+from pytest_instructlab_eval.judges.separate_judging import PostponedJudge, RecordedAnswers, RecordedChats
 from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
 from pytest_instructlab_eval.models.adaptations import Adaptation, Role
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.records.run import ModelAdaptation
-from pytest_instructlab_eval.serving import LOCAL, ModelInTurn, Turns
+from pytest_instructlab_eval.serving import LOCAL, RotatedModel, Rotation
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 from pytest_instructlab_eval.suites import registry
 from pytest_instructlab_eval.suites.chats import Chats, read_chats
-from pytest_instructlab_eval.suites.recorded import recorded_answers
-
-__all__ = ["RunModels"]
+from pytest_instructlab_eval.suites.earlier_answers import recorded_answers
 
 MIB = 2**20
 RETRIES_OF_OWN = 2  # a server of the run does not come back
 PATIENCE_WITH_OWN = 5.0  # seconds
 
 
-AskedModel = ServedModel | Replicas | ModelInTurn
+AskedModel = ServedModel | Replicas | RotatedModel
 
 
 @dataclass(frozen=True)
-class Key:
+class ServerKey:
     """The environment variable of a server's key, None if it needs none, and the option that names it."""
 
     variable: str | None
@@ -48,15 +46,15 @@ class Address:
 
     name: str
     urls: tuple[str, ...]
-    key: Key
+    key: ServerKey
     merge: bool = False
 
 
 class RunModels:
     """The models of a run, each made once.
 
-    `budget` is the number of requests in flight per server. `turns` returns the turns of the models that the
-    run serves. `share` is this process's number and the number of processes on the machine.
+    `budget` is the number of requests in flight per server. `rotation` returns that of the models of
+    the run. `share` is this process's number and the number of processes on the machine.
     """
 
     def __init__(
@@ -65,13 +63,13 @@ class RunModels:
         engine: Engine,
         *,
         budget: int,
-        turns: Callable[[], Turns],
+        rotation: Callable[[], Rotation],
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._budget = budget
-        self._turns = turns
+        self._rotation = rotation
         self._share = share
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._recorded: dict[tuple[str, str], RecordedAnswers] = {}
@@ -111,12 +109,12 @@ class RunModels:
         settings = self._settings
         label = label if label is not None else next(iter(settings.labels))
         name = settings.labels[label]
-        key = Key(settings.api_key_env, "--eval-api-key-env")
+        key = ServerKey(settings.api_key_env, "--eval-api-key-env")
         if name == settings.base_model:
             # A key is sent only to the server that it was given for.
             own_server = settings.urls(name) != settings.base_url
             if settings.base_model_api_key_env is not None or own_server:
-                key = Key(settings.base_model_api_key_env, "--eval-base-model-api-key-env")
+                key = ServerKey(settings.base_model_api_key_env, "--eval-base-model-api-key-env")
         merge = settings.merge_model_system_message
         return self._model(Address(name, settings.urls(name), key, merge), "model")
 
@@ -126,7 +124,7 @@ class RunModels:
         Raises ConfigurationError where there are none.
         """
         label = label if label is not None else next(iter(self._settings.labels))
-        definition = registry.benchmark(benchmark)
+        definition = registry.find_benchmark(benchmark)
         if definition is None or definition.files is None:
             if label not in self._chats:
                 self._chats[label] = read_chats(self._settings.output_dir, label)
@@ -156,9 +154,9 @@ class RunModels:
         return next(iter(self.judges.values()), None)
 
     async def judge_at(self, name: str, url: str) -> Judge:
-        """Return a judge that the run serves, at this URL, before its turn is announced."""
+        """Return a judge that the run serves, at this URL, before the rotation announces it."""
         model = self._judging_model(name)
-        assert isinstance(model, ModelInTurn)  # noqa: S101  (the run serves it)
+        assert isinstance(model, RotatedModel)  # noqa: S101  (the run serves it)
         return self._grading(await model.at(url))
 
     async def let_go(self, name: str) -> None:
@@ -175,9 +173,9 @@ class RunModels:
     def _judging_model(self, name: str) -> AskedModel:
         """Return the model of a judge."""
         settings, urls = self._settings, self._settings.judge_urls(name)
-        key = Key(settings.judge_api_key_env, "--eval-judge-api-key-env")
+        key = ServerKey(settings.judge_api_key_env, "--eval-judge-api-key-env")
         if urls == settings.base_url and key.variable is None:
-            key = Key(settings.api_key_env, "--eval-api-key-env")
+            key = ServerKey(settings.api_key_env, "--eval-api-key-env")
         return self._model(Address(name, urls, key), "judge")
 
     def check_answers(self, benchmarks: Collection[str]) -> None:
@@ -203,7 +201,7 @@ class RunModels:
 
     def _made(self, address: Address) -> AskedModel:
         if not address.urls:
-            model = ModelInTurn(address.name, self._turns(), partial(self._connect, address))
+            model = RotatedModel(address.name, self._rotation(), partial(self._connect, address))
             self._engine.on_close(model.close)
             return model
         endpoints = [self._endpoint(url, address.key) for url in address.urls]
@@ -222,7 +220,7 @@ class RunModels:
         """The seconds without a reply after which a server that the run did not start is given up."""
         return max(PATIENCE, self._settings.wait)
 
-    def _endpoint(self, url: str, key: Key | None) -> Endpoint:
+    def _endpoint(self, url: str, key: ServerKey | None) -> Endpoint:
         """Return the shared connection to a server; a server that the run started has no key."""
         variable = None if key is None else key.variable
         if (url, variable) not in self._endpoints:

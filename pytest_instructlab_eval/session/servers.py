@@ -6,15 +6,13 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import CancelledError
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.serving import Owner, check_sources, plan
+from pytest_instructlab_eval.serving import Owner, check_sources, plan_launches
 from pytest_instructlab_eval.session.distribution import Signs
 from pytest_instructlab_eval.session.engine import Engine
-from pytest_instructlab_eval.session.questions import Questions
 from pytest_instructlab_eval.session.run_models import RunModels
+from pytest_instructlab_eval.session.run_questions import RunQuestions
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Question
-
-__all__ = ["Servers"]
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 
 
 class Servers:
@@ -29,7 +27,7 @@ class Servers:
         *,
         engine: Engine,
         models: RunModels,
-        questions: Questions,
+        questions: RunQuestions,
         signs: Signs,
         say: Callable[[str], None],
     ) -> None:
@@ -72,7 +70,7 @@ class Servers:
             if definition.references is not None
         }
         for judge in self._models.judges.values():
-            mt_bench.check_judge(references, judge)
+            mt_bench.check_judge_references(references, judge)
 
     def try_judges(self) -> None:
         """Raise ConfigurationError where a running judge fails its trial."""
@@ -91,7 +89,7 @@ class Servers:
         settings = self._settings
         wanted = {*settings.evaluated} if "served_model" in roles else set()
         wanted |= {*settings.judge_model} if "judge" in roles else set()
-        launches = {name: launch for name, launch in plan(settings).items() if name in wanted}
+        launches = {name: launch for name, launch in plan_launches(settings).items() if name in wanted}
         if not launches:
             return
         check_sources(settings, launches)

@@ -11,29 +11,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, OutputInUseError
+from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.models import Blocking
-from pytest_instructlab_eval.models.transcribed import TranscribedModel
-from pytest_instructlab_eval.serving import Turns
+from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
+from pytest_instructlab_eval.serving import Rotation
 from pytest_instructlab_eval.session import distribution
 from pytest_instructlab_eval.session.engine import Engine, current_run
-from pytest_instructlab_eval.session.item_state import state
-from pytest_instructlab_eval.session.items import coroutine_function, identity
+from pytest_instructlab_eval.session.item_state import state_of
+from pytest_instructlab_eval.session.items import coroutine_function, identity_of
 from pytest_instructlab_eval.session.output_lock import OutputLock
 from pytest_instructlab_eval.session.progress import Progress
-from pytest_instructlab_eval.session.pytest_internals import fixture_names, terminal, uncaptured
-from pytest_instructlab_eval.session.questions import Questions
+from pytest_instructlab_eval.session.pytest_internals import (
+    fixture_names,
+    terminal_reporter,
+    uncaptured_output,
+)
 from pytest_instructlab_eval.session.run_models import RunModels
+from pytest_instructlab_eval.session.run_questions import RunQuestions
 from pytest_instructlab_eval.session.servers import Servers
-from pytest_instructlab_eval.session.xdist_internals import is_worker, worker_id, worker_number, workers
+from pytest_instructlab_eval.session.xdist_internals import is_worker, worker_count, worker_id, worker_number
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.visible import visible, visible_line
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges import Judge
     from pytest_instructlab_eval.models import Model
     from pytest_instructlab_eval.session.gating import Gating
-
-__all__ = ["NEEDS_JUDGE", "NOT_JUDGED", "EvalSession"]
 
 NEEDS_JUDGE = "needs a judge; name one with --eval-judge-model"
 NOT_JUDGED = "--eval-stage judge skips it: it needs no judge and already has its score"
@@ -48,13 +50,13 @@ class EvalSession:
         self.signs = distribution.Signs.for_worker(config)
         self.progress = Progress()
         self.engine = Engine()
-        self.questions = Questions(settings)
+        self.questions = RunQuestions(settings)
         self.models = RunModels(
             settings,
             self.engine,
             budget=self.budget,
-            turns=lambda: self.turns,
-            share=(worker_number(config), workers(config)),
+            rotation=lambda: self.rotation,
+            share=(worker_number(config), worker_count(config)),
         )
         self.servers = Servers(
             settings,
@@ -77,19 +79,19 @@ class EvalSession:
     @property
     def budget(self) -> int:
         """The number of requests that this process may have in flight per server."""
-        return distribution.divide(self.settings.max_concurrency, self.config)
+        return distribution.divide_budget(self.settings.max_concurrency, self.config)
 
     @property
     def window(self) -> int:
-        """The number of tests that may run ahead of pytest; all of them where models take turns."""
-        if self.settings.takes_turns:
+        """The number of tests that may run ahead of pytest; all of them where models are swapped."""
+        if self.settings.rotates_models:
             return sys.maxsize // 4
         return distribution.look_ahead_window(self.budget)
 
     @cached_property
-    def turns(self) -> Turns:
+    def rotation(self) -> Rotation:
         """The turns of the models that the run serves, for which this process waits."""
-        return Turns(self.signs.folder, worker_id(self.config), current_run.get)
+        return Rotation(self.signs.folder, worker_id(self.config), current_run.get)
 
     @property
     def without_tests(self) -> bool:
@@ -103,7 +105,7 @@ class EvalSession:
         `label` is that of the evaluated model, None for the first one.
         """
         if name == "record_score":
-            return state(item).recorder
+            return state_of(item).recorder
         if name == "eval_settings":
             return self.settings
         if (reason := self.skip_reason(item)) is not None:
@@ -112,11 +114,11 @@ class EvalSession:
         if name == "served_model":
             if self.settings.stage == "judge":
                 assert isinstance(item, pytest.Function)  # noqa: S101  (only functions have fixtures)
-                about = identity(item)
+                about = identity_of(item)
                 model = self.models.answered(label, about.benchmark, about.question)
             else:
                 model = self.models.candidate(label)
-            value = TranscribedModel(model, state(item).chats)
+            value = TranscribedModel(model, state_of(item).chats)
         elif name == "judge":
             value = self.models.judge
             if value is None:
@@ -137,12 +139,12 @@ class EvalSession:
 
     def _say(self, text: str) -> None:
         """Show the user what the run waits for; any thread may call this."""
-        reporter = terminal(self.config)
+        reporter = terminal_reporter(self.config)
         if reporter is not None and self.config.get_verbosity() >= 0:
-            with uncaptured(self.config):
+            with uncaptured_output(self.config):
                 self.progress.hide(self.config)
                 reporter.ensure_newline()
-                reporter.write_line(visible_line(f"instructlab-eval: {text}"))
+                reporter.write_line(escape_line(f"instructlab-eval: {text}"))
 
     # --- the end ---
 
@@ -162,11 +164,11 @@ class EvalSession:
         """End the run, write its summary, and return the UsageError to raise."""
         self.end()
         self.tell_refusal(str(error), of_another=isinstance(error, OutputInUseError))
-        return pytest.UsageError(visible(str(error)))
+        return pytest.UsageError(escape_text(str(error)))
 
     def tell_refusal(self, reason: str, *, of_another: bool = False) -> None:
         """Write the reason why the run did not start, once; not for --collect-only."""
-        from pytest_instructlab_eval.session.ending import write_refusal
+        from pytest_instructlab_eval.session.run_output import write_refusal
 
         lists = self.config.option.collectonly or is_worker(self.config)
         if not self._has_refused and not lists:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
-from pytest_instructlab_eval.suites.registry import benchmark
-from pytest_instructlab_eval.suites.selection import lacks
-
-__all__ = ["check"]
+from pytest_instructlab_eval.suites.registry import find_benchmark
+from pytest_instructlab_eval.suites.selection import missing_options
 
 
-def check(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
     """Raise ConfigurationError for settings that cannot be used together."""
     for problems in CHECKS:
         for problem in problems(settings):
@@ -96,8 +94,8 @@ def baseline_problems(settings: Settings) -> Iterator[str]:
 def benchmark_problems(settings: Settings) -> Iterator[str]:
     """Yield the missing settings of the named benchmarks."""
     for name in settings.benchmark:
-        definition = benchmark(name)
-        if definition is not None and (missing := lacks(definition, settings)):
+        definition = find_benchmark(name)
+        if definition is not None and (missing := missing_options(definition, settings)):
             yield f"--eval-benchmark {name} needs {missing}"
 
 

@@ -12,8 +12,6 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["end_as_by_ctrl_c", "end_undisturbed"]
-
 
 def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> None:
     """Handle SIGTERM, which CI systems and schedulers send, like Ctrl-C until the run ends.

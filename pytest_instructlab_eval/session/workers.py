@@ -8,26 +8,24 @@ import pytest
 
 from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.distribution import wait_for_outputs
 from pytest_instructlab_eval.session.items import ROLES
 from pytest_instructlab_eval.session.preparation import Preparation
-from pytest_instructlab_eval.session.results import Results
+from pytest_instructlab_eval.session.received_results import ReceivedResults
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.termination import end_as_by_ctrl_c
-from pytest_instructlab_eval.session.worker import ADAPTATIONS, RESULTS
 from pytest_instructlab_eval.session.xdist_internals import (
-    Node,
+    WorkerNode,
     is_controller,
     make_scheduler,
     node_output,
 )
+from pytest_instructlab_eval.session.xdist_worker import ADAPTATIONS, RESULTS
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
-
-__all__ = ["Workers"]
 
 HAND_OVER = 20.0  # seconds that interrupted workers have to send their results; one is usual
 
@@ -38,14 +36,14 @@ class Workers:
     `order` are the tests in the order of the report; empty without workers.
     """
 
-    def __init__(self, session: EvalSession, preparation: Preparation, results: Results) -> None:
+    def __init__(self, session: EvalSession, preparation: Preparation, results: ReceivedResults) -> None:
         self.order: list[str] = []
         self._eval = session
         self._config = session.config
         self._preparation = preparation
         self._results = results
         self._session: pytest.Session | None = None
-        self._nodes: list[Node] = []
+        self._nodes: list[WorkerNode] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -57,7 +55,7 @@ class Workers:
         end_as_by_ctrl_c(self._config, lambda: self._eval.signs.put_up("interrupt", "stop"))
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Node) -> None:
+    def pytest_configure_node(self, node: WorkerNode) -> None:
         """Send the folder of the signs to a worker."""
         self._nodes.append(node)
         self._eval.servers.expect(node.gateway.id)
@@ -76,7 +74,7 @@ class Workers:
             self._preparation.check_forked(str(problem))
         collected = signs.found("collected")
         if isinstance(collected, dict):
-            self._preparation.check_collected(Collected(**collected))
+            self._preparation.check_collected(CollectedTests(**collected))
         used = {role for role in ROLES if signs.is_up(role)}
         if ids and used:
             self._preparation.serve(used)
@@ -87,7 +85,7 @@ class Workers:
             self._eval.signs.put_up("stop")
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Node, error: object) -> None:
+    def pytest_testnodedown(self, node: WorkerNode, error: object) -> None:
         """Add the results that a worker could not report."""
         if error is not None:
             self._eval.signs.put_up("careful")
@@ -100,7 +98,7 @@ class Workers:
         for node in self._nodes:
             self._add_from(node)
 
-    def _add_from(self, node: Node) -> None:
+    def _add_from(self, node: WorkerNode) -> None:
         output = node_output(node)
         self._results.add([Result.from_plain(record) for record in output.get(RESULTS, ())])
         self._results.add_adaptations(ModelAdaptation(**record) for record in output.get(ADAPTATIONS, ()))

@@ -17,24 +17,6 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
-__all__ = [
-    "CRASHED",
-    "Node",
-    "choose_work_stealing",
-    "has_ended",
-    "interactor",
-    "is_controller",
-    "is_worker",
-    "make_scheduler",
-    "node_output",
-    "queued",
-    "worker_id",
-    "worker_input",
-    "worker_number",
-    "worker_output",
-    "workers",
-]
-
 CRASHED = "???"  # the phase that xdist gives the report of a test whose worker died
 
 
@@ -44,7 +26,7 @@ class Gateway(Protocol):
     id: str
 
 
-class Node(Protocol):
+class WorkerNode(Protocol):
     """A worker in the controller; it receives `workerinput` when it is started."""
 
     gateway: Gateway
@@ -76,7 +58,7 @@ def is_controller(config: pytest.Config) -> bool:
     return not is_worker(config) and config.pluginmanager.hasplugin("dsession")
 
 
-def workers(config: pytest.Config) -> int:
+def worker_count(config: pytest.Config) -> int:
     """Return the number of processes of the run: 1 without xdist."""
     if is_worker(config):
         return int(str(worker_input(config)["workercount"]))
@@ -102,7 +84,7 @@ def interactor(config: pytest.Config) -> object:
     return next((plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor"), None)
 
 
-def queued(interactor: Any, limit: int) -> list[int]:
+def queued_items(interactor: Any, limit: int) -> list[int]:
     """Return the indexes of the first `limit` items in a worker's queue; none where it cannot be read."""
     with contextlib.suppress(AttributeError, TypeError), interactor.torun.lock() as queue:
         head = itertools.islice(queue, max(0, limit))
@@ -115,13 +97,13 @@ def queued(interactor: Any, limit: int) -> list[int]:
 # --- workers as the controller sees them ---
 
 
-def node_output(node: Node) -> Mapping[str, Any]:
+def node_output(node: WorkerNode) -> Mapping[str, Any]:
     """Return the data that a worker sent at its end; empty before."""
     output: Mapping[str, Any] = getattr(node, "workeroutput", {})  # xdist sets it when it arrives
     return output
 
 
-def has_ended(node: Node) -> bool:
+def has_ended(node: WorkerNode) -> bool:
     """Return whether a worker has sent its results, or died."""
     return bool(node_output(node)) or bool(getattr(node, "_down", False))
 

@@ -1,3 +1,1 @@
 """Statistics of scores: intervals, differences, summaries, rankings."""
-
-__all__: list[str] = []

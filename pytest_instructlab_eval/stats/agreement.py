@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.stats.values import evidence_of
 
-__all__ = ["judge_spread", "judges_agreement", "krippendorff_alpha"]
-
 
 def krippendorff_alpha(units: Iterable[Sequence[float]]) -> float | None:
     """Return Krippendorff's alpha for interval data: 1 for full agreement, 0 for agreement by chance.

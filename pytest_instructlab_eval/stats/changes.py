@@ -9,18 +9,22 @@ from typing import Literal
 
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.comparison import Comparison, Difference, compare, counterpart, difference
+from pytest_instructlab_eval.stats.comparison import (
+    Comparison,
+    Difference,
+    counterpart,
+    mean_difference,
+    paired_comparison,
+)
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, holm
-from pytest_instructlab_eval.stats.values import grouped
-
-__all__ = ["Change", "Changes", "Kind", "changes", "run_changes"]
+from pytest_instructlab_eval.stats.values import group_by
 
 Measure = Callable[[Iterable[Result], Iterable[Result]], Comparison | Difference | None]
 Kind = Literal["regression", "improvement", "unchanged", "new"]
 
 
 @dataclass(frozen=True)
-class Change:
+class MeanChange:
     """The change of one mean, over the `n` questions that both sides have a score for, in score units.
 
     `before` and `difference` (after - before) are None for a new group. `stderr` and `interval` (95 %) are
@@ -39,7 +43,7 @@ class Change:
     p_value: float | None = None
 
     @classmethod
-    def of(cls, label: str, measured: Comparison | Difference) -> Change:
+    def of(cls, label: str, measured: Comparison | Difference) -> MeanChange:
         """Return the change of a comparison."""
         after, before = measured.means
         drop = measured.interval()
@@ -71,7 +75,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Changes:
+class BenchmarkChanges:
     """The changes of one benchmark between two models or runs; `groups` has the worst first, new ones last.
 
     `minimum_detectable_drop` is the smallest true drop that this comparison detects in 80 % of runs.
@@ -81,8 +85,8 @@ class Changes:
     benchmark: str
     model: str
     against: str
-    overall: Change
-    groups: tuple[Change, ...]
+    overall: MeanChange
+    groups: tuple[MeanChange, ...]
     minimum_detectable_drop: float | None = None
     correlation: float | None = None
     unpaired: int = 0
@@ -94,19 +98,21 @@ class Changes:
             return f"{self.benchmark} against the baseline"
         return f"{self.benchmark}: {self.model} against {self.against}"
 
-    def of(self, kind: Kind) -> list[Change]:
+    def of(self, kind: Kind) -> list[MeanChange]:
         """Return the groups of a kind, worst first."""
         return [change for change in self.groups if change.kind == kind]
 
 
-def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True) -> list[Changes]:
+def changes_between(
+    ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True
+) -> list[BenchmarkChanges]:
     """Return the changes of each benchmark and model that has a counterpart on the other side.
 
     They are measured question by question; if not `paired`, by the means over each side's own questions.
     """
-    measure: Measure = compare if paired else difference
-    mine = grouped(ours, lambda result: (result.benchmark, result.model))
-    other = grouped(theirs, lambda result: (result.benchmark, result.model))
+    measure: Measure = paired_comparison if paired else mean_difference
+    mine = group_by(ours, lambda result: (result.benchmark, result.model))
+    other = group_by(theirs, lambda result: (result.benchmark, result.model))
     entries = []
     for (benchmark, model), results in mine.items():
         against = counterpart(model, [other_model for name, other_model in other if name == benchmark])
@@ -117,7 +123,7 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
         if whole is None:
             continue
         groups = _groups(results, beside, measure)
-        entry = Changes(benchmark, model, against, Change.of(benchmark, whole), groups)
+        entry = BenchmarkChanges(benchmark, model, against, MeanChange.of(benchmark, whole), groups)
         if isinstance(whole, Comparison):
             entry = dataclasses.replace(
                 entry,
@@ -129,14 +135,14 @@ def changes(ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = 
     return entries
 
 
-def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[Changes]:
+def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[BenchmarkChanges]:
     """Return the changes of a run's candidates against its base model if it has one, else the baseline."""
-    return changes(run.candidates, run.of_base or baseline or (), paired=run.paired)
+    return changes_between(run.candidates, run.of_base or baseline or (), paired=run.paired)
 
 
-def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) -> tuple[Change, ...]:
+def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) -> tuple[MeanChange, ...]:
     """Return the change of each group, worst first, new ones last; none for a single group."""
-    mine, other = (grouped(side, lambda result: result.group) for side in (ours, theirs))
+    mine, other = (group_by(side, lambda result: result.group) for side in (ours, theirs))
     mine.pop("", None)
     if len(mine) < 2:
         return ()
@@ -144,9 +150,9 @@ def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) 
     for name, results in mine.items():
         whole = measure(results, other.get(name, ()))
         if whole is not None:
-            groups.append(Change.of(name, whole))
-        elif own := difference(results, results):  # only for the mean of a new group
-            groups.append(Change(name, own.means[0], own.maximum, own.n))
+            groups.append(MeanChange.of(name, whole))
+        elif own := mean_difference(results, results):  # only for the mean of a new group
+            groups.append(MeanChange(name, own.means[0], own.maximum, own.n))
     p_values = {group.label: group.p_value for group in groups if group.p_value is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     groups = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in groups]

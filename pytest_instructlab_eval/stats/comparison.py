@@ -17,6 +17,7 @@ from pytest_instructlab_eval.stats.statistics import (
     cluster_t_interval,
     correlation,
     even_interval,
+    have_different_means,
     mcnemar,
     minimum_detectable_drop,
     minimum_detectable_drop_of_answers,
@@ -24,30 +25,17 @@ from pytest_instructlab_eval.stats.statistics import (
     paired_answers_interval,
     stratified_wilson_interval,
     t_interval,
-    vary,
     welch_degrees_of_freedom,
 )
 from pytest_instructlab_eval.stats.values import (
-    Key,
+    QuestionKey,
     Unit,
     Values,
-    grouped,
+    group_by,
     has_clusters,
     namer,
-    units,
+    units_of,
 )
-
-__all__ = [
-    "Comparison",
-    "Contribution",
-    "Difference",
-    "Pair",
-    "compare",
-    "counterpart",
-    "difference",
-    "lowest",
-    "mean_interval",
-]
 
 
 @dataclass(frozen=True)
@@ -166,7 +154,7 @@ class Comparison:
         if self._are_answers:
             return paired_answers_interval(*self._changes, confidence)
         clusters = self._drops.clusters
-        return (cluster_interval if vary(clusters) else even_interval)(clusters, confidence)
+        return (cluster_interval if have_different_means(clusters) else even_interval)(clusters, confidence)
 
     def t_interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Return Student's interval of the drop, for any number of clusters; see `cluster_t_interval`."""
@@ -188,7 +176,7 @@ class Comparison:
             Contribution(
                 label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part)
             )
-            for label, part in grouped(self.pairs, lambda pair: name(pair.unit)).items()
+            for label, part in group_by(self.pairs, lambda pair: name(pair.unit)).items()
         ]
         dropped = [entry for entry in contributions if entry.drop > 0]
         return tuple(sorted(dropped, key=lambda entry: entry.drop, reverse=True)[:most])
@@ -269,9 +257,9 @@ def counterpart(model: str | None, models: Collection[str]) -> str | None:
     return model if model in models else next(iter(models)) if len(models) == 1 else None
 
 
-def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
+def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
     """Return the difference of two means, each over its own questions; None where one side has no score."""
-    mine, other = Values.scored(units(ours)), Values.scored(units(theirs))
+    mine, other = Values.scored(units_of(ours)), Values.scored(units_of(theirs))
     if not mine.entries or not other.entries:
         return None
     errors = [*(mine.errors or ()), *(other.errors or ())]
@@ -284,11 +272,11 @@ def difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference |
     )
 
 
-def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
+def paired_comparison(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
     """Return the comparison of two sides' results of one benchmark; None where no question is paired."""
-    our_units, their_units = units(ours), units(theirs)
+    our_units, their_units = units_of(ours), units_of(theirs)
     by_key = {unit.key: unit for unit in their_units if unit.value is not None}
-    common: set[Key] = set()
+    common: set[QuestionKey] = set()
     pairs, changed = [], []
     for unit in our_units:
         other = by_key.get(unit.key)
@@ -310,7 +298,7 @@ def compare(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | No
     )
 
 
-def _unpaired(candidates: Iterable[Unit], paired: Collection[Key]) -> tuple[str, ...]:
+def _unpaired(candidates: Iterable[Unit], paired: Collection[QuestionKey]) -> tuple[str, ...]:
     """Return the labels of the units with a score that have no pair."""
     left = [unit for unit in candidates if unit.value is not None and unit.key not in paired]
     return tuple(dict.fromkeys(unit.label for unit in left))
@@ -321,7 +309,7 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
 
     It is `stratified_wilson_interval` for right and wrong answers, else `cluster_interval`.
     """
-    scored = Values.scored(units(results))
+    scored = Values.scored(units_of(results))
     if not scored.entries:
         return None
     if scored.are_answers:
@@ -330,11 +318,11 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     return cluster_interval(scored.clusters, confidence)
 
 
-def lowest(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:
+def lowest_scores(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:
     """Return the questions with the lowest or highest scores, or whole tasks if there are several."""
-    scored = [unit for unit in units(results) if unit.value is not None]
+    scored = [unit for unit in units_of(results) if unit.value is not None]
     contributions = [
         Contribution(label, statistics.fmean(unit.value or 0.0 for unit in part))
-        for label, part in grouped(scored, namer(scored)).items()
+        for label, part in group_by(scored, namer(scored)).items()
     ]
     return tuple(sorted(contributions, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])

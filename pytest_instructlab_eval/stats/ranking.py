@@ -8,14 +8,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.comparison import Comparison, compare
+from pytest_instructlab_eval.stats.comparison import Comparison, paired_comparison
 from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
-from pytest_instructlab_eval.stats.summary import Row, summarise
-from pytest_instructlab_eval.stats.values import grouped
-from pytest_instructlab_eval.visible import visible_line
-
-__all__ = ["Rank", "doubt_about_best", "rank", "unranked"]
+from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
+from pytest_instructlab_eval.stats.values import group_by
 
 
 @dataclass(frozen=True)
@@ -35,30 +33,30 @@ class Rank:
     tied: bool
 
 
-def rank(results: Iterable[Result]) -> list[Rank]:
+def rank_models(results: Iterable[Result]) -> list[Rank]:
     """Return the models that have a score on every benchmark, the best first; none for fewer than two.
 
     A model's score is the unweighted mean over the benchmarks of score / maximum. So is a difference.
     """
-    by_model = grouped(results, lambda result: result.model)
+    by_model = group_by(results, lambda result: result.model)
     summaries = summarise(itertools.chain.from_iterable(by_model.values()))
     benchmarks = {summary.benchmark for summary in summaries}
     scored = [summary for summary in summaries if summary.overall.value is not None]
     scores = {
-        model: _score([summary.overall for summary in part])
-        for model, part in grouped(scored, lambda summary: summary.model).items()
+        model: _mean_score([summary.overall for summary in part])
+        for model, part in group_by(scored, lambda summary: summary.model).items()
         if len(part) == len(benchmarks)
     }
     if len(scores) < 2:
         return []
     best, *others = sorted(scores, key=lambda model: -scores[model][0])
     first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False)
-    return [first, *(_rank(model, scores[model], by_model[model], by_model[best]) for model in others)]
+    return [first, *(_rank_behind(model, scores[model], by_model[model], by_model[best]) for model in others)]
 
 
-def unranked(results: Iterable[Result]) -> dict[str, str]:
+def unranked_reasons(results: Iterable[Result]) -> dict[str, str]:
     """Return the reason, as a predicate, for each model that is not ranked: a benchmark without a score."""
-    by_pair = grouped(results, lambda result: (result.model, result.benchmark))
+    by_pair = group_by(results, lambda result: (result.model, result.benchmark))
     models = dict.fromkeys(model for model, _ in by_pair)
     benchmarks = dict.fromkeys(benchmark for _, benchmark in by_pair)
     reasons: dict[str, str] = {}
@@ -67,7 +65,7 @@ def unranked(results: Iterable[Result]) -> dict[str, str]:
         if all(result.value is None for result in part):
             errors = [error for result in part for error in (result.error, *(s.error for s in result.scores))]
             nothing = "no question has a score" if part else "it got no question"
-            reason = next(map(visible_line, filter(None, errors)), nothing)
+            reason = next(map(escape_line, filter(None, errors)), nothing)
             reasons.setdefault(model, f"has no score on {benchmark} ({reason})")
     return reasons
 
@@ -89,19 +87,19 @@ def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | 
     )
 
 
-def _score(rows: Sequence[Row]) -> tuple[float, float | None]:
+def _mean_score(rows: Sequence[SummaryRow]) -> tuple[float, float | None]:
     """Return the mean score over a model's benchmarks, and its standard error."""
     errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
     stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
     return statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
 
 
-def _rank(
+def _rank_behind(
     model: str, score: tuple[float, float | None], own: Iterable[Result], best: Iterable[Result]
 ) -> Rank:
     """Return the rank of a model behind the best one; both have a score on all benchmarks."""
-    ours, theirs = (grouped(side, lambda result: result.benchmark) for side in (own, best))
-    comparisons = [compare(ours[benchmark], theirs[benchmark]) for benchmark in theirs]
+    ours, theirs = (group_by(side, lambda result: result.benchmark) for side in (own, best))
+    comparisons = [paired_comparison(ours[benchmark], theirs[benchmark]) for benchmark in theirs]
     paired = [comparison for comparison in comparisons if comparison is not None]
     if len(paired) < len(comparisons):
         return Rank(model, *score, behind=None, interval=None, tied=True)

@@ -16,31 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "CONFIDENCE",
-    "Interval",
-    "cluster_interval",
-    "cluster_t_interval",
-    "clustered_standard_error",
-    "correlation",
-    "even_interval",
-    "holm",
-    "interval_of_mean",
-    "margin_verdict",
-    "mcnemar",
-    "minimum_detectable_drop",
-    "minimum_detectable_drop_of_answers",
-    "minimum_detectable_effect",
-    "p_value",
-    "paired_answers_interval",
-    "standard_error",
-    "stratified_wilson_interval",
-    "t_interval",
-    "vary",
-    "welch_degrees_of_freedom",
-    "wilson_interval",
-]
-
 CONFIDENCE = 0.95
 POWER = 0.8
 FEW_CLUSTERS = 10  # with fewer, the t interval of clustered means is too narrow when clusters are unequal
@@ -112,7 +87,7 @@ def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Inte
     if count >= FEW_CLUSTERS:
         return cluster_t_interval(clusters, confidence)
     rank = math.floor((1 - confidence) / 2 * 2**count)
-    if rank < 1 or not vary(clusters):
+    if rank < 1 or not have_different_means(clusters):
         return None
     import numpy as np
 
@@ -129,7 +104,7 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
     where all have the same mean.
     """
     stderr = clustered_standard_error(clusters)
-    if stderr is None or not vary(clusters):
+    if stderr is None or not have_different_means(clusters):
         return None
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
     return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
@@ -177,7 +152,7 @@ def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
     return sum(square for square, _ in parts) ** 2 / sum(square**2 / freedom for square, freedom in parts)
 
 
-def vary(clusters: Clusters) -> bool:
+def have_different_means(clusters: Clusters) -> bool:
     """Return whether the clusters have different means, apart from rounding."""
     means = [math.fsum(cluster) / len(cluster) for cluster in clusters]
     return len(means) > 1 and max(means) - min(means) > ROUNDING

@@ -13,13 +13,11 @@ from typing import NamedTuple
 from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
-from pytest_instructlab_eval.stats.values import evidence_of, grouped, of_metric
-
-__all__ = ["Row", "Summary", "summarise"]
+from pytest_instructlab_eval.stats.values import evidence_of, group_by, of_metric
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class SummaryRow:
     """One mean over `n` scored questions; `unscored` and `errors` count the others.
 
     `value` is None where there is no score, `stderr` where it cannot be measured; both are in the
@@ -50,10 +48,10 @@ class Summary:
     benchmark: str
     model: str
     judge: str | None
-    overall: Row
-    question_weighted: Row | None
-    metrics: tuple[Row, ...]
-    groups: tuple[Row, ...]
+    overall: SummaryRow
+    question_weighted: SummaryRow | None
+    metrics: tuple[SummaryRow, ...]
+    groups: tuple[SummaryRow, ...]
     agreement: float | None = None
     agreement_n: int = 0
     judge_spread: float | None = None
@@ -65,10 +63,12 @@ class Summary:
 def summarise(results: Iterable[Result]) -> list[Summary]:
     """Return the summary of each benchmark and model, in the order of their first results."""
     summaries = []
-    for (benchmark, model), part in grouped(results, lambda result: (result.benchmark, result.model)).items():
+    for (benchmark, model), part in group_by(
+        results, lambda result: (result.benchmark, result.model)
+    ).items():
         scores = _scores(part)
         weighted = _question_weighted(part)
-        groups = grouped(part, lambda result: result.group)
+        groups = group_by(part, lambda result: result.group)
         groups.pop("", None)
         metrics = dict.fromkeys(score.metric for score in scores)
         agreement, agreement_n = judges_agreement(scores)
@@ -78,10 +78,10 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
             benchmark=benchmark,
             model=model,
             judge=next(filter(None, (result.judge for result in part)), None),
-            overall=_row("mean" if weighted is None else "mean over tasks", part),
+            overall=_summary_row("mean" if weighted is None else "mean over tasks", part),
             question_weighted=weighted,
-            metrics=_rows({metric: of_metric(part, metric) for metric in metrics}),
-            groups=_rows(groups),
+            metrics=_summary_rows({metric: of_metric(part, metric) for metric in metrics}),
+            groups=_summary_rows(groups),
             agreement=agreement,
             agreement_n=agreement_n,
             judge_spread=spread,
@@ -99,16 +99,16 @@ def _scores(results: Iterable[Result]) -> list[Score]:
     return [score for result in results for score in result.scores]
 
 
-def _rows(parts: Mapping[str, Sequence[Result]]) -> tuple[Row, ...]:
+def _summary_rows(parts: Mapping[str, Sequence[Result]]) -> tuple[SummaryRow, ...]:
     """Return a row for each part, none for a single part."""
-    return tuple(_row(label, part) for label, part in parts.items()) if len(parts) > 1 else ()
+    return tuple(_summary_row(label, part) for label, part in parts.items()) if len(parts) > 1 else ()
 
 
-def _row(label: str, results: Sequence[Result]) -> Row:
+def _summary_row(label: str, results: Sequence[Result]) -> SummaryRow:
     """Return the row of the unweighted mean over the scores; the scores of a test are one cluster."""
     scores = _scores(results)
     value, stderr = _mean_and_error(scores, _clusters(results))
-    return Row(
+    return SummaryRow(
         label=label,
         value=value,
         maximum=max((score.maximum for score in scores), default=1.0),
@@ -146,12 +146,12 @@ def _mean_and_error(
     return statistics.fmean(values), None if variance is None else math.sqrt(variance) / len(means)
 
 
-def _question_weighted(results: Sequence[Result]) -> Row | None:
+def _question_weighted(results: Sequence[Result]) -> SummaryRow | None:
     """Return the mean over the questions of all tests; None where each test is one question."""
     scores = _scores(results)
     if not any(score.n > 1 for score in scores):
         return None
-    row, means = _row("mean over questions", results), _means(scores)
+    row, means = _summary_row("mean over questions", results), _means(scores)
     n = sum(mean.n for mean in means)
     if row.value is None or not n:
         return dataclasses.replace(row, value=None, stderr=None)

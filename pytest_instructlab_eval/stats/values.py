@@ -20,24 +20,11 @@ from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error, standard_error
 
-__all__ = [
-    "Key",
-    "Unit",
-    "Values",
-    "evidence_of",
-    "grouped",
-    "has_clusters",
-    "namer",
-    "of_metric",
-    "questions_of",
-    "units",
-]
-
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
 
 
-class Key(NamedTuple):
+class QuestionKey(NamedTuple):
     """The identity of a value, by which runs are paired."""
 
     question: str
@@ -54,7 +41,7 @@ class Unit:
     digest of the question, empty where unknown.
     """
 
-    key: Key
+    key: QuestionKey
     cluster: str
     value: float | None
     maximum: float
@@ -76,7 +63,7 @@ class Unit:
         return same_content and self.maximum == other.maximum
 
 
-def units(results: Iterable[Result]) -> list[Unit]:
+def units_of(results: Iterable[Result]) -> list[Unit]:
     """Return the units of the results: one for each sample of a score, else one for the score."""
     seen: Counter[tuple[str, str]] = Counter()
     members = []
@@ -87,7 +74,7 @@ def units(results: Iterable[Result]) -> list[Unit]:
             parts = [(sample.id, sample.value) for sample in score.samples] or [(None, score.value)]
             members += [
                 Unit(
-                    Key(*name, sample, seen[name]),
+                    QuestionKey(*name, sample, seen[name]),
                     result.cluster or "",
                     value,
                     score.maximum,
@@ -128,7 +115,7 @@ def evidence_of(scores: Iterable[Score]) -> list[Evidence]:
     return [score.evidence for score in scores if score.evidence is not None]
 
 
-def grouped(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+def group_by(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
     """Return the entries by key, in order."""
     groups: dict[_K, list[_T]] = defaultdict(list)
     for entry in entries:
@@ -172,7 +159,7 @@ class Values:
         """The values of each task; values without a task are one stratum."""
         return [
             [value for _, value in part]
-            for part in grouped(self.entries, lambda entry: entry[0].stratum).values()
+            for part in group_by(self.entries, lambda entry: entry[0].stratum).values()
         ]
 
     @functools.cached_property
@@ -183,7 +170,7 @@ class Values:
             unit, _ = cell
             return (unit.cluster if self.clustered else "") or unit.key.question
 
-        return [[value for _, value in part] for part in grouped(self._cells, cluster).values()]
+        return [[value for _, value in part] for part in group_by(self._cells, cluster).values()]
 
     @functools.cached_property
     def are_answers(self) -> bool:
@@ -217,7 +204,7 @@ class Values:
     def _cells(self) -> list[tuple[Unit, float]]:
         """The values that the mean is over: the mean of each task, and each value without a task."""
         single = [(unit, value) for unit, value in self.entries if unit.stratum is None]
-        tasks = grouped(
+        tasks = group_by(
             [entry for entry in self.entries if entry[0].stratum is not None], lambda entry: entry[0].stratum
         )
         means = [(part[0][0], statistics.fmean(value for _, value in part)) for part in tasks.values()]

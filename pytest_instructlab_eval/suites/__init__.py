@@ -1,3 +1,1 @@
 """The built-in benchmarks: their questions, how they are asked and scored."""
-
-__all__: list[str] = []

@@ -7,10 +7,8 @@ import hashlib
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Question
-from pytest_instructlab_eval.suites.selection import asked as asked_of
-
-__all__ = ["data_digest", "digest"]
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
+from pytest_instructlab_eval.suites.selection import asked_questions as asked_of
 
 
 def data_digest(benchmark: Benchmark, asked: Sequence[Question], settings: Settings) -> str | None:

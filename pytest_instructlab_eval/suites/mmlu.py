@@ -22,19 +22,8 @@ from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
-from pytest_instructlab_eval.suites.base import Benchmark
-from pytest_instructlab_eval.suites.sampling import chosen_rows, sampled_tasks
-
-__all__ = [
-    "BENCHMARK",
-    "MMLUTask",
-    "Question",
-    "check",
-    "score",
-    "score_questions",
-    "subjects",
-    "tasks",
-]
+from pytest_instructlab_eval.suites.benchmark import Benchmark
+from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
 
 PREFIX = "mmlu_"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
@@ -80,7 +69,7 @@ class MMLUTask:
         """What tells its questions from others, None where they aren't known before it is loaded."""
         if self.data is None:
             return None
-        return _rows(self.data, "test", self.subject), _rows(self.data, "dev", self.subject)
+        return _mmlu_rows(self.data, "test", self.subject), _mmlu_rows(self.data, "dev", self.subject)
 
     @property
     def requests(self) -> int | None:
@@ -89,18 +78,18 @@ class MMLUTask:
             return len(self.rows)
         if self.data is None:
             return self.first_n
-        return len(_rows(self.data, "test", self.subject)[: self.first_n])
+        return len(_mmlu_rows(self.data, "test", self.subject)[: self.first_n])
 
     @property
     def size(self) -> int:
         """How many questions there are; what was published, for the hub's."""
         if self.data is None:
             return MMLU_TEST_ROWS[self.subject]
-        return len(_rows(self.data, "test", self.subject))
+        return len(_mmlu_rows(self.data, "test", self.subject))
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class MMLUQuestion:
     """One question as it is put to the model; `answer` is the index of the right choice.
 
     `continuations` are what is scored after the prompt. `text` is the question itself, without solved
@@ -115,13 +104,13 @@ class Question:
     choices: tuple[str, ...] = ()
 
 
-def subjects() -> tuple[str, ...]:
+def mmlu_subjects() -> tuple[str, ...]:
     """The 57 subjects, from the definitions of the installed lm-eval (which isn't imported)."""
     names = sorted(path.stem for path in _definitions().glob(f"{PREFIX}*.yaml"))
     return tuple(name.removeprefix(PREFIX) for name in names)
 
 
-def tasks(
+def mmlu_tasks(
     *,
     data: Path | None = None,
     few_shots: int = 5,
@@ -129,18 +118,18 @@ def tasks(
     system_prompt: str | None = None,
 ) -> list[MMLUTask]:
     """All tasks, asked in this way."""
-    return [MMLUTask(subject, data, few_shots, first_n, system_prompt) for subject in subjects()]
+    return [MMLUTask(subject, data, few_shots, first_n, system_prompt) for subject in mmlu_subjects()]
 
 
-def check(tasks: Sequence[MMLUTask]) -> None:
+def check_mmlu(tasks: Sequence[MMLUTask]) -> None:
     """Raise DataError where the tasks' data is missing or malformed; the hub is asked for the first alone."""
     for task in tasks:
         if task.data is None:
             with heavy_libraries:
-                _load(task)
+                _load_mmlu_questions(task)
             return
-        _rows(task.data, "test", task.subject)
-        examples = len(_rows(task.data, "dev", task.subject))
+        _mmlu_rows(task.data, "test", task.subject)
+        examples = len(_mmlu_rows(task.data, "dev", task.subject))
         if examples < task.few_shots:
             raise DataError(
                 f"{task.data} has {examples} examples for {task.subject}, fewer than the {task.few_shots} of "
@@ -148,22 +137,22 @@ def check(tasks: Sequence[MMLUTask]) -> None:
             )
 
 
-async def score(task: MMLUTask, model: Model) -> Score:
+async def score_mmlu(task: MMLUTask, model: Model) -> Score:
     """The accuracy of a model on a task: the share of questions whose right choice is the likeliest.
 
     `samples` has every question's choice and log-likelihoods. A question that couldn't be asked is
     counted as an error and left out of the mean.
     """
-    questions = await in_daemon_thread(functools.partial(_load, task), turn=heavy_libraries)
-    return await score_questions(questions, model)
+    questions = await in_daemon_thread(functools.partial(_load_mmlu_questions, task), lock=heavy_libraries)
+    return await score_mmlu_questions(questions, model)
 
 
-async def score_questions(questions: Sequence[Question], model: Model) -> Score:
-    """The accuracy on questions, which are all asked at once; see `score`.
+async def score_mmlu_questions(questions: Sequence[MMLUQuestion], model: Model) -> Score:
+    """The accuracy on questions, which are all asked at once; see `score_mmlu`.
 
     Where no question has two different likelihoods, nothing was measured: all are errors.
     """
-    samples = await asyncio.gather(*(_answer(question, model) for question in questions))
+    samples = await asyncio.gather(*(_answer_mmlu_question(question, model) for question in questions))
     if all(len(set(sample.logprobs)) < 2 for sample in samples):
         samples = [
             sample if sample.value is None else dataclasses.replace(sample, value=None, error=NO_DIFFERENCE)
@@ -172,7 +161,7 @@ async def score_questions(questions: Sequence[Question], model: Model) -> Score:
     return Score.mean_of(samples, metric="acc")
 
 
-async def _answer(question: Question, model: Model) -> Sample:
+async def _answer_mmlu_question(question: MMLUQuestion, model: Model) -> Sample:
     sample = Sample(
         question.id,
         None,
@@ -195,21 +184,21 @@ async def _answer(question: Question, model: Model) -> Sample:
     )
 
 
-def _load(task: MMLUTask) -> list[Question]:
+def _load_mmlu_questions(task: MMLUTask) -> list[MMLUQuestion]:
     """The task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
-    definition = _definition(task)
+    definition = _mmlu_definition(task)
     every = list(definition.eval_docs)
     if task.rows and task.rows[-1] >= len(every):
         raise DataError(
             f"the hub has {len(every)} questions for {task.subject}, fewer than the {task.size} that were "
             "published; take a sample of a local copy with --eval-mmlu-data"
         )
-    numbers, docs = zip(*chosen_rows(every, task.first_n, task.rows), strict=True)
+    numbers, docs = zip(*choose_rows(every, task.first_n, task.rows), strict=True)
     chat = task.system_prompt is not None
     requests = definition.construct_requests(docs[0], "", apply_chat_template=chat)
     continuations = tuple(request.args[1] for request in requests)
     return [
-        Question(
+        MMLUQuestion(
             str(number),
             prompt,
             continuations,
@@ -254,7 +243,7 @@ def _prompts(definition: Any, task: MMLUTask, docs: Sequence[Any]) -> list[str |
     return [(*earlier, {"role": last["role"], "content": head + text}) for text in texts]
 
 
-def _definition(task: MMLUTask) -> Any:
+def _mmlu_definition(task: MMLUTask) -> Any:
     """lm-eval's task, over the hub's data or the rows of the CSV files."""
     from lm_eval.api.task import ConfigurableTask
 
@@ -272,13 +261,13 @@ def _definition(task: MMLUTask) -> Any:
                                 "choices": list(row.choices),
                                 "answer": row.answer,
                             }
-                            for row in _rows(task.data, split, task.subject)
+                            for row in _mmlu_rows(task.data, split, task.subject)
                         ]
                     )
                     for split in ("test", "dev")
                 }
 
-    config = dict(_index()[task.name].cfg)
+    config = dict(_mmlu_index()[task.name].cfg)
     config.pop("tag", None)  # belongs to lm-eval's index, not to a task
     try:
         return (LocalTask if task.data else ConfigurableTask)(config=config)
@@ -291,12 +280,12 @@ def _definition(task: MMLUTask) -> Any:
 
 
 @functools.cache
-def _rows(data: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
+def _mmlu_rows(data: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
     return read_mmlu(data, split, subject)
 
 
 @functools.cache
-def _index() -> Any:
+def _mmlu_index() -> Any:
     """lm-eval's index of MMLU's folder alone; its whole index takes seconds."""
     from lm_eval.tasks import TaskManager
 
@@ -315,8 +304,8 @@ def _definitions() -> Path:
     return folder
 
 
-def _read(settings: Settings) -> list[MMLUTask]:
-    found = tasks(
+def _read_mmlu_tasks(settings: Settings) -> list[MMLUTask]:
+    found = mmlu_tasks(
         data=settings.mmlu_data,
         few_shots=settings.few_shots,
         first_n=settings.first_n,
@@ -324,15 +313,15 @@ def _read(settings: Settings) -> list[MMLUTask]:
     )
     if settings.min_tasks:
         found = found[:MIN_TASKS]
-    check(found)
-    return sampled_tasks(found, settings)
+    check_mmlu(found)
+    return sample_tasks(found, settings)
 
 
 BENCHMARK = Benchmark(
     name="mmlu",
     title="MMLU",
     question=MMLUTask,
-    read=_read,
+    read=_read_mmlu_tasks,
     of_tasks=True,
     metrics={"acc": 1.0},
     own_settings=("mmlu_data",),

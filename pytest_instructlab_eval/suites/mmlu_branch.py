@@ -20,16 +20,14 @@ from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
 from pytest_instructlab_eval.data.task_files import Form, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.escaping import escape
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Need
-from pytest_instructlab_eval.suites.mmlu import Question, score_questions
-from pytest_instructlab_eval.suites.sampling import chosen_rows, sampled_tasks
-from pytest_instructlab_eval.visible import shown
-
-__all__ = ["BENCHMARK", "MMLUBranchTask", "check", "score", "tasks"]
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Need
+from pytest_instructlab_eval.suites.mmlu import MMLUQuestion, score_mmlu_questions
+from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
 
 SEED = 1234  # with which lm-eval's `simple_evaluate` draws the solved examples
 
@@ -69,7 +67,7 @@ class MMLUBranchTask:
     @property
     def content(self) -> object:
         """What tells its questions from others, None where lm-eval alone knows them."""
-        return None if self.form is None else (self.form, _rows(self))
+        return None if self.form is None else (self.form, _branch_task_rows(self))
 
     @property
     def requests(self) -> int | None:
@@ -96,7 +94,7 @@ class MMLUBranchTask:
         return _read(self.data).recovered if self.data is not None and self.form is not None else 0
 
 
-def tasks(
+def mmlu_branch_tasks(
     folder: Path,
     *,
     few_shots: int = 5,
@@ -107,7 +105,8 @@ def tasks(
     """The tasks of group or tag `mmlu_pr` in a folder that have questions, sorted by name.
 
     Five solved examples are what `instructlab-eval` 0.6.0 gives where it isn't told otherwise. Raises
-    DataError where there is no task, or none with questions; `check` tells which of them can be asked.
+    DataError where there is no task, or none with questions; `check_mmlu_branch` tells which of them can be
+    asked.
     """
     found = []
     for file in find_task_files(folder, trust=trust):
@@ -124,13 +123,13 @@ def tasks(
     asked = [task for task in found if not task.is_empty]
     if not asked:
         raise DataError(
-            f"{shown(folder)}: none of its tasks has a question; InstructLab's SDG filtered all "
+            f"{escape(folder)}: none of its tasks has a question; InstructLab's SDG filtered all "
             "of them out, so generate them again"
         )
     return asked
 
 
-def check(tasks: Sequence[MMLUBranchTask]) -> None:
+def check_mmlu_branch(tasks: Sequence[MMLUBranchTask]) -> None:
     """Raise DataError where a task is malformed, or has fewer questions than solved examples."""
     for task in tasks:
         if task.problem is not None:
@@ -139,28 +138,28 @@ def check(tasks: Sequence[MMLUBranchTask]) -> None:
             with heavy_libraries:
                 _load_by_lm_eval(task)
             continue
-        count = len(_rows(task))
+        count = len(_branch_task_rows(task))
         if count < task.few_shots:
             raise DataError(
-                f"{shown(task.data)} has {count} questions, fewer than the {task.few_shots} of "
+                f"{escape(task.data)} has {count} questions, fewer than the {task.few_shots} of "
                 "--eval-few-shots, which are drawn from the same file; ask for fewer"
             )
 
 
-async def score(task: MMLUBranchTask, model: Model) -> Score:
+async def score_mmlu_branch(task: MMLUBranchTask, model: Model) -> Score:
     """The accuracy of a model on a task: the share of questions whose right choice is the likeliest.
 
     The likelihood of a choice is that of all its tokens, as lm-eval's `acc` has it.
     """
-    load = _load if task.form is not None else _load_by_lm_eval
-    questions = await in_daemon_thread(functools.partial(load, task), turn=heavy_libraries)
-    return await score_questions(questions, model)
+    load = _load_branch_questions if task.form is not None else _load_by_lm_eval
+    questions = await in_daemon_thread(functools.partial(load, task), lock=heavy_libraries)
+    return await score_mmlu_questions(questions, model)
 
 
 # --- SDG's own tasks ---
 
 
-def _rows(task: MMLUBranchTask) -> tuple[MMLURow, ...]:
+def _branch_task_rows(task: MMLUBranchTask) -> tuple[MMLURow, ...]:
     return _read(task.data).questions if task.data is not None else ()
 
 
@@ -168,19 +167,19 @@ _read = functools.cache(read_rows)
 _count = functools.cache(count_rows)
 
 
-def _load(task: MMLUBranchTask) -> list[Question]:
+def _load_branch_questions(task: MMLUBranchTask) -> list[MMLUQuestion]:
     """The task's questions as lm-eval would put them.
 
     As there, the solved examples are drawn anew for each question, and from all questions: now and
     then the question itself is among them, with its answer. They are drawn for questions that aren't
     asked too, so that those of a sample are those of the whole.
     """
-    rows = _rows(task)
+    rows = _branch_task_rows(task)
     draw = random.Random(SEED)  # noqa: S311 - nothing secret; it must be lm-eval's
     examples = [draw.sample(rows, task.few_shots) for _ in rows]
     blank = " " if task.system_prompt is None else ""  # a chat template ends where the answer begins
     return [
-        Question(
+        MMLUQuestion(
             str(number),
             _prompt(task, examples[number], row),
             tuple(blank + choice for choice in _choices(task, row)),
@@ -188,24 +187,28 @@ def _load(task: MMLUBranchTask) -> list[Question]:
             row.question.strip(),
             tuple(row.choices),
         )
-        for number, row in chosen_rows(rows, task.first_n, task.rows)
+        for number, row in choose_rows(rows, task.first_n, task.rows)
     ]
 
 
 def _prompt(task: MMLUBranchTask, examples: Sequence[MMLURow], row: MMLURow) -> Prompt:
     """Return the solved examples and the question as one text, or as the turns of a chat."""
-    solved = [(_question(example), _choices(task, example)[example.answer]) for example in examples]
+    solved = [
+        (_question_with_choices(example), _choices(task, example)[example.answer]) for example in examples
+    ]
     if task.system_prompt is None:
-        return "".join(f"{question} {answer}\n\n" for question, answer in solved) + _question(row)
+        return "".join(f"{question} {answer}\n\n" for question, answer in solved) + _question_with_choices(
+            row
+        )
     messages: list[Message] = []
     if task.system_prompt:
         messages.append({"role": "system", "content": task.system_prompt})
     for question, answer in solved:
         messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return (*messages, {"role": "user", "content": _question(row)})
+    return (*messages, {"role": "user", "content": _question_with_choices(row)})
 
 
-def _question(row: MMLURow) -> str:
+def _question_with_choices(row: MMLURow) -> str:
     choices = "".join(f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, row.choices, strict=True))
     return f"{row.question.strip()}\n{choices}Answer:"
 
@@ -217,22 +220,22 @@ def _choices(task: MMLUBranchTask, row: MMLURow) -> Sequence[str]:
 # --- tasks of another form, whose author the user trusts ---
 
 
-def _load_by_lm_eval(task: MMLUBranchTask) -> list[Question]:
+def _load_by_lm_eval(task: MMLUBranchTask) -> list[MMLUQuestion]:
     """The questions of any multiple-choice task; this runs what the task holds."""
     try:
-        definition = _definition(task)
+        definition = _branch_definition(task)
         docs = list(definition.eval_docs)[: task.first_n]
         asked = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
-        return [question for _, question in chosen_rows(asked, numbers=task.rows)]
+        return [question for _, question in choose_rows(asked, numbers=task.rows)]
     except DataError:
         raise
     except Exception as error:
         raise DataError(
-            f"{shown(task.file)}: lm-eval could not load the task ({type(error).__name__}: {shown(error)})"
+            f"{escape(task.file)}: lm-eval could not load the task ({type(error).__name__}: {escape(error)})"
         ) from None
 
 
-def _definition(task: MMLUBranchTask) -> Any:
+def _branch_definition(task: MMLUBranchTask) -> Any:
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.tasks._yaml_loader import load_yaml
 
@@ -250,13 +253,14 @@ def _definition(task: MMLUBranchTask) -> Any:
         or definition.multiple_input
     ):
         raise DataError(
-            f"{shown(task.file)}: only multiple choice with one prompt and no scoring of its own can be asked"
+            f"{escape(task.file)}: only multiple choice with one prompt and no scoring of its own "
+            "can be asked"
         )
     definition.set_fewshot_seed(SEED)
     return definition
 
 
-def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> Question:
+def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> MMLUQuestion:
     prompts: list[Prompt] = []
 
     def keep(messages: Sequence[Message], **_: Any) -> str:
@@ -282,20 +286,20 @@ def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> Questi
         answer = choices.index(answer) if answer in choices else -1
     if not isinstance(answer, int) or not 0 <= answer < len(choices) <= len(ascii_uppercase):
         raise DataError(
-            f"{shown(task.file)}: question {number} must have one right answer, among 26 choices at most"
+            f"{escape(task.file)}: question {number} must have one right answer, among 26 choices at most"
         )
     if answer < len(LETTERS):
-        check_answer(doc, answer, f"{shown(task.file)}, question {number}")
+        check_answer(doc, answer, f"{escape(task.file)}, question {number}")
     continuations = tuple(request.args[1] for request in requests)
     prompt = prompts[0] if prompts else text
     asked = str(definition.doc_to_text(doc)).strip()
-    return Question(str(number), prompt, continuations, answer, asked, tuple(map(str, choices)))
+    return MMLUQuestion(str(number), prompt, continuations, answer, asked, tuple(map(str, choices)))
 
 
-def _read_tasks(settings: Settings) -> list[MMLUBranchTask]:
+def _read_branch_tasks(settings: Settings) -> list[MMLUBranchTask]:
     if settings.tasks_dir is None:
         raise ConfigurationError("MMLU-Branch needs --eval-tasks-dir, the folder of its tasks")
-    found = tasks(
+    found = mmlu_branch_tasks(
         settings.tasks_dir,
         few_shots=settings.few_shots,
         first_n=settings.first_n,
@@ -303,19 +307,19 @@ def _read_tasks(settings: Settings) -> list[MMLUBranchTask]:
         trust=settings.trust_tasks,
     )
     broken = [task for task in found if task.problem is not None]  # not silently left out of a sample
-    sampled = sampled_tasks([task for task in found if task.problem is None], settings)
+    sampled = sample_tasks([task for task in found if task.problem is None], settings)
     return sorted([*sampled, *broken], key=lambda task: task.name)
 
 
-def _unasked(settings: Settings) -> list[str]:
+def _unasked_notes(settings: Settings) -> list[str]:
     """What is said of older folders of tasks, of tasks without questions, and of shifted letters."""
     assert settings.tasks_dir is not None  # noqa: S101  (it is needed)
     folders, told = sdg_folders(settings.tasks_dir), []
     if len(folders) > 1:
-        told.append(f"{shown(folders[0])} is read, the newest of {len(folders):,} folders of tasks")
-    asked = {task.name: task for task in tasks(settings.tasks_dir, trust=settings.trust_tasks)}
+        told.append(f"{escape(folders[0])} is read, the newest of {len(folders):,} folders of tasks")
+    asked = {task.name: task for task in mmlu_branch_tasks(settings.tasks_dir, trust=settings.trust_tasks)}
     told += [
-        f"the task {shown(file.name)} has no questions and is left out"
+        f"the task {escape(file.name)} has no questions and is left out"
         for file in find_task_files(settings.tasks_dir, trust=settings.trust_tasks)
         if file.name not in asked
     ]
@@ -323,7 +327,7 @@ def _unasked(settings: Settings) -> list[str]:
         with contextlib.suppress(DataError):  # told where the task is asked
             if task.recovered:
                 told.append(
-                    f"warning: {task.recovered:,} of {task.size:,} rows of {shown(task.name)} have the "
+                    f"warning: {task.recovered:,} of {task.size:,} rows of {escape(task.name)} have the "
                     "number of another choice than their own text says; the text decides"
                 )
     return told
@@ -333,12 +337,12 @@ BENCHMARK = Benchmark(
     name="mmlu_branch",
     title="MMLU-Branch",
     question=MMLUBranchTask,
-    read=_read_tasks,
+    read=_read_branch_tasks,
     of_tasks=True,
     metrics={"acc": 1.0},
     needs=(Need("tasks_dir"),),
     own_settings=("tasks_dir", "trust_tasks"),
     compared="each",
-    check=check,
-    unasked=_unasked,
+    check=check_mmlu_branch,
+    unasked=_unasked_notes,
 )

@@ -15,31 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
-from pytest_instructlab_eval.judges.base import Judge, JudgePrompt
-from pytest_instructlab_eval.judges.pooling import pooled
+from pytest_instructlab_eval.judges.judge import Judge, JudgePrompt
+from pytest_instructlab_eval.judges.pooling import pool_scores
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
 from pytest_instructlab_eval.judges.trial import Put
 from pytest_instructlab_eval.models import Message, Model
-from pytest_instructlab_eval.records.evidence import Evidence, Origin, Reply
+from pytest_instructlab_eval.records.evidence import Evidence, ModelReply, Origin
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark
+from pytest_instructlab_eval.suites.benchmark import AnswerFiles, Benchmark
 from pytest_instructlab_eval.suites.mt_bench_files import MTBenchFiles, mt_bench_files
-
-__all__ = [
-    "BENCHMARK",
-    "OTHER_TEMPERATURE",
-    "Answer",
-    "MTBenchQuestion",
-    "answer",
-    "check_judge",
-    "conversation_template",
-    "grade",
-    "judge_prompt",
-    "judged_like",
-    "questions",
-]
 
 ANSWER_TOKENS = 1024
 TEMPERATURES = {
@@ -99,7 +85,7 @@ class MTBenchQuestion:
 
 
 @dataclass(frozen=True)
-class Answer:
+class MTBenchAnswer:
     """A model's answers to the turns that it could be asked; `error` says why one is missing.
 
     `again` has the further answers of a question that is asked repeatedly. `finish_reasons` and `reasonings`
@@ -108,18 +94,18 @@ class Answer:
 
     turns: tuple[str, ...]
     error: str | None = None
-    again: tuple[Answer, ...] = ()
+    again: tuple[MTBenchAnswer, ...] = ()
     finish_reasons: tuple[str, ...] = ()
     reasonings: tuple[str, ...] = ()
 
-    def reply(self, number: int) -> Reply:
+    def reply(self, number: int) -> ModelReply:
         """Return the answer to this turn, counted from 1."""
         all_texts = (self.turns, self.finish_reasons, self.reasonings)
         text, finish_reason, reasoning = (next(iter(texts[number - 1 : number]), None) for texts in all_texts)
-        return Reply(text, finish_reason or "", reasoning or "")
+        return ModelReply(text, finish_reason or "", reasoning or "")
 
 
-def questions(
+def mt_bench_questions(
     source: Path | None = None,
     *,
     repeats: int = 1,
@@ -134,14 +120,14 @@ def questions(
     place = str(source or "the published wheel")
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     references = {str(record.get("question_id")): record for record in files.references}
-    found = [_question(record, prompts, references, files, place) for record in files.questions]
+    found = [_mt_bench_question(record, prompts, references, files, place) for record in files.questions]
     return [
         replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments, seed=seed)
         for question in found
     ]
 
 
-def check_judge(references: Mapping[str, Sequence[str]], judge: Judge) -> None:
+def check_judge_references(references: Mapping[str, Sequence[str]], judge: Judge) -> None:
     """Raise ConfigurationError where the judge grades by references and a question has none.
 
     `references` are those of each question by its id.
@@ -155,21 +141,21 @@ def check_judge(references: Mapping[str, Sequence[str]], judge: Judge) -> None:
         )
 
 
-async def answer(question: MTBenchQuestion, model: Model) -> Answer:
+async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAnswer:
     """The model's answer to each turn, with the turns before it in view.
 
     Ends at the first turn that could not be asked. Where the question is asked repeatedly, each time has a
     seed of its own.
     """
     if question.repeats == 1:
-        return await _answer(question, model, None)
+        return await _answer_conversation(question, model, None)
     first, *others = await asyncio.gather(
-        *(_answer(question, model, repeat) for repeat in range(question.repeats))
+        *(_answer_conversation(question, model, repeat) for repeat in range(question.repeats))
     )
     return replace(first, again=tuple(others))
 
 
-async def _answer(question: MTBenchQuestion, model: Model, repeat: int | None) -> Answer:
+async def _answer_conversation(question: MTBenchQuestion, model: Model, repeat: int | None) -> MTBenchAnswer:
     """The answers of one conversation; a `repeat` has its number, from 0."""
     messages: list[Message] = []
     system = question.system_prompts.get(conversation_template(model.name, default="granite"), "")
@@ -198,17 +184,19 @@ async def _answer(question: MTBenchQuestion, model: Model, repeat: int | None) -
         finish_reasons.append(completion.finish_reason)
         reasonings.append(completion.reasoning)
         messages.append({"role": "assistant", "content": completion.text})
-    return Answer(tuple(answers), reason, finish_reasons=tuple(finish_reasons), reasonings=tuple(reasonings))
+    return MTBenchAnswer(
+        tuple(answers), reason, finish_reasons=tuple(finish_reasons), reasonings=tuple(reasonings)
+    )
 
 
-async def grade(question: MTBenchQuestion, answer: Answer, judge: Judge) -> list[Score]:
+async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge: Judge) -> list[Score]:
     """A score a turn, "turn_1" and "turn_2"; the second turn's judge sees both.
 
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
     the other turn's score as it is. Of several answers the mean counts, as one question.
     """
     answers = {str(count): given for count, given in enumerate((answer, *answer.again), start=1)}
-    # All at the same time, so that judges that take turns have one each.
+    # All at the same time, so that judges that are swapped have one each.
     graded = await asyncio.gather(
         *(
             _grade_turn(question, given, judge, turn, count)
@@ -221,14 +209,14 @@ async def grade(question: MTBenchQuestion, answer: Answer, judge: Judge) -> list
     scores = []
     for first in range(0, len(graded), len(answers)):
         of_turn = graded[first : first + len(answers)]
-        score = pooled(dict(zip(answers, of_turn, strict=True)), "answer", all_needed=False)
+        score = pool_scores(dict(zip(answers, of_turn, strict=True)), "answer", all_needed=False)
         replies = tuple(reply for part in of_turn if part.evidence for reply in part.evidence.replies)
         scores.append(replace(score, evidence=replace(score.evidence or Evidence(), replies=replies)))
     return scores
 
 
 async def _grade_turn(
-    question: MTBenchQuestion, answer: Answer, judge: Judge, number: int, count: str
+    question: MTBenchQuestion, answer: MTBenchAnswer, judge: Judge, number: int, count: str
 ) -> Score:
     """Return the score of one turn in one answer, whose number is `count`."""
     metric, turn = f"turn_{number}", number - 1
@@ -260,7 +248,7 @@ def judged_like(question: MTBenchQuestion) -> Put:
     async def put(judge: Judge, text: str, reference: str, answer: str) -> Score:
         prompts = question.judge_prompts[:1]
         asked = replace(question, turns=(text,), references=(reference,), judge_prompts=prompts)
-        (score,) = await grade(asked, Answer((answer,)), judge)
+        (score,) = await grade_mt_bench(asked, MTBenchAnswer((answer,)), judge)
         return score
 
     return put
@@ -286,7 +274,7 @@ def merges_system(judge: str) -> bool:
     return conversation_template(judge, default="mixtral") == "mistral"
 
 
-def _question(
+def _mt_bench_question(
     record: Mapping[str, Any],
     prompts: Mapping[str, Mapping[str, Any]],
     references: Mapping[str, Mapping[str, Any]],
@@ -356,8 +344,8 @@ def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int,
     return prompt
 
 
-def _read(settings: Settings) -> list[MTBenchQuestion]:
-    return questions(
+def _read_mt_bench(settings: Settings) -> list[MTBenchQuestion]:
+    return mt_bench_questions(
         settings.mt_bench_data,
         repeats=settings.repeat,
         judgments=settings.judgments,
@@ -369,7 +357,7 @@ BENCHMARK = Benchmark(
     name="mt_bench",
     title="MT-Bench",
     question=MTBenchQuestion,
-    read=_read,
+    read=_read_mt_bench,
     metrics={"turn_1": ONE_TO_TEN.highest, "turn_2": ONE_TO_TEN.highest},
     judged=True,
     by_default=True,

@@ -15,35 +15,25 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.data.answers import AskedPair, read_questions
 from pytest_instructlab_eval.data.file_names import safe_name
-from pytest_instructlab_eval.judges.base import Judge
+from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
 from pytest_instructlab_eval.models import Model
 from pytest_instructlab_eval.records.evidence import Evidence, Origin
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench
-from pytest_instructlab_eval.suites.base import AnswerFiles, Benchmark, Need
+from pytest_instructlab_eval.suites.benchmark import AnswerFiles, Benchmark, Need
 from pytest_instructlab_eval.suites.mt_bench import (
     OTHER_TEMPERATURE,
-    Answer,
+    MTBenchAnswer,
     MTBenchQuestion,
     judge_prompt,
 )
 from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files
-from pytest_instructlab_eval.suites.pairs import base_pairs, branch_pairs, unasked_pairs
+from pytest_instructlab_eval.suites.taxonomy_pairs import base_pairs, branch_pairs, unasked_pairs
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.data.taxonomy import QnaPair
-
-__all__ = [
-    "BENCHMARK",
-    "BranchQuestion",
-    "answer",
-    "branch_folder",
-    "grade",
-    "questions",
-    "recorded_questions",
-]
 
 CATEGORY = "taxonomy"
 JUDGE_PROMPT = "single-math-v1"
@@ -83,7 +73,7 @@ class BranchQuestion:
         return Origin(self.asked.category, self.asked.number, self.path, self.ref)
 
 
-def questions(
+def mt_bench_branch_questions(
     pairs: Iterable[QnaPair],
     source: Path | None = None,
     *,
@@ -121,7 +111,7 @@ def recorded_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[BranchQuestion]:
-    """The questions that an earlier run asked, as `questions`."""
+    """The questions that an earlier run asked, as `mt_bench_branch_questions`."""
     files = mt_bench_branch_files(source)
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     place = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
@@ -148,14 +138,14 @@ def recorded_questions(
     ]
 
 
-async def answer(question: BranchQuestion, model: Model) -> Answer:
+async def answer_mt_bench_branch(question: BranchQuestion, model: Model) -> MTBenchAnswer:
     """The model's answer, in one turn."""
-    return await mt_bench.answer(question.asked, model)
+    return await mt_bench.answer_mt_bench(question.asked, model)
 
 
-async def grade(question: BranchQuestion, answer: Answer, judge: Judge) -> Score:
+async def grade_mt_bench_branch(question: BranchQuestion, answer: MTBenchAnswer, judge: Judge) -> Score:
     """The rating, from 1 to 10, of the answer against the pair's own; a missing answer isn't judged."""
-    (score,) = await mt_bench.grade(question.asked, answer, judge)
+    (score,) = await mt_bench.grade_mt_bench(question.asked, answer, judge)
     evidence = replace(
         score.evidence or Evidence(),
         question=question.asked.turns[0],
@@ -179,11 +169,11 @@ def branch_folder(ref: str | None) -> Path:
     return Path("mt_bench_branch", *map(safe_name, parts))
 
 
-def _read(settings: Settings) -> list[BranchQuestion]:
+def _read_mt_bench_branch(settings: Settings) -> list[BranchQuestion]:
     """The pairs of --eval-taxonomy at its ref; without one, what an earlier run asked, to be judged."""
     if settings.taxonomy is None and settings.stage == "judge":
         return _recorded(settings.branch, settings)
-    return _asked(branch_pairs(settings), settings.branch, settings)
+    return _questions_of_pairs(branch_pairs(settings), settings.branch, settings)
 
 
 def _read_of_base(settings: Settings) -> list[BranchQuestion]:
@@ -193,13 +183,15 @@ def _read_of_base(settings: Settings) -> list[BranchQuestion]:
     """
     if settings.taxonomy is None:
         return _recorded(settings.base_branch, settings)
-    return _asked(base_pairs(settings), settings.base_branch, settings)
+    return _questions_of_pairs(base_pairs(settings), settings.base_branch, settings)
 
 
-def _asked(pairs: Sequence[QnaPair], ref: str | None, settings: Settings) -> list[BranchQuestion]:
+def _questions_of_pairs(
+    pairs: Sequence[QnaPair], ref: str | None, settings: Settings
+) -> list[BranchQuestion]:
     if not pairs:
         return []  # and no prompts are looked for
-    return questions(
+    return mt_bench_branch_questions(
         pairs,
         settings.mt_bench_data,
         ref=ref,
@@ -232,7 +224,7 @@ BENCHMARK = Benchmark(
     name="mt_bench_branch",
     title="MT-Bench-Branch",
     question=BranchQuestion,
-    read=_read,
+    read=_read_mt_bench_branch,
     metrics={"rating": ONE_TO_TEN.highest},
     judged=True,
     cluster="group",  # a qna.yaml's pairs are about one thing

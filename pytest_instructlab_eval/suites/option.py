@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Option"]
-
 
 @dataclass(frozen=True)
 class Option:
-    """One flag and its ini twin: `--eval-few-shots` and `eval_few_shots`."""
+    """One flag and its ini twin: `--eval-few-shots` and `eval_few_shots`.
+
+    `aliases` are other fields whose flags and ini names mean the same.
+    """
 
     field: str
     metavar: str | None
@@ -21,13 +22,24 @@ class Option:
     repeatable: bool = False
     is_path: bool = False
     places: Literal["both", "flag", "ini"] = "both"
+    aliases: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
         """The command-line flag."""
-        return "--eval-" + self.field.replace("_", "-")
+        return self.flags[0]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The command-line flag and its aliases."""
+        return tuple("--eval-" + field.replace("_", "-") for field in (self.field, *self.aliases))
 
     @property
     def name(self) -> str:
         """The ini name; also where pytest keeps the flag's value."""
-        return "eval_" + self.field
+        return self.names[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ini name and its aliases."""
+        return tuple("eval_" + field for field in (self.field, *self.aliases))

@@ -16,19 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_instructlab_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.suites.base import Benchmark
-
-__all__ = [
-    "BUILT_IN",
-    "benchmark",
-    "benchmark_of",
-    "benchmarks",
-    "fixture_of",
-    "fixtures",
-    "names",
-    "packaged",
-    "versions",
-]
+    from pytest_instructlab_eval.suites.benchmark import Benchmark
 
 GROUP = "pytest_instructlab_eval.benchmarks"
 BUILT_IN = {  # each a module beside this one, by the parameter that is a question of its
@@ -53,24 +41,24 @@ def _installed() -> dict[str, EntryPoint]:
     return found
 
 
-def names() -> tuple[str, ...]:
+def benchmark_names() -> tuple[str, ...]:
     """Return the names of all benchmarks."""
     return (*BUILT_IN.values(), *_installed())
 
 
-def fixtures() -> dict[str, str]:
+def benchmark_fixtures() -> dict[str, str]:
     """Return the benchmarks' names by the parameter that tests ask for their questions by."""
     return {**BUILT_IN, **{f"{name}_question": name for name in _installed()}}
 
 
 def fixture_of(name: str) -> str | None:
     """Return the parameter that tests ask for a benchmark's questions by."""
-    return next((fixture for fixture, known in fixtures().items() if known == name), None)
+    return next((fixture for fixture, known in benchmark_fixtures().items() if known == name), None)
 
 
 @functools.cache
 def _loaded(name: str) -> Benchmark:
-    from pytest_instructlab_eval.suites.base import Benchmark
+    from pytest_instructlab_eval.suites.benchmark import Benchmark
 
     point = _installed()[name]
     try:
@@ -89,7 +77,7 @@ def _loaded(name: str) -> Benchmark:
     return found
 
 
-def benchmark(name: str) -> Benchmark | None:
+def find_benchmark(name: str) -> Benchmark | None:
     """Return the benchmark of a name, None where tests alone know it; raises ConfigurationError."""
     if name in BUILT_IN.values():
         found: Benchmark = import_module(f"pytest_instructlab_eval.suites.{name}").BENCHMARK
@@ -97,15 +85,15 @@ def benchmark(name: str) -> Benchmark | None:
     return _loaded(name) if name in _installed() else None
 
 
-def benchmarks() -> Iterator[Benchmark]:
+def all_benchmarks() -> Iterator[Benchmark]:
     """Yield every benchmark; raises ConfigurationError."""
-    for name in names():
-        found = benchmark(name)
+    for name in benchmark_names():
+        found = find_benchmark(name)
         assert found is not None  # noqa: S101  (each name has one)
         yield found
 
 
-def packaged() -> Iterator[Benchmark]:
+def packaged_benchmarks() -> Iterator[Benchmark]:
     """Yield the benchmarks of installed packages; raises ConfigurationError."""
     yield from map(_loaded, _installed())
 
@@ -118,9 +106,9 @@ def benchmark_of(value: object) -> Benchmark | None:
 
 @functools.cache
 def _by_question() -> dict[type, Benchmark]:
-    return {found.question: found for found in benchmarks()}
+    return {found.question: found for found in all_benchmarks()}
 
 
-def versions() -> dict[str, int]:
+def benchmark_versions() -> dict[str, int]:
     """Return how each benchmark is asked and graded: another number where scores don't compare."""
-    return {found.name: found.version for found in benchmarks()}
+    return {found.name: found.version for found in all_benchmarks()}

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.suites.base import Question
-
-__all__ = ["allocation", "chosen_rows", "sampled", "sampled_tasks", "stratified"]
+    from pytest_instructlab_eval.suites.benchmark import Question
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound="Question")
@@ -28,7 +26,9 @@ def allocation(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int
     2 U.S.C. 2a). A larger `n` takes none away. Equals, and the first ones where `n` is less than the
     number of strata, come in an order that the seed decides.
     """
-    waiting = [(_priority(size, 0), _rank(seed, name), name) for name, size in sizes.items() if size > 0]
+    waiting = [
+        (_priority(size, 0), _shuffled_position(seed, name), name) for name, size in sizes.items() if size > 0
+    ]
     heapq.heapify(waiting)
     found = dict.fromkeys(sizes, 0)
     for _ in range(min(n, sum(sizes.values()))):
@@ -44,7 +44,7 @@ def _priority(size: int, seats: int) -> tuple[bool, Fraction]:
     return (False, Fraction(0)) if seats == 0 else (True, Fraction(seats * (seats + 1), size * size))
 
 
-def stratified(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) -> dict[str, list[T]]:
+def stratified_sample(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) -> dict[str, list[T]]:
     """`n` questions of all strata, or all where there are fewer: by stratum, each in its own order.
 
     Strata that get none are left out. A question is known by its text (`str`), which must be unique in its
@@ -53,19 +53,19 @@ def stratified(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) -> dict
     share = allocation({name: len(questions) for name, questions in strata.items()}, n, seed)
     found = {}
     for name, questions in strata.items():
-        ranks = [_rank(seed, name, str(question)) for question in questions]
+        ranks = [_shuffled_position(seed, name, str(question)) for question in questions]
         drawn = heapq.nsmallest(share[name], range(len(questions)), key=ranks.__getitem__)
         if drawn:
             found[name] = [questions[place] for place in sorted(drawn)]
     return found
 
 
-def _rank(seed: int, *names: str) -> bytes:
+def _shuffled_position(seed: int, *names: str) -> bytes:
     """A place in an order that is random to the eye, and no other on any machine or version of Python."""
     return hashlib.sha256("\0".join((str(seed), *names)).encode("utf-8", "surrogatepass")).digest()
 
 
-def chosen_rows(
+def choose_rows(
     rows: Sequence[T], first_n: int | None = None, numbers: Sequence[int] | None = None
 ) -> list[tuple[int, T]]:
     """The rows of these numbers, else the first so many, else all: each with its number, from 0."""
@@ -74,22 +74,22 @@ def chosen_rows(
     return list(enumerate(rows[:first_n]))
 
 
-def sampled(questions: Sequence[Q], settings: Settings) -> list[Q]:
+def sample_questions(questions: Sequence[Q], settings: Settings) -> list[Q]:
     """Return the sample that the settings ask for, over the groups: categories, or qna.yaml files."""
     if settings.sample is None:
         return list(questions)
     groups: dict[str, list[str]] = {}
     for question in questions:
         groups.setdefault(question.group, []).append(question.id)
-    drawn = stratified(groups, settings.sample, settings.sample_seed or 0)
+    drawn = stratified_sample(groups, settings.sample, settings.sample_seed or 0)
     kept = {question for found in drawn.values() for question in found}
     return [question for question in questions if question.id in kept]
 
 
-def sampled_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
+def sample_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
     """Return the tasks that have a part of the sample, with their rows of it."""
     if settings.sample is None:
         return list(tasks)
     rows = {task.id: range(task.size) for task in tasks}
-    drawn = stratified(rows, settings.sample, settings.sample_seed or 0)
+    drawn = stratified_sample(rows, settings.sample, settings.sample_seed or 0)
     return [dataclasses.replace(task, rows=tuple(drawn[task.id])) for task in tasks if task.id in drawn]

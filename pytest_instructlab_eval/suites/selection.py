@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.base import Benchmark, Question
-from pytest_instructlab_eval.suites.registry import benchmark, benchmarks
-from pytest_instructlab_eval.suites.sampling import sampled
-
-__all__ = ["asked", "lacks", "left_out", "selected", "unasked"]
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
+from pytest_instructlab_eval.suites.registry import all_benchmarks, find_benchmark
+from pytest_instructlab_eval.suites.sampling import sample_questions
 
 
-def left_out(settings: Settings) -> dict[str, str]:
+def left_out_benchmarks(settings: Settings) -> dict[str, str]:
     """Return the benchmarks that the run leaves out, each with the reason."""
     reasons = {}
-    for found in benchmarks():
+    for found in all_benchmarks():
         if settings.benchmark and found.name not in settings.benchmark:
             reasons[found.name] = "not named by --eval-benchmark"
-        elif missing := lacks(found, settings):
+        elif missing := missing_options(found, settings):
             reasons[found.name] = f"it needs {missing}"
         elif settings.stage == "judge" and not found.judged:
             reasons[found.name] = "it has no judging step"
     return reasons
 
 
-def lacks(found: Benchmark, settings: Settings) -> str | None:
+def missing_options(found: Benchmark, settings: Settings) -> str | None:
     """Return the options without which the benchmark can't be run, None where nothing is missing."""
     needs = [need.setting for need in found.needs if not need.unless(settings)]
     if found.judged and settings.stage != "answer":
@@ -32,23 +30,23 @@ def lacks(found: Benchmark, settings: Settings) -> str | None:
     return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
 
 
-def selected(settings: Settings) -> tuple[str, ...]:
+def selected_benchmarks(settings: Settings) -> tuple[str, ...]:
     """Return the benchmarks that the run collects where no file is named."""
-    reasons = left_out(settings)
-    return tuple(found.name for found in benchmarks() if found.name not in reasons)
+    reasons = left_out_benchmarks(settings)
+    return tuple(found.name for found in all_benchmarks() if found.name not in reasons)
 
 
-def asked(found: Benchmark, settings: Settings, *, of_base: bool = False) -> list[Question]:
+def asked_questions(found: Benchmark, settings: Settings, *, of_base: bool = False) -> list[Question]:
     """Return the questions that the run asks: all, the first so many, or a sample; raises EvalError.
 
     Those of the base model, where it has questions `of_base` of its own.
     """
     read = found.read_of_base if of_base and found.read_of_base is not None else found.read
     questions = list(read(settings))
-    return questions if found.of_tasks else sampled(questions[: settings.first_n], settings)
+    return questions if found.of_tasks else sample_questions(questions[: settings.first_n], settings)
 
 
-def unasked(name: str, settings: Settings) -> list[str]:
+def unasked_notes(name: str, settings: Settings) -> list[str]:
     """Return a sentence for each thing of a benchmark's data that is not asked; raises EvalError."""
-    found = benchmark(name)
-    return [] if found is None or lacks(found, settings) else found.unasked(settings)
+    found = find_benchmark(name)
+    return [] if found is None or missing_options(found, settings) else found.unasked(settings)

@@ -19,10 +19,8 @@ from pytest_instructlab_eval.data.task_files import CHOICES, GROUP, TEXT
 from pytest_instructlab_eval.data.task_rows import read_rows
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.task_writing.questions import Question
-from pytest_instructlab_eval.visible import inert_json, shown
-
-__all__ = ["TaskFolder", "task_names"]
+from pytest_instructlab_eval.escaping import escape, escape_json
+from pytest_instructlab_eval.task_writing.drafts import TaskQuestion
 
 MOST_NAME = 120  # characters; a file's name has 255 bytes
 OTHER = re.compile(r"[^A-Za-z0-9_-]+")
@@ -55,10 +53,10 @@ class TaskFolder:
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         if folder.exists() and not folder.is_dir():
-            raise ConfigurationError(f"--out: {shown(folder)} is not a folder")
+            raise ConfigurationError(f"--out: {escape(folder)} is not a folder")
         self.folder = folder.resolve()
         if not str(self.folder).isprintable():
-            raise ConfigurationError(f"--out: {shown(self.folder)} has characters that no path should have")
+            raise ConfigurationError(f"--out: {escape(self.folder)} has characters that no path should have")
         self._overwrite = overwrite
 
     def finished(self, name: str, made_from: str) -> int | None:
@@ -77,11 +75,11 @@ class TaskFolder:
             pass
         there = task if task.exists() else rows
         raise DataError(
-            f"{shown(there)} is there already, and was not made of the same passages by the same teacher and "
-            "options; give another folder, or --overwrite"
+            f"{escape(there)} is there already, and was not made of the same passages by the same teacher "
+            "and options; give another folder, or --overwrite"
         )
 
-    def write(self, name: str, questions: Sequence[Question], subject: str, made_from: str) -> None:
+    def write(self, name: str, questions: Sequence[TaskQuestion], subject: str, made_from: str) -> None:
         """Write a task; the YAML comes last, so that a task that is there is whole.
 
         Raises ConfigurationError where the folder can't be written to.
@@ -119,11 +117,11 @@ class TaskFolder:
         }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            replace_text(rows, inert_json("".join(json.dumps(record) + "\n" for record in records)))
+            replace_text(rows, escape_json("".join(json.dumps(record) + "\n" for record in records)))
             replace_text(task, yaml.safe_dump(settings, sort_keys=False))
         except OSError as error:
             raise ConfigurationError(
-                f"--out: {shown(self.folder)} can't be written to ({error.strerror})"
+                f"--out: {escape(self.folder)} can't be written to ({error.strerror})"
             ) from None
 
     def discard(self, name: str) -> None:

@@ -13,7 +13,7 @@ from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.data.taxonomy import QnaFile
 from pytest_instructlab_eval.errors import NoAnswerError
 from pytest_instructlab_eval.models import Completion, Message
-from pytest_instructlab_eval.task_writing.questions import (
+from pytest_instructlab_eval.task_writing.drafts import (
     CUT_OFF,
     NOT_CONFIRMED,
     NOT_WRITTEN,
@@ -21,8 +21,6 @@ from pytest_instructlab_eval.task_writing.questions import (
     chosen_letter,
     read_drafts,
 )
-
-__all__ = ["Passage", "Teacher", "TeacherModel", "passages"]
 
 MOST_OUTLINE = 1000  # characters
 
@@ -116,7 +114,7 @@ class Teacher:
     async def write(self, passage: Passage) -> list[Draft | str]:
         """Return so many questions on a passage, or for each the reason why it isn't there."""
         number = {"minItems": self.count, "maxItems": self.count}
-        schema = _object(questions={"type": "array", "items": QUESTION, **number})
+        schema = _object_schema(questions={"type": "array", "items": QUESTION, **number})
         text, finish_reason = await self._reply(self._asked(passage), schema)
         found = read_drafts(text)[: self.count]
         missing = CUT_OFF if finish_reason == "length" else NOT_WRITTEN
@@ -163,7 +161,7 @@ class Teacher:
         return completion.text, completion.finish_reason
 
 
-def _object(**properties: object) -> dict[str, object]:
+def _object_schema(**properties: object) -> dict[str, object]:
     """Return the JSON schema of an object with these properties and no others."""
     return {
         "type": "object",
@@ -173,8 +171,8 @@ def _object(**properties: object) -> dict[str, object]:
     }
 
 
-CHOICE = _object(answer={"type": "string", "enum": [*LETTERS, "none"]})
-QUESTION = _object(
+CHOICE = _object_schema(answer={"type": "string", "enum": [*LETTERS, "none"]})
+QUESTION = _object_schema(
     question={"type": "string"},
     answer={"type": "string"},
     wrong_answers={"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3},

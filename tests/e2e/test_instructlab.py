@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.stats.summary import summarise
 from tests.scripted_server import ScriptedServer
 
@@ -72,7 +72,7 @@ def ours(
     benchmark = "mt_bench" if branch is None else "mt_bench_branch"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", f"--eval-model={MODEL}",
                f"--eval-base-url={url}", f"--eval-judge-model={JUDGE}", f"--eval-benchmark={benchmark}",
-               f"--eval-output-dir={folder}", f"--eval-stage={stage}", "--eval-no-canaries"]  # fmt: skip
+               f"--eval-output-dir={folder}", f"--eval-stage={stage}", "--eval-no-judge-trial"]  # fmt: skip
     command += [*more, *([f"--eval-branch={branch}"] if branch is not None else [])]
     folder.mkdir(exist_ok=True)
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)

@@ -26,7 +26,7 @@ def test_mt_bench_runs_from_the_published_data(judging_vllm: Server, tmp_path: P
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", processes, "--eval-model",
                name, "--eval-base-url", url, "--eval-judge-model", name, "--eval-benchmark", "mt_bench",
                "--eval-first-n", str(len(QUESTIONS)), "--junit-xml", "junit.xml",
-               "--eval-gate", "mt_bench.unscored_rate <= 20%", "--eval-no-canaries"]  # fmt: skip
+               "--eval-gate", "mt_bench.unscored_rate <= 20%", "--eval-no-judge-trial"]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -42,7 +42,7 @@ def wait_until_none_is_left(folder: Path) -> None:
 def test_the_model_answers_then_the_judge_is_served_in_its_place(tmp_path: Path) -> None:
     model, judge = tiny_model(), tiny_model(trained=True)
     unrated = "--eval-gate=mt_bench.unscored_rate <= 100%"  # an untrained model may confuse the judge
-    run = command(model, f"--eval-judge-model={judge}", unrated, "--eval-no-canaries")
+    run = command(model, f"--eval-judge-model={judge}", unrated, "--eval-no-judge-trial")
     done = subprocess.run(
         run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600, env=environment()
     )

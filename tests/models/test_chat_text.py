@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pytest_instructlab_eval.judges import LLMJudge
-from pytest_instructlab_eval.judges.stages import RecordedAnswers
+from pytest_instructlab_eval.judges.separate_judging import RecordedAnswers
 from pytest_instructlab_eval.models import Message, Model, ServedModel
 from pytest_instructlab_eval.models.protocol import as_messages
 from pytest_instructlab_eval.models.replicas import Replicas

@@ -13,7 +13,7 @@ from pytest_instructlab_eval.errors import ContextLengthError, ModelError
 from pytest_instructlab_eval.models import Message, ServedModel
 from pytest_instructlab_eval.models.choices import ECHO_PROBES
 from pytest_instructlab_eval.models.exchange import Http
-from pytest_instructlab_eval.models.replies import Failure, Reply
+from pytest_instructlab_eval.models.replies import Failure, HttpReply
 from tests.scripted_server import (
     ALL_FEATURES,
     COMPLETIONS,
@@ -175,7 +175,7 @@ def test_after_one_that_was_not_answered_questions_wait_side_by_side(
     server.fault(Hang(30), path=COMPLETIONS, times=None)
     exchange, asked = Http.exchange, 0
 
-    async def patient(http: Http, method: str, url: str, body: Body | None, _: float) -> Reply | Failure:
+    async def patient(http: Http, method: str, url: str, body: Body | None, _: float) -> HttpReply | Failure:
         nonlocal asked
         asked += (answers := url.endswith("/completions"))
         return await exchange(http, method, url, body, 0.2 if answers and asked == 1 else 30)

@@ -26,9 +26,9 @@ from pytest_instructlab_eval.models import Completion, Message, Model
 from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.local.grouping import first_group
-from pytest_instructlab_eval.models.local.jobs import Chat
-from pytest_instructlab_eval.serving import LOCAL, Turns, plan
-from pytest_instructlab_eval.serving.turns import Served, write_served
+from pytest_instructlab_eval.models.local.jobs import ChatJob
+from pytest_instructlab_eval.serving import LOCAL, Rotation, plan_launches
+from pytest_instructlab_eval.serving.rotation import ServingState, write_serving_state
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.settings import Settings
@@ -39,8 +39,8 @@ transformers = pytest.importorskip("transformers", reason=WHY)
 tokenizers = pytest.importorskip("tokenizers", reason=WHY)
 
 # Only now, since they import torch.
-from pytest_instructlab_eval.models.local import scorer, writer  # noqa: E402
-from pytest_instructlab_eval.models.local.loaded import Loaded  # noqa: E402
+from pytest_instructlab_eval.models.local import chat_writer, row_scorer  # noqa: E402
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel  # noqa: E402
 
 T = TypeVar("T")
 
@@ -191,13 +191,13 @@ def rows(
 ) -> tuple[T, list[tuple[int, int]]]:
     """What the action gives, and the shape of what each forward pass has computed."""
     shapes: list[tuple[int, int]] = []
-    inner = Loaded.logits
+    inner = LoadedModel.logits
 
     def spy(self: Any, ids: Any, *rest: Any, **options: Any) -> Any:
         shapes.append(tuple(ids.shape))
         return inner(self, ids, *rest, **options)
 
-    monkeypatch.setattr(Loaded, "logits", spy)
+    monkeypatch.setattr(LoadedModel, "logits", spy)
     return action(), shapes
 
 
@@ -318,14 +318,14 @@ def test_a_choice_without_a_token_has_no_likelihood(checkpoint: Path) -> None:
 
 def test_a_batch_without_memory_is_halved(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = scores(checkpoint, TASK)
-    inner = Loaded.logits
+    inner = LoadedModel.logits
 
     def small(self: Any, ids: Any, *rest: Any, **options: Any) -> Any:
         if ids.shape[0] > 2:
             raise torch.OutOfMemoryError
         return inner(self, ids, *rest, **options)
 
-    monkeypatch.setattr(Loaded, "logits", small)
+    monkeypatch.setattr(LoadedModel, "logits", small)
     assert scores(checkpoint, TASK) == [pytest.approx(row, abs=CLOSE) for row in expected]
 
 
@@ -335,7 +335,7 @@ def test_a_question_without_memory_for_itself_says_so(
     def none(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(scorer.Scorer, "_logprobs", none)
+    monkeypatch.setattr(row_scorer.RowScorer, "_logprobs", none)
     with pytest.raises(ModelError, match="cpu has too little memory for a prompt of this length"):
         scores(checkpoint, TASK[:3])
 
@@ -439,9 +439,9 @@ def test_without_a_seed_answers_differ(checkpoint: Path) -> None:
 
 
 def test_draws_follow_the_models_probabilities() -> None:
-    async def sampler() -> writer.Sampler:
+    async def sampler() -> chat_writer.TokenSampler:
         done = asyncio.get_running_loop().create_future()
-        return writer.Sampler([Chat(done, HELLO, 0.5, 1, seed=0)], "tiny")
+        return chat_writer.TokenSampler([ChatJob(done, HELLO, 0.5, 1, seed=0)], "tiny")
 
     draw = asyncio.run(sampler())
     scores = torch.tensor([0.0, 0.5, 1.0]) * 0.5
@@ -481,7 +481,7 @@ class Passes(threading.Event):
 def slow(monkeypatch: pytest.MonkeyPatch) -> Passes:
     """The forward passes, each of which takes a while."""
     begun = Passes()
-    inner = writer.Limits.__call__
+    inner = chat_writer.AnswerLimits.__call__
 
     def late(self: Any, *arguments: Any, **options: Any) -> Any:
         begun.set()
@@ -489,7 +489,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Passes:
         time.sleep(0.02)
         return inner(self, *arguments, **options)
 
-    monkeypatch.setattr(writer.Limits, "__call__", late)
+    monkeypatch.setattr(chat_writer.AnswerLimits, "__call__", late)
     return begun
 
 
@@ -574,9 +574,11 @@ def test_what_a_run_asks_a_model_of_its_own_process_is_part_of_its_progress(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     name = str(checkpoint)
-    write_served(tmp_path, Served(up={name: LOCAL}))
+    write_serving_state(tmp_path, ServingState(up={name: LOCAL}))
     engine = Engine()
-    models = RunModels(Settings((name,), serve="local"), engine, budget=1, turns=lambda: Turns(tmp_path))
+    models = RunModels(
+        Settings((name,), serve="local"), engine, budget=1, rotation=lambda: Rotation(tmp_path)
+    )
     try:
         engine.call(score_together(models.candidate(), TASK))
         assert sum(traffic.requests for traffic in models.traffic) == len(TASK)
@@ -588,13 +590,13 @@ def test_a_model_whose_turn_comes_again_is_loaded_again(checkpoint: Path, copy: 
     one, other = str(checkpoint), str(copy)
     engine = Engine()
     settings = Settings((one, other), serve="local")
-    models = RunModels(settings, engine, budget=1, turns=lambda: Turns(tmp_path))
+    models = RunModels(settings, engine, budget=1, rotation=lambda: Rotation(tmp_path))
     by_name = {name: models.candidate(label) for label, name in settings.labels.items()}
-    launches = plan(settings)
+    launches = plan_launches(settings)
     try:
         for name in (one, other, one):
             url = launches[name].launcher.start(lambda _: None, lambda: False).url
-            write_served(tmp_path, Served(up={name: url}))
+            write_serving_state(tmp_path, ServingState(up={name: url}))
             assert engine.call(by_name[name].choice_logprobs(TASK[0], LETTERS))
     finally:
         engine.close(5.0)
@@ -808,13 +810,13 @@ def test_a_hub_that_is_not_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_workers_share_the_cores(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[int] = []
-    inner = Loaded.logits
+    inner = LoadedModel.logits
 
     def spy(*arguments: Any, **options: Any) -> Any:
         found.append(torch.get_num_threads())
         return inner(*arguments, **options)
 
-    monkeypatch.setattr(Loaded, "logits", spy)
+    monkeypatch.setattr(LoadedModel, "logits", spy)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(6), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     scores(checkpoint, TASK)

@@ -12,7 +12,7 @@ from pytest_instructlab_eval.errors import ModelError, UnreachableError
 from pytest_instructlab_eval.models import Completion, Endpoint, ServedModel, replicas
 from pytest_instructlab_eval.models.exchange import Http
 from pytest_instructlab_eval.models.replicas import Replicas
-from pytest_instructlab_eval.models.replies import Failure, Reply
+from pytest_instructlab_eval.models.replies import Failure, HttpReply
 from tests.raw_server import RawServer, Writer, chat, http
 from tests.scripted_server import CHATS, Body, Drop, Fault, Hang, ScriptedServer, Status
 
@@ -112,7 +112,7 @@ def test_a_question_that_no_one_answers_is_not_the_servers_end(
 
     async def patient(
         http: Http, method: str, url: str, body: Body | None, timeout: float
-    ) -> Reply | Failure:
+    ) -> HttpReply | Failure:
         hangs = body is not None and is_text("Hang")(body)
         return await exchange(http, method, url, body, timeout if hangs else LONG)
 

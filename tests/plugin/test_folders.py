@@ -118,7 +118,7 @@ def test_the_root_is_the_users_once_the_output_folder_exists(project: Project) -
     project.server.models = ("tiny", "strict")
     ini = f"eval_model = tiny\neval_base_url = {project.server.url}\neval_gates = mt_bench >= 9.9\n"
     project.write("pytest.ini", f"[pytest]\n{ini}eval_mt_bench_data = {project.mt_bench}\n")
-    args = (*project.judge, "--eval-benchmark=mt_bench", "--eval-first-n=1", "--eval-no-canaries")
+    args = (*project.judge, "--eval-benchmark=mt_bench", "--eval-first-n=1", "--eval-no-judge-trial")
     for _ in range(2):
         finished = project.run(*args, "--eval-output-dir", "../results", ret=1)
         assert finished.gates["failed"] == 1

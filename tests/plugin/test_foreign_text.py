@@ -62,7 +62,7 @@ def test_no_text_of_a_model_or_of_data_forms_a_command(project: Project) -> None
         "--showlocals",
         "--junitxml=junit.xml",
         "--eval-gate=mt_bench >= 9",
-        "--eval-no-canaries",
+        "--eval-no-judge-trial",
     )
     finished = project.evaluate(*args, *report, "--eval-save-baseline=baseline.json", ret=1)
     assert finished.outcomes["failed"] == 4

@@ -108,7 +108,7 @@ def test_too_many_questions_without_a_rating_fail_the_default_gate(project: Proj
     finished = project.evaluate(*project.mt_bench_only, ret=1, passed=7, unscored=1)
     finished.shows("FAILED gates::mt_bench.unscored_rate <= 0.05 - *")
     lenient = project.evaluate(
-        *project.mt_bench_only, "--eval-gate=mt_bench.unscored_rate <= 20%", "--eval-no-canaries"
+        *project.mt_bench_only, "--eval-gate=mt_bench.unscored_rate <= 20%", "--eval-no-judge-trial"
     )
     assert lenient.gates == {"passed": 2}
 
@@ -263,7 +263,7 @@ def test_a_baseline_of_another_configuration_is_refused_with_the_differences(pro
     path = project.folder / "main.json"
     project.evaluate(*project.mt_bench_only, f"--eval-save-baseline={path}", "--eval-first-n=4", passed=4)
     asked = len(project.server.chats)
-    compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-canaries")
+    compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-judge-trial")
     finished = project.evaluate(*compared, "--eval-judge-repeat=2", ret=4)
     assert "main.json has another configuration: judge_repeat is 2 here and 1 in the" in finished.err
     assert len(project.server.chats) == asked
@@ -274,7 +274,7 @@ def test_a_baseline_of_another_configuration_is_refused_with_the_differences(pro
 def test_a_sample_is_compared_with_a_whole_run_on_the_questions_that_it_has(project: Project) -> None:
     path = project.folder / "main.json"
     project.evaluate(*project.mt_bench_only, f"--eval-save-baseline={path}", passed=8)
-    compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-canaries")
+    compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-judge-trial")
     for chosen in ("--eval-sample=5", "--eval-first-n=5"):
         finished = project.evaluate(*compared, chosen, "--eval-gate=mt_bench.drop <= 0.1", passed=5)
         finished.shows("  passed: mt_bench.drop <= 0.1: expected <= 0.1, got 0.00 (5 questions *")

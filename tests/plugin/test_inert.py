@@ -44,7 +44,7 @@ FLAGS = """
     --eval-judge-base-url=URL (default: the same as --eval-base-url)
     --eval-judge-api-key-env=VARIABLE
     --eval-judge-repeat=K (default: 1)
-    --eval-no-canaries
+    --eval-no-judge-trial, --eval-no-canaries
     --eval-benchmark=NAME (default: all whose needs are met)
     --eval-mmlu-data=DIR (default: the data set's hub)
     --eval-mt-bench-data=PATH (default: the published wheel)
@@ -75,7 +75,7 @@ FLAGS = """
     --eval-vllm-python=PYTHON (default: the one that runs pytest)
     --eval-vllm-args=ARGS
     --eval-gpus=N (default: all that are left)
-    --eval-judge-gpus=N (default: they take turns)
+    --eval-judge-gpus=N (default: they share the GPUs, one after the other)
     --eval-serve-timeout=SECONDS (default: 1800)
     --eval-shard=K/N
     --eval-base-model=NAME
@@ -137,10 +137,12 @@ def test_help_tells_every_option_with_its_default_and_its_ini_twin(project: Proj
     flags = []
     for option in re.split(r"\n(?=  --)", group):
         flag, *words = option.split()
+        if flag.endswith(","):
+            flag = f"{flag} {words.pop(0)}"  # another name of it
         default = re.search(r"\(?(default: [^;)]+)\)", " ".join(words))
         flags.append(f"{flag} ({default[1]})" if default else flag)
     assert flags == [line.strip() for line in FLAGS.strip().splitlines()]
-    names = [re.split(r"[= ]", flag)[0] for flag in flags]
+    names = [re.split(r"[=, ]", flag)[0] for flag in flags]
     assert [name for name in names if f"as {name}" not in " ".join(after.split())] == []
     for name in names:
         twin = {"--eval-gate": "eval_gates"}.get(name, name[2:].replace("-", "_"))

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from pytest_instructlab_eval.judges.trial import CANARIES
+from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS
 from pytest_instructlab_eval.stats.agreement import krippendorff_alpha
 from tests.scripted_server import Body, content_text, default_reply, rating_of
 
@@ -17,16 +17,16 @@ OWN = """
 """
 
 
-def canary_of(body: Body) -> bool:
-    return any(canary.question in content_text(body["messages"][-1]) for canary in CANARIES)
+def is_of_trial(body: Body) -> bool:
+    return any(trial.question in content_text(body["messages"][-1]) for trial in TRIAL_QUESTIONS)
 
 
 def fair(body: Body) -> str:
     """A judge that knows what is plainly good."""
     text = content_text(body["messages"][-1])
-    if not canary_of(body):
+    if not is_of_trial(body):
         return default_reply(body)
-    return "[[9]]" if any(canary.good in text for canary in CANARIES) else "[[2]]"
+    return "[[9]]" if any(trial.good in text for trial in TRIAL_QUESTIONS) else "[[2]]"
 
 
 def test_a_panel_rates_by_its_mean_and_tells_how_far_its_judges_agree(project: Project) -> None:
@@ -77,7 +77,7 @@ def test_a_gated_run_ends_before_its_first_question_where_the_judge_is_unfit(
     assert len(errors) == 1
     assert "ERROR: the judge tiny doesn't rate every plainly good answer above" in errors[0]
     assert len(project.server.chats) == 6
-    assert all(map(canary_of, project.server.chats))
+    assert all(map(is_of_trial, project.server.chats))
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
@@ -85,12 +85,26 @@ def test_a_fit_judge_is_tried_once_and_before_all_questions(project: Project, pr
     make_gated(project)
     project.server.reply = fair
     project.evaluate(*project.mt_bench_only, "-n", processes, passed=8)
-    assert [canary_of(body) for body in project.server.chats] == [True] * 6 + [False] * 32
+    assert [is_of_trial(body) for body in project.server.chats] == [True] * 6 + [False] * 32
+
+
+@pytest.mark.parametrize("name", ["no_judge_trial", "no_canaries"])
+@pytest.mark.parametrize("in_ini_file", [False, True], ids=["flag", "ini"])
+def test_the_trial_has_two_names(project: Project, name: str, in_ini_file: bool) -> None:
+    """Canaries are what it was called first."""
+    make_gated(project)
+    if in_ini_file:
+        path = project.folder / "pytest.ini"
+        path.write_text(path.read_text(encoding="utf-8") + f"eval_{name} = true\n", encoding="utf-8")
+        project.evaluate(*project.mt_bench_only, passed=8)
+    else:
+        project.evaluate(*project.mt_bench_only, f"--eval-{name.replace('_', '-')}", passed=8)
+    assert not any(map(is_of_trial, project.server.chats))
 
 
 def test_the_trial_can_be_left_out_and_is_left_out_where_nothing_is_judged(project: Project) -> None:
     make_gated(project)
-    project.evaluate(*project.mt_bench_only, "--eval-no-canaries", passed=8)
+    project.evaluate(*project.mt_bench_only, "--eval-no-judge-trial", passed=8)
     project.write("test_own.py", OWN)
     project.evaluate(*project.judge, "test_own.py", passed=1)
-    assert not any(map(canary_of, project.server.chats))
+    assert not any(map(is_of_trial, project.server.chats))

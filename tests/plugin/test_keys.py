@@ -66,7 +66,8 @@ def test_a_key_is_not_told_by_any_fault(project: Project) -> None:
     with RawServer(script) as server:
         done = project.run(
             "--eval-model=tiny", f"--eval-base-url={server.url}", "--eval-api-key-env=THE_KEY",
-            "--eval-judge-model=tiny", "--eval-request-timeout=1", "--eval-max-reply=1", "--eval-no-canaries",
+            "--eval-judge-model=tiny", "--eval-request-timeout=1", "--eval-max-reply=1",
+            "--eval-no-judge-trial",
             *VERBOSE, "--tb=long", "test_all.py", ret=1,
             env={"THE_KEY": KEY, "PYTHONASYNCIODEBUG": "1", "PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from tests.scripted_server import Hang, ScriptedServer, Until, default_reply
 
 from .conftest import Finished, Project, properties

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.records.baseline import Baseline, read_baseline
-from pytest_instructlab_eval.records.results import read_run
-from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.records.results_file import read_run
+from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.run_report import RunReport
 from tests.scripted_server import ScriptedServer
 
@@ -101,7 +101,7 @@ def test_what_another_plugin_fails_the_run_for_after_its_gates_is_in_its_page(pr
 
 
 def page_of_file(done: Finished, baseline: Baseline | None = None) -> str:
-    return markdown(RunReport.of(read_run(done.folder / "eval_output/results.json"), baseline))
+    return summary_page(RunReport.of(read_run(done.folder / "eval_output/results.json"), baseline))
 
 
 def page(done: Finished) -> str:
@@ -139,7 +139,7 @@ def test_parts_fail_together_as_the_whole_does(project: Project) -> None:
         output = f"--eval-output-dir=part{part}"
         done = project.evaluate("test_own.py", f"--eval-shard={part}/2", output)
         folder: Path = done.folder / f"part{part}"
-        part_page = markdown(RunReport.of(read_run(folder / "results.json")))
+        part_page = summary_page(RunReport.of(read_run(folder / "results.json")))
         assert part_page == (folder / "summary.md").read_text("utf-8")
         assert "this is one part of a run" in part_page
     merged = project.script("merge", "part1", "part2")

@@ -34,7 +34,7 @@ def test_a_run_of_everything_is_as_the_schema_says(project: Project) -> None:
     command = [
         *EVERYTHING, *project.data, "-k", "own or mt_bench or anatomy", "--eval-first-n=2",
         "--eval-few-shots=2", "--eval-model=other", "--eval-base-model=base", "--eval-judge-model=judge",
-        "--eval-judge-model=kind", "--eval-no-canaries", "--eval-repeat=2", "--eval-judge-repeat=2",
+        "--eval-judge-model=kind", "--eval-no-judge-trial", "--eval-repeat=2", "--eval-judge-repeat=2",
         "--eval-gate=mt_bench.drop <= 1", "--eval-gate=mmlu >= 99%", "--eval-gate=own.error_rate <= 0",
     ]  # fmt: skip
     document = project.evaluate(*command, ret=1).document
@@ -55,7 +55,7 @@ def test_a_baseline_and_what_is_compared_with_it_are_as_the_schemas_say(project:
     project.write("test_own.py", OWN)
     command = [
         *EVERYTHING, *project.data, *project.judge,
-        "--eval-few-shots=2", "--eval-first-n=2", "--eval-repeat=2", "--eval-no-canaries",
+        "--eval-few-shots=2", "--eval-first-n=2", "--eval-repeat=2", "--eval-no-judge-trial",
     ]  # fmt: skip
     project.evaluate(*command, "--eval-save-baseline=main.json", ret=1)
     compared = project.evaluate(*command, "--eval-baseline=main.json", "--eval-gate=own.drop <= 1", ret=1)

@@ -48,12 +48,12 @@ PYTHON = f"""
     signal.signal(signal.SIGTERM, stop)
     if "--hang" in sys.argv:
         signal.pause()
-    from pytest_instructlab_eval.judges.trial import CANARIES
+    from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS
     from tests.scripted_server import default_reply
 
     def fair(body):
         text = body["messages"][-1]["content"]
-        known = [canary for canary in CANARIES if canary.question in text]
+        known = [one for one in TRIAL_QUESTIONS if one.question in text]
         return f"[[{{9 if known[0].good in text else 2}}]]" if known else default_reply(body)
 
     with ScriptedServer(models=(name,), port=port, keep_requests=True) as server:
@@ -136,7 +136,9 @@ def test_a_judge_is_tried_when_its_turn_comes_and_before_it_judges(hosting: Host
     judge = (*mt_bench, "--eval-judge-model=judge", "-n1")
     finished = hosting.run(*judge, ret=1, failed=8)
     assert hosting.events == ["start tiny", "end tiny 16", "start judge", "end judge 6"]
-    finished.shows("ERROR: the judge judge doesn't rate every plainly good answer above *--eval-no-canaries")
+    finished.shows(
+        "ERROR: the judge judge doesn't rate every plainly good answer above *--eval-no-judge-trial"
+    )
     hosting.run(*judge, "--eval-vllm-args=--fair", passed=8)
     assert hosting.events[4:] == ["start tiny", "end tiny 16", "start judge", "end judge 22"]
 

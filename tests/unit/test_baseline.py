@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import evaluate
+from pytest_instructlab_eval.gates.evaluation import evaluate_gates
 from pytest_instructlab_eval.records.baseline import (
     SCHEMA_VERSION,
     differences,
@@ -28,11 +28,11 @@ from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import versions
+from pytest_instructlab_eval.suites.registry import benchmark_versions
 
 CONFIGURATION = {
     "model": ("lab",), "judge_model": "prometheus", "few_shots": 5, "output_dir": Path("/out"),
-    "prompts": versions(),
+    "prompts": benchmark_versions(),
 }  # fmt: skip
 
 
@@ -242,7 +242,7 @@ def test_a_whole_results_json_is_a_baseline_too(tmp_path: Path) -> None:
 def test_a_run_against_its_own_baseline_has_not_dropped(path: Path) -> None:
     results = [task(name, *[float(n % 3 > 0) for n in range(30)]) for name in ("law", "art")]
     gate = parse_gate("mmlu.drop <= 0")
-    (report,) = evaluate([gate], results, baseline=read_baseline(saved(path, results)).results)
+    (report,) = evaluate_gates([gate], results, baseline=read_baseline(saved(path, results)).results)
     assert (report.verdict, report.n, report.value) == ("passed", 60, 0.0)
 
 
@@ -333,9 +333,15 @@ def test_the_fingerprint_has_what_scores_depend_on_and_nothing_of_the_machine() 
     settings = Settings(
         ("lab",), ("http://127.0.0.1:8000/v1",), mmlu_data=Path("/data"), output_dir=Path("/out")
     )
-    found = fingerprint({**dataclasses.asdict(settings), "data": {"mmlu": "sha256:1"}, "prompts": versions()})
+    found = fingerprint(
+        {**dataclasses.asdict(settings), "data": {"mmlu": "sha256:1"}, "prompts": benchmark_versions()}
+    )
     assert found["model"] == ["lab"]
-    assert (found["few_shots"], found["prompts"], found["data"]) == (5, versions(), {"mmlu": "sha256:1"})
+    assert (found["few_shots"], found["prompts"], found["data"]) == (
+        5,
+        benchmark_versions(),
+        {"mmlu": "sha256:1"},
+    )
     assert "127.0.0.1" not in json.dumps(found)
     assert not {"mmlu_data", "output_dir", "base_url"} & set(found)
 

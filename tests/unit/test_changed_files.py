@@ -18,8 +18,8 @@ from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.records.baseline import read_baseline
-from pytest_instructlab_eval.records.results import read_run, run_of
-from pytest_instructlab_eval.records.scores import Result, plain
+from pytest_instructlab_eval.records.results_file import read_run, run_of
+from pytest_instructlab_eval.records.scores import Result, plain_data
 from pytest_instructlab_eval.stats.summary import summarise
 
 SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema_1"  # what runs wrote before files were read strictly
@@ -94,7 +94,7 @@ def refusal(path: Path, document: Any) -> str:
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_of_schema_1_is_read_as_it_was_written(name: str) -> None:
     run = read_run(SCHEMA_1 / f"{name}.json")
-    summaries = plain(summarise(run.results))
+    summaries = plain_data(summarise(run.results))
     kept = [
         {key: now[key] for key in before}
         for now, before in zip(summaries, sample(name)["summaries"], strict=True)

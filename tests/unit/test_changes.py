@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.gates.check import verdicts
+from pytest_instructlab_eval.gates.evaluation import gate_verdicts
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.changes_table import changes_table
-from pytest_instructlab_eval.stats.changes import Change, changes
+from pytest_instructlab_eval.stats.changes import MeanChange, changes_between
 
 
 def rated(model: str, ratings: dict[str, Sequence[float]]) -> list[Result]:
@@ -46,7 +46,7 @@ LAB = rated(
 
 
 def test_groups_come_worst_first_and_new_ones_last() -> None:
-    (found,) = changes(LAB, BASE)
+    (found,) = changes_between(LAB, BASE)
     assert [(group.label, group.kind) for group in found.groups] == [
         ("worst", "regression"),
         ("worse", "regression"),
@@ -60,12 +60,12 @@ def test_groups_come_worst_first_and_new_ones_last() -> None:
 
 
 def test_a_new_group_has_its_mean_and_nothing_to_compare_with() -> None:
-    (found,) = changes(LAB, BASE)
-    assert found.of("new") == [Change("new", 3.5, 10.0, 2)]
+    (found,) = changes_between(LAB, BASE)
+    assert found.of("new") == [MeanChange("new", 3.5, 10.0, 2)]
 
 
 def test_a_difference_travels_with_its_standard_error() -> None:
-    (found,) = changes(LAB, BASE)
+    (found,) = changes_between(LAB, BASE)
     worse = found.of("regression")[1]
     assert worse.before == pytest.approx(25 / 3)
     assert worse.difference == pytest.approx(-2 / 3)
@@ -77,7 +77,7 @@ def test_a_difference_travels_with_its_standard_error() -> None:
 def test_answers_of_tasks_are_compared_task_by_task() -> None:
     ours = answered("lab", {"law": "1" * 30 + "0" * 70, "logic": "10"})
     theirs = answered("base", {"law": "1" * 90 + "0" * 10, "logic": "01"})
-    (found,) = changes(ours, theirs)
+    (found,) = changes_between(ours, theirs)
     law, logic = found.groups
     assert (law.label, law.certain) == ("law", True)
     assert law.difference == pytest.approx(-0.6)
@@ -91,8 +91,8 @@ def test_a_group_that_is_one_of_many_is_certain_by_holm_alone() -> None:
     names = [f"task{number}" for number in range(12)]
     theirs = answered("base", dict.fromkeys(names, "1" * 40))
     ours = answered("lab", {**dict.fromkeys(names, "1" * 40), "task0": "0" * 7 + "1" * 33})
-    (found,) = changes(ours, theirs)
-    alone = changes(ours[:2], theirs[:2])[0].groups[0]
+    (found,) = changes_between(ours, theirs)
+    alone = changes_between(ours[:2], theirs[:2])[0].groups[0]
     many = found.groups[0]
     assert (many.label, alone.label) == ("task0", "task0")
     assert alone.p_value == pytest.approx(2 * 2 / 2**7)  # McNemar's, of two groups
@@ -103,8 +103,8 @@ def test_a_group_that_is_one_of_many_is_certain_by_holm_alone() -> None:
 
 
 def test_a_rise_is_as_certain_as_a_drop() -> None:
-    worse = changes(answered("a", {"x": "0" * 20}), answered("b", {"x": "1" * 20}))
-    better = changes(answered("a", {"x": "1" * 20}), answered("b", {"x": "0" * 20}))
+    worse = changes_between(answered("a", {"x": "0" * 20}), answered("b", {"x": "1" * 20}))
+    better = changes_between(answered("a", {"x": "1" * 20}), answered("b", {"x": "0" * 20}))
     assert worse[0].overall.p_value == better[0].overall.p_value
     assert worse[0].overall.certain
     assert better[0].overall.certain
@@ -114,45 +114,47 @@ def test_a_question_that_was_changed_is_another_question() -> None:
     ours, theirs = (rated(model, {"file": [5, 6, 7]}) for model in ("lab", "base"))
     known = [dataclasses.replace(result, content="1") for result in theirs]
     changed = [dataclasses.replace(result, content=text) for result, text in zip(ours, "121", strict=True)]
-    (found,) = changes(changed, known)
+    (found,) = changes_between(changed, known)
     assert (found.overall.n, found.unpaired) == (2, 1)
-    assert changes(ours, known)[0].overall.n == 3, "where one side doesn't say, they are the same"
-    assert changes([dataclasses.replace(result, content="9") for result in ours], known) == []
+    assert changes_between(ours, known)[0].overall.n == 3, "where one side doesn't say, they are the same"
+    assert changes_between([dataclasses.replace(result, content="9") for result in ours], known) == []
 
 
 def test_the_other_side_is_the_model_of_the_same_name_or_the_only_one() -> None:
-    assert [found.against for found in changes(rated("a", {"x": [1, 2]}), rated("b", {"x": [1, 2]}))] == ["b"]
+    assert [
+        found.against for found in changes_between(rated("a", {"x": [1, 2]}), rated("b", {"x": [1, 2]}))
+    ] == ["b"]
     two = [*rated("a", {"x": [3, 4]}), *rated("b", {"x": [1, 2]})]
-    assert [found.against for found in changes(rated("a", {"x": [1, 2]}), two)] == ["a"]
-    assert changes(rated("c", {"x": [1, 2]}), two) == []
+    assert [found.against for found in changes_between(rated("a", {"x": [1, 2]}), two)] == ["a"]
+    assert changes_between(rated("c", {"x": [1, 2]}), two) == []
 
 
 def test_sides_with_no_question_in_common_are_not_compared() -> None:
-    assert changes(rated("a", {"x": [1]}), rated("a", {"y": [1]})) == []
+    assert changes_between(rated("a", {"x": [1]}), rated("a", {"y": [1]})) == []
 
 
 def test_unpaired_means_are_of_each_sides_own_questions() -> None:
     draw = random.Random(1)
     ours = rated("lab", {f"file{number}": [draw.gauss(5, 1) for _ in range(4)] for number in range(12)})
     theirs = rated("base", {f"file{number}": [draw.gauss(7, 1) for _ in range(6)] for number in range(12)})
-    (found,) = changes(ours, theirs, paired=False)
+    (found,) = changes_between(ours, theirs, paired=False)
     assert (found.overall.n, found.unpaired, found.minimum_detectable_drop) == (48, 0, None)
     assert found.overall.difference == pytest.approx(-2, abs=0.6)
     assert found.overall.certain
-    (twice,) = changes(ours, ours, paired=False)
+    (twice,) = changes_between(ours, ours, paired=False)
     assert twice.overall.stderr is not None
     assert twice.overall.stderr > 0, "the same questions by chance are not taken for pairs"
 
 
 def test_names_that_could_act_upon_a_terminal_are_shown_instead() -> None:
     ours, theirs = (rated(name, {"a\x1b[2J": [1, 2], "b\nc": [3, 4]}) for name in ("lab", "base"))
-    shown = "\n".join(changes_table(changes(ours, theirs), verbose=True))
+    shown = "\n".join(changes_table(changes_between(ours, theirs), verbose=True))
     assert "\x1b" not in shown
     assert "unchanged: b\\nc" in shown
 
 
 def test_the_table_has_the_regressions_first_and_counts_what_did_not_change() -> None:
-    lines = changes_table(changes(LAB, BASE))
+    lines = changes_table(changes_between(LAB, BASE))
     labels = [line.split("  ")[0].strip() or line.split("  ")[1].strip() for line in lines[2:]]
     assert labels[:6] == [
         "mt_bench_branch: lab against base",
@@ -164,14 +166,14 @@ def test_the_table_has_the_regressions_first_and_counts_what_did_not_change() ->
     ]
     assert "-7.67" in lines[3]
     assert lines[-1] == "mt_bench_branch: 2 questions not compared (changed, or no score on one side)"
-    assert any("unchanged: same" in line for line in changes_table(changes(LAB, BASE), verbose=True))
+    assert any("unchanged: same" in line for line in changes_table(changes_between(LAB, BASE), verbose=True))
     assert changes_table([]) == []
 
 
 def test_the_unpaired_difference_of_tasks_has_the_degrees_of_freedom_of_their_questions() -> None:
     ours = answered("lab", {"law": "10" * 100, "logic": "110" * 66})
     theirs = answered("base", {"law": "1100" * 50, "logic": "100" * 66})
-    (found,) = changes(ours, theirs, paired=False)
+    (found,) = changes_between(ours, theirs, paired=False)
     assert found.overall.interval is not None
     assert found.overall.stderr is not None
     width = found.overall.interval.high - found.overall.interval.low
@@ -199,14 +201,14 @@ def test_whatever_two_runs_found_they_can_be_compared_and_told(
     def results(model: str, found: dict[str, Any]) -> list[Result]:
         return answered(model, found) if isinstance(next(iter(found.values())), str) else rated(model, found)
 
-    for entry in changes(results("lab", ours), results("base", theirs), paired=paired):
+    for entry in changes_between(results("lab", ours), results("base", theirs), paired=paired):
         for change in (entry.overall, *entry.groups):
             if change.interval is not None and change.difference is not None:
                 assert change.interval.low - 1e-9 <= change.difference <= change.interval.high + 1e-9
                 assert change.interval.low < change.interval.high or change.difference == 0
         assert changes_table([entry], verbose=True)
     run = Run(tuple(results("lab", ours)), gates=GATES)
-    for report in verdicts(run, results("base", theirs)):
+    for report in gate_verdicts(run, results("base", theirs)):
         assert report.message
         if report.interval is not None and report.value is not None:
             assert report.interval.low - 1e-9 <= report.value <= report.interval.high + 1e-9

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.options import OPTIONS
 from pytest_instructlab_eval.session import command_line
-from pytest_instructlab_eval.session.command_line import check_model, flags, joined, taken_for_paths
+from pytest_instructlab_eval.session.command_line import (
+    check_model,
+    our_flags,
+    values_taken_for_paths,
+    with_joined_values,
+)
 
 FLAGS_WITH_A_VALUE = [option.flag for option in OPTIONS if option.metavar and option.places != "ini"]
 
@@ -26,8 +31,8 @@ def config(*arguments: str, **options: object) -> pytest.Config:
 @pytest.mark.parametrize("flag", FLAGS_WITH_A_VALUE)
 def test_the_value_of_every_option_is_taken_for_a_path_where_it_is_one(flag: str, tmp_path: Path) -> None:
     command = ["-q", flag, str(tmp_path), "-x"]
-    assert taken_for_paths(command) == [(flag, str(tmp_path))]
-    assert joined(command) == ["-q", f"{flag}={tmp_path}", "-x"]
+    assert values_taken_for_paths(command) == [(flag, str(tmp_path))]
+    assert with_joined_values(command) == ["-q", f"{flag}={tmp_path}", "-x"]
 
 
 @pytest.mark.parametrize(
@@ -48,13 +53,13 @@ def test_the_value_of_every_option_is_taken_for_a_path_where_it_is_one(flag: str
     ],
 )
 def test_a_command_line_that_pytest_understands_has_no_mistaken_value(command: list[str]) -> None:
-    assert taken_for_paths(command) == []
+    assert values_taken_for_paths(command) == []
 
 
 def test_a_value_may_name_a_test_or_a_file_or_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     for value in (f"{__file__}::test_x", __file__, str(tmp_path / "link"), f"{tmp_path}/link/../"):
-        assert taken_for_paths(["--eval-baseline", value]) == [("--eval-baseline", value)]
+        assert values_taken_for_paths(["--eval-baseline", value]) == [("--eval-baseline", value)]
 
 
 @given(
@@ -63,9 +68,9 @@ def test_a_value_may_name_a_test_or_a_file_or_a_link(tmp_path: Path) -> None:
     )
 )
 def test_nothing_is_taken_for_a_path_once_it_is_joined(command: list[str]) -> None:
-    result = joined(command)
-    assert taken_for_paths(result) == []
-    assert flags(result) == flags(command)
+    result = with_joined_values(command)
+    assert values_taken_for_paths(result) == []
+    assert our_flags(result) == our_flags(command)
     assert "".join(result).replace("=", "") == "".join(command).replace("=", "")
 
 
@@ -75,7 +80,7 @@ def test_arguments_are_those_of_the_environment_and_of_files_too(
     monkeypatch.setenv("PYTEST_ADDOPTS", "--eval-model 'my model'")
     (tmp_path / "more").write_text("--eval-wait\n5\n", "utf-8")
     (tmp_path / "args").write_text(f"-x\n@{tmp_path}/more\n", "utf-8")
-    found = command_line.arguments(
+    found = command_line.given_arguments(
         config("-q", f"@{tmp_path}/args", "@missing", "--eval-system-prompt=@file")
     )
     assert found == [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.session import distribution, xdist_internals
 from pytest_instructlab_eval.session.distribution import LocalQueue, Signs, WorkerQueue
-from pytest_instructlab_eval.session.xdist_internals import Node
+from pytest_instructlab_eval.session.xdist_internals import WorkerNode
 
 
 def config(**parts: Any) -> pytest.Config:
@@ -49,9 +49,9 @@ def test_a_process_that_xdist_started_is_a_worker() -> None:
 
 
 def test_the_number_of_processes_is_that_of_the_workers() -> None:
-    assert xdist_internals.workers(worker(0, 3)) == 3
-    assert xdist_internals.workers(config(option=SimpleNamespace(tx=["popen", "popen"]))) == 2
-    assert xdist_internals.workers(config()) == 1
+    assert xdist_internals.worker_count(worker(0, 3)) == 3
+    assert xdist_internals.worker_count(config(option=SimpleNamespace(tx=["popen", "popen"]))) == 2
+    assert xdist_internals.worker_count(config()) == 1
 
 
 # --- the budget ---
@@ -60,7 +60,7 @@ def test_the_number_of_processes_is_that_of_the_workers() -> None:
 @given(st.integers(1, 40), st.integers(0, 200))
 def test_the_shares_of_all_workers_are_the_whole_budget_and_none_is_empty(count: int, more: int) -> None:
     budget = count + more
-    shares = [distribution.divide(budget, worker(number, count)) for number in range(count)]
+    shares = [distribution.divide_budget(budget, worker(number, count)) for number in range(count)]
     assert sum(shares) == budget
     assert min(shares) >= 1
     assert max(shares) - min(shares) <= 1
@@ -69,19 +69,19 @@ def test_the_shares_of_all_workers_are_the_whole_budget_and_none_is_empty(count:
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_where_workers_outnumber_the_budget_each_still_has_one(budget: int, more: int) -> None:
     count = budget + more
-    assert {distribution.divide(budget, worker(number, count)) for number in range(count)} == {1}
+    assert {distribution.divide_budget(budget, worker(number, count)) for number in range(count)} == {1}
 
 
 @given(st.integers(1, 200))
 def test_without_xdist_the_process_has_the_whole_budget(budget: int) -> None:
-    assert distribution.divide(budget, config()) == budget
+    assert distribution.divide_budget(budget, config()) == budget
 
 
 @given(st.integers(1, 8), st.integers(1, 64), st.integers(0, 99))
 def test_a_worker_that_replaces_another_has_a_share_of_the_same_size(
     count: int, budget: int, number: int
 ) -> None:
-    share = distribution.divide(budget, worker(number, count))
+    share = distribution.divide_budget(budget, worker(number, count))
     assert share in (max(1, budget // count), budget // count + 1)
 
 
@@ -196,9 +196,9 @@ def test_where_xdists_queue_cannot_be_read_the_next_item_is_enough(interactor: o
 # --- the signs to workers ---
 
 
-def worker_node() -> Node:
+def worker_node() -> WorkerNode:
     """As much of a worker that is being started as is looked at."""
-    return cast("Node", SimpleNamespace(workerinput={}))
+    return cast("WorkerNode", SimpleNamespace(workerinput={}))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.models.background import in_daemon_thread
 from pytest_instructlab_eval.session import engine as engine_module
-from pytest_instructlab_eval.session.engine import Engine, LookAhead, RecordRouter, Run, current_run
+from pytest_instructlab_eval.session.engine import CoroutineRun, Engine, LookAhead, RecordRouter, current_run
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def no_tick() -> None:
     pass
 
 
-def result(run: Run) -> Any:
+def result(run: CoroutineRun) -> Any:
     return run.wait(no_tick, 0.05)
 
 
@@ -377,14 +377,14 @@ class Queue:
 
 
 def look_ahead(
-    items: list[str], window: int, start: Callable[[str], Run | None] | None = None
+    items: list[str], window: int, start: Callable[[str], CoroutineRun | None] | None = None
 ) -> tuple[LookAhead[str, str], list[str]]:
     """A look-ahead over the items, and what it has started so far."""
     started: list[str] = []
 
-    def begin(item: str) -> Run | None:
+    def begin(item: str) -> CoroutineRun | None:
         started.append(item)
-        return Run() if start is None else start(item)
+        return CoroutineRun() if start is None else start(item)
 
     return LookAhead(Queue(items), begin, str, window), started
 
@@ -415,7 +415,7 @@ def test_there_are_never_more_than_the_window_under_way_beside_the_item(window: 
 
 
 def test_an_item_that_must_wait_for_its_turn_has_no_run() -> None:
-    ahead, _ = look_ahead(list("ab"), window=1, start=lambda item: None if item == "b" else Run())
+    ahead, _ = look_ahead(list("ab"), window=1, start=lambda item: None if item == "b" else CoroutineRun())
     ahead.reach("a", "b")
     assert ahead.take("a") is not None
     assert ahead.take("b") is None
@@ -521,13 +521,13 @@ def test_blocking_work_does_not_hold_up_the_loop() -> None:
     assert asyncio.run(work()) == "released"
 
 
-def test_blocking_work_whose_turn_comes_after_its_end_is_not_begun() -> None:
-    turn, called = threading.Lock(), []
+def test_blocking_work_whose_lock_is_free_after_its_end_is_not_begun() -> None:
+    lock, called = threading.Lock(), []
 
     async def work() -> None:
-        with turn, pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(in_daemon_thread(lambda: called.append("late"), turn=turn), 0.02)
-        await in_daemon_thread(lambda: called.append("in time"), turn=turn)
+        with lock, pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(in_daemon_thread(lambda: called.append("late"), lock=lock), 0.02)
+        await in_daemon_thread(lambda: called.append("in time"), lock=lock)
 
     asyncio.run(work())
     for thread in threading.enumerate():

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data.typed_json import Misfit, read_as
-from pytest_instructlab_eval.records.evidence import Evidence, Judgment, Origin, Reply
+from pytest_instructlab_eval.data.typed_json import MisfitError, read_as
+from pytest_instructlab_eval.records.evidence import Evidence, Judgment, ModelReply, Origin
 from pytest_instructlab_eval.records.schema import RULES
 from pytest_instructlab_eval.records.scores import Score
 
@@ -17,8 +17,8 @@ NAME = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5)
 SOME = st.none() | TEXT
 RATING = st.none() | st.floats(0, 10)
 
-REPLIES = st.builds(Reply, SOME, TEXT, TEXT)
-ONE_REPLY = REPLIES.filter(lambda reply: reply != Reply(None))
+REPLIES = st.builds(ModelReply, SOME, TEXT, TEXT)
+ONE_REPLY = REPLIES.filter(lambda reply: reply != ModelReply(None))
 ORIGINS = st.builds(Origin, SOME, SOME, SOME, SOME)
 ABOUT = st.builds(
     Judgment, RATING, TEXT, prompt=TEXT, finish_reason=TEXT, reasoning=TEXT,
@@ -41,7 +41,7 @@ def evidence(draw: st.DrawFn) -> tuple[Evidence, float | None]:
     return found, judgments[0].rating if judgments and not several else None
 
 
-def several(reply: Reply) -> bool:
+def several(reply: ModelReply) -> bool:
     return reply.text is not None
 
 
@@ -76,7 +76,7 @@ def test_what_a_test_says_itself_is_no_evidence_whatever_it_is_called() -> None:
 def test_evidence_that_does_not_fit_is_refused_in_a_file_and_plain_data_in_a_run() -> None:
     written = Score(1.0, evidence=Evidence("Why?")).to_plain()
     written["metadata"] = {"question": 7}
-    with pytest.raises(Misfit, match=r"question must be a text or null \(got 7\)"):
+    with pytest.raises(MisfitError, match=r"question must be a text or null \(got 7\)"):
         read_as(Score, written, RULES)
     assert Score.from_plain(written).metadata == {"question": 7}
 
@@ -93,12 +93,12 @@ def test_a_rating_may_be_recorded_on_another_scale() -> None:
 
 def test_before_evidence_was_named_it_is_what_fits() -> None:
     written = Score(
-        8.0, maximum=10.0, evidence=Evidence("Why?", replies=(Reply("So.", "length"),))
+        8.0, maximum=10.0, evidence=Evidence("Why?", replies=(ModelReply("So.", "length"),))
     ).to_plain()
     del written["evidence"]
     found = Score.from_plain(written)
     assert found.evidence is not None
-    assert found.evidence.replies == (Reply("So.", "length"),)
+    assert found.evidence.replies == (ModelReply("So.", "length"),)
     assert found.evidence.replies[0].cut_off
     written["metadata"] = {"question": 7, "answer": "So."}
     assert Score.from_plain(written).metadata == {"question": 7, "answer": "So."}

@@ -10,9 +10,10 @@ from fnmatch import fnmatchcase as fnmatch
 import pytest
 
 from pytest_instructlab_eval.gates import Gate, parse_gate
-from pytest_instructlab_eval.gates.check import GateReport, evaluate, with_defaults
+from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.stats.comparison import Contribution, compare, mean_interval
+from pytest_instructlab_eval.stats.comparison import Contribution, mean_interval, paired_comparison
 from pytest_instructlab_eval.stats.statistics import (
     Interval,
     mcnemar,
@@ -56,7 +57,7 @@ def report_of(
     standing: bool = False,
     left_out: Mapping[str, str] | None = None,
 ) -> GateReport:
-    (report,) = evaluate(
+    (report,) = evaluate_gates(
         [parse_gate(gate, standing=standing)], results, baseline=baseline, left_out=left_out or {}
     )
     return report
@@ -210,7 +211,7 @@ def test_where_nothing_was_scored_the_gate_fails() -> None:
 
 def test_each_model_has_a_report() -> None:
     results = [task("law", "11"), task("law", "00", model="other")]
-    found = evaluate([parse_gate("mmlu >= 0.5")], results)
+    found = evaluate_gates([parse_gate("mmlu >= 0.5")], results)
     assert [(report.model, report.verdict) for report in found] == [("lab", "passed"), ("other", "failed")]
 
 
@@ -265,7 +266,7 @@ def test_the_rate_of_nothing_fails() -> None:
 
 
 def test_every_benchmark_has_its_default_gates() -> None:
-    assert [gate.text for gate in with_defaults([], ["mmlu", "mt_bench"])] == [
+    assert [gate.text for gate in with_default_gates([], ["mmlu", "mt_bench"])] == [
         "mmlu.error_rate <= 0",
         "mmlu.unscored_rate <= 0.05",
         "mt_bench.error_rate <= 0",
@@ -276,7 +277,7 @@ def test_every_benchmark_has_its_default_gates() -> None:
 def test_a_gate_of_the_user_takes_the_place_of_a_default() -> None:
     mine = parse_gate("mmlu.error_rate <= 1%")
     group = parse_gate("mmlu[law].unscored_rate <= 0")
-    assert [gate.text for gate in with_defaults([mine, group], ["mmlu"])] == [
+    assert [gate.text for gate in with_default_gates([mine, group], ["mmlu"])] == [
         "mmlu.error_rate <= 1%",
         "mmlu[law].unscored_rate <= 0",
         "mmlu.unscored_rate <= 0.05",
@@ -285,7 +286,7 @@ def test_a_gate_of_the_user_takes_the_place_of_a_default() -> None:
 
 def test_of_several_gates_on_one_figure_in_one_direction_the_last_holds() -> None:
     texts = ["mmlu >= 0.5", "mmlu <= 0.9", "mmlu[law] >= 0.1", "mmlu > 0.6"]
-    held = with_defaults(map(parse_gate, texts), [])
+    held = with_default_gates(map(parse_gate, texts), [])
     assert [gate.text for gate in held] == ["mmlu > 0.6", "mmlu <= 0.9", "mmlu[law] >= 0.1"]
 
 
@@ -439,7 +440,7 @@ def test_a_drop_is_measured_against_the_model_of_the_same_name() -> None:
 def test_a_question_that_occurs_twice_is_paired_with_its_own() -> None:
     twice = [own(1, 0.2), own(1, 0.8), own(2, 0.5)]
     assert report_of("own.drop <= 0", twice, twice).verdict == "passed"
-    comparison = compare(twice, twice)
+    comparison = paired_comparison(twice, twice)
     assert comparison is not None
     assert len(comparison.pairs) == 3
 
@@ -472,19 +473,19 @@ def test_of_many_groups_that_are_gated_only_what_holms_correction_leaves_has_fai
 ) -> None:
     ours, base = groups(losses)
     gates = [parse_gate(f"mmlu[{name}].drop <= 0") for name in "abcdefgh"]
-    first, *rest = evaluate(gates, ours, baseline=base)
+    first, *rest = evaluate_gates(gates, ours, baseline=base)
     assert first.verdict == verdict
     assert {report.verdict for report in rest} == {"passed"}
     assert ("Holm's correction for several gated groups p is 0.06" in first.message) == (
         verdict == "inconclusive"
     )
-    assert evaluate(gates[:1], ours, baseline=base)[0].verdict == "failed"
+    assert evaluate_gates(gates[:1], ours, baseline=base)[0].verdict == "failed"
 
 
 def test_the_gates_of_one_benchmark_are_no_family_with_those_of_another() -> None:
     ours, base = groups(8)
     gates = [parse_gate("mmlu[a].drop <= 0"), parse_gate("mt_bench[writing].drop <= 9")]
-    found = evaluate(gates, [*ours, *noisy(0.0)], baseline=[*base, *BASE])
+    found = evaluate_gates(gates, [*ours, *noisy(0.0)], baseline=[*base, *BASE])
     assert [report.verdict for report in found] == ["failed", "passed"]
 
 
@@ -612,4 +613,4 @@ def test_scores_of_several_scales_are_refused() -> None:
 
 def test_reports_come_in_the_order_of_their_gates() -> None:
     gates: list[Gate] = [parse_gate(text) for text in ("mt_bench >= 1", "nothing >= 1", "mmlu >= 0")]
-    assert [report.gate for report in evaluate(gates, [*MMLU, *MT_BENCH])] == gates
+    assert [report.gate for report in evaluate_gates(gates, [*MMLU, *MT_BENCH])] == gates

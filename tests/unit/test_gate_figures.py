@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_instructlab_eval.gates import FIGURES, MEAN, Figure, Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.check import evaluate, is_default, with_defaults
+from pytest_instructlab_eval.gates.evaluation import evaluate_gates, is_default_gate, with_default_gates
 from pytest_instructlab_eval.gates.figures import Measurement
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.scores import Result, Score
@@ -23,7 +23,7 @@ def test_a_gate_that_names_no_figure_is_on_the_mean() -> None:
 
 
 def test_what_is_no_figure_is_a_metric_and_refused_where_there_is_none_of_the_name() -> None:
-    (report,) = evaluate([parse_gate("own.median <= 1")], RESULTS)
+    (report,) = evaluate_gates([parse_gate("own.median <= 1")], RESULTS)
     assert report.verdict == "refused"
     assert report.message == "own has no metric 'median' in this run (known: score)"
 
@@ -40,7 +40,7 @@ def test_each_figure_fails_where_it_is_beyond_its_limit(figure: Figure) -> None:
     gate = Gate(Selector("own", figure=figure), "<=", 0.0)
     values = {"mean": 2 / 3, "drop": 1.0, "error_rate": 0.2, "unscored_rate": 0.2, "n": 3.0}
     results, baseline = (after, before) if figure.compares else ([*RESULTS, *lost], None)
-    (report,) = evaluate([gate], results, baseline=baseline)
+    (report,) = evaluate_gates([gate], results, baseline=baseline)
     assert report.verdict == "failed"
     assert report.value == pytest.approx(values[figure.name])
 
@@ -54,7 +54,7 @@ def lowest_score(target: Target, from_above: bool) -> Measurement:
 def test_a_figure_more_needs_no_change_elsewhere(limit: float, verdict: str) -> None:
     figure = Figure("lowest", "score", lowest_score, default=0.25)
     gate = Gate(Selector("own", figure=figure), ">=", limit)
-    (report,) = evaluate([gate], RESULTS)
+    (report,) = evaluate_gates([gate], RESULTS)
     assert (report.verdict, report.value, report.n) == (verdict, 0.0, 3)
     assert report.message.endswith(" (own has 0 at least)")
     assert gate.text == f"own.lowest >= {limit:g}"
@@ -62,7 +62,7 @@ def test_a_figure_more_needs_no_change_elsewhere(limit: float, verdict: str) -> 
 
 def test_where_nothing_could_be_measured_the_gate_fails() -> None:
     nothing = Figure("nothing", "share", lambda target, from_above: Measurement("there is nothing"))
-    (report,) = evaluate([Gate(Selector("own", figure=nothing), ">=", 0)], RESULTS)
+    (report,) = evaluate_gates([Gate(Selector("own", figure=nothing), ">=", 0)], RESULTS)
     assert (report.verdict, report.message) == ("failed", "expected >= 0, got no value (there is nothing)")
 
 
@@ -72,8 +72,8 @@ def test_a_drop_from_nothing_fails() -> None:
 
 
 def test_a_default_gate_is_that_of_its_figure() -> None:
-    gates = with_defaults([], ["own"])
+    gates = with_default_gates([], ["own"])
     assert [gate.selector.figure.name for gate in gates] == ["error_rate", "unscored_rate"]
-    assert all(map(is_default, gates))
-    assert not is_default(parse_gate("own.unscored_rate <= 0.1"))
-    assert not is_default(parse_gate("own <= 0.05"))
+    assert all(map(is_default_gate, gates))
+    assert not is_default_gate(parse_gate("own.unscored_rate <= 0.1"))
+    assert not is_default_gate(parse_gate("own <= 0.05"))

@@ -9,29 +9,29 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
-from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline import save_run
 from pytest_instructlab_eval.records.evidence import Evidence
-from pytest_instructlab_eval.records.run import Silent
+from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.session.collected import Collected
+from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.gating import Gating
 from pytest_instructlab_eval.settings import Settings
 
-OWN = Collected({"own": ["red", "green"]}, {"own": ["own >= 0.25"]})
+OWN = CollectedTests({"own": ["red", "green"]}, {"own": ["own >= 0.25"]})
 
 
 def digests(benchmarks: Collection[str]) -> Mapping[str, Any]:
     return dict.fromkeys(benchmarks, "123")
 
 
-def gating(collected: Collected = OWN, **settings: Any) -> Gating:
+def gating(collected: CollectedTests = OWN, **settings: Any) -> Gating:
     found = Gating(Settings(("lab",), ("http://127.0.0.1:8000/v1",), **settings), digests, Path("/work"))
     found.prepare(collected)
     return found
 
 
-def refusal(collected: Collected = OWN, **settings: Any) -> str:
+def refusal(collected: CollectedTests = OWN, **settings: Any) -> str:
     with pytest.raises(ConfigurationError) as refused:
         gating(collected, **settings)
     return str(refused.value)
@@ -44,7 +44,7 @@ def results(*values: float, benchmark: str = "own", **more: Any) -> list[Result]
     ]
 
 
-def judged(found: Gating, results: Iterable[Result], silent: Sequence[Silent] = ()) -> list[GateReport]:
+def judged(found: Gating, results: Iterable[Result], silent: Sequence[SilentTest] = ()) -> list[GateReport]:
     """What becomes of the gates over these results."""
     return list(found.report(found.run(results, silent), gated=True).verdicts)
 
@@ -108,31 +108,33 @@ def test_a_gate_of_the_ini_file_that_is_misspelt_is_skipped_and_asks() -> None:
     ],
 )
 def test_what_no_run_has_is_refused_in_the_ini_file_too(gate: str, reason: str) -> None:
-    assert reason in refusal(Collected({"mt_bench": ["coding"]}), gates=(gate,))
+    assert reason in refusal(CollectedTests({"mt_bench": ["coding"]}), gates=(gate,))
 
 
 def test_a_marker_that_is_wrong_is_told_before_anything_is_asked() -> None:
-    assert refusal(Collected({"own": []}, problem="no such keyword")) == "no such keyword"
+    assert refusal(CollectedTests({"own": []}, problem="no such keyword")) == "no such keyword"
 
 
 @pytest.mark.parametrize(
     ("collected", "settings"),
     [
-        (Collected({"mmlu": ["red"]}, part={"mmlu": "failed last time (--lf)"}), {}),
-        (Collected({"mmlu": ["red"]}), {"sample": 3}),
-        (Collected({"mmlu": ["red"]}), {"first_n": 3}),
+        (CollectedTests({"mmlu": ["red"]}, part={"mmlu": "failed last time (--lf)"}), {}),
+        (CollectedTests({"mmlu": ["red"]}), {"sample": 3}),
+        (CollectedTests({"mmlu": ["red"]}), {"first_n": 3}),
     ],
     ids=["part", "sample", "first_n"],
 )
 def test_a_group_that_only_larger_runs_have_skips_a_gate_of_the_ini_file(
-    collected: Collected, settings: dict[str, Any]
+    collected: CollectedTests, settings: dict[str, Any]
 ) -> None:
     found = judged(
         gating(collected, gates=("mmlu[green] >= 0.5",), **settings),
         results(1.0, benchmark="mmlu", metric="acc"),
     )
     assert verdicts(found)["mmlu[green] >= 0.5"] == "skipped"
-    assert "mmlu has no group 'green'" in refusal(Collected({"mmlu": ["red"]}), gates=("mmlu[green] >= 0",))
+    assert "mmlu has no group 'green'" in refusal(
+        CollectedTests({"mmlu": ["red"]}), gates=("mmlu[green] >= 0",)
+    )
 
 
 def test_a_group_of_ones_own_may_be_in_a_file_that_is_not_run() -> None:
@@ -142,33 +144,33 @@ def test_a_group_of_ones_own_may_be_in_a_file_that_is_not_run() -> None:
 
 
 def test_a_standing_drop_gate_does_not_keep_the_first_baseline_from_being_made() -> None:
-    standing = gating(Collected({"own": []}, {"own": ["own.drop <= 0.1"]}), gates=("own.drop <= 0.2",))
+    standing = gating(CollectedTests({"own": []}, {"own": ["own.drop <= 0.1"]}), gates=("own.drop <= 0.2",))
     (report,) = [report for report in judged(standing, results(1.0)) if report.gate.standing]
     assert report.verdict == "skipped"
     assert report.message.startswith("a drop needs an earlier run to compare with")
 
 
 def test_every_tests_marker_counts() -> None:
-    found = gating(Collected({"own": []}, {"own": ["own >= 0.25", "own <= 0.5"]}))
+    found = gating(CollectedTests({"own": []}, {"own": ["own >= 0.25", "own <= 0.5"]}))
     assert verdicts(judged(found, results(1.0)))["own <= 0.5"] == "failed"
 
 
 def test_a_benchmark_without_questions_is_skipped_and_not_missed() -> None:
-    empty = Collected({"own": []}, {"own": ["own >= 0.25"]}, empty=["own"])
+    empty = CollectedTests({"own": []}, {"own": ["own >= 0.25"]}, empty=["own"])
     (report, *_) = judged(gating(empty, gate=("own <= 0.5",)), [])
     assert (report.verdict, report.message) == ("skipped", "own has no questions in this run")
 
 
 def test_a_gate_of_the_command_line_that_selects_nothing_is_refused() -> None:
-    empty = Collected({"own": []}, empty=["own"])
+    empty = CollectedTests({"own": []}, empty=["own"])
     assert refusal(empty, gate=("own[red] <= 0.5",)) == (
         "gate 'own[red] <= 0.5': own has no questions in this run"
     )
-    left = Collected({"own": ["red", "green"]}, deselected={"own": 3}, unselected={"own": ["red"]})
+    left = CollectedTests({"own": ["red", "green"]}, deselected={"own": 3}, unselected={"own": ["red"]})
     reason = "none of its tests is selected; leave out the gate, or select its tests"
     assert refusal(left, gate=("own[red] <= 0.5",)) == f"gate 'own[red] <= 0.5': {reason}"
     assert verdicts(judged(gating(left, gate=("own[green] <= 0.5",)), results(0.5)))
-    whole = Collected({"own": ["red"]}, deselected={"own": 3}, unselected={"own": ["", "red"]})
+    whole = CollectedTests({"own": ["red"]}, deselected={"own": 3}, unselected={"own": ["", "red"]})
     assert refusal(whole, gate=("own <= 0.5",)) == f"gate 'own <= 0.5': {reason}"
     assert verdicts(judged(gating(whole, gates=("own <= 0.5",)), [])) == {"own <= 0.5": "skipped"}
 
@@ -178,9 +180,9 @@ def test_a_benchmark_that_was_run_and_has_no_result_is_missed_where_it_was_asked
     assert verdicts(judged(gating(gate=("own >= 0.5",)), [])) == {"own >= 0.5": "refused"}
 
 
-def silent(*groups: str, outcome: Any = "passed", model: str = "lab") -> tuple[Silent, ...]:
+def silent(*groups: str, outcome: Any = "passed", model: str = "lab") -> tuple[SilentTest, ...]:
     return tuple(
-        Silent(f"test_{number}", "own", group, model, outcome) for number, group in enumerate(groups)
+        SilentTest(f"test_{number}", "own", group, model, outcome) for number, group in enumerate(groups)
     )
 
 
@@ -234,16 +236,16 @@ def test_a_base_models_silent_tests_are_not_the_candidates() -> None:
 
 
 def test_a_run_that_has_nothing_to_do_with_the_gates_has_none() -> None:
-    assert judged(gating(Collected({"other": []}), gates=("own >= 1",)), []) == []
+    assert judged(gating(CollectedTests({"other": []}), gates=("own >= 1",)), []) == []
 
 
 def test_a_marker_gates_its_own_benchmark_alone() -> None:
-    shown = refusal(Collected({"own": []}, {"own": ["mmlu >= 0.5"]}))
+    shown = refusal(CollectedTests({"own": []}, {"own": ["mmlu >= 0.5"]}))
     assert shown == "gate 'mmlu >= 0.5': the marker of own cannot gate mmlu; move the gate to eval_gates"
 
 
 def test_what_was_deselected_is_not_gated_but_for_how_the_run_went() -> None:
-    found = gating(Collected({"own": []}, {}, {"own": 3}), gate=("own >= 0.9",))
+    found = gating(CollectedTests({"own": []}, {}, {"own": 3}), gate=("own >= 0.9",))
     assert verdicts(judged(found, results(0.0))) == {
         "own >= 0.9": "skipped",
         "own.error_rate <= 0": "passed",

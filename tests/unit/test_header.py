@@ -14,7 +14,9 @@ from pytest_instructlab_eval.settings import Settings
 
 def left_out(monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[str]:
     monkeypatch.setattr(module, "asks_for_benchmarks", lambda config: True)
-    lines = module.header(Settings(model=("tiny",), **options), cast("pytest.Config", SimpleNamespace()), {})
+    lines = module.header_lines(
+        Settings(model=("tiny",), **options), cast("pytest.Config", SimpleNamespace()), {}
+    )
     return [line.removeprefix("left out: ") for line in lines if line.startswith("left out: ")]
 
 

@@ -18,7 +18,7 @@ from pytest_instructlab_eval.data.task_rows import count_rows, read_rows
 from pytest_instructlab_eval.data.taxonomy import Taxonomy
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.baseline import read_baseline
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files, mt_bench_files
 
 from .test_changed_files import SCHEMA_1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
 from pytest_instructlab_eval.suites.mt_bench_branch import branch_folder
 
 # --- names ---

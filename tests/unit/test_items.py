@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_instructlab_eval.session import items
-from pytest_instructlab_eval.session.item_state import state
-from pytest_instructlab_eval.session.items import Identity
+from pytest_instructlab_eval.session.item_state import state_of
+from pytest_instructlab_eval.session.items import ItemIdentity
 from pytest_instructlab_eval.session.marker import marker_problem
 
 HEAD = "import asyncio, pytest\n"
@@ -124,17 +124,17 @@ def test_a_function_around_the_test_does_not_hide_it(item: pytest.Function) -> N
 
 @about("@pytest.mark.eval('knots', group='sailing')\nasync def test_bowline(): ...")
 def test_an_eval_test_is_named_by_its_marker(item: pytest.Function) -> None:
-    assert items.identity(item) == Identity("knots", "test_bowline", "sailing", None)
+    assert items.identity_of(item) == ItemIdentity("knots", "test_bowline", "sailing", None)
 
 
 @about("async def test_knots(served_model): ...")
 def test_without_a_marker_it_is_named_by_its_function(item: pytest.Function) -> None:
-    assert items.identity(item) == Identity("knots", "test_knots", "", None)
+    assert items.identity_of(item) == ItemIdentity("knots", "test_knots", "", None)
 
 
 @about(f"{MARKED}@pytest.mark.parametrize('knot', ['bowline'])\nasync def test_x(knot): ...")
 def test_a_parameter_is_its_question(item: pytest.Function) -> None:
-    assert items.identity(item).question == "test_x[bowline]"
+    assert items.identity_of(item).question == "test_x[bowline]"
 
 
 @about(
@@ -146,7 +146,7 @@ async def test_x(knot): ...
 """
 )
 def test_an_object_of_the_users_is_not_taken_for_a_question_of_ours(item: pytest.Function) -> None:
-    found = items.identity(item)
+    found = items.identity_of(item)
     assert (found.question, found.group) == ("test_x[bowline]", "")
 
 
@@ -155,12 +155,12 @@ CLUSTERED = "@pytest.mark.eval('knots', group='sea', cluster={})\n@pytest.mark.p
 
 @about(f"{CLUSTERED.format(repr('group'), 1)}async def test_x(knot): ...")
 def test_a_marker_may_take_its_group_for_a_cluster(item: pytest.Function) -> None:
-    assert items.identity(item).cluster == "sea"
+    assert items.identity_of(item).cluster == "sea"
 
 
 @about(f"{CLUSTERED.format(repr('knot'), repr('bowline'))}async def test_x(knot): ...")
 def test_a_marker_may_take_a_parameter_for_a_cluster(item: pytest.Function) -> None:
-    assert items.identity(item).cluster == "bowline"
+    assert items.identity_of(item).cluster == "bowline"
 
 
 @about(
@@ -172,12 +172,12 @@ async def test_x(passage): ...
 """
 )
 def test_a_cluster_that_is_no_text_is_called_by_its_place(item: pytest.Function) -> None:
-    assert items.identity(item).cluster == "passage0"
+    assert items.identity_of(item).cluster == "passage0"
 
 
 @about("@pytest.mark.eval('knots')\nasync def test_x(): ...")
 def test_without_a_word_a_question_is_a_cluster_of_its_own(item: pytest.Function) -> None:
-    assert items.identity(item).cluster == ""
+    assert items.identity_of(item).cluster == ""
 
 
 WRONG = ("'passage'", "3", "None", "''", "['knot']")
@@ -199,7 +199,7 @@ MODEL = "@pytest.mark.parametrize('served_model', ['a-b'], indirect=True)\n"
 
 @about(f"{MARKED}{MODEL}async def test_x(served_model): ...")
 def test_the_model_alone_is_no_question(item: pytest.Function) -> None:
-    found = items.identity(item)
+    found = items.identity_of(item)
     assert (found.question, found.model) == ("test_x", "a-b")
 
 
@@ -208,7 +208,7 @@ def test_the_model_alone_is_no_question(item: pytest.Function) -> None:
     "async def test_x(served_model, knot): ..."
 )
 def test_the_model_is_no_part_of_the_question(item: pytest.Function) -> None:
-    found = items.identity(item)
+    found = items.identity_of(item)
     assert (found.question, found.model) == ("test_x[reef-knot]", "a-b")
 
 
@@ -217,19 +217,19 @@ def test_the_model_is_no_part_of_the_question(item: pytest.Function) -> None:
 
 @about(MARKED + "async def test_recorder(): ...")
 def test_an_item_has_one_recorder(item: pytest.Function) -> None:
-    assert state(item).recorder is state(item).recorder
+    assert state_of(item).recorder is state_of(item).recorder
 
 
 @about("@pytest.mark.eval('knots', max_score=5)\nasync def test_x(): ...")
 def test_the_marker_gives_the_maximum_of_a_number(item: pytest.Function) -> None:
-    state(item).recorder(3)
-    assert state(item).recorder.scores[-1].maximum == 5.0
+    state_of(item).recorder(3)
+    assert state_of(item).recorder.scores[-1].maximum == 5.0
 
 
 @about("async def test_maximum(record_score): ...")
 def test_without_a_marker_the_maximum_is_one(item: pytest.Function) -> None:
-    state(item).recorder(1)
-    assert state(item).recorder.scores[-1].maximum == 1.0
+    state_of(item).recorder(1)
+    assert state_of(item).recorder.scores[-1].maximum == 1.0
 
 
 # --- running ahead ---
@@ -291,7 +291,7 @@ def test_an_automatic_fixture_of_a_conftest_may_prepare_something(item: pytest.F
 
 @about(f"{MARKED}@pytest.mark.parametrize('n', [7])\nasync def test_x(n, record_score, served_model): ...")
 def test_the_arguments_of_a_test_are_its_parameters_and_our_fixtures(item: pytest.Function) -> None:
-    found = items.arguments(item, lambda name: f"our {name}")
+    found = items.arguments_of_item(item, lambda name: f"our {name}")
     assert found == {"n": 7, "record_score": "our record_score", "served_model": "our served_model"}
 
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.task_writing.questions import (
+from pytest_instructlab_eval.task_writing.drafts import (
     ABOUT_OTHERS,
     ABOUT_PASSAGE,
     ALIKE,
     INCOMPLETE,
     Draft,
-    arranged,
+    arrange_questions,
     chosen_letter,
     read_drafts,
     without_duplicates,
@@ -211,7 +211,7 @@ def test_of_questions_in_the_same_words_the_first_stays() -> None:
 @given(st.integers(0, 60), st.integers())
 def test_right_answers_are_spread_evenly_over_the_letters(count: int, seed: int) -> None:
     drafts = [draft(number) for number in range(count)]
-    questions = arranged(drafts, random.Random(seed))
+    questions = arrange_questions(drafts, random.Random(seed))
     letters = Counter(question.answer for question in questions)
     counts = [letters[place] for place in range(4)]
     assert max(counts) - min(counts) <= 1
@@ -219,10 +219,12 @@ def test_right_answers_are_spread_evenly_over_the_letters(count: int, seed: int)
         assert after.question == before.question
         assert after.choices[after.answer] == before.answer
         assert sorted(after.choices) == sorted([before.answer, *before.wrong])
-    assert questions == arranged(drafts, random.Random(seed))
+    assert questions == arrange_questions(drafts, random.Random(seed))
 
 
 def test_the_order_is_not_the_same_in_every_task() -> None:
     drafts = [draft(number) for number in range(8)]
-    orders = {tuple(question.answer for question in arranged(drafts, random.Random(n))) for n in range(20)}
+    orders = {
+        tuple(question.answer for question in arrange_questions(drafts, random.Random(n))) for n in range(20)
+    }
     assert len(orders) > 10

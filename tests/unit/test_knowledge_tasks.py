@@ -29,23 +29,25 @@ from pytest_instructlab_eval.errors import (
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.models.protocol import as_messages
 from pytest_instructlab_eval.task_writing import FileOutcome, TaskFolder, Teacher, make_tasks
-from pytest_instructlab_eval.task_writing.questions import (
+from pytest_instructlab_eval.task_writing.drafts import (
     CUT_OFF,
     DUPLICATE,
     FAILED,
     NOT_CONFIRMED,
     NOT_WRITTEN,
-    Question,
+    TaskQuestion,
 )
-from pytest_instructlab_eval.task_writing.summary import file_lines, summary_lines
+from pytest_instructlab_eval.task_writing.outcome_lines import file_lines, summary_lines
 from pytest_instructlab_eval.task_writing.task_folder import task_names
 
 NAME = "knowledge_places_bay"
 
 
-def question(number: int = 1, **changes: Any) -> Question:
+def question(number: int = 1, **changes: Any) -> TaskQuestion:
     choices = ("in the bay", "on the hill", "by the sea", "at home")
-    return Question(**{"question": f"Where is lamp {number}?", "choices": choices, "answer": 2, **changes})
+    return TaskQuestion(
+        **{"question": f"Where is lamp {number}?", "choices": choices, "answer": 2, **changes}
+    )
 
 
 def qna(path: str, *contexts: str | None) -> QnaFile:

@@ -14,9 +14,9 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.logprobs import (
     echoed_text,
     echoed_tokens,
-    likeliest,
+    likeliest_tokens,
     log_likelihood,
-    measured,
+    parse_logprob,
 )
 
 JSON = st.recursive(
@@ -33,7 +33,7 @@ JSON = st.recursive(
 def test_a_number_up_to_0_is_a_log_probability_and_so_is_what_rounding_adds(
     value: float, number: float
 ) -> None:
-    assert measured(value) == number
+    assert parse_logprob(value) == number
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_a_number_up_to_0_is_a_log_probability_and_so_is_what_rounding_adds(
 )  # fmt: skip
 def test_what_is_no_finite_number_is_an_error_that_names_it(value: object) -> None:
     with pytest.raises(ModelError, match="a log-probability is no finite number") as caught:
-        measured(value)
+        parse_logprob(value)
     assert repr(value)[:90] in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [0.5, 1, 10**300])
 def test_a_probability_is_no_log_probability(value: float) -> None:
     with pytest.raises(ModelError, match="a log-probability is above 0"):
-        measured(value)
+        parse_logprob(value)
 
 
 @given(JSON)
 def test_any_value_is_a_finite_number_up_to_0_or_an_error(value: object) -> None:
     try:
-        found = measured(value)
+        found = parse_logprob(value)
     except ModelError:
         return
     assert type(found) is float
@@ -85,7 +85,7 @@ CHAT = {
 
 @pytest.mark.parametrize("logprobs", [CLASSIC, CHAT], ids=["classic", "chat"])
 def test_both_forms_are_read(logprobs: Any) -> None:
-    assert likeliest({"logprobs": logprobs}) == {" A": [-0.1], " B": [-2.0]}
+    assert likeliest_tokens({"logprobs": logprobs}) == {" A": [-0.1], " B": [-2.0]}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_both_forms_are_read(logprobs: Any) -> None:
     ids=repr,
 )  # fmt: skip
 def test_a_completion_without_the_log_probabilities_of_one_token_says_nothing(logprobs: Any) -> None:
-    assert likeliest({"logprobs": logprobs}) == {}
+    assert likeliest_tokens({"logprobs": logprobs}) == {}
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_a_completion_without_the_log_probabilities_of_one_token_says_nothing(lo
 )  # fmt: skip
 def test_another_form_is_an_error(logprobs: Any) -> None:
     with pytest.raises(ModelError, match="in a form that is not known"):
-        likeliest({"logprobs": logprobs})
+        likeliest_tokens({"logprobs": logprobs})
 
 
 def test_of_two_tokens_of_one_text_the_likelier_is_the_one_that_is_written() -> None:
     entries = [{"token": " A", "logprob": value} for value in (-7.0, -1.0, -9.0)]
-    found = likeliest({"logprobs": {"content": [{"top_logprobs": entries}]}})
+    found = likeliest_tokens({"logprobs": {"content": [{"top_logprobs": entries}]}})
     assert log_likelihood(found[" A"]) == -1.0
 
 
@@ -157,7 +157,7 @@ def test_the_first_token_of_a_text_has_no_likelihood() -> None:
 @given(JSON)
 def test_any_reply_is_read_or_an_error(logprobs: object) -> None:
     for read in (
-        likeliest,
+        likeliest_tokens,
         lambda completion: echoed_tokens(completion, 1, 2),
         lambda completion: echoed_text(completion, "a", "b"),
     ):

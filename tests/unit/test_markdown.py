@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.escaping import markdown_code, markdown_text
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import GateReport, Verdict
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.markdown import LONGEST, markdown
+from pytest_instructlab_eval.reports.markdown import LONGEST, summary_page
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.stats.changes import changes
+from pytest_instructlab_eval.stats.changes import changes_between
 from pytest_instructlab_eval.stats.summary import summarise
-from pytest_instructlab_eval.visible import markdown_code, markdown_text
 
 
 def report(
@@ -41,13 +41,13 @@ def page(
     ours = own("lab", {f"group{number:05}": 0.25 for number in range(results)})
     theirs = own("base", {f"group{number:05}": 0.5 for number in range(results)})
     run = Run(tuple(ours), {"inconclusive": inconclusive}, models={"lab": "lab"}, incomplete=incomplete)
-    return markdown(
+    return summary_page(
         RunReport(
             run,
             problems=tuple(problems),
             failed_tests=errors,
             verdicts=tuple(reports),
-            changes=tuple(changes(ours, theirs)),
+            changes=tuple(changes_between(ours, theirs)),
             summaries=tuple(summarise(ours)),
         )
     )

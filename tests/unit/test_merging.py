@@ -13,7 +13,7 @@ from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.records.shards import merged
+from pytest_instructlab_eval.records.shards import merge_shards
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 
@@ -28,7 +28,7 @@ def part(shard: tuple[int, int] | None, names: str, **changes: Any) -> Run:
 
 
 def whole(*parts: Run) -> Run:
-    return merged({Path(f"part{number}.json"): found for number, found in enumerate(parts, start=1)})
+    return merge_shards({Path(f"part{number}.json"): found for number, found in enumerate(parts, start=1)})
 
 
 def test_results_are_in_the_order_of_the_whole_run() -> None:

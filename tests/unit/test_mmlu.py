@@ -98,19 +98,19 @@ def lm_eval_chats(folder: Path, subject: str, shots: int, system: str) -> list[l
 def asked(task: MMLUTask) -> list[Prompt]:
     """The prompts that a model gets."""
     model = FakeModel()
-    asyncio.run(mmlu.score(task, model))
+    asyncio.run(mmlu.score_mmlu(task, model))
     return model.prompts
 
 
 @pytest.mark.parametrize("shots", [0, 1, 5])
 def test_the_prompts_of_every_task_are_lm_evals(mmlu_folder: Path, shots: int) -> None:
-    for subject in mmlu.subjects():
+    for subject in mmlu.mmlu_subjects():
         assert asked(MMLUTask(subject, mmlu_folder, shots)) == lm_eval_prompts(mmlu_folder, subject, shots)
 
 
 @pytest.mark.parametrize("shots", [0, 5])
 def test_with_a_system_prompt_the_chats_of_every_task_are_lm_evals(mmlu_folder: Path, shots: int) -> None:
-    for subject in mmlu.subjects():
+    for subject in mmlu.mmlu_subjects():
         task = MMLUTask(subject, mmlu_folder, shots, system_prompt="You are terse.")
         found = [list(prompt) for prompt in asked(task)]
         assert found == lm_eval_chats(mmlu_folder, subject, shots, "You are terse.")
@@ -157,9 +157,9 @@ def write_task(folder: Path, subject: str, rows: Sequence[Sequence[str]]) -> Non
 
 
 def test_there_are_57_subjects() -> None:
-    assert len(mmlu.subjects()) == 57
-    assert "anatomy" in mmlu.subjects()
-    assert "world_religions" in mmlu.subjects()
+    assert len(mmlu.mmlu_subjects()) == 57
+    assert "anatomy" in mmlu.mmlu_subjects()
+    assert "world_religions" in mmlu.mmlu_subjects()
 
 
 def test_a_task_is_called_as_lm_eval_and_its_files_call_it() -> None:
@@ -168,7 +168,7 @@ def test_a_task_is_called_as_lm_eval_and_its_files_call_it() -> None:
 
 
 def test_every_task_is_asked_in_the_same_way(mmlu_folder: Path) -> None:
-    found = mmlu.tasks(data=mmlu_folder, few_shots=2, first_n=3, system_prompt="Hm.")
+    found = mmlu.mmlu_tasks(data=mmlu_folder, few_shots=2, first_n=3, system_prompt="Hm.")
     assert len(found) == 57
     assert found[0] == MMLUTask("abstract_algebra", mmlu_folder, 2, 3, "Hm.")
 
@@ -192,7 +192,7 @@ def test_rows_of_a_sample_are_asked_as_in_the_whole_and_keep_their_numbers(mmlu_
     every = MMLUTask("anatomy", mmlu_folder)
     some = MMLUTask("anatomy", mmlu_folder, rows=(1, 3))
     assert asked(some) == [asked(every)[1], asked(every)[3]]
-    score = asyncio.run(mmlu.score(some, FakeModel()))
+    score = asyncio.run(mmlu.score_mmlu(some, FakeModel()))
     assert [sample.id for sample in score.samples] == ["1", "3"]
     assert (some.requests, some.size, MMLUTask("anatomy").size) == (2, 4, 135)
 
@@ -201,26 +201,26 @@ def test_rows_of_a_sample_are_asked_as_in_the_whole_and_keep_their_numbers(mmlu_
 
 
 def test_whole_data_passes_the_check(mmlu_folder: Path) -> None:
-    mmlu.check(mmlu.tasks(data=mmlu_folder))
+    mmlu.check_mmlu(mmlu.mmlu_tasks(data=mmlu_folder))
 
 
 def test_a_missing_task_is_found_before_anything_is_asked(tmp_path: Path) -> None:
     write_task(tmp_path, "abstract_algebra", mmlu_rows("abstract_algebra", "test", 2))
     with pytest.raises(DataError, match=r"anatomy_test\.csv can't be read"):
-        mmlu.check(mmlu.tasks(data=tmp_path))
+        mmlu.check_mmlu(mmlu.mmlu_tasks(data=tmp_path))
 
 
 def test_a_missing_file_of_examples_is_found_before_anything_is_asked(tmp_path: Path) -> None:
     write_task(tmp_path, "anatomy", mmlu_rows("anatomy", "test", 2))
     (tmp_path / "dev" / "anatomy_dev.csv").unlink()
     with pytest.raises(DataError, match=r"anatomy_dev\.csv can't be read"):
-        mmlu.check([MMLUTask("anatomy", tmp_path)])
+        mmlu.check_mmlu([MMLUTask("anatomy", tmp_path)])
 
 
 def test_too_few_examples_are_refused_with_the_option(tmp_path: Path) -> None:
     write_task(tmp_path, "anatomy", mmlu_rows("anatomy", "test", 2))
     with pytest.raises(DataError, match=r"has 5 examples for anatomy, fewer than the 6 of --eval-few-shots"):
-        mmlu.check([MMLUTask("anatomy", tmp_path, few_shots=6)])
+        mmlu.check_mmlu([MMLUTask("anatomy", tmp_path, few_shots=6)])
 
 
 def test_where_the_hub_cannot_be_reached_the_options_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_where_the_hub_cannot_be_reached_the_options_are_told(monkeypatch: pytes
 
     monkeypatch.setattr(ConfigurableTask, "download", download)
     with pytest.raises(DataError) as caught:
-        mmlu.check(mmlu.tasks())
+        mmlu.check_mmlu(mmlu.mmlu_tasks())
     assert str(caught.value) == (
         "MMLU's data for abstract_algebra could not be loaded from the hub (ConnectionError: no network); "
         "give a local copy with --eval-mmlu-data, or leave MMLU out with --eval-benchmark"
@@ -241,7 +241,7 @@ def test_where_the_hub_cannot_be_reached_the_options_are_told(monkeypatch: pytes
 def test_loading_a_task_does_not_import_torch(mmlu_folder: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from pytest_instructlab_eval.suites import mmlu; "
-        f"mmlu._load(mmlu.MMLUTask('anatomy', Path({str(mmlu_folder)!r}))); "
+        f"mmlu._load_mmlu_questions(mmlu.MMLUTask('anatomy', Path({str(mmlu_folder)!r}))); "
         "print('lm_eval' in sys.modules, 'torch' in sys.modules)"
     )
     done = subprocess.run(
@@ -258,7 +258,7 @@ def test_loading_a_task_does_not_import_torch(mmlu_folder: Path) -> None:
 def test_naming_the_subjects_does_not_import_lm_eval() -> None:
     program = (
         "import sys; from pytest_instructlab_eval.suites import mmlu; "
-        "print(len(mmlu.subjects()), 'lm_eval' in sys.modules, 'aiohttp' in sys.modules)"
+        "print(len(mmlu.mmlu_subjects()), 'lm_eval' in sys.modules, 'aiohttp' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -279,7 +279,7 @@ LIKELY, UNLIKELY = -0.5, -9.0
 def score_of(folder: Path, weigh: Callable[[Prompt, Sequence[str]], list[float]]) -> Score:
     """The score of a task of four questions, whose right answers are D, A, B and C."""
     assert [row[-1] for row in mmlu_rows("anatomy", "test", 4)] == ["D", "A", "B", "C"]
-    return asyncio.run(mmlu.score(MMLUTask("anatomy", folder), FakeModel(weigh=weigh)))
+    return asyncio.run(mmlu.score_mmlu(MMLUTask("anatomy", folder), FakeModel(weigh=weigh)))
 
 
 def choosing(*places: int) -> list[float]:
@@ -368,5 +368,7 @@ def test_the_choices_in_a_chat_are_those_that_lm_eval_asks_for(mmlu_folder: Path
         seen.append(choices)
         return choosing(0)
 
-    asyncio.run(mmlu.score(MMLUTask("anatomy", mmlu_folder, system_prompt="Hm."), FakeModel(weigh=weigh)))
+    asyncio.run(
+        mmlu.score_mmlu(MMLUTask("anatomy", mmlu_folder, system_prompt="Hm."), FakeModel(weigh=weigh))
+    )
     assert set(seen) == {tuple(request.args[1] for request in requests)}

@@ -53,7 +53,7 @@ def by_us(task: MMLUBranchTask) -> tuple[Asked, Score]:
         asked.extend((text, choice) for choice in choices)
         return [weight(text, choice) for choice in choices]
 
-    return asked, asyncio.run(mmlu_branch.score(task, FakeModel(weigh=weigh)))
+    return asked, asyncio.run(mmlu_branch.score_mmlu_branch(task, FakeModel(weigh=weigh)))
 
 
 def by_lm_eval(
@@ -101,7 +101,7 @@ def by_lm_eval(
 
 
 def one_task(folder: Path, **options: Any) -> MMLUBranchTask:
-    (task,) = mmlu_branch.tasks(folder, **options)
+    (task,) = mmlu_branch.mmlu_branch_tasks(folder, **options)
     return task
 
 
@@ -191,7 +191,7 @@ def test_a_task_is_called_as_lm_eval_calls_it(tmp_path: Path) -> None:
 def test_every_task_is_asked_in_the_same_way_sorted_by_name(tmp_path: Path) -> None:
     for name in ("b", "c", "a"):
         write_task(tmp_path, name)
-    found = mmlu_branch.tasks(tmp_path, few_shots=2, first_n=3, system_prompt="Hm.")
+    found = mmlu_branch.mmlu_branch_tasks(tmp_path, few_shots=2, first_n=3, system_prompt="Hm.")
     assert [task.name for task in found] == ["a", "b", "c"]
     assert {(task.few_shots, task.first_n, task.system_prompt) for task in found} == {(2, 3, "Hm.")}
 
@@ -212,28 +212,29 @@ def test_a_task_takes_a_request_a_question(tmp_path: Path) -> None:
 def test_whole_data_passes_the_check(tmp_path: Path) -> None:
     write_task(tmp_path / "one", "texts")
     write_included(tmp_path / "two", "letters")
-    mmlu_branch.check(mmlu_branch.tasks(tmp_path))
+    mmlu_branch.check_mmlu_branch(mmlu_branch.mmlu_branch_tasks(tmp_path))
 
 
 def test_malformed_rows_are_found_before_anything_is_asked(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps", [*rows(5), {"question": "Why?", "choices": ["a"], "answer": 0}])
     with pytest.raises(DataError, match=r"mmlubench_lamps\.jsonl, line 6: choices must be four texts"):
-        mmlu_branch.check(mmlu_branch.tasks(tmp_path))
+        mmlu_branch.check_mmlu_branch(mmlu_branch.mmlu_branch_tasks(tmp_path))
 
 
 def test_too_few_questions_for_the_examples_are_refused_with_the_option(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps", rows(4))
     with pytest.raises(DataError, match=r"has 4 questions, fewer than the 5 of --eval-few-shots"):
-        mmlu_branch.check(mmlu_branch.tasks(tmp_path))
-    mmlu_branch.check(mmlu_branch.tasks(tmp_path, few_shots=4))
+        mmlu_branch.check_mmlu_branch(mmlu_branch.mmlu_branch_tasks(tmp_path))
+    mmlu_branch.check_mmlu_branch(mmlu_branch.mmlu_branch_tasks(tmp_path, few_shots=4))
 
 
 def test_a_task_of_sdgs_is_read_without_lm_eval_jinja_or_datasets(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps")
     program = (
         "import sys; from pathlib import Path; from pytest_instructlab_eval.suites import mmlu_branch; "
-        f"tasks = mmlu_branch.tasks(Path({str(tmp_path)!r})); mmlu_branch.check(tasks); "
-        "print(len(mmlu_branch._load(tasks[0])), "
+        f"tasks = mmlu_branch.mmlu_branch_tasks(Path({str(tmp_path)!r})); "
+        "mmlu_branch.check_mmlu_branch(tasks); "
+        "print(len(mmlu_branch._load_branch_questions(tasks[0])), "
         "sorted({'lm_eval', 'jinja2', 'datasets', 'torch', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -261,7 +262,7 @@ def test_rows_of_a_sample_have_the_examples_that_they_have_in_the_whole(tmp_path
 def test_the_score_is_the_share_of_questions_whose_right_choice_is_the_likeliest(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps", rows(4))  # whose answers are B, A, D and C
     model = FakeModel(weigh=lambda prompt, choices: [-2.0, -0.5, -3.0, -0.5])
-    score = asyncio.run(mmlu_branch.score(one_task(tmp_path, few_shots=0), model))
+    score = asyncio.run(mmlu_branch.score_mmlu_branch(one_task(tmp_path, few_shots=0), model))
     assert [sample.choice for sample in score.samples] == ["B"] * 4
     assert [sample.answer for sample in score.samples] == ["B", "A", "D", "C"]
     assert (score.value, score.metric, score.n, score.maximum) == (0.25, "acc", 4, 1.0)
@@ -276,7 +277,9 @@ def test_a_question_that_could_not_be_asked_is_an_error_and_no_part_of_the_mean(
             raise ModelError("the server is away")
         return [-1.0, -2.0, -2.0, -2.0]
 
-    score = asyncio.run(mmlu_branch.score(one_task(tmp_path, few_shots=0), FakeModel(weigh=weigh)))
+    score = asyncio.run(
+        mmlu_branch.score_mmlu_branch(one_task(tmp_path, few_shots=0), FakeModel(weigh=weigh))
+    )
     assert score.value == pytest.approx(1 / 3)
     assert (score.n, score.errors) == (3, 1)
 
@@ -310,7 +313,7 @@ def test_a_trusted_task_may_say_that_it_takes_no_examples(tmp_path: Path) -> Non
 def test_a_trusted_task_of_the_older_form_finds_the_rows_beside_it(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps", rows(6), doc_to_text=OWN_TEXT, tag=None, group="mmlu_pr")
     task = trusted(tmp_path, few_shots=0)
-    mmlu_branch.check([task])
+    mmlu_branch.check_mmlu_branch([task])
     assert task.requests is None
     assert by_us(task)[1].n == 6
 
@@ -334,7 +337,7 @@ def test_a_trusted_task_with_shifted_letters_is_refused_all_the_same(tmp_path: P
     shifted = [{**row, "answer": (row["answer"] + 1) % 4} for row in rows(6)]
     write_task(tmp_path, "lamps", shifted, doc_to_text=OWN_TEXT)
     with pytest.raises(DataError, match=r"lamps_task\.yaml, question 0: answer is 2, .* says B"):
-        mmlu_branch.check([trusted(tmp_path, few_shots=0)])
+        mmlu_branch.check_mmlu_branch([trusted(tmp_path, few_shots=0)])
 
 
 @pytest.mark.parametrize(
@@ -354,7 +357,7 @@ def test_a_trusted_task_that_cannot_be_asked_is_found_before_anything_is(
 ) -> None:
     write_task(tmp_path, "lamps", rows(6), **changes)
     with pytest.raises(DataError, match=rf"lamps_task\.yaml: {message}"):
-        mmlu_branch.check([trusted(tmp_path, few_shots=0)])
+        mmlu_branch.check_mmlu_branch([trusted(tmp_path, few_shots=0)])
 
 
 def test_rows_of_a_sample_of_a_trusted_task_are_asked_as_in_the_whole(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from pytest_instructlab_eval.judges.rating import parse_rating
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench_branch
-from pytest_instructlab_eval.suites.mt_bench import Answer, MTBenchQuestion, check_judge
+from pytest_instructlab_eval.suites.mt_bench import MTBenchAnswer, MTBenchQuestion, check_judge_references
 from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
-from pytest_instructlab_eval.suites.selection import asked
+from pytest_instructlab_eval.suites.selection import asked_questions
 from tests.examples_data import SYSTEM_PROMPTS, write_mt_bench
 
 from .fakes import FakeModel
@@ -39,7 +39,7 @@ WITH_CONTEXT = pair("Which knot is it?", "A bowline.", "The rabbit comes out of 
 
 
 def made(folder: Path, pairs: Iterable[QnaPair], **options: Any) -> list[BranchQuestion]:
-    return mt_bench_branch.questions(pairs, folder, **options)
+    return mt_bench_branch.mt_bench_branch_questions(pairs, folder, **options)
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> BranchQuestion:
     return question
 
 
-def grade(question: BranchQuestion, answer: Answer, judge: Judge | FakeModel) -> Score:
+def grade(question: BranchQuestion, answer: MTBenchAnswer, judge: Judge | FakeModel) -> Score:
     grader = LLMJudge(judge) if isinstance(judge, FakeModel) else judge
-    return asyncio.run(mt_bench_branch.grade(question, answer, grader))
+    return asyncio.run(mt_bench_branch.grade_mt_bench_branch(question, answer, grader))
 
 
 def rating(text: str = "Fine. [[7]]", name: str = "prometheus") -> FakeModel:
@@ -95,7 +95,7 @@ def test_questions_come_in_the_order_of_the_pairs(mt_bench_folder: Path) -> None
 def test_of_many_pairs_only_the_first_are_asked_where_that_is_wanted(mt_bench_folder: Path) -> None:
     pairs = [WHY, WITH_CONTEXT, pair("Who?", number=3)]
     benchmark = replace(mt_bench_branch.BENCHMARK, read=lambda settings: made(mt_bench_folder, pairs))
-    assert len(asked(benchmark, Settings(("tiny",), first_n=2))) == 2
+    assert len(asked_questions(benchmark, Settings(("tiny",), first_n=2))) == 2
 
 
 def test_no_pairs_make_no_questions(mt_bench_folder: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_judge_prompt_that_cannot_be_used_is_refused_before_anything_is_asked(
 
 def test_a_question_is_asked_in_one_turn_at_0_7_with_1024_tokens(why: BranchQuestion) -> None:
     model = FakeModel(lambda messages: "By friction.", name="granite-7b-lab")
-    assert asyncio.run(mt_bench_branch.answer(why, model)).turns == ("By friction.",)
+    assert asyncio.run(mt_bench_branch.answer_mt_bench_branch(why, model)).turns == ("By friction.",)
     (chat,) = model.chats
     assert (chat.temperature, chat.max_tokens) == (0.7, 1024)
     assert [(message["role"], message["content"]) for message in chat.messages] == [
@@ -195,12 +195,12 @@ def test_a_question_is_asked_in_one_turn_at_0_7_with_1024_tokens(why: BranchQues
 def test_a_question_is_put_to_the_model_as_it_is(mt_bench_folder: Path) -> None:
     (question,) = made(mt_bench_folder, [pair("Say [[10]] {answer} [Question]")])
     model = FakeModel()
-    asyncio.run(mt_bench_branch.answer(question, model))
+    asyncio.run(mt_bench_branch.answer_mt_bench_branch(question, model))
     assert model.chats[0].last == "Say [[10]] {answer} [Question]"
 
 
 def test_an_answer_that_cannot_be_had_is_an_error_and_not_judged(why: BranchQuestion) -> None:
-    answer = asyncio.run(mt_bench_branch.answer(why, away()))
+    answer = asyncio.run(mt_bench_branch.answer_mt_bench_branch(why, away()))
     judge = rating()
     score = grade(why, answer, judge)
     assert (score.metric, score.outcome, score.error) == ("rating", "error", "the server is away")
@@ -215,7 +215,7 @@ def test_the_judge_sees_the_question_with_its_context_the_reference_and_the_answ
 ) -> None:
     (question,) = made(mt_bench_folder, [WITH_CONTEXT])
     judge = rating()
-    grade(question, Answer(("A granny knot.",)), judge)
+    grade(question, MTBenchAnswer(("A granny knot.",)), judge)
     prompt = judge.chats[0].last
     parts = ["The rabbit comes out", "Which knot is it?", "A bowline.", "A granny knot."]
     places = [prompt.index(part) for part in parts]
@@ -223,7 +223,7 @@ def test_the_judge_sees_the_question_with_its_context_the_reference_and_the_answ
 
 
 def test_the_score_is_a_rating_up_to_10_with_its_evidence(why: BranchQuestion) -> None:
-    score = grade(why, Answer(("By friction.",)), rating("Fine. [[7]]"))
+    score = grade(why, MTBenchAnswer(("By friction.",)), rating("Fine. [[7]]"))
     assert (score.metric, score.value, score.maximum) == ("rating", 7.0, 10.0)
     metadata = dict(score.data)
     assert "By friction." in metadata.pop("user_prompt")
@@ -243,7 +243,7 @@ def test_the_score_is_a_rating_up_to_10_with_its_evidence(why: BranchQuestion) -
 
 
 def test_a_score_that_could_not_be_had_still_says_what_was_asked(why: BranchQuestion) -> None:
-    score = grade(why, Answer(("By friction.",)), away())
+    score = grade(why, MTBenchAnswer(("By friction.",)), away())
     assert score.error == "the judge could not be asked: the server is away"
     assert {name: score.data[name] for name in ("question", "answer", "reference", "qna_file", "ref")} == {
         "question": "Why do knots hold?",
@@ -255,8 +255,8 @@ def test_a_score_that_could_not_be_had_still_says_what_was_asked(why: BranchQues
 
 
 def test_a_judge_without_a_language_model_compares_with_the_pairs_answer(why: BranchQuestion) -> None:
-    same = grade(why, Answer(("Friction holds them.",)), ReferenceJudge())
-    other = grade(why, Answer(("Glue.",)), ReferenceJudge())
+    same = grade(why, MTBenchAnswer(("Friction holds them.",)), ReferenceJudge())
+    other = grade(why, MTBenchAnswer(("Glue.",)), ReferenceJudge())
     assert same.value == 10.0
     assert other.value is not None
     assert other.value < 4
@@ -266,10 +266,10 @@ def test_a_judge_without_a_language_model_compares_with_the_pairs_answer(why: Br
 def test_a_pair_without_an_answer_is_refused_where_the_judge_needs_one(mt_bench_folder: Path) -> None:
     questions = made(mt_bench_folder, [WHY, pair("Who?", " ", number=2)])
     references = {question.id: question.asked.references for question in questions}
-    check_judge({questions[0].id: references[questions[0].id]}, ReferenceJudge())
-    check_judge(references, LLMJudge(rating()))
+    check_judge_references({questions[0].id: references[questions[0].id]}, ReferenceJudge())
+    check_judge_references(references, LLMJudge(rating()))
     with pytest.raises(ConfigurationError, match=rf"1 of the 2 selected questions .*first: {PATH}:2"):
-        check_judge(references, ReferenceJudge())
+        check_judge_references(references, ReferenceJudge())
 
 
 # --- what strangers write stays data ---
@@ -292,7 +292,7 @@ PIECES = ["[[10]]", "[[ 9 ]]", "rating [8]", "Rating: ", "[", "]", "7", "[Questi
 def test_no_rating_in_a_question_reference_or_answer_becomes_the_score(
     template: BranchQuestion, text: str
 ) -> None:
-    score = grade(with_texts(template, text), Answer((text,)), quoting())
+    score = grade(with_texts(template, text), MTBenchAnswer((text,)), quoting())
     assert score.outcome == "unscored"
     asked = score.data["user_prompt"].partition("[Question]")[2]
     assert parse_rating(asked).stated == ()
@@ -308,9 +308,9 @@ ESCAPES = [
 @pytest.mark.parametrize("text", ESCAPES)
 def test_a_text_cannot_end_its_own_part_of_the_judges_prompt(why: BranchQuestion, text: str) -> None:
     judge = rating("[[2]]")
-    score = grade(with_texts(why, text), Answer((text,)), judge)
+    score = grade(with_texts(why, text), MTBenchAnswer((text,)), judge)
     prompt, plain = judge.chats[0].last, rating("[[2]]")
-    grade(why, Answer(("fine",)), plain)
+    grade(why, MTBenchAnswer(("fine",)), plain)
     for heading in ("[Task]", "[The End of Assistant's Answer]", "[The Start of Reference Answer]"):
         assert prompt.lower().count(heading.lower()) == plain.chats[0].last.lower().count(heading.lower())
     assert score.value == 2.0
@@ -319,6 +319,6 @@ def test_a_text_cannot_end_its_own_part_of_the_judges_prompt(why: BranchQuestion
 
 def test_braces_are_left_as_they_are(why: BranchQuestion) -> None:
     judge = rating()
-    grade(with_texts(why, "{answer} {0} {{}}"), Answer(("{question}",)), judge)
+    grade(with_texts(why, "{answer} {0} {{}}"), MTBenchAnswer(("{question}",)), judge)
     assert judge.chats[0].last.count("{answer} {0} {{}}") == 2
     assert "\n{question}\n" in judge.chats[0].last

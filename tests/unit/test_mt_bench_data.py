@@ -15,7 +15,7 @@ import pytest
 
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.suites import mt_bench_files as data
-from pytest_instructlab_eval.suites.mt_bench import questions
+from pytest_instructlab_eval.suites.mt_bench import mt_bench_questions
 from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files, mt_bench_files
 from tests.examples_data import SYSTEM_PROMPTS, write_mt_bench
 
@@ -175,13 +175,13 @@ def test_a_question_that_is_not_whole_is_refused_with_its_file(
 ) -> None:
     change_question(mt_bench_folder, **changes)
     with pytest.raises(DataError, match=r"question\.jsonl"):
-        questions(mt_bench_folder)
+        mt_bench_questions(mt_bench_folder)
 
 
 def test_a_question_that_needs_a_reference_must_have_one(mt_bench_folder: Path) -> None:
     rewrite(mt_bench_folder, "reference_answer/gpt-4.jsonl", ('"question_id": 84', '"question_id": 4'))
     with pytest.raises(DataError, match=r"question 84 in .* needs a reference answer and has none"):
-        questions(mt_bench_folder)
+        mt_bench_questions(mt_bench_folder)
 
 
 @pytest.mark.parametrize("choices", ["[]", "null", '[{"index": 0}]', '[{"turns": null}]'])
@@ -190,7 +190,7 @@ def test_a_reference_that_is_not_whole_is_refused(mt_bench_folder: Path, choices
     path = mt_bench_folder / "reference_answer/gpt-4.jsonl"
     path.write_text(line + "\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
     with pytest.raises(DataError, match=r"question 84 in .* needs a reference answer and has none"):
-        questions(mt_bench_folder)
+        mt_bench_questions(mt_bench_folder)
 
 
 def test_a_reference_of_one_turn_is_too_short_for_a_question_of_two(mt_bench_folder: Path) -> None:
@@ -198,19 +198,19 @@ def test_a_reference_of_one_turn_is_too_short_for_a_question_of_two(mt_bench_fol
     path = mt_bench_folder / "reference_answer/gpt-4.jsonl"
     path.write_text(line + "\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
     with pytest.raises(DataError, match=r"reference answer of question 84 .* has too few turns"):
-        questions(mt_bench_folder)
+        mt_bench_questions(mt_bench_folder)
 
 
 def test_a_judge_prompt_that_is_missing_is_named(mt_bench_folder: Path) -> None:
     rewrite(mt_bench_folder, "judge_prompts.jsonl", ('"name": "single-v1"', '"name": "pair-v2"'))
     with pytest.raises(DataError, match=r"judge_prompts\.jsonl of .* lacks 'single-v1'"):
-        questions(mt_bench_folder)
+        mt_bench_questions(mt_bench_folder)
 
 
 def test_a_judge_prompt_without_a_template_is_refused(mt_bench_folder: Path) -> None:
     rewrite(mt_bench_folder, "judge_prompts.jsonl", ('"prompt_template"', '"template"'))
     with pytest.raises(DataError, match=r"judge_prompts\.jsonl of .* lacks 'prompt_template'"):
-        questions(mt_bench_folder)
+        mt_bench_questions(mt_bench_folder)
 
 
 @pytest.mark.parametrize("wrong", ["{anwser}", "{answer", "answer}", "{}", "{answer.missing}"])
@@ -219,7 +219,7 @@ def test_a_judge_prompt_that_cannot_be_filled_in_is_refused_before_anything_is_a
 ) -> None:
     rewrite(mt_bench_folder, "judge_prompts.jsonl", ("{answer}", wrong))
     with pytest.raises(DataError, match=r"judge_prompts\.jsonl"):
-        questions(mt_bench_folder)
+        mt_bench_questions(mt_bench_folder)
 
 
 # --- the wheel ---

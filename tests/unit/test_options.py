@@ -14,7 +14,7 @@ from pytest_instructlab_eval import options, parsers
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.session.configuration import read_settings, refused_folder
 from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
-from pytest_instructlab_eval.suites.selection import left_out, selected
+from pytest_instructlab_eval.suites.selection import left_out_benchmarks, selected_benchmarks
 
 Parse = Callable[[str], Any]
 
@@ -353,7 +353,7 @@ def test_models_without_a_url_are_served_by_the_run(settings: Settings, hosted: 
 
 
 @pytest.mark.parametrize(
-    ("settings", "takes_turns"),
+    ("settings", "rotates_models"),
     [
         (Settings(("m",)), False),
         (Settings(("m",), judge_model=("m",)), False),
@@ -365,8 +365,8 @@ def test_models_without_a_url_are_served_by_the_run(settings: Settings, hosted: 
         (Settings(("m", "n"), (URL,), judge_model=("j",)), False),
     ],
 )
-def test_models_that_share_a_place_take_turns(settings: Settings, takes_turns: bool) -> None:
-    assert settings.takes_turns is takes_turns
+def test_models_that_share_a_place_are_swapped(settings: Settings, rotates_models: bool) -> None:
+    assert settings.rotates_models is rotates_models
 
 
 @pytest.mark.parametrize(
@@ -397,8 +397,8 @@ def test_a_judge_is_called_by_the_end_of_its_path_that_no_model_is_called_by(jud
 
 def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
     settings = Settings(("m",), (URL,))
-    assert selected(settings) == ("mmlu",)
-    assert left_out(settings) == {
+    assert selected_benchmarks(settings) == ("mmlu",)
+    assert left_out_benchmarks(settings) == {
         "mmlu_branch": "it needs --eval-tasks-dir",
         "mt_bench": "it needs --eval-judge-model",
         "mt_bench_branch": "it needs --eval-taxonomy and --eval-judge-model",
@@ -408,24 +408,24 @@ def test_a_benchmark_whose_needs_are_not_met_is_left_out_and_says_so() -> None:
 def test_every_benchmark_is_selected_where_its_needs_are_met() -> None:
     folder = Path("somewhere")
     settings = Settings(("m",), (URL,), judge_model=("j",), tasks_dir=folder, taxonomy=folder)
-    assert selected(settings) == ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
-    assert left_out(settings) == {}
+    assert selected_benchmarks(settings) == ("mmlu", "mmlu_branch", "mt_bench", "mt_bench_branch")
+    assert left_out_benchmarks(settings) == {}
 
 
 def test_a_benchmark_that_is_not_named_is_left_out() -> None:
     settings = Settings(("m",), (URL,), judge_model=("j",), benchmark=("mt_bench",))
-    assert selected(settings) == ("mt_bench",)
-    assert set(left_out(settings).values()) == {"not named by --eval-benchmark"}
+    assert selected_benchmarks(settings) == ("mt_bench",)
+    assert set(left_out_benchmarks(settings).values()) == {"not named by --eval-benchmark"}
 
 
 def test_answering_needs_no_judge() -> None:
-    assert selected(Settings(("m",), (URL,), stage="answer")) == ("mmlu", "mt_bench")
+    assert selected_benchmarks(Settings(("m",), (URL,), stage="answer")) == ("mmlu", "mt_bench")
 
 
 def test_judging_leaves_out_what_has_no_judge() -> None:
     settings = Settings(("m",), (URL,), judge_model=("j",), stage="judge")
-    assert selected(settings) == ("mt_bench",)
-    assert left_out(settings)["mmlu"] == "it has no judging step"
+    assert selected_benchmarks(settings) == ("mt_bench",)
+    assert left_out_benchmarks(settings)["mmlu"] == "it has no judging step"
 
 
 # --- read_settings() ---

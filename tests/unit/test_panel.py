@@ -14,11 +14,11 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.judges import LLMJudge, Panel, ReferenceJudge
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
-from pytest_instructlab_eval.suites.mt_bench import Answer
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
+from pytest_instructlab_eval.suites.mt_bench import MTBenchAnswer
 
 from .fakes import FakeModel
 
@@ -76,10 +76,10 @@ def test_the_likeness_to_the_reference_may_be_one_of_a_panel() -> None:
 
 
 def test_each_judge_gets_its_system_prompt_as_its_own_name_wants_it(mt_bench_folder: Path) -> None:
-    (question, *_) = mt_bench.questions(mt_bench_folder)
+    (question, *_) = mt_bench.mt_bench_questions(mt_bench_folder)
     models = {name: FakeModel(lambda _: "[[5]]", name=name) for name in ("prometheus", "gpt-4")}
     judges = Panel({name: LLMJudge(model) for name, model in models.items()})
-    asyncio.run(mt_bench.grade(question, Answer(("One.", "Two.")), judges))
+    asyncio.run(mt_bench.grade_mt_bench(question, MTBenchAnswer(("One.", "Two.")), judges))
     roles = {name: [message["role"] for message in model.chats[0].messages] for name, model in models.items()}
     assert roles == {"prometheus": ["user"], "gpt-4": ["system", "user"]}
 
@@ -110,7 +110,7 @@ def result(number: int, **ratings: float) -> Result:
 def test_the_table_has_the_agreement_of_the_judges() -> None:
     (summary,) = summarise([result(81, a=2, b=3), result(82, a=9, b=8)])
     assert summary.agreement == pytest.approx(1 - (2 * 0.5 + 2 * 0.5) / 4 / (37 / 3))
-    (row,) = [line for line in table([summary]) if "agreement" in line]
+    (row,) = [line for line in scores_table([summary]) if "agreement" in line]
     assert row.strip().removeprefix("agreement (Krippendorff's alpha)").split() == ["0.96", "2"]
 
 

@@ -32,7 +32,7 @@ def config(pytester: pytest.Pytester) -> pytest.Config:
         ("pytest_sessionstart", ["workers", "preparation"]),
         ("pytest_collection_modifyitems", ["parametrization", "collection"]),
         ("pytest_collection_finish", ["preparation", "execution"]),
-        ("pytest_sessionfinish", ["finish"]),
+        ("pytest_sessionfinish", ["runend"]),
     ],
 )
 def test_a_part_comes_before_another(config: pytest.Config, hook: str, expected: list[str]) -> None:

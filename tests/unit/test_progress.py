@@ -9,7 +9,7 @@ import pytest
 
 from pytest_instructlab_eval.models.endpoint import Traffic
 from pytest_instructlab_eval.session import progress as module
-from pytest_instructlab_eval.session.progress import Progress, duration
+from pytest_instructlab_eval.session.progress import Progress, duration_text
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from pytest_instructlab_eval.session.progress import Progress, duration
     ],
 )
 def test_a_duration_is_told_as_people_say_it(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert duration_text(seconds) == words
 
 
 def expecting(*requests: int | None) -> Progress:

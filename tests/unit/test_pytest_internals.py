@@ -167,10 +167,10 @@ def test_what_failed_last(internals: ModuleType, inspect: Inspect, tmp_path: Pat
     cache = ("-p", "cacheprovider", f"-ocache_dir={tmp_path / 'cache'}")
 
     def check_first(session: pytest.Session) -> None:
-        assert internals.last_failed(session.config) == set()
+        assert internals.last_failed_ids(session.config) == set()
 
     def check_second(session: pytest.Session) -> None:
-        assert internals.last_failed(session.config) == {"test_failing.py::test_that_fails"}
+        assert internals.last_failed_ids(session.config) == {"test_failing.py::test_that_fails"}
 
     with taken("the plugin lfplugin, or its lastfailed"):
         inspect(check_first, *cache)
@@ -189,7 +189,7 @@ def test_the_handlers_of_log_records(internals: ModuleType, inspect: Inspect) ->
 
 def test_the_terminal(internals: ModuleType, inspect: Inspect) -> None:
     def check(session: pytest.Session) -> None:
-        reporter = internals.terminal(session.config)
+        reporter = internals.terminal_reporter(session.config)
         methods = ("ensure_newline", "write_line", "section", "flush")
         assert all(callable(getattr(reporter, name)) for name in methods)
         assert not reporter.isatty  # it is captured
@@ -207,7 +207,7 @@ def test_output_past_the_capture(
 ) -> None:
     def check(session: pytest.Session) -> None:
         print("hidden")
-        with internals.uncaptured(session.config):
+        with internals.uncaptured_output(session.config):
             print("shown")
 
     with taken("the plugin capturemanager, or its global_and_fixture_disabled"):
@@ -222,13 +222,13 @@ def test_a_user_may_leave_out_a_plugin(internals: ModuleType, inspect: Inspect, 
     def check(session: pytest.Session) -> None:
         config = session.config
         if plugin == "terminal":
-            assert internals.terminal(config) is None
+            assert internals.terminal_reporter(config) is None
         elif plugin == "logging":
             assert internals.log_handlers(config) == []
         elif plugin == "cacheprovider":
-            assert internals.last_failed(config) == set()
+            assert internals.last_failed_ids(config) == set()
         else:
-            with internals.uncaptured(config):
+            with internals.uncaptured_output(config):
                 pass
 
     with taken(f"what -p no:{plugin} leaves out"):

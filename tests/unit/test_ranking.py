@@ -9,7 +9,7 @@ import pytest
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.ranking_table import ranking_table
-from pytest_instructlab_eval.stats.ranking import rank
+from pytest_instructlab_eval.stats.ranking import rank_models
 
 
 def graded(model: str, ratings: list[float], first: int = 0) -> list[Result]:
@@ -43,11 +43,11 @@ def task(model: str, right: str, name: str = "anatomy") -> Result:
 
 
 def test_one_model_has_no_ranking() -> None:
-    assert rank(graded("one", [5, 6])) == []
+    assert rank_models(graded("one", [5, 6])) == []
 
 
 def test_the_best_comes_first_with_its_share_of_the_maximum() -> None:
-    ranks = rank([*graded("weak", [2, 3] * 3), *graded("strong", [8, 9] * 3)])
+    ranks = rank_models([*graded("weak", [2, 3] * 3), *graded("strong", [8, 9] * 3)])
     assert [row.model for row in ranks] == ["strong", "weak"]
     assert ranks[0].score == pytest.approx(0.85)
     assert ranks[1].behind == pytest.approx(0.6)
@@ -56,7 +56,7 @@ def test_the_best_comes_first_with_its_share_of_the_maximum() -> None:
 
 def test_a_steady_difference_tells_models_apart_where_the_means_alone_would_not() -> None:
     easy_to_hard = [1.0, 3.0, 5.0, 7.0, 9.0, 2.0, 4.0, 6.0, 8.0, 1.5]
-    ranks = rank([*graded("a", easy_to_hard), *graded("b", [value + 0.5 for value in easy_to_hard])])
+    ranks = rank_models([*graded("a", easy_to_hard), *graded("b", [value + 0.5 for value in easy_to_hard])])
     assert (ranks[0].model, ranks[1].tied) == ("b", False)
     assert ranks[1].behind is not None
     assert ranks[1].stderr is not None
@@ -64,7 +64,7 @@ def test_a_steady_difference_tells_models_apart_where_the_means_alone_would_not(
 
 
 def test_a_difference_within_its_error_is_a_tie() -> None:
-    ranks = rank([*graded("a", [5, 6, 7, 8]), *graded("b", [8, 5, 6, 8])])
+    ranks = rank_models([*graded("a", [5, 6, 7, 8]), *graded("b", [8, 5, 6, 8])])
     assert ranks[1].tied
 
 
@@ -72,7 +72,7 @@ def test_the_interval_of_a_difference_is_that_of_the_paired_differences() -> Non
     ratings = [6.0, 7.0, 8.0, 5.0, 4.0, 6.0, 7.0, 3.0, 5.0, 6.0]
     differences = [3.0, 2.0, 1.0, 2.5, 3.5, 0.5, 1.0, 2.0, 3.0, 1.5]
     better = [rating + more for rating, more in zip(ratings, differences, strict=True)]
-    row = rank([*graded("a", better), *graded("b", ratings)])[1]
+    row = rank_models([*graded("a", better), *graded("b", ratings)])[1]
     assert row.behind == pytest.approx(0.2)
     assert row.interval is not None
     stderr = statistics.stdev(differences) / math.sqrt(10)
@@ -82,13 +82,13 @@ def test_the_interval_of_a_difference_is_that_of_the_paired_differences() -> Non
 def test_few_questions_tell_models_apart_by_a_difference_that_is_large_beside_its_spread() -> None:
     apart, close = ([9.0, 8.0, 9.0], [1.0, 1.0, 2.0]), ([9.0, 8.0, 9.0], [8.0, 5.0, 9.0])
     for (better, worse), tied in ((apart, False), (close, True)):
-        row = rank([*graded("a", better), *graded("b", worse)])[1]
+        row = rank_models([*graded("a", better), *graded("b", worse)])[1]
         assert (row.model, row.tied) == ("b", tied)
 
 
 def test_a_difference_that_can_not_be_measured_is_none_and_tells_nothing_apart() -> None:
-    one_question = rank([*graded("a", [9]), *graded("b", [1])])[1]
-    nothing_shared = rank([*graded("a", [9, 9]), *graded("b", [1, 1], first=2)])[1]
+    one_question = rank_models([*graded("a", [9]), *graded("b", [1])])[1]
+    nothing_shared = rank_models([*graded("a", [9, 9]), *graded("b", [1, 1], first=2)])[1]
     assert one_question.behind == pytest.approx(0.8)
     assert (one_question.interval, one_question.tied) == (None, True)
     assert (nothing_shared.behind, nothing_shared.interval, nothing_shared.tied) == (None, None, True)
@@ -98,21 +98,21 @@ def test_pairs_of_one_qna_file_count_as_one() -> None:
     """Six pairs of two files say no more of their difference than two figures do."""
     better = branch("a", {"one": [9, 9, 9], "two": [4, 4, 4]})
     worse = branch("b", {"one": [3, 3, 3], "two": [3, 3, 3]})
-    assert rank([*better, *worse])[1].tied
+    assert rank_models([*better, *worse])[1].tied
 
 
 def test_the_interval_over_benchmarks_takes_in_that_of_each() -> None:
     answers = [task("a", "1" * 40), task("b", "1" * 20 + "0" * 20)]
     ratings = [*graded("a", [9, 8, 9]), *graded("b", [1, 1, 2])]
-    alone = [rank(part)[1].interval for part in (answers, ratings)]
-    both = rank([*answers, *ratings])[1].interval
+    alone = [rank_models(part)[1].interval for part in (answers, ratings)]
+    both = rank_models([*answers, *ratings])[1].interval
     assert both is not None
     halves = [(part.high - part.low) / 2 for part in alone if part is not None]
     assert max(halves) / 2 < (both.high - both.low) / 2 < sum(halves) / 2
 
 
 def test_tasks_are_paired_question_by_question() -> None:
-    ranks = rank(
+    ranks = rank_models(
         [task("a", "1110"), task("a", "1111", "virology"), task("b", "0110"), task("b", "1011", "virology")]
     )
     assert ranks[0].model == "a"
@@ -120,23 +120,23 @@ def test_tasks_are_paired_question_by_question() -> None:
 
 
 def test_questions_that_one_model_has_no_score_for_are_left_out_of_the_difference() -> None:
-    ranks = rank([*graded("a", [9, 9, 9, 1]), *graded("b", [8, 8, 8])])
+    ranks = rank_models([*graded("a", [9, 9, 9, 1]), *graded("b", [8, 8, 8])])
     assert ranks[1].behind == pytest.approx(-0.1 if ranks[0].model == "b" else 0.1)
 
 
 def test_a_model_without_a_score_on_every_benchmark_is_not_ranked() -> None:
     results = [*graded("a", [9, 8]), *graded("b", [7, 8]), task("a", "11"), task("b", "10"), task("c", "11")]
-    assert {row.model for row in rank(results)} == {"a", "b"}
+    assert {row.model for row in rank_models(results)} == {"a", "b"}
 
 
 def test_benchmarks_weigh_the_same() -> None:
-    ranks = rank([*graded("a", [10, 10]), task("a", "00"), *graded("b", [10, 10]), task("b", "11")])
+    ranks = rank_models([*graded("a", [10, 10]), task("a", "00"), *graded("b", [10, 10]), task("b", "11")])
     assert [(row.model, row.score) for row in ranks] == [("b", 1.0), ("a", 0.5)]
 
 
 def test_the_table_marks_the_best_and_its_ties() -> None:
     lines = ranking_table(
-        rank([*graded("a", [5, 6, 7, 8]), *graded("b", [8, 5, 6, 8]), *graded("c", [1, 1, 2, 1])])
+        rank_models([*graded("a", [5, 6, 7, 8]), *graded("b", [8, 5, 6, 8]), *graded("c", [1, 1, 2, 1])])
     )
     assert lines[2].startswith("b") or lines[2].startswith("a")
     assert lines[2].endswith("best")
@@ -148,6 +148,6 @@ def test_a_sample_of_one_question_a_task_can_tell_models_apart() -> None:
     names = [f"task{number}" for number in range(12)]
     strong = [task("strong", "1", name) for name in names]
     weak = [task("weak", "0" if number else "1", name) for number, name in enumerate(names)]
-    ranks = rank([*strong, *weak, task("strong", "111", "law"), task("weak", "000", "law")])
+    ranks = rank_models([*strong, *weak, task("strong", "111", "law"), task("weak", "000", "law")])
     assert ranks[1].interval is not None
     assert not ranks[1].tied

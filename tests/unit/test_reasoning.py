@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import NoAnswerError
-from pytest_instructlab_eval.judges.stages import RecordedAnswers
+from pytest_instructlab_eval.judges.separate_judging import RecordedAnswers
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.models.local import LocalModel
 from pytest_instructlab_eval.models.reasoning import split_answer, split_judgment

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.data.answers import read_answers, read_questions
 from pytest_instructlab_eval.data.file_names import existing_file, file_of
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
-from pytest_instructlab_eval.judges.stages import RecordedAnswers
+from pytest_instructlab_eval.judges.separate_judging import RecordedAnswers
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench_branch
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
-from pytest_instructlab_eval.suites.recorded import recorded_answers
-from pytest_instructlab_eval.suites.selection import lacks, selected
+from pytest_instructlab_eval.suites.earlier_answers import recorded_answers
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
+from pytest_instructlab_eval.suites.selection import missing_options, selected_benchmarks
 
 MODEL, JUDGE = "instructlab/granite-7b-lab", "prometheus-eval/prometheus-8x7b-v2.0"
 KNOTS, RIDDLES = "compositional_skills/knots/qna.yaml", "compositional_skills/riddles/qna.yaml"
@@ -253,7 +253,7 @@ def asked(tree: Path, data: Path, **changes: Any) -> Settings:
 
 def test_a_tree_is_judged_without_a_taxonomy(tree: Path, mt_bench_folder: Path) -> None:
     settings = asked(tree, mt_bench_folder)
-    assert selected(settings) == ("mt_bench_branch",)
+    assert selected_benchmarks(settings) == ("mt_bench_branch",)
     assert recorded_answers(settings, mt_bench_branch.BENCHMARK, MODEL) == {
         (f"What is {n}?",): (f"answer {n}",) for n in "789"
     }
@@ -264,7 +264,7 @@ def test_a_tree_is_judged_without_a_taxonomy(tree: Path, mt_bench_folder: Path) 
 
 def test_without_a_tree_the_taxonomy_is_asked_for(tree: Path, mt_bench_folder: Path) -> None:
     for settings in (asked(tree, mt_bench_folder, branch="other"), asked(tree, mt_bench_folder, stage=None)):
-        assert lacks(mt_bench_branch.BENCHMARK, settings) == "--eval-taxonomy"
+        assert missing_options(mt_bench_branch.BENCHMARK, settings) == "--eval-taxonomy"
     (tree / "model_answer" / f"{MODEL}.jsonl").unlink()
     with pytest.raises(ConfigurationError, match=f"there are no answers of {MODEL} in "):
         recorded_answers(asked(tree, mt_bench_folder), mt_bench_branch.BENCHMARK, MODEL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_instructlab_eval.errors import ItemError
-from pytest_instructlab_eval.records.recording import Recorder, describe
+from pytest_instructlab_eval.records.recorder import Recorder, describe_failure
 from pytest_instructlab_eval.records.scores import Score
 
 
@@ -99,37 +99,37 @@ def test_every_error_is_raised_with_its_metric() -> None:
 
 
 def test_a_reason_comes_first() -> None:
-    assert describe("away", []) == "away"
+    assert describe_failure("away", []) == "away"
 
 
 def test_question_answer_and_judgment_are_shown_with_their_score() -> None:
     evidence = {"judgment": "Fair.", "answer": "So.\nAnd so.", "question": "Why?", "other": "not shown"}
-    assert describe("low", [Score(3.0, "depth", 10.0, metadata=evidence)]) == (
+    assert describe_failure("low", [Score(3.0, "depth", 10.0, metadata=evidence)]) == (
         "low\ndepth: 3 of 10\nquestion:\n    Why?\nanswer:\n    So.\n    And so.\njudgment:\n    Fair."
     )
 
 
 def test_what_has_no_score_is_shown_so() -> None:
-    assert "depth: no score" in describe("", [Score(None, "depth", metadata={"question": "Why?"})])
+    assert "depth: no score" in describe_failure("", [Score(None, "depth", metadata={"question": "Why?"})])
 
 
 def test_a_score_without_evidence_is_shown_alone() -> None:
-    assert describe("low", [Score(0.25, "depth")]) == "low\ndepth: 0.25 of 1"
+    assert describe_failure("low", [Score(0.25, "depth")]) == "low\ndepth: 0.25 of 1"
 
 
 def test_a_prompt_is_shown_where_no_score_has_the_question() -> None:
-    assert describe("away", [], prompt="Why?") == "away\nquestion:\n    Why?"
-    shown = describe("away", [Score(None, metadata={"question": "How?"})], prompt="Why?")
+    assert describe_failure("away", [], prompt="Why?") == "away\nquestion:\n    Why?"
+    shown = describe_failure("away", [Score(None, metadata={"question": "How?"})], prompt="Why?")
     assert "Why?" not in shown
 
 
 def test_a_long_text_is_cut_and_its_length_told() -> None:
-    shown = describe("low", [Score(3.0, metadata={"answer": "x" * 5000})])
+    shown = describe_failure("low", [Score(3.0, metadata={"answer": "x" * 5000})])
     assert "x" * 2000 + "… (5,000 characters)" in shown
     assert "x" * 2001 not in shown
 
 
 def test_control_characters_of_an_answer_are_shown_not_sent_to_the_terminal() -> None:
-    assert "away \\x1b[31m" in describe("away \x1b[31m", [])
+    assert "away \\x1b[31m" in describe_failure("away \x1b[31m", [])
     score = Score(0.0, metadata={"answer": "red \x1b[31m and\ttab"})
-    assert "red \\x1b[31m and\ttab" in describe("", [score])
+    assert "red \\x1b[31m and\ttab" in describe_failure("", [score])

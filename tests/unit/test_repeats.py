@@ -14,15 +14,15 @@ from pytest_instructlab_eval.data.answers import read_answers
 from pytest_instructlab_eval.data.taxonomy import QnaPair
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel
-from pytest_instructlab_eval.judges.stages import PostponedJudge, RecordedAnswers
+from pytest_instructlab_eval.judges.separate_judging import PostponedJudge, RecordedAnswers
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.seeds import Seed
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench, mt_bench_branch
-from pytest_instructlab_eval.suites.instructlab import write_instructlab_files
+from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
 from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion
 
 from .fakes import Chat, FakeModel
@@ -46,14 +46,14 @@ def saying(*ratings: object) -> FakeModel:
 
 
 def asked(folder: Path, category: str, repeats: int) -> MTBenchQuestion:
-    found = mt_bench.questions(folder, repeats=repeats)
+    found = mt_bench.mt_bench_questions(folder, repeats=repeats)
     return next(question for question in found if question.category == category)
 
 
 def scored(question: MTBenchQuestion, model: FakeModel, judge: Judge) -> list[Score]:
     async def run() -> list[Score]:
-        answer = await mt_bench.answer(question, model)
-        return await mt_bench.grade(question, answer, judge)
+        answer = await mt_bench.answer_mt_bench(question, model)
+        return await mt_bench.grade_mt_bench(question, answer, judge)
 
     return asyncio.run(run())
 
@@ -72,7 +72,7 @@ def repeats(chats: Sequence[Chat]) -> list[int]:
 
 def test_a_sampled_question_is_asked_so_often_with_a_seed_each(mt_bench_folder: Path) -> None:
     model = NumberedModel()
-    answer = asyncio.run(mt_bench.answer(asked(mt_bench_folder, "writing", 3), model))
+    answer = asyncio.run(mt_bench.answer_mt_bench(asked(mt_bench_folder, "writing", 3), model))
     assert repeats(model.chats) == [0, 0, 1, 1, 2, 2]
     assert len({chat.seed for chat in model.chats}) == 6
     assert {chat.temperature for chat in model.chats} == {0.7}
@@ -82,7 +82,7 @@ def test_a_sampled_question_is_asked_so_often_with_a_seed_each(mt_bench_folder: 
 
 def test_each_conversation_goes_on_with_its_own_answer(mt_bench_folder: Path) -> None:
     model = NumberedModel()
-    asyncio.run(mt_bench.answer(asked(mt_bench_folder, "writing", 2), model))
+    asyncio.run(mt_bench.answer_mt_bench(asked(mt_bench_folder, "writing", 2), model))
     second = {repeat(chat): chat.messages[-2]["content"] for chat in model.chats if len(chat.messages) > 3}
     assert second == {0: "time 0, turn 1", 1: "time 1, turn 1"}
 
@@ -91,16 +91,16 @@ def test_each_conversation_goes_on_with_its_own_answer(mt_bench_folder: Path) ->
 def test_a_question_at_temperature_0_is_asked_once(mt_bench_folder: Path, category: str) -> None:
     question = asked(mt_bench_folder, category, 3)
     model = NumberedModel()
-    answer = asyncio.run(mt_bench.answer(question, model))
+    answer = asyncio.run(mt_bench.answer_mt_bench(question, model))
     assert (question.repeats, repeats(model.chats), answer.again) == (1, [-1, -1], ())
 
 
 def test_a_pair_of_the_taxonomy_is_asked_so_often(mt_bench_folder: Path) -> None:
     pair = QnaPair("knots/qna.yaml", 1, "Which knot?", "A bowline.", context=None, line=1)
-    (question,) = mt_bench_branch.questions([pair], mt_bench_folder, repeats=3, judgments=2)
+    (question,) = mt_bench_branch.mt_bench_branch_questions([pair], mt_bench_folder, repeats=3, judgments=2)
     model = NumberedModel()
-    answer = asyncio.run(mt_bench_branch.answer(question, model))
-    score = asyncio.run(mt_bench_branch.grade(question, answer, LLMJudge(saying(2, 4, 9))))
+    answer = asyncio.run(mt_bench_branch.answer_mt_bench_branch(question, model))
+    score = asyncio.run(mt_bench_branch.grade_mt_bench_branch(question, answer, LLMJudge(saying(2, 4, 9))))
     assert (score.value, score.n, score.metric) == (5.0, 1, "rating")
     assert question.requests == 3 * (1 + 2)
 
@@ -193,12 +193,12 @@ def test_the_judges_own_spread_is_in_the_table(mt_bench_folder: Path) -> None:
     (summary,) = summarise([repeated_panel(mt_bench_folder)])
     assert summary.judge_spread == pytest.approx((2**0.5 + 0) / 2)
     assert (summary.judge_spread_n, summary.agreement_n) == (8, 4)
-    (row,) = [line for line in table([summary]) if "judge's spread" in line]
+    (row,) = [line for line in scores_table([summary]) if "judge's spread" in line]
     assert row.split() == ["judge's", "spread", "0.71", "8"]
 
 
 def test_a_question_takes_as_many_requests_as_it_has_answers_and_judgments(mt_bench_folder: Path) -> None:
-    writing, *_ = mt_bench.questions(mt_bench_folder, repeats=3, judgments=4)
+    writing, *_ = mt_bench.mt_bench_questions(mt_bench_folder, repeats=3, judgments=4)
     assert writing.requests == 2 * 3 * (1 + 4)
 
 
@@ -229,9 +229,9 @@ def test_answers_of_an_earlier_run_are_judged_as_often_as_they_were_asked(
     write_instructlab_files(tmp_path, [result])
     first, second = read_answers(tmp_path / "mt_bench", "tiny")["81"]
     recorded = RecordedAnswers("tiny", {question.turns[:1]: first, question.turns: second})
-    answer = asyncio.run(mt_bench.answer(question, recorded))
+    answer = asyncio.run(mt_bench.answer_mt_bench(question, recorded))
     assert [given.turns[0] for given in (answer, *answer.again)] == ["time 0, turn 1", "time 1, turn 1"]
     more = asked(mt_bench_folder, "writing", 3)
-    reason = asyncio.run(mt_bench.answer(more, recorded)).again[1].error
+    reason = asyncio.run(mt_bench.answer_mt_bench(more, recorded)).again[1].error
     assert reason is not None
     assert "no recorded answer number 3 of tiny" in reason

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from pytest_instructlab_eval.records.run import ModelAdaptation, Silent
+from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.session import report_data
 
 RESULT = Result(
     "knots", "reef", "sailing", "tiny", scores=(Score(0.5, metadata={"answer": "so"}),), nodeid="a::b"
 )
-SILENT = Silent("a::b", "knots", "sailing", "tiny", "passed")
+SILENT = SilentTest("a::b", "knots", "sailing", "tiny", "passed")
 ADAPTATION = ModelAdaptation("judge", "tiny", "no_seed", "it takes no seed", changes_answers=True)
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.records.results import SCHEMA_VERSION, read_results, read_run
-from pytest_instructlab_eval.records.run import Run, Silent
+from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION, read_results, read_run
+from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -31,7 +31,7 @@ RESULTS = [
 ]
 RUN = Run(
     tuple(RESULTS), dataclasses.asdict(SETTINGS), models=SETTINGS.labels, gates=("mmlu >= 0.5",),
-    notes=("a note",), silent=(Silent("test_x", "mmlu", "", "lab", "passed"),),
+    notes=("a note",), silent=(SilentTest("test_x", "mmlu", "", "lab", "passed"),),
 )  # fmt: skip
 
 

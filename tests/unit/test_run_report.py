@@ -11,17 +11,18 @@ import pytest
 
 import pytest_instructlab_eval
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.check import GateReport, Verdict, verdicts
+from pytest_instructlab_eval.gates.evaluation import gate_verdicts
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.records.baseline import Baseline
-from pytest_instructlab_eval.records.results import read_run
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.markdown import markdown
+from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.terminal import comparison, terminal
+from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
 from pytest_instructlab_eval.stats.changes import run_changes
-from pytest_instructlab_eval.stats.ranking import rank
+from pytest_instructlab_eval.stats.ranking import rank_models
 from pytest_instructlab_eval.stats.summary import summarise
 
 
@@ -49,9 +50,9 @@ def test_a_report_has_what_each_renderer_would_compute() -> None:
     report = RunReport.of(found, EARLIER)
     assert report.run is found
     assert report.summaries == tuple(summarise(found.results))
-    assert report.ranking == tuple(rank(found.results))
+    assert report.ranking == tuple(rank_models(found.results))
     assert report.changes == tuple(run_changes(found, EARLIER.results))
-    assert report.verdicts == tuple(verdicts(found, EARLIER.results))
+    assert report.verdicts == tuple(gate_verdicts(found, EARLIER.results))
     assert (report.problems, report.candidates, report.best) == ((), ["lab", "other"], "lab")
     assert [(verdict.gate.text, verdict.model) for verdict in report.failed_gates] == [
         ("own >= 0.6", "other")
@@ -96,7 +97,7 @@ def test_what_is_not_whole_is_not_gated_and_has_not_passed(more: dict[str, Any])
     report = RunReport.of(run(*LAB, gates=("own >= 0.6",), **more))
     assert (report.verdicts, report.headline) == ((), "inconclusive")
     assert report.not_gated is not None
-    assert report.not_gated in markdown(report)
+    assert report.not_gated in summary_page(report)
 
 
 def test_a_run_that_lost_a_test_can_be_gated_all_the_same() -> None:
@@ -135,9 +136,11 @@ def test_a_report_of_the_file_renders_the_same(tmp_path: Path) -> None:
     report = RunReport.of(found, EARLIER)
     write_results(tmp_path / "results.json", report)
     again = RunReport.of(read_run(tmp_path / "results.json"), EARLIER)
-    assert markdown(again) == markdown(report)
-    assert terminal(again, verbose=True, sampled=["own"]) == terminal(report, verbose=True, sampled=["own"])
-    assert comparison(again, verbose=False) == comparison(report, verbose=False)
+    assert summary_page(again) == summary_page(report)
+    assert terminal_lines(again, verbose=True, sampled=["own"]) == terminal_lines(
+        report, verbose=True, sampled=["own"]
+    )
+    assert comparison_lines(again, verbose=False) == comparison_lines(report, verbose=False)
 
 
 PACKAGE = Path(pytest_instructlab_eval.__file__).parent

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data.safe_yaml import (
     MOST_BYTES,
-    Record,
-    Tagged,
+    TaggedValue,
+    YamlMapping,
     first_tag,
     parse_yaml,
     read_yaml,
@@ -110,7 +110,7 @@ def test_any_text_is_read_or_refused_with_the_name_of_its_file(text: str) -> Non
 def test_a_tag_of_its_own_is_kept_as_a_tag_and_its_value_dropped(value: str) -> None:
     found = parsed(f"a: 1\nb:\n- c: {value}\n")
     tagged = found["b"][0]["c"]
-    assert type(tagged) is Tagged
+    assert type(tagged) is TaggedValue
     assert tagged.line == 3
     assert first_tag(found) == tagged
 
@@ -175,7 +175,7 @@ def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> Non
     path = tmp_path / "qna.yaml"
     path.write_bytes("\ufeffa: é\n".encode())
     found = read_yaml(path)
-    assert type(found) is Record
+    assert type(found) is YamlMapping
     assert found == {"a": "é"}
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data import mmlu_rows as data
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import benchmark, fixtures
-from pytest_instructlab_eval.suites.sampling import allocation, chosen_rows, stratified
-from pytest_instructlab_eval.suites.selection import asked
+from pytest_instructlab_eval.suites.registry import benchmark_fixtures, find_benchmark
+from pytest_instructlab_eval.suites.sampling import allocation, choose_rows, stratified_sample
+from pytest_instructlab_eval.suites.selection import asked_questions
 
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
 
@@ -66,29 +66,31 @@ def test_where_there_are_more_strata_than_questions_the_seed_says_which_are_aske
 @given(SIZES, st.integers(1, 40))
 def test_a_sample_is_part_of_every_larger_one(sizes: dict[str, int], n: int) -> None:
     strata = {name: range(size) for name, size in sizes.items()}
-    small, large = stratified(strata, n), stratified(strata, n + 1)
+    small, large = stratified_sample(strata, n), stratified_sample(strata, n + 1)
     assert all(set(drawn) <= set(large[name]) for name, drawn in small.items())
 
 
 def test_questions_keep_their_order_and_strata_without_any_are_left_out() -> None:
-    found = stratified({"a": range(50), "none": [], "b": range(50)}, 20)
+    found = stratified_sample({"a": range(50), "none": [], "b": range(50)}, 20)
     assert list(found) == ["a", "b"]
     assert all(drawn == sorted(drawn) and len(drawn) == 10 for drawn in found.values())
 
 
 def test_a_question_is_drawn_wherever_it_stands() -> None:
     names = [f"q{number}" for number in range(30)]
-    assert set(stratified({"a": names}, 10)["a"]) == set(stratified({"a": names[::-1]}, 10)["a"])
+    assert set(stratified_sample({"a": names}, 10)["a"]) == set(
+        stratified_sample({"a": names[::-1]}, 10)["a"]
+    )
 
 
 def test_another_seed_draws_another_sample() -> None:
-    assert stratified({"a": range(1000)}, 20, 0) != stratified({"a": range(1000)}, 20, 1)
+    assert stratified_sample({"a": range(1000)}, 20, 0) != stratified_sample({"a": range(1000)}, 20, 1)
 
 
 def test_each_question_is_drawn_as_often_as_any_other() -> None:
     counts = [0] * 20
     for seed in range(2000):
-        for number in stratified({"a": range(20)}, 5, seed)["a"]:
+        for number in stratified_sample({"a": range(20)}, 5, seed)["a"]:
             counts[number] += 1
     assert all(abs(count - 500) < 5 * 19.4 for count in counts)  # five standard deviations
 
@@ -99,8 +101,8 @@ PINNED = {"law": [1, 2, 3, 7], "chess": [1]}
 def test_the_sample_is_the_same_on_every_machine() -> None:
     """These very questions; another set would set every baseline of a sample at naught."""
     code = (
-        "from pytest_instructlab_eval.suites.sampling import stratified\n"
-        "print(stratified({'law': range(16), 'chess': range(4)}, 5, 7))"
+        "from pytest_instructlab_eval.suites.sampling import stratified_sample\n"
+        "print(stratified_sample({'law': range(16), 'chess': range(4)}, 5, 7))"
     )
     for hash_seed in ("1", "2"):
         shown = subprocess.run(
@@ -117,18 +119,18 @@ def test_the_sample_is_the_same_on_every_machine() -> None:
 
 
 def test_rows_keep_their_numbers() -> None:
-    assert chosen_rows("abcd", numbers=(1, 3)) == [(1, "b"), (3, "d")]
-    assert chosen_rows("abcd", 2) == [(0, "a"), (1, "b")]
-    assert chosen_rows("abc") == [(0, "a"), (1, "b"), (2, "c")]
+    assert choose_rows("abcd", numbers=(1, 3)) == [(1, "b"), (3, "d")]
+    assert choose_rows("abcd", 2) == [(0, "a"), (1, "b")]
+    assert choose_rows("abc") == [(0, "a"), (1, "b"), (2, "c")]
 
 
 # --- of the benchmarks ---
 
 
 def sampled(fixture: str, **settings: Any) -> list[Any]:
-    found = benchmark(fixtures()[fixture])
+    found = find_benchmark(benchmark_fixtures()[fixture])
     assert found is not None
-    return list(asked(found, Settings(("tiny",), **settings)))
+    return list(asked_questions(found, Settings(("tiny",), **settings)))
 
 
 def test_a_sample_of_mmlu_is_of_rows_in_tasks(mmlu_folder: Path) -> None:
@@ -152,7 +154,7 @@ PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "mmlu"
 def test_the_sizes_of_the_hubs_tasks_are_the_published_ones() -> None:
     from pytest_instructlab_eval.suites import mmlu
 
-    assert set(data.MMLU_TEST_ROWS) == set(mmlu.subjects())
+    assert set(data.MMLU_TEST_ROWS) == set(mmlu.mmlu_subjects())
     assert sum(data.MMLU_TEST_ROWS.values()) == 14_042
     if not PUBLISHED.is_dir():
         pytest.skip("MMLU as it was published isn't here")

@@ -15,22 +15,22 @@ from jsonschema import Draft202012Validator
 
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import Gate, parse_gate
-from pytest_instructlab_eval.gates.check import GateReport
+from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline import read_baseline
-from pytest_instructlab_eval.records.run import ModelAdaptation, Run, Silent
+from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
 from pytest_instructlab_eval.records.schema import RULES, Configuration
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.stats.changes import Change, Changes
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
 from pytest_instructlab_eval.stats.ranking import Rank
-from pytest_instructlab_eval.stats.summary import Row, Summary
+from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 from tests.schemas import schema, schema_problems
 
 from .test_changed_files import NOT_READ, ODD, SCHEMA_1, Place, change, places, sample
 
 NAMES = sorted(path.stem for path in SCHEMA_1.iterdir())
 RECORDS = {
-    "result": Result, "score": Score, "sample": Sample, "silent": Silent, "adaptation": ModelAdaptation,
-    "rank": Rank, "row": Row, "summary": Summary, "change": Change, "changes": Changes,
+    "result": Result, "score": Score, "sample": Sample, "silent": SilentTest, "adaptation": ModelAdaptation,
+    "rank": Rank, "row": SummaryRow, "summary": Summary, "change": MeanChange, "changes": BenchmarkChanges,
     "verdict": GateReport, "gate": Gate,
 }  # fmt: skip
 

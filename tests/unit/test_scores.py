@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
 
 # --- plain() ---
 
@@ -86,22 +86,22 @@ class Text(str):
     ],
 )  # fmt: skip
 def test_plain_data_is_made_of_builtins(value: object, expected: object) -> None:
-    found = plain({"it": [value]})["it"][0]
+    found = plain_data({"it": [value]})["it"][0]
     assert found == expected
     assert type(found) is type(expected)
 
 
 @pytest.mark.parametrize("key", [Colour.RED, Path("a"), NumpyScalar(1)], ids=["enum", "path", "numpy"])
 def test_plain_data_has_texts_for_keys_of_any_kind(key: object) -> None:
-    assert [type(name) for name in plain({key: 1})] == [str]
+    assert [type(name) for name in plain_data({key: 1})] == [str]
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark_wherever_it_is() -> None:
-    assert plain({"a\ud800": ["b\udfff", {"c": ("\ud83d",)}]}) == {"a?": ["b?", {"c": ["?"]}]}
+    assert plain_data({"a\ud800": ["b\udfff", {"c": ("\ud83d",)}]}) == {"a?": ["b?", {"c": ["?"]}]}
 
 
 def test_other_text_stays_as_it_is() -> None:
-    assert plain("é \u2028 😀 \x00") == "é \u2028 😀 \x00"
+    assert plain_data("é \u2028 😀 \x00") == "é \u2028 😀 \x00"
 
 
 JSON = st.recursive(
@@ -113,17 +113,17 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_what_is_plain_already_stays_as_it_is(value: Any) -> None:
-    assert plain(value) == value
+    assert plain_data(value) == value
 
 
 @given(st.text(st.characters()))
 def test_plain_text_can_always_be_encoded(text: str) -> None:
-    plain({"text": text})["text"].encode("utf-8")
+    plain_data({"text": text})["text"].encode("utf-8")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_number_that_json_does_not_have_stays_out_of_plain_data(value: float) -> None:
-    text = json.dumps(plain({"it": [value]}))
+    text = json.dumps(plain_data({"it": [value]}))
     assert "NaN" not in text
     assert "Infinity" not in text
 

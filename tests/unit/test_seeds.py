@@ -50,9 +50,9 @@ def test_no_two_questions_turns_or_repeats_are_asked_or_judged_with_one_seed(mt_
     judge = FakeModel(lambda messages: "Hm.", name="prometheus")
 
     async def run() -> None:
-        for question in mt_bench.questions(mt_bench_folder, repeats=3):
-            answer = await mt_bench.answer(question, model)
-            await mt_bench.grade(question, answer, LLMJudge(judge, repeats=3))
+        for question in mt_bench.mt_bench_questions(mt_bench_folder, repeats=3):
+            answer = await mt_bench.answer_mt_bench(question, model)
+            await mt_bench.grade_mt_bench(question, answer, LLMJudge(judge, repeats=3))
 
     asyncio.run(run())
     seeds = [chat.seed for chat in (*model.chats, *judge.chats) if chat.seed is not None]
@@ -62,8 +62,8 @@ def test_no_two_questions_turns_or_repeats_are_asked_or_judged_with_one_seed(mt_
 def test_another_seed_of_the_run_makes_other_draws_and_the_same_the_same(mt_bench_folder: Path) -> None:
     def drawn(seed: int) -> list[int | None]:
         model = FakeModel()
-        (question, *_) = mt_bench.questions(mt_bench_folder, repeats=2, seed=seed)
-        asyncio.run(mt_bench.answer(question, model))
+        (question, *_) = mt_bench.mt_bench_questions(mt_bench_folder, repeats=2, seed=seed)
+        asyncio.run(mt_bench.answer_mt_bench(question, model))
         return [chat.seed for chat in model.chats]
 
     assert drawn(1) == drawn(1)

@@ -20,13 +20,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
-from pytest_instructlab_eval.serving import Launch, Owner, ServerProcess, Started, Turns, owner, turns
-from pytest_instructlab_eval.serving.owner import next_turn
-from pytest_instructlab_eval.serving.turns import Served, State, read_served, read_state
+from pytest_instructlab_eval.serving import (
+    Launch,
+    Owner,
+    Rotation,
+    ServerProcess,
+    StartedServer,
+    owner,
+    rotation,
+)
+from pytest_instructlab_eval.serving.owner import next_model
+from pytest_instructlab_eval.serving.rotation import (
+    ProcessState,
+    ServingState,
+    read_process_state,
+    read_serving_state,
+)
 
 SECONDS = 60  # for what takes a fraction of one
-BUSY = State(busy=True)
-IDLE = State(busy=False)
+BUSY = ProcessState(busy=True)
+IDLE = ProcessState(busy=False)
 
 current: contextvars.ContextVar[Hashable | None] = contextvars.ContextVar("current", default=None)
 
@@ -34,7 +47,7 @@ current: contextvars.ContextVar[Hashable | None] = contextvars.ContextVar("curre
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "INTERVAL", 0.001)
-    monkeypatch.setattr(turns, "POLL", 0.001)
+    monkeypatch.setattr(rotation, "POLL", 0.001)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -95,7 +108,7 @@ class Machine:
             model: Launch(FakeLauncher(self, model, how.get(model)), self.places[model]) for model in models
         }
 
-    def serve(self, model: str) -> Started:
+    def serve(self, model: str) -> StartedServer:
         url = f"http://{model}/{next(self.numbers)}"
         for other in self.live:
             if self.places[other.split("/")[2]] == self.places[model]:
@@ -110,7 +123,7 @@ class Machine:
         log = self.folder / f"{model}.log"
         log.write_text("loading\nout of memory\n")
         self.servers[model] = FakeServer(ended, log)
-        return Started(url, self.servers[model])
+        return StartedServer(url, self.servers[model])
 
     async def ask(self, model: str, url: str) -> None:
         """Ask a model, which takes a moment."""
@@ -133,7 +146,7 @@ class FakeLauncher:
     model: str
     error: Exception | None
 
-    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
+    def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
         say(f"starting {self.model}")
         time.sleep(0.002)
         if self.error is not None:
@@ -166,7 +179,7 @@ class Serving:
         self.owner = Owner(machine.folder, launches, quiet, try_out)
         self.machine = machine
         self.models = list(launches)
-        self.turns = [Turns(machine.folder, f"gw{number}", current.get) for number in range(processes)]
+        self.rotation = [Rotation(machine.folder, f"gw{number}", current.get) for number in range(processes)]
         for number in range(processes):
             self.owner.expect(f"gw{number}")
 
@@ -180,18 +193,18 @@ class Serving:
         assert self.machine.live == set()
 
     async def ask(self, process: int, model: str) -> None:
-        async with self.turns[process].use(model) as url:
+        async with self.rotation[process].use(model) as url:
             await self.machine.ask(model, url)
 
     async def run(self, process: int, name: Hashable, script: Script) -> None:
         """A run that asks the models of each step at once, one step after the other."""
-        self.turns[process].begin(name)
+        self.rotation[process].begin(name)
         current.set(name)
         try:
             for step in script:
                 await asyncio.gather(*(self.ask(process, model) for model in step))
         finally:
-            self.turns[process].end(name)
+            self.rotation[process].end(name)
 
     def play(self, scripts: Sequence[Sequence[Script]]) -> None:
         """Have each process do its runs, all under way at once."""
@@ -202,10 +215,10 @@ class Serving:
                 for process, runs in enumerate(scripts)
                 for number, script in enumerate(runs)
             ]
-            for process in self.turns:  # as pytest does once it has all that it will run under way
+            for process in self.rotation:  # as pytest does once it has all that it will run under way
                 process.begin("pytest")
             await asyncio.sleep(0)
-            for process in self.turns:
+            for process in self.rotation:
                 process.end("pytest")
             for outcome in await asyncio.gather(*runs, return_exceptions=True):
                 if isinstance(outcome, BaseException):
@@ -226,23 +239,23 @@ ANSWER_THEN_JUDGE = [["candidate"], ["judge"]]
 @pytest.mark.parametrize(
     ("states", "served", "turn"),
     [
-        ([], Served(), None),
-        ([IDLE], Served(), None),
-        ([State(False, ("judge",))], Served(), "judge"),
-        ([State(False, ("judge",)), IDLE], Served({"candidate": "u"}), "judge"),
-        ([State(False, ("judge",)), BUSY], Served({"candidate": "u"}), None),
-        ([State(False, ("judge",)), State(False, ("candidate",))], Served(), "candidate"),
-        ([State(False, ("candidate", "judge"))], Served(), "candidate"),
-        ([State(False, ("candidate", "judge"))], Served({"candidate": "u"}), None),
-        ([State(False, ("candidate", "judge"))], Served(failed={"candidate": "no"}), None),
-        ([State(False, ("judge",))], Served({"candidate": "u"}, {"other": "no"}), "judge"),
-        ([State(False, ("unknown",))], Served(), None),
+        ([], ServingState(), None),
+        ([IDLE], ServingState(), None),
+        ([ProcessState(False, ("judge",))], ServingState(), "judge"),
+        ([ProcessState(False, ("judge",)), IDLE], ServingState({"candidate": "u"}), "judge"),
+        ([ProcessState(False, ("judge",)), BUSY], ServingState({"candidate": "u"}), None),
+        ([ProcessState(False, ("judge",)), ProcessState(False, ("candidate",))], ServingState(), "candidate"),
+        ([ProcessState(False, ("candidate", "judge"))], ServingState(), "candidate"),
+        ([ProcessState(False, ("candidate", "judge"))], ServingState({"candidate": "u"}), None),
+        ([ProcessState(False, ("candidate", "judge"))], ServingState(failed={"candidate": "no"}), None),
+        ([ProcessState(False, ("judge",))], ServingState({"candidate": "u"}, {"other": "no"}), "judge"),
+        ([ProcessState(False, ("unknown",))], ServingState(), None),
     ],
 )
 def test_the_next_turn_is_the_first_that_is_waited_for_when_nobody_can_go_on(
-    states: list[State], served: Served, turn: str | None
+    states: list[ProcessState], served: ServingState, turn: str | None
 ) -> None:
-    assert next_turn(["candidate", "judge"], served, states) == turn
+    assert next_model(["candidate", "judge"], served, states) == turn
 
 
 # --- the beginning ---
@@ -251,13 +264,13 @@ def test_the_next_turn_is_the_first_that_is_waited_for_when_nobody_can_go_on(
 def test_the_first_model_is_served_when_the_run_starts(machine: Machine) -> None:
     with Serving(machine, machine.launches("candidate", "judge")):
         assert machine.started() == ["candidate"]
-        assert read_served(machine.folder) == Served({"candidate": "http://candidate/0"})
+        assert read_serving_state(machine.folder) == ServingState({"candidate": "http://candidate/0"})
 
 
 def test_models_with_places_of_their_own_are_served_at_once(machine: Machine) -> None:
     with Serving(machine, machine.launches("a", "b", "judge", places={"judge": "1"})):
         assert machine.started() == ["a", "judge"]
-        assert set(read_served(machine.folder).up) == {"a", "judge"}
+        assert set(read_serving_state(machine.folder).up) == {"a", "judge"}
 
 
 def test_the_user_is_told_what_is_started(machine: Machine) -> None:
@@ -281,7 +294,7 @@ def test_a_model_that_cannot_be_served_at_the_start_is_an_error_and_the_rest_can
     assert machine.live == set()
 
 
-# --- taking turns ---
+# --- the rotation ---
 
 
 def test_all_answers_come_before_the_first_judging(machine: Machine) -> None:
@@ -308,7 +321,7 @@ def test_models_with_places_of_their_own_are_never_swapped(machine: Machine) -> 
     assert machine.started() == ["candidate", "judge"]
 
 
-def test_a_judge_with_a_place_of_its_own_stays_while_candidates_take_turns(machine: Machine) -> None:
+def test_a_judge_with_a_place_of_its_own_stays_while_candidates_are_swapped(machine: Machine) -> None:
     launches = machine.launches("base", "lab", "judge", places={"judge": "1"})
     with Serving(machine, launches) as serving:
         serving.play([[[["base"], ["judge"]], [["lab"], ["judge"]]] * 3])
@@ -321,7 +334,7 @@ def test_a_run_may_ask_both_models_at_once(machine: Machine) -> None:
     assert machine.asked() == ["candidate"] * 3 + ["judge"] * 3
 
 
-def test_a_model_may_have_several_turns(machine: Machine) -> None:
+def test_a_model_may_be_served_several_times(machine: Machine) -> None:
     with Serving(machine, machine.launches("candidate", "judge"), processes=2) as serving:
         serving.play([[ANSWER_THEN_JUDGE * 3], [ANSWER_THEN_JUDGE * 3]])
     assert machine.started() == ["candidate", "judge"] * 3
@@ -354,7 +367,7 @@ def test_a_process_that_crashed_while_it_was_busy_is_waited_for_until_it_is_forg
     machine: Machine,
 ) -> None:
     with Serving(machine, machine.launches("candidate", "judge"), processes=2) as serving:
-        Turns(machine.folder, "crashed").begin("a run that never ends")
+        Rotation(machine.folder, "crashed").begin("a run that never ends")
         serving.owner.expect("crashed")
         forgetting = threading.Timer(0.05, serving.owner.forget, ["crashed"])
         forgetting.start()
@@ -424,25 +437,25 @@ def test_a_process_that_is_busy_by_the_time_of_the_swap_keeps_what_is_served(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It becomes so between the two looks that the owner takes at what processes say."""
-    late = Turns(machine.folder, "late")
+    late = Rotation(machine.folder, "late")
     late.begin("first")
     late.end("first")
     tried = threading.Event()
 
     def look_and_be_overtaken(*arguments: object) -> str | None:
-        turn = next_turn(*arguments)  # type: ignore[arg-type]
+        turn = next_model(*arguments)  # type: ignore[arg-type]
         if turn is not None and not tried.is_set():
             late.begin("second")
             tried.set()
         return turn
 
-    monkeypatch.setattr(owner, "next_turn", look_and_be_overtaken)
+    monkeypatch.setattr(owner, "next_model", look_and_be_overtaken)
     with Serving(machine, machine.launches("candidate", "judge")) as serving:
         serving.owner.expect("late")
 
         def end_second() -> None:
             assert tried.wait(SECONDS)
-            wait_until(lambda: read_served(machine.folder).up != {})
+            wait_until(lambda: read_serving_state(machine.folder).up != {})
             time.sleep(0.02)
             assert machine.started() == ["candidate"]
             late.end("second")
@@ -460,37 +473,37 @@ def test_a_process_that_becomes_busy_after_the_owners_last_look_sees_nothing_to_
     turn: list[str | None] = [None]
     seen: list[Mapping[str, str]] = []
 
-    def note_turn(order: Sequence[str], served: Served, states: Sequence[State]) -> str | None:
-        turn[0] = next_turn(order, served, states)
+    def note_turn(order: Sequence[str], served: ServingState, states: Sequence[ProcessState]) -> str | None:
+        turn[0] = next_model(order, served, states)
         return turn[0]
 
-    def look(folder: Path, process: str) -> State:
-        state = read_state(folder, process)
+    def look(folder: Path, process: str) -> ProcessState:
+        state = read_process_state(folder, process)
         if turn[0] == "judge":  # decided upon before, so this look is the last
-            seen.append(read_served(folder).up)
+            seen.append(read_serving_state(folder).up)
         return state
 
-    monkeypatch.setattr(owner, "next_turn", note_turn)
-    monkeypatch.setattr(owner, "read_state", look)
+    monkeypatch.setattr(owner, "next_model", note_turn)
+    monkeypatch.setattr(owner, "read_process_state", look)
     with Serving(machine, machine.launches("candidate", "judge")) as serving:
         serving.play([[ANSWER_THEN_JUDGE]])
     assert seen[0] == {}
 
 
 def test_what_is_about_to_stop_is_no_longer_told_to_be_served(machine: Machine) -> None:
-    told: list[Served] = []
+    told: list[ServingState] = []
 
     @dataclass(frozen=True)
     class Looking(FakeLauncher):
-        def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
-            told.append(read_served(machine.folder))
+        def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
+            told.append(read_serving_state(machine.folder))
             return super().start(say, stopped)
 
     launches = machine.launches("candidate", "judge", "other", places={"other": "1"})
     launches["judge"] = Launch(Looking(machine, "judge", None))
     with Serving(machine, launches) as serving:
         serving.play([[ANSWER_THEN_JUDGE]])
-    assert told == [Served({"other": "http://other/1"})]
+    assert told == [ServingState({"other": "http://other/1"})]
 
 
 # --- models that can't be served ---
@@ -531,7 +544,7 @@ def test_the_other_models_have_their_turns_where_one_cannot_be_served(machine: M
 def test_a_server_that_ends_during_the_run_is_a_problem_with_the_end_of_its_log(machine: Machine) -> None:
     with Serving(machine, machine.launches("candidate")) as serving:
         machine.servers["candidate"].end(137)
-        wait_until(lambda: read_served(machine.folder).failed != {})
+        wait_until(lambda: read_serving_state(machine.folder).failed != {})
         with pytest.raises(ModelError) as caught:
             serving.play([[[["candidate"]]] * 3])
     assert machine.servers["candidate"].was_stopped  # what it may have left is ended, what is open is closed
@@ -543,9 +556,9 @@ def test_a_server_that_ends_during_the_run_is_a_problem_with_the_end_of_its_log(
 
 def test_a_question_that_was_under_way_when_its_server_ended_fails_with_the_reason(machine: Machine) -> None:
     async def ask(serving: Serving) -> None:
-        async with serving.turns[0].use("candidate"):
+        async with serving.rotation[0].use("candidate"):
             machine.servers["candidate"].end(1)
-            await asyncio.to_thread(wait_until, lambda: read_served(machine.folder).failed != {})
+            await asyncio.to_thread(wait_until, lambda: read_serving_state(machine.folder).failed != {})
             raise ModelError("can't connect")
 
     with (
@@ -558,7 +571,7 @@ def test_a_question_that_was_under_way_when_its_server_ended_fails_with_the_reas
 def test_the_judge_has_its_turn_after_the_candidates_server_has_ended(machine: Machine) -> None:
     with Serving(machine, machine.launches("candidate", "judge")) as serving:
         machine.servers["candidate"].end(1)
-        wait_until(lambda: read_served(machine.folder).failed != {})
+        wait_until(lambda: read_serving_state(machine.folder).failed != {})
         with pytest.raises(ModelError):
             serving.play([[ANSWER_THEN_JUDGE, [["judge"]]]])
         serving.play([[[["judge"]]]])
@@ -585,7 +598,7 @@ class Trial:
         self.tried: list[tuple[str, bool]] = []
 
     def __call__(self, model: str, url: str) -> None:
-        announced = model in read_served(self.machine.folder).up
+        announced = model in read_serving_state(self.machine.folder).up
         self.tried.append((model, announced))
         if model == self.refused:
             raise ConfigurationError("it rates everything alike")
@@ -648,7 +661,7 @@ def test_a_server_that_is_loading_is_given_up_with_the_run(machine: Machine) -> 
 
     @dataclass(frozen=True)
     class Slow(FakeLauncher):
-        def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> Started:
+        def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
             loading.set()
             wait_until(stopped)
             raise ConfigurationError("it was stopped while it loaded")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_instructlab_eval.serving import ServerProcess, guard, process
+from pytest_instructlab_eval.serving import ServerProcess, process, process_group
 
 SECONDS = 60  # for what takes a fraction of one
 FAMILY = (
@@ -160,9 +160,9 @@ def test_what_a_server_leaves_when_it_ends_is_ended(
 def no_reaping() -> Iterator[None]:
     """Orphans come to this process, which doesn't reap them, as to a container's first process."""
     libc = ctypes.CDLL(None)
-    libc.prctl(guard.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(process_group.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     yield
-    libc.prctl(guard.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    libc.prctl(process_group.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone lets a process adopt orphans")

@@ -26,7 +26,7 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.serving import (
     VLLM,
     ServerProcess,
-    Started,
+    StartedServer,
     divide_gpus,
     has_vllm,
     model_source,
@@ -134,11 +134,11 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., tuple[Started, list[str]]]]:
+def start() -> Iterator[Callable[..., tuple[StartedServer, list[str]]]]:
     """Starts a server, with what it said meanwhile, and stops it with the test."""
     processes: list[ServerProcess] = []
 
-    def start(server: VLLM) -> tuple[Started, list[str]]:
+    def start(server: VLLM) -> tuple[StartedServer, list[str]]:
         said: list[str] = []
         started = server.start(said.append)
         assert started.process is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.reports.scores_table import table
+from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
 from pytest_instructlab_eval.stats.summary import Summary, summarise
 
@@ -173,7 +173,7 @@ def test_the_standard_error_of_a_single_question_is_not_known() -> None:
 
 
 def lines_of(*results: Result, **options: Any) -> list[str]:
-    return table(summarise(results), **options)
+    return scores_table(summarise(results), **options)
 
 
 def row_of(lines: list[str], label: str) -> list[str]:
@@ -192,7 +192,7 @@ def groups_shown(lines: list[str]) -> list[str]:
 
 
 def test_nothing_has_no_table() -> None:
-    assert table([]) == []
+    assert scores_table([]) == []
 
 
 def test_the_table_names_both_means() -> None:
@@ -270,7 +270,9 @@ def test_a_run_of_all_questions_has_no_such_label() -> None:
 
 
 def test_a_group_of_a_strangers_name_is_one_row_that_a_terminal_can_show() -> None:
-    lines = table(summarise([question("1", 5.0, group="a\nb\x1b[2J"), question("2", 5.0, group="\ud83d")]))
+    lines = scores_table(
+        summarise([question("1", 5.0, group="a\nb\x1b[2J"), question("2", 5.0, group="\ud83d")])
+    )
     assert [line.split("  ")[1] for line in lines[-2:]] == [r"a\nb\x1b[2J", r"\ud83d"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.reports.tables import fitted, paragraph
+from pytest_instructlab_eval.reports.tables import fit_table, paragraph
 
 HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
 ROWS = (
@@ -26,7 +26,7 @@ def columns(width: int) -> mock._patch_dict:
 
 def test_a_table_with_room_has_a_line_a_row() -> None:
     with columns(100):
-        assert fitted(HEAD, ROWS) == [
+        assert fit_table(HEAD, ROWS) == [
             "benchmark                            score  std. error  questions  unscored  errors",
             "------------------------------  ----------  ----------  ---------  --------  ------",
             "mmlu, mean over tasks               0.2312      0.0043     14,042         0       0",
@@ -38,7 +38,7 @@ def test_a_table_with_room_has_a_line_a_row() -> None:
 
 def test_where_it_is_narrow_the_heads_are_broken_before_anything_else() -> None:
     with columns(80):
-        assert fitted(HEAD, ROWS)[:4] == [
+        assert fit_table(HEAD, ROWS)[:4] == [
             "benchmark                            score     std.  questions  unscored  errors",
             "                                              error",
             "------------------------------  ----------  -------  ---------  --------  ------",
@@ -48,7 +48,7 @@ def test_where_it_is_narrow_the_heads_are_broken_before_anything_else() -> None:
 
 def test_where_it_is_narrower_a_long_label_has_a_line_of_its_own() -> None:
     with columns(60):
-        assert fitted(HEAD, ROWS) == [
+        assert fit_table(HEAD, ROWS) == [
             "benchmark         score    std.  questions  unscored  errors",
             "                          error",
             "-----------  ----------  ------  ---------  --------  ------",
@@ -63,7 +63,7 @@ def test_where_it_is_narrower_a_long_label_has_a_line_of_its_own() -> None:
 
 def test_a_column_of_text_is_aligned_to_the_left() -> None:
     with columns(80):
-        assert fitted(
+        assert fit_table(
             ("ranking", "score", ""), [("lab", "0.9", "best"), ("base", "0.1", "no")], text=(2,)
         ) == [
             "ranking  score",
@@ -74,7 +74,7 @@ def test_a_column_of_text_is_aligned_to_the_left() -> None:
 
 
 def test_a_table_without_rows_is_its_head() -> None:
-    assert fitted(("a", "b"), []) == ["a  b", "-  -"]
+    assert fit_table(("a", "b"), []) == ["a  b", "-  -"]
 
 
 numbers = st.sampled_from(["", "0.2312", "-0.0738 to +0.1091", "6.63 of 10", "14,042", "no score"])
@@ -87,7 +87,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(
 ) -> None:
     head = ("change", "before", "after", "difference", "interval", "std. error", "questions")
     with columns(width):
-        lines = fitted(head, rows)
+        lines = fit_table(head, rows)
     assert max(map(len, lines)) <= width
     shown = [word for line in lines for word in line.split() if any(map(str.isdigit, word))]
     cells = [word for row in rows for cell in row[1:] for word in cell.split()]

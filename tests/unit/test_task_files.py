@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.data.mmlu_rows import MMLURow
 from pytest_instructlab_eval.data.task_files import TaskFile, find_task_files, sdg_folders
-from pytest_instructlab_eval.data.task_rows import Rows, check_answer, count_rows, read_rows
+from pytest_instructlab_eval.data.task_rows import TaskRows, check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import DataError
 from tests.branch_tasks import TEMPLATE, rows, settings, write_included, write_rows, write_task
 
@@ -621,7 +621,7 @@ def test_a_number_is_taken_however_it_is_written(tmp_path: Path, answer: object)
 @pytest.mark.parametrize("lines", [(), ("", " ")])
 def test_a_file_may_have_no_questions(tmp_path: Path, lines: tuple[str, ...]) -> None:
     path = rows_file(tmp_path, *lines)
-    assert read_rows(path) == Rows(())
+    assert read_rows(path) == TaskRows(())
     assert count_rows(path) == 0
 
 

@@ -733,7 +733,7 @@ def test_a_file_of_100_mb_is_refused_before_it_is_read(repository: Repository, r
 
 
 def test_many_large_files_are_refused(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_instructlab_eval.data.taxonomy.reading.MOST_TOTAL", 100)
+    monkeypatch.setattr("pytest_instructlab_eval.data.taxonomy.taxonomy_reader.MOST_TOTAL", 100)
     assert refusal(repository, "main").endswith("at main has more than 100 bytes of qna.yaml")
 
 

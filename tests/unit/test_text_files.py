@@ -10,7 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data.text_files import decoded, read_bytes, read_lines, read_text, replace_text
+from pytest_instructlab_eval.data.text_files import (
+    decode_utf8,
+    read_bytes,
+    read_lines,
+    read_text,
+    replace_text,
+)
 from pytest_instructlab_eval.errors import DataError
 
 PLACE = "answers.jsonl"
@@ -49,7 +55,7 @@ DATA = st.binary() | st.lists(st.sampled_from(PIECES)).map(b"".join)
 @given(DATA)
 def test_any_bytes_are_their_text_or_refused_with_the_line_of_the_first_bad_one(data: bytes) -> None:
     try:
-        assert decoded(data, PLACE) == data.decode().removeprefix("\ufeff")
+        assert decode_utf8(data, PLACE) == data.decode().removeprefix("\ufeff")
     except DataError as error:
         told = re.fullmatch(SENTENCE, str(error))
     else:

@@ -11,8 +11,8 @@ from pytest_instructlab_eval.data.taxonomy import Survey, Taxonomy
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mmlu, mmlu_branch
-from pytest_instructlab_eval.suites.base import Benchmark
-from pytest_instructlab_eval.suites.selection import unasked
+from pytest_instructlab_eval.suites.benchmark import Benchmark
+from pytest_instructlab_eval.suites.selection import unasked_notes
 from tests.branch_tasks import rows, write_task
 
 from .test_taxonomy import BOATS, KNOTS, PIERS, Repository, content, repository
@@ -33,7 +33,7 @@ def read_tasks(benchmark: Benchmark, settings: Settings) -> list[Any]:
 
 def of_the_branch(repository: Repository, **given: Any) -> list[str]:
     asked = settings(taxonomy=repository.folder, branch="pr", base_branch="main", **given)
-    return unasked("mt_bench_branch", asked)
+    return unasked_notes("mt_bench_branch", asked)
 
 
 @pytest.fixture
@@ -45,11 +45,14 @@ def branch(repository: Repository) -> Repository:
 
 def test_of_a_whole_taxonomy_knowledge_and_misnamed_files_are_told(repository: Repository) -> None:
     repository.commit({"compositional_skills/food/qna.yml": content("f")})
-    assert unasked("mt_bench_branch", settings(taxonomy=repository.folder)) == [
+    assert unasked_notes("mt_bench_branch", settings(taxonomy=repository.folder)) == [
         "compositional_skills/food/qna.yml is not read: its name must be qna.yaml",
         "1 knowledge file is left out: --eval-include-knowledge asks its pairs, mmlu_branch its tasks",
     ]
-    assert len(unasked("mt_bench_branch", settings(taxonomy=repository.folder, include_knowledge=True))) == 1
+    assert (
+        len(unasked_notes("mt_bench_branch", settings(taxonomy=repository.folder, include_knowledge=True)))
+        == 1
+    )
 
 
 def test_a_branch_without_a_change_says_so(branch: Repository) -> None:
@@ -89,7 +92,7 @@ def test_a_base_model_that_is_asked_nothing_is_told(branch: Repository) -> None:
 def test_of_many_files_the_first_ten_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     many = Survey((), (), {f"knowledge/{number:02}/qna.yml": "why" for number in range(13)})
     monkeypatch.setattr(Taxonomy, "survey", lambda *_: many)
-    told = unasked("mt_bench_branch", settings(taxonomy=tmp_path))
+    told = unasked_notes("mt_bench_branch", settings(taxonomy=tmp_path))
     assert len(told) == 11
     assert told[-1] == "3 more files are not read"
 
@@ -101,7 +104,7 @@ def test_a_task_without_questions_is_left_out_by_name(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps")
     write_task(tmp_path, "filtered", [])
     asked = settings(tasks_dir=tmp_path, few_shots=0)
-    assert unasked("mmlu_branch", asked) == ["the task filtered has no questions and is left out"]
+    assert unasked_notes("mmlu_branch", asked) == ["the task filtered has no questions and is left out"]
     assert [task.name for task in read_tasks(mmlu_branch.BENCHMARK, asked)] == ["lamps"]
     sampled = settings(tasks_dir=tmp_path, few_shots=0, sample=3)
     assert [len(task.rows) for task in read_tasks(mmlu_branch.BENCHMARK, sampled)] == [3]
@@ -117,14 +120,14 @@ def test_the_newest_folder_of_tasks_is_named(tmp_path: Path) -> None:
     for day in ("14", "15"):
         write_task(tmp_path / f"node_datasets_2025-01-{day}T09_00_00", "lamps")
     newest = tmp_path / "node_datasets_2025-01-15T09_00_00"
-    told = unasked("mmlu_branch", settings(tasks_dir=tmp_path))
+    told = unasked_notes("mmlu_branch", settings(tasks_dir=tmp_path))
     assert told == [f"{newest} is read, the newest of 2 folders of tasks"]
 
 
 def test_rows_whose_own_text_decides_are_counted_in_a_warning(tmp_path: Path) -> None:
     shifted = [{**row, "answer": row["answer"] - 1} for row in rows(12) if row["answer"] > 0]
     write_task(tmp_path, "lamps", shifted)
-    assert unasked("mmlu_branch", settings(tasks_dir=tmp_path)) == [
+    assert unasked_notes("mmlu_branch", settings(tasks_dir=tmp_path)) == [
         "warning: 9 of 9 rows of lamps have the number of another choice than their own text says; the text "
         "decides"
     ]
@@ -145,8 +148,8 @@ def test_instructlabs_variable_for_few_tasks_takes_the_first_four(mmlu_folder: P
     assert [task.subject for task in read_tasks(mmlu.BENCHMARK, few)] == [
         "abstract_algebra", "anatomy", "astronomy", "business_ethics",
     ]  # fmt: skip
-    assert unasked("mmlu", few) == [
+    assert unasked_notes("mmlu", few) == [
         "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS is set, so that only the first 4 of MMLU's tasks are asked"
     ]
-    assert unasked("mmlu", settings(mmlu_data=mmlu_folder)) == []
-    assert unasked("mt_bench", settings()) == []
+    assert unasked_notes("mmlu", settings(mmlu_data=mmlu_folder)) == []
+    assert unasked_notes("mt_bench", settings()) == []

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data.taxonomy.files import Entry, Kind
-from pytest_instructlab_eval.data.taxonomy.unread import unread
+from pytest_instructlab_eval.data.taxonomy.files import Kind, TaxonomyEntry
+from pytest_instructlab_eval.data.taxonomy.unread_files import unread_reasons
 from pytest_instructlab_eval.errors import DataError
 
 SKILL = b"seed_examples:\n- question: How?\n  answer: So.\n"
@@ -23,23 +23,23 @@ class Files:
         self.contents = contents
         self.commit: str | None = None
 
-    def root(self) -> Entry:
+    def root(self) -> TaxonomyEntry:
         raise NotImplementedError
 
-    def children(self, folder: Entry) -> list[Entry]:
+    def children(self, folder: TaxonomyEntry) -> list[TaxonomyEntry]:
         raise NotImplementedError
 
-    def data(self, entry: Entry) -> bytes:
+    def data(self, entry: TaxonomyEntry) -> bytes:
         if entry.path not in self.contents:
             raise DataError("too large")
         return self.contents[entry.path]
 
-    def same(self, entry: Entry, committed: Entry | None) -> bool:
+    def same(self, entry: TaxonomyEntry, committed: TaxonomyEntry | None) -> bool:
         raise NotImplementedError
 
 
 def reasons(path: str, content: bytes = b"", kind: Kind = "file", *, alone: bool = False) -> str | None:
-    return unread(Files({path: content}), [Entry(path, kind)], alone=alone).get(path)
+    return unread_reasons(Files({path: content}), [TaxonomyEntry(path, kind)], alone=alone).get(path)
 
 
 @pytest.mark.parametrize(
@@ -116,20 +116,20 @@ def test_where_nothing_else_is_changed_whatever_the_content_folders_get_is_told(
 
 
 def test_a_file_that_is_too_large_for_a_qna_yaml_is_none() -> None:
-    entry = Entry(FOOD + "book.txt", "file")
-    assert unread(Files({}), [entry]) == {}
+    entry = TaxonomyEntry(FOOD + "book.txt", "file")
+    assert unread_reasons(Files({}), [entry]) == {}
 
 
 def test_an_object_that_lies_at_many_paths_is_read_once() -> None:
     read = []
 
     class Counted(Files):
-        def data(self, entry: Entry) -> bytes:
+        def data(self, entry: TaxonomyEntry) -> bytes:
             read.append(entry.path)
             return SKILL
 
-    entries = [Entry(f"{FOOD}{number}.txt", "file", "1234") for number in range(100)]
-    assert len(unread(Counted({}), entries)) == 100
+    entries = [TaxonomyEntry(f"{FOOD}{number}.txt", "file", "1234") for number in range(100)]
+    assert len(unread_reasons(Counted({}), entries)) == 100
     assert len(read) == 1
 
 

@@ -43,7 +43,7 @@ def pytest_cmdline_main(config):
 def pytest_sessionstart(session):
     config = session.config
     if not internals.is_worker(config):
-        SEEN.update(controls=internals.is_controller(config), workers=internals.workers(config))
+        SEEN.update(controls=internals.is_controller(config), workers=internals.worker_count(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,10 +54,10 @@ def pytest_runtest_protocol(item):
             "worker",
             id=internals.worker_id(config),
             number=internals.worker_number(config),
-            workers=internals.workers(config),
+            workers=internals.worker_count(config),
             told=internals.worker_input(config).get("told"),
             output=isinstance(internals.worker_output(config), dict),
-            queued=internals.queued(internals.interactor(config), 2),
+            queued=internals.queued_items(internals.interactor(config), 2),
         )
 
 

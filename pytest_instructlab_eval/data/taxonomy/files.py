@@ -13,21 +13,7 @@ from typing import Literal, NoReturn, Protocol
 from pytest_instructlab_eval.data.taxonomy.qna import KNOWLEDGE, MOST_BYTES
 from pytest_instructlab_eval.data.text_files import read_bytes
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import printable
-
-__all__ = [
-    "LEFT_OUT",
-    "QNA",
-    "TOO_LARGE",
-    "Entry",
-    "Kind",
-    "Source",
-    "WorkingTree",
-    "entries",
-    "joined",
-    "qna_entries",
-    "refuse",
-]
+from pytest_instructlab_eval.escaping import printable_name
 
 QNA = "qna.yaml"
 LEFT_OUT = frozenset({"docs", "scripts", QNA})  # of the top level, where InstructLab takes folders alone
@@ -41,7 +27,7 @@ Kind = Literal["folder", "file", "link", "other"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class TaxonomyEntry:
     """One name in a folder; `id` is its Git object, `problem` why it must not be read."""
 
     path: str
@@ -75,25 +61,25 @@ class Entry:
         return None
 
 
-class Source(Protocol):
+class TaxonomySource(Protocol):
     """Where files come from: a commit or the working tree."""
 
     commit: str | None
 
-    def root(self) -> Entry:
+    def root(self) -> TaxonomyEntry:
         """Return the taxonomy's own folder, whose path is empty."""
 
-    def children(self, folder: Entry) -> list[Entry]:
+    def children(self, folder: TaxonomyEntry) -> list[TaxonomyEntry]:
         """Return what a folder holds."""
 
-    def data(self, entry: Entry) -> bytes:
+    def data(self, entry: TaxonomyEntry) -> bytes:
         """Return a file's bytes; raises DataError where it can't or must not be read."""
 
-    def same(self, entry: Entry, committed: Entry | None) -> bool:
+    def same(self, entry: TaxonomyEntry, committed: TaxonomyEntry | None) -> bool:
         """Return whether a file is as it was in a commit."""
 
 
-def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
+def taxonomy_entries(source: TaxonomySource, left_out: Collection[str] = ()) -> Iterator[TaxonomyEntry]:
     """Yield every file and link outside the top-level folders of these names and the hidden ones."""
     root = source.root()
     folders = [root]
@@ -115,11 +101,11 @@ def entries(source: Source, left_out: Collection[str] = ()) -> Iterator[Entry]:
                 yield child
 
 
-def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
+def qna_entries(source: TaxonomySource, knowledge: bool) -> dict[str, TaxonomyEntry]:
     """Return every qna.yaml that is read, and everything that must be refused, sorted by path."""
     left_out = LEFT_OUT if knowledge else LEFT_OUT | {KNOWLEDGE}
-    found: dict[str, Entry] = {}
-    for entry in entries(source, left_out):
+    found: dict[str, TaxonomyEntry] = {}
+    for entry in taxonomy_entries(source, left_out):
         if entry.problem or entry.name == QNA:
             found[entry.path] = entry
         if len(found) > MOST_FILES:
@@ -127,12 +113,12 @@ def qna_entries(source: Source, knowledge: bool) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
-def refuse(entry: Entry, problem: str) -> NoReturn:
+def refuse_file(entry: TaxonomyEntry, problem: str) -> NoReturn:
     """Raise DataError with a sentence that begins with the path."""
-    raise DataError(f"{printable(entry.path[:MOST_PATH]) or 'the top folder'} {problem}")
+    raise DataError(f"{printable_name(entry.path[:MOST_PATH]) or 'the top folder'} {problem}")
 
 
-def joined(folder: Entry, name: str) -> str:
+def child_path(folder: TaxonomyEntry, name: str) -> str:
     """Return the path of a name in a folder."""
     return f"{folder.path}/{name}" if folder.path else name
 
@@ -148,37 +134,39 @@ class WorkingTree:
     def __init__(self, folder: Path) -> None:
         self._folder = Path(os.path.realpath(folder))
 
-    def root(self) -> Entry:
-        """See `Source`."""
-        return Entry("", "folder")
+    def root(self) -> TaxonomyEntry:
+        """See `TaxonomySource`."""
+        return TaxonomyEntry("", "folder")
 
-    def children(self, folder: Entry) -> list[Entry]:
-        """See `Source`; the repository's own folder is no part of the taxonomy."""
+    def children(self, folder: TaxonomyEntry) -> list[TaxonomyEntry]:
+        """See `TaxonomySource`; the repository's own folder is no part of the taxonomy."""
         try:
             with os.scandir(self._folder / folder.path) as found:
                 return [self._entry(folder, entry) for entry in found if entry.name != ".git"]
         except OSError as error:
-            refuse(folder, f"can't be read ({error.strerror})")
+            refuse_file(folder, f"can't be read ({error.strerror})")
 
-    def _entry(self, folder: Entry, found: os.DirEntry[str]) -> Entry:
-        path = joined(folder, found.name)
+    def _entry(self, folder: TaxonomyEntry, found: os.DirEntry[str]) -> TaxonomyEntry:
+        path = child_path(folder, found.name)
         if found.is_symlink():
             target = Path(os.path.realpath(found.path))
             leads_out = target.is_dir() and not target.is_relative_to(self._folder)
             problem = "is a symbolic link to a folder outside the taxonomy" if leads_out else None
-            return Entry(path, "link", problem=problem)
+            return TaxonomyEntry(path, "link", problem=problem)
         if found.is_dir(follow_symlinks=False):
-            return Entry(path, "folder")
-        return Entry(path, "file" if found.is_file(follow_symlinks=False) else "other")
+            return TaxonomyEntry(path, "folder")
+        return TaxonomyEntry(path, "file" if found.is_file(follow_symlinks=False) else "other")
 
-    def data(self, entry: Entry) -> bytes:
-        """See `Source`."""
+    def data(self, entry: TaxonomyEntry) -> bytes:
+        """See `TaxonomySource`."""
         if entry.problem:
-            refuse(entry, entry.problem)
-        return read_bytes(self._folder / entry.path, MOST_BYTES, place=printable(entry.path), kind=f"a {QNA}")
+            refuse_file(entry, entry.problem)
+        return read_bytes(
+            self._folder / entry.path, MOST_BYTES, place=printable_name(entry.path), kind=f"a {QNA}"
+        )
 
-    def same(self, entry: Entry, committed: Entry | None) -> bool:
-        """See `Source`."""
+    def same(self, entry: TaxonomyEntry, committed: TaxonomyEntry | None) -> bool:
+        """See `TaxonomySource`."""
         if committed is None:
             return False
         try:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.data.safe_yaml import STANDARD, Document, Node
-from pytest_instructlab_eval.data.text_files import decoded
+from pytest_instructlab_eval.data.safe_yaml import STANDARD, YamlDocument, YamlNode
+from pytest_instructlab_eval.data.text_files import decode_utf8
 from pytest_instructlab_eval.errors import DataError
-from pytest_instructlab_eval.visible import printable, shown
-
-__all__ = ["KNOWLEDGE", "MOST_BYTES", "QnaFile", "QnaPair", "parse_qna"]
+from pytest_instructlab_eval.escaping import escape, printable_name
 
 MOST_BYTES = 2**20  # of one qna.yaml; the largest of InstructLab's has 38 kB
 VERSIONS = {"1": 1, "2": 2, "3": 3}  # a file that names no version is of the first
@@ -43,7 +41,7 @@ class QnaPair:
     @property
     def id(self) -> str:
         """What the test is called by: no two pairs share it, and a terminal can show it."""
-        return f"{printable(self.path)}:{self.number}"
+        return f"{printable_name(self.path)}:{self.number}"
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,10 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
     Numbers, dates and truth values are taken as they are written. Raises DataError, which begins with
     the path and line, for what isn't such a file, and for aliases, tags of its own and a key twice.
     """
-    place = printable(path)
+    place = printable_name(path)
     if len(data) > MOST_BYTES:
         raise DataError(f"{place} is larger than {MOST_BYTES:,} bytes, the most that is read")
-    document = Document(decoded(data, place), place)
+    document = YamlDocument(decode_utf8(data, place), place)
     root = document.root()
     if root is None:
         document.refuse(1, "the file is empty")
@@ -87,14 +85,14 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
         taken = OF_SCALARS if isinstance(node.value, str) else OF_COLLECTIONS
         if node.tag not in taken:
             document.refuse(
-                node.line, f"the tag {shown(node.tag)} is not taken; write the value as plain text"
+                node.line, f"the tag {escape(node.tag)} is not taken; write the value as plain text"
             )
     if not isinstance(root.value, dict):
         document.refuse(root.line, "a qna.yaml must be a mapping with seed_examples")
     return QnaFile(
         path=path,
         version=_version(document, root),
-        pairs=tuple(_pairs(document, root, path)),
+        pairs=tuple(_qna_pairs(document, root, path)),
         created_by=_described(root, "created_by"),
         task_description=_described(root, "task_description"),
         domain=_described(root, "domain"),
@@ -107,28 +105,31 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
 # --- what the schemas say ---
 
 
-def _version(document: Document, root: Node) -> int:
+def _version(document: YamlDocument, root: YamlNode) -> int:
     node = root.fields.get("version")
     if node is None:
         return 1
     if not isinstance(node.value, str) or node.value not in VERSIONS:
-        named = shown(node.value) if isinstance(node.value, str) and not _is_null(node) else "no number"
+        named = escape(node.value) if isinstance(node.value, str) and not _is_null(node) else "no number"
         document.refuse(node.line, f"version must be 1, 2 or 3 (got {named})")
     return VERSIONS[node.value]
 
 
-def _pairs(document: Document, root: Node, path: str) -> Iterator[QnaPair]:
+def _qna_pairs(document: YamlDocument, root: YamlNode, path: str) -> Iterator[QnaPair]:
     number = 0
-    for example in _entries(document, root, "seed_examples"):
+    for example in _mappings_of(document, root, "seed_examples"):
         context = _string(document, example, "context")
         nested = "questions_and_answers" in example.fields
-        for pair in _entries(document, example, "questions_and_answers") if nested else (example,):
+        for pair in _mappings_of(document, example, "questions_and_answers") if nested else (example,):
             number += 1
-            question, answer = _asked(document, pair, "question"), _asked(document, pair, "answer")
+            question, answer = (
+                _required_text(document, pair, "question"),
+                _required_text(document, pair, "answer"),
+            )
             yield QnaPair(path, number, question, answer, context, pair.line)
 
 
-def _entries(document: Document, parent: Node, key: str) -> Sequence[Node]:
+def _mappings_of(document: YamlDocument, parent: YamlNode, key: str) -> Sequence[YamlNode]:
     """Return the mappings in a list that must have some."""
     node = parent.fields.get(key)
     if node is None or not isinstance(node.value, list) or not node.value:
@@ -140,14 +141,14 @@ def _entries(document: Document, parent: Node, key: str) -> Sequence[Node]:
     return node.value
 
 
-def _asked(document: Document, pair: Node, key: str) -> str:
+def _required_text(document: YamlDocument, pair: YamlNode, key: str) -> str:
     text = _string(document, pair, key)
     if text is None or not text.strip():
         document.refuse(pair.fields.get(key, pair).line, f"this pair has no {key}")
     return text
 
 
-def _string(document: Document, parent: Node, key: str) -> str | None:
+def _string(document: YamlDocument, parent: YamlNode, key: str) -> str | None:
     """Return the text of a key; None where the key is missing or means nothing."""
     node = parent.fields.get(key)
     if node is None or _is_null(node):
@@ -157,11 +158,11 @@ def _string(document: Document, parent: Node, key: str) -> str | None:
     return node.value
 
 
-def _described(root: Node, key: str) -> str | None:
+def _described(root: YamlNode, key: str) -> str | None:
     """Return a text that only describes the file, so one of another form is left out, not refused."""
     node = root.fields.get(key)
     return node.value if node is not None and isinstance(node.value, str) and not _is_null(node) else None
 
 
-def _is_null(node: Node) -> bool:
+def _is_null(node: YamlNode) -> bool:
     return node.tag == STANDARD + "null" or (node.tag is None and node.plain and node.value in NULLS)

@@ -12,15 +12,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pytest_instructlab_eval.data.taxonomy.files import TOO_LARGE, Entry, Kind, joined, refuse
+from pytest_instructlab_eval.data.taxonomy.files import (
+    TOO_LARGE,
+    Kind,
+    TaxonomyEntry,
+    child_path,
+    refuse_file,
+)
 from pytest_instructlab_eval.data.taxonomy.qna import MOST_BYTES
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.visible import printable
+from pytest_instructlab_eval.escaping import printable_name
 
 if TYPE_CHECKING:
     from git import Git
-
-__all__ = ["Commit", "Repository"]
 
 MOST_TREE = 16 * 2**20  # bytes of one folder's list
 MOST_REFS = 5  # in one message
@@ -38,7 +42,7 @@ class Repository:
     """The repository that a folder lies in, read by `git cat-file`; `prefix` is the way to the folder."""
 
     def __init__(self, folder: Path, git: Git) -> None:
-        self._place = printable(str(folder))
+        self._place = printable_name(str(folder))
         self._git = git
         facts = ("--show-object-format", "--is-shallow-repository", "--absolute-git-dir", "--show-prefix")
         object_format, shallow, git_dir, *prefix = self._run("rev_parse", *facts).split("\n", 3)
@@ -51,8 +55,8 @@ class Repository:
         around = next((parent for parent in parents if (parent / ".git").exists()), None)
         if around is not None and ".git" not in Path(git_dir).parts:
             raise ConfigurationError(
-                f"{self._place} is a bare repository inside the repository {printable(str(around))}, as a "
-                "stranger could have put it there; move it out of that one to read it"
+                f"{self._place} is a bare repository inside the repository {printable_name(str(around))}, "
+                "as a stranger could have put it there; move it out of that one to read it"
             )
         self._shallow = shallow == "true"
         self.prefix = tuple(name for name in "".join(prefix).split("/") if name)
@@ -70,7 +74,7 @@ class Repository:
     def resolve(self, ref: str) -> str:
         """Return the id of a commit; raises ConfigurationError where there is none of that name."""
         if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
-            raise ConfigurationError(f"'{printable(ref)}' can't name a branch, tag or commit")
+            raise ConfigurationError(f"'{printable_name(ref)}' can't name a branch, tag or commit")
         found = self._id(f"{ref}^{{commit}}")
         if found is not None:
             return found
@@ -133,14 +137,14 @@ class Repository:
             return str(getattr(self._git, command)(*arguments))
         except CommandError as error:
             stderr = str(error.stderr)
-            problem = f"can't be read by Git: {printable(stderr.strip())}"
+            problem = f"can't be read by Git: {printable_name(stderr.strip())}"
             if "not a git repository" in stderr:
                 problem = "is not in a Git repository, so it has no branches; leave the branch out"
                 problem += " to read it as it is"
             if owned := re.search("dubious ownership in repository at '(.*)'", stderr):
                 problem = (
                     "belongs to another user, so Git doesn't read it; if you trust it, run: "
-                    f"git config --global --add safe.directory {printable(owned[1])}"
+                    f"git config --global --add safe.directory {printable_name(owned[1])}"
                 )
             raise ConfigurationError(f"{self._place} {problem}") from None
 
@@ -150,7 +154,7 @@ def _git(folder: Path) -> Git:
     if redirected:
         raise ConfigurationError(
             f"{redirected[0]} is set, as in a Git hook, so that Git would read another repository than "
-            f"{printable(str(folder))}; run pytest without it: env -u {redirected[0]} pytest ..."
+            f"{printable_name(str(folder))}; run pytest without it: env -u {redirected[0]} pytest ..."
         )
     try:
         import git
@@ -172,8 +176,8 @@ def _check_regular(folder: Path) -> None:
     for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ConfigurationError(
-                f"{printable(str(path))} is neither a file nor a folder, so Git can't read the repository; "
-                "remove it, or clone the taxonomy again"
+                f"{printable_name(str(path))} is neither a file nor a folder, so Git can't read the "
+                "repository; remove it, or clone the taxonomy again"
             )
 
 
@@ -184,7 +188,7 @@ def _alternatives(names: list[str]) -> str:
 # --- a commit ---
 
 
-class Commit:
+class CommitFiles:
     """The files of a commit, read from the object store."""
 
     def __init__(self, repository: Repository, commit: str) -> None:
@@ -193,24 +197,24 @@ class Commit:
         self._tree = repository.tree(commit)
         self._lists: dict[str, bytes] = {}  # by id, for the same folder may lie at any number of paths
 
-    def root(self) -> Entry:
+    def root(self) -> TaxonomyEntry:
         """Return the taxonomy's own folder, perhaps inside the repository; without id where there is none."""
-        folder = Entry("", "folder", self._tree)
+        folder = TaxonomyEntry("", "folder", self._tree)
         for name in self._repository.prefix:
             inside = {child.path: child.id for child in self.children(folder) if child.kind == "folder"}
-            folder = Entry("", "folder", inside.get(name))
+            folder = TaxonomyEntry("", "folder", inside.get(name))
         return folder
 
-    def children(self, folder: Entry) -> list[Entry]:
-        """See `Source`."""
+    def children(self, folder: TaxonomyEntry) -> list[TaxonomyEntry]:
+        """See `TaxonomySource`."""
         if folder.id is None:
             return []
         if folder.id not in self._lists:
             data = self._repository.data(folder.id, MOST_TREE)
             if data is None:
-                refuse(folder, f"has a list of more than {MOST_TREE:,} bytes")
+                refuse_file(folder, f"has a list of more than {MOST_TREE:,} bytes")
             if TREE_ENTRY.sub(b"", data):
-                refuse(folder, "is no folder in the object store, but damaged")
+                refuse_file(folder, "is no folder in the object store, but damaged")
             self._lists[folder.id] = data
         children = []
         for listed in TREE_ENTRY.finditer(self._lists[folder.id]):
@@ -219,18 +223,18 @@ class Commit:
             no_name = "/" in name or name in {"", ".", ".."}
             problem = "has a name that no file or folder can have" if no_name else None
             kind = KINDS.get(stat.S_IFMT(int(mode, 8)), "other")
-            children.append(Entry(joined(folder, name), kind, raw_id.hex(), problem))
+            children.append(TaxonomyEntry(child_path(folder, name), kind, raw_id.hex(), problem))
         return children
 
-    def data(self, entry: Entry) -> bytes:
-        """See `Source`; the size is looked at first."""
+    def data(self, entry: TaxonomyEntry) -> bytes:
+        """See `TaxonomySource`; the size is looked at first."""
         if entry.problem:
-            refuse(entry, entry.problem)
+            refuse_file(entry, entry.problem)
         data = self._repository.data(entry.id or "", MOST_BYTES)
         if data is None:
-            refuse(entry, TOO_LARGE)
+            refuse_file(entry, TOO_LARGE)
         return data
 
-    def same(self, entry: Entry, committed: Entry | None) -> bool:
-        """See `Source`."""
+    def same(self, entry: TaxonomyEntry, committed: TaxonomyEntry | None) -> bool:
+        """See `TaxonomySource`."""
         return committed is not None and entry.id == committed.id

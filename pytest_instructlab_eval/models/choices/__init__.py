@@ -9,8 +9,8 @@
 All three give what lm-eval's `local-completions` gives on the same server (tests/e2e compares them).
 """
 
+from pytest_instructlab_eval.models.choices.choice_scorer import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.choices.echo import ECHO_PROBES, TOLERANCE
-from pytest_instructlab_eval.models.choices.scorer import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.choices.token_ids import last_line
 
 __all__ = ["ECHO_PROBES", "TOLERANCE", "WAYS", "ChoiceScorer", "last_line"]

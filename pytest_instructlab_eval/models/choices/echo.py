@@ -8,11 +8,9 @@ from typing import Literal
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.batching import Prompt
-from pytest_instructlab_eval.models.choices.asking import Asking
+from pytest_instructlab_eval.models.choices.choice_requests import ChoiceRequests
 from pytest_instructlab_eval.models.choices.top_logprobs import TopLogprobs
 from pytest_instructlab_eval.models.logprobs import echoed_text, echoed_tokens, log_likelihood
-
-__all__ = ["ECHO_PROBES", "TOLERANCE", "Echo", "Note"]
 
 NAME = "echo"
 TOLERANCE = 0.05  # nats, between two ways to the log-probability of one token
@@ -23,19 +21,19 @@ Verdict = Literal["right", "wrong", "unchecked"]
 
 
 class Echo:
-    """The `Way` by an echo, which is checked once against what the server says of the likeliest tokens.
+    """The `ChoiceWay` by an echo, which is checked once against what the server says of the likeliest tokens.
 
     `note` takes the name and the text of an adaptation.
     """
 
-    def __init__(self, asking: Asking, top: TopLogprobs, note: Note) -> None:
+    def __init__(self, asking: ChoiceRequests, top: TopLogprobs, note: Note) -> None:
         self._asking = asking
         self._top = top
         self._note = note
         self._check: asyncio.Task[Verdict | None] | None = None
 
     async def logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
-        """Return the log-likelihood of each choice; see `Way`."""
+        """Return the log-likelihood of each choice; see `ChoiceWay`."""
         verdict = await self._verdict(prompt, choices)
         if verdict == "wrong":
             return None

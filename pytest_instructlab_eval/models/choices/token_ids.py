@@ -6,24 +6,22 @@ import asyncio
 from collections.abc import Mapping
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models.choices.asking import Asking
-from pytest_instructlab_eval.models.logprobs import Top, all_of, likeliest
-
-__all__ = ["TokenIds", "last_line"]
+from pytest_instructlab_eval.models.choices.choice_requests import ChoiceRequests
+from pytest_instructlab_eval.models.logprobs import Top, all_log_likelihoods, likeliest_tokens
 
 NAME = "token_ids"
 
 
 class TokenIds:
-    """The `Way` by the ids of the choices' tokens."""
+    """The `ChoiceWay` by the ids of the choices' tokens."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: ChoiceRequests) -> None:
         self._asking = asking
         self._known: set[tuple[int, ...]] = set()  # ids that were shown to be the choices'
         self._tokens: dict[tuple[str, tuple[str, ...]], asyncio.Task[list[int] | None]] = {}
 
     async def logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
-        """Return the log-likelihood of each choice; see `Way`."""
+        """Return the log-likelihood of each choice; see `ChoiceWay`."""
         ids = await self._single_tokens(last_line(prompt), choices)
         if ids is None:
             return None
@@ -31,7 +29,7 @@ class TokenIds:
         # What text a token has in the reply shows once that it is the choice's.
         if tuple(ids) not in self._known:
             top = await self._likeliest(prompt, parameters)
-            found = all_of(choices, top)
+            found = all_log_likelihoods(choices, top)
             # Some servers tell a choice's token without the blank that the text begins with.
             stripped = set(map(str.strip, top)).issuperset(map(str.strip, choices))
             if found or (stripped and not top.keys() & set(choices)):
@@ -40,14 +38,14 @@ class TokenIds:
                 return found
         if tuple(ids) in self._known:
             top = await self._likeliest(prompt, {**parameters, "return_tokens_as_token_ids": True})
-            if found := all_of([f"token_id:{token}" for token in ids], top):
+            if found := all_log_likelihoods([f"token_id:{token}" for token in ids], top):
                 return found
         self._asking.lacking.add(NAME)
         return None
 
     async def _likeliest(self, prompt: str, parameters: Mapping[str, object]) -> Top:
         try:
-            return likeliest(await self._asking.complete(prompt, parameters))
+            return likeliest_tokens(await self._asking.complete(prompt, parameters))
         except ModelError as error:
             self._asking.pass_by(NAME, error)
             return {}

@@ -5,6 +5,6 @@ questions of a task the cache of their few-shot part, the choices of a question 
 transformers are imported when that thread loads the model.
 """
 
-from pytest_instructlab_eval.models.local.model import LocalModel
+from pytest_instructlab_eval.models.local.local_model import LocalModel
 
 __all__ = ["LocalModel"]

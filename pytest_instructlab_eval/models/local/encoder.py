@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 from pytest_instructlab_eval.errors import ConfigurationError, ContextLengthError, ModelError
 from pytest_instructlab_eval.models.choices import last_line
-from pytest_instructlab_eval.models.local.jobs import Chat, Job, Question, short
-from pytest_instructlab_eval.models.local.loaded import Loaded
+from pytest_instructlab_eval.models.local.jobs import ChatJob, ChoiceJob, LocalJob, short_error
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 from pytest_instructlab_eval.models.protocol import Message
-
-__all__ = ["Encoder"]
 
 
 class Encoder:
     """The tokens of questions and chats; raises ModelError where they don't fit the model."""
 
-    def __init__(self, loaded: Loaded, *, add_bos: bool = False) -> None:
+    def __init__(self, loaded: LoadedModel, *, add_bos: bool = False) -> None:
         self._name = loaded.name
         self._context = loaded.context
         self._tokenizer = loaded.tokenizer
@@ -31,11 +29,11 @@ class Encoder:
         self._first_text = None if self._first is None else loaded.tokenizer.decode([self._first])
         self._ends: dict[tuple[str, tuple[str, ...], bool], list[list[int]] | None] = {}
 
-    def render(self, job: Job[object]) -> None:
+    def render(self, job: LocalJob[object]) -> None:
         """Put messages through the chat template; raises ModelError for a text that has no tokens."""
-        if isinstance(job, Chat):
+        if isinstance(job, ChatJob):
             job.rendered = self._rendered(job.messages)
-        elif isinstance(job, Question):
+        elif isinstance(job, ChoiceJob):
             job.rendered = job.prompt if isinstance(job.prompt, str) else self._rendered(job.prompt)
         try:
             job.head.encode()
@@ -44,11 +42,11 @@ class Encoder:
                 "the prompt has half of a character (a lone surrogate)", prompt=job.head
             ) from None
 
-    def heads(self, jobs: Sequence[Job[object]]) -> list[list[int]]:
+    def heads(self, jobs: Sequence[LocalJob[object]]) -> list[list[int]]:
         """Return the tokens of what precedes an answer or a choice, of all jobs at once: on all cores."""
         texts = [job.head for job in jobs]
         plain = [
-            isinstance(job, Chat) or self._has_first(text) for job, text in zip(jobs, texts, strict=True)
+            isinstance(job, ChatJob) or self._has_first(text) for job, text in zip(jobs, texts, strict=True)
         ]
         found: list[list[int]] = [[] for _ in jobs]
         for flag in set(plain):
@@ -58,12 +56,12 @@ class Encoder:
                 found[place] = tokens
         return found
 
-    def encode(self, job: Job[object], head: list[int]) -> None:
+    def encode(self, job: LocalJob[object], head: list[int]) -> None:
         """Keep the tokens with the job; raises ModelError where it can't be asked."""
-        if isinstance(job, Chat):
+        if isinstance(job, ChatJob):
             job.prompt = head
             self._check_length(len(head) + job.max_tokens, job.max_tokens)
-        if not isinstance(job, Question):
+        if not isinstance(job, ChoiceJob):
             return
         # As lm-eval's `hf` model does it: a choice is what it adds to the tokens of the context.
         context = job.head
@@ -120,7 +118,9 @@ class Encoder:
                 )
             )
         except Exception as error:  # the template's own
-            raise ModelError(f"{self._name}'s chat template refuses the chat ({short(error)})") from None
+            raise ModelError(
+                f"{self._name}'s chat template refuses the chat ({short_error(error)})"
+            ) from None
 
     def _check_length(self, count: int, asked: int = 0) -> None:
         if count > self._context:

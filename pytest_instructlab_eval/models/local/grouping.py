@@ -5,9 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-__all__ = ["first_group", "shared_length"]
-
-
 LEAST_SHARE = 128  # tokens; to compute fewer again costs less than a batch of its own
 
 

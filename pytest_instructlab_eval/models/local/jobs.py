@@ -12,15 +12,12 @@ from typing import Generic, TypeVar
 from pytest_instructlab_eval.errors import EvalError, ModelError
 from pytest_instructlab_eval.models.protocol import Completion, Message
 
-__all__ = ["Chat", "Job", "Question", "refuse", "settle", "short"]
-
-
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 
 
 @dataclasses.dataclass
-class Job(Generic[R_co]):
+class LocalJob(Generic[R_co]):
     """A request that waits for the thread; without a subclass it waits for the model to be loaded."""
 
     done: asyncio.Future[R_co]
@@ -37,7 +34,7 @@ class Job(Generic[R_co]):
 
 
 @dataclasses.dataclass
-class Question(Job[list[float]]):
+class ChoiceJob(LocalJob[list[float]]):
     """Choices to score; the text, and the tokens of the context and of each choice, are the encoder's."""
 
     prompt: str | Sequence[Message]
@@ -63,7 +60,7 @@ class Question(Job[list[float]]):
 
 
 @dataclasses.dataclass
-class Chat(Job[Completion]):
+class ChatJob(LocalJob[Completion]):
     """A chat to answer; the text and the tokens of the prompt are the encoder's."""
 
     messages: Sequence[Message]
@@ -84,13 +81,13 @@ class Chat(Job[Completion]):
         return self.rendered
 
 
-def settle(jobs: Sequence[Job[R]], results: Sequence[R]) -> None:
+def settle_jobs(jobs: Sequence[LocalJob[R]], results: Sequence[R]) -> None:
     """Hand results over to the loops that wait for them."""
     for job, result in zip(jobs, results, strict=True):
         _in_loop(job, functools.partial(job.done.set_result, result))
 
 
-def refuse(jobs: Sequence[Job[object]], error: EvalError) -> None:
+def fail_jobs(jobs: Sequence[LocalJob[object]], error: EvalError) -> None:
     """Fail those of the jobs that have no result, each with an error of its own."""
     for job in jobs:
         own = type(error)(str(error))
@@ -99,7 +96,7 @@ def refuse(jobs: Sequence[Job[object]], error: EvalError) -> None:
         _in_loop(job, functools.partial(job.done.set_exception, own))
 
 
-def _in_loop(job: Job[object], settle: Callable[[], None]) -> None:
+def _in_loop(job: LocalJob[object], settle: Callable[[], None]) -> None:
     def settle_once() -> None:
         if not job.done.done():
             settle()
@@ -108,7 +105,7 @@ def _in_loop(job: Job[object], settle: Callable[[], None]) -> None:
         job.done.get_loop().call_soon_threadsafe(settle_once)
 
 
-def short(error: BaseException) -> str:
+def short_error(error: BaseException) -> str:
     """Someone else's error in a line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return text if len(text) <= 300 else text[:300] + "…"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import transformers
 
-__all__ = ["context_of", "ends_of", "token_bytes_of"]
-
 CONTEXT_KEYS = ("n_positions", "max_position_embeddings", "n_ctx")
 USUAL_CONTEXT = 2048  # where neither the model nor its tokenizer says, as lm-eval has it
 NO_LIMIT = 10**18  # a tokenizer whose limit is above says that it has none

@@ -12,19 +12,17 @@ import transformers
 from transformers.utils import find_adapter_config_file, logging
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
-from pytest_instructlab_eval.models.local.causes import explained
-from pytest_instructlab_eval.models.local.jobs import short
+from pytest_instructlab_eval.models.local.jobs import short_error
 from pytest_instructlab_eval.models.local.limits import context_of, ends_of, token_bytes_of
-from pytest_instructlab_eval.models.local.loaded import Loaded
-from pytest_instructlab_eval.models.local.wish import Wish
+from pytest_instructlab_eval.models.local.load_errors import load_error_text
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
+from pytest_instructlab_eval.models.local.model_spec import ModelSpec
 
-__all__ = ["load", "quiet"]
 
-
-def load(wish: Wish, source: str) -> Loaded:
+def load_model(wish: ModelSpec, source: str) -> LoadedModel:
     """Return the model of that folder or hub name on its device; raises ConfigurationError."""
     try:
-        with quiet():
+        with quiet_transformers():
             device = _device(wish.device, wish.worker)
             if device.type == "cpu":  # only Linux says which cores this process may use
                 cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -33,10 +31,10 @@ def load(wish: Wish, source: str) -> Loaded:
     except EvalError:
         raise
     except Exception as error:
-        raise ConfigurationError(explained(wish.name, source, error)) from None
+        raise ConfigurationError(load_error_text(wish.name, source, error)) from None
 
 
-def _from_pretrained(source: str, device: torch.device, wish: Wish) -> Loaded:
+def _from_pretrained(source: str, device: torch.device, wish: ModelSpec) -> LoadedModel:
     if find_adapter_config_file(source) is not None:  # one can name another model, and a module to import
         raise ConfigurationError(
             f"{source} has an adapter (adapter_config.json), which is not loaded; merge it into the model's "
@@ -64,7 +62,7 @@ def _from_pretrained(source: str, device: torch.device, wish: Wish) -> Loaded:
         do_sample=False, eos_token_id=sorted(ends) or None, pad_token_id=min(ends, default=0)
     )
     config = network.config.get_text_config()
-    return Loaded(
+    return LoadedModel(
         name=wish.name,
         network=network.to(device).eval(),
         tokenizer=tokenizer,
@@ -95,7 +93,7 @@ def _device(asked: str | None, worker: int) -> torch.device:
         torch.empty(1, device=device)
     except Exception as error:
         raise ConfigurationError(
-            f"the device {asked!r} can't be used ({short(error)}); name cpu, cuda, cuda:N or mps"
+            f"the device {asked!r} can't be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
         ) from None
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", worker % torch.cuda.device_count())
@@ -103,7 +101,7 @@ def _device(asked: str | None, worker: int) -> torch.device:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without transformers' progress bars and advice on the terminal that the tests report to."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)  # an error shows what a stranger wrote; exceptions say it too

@@ -10,22 +10,20 @@ from typing import TypeVar
 import torch
 
 from pytest_instructlab_eval.errors import ModelError
-from pytest_instructlab_eval.models.local.jobs import Job
-from pytest_instructlab_eval.models.local.loaded import Loaded
-
-__all__ = ["Fit", "free_memory"]
+from pytest_instructlab_eval.models.local.jobs import LocalJob
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 
 PART_OF_MEMORY = 0.7  # of what is free on a GPU; the rest is for what isn't counted
 NO_LIMIT = 10**6
 
-J = TypeVar("J", bound="Job[object]")
+J = TypeVar("J", bound="LocalJob[object]")
 T = TypeVar("T")
 
 
-class Fit:
+class BatchFit:
     """Runs batches, in halves where the device has no memory for the whole, and learns from it."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._most = loaded.batch_size or NO_LIMIT
 

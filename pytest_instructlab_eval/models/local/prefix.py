@@ -7,15 +7,13 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from pytest_instructlab_eval.models.local.grouping import shared_length
-from pytest_instructlab_eval.models.local.loaded import Loaded
-
-__all__ = ["Prefix"]
+from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 
 
 class Prefix:
     """The keys and values of the tokens that a group's questions begin with, kept for the next group."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._tokens: list[int] = []
         self._cache = DynamicCache()
@@ -47,6 +45,7 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the keys and values of the prefix and of the rows; they are not kept."""
         rows = key_states.shape[0]
         return (
             torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Sequence
 import torch
 import transformers
 
-__all__ = ["Row", "apart", "rows_of", "tokens_of"]
-
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class PassRow:
     """A context and some of its choices as one row of a forward pass.
 
     `spans` are the columns of each choice that has several tokens, all of it but the last token;
@@ -27,17 +25,17 @@ class Row:
 
 def rows_of(
     number: int, context: list[int], continuations: Sequence[list[int]], *, packed: bool
-) -> list[Row]:
+) -> list[PassRow]:
     """Return a question as one row; one for each choice of several tokens where they can't be packed."""
     numbered = list(enumerate(continuations))
     if packed:
-        return [_row(number, context, numbered)]
+        return [_pass_row(number, context, numbered)]
     short = [entry for entry in numbered if len(entry[1]) == 1]
     groups = [short] * bool(short) + [[entry] for entry in numbered if len(entry[1]) > 1]
-    return [_row(number, context, group) for group in groups]
+    return [_pass_row(number, context, group) for group in groups]
 
 
-def _row(number: int, context: list[int], continuations: Iterable[tuple[int, list[int]]]) -> Row:
+def _pass_row(number: int, context: list[int], continuations: Iterable[tuple[int, list[int]]]) -> PassRow:
     """Return the row of a question by its number, and some of its choices by theirs."""
     tokens, spans, reads = list(context), [], []
     for choice, continuation in continuations:
@@ -47,17 +45,19 @@ def _row(number: int, context: list[int], continuations: Iterable[tuple[int, lis
             spans.append((start, len(tokens)))
         columns = (len(context) - 1, *range(start, len(tokens)))
         reads += [(number, choice, *read) for read in zip(columns, continuation, strict=True)]
-    return Row(tokens, len(context), spans, reads)
+    return PassRow(tokens, len(context), spans, reads)
 
 
-def tokens_of(rows: Sequence[Row], device: torch.device) -> torch.Tensor:
+def tokens_of(rows: Sequence[PassRow], device: torch.device) -> torch.Tensor:
     """Return the tokens, padded on the right, where nothing that comes before sees them."""
     width = max(len(row.tokens) for row in rows)
     padded = [row.tokens + [0] * (width - len(row.tokens)) for row in rows]
     return torch.tensor(padded, device=device)
 
 
-def apart(rows: Sequence[Row], shared: int, network: transformers.PreTrainedModel) -> dict[str, torch.Tensor]:
+def choice_mask(
+    rows: Sequence[PassRow], shared: int, network: transformers.PreTrainedModel
+) -> dict[str, torch.Tensor]:
     """Return the mask, 0 or the least number, and positions by which a choice follows its context alone.
 
     The mask has the shape (rows, 1, columns, columns with those of the prefix). Empty where no row has two

@@ -1,0 +1,77 @@
+"""The blocking form of a model, for plain `def` tests."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from pytest_instructlab_eval.models.protocol import Completion, Message
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class BlockingModel(Protocol):
+    """A `Model` as a plain `def` test has it: the same methods, which wait for their result.
+
+    A test that is `async def` has a `Model`, and says `await`.
+    """
+
+    @property
+    def name(self) -> str:
+        """As the user names it."""
+        ...
+
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> Completion:
+        """Return the model's answer to a chat; see `Model`."""
+        ...
+
+    def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
+        """Return the log-likelihood (nats) of each choice; see `Model`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections or memory."""
+        ...
+
+
+class BlockingCall(Protocol):
+    """Runs a coroutine elsewhere and waits for its result."""
+
+    def __call__(self, coroutine: Coroutine[object, None, T], /) -> T:
+        """Return what the coroutine returns, or raise what it raises."""
+        ...
+
+
+def wait_for_result(method: Callable[P, Coroutine[object, None, T]], call: BlockingCall) -> Callable[P, T]:
+    """Return a coroutine method as a function of the same parameters that waits for the result."""
+
+    @functools.wraps(method)
+    def wait(*args: P.args, **kwargs: P.kwargs) -> T:
+        return call(method(*args, **kwargs))
+
+    return wait
+
+
+class Blocking:
+    """The same object whose coroutine methods wait: `model.chat(...)` without `await`."""
+
+    def __init__(self, target: object, call: BlockingCall) -> None:
+        self._target = target
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:  # of a model a `BlockingModel`, of a judge its like
+        attribute = getattr(self._target, name)
+        return wait_for_result(attribute, self._call) if inspect.iscoroutinefunction(attribute) else attribute
+
+    def __repr__(self) -> str:
+        return f"Blocking({self._target!r})"

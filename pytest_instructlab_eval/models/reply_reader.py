@@ -1,0 +1,185 @@
+"""What a server's reply comes to: the JSON that it holds, or what went wrong, in words for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from pytest_instructlab_eval.errors import (
+    ConfigurationError,
+    ContextLengthError,
+    ModelError,
+    UnreachableError,
+)
+from pytest_instructlab_eval.escaping import escape_text
+from pytest_instructlab_eval.models.replies import (
+    Failure,
+    HttpReply,
+    error_in,
+    is_too_long,
+    retry_after,
+    server_message,
+    status_in,
+)
+
+SECRET = 16  # characters from which on a key is no word, such as "none", that an answer may have
+
+PASSING = (408, 409, 429)  # statuses that another try may not meet; so are those from 500 on
+AWAY = (502, 503, 504)  # what a gateway says of a server that is not there
+MISSING = (404, 405)  # statuses of what a server does not have
+REDIRECTS = (301, 302, 303, 307, 308)
+REFUSED_KEY = (401, 403)
+
+
+@dataclass(frozen=True)
+class FailedTry:
+    """A try that failed: its `error`, whether another may not, and whether there was no reply at all."""
+
+    error: ModelError
+    passing: bool = False
+    silent: bool = False
+    pause: float | None = None  # seconds that the server asks for
+
+
+@dataclass(frozen=True)
+class ReplyReader:
+    """Reads the replies of one server, which its messages name; see `Endpoint` for what the fields are.
+
+    `proxy_variable` names the proxy that stands before the server, None without one, and `longest_pause` is
+    how many seconds a server may ask to wait for.
+    """
+
+    base_url: str
+    api_key: str | None
+    key_source: str
+    prefix: str
+    timeout: float
+    longest_pause: float
+    proxy_variable: str | None
+
+    def read(self, reply: HttpReply | Failure, path: str = "") -> object:
+        """Return what a reply says in JSON; a Problem where it is no success. `path` is what was asked."""
+        if isinstance(reply, Failure):
+            return self._no_reply(reply)
+        if reply.status in REDIRECTS:
+            return FailedTry(ModelError(self._redirected(reply), status=reply.status))
+        succeeded = 200 <= reply.status < 300
+        body = reply.body
+        if self.api_key is not None and len(self.api_key) >= SECRET:  # no answer that is kept may have it
+            body = body.replace(self.api_key.encode(), b"[key]")
+        try:
+            found: object = json.loads(body)
+        except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep
+            said = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
+            if not succeeded:
+                return self._refused(reply.status, said, reply.headers, path)
+            return FailedTry(
+                ModelError(f"{self} answered with something that is no JSON: {said}{self._past_proxy()}")
+            )
+        if not succeeded:
+            return self._error(reply.status, found, reply.headers, path)
+        error = error_in(found)
+        return found if error is None else self._error(status_in(error), error, reply.headers, path)
+
+    def read_object(self, reply: HttpReply | Failure, path: str = "") -> dict[str, object] | FailedTry:
+        """Return the JSON object that a reply holds; a Problem where it has none."""
+        found = self.read(reply, path)
+        if isinstance(found, (dict, FailedTry)):
+            return found
+        return FailedTry(
+            ModelError(f"{self} answered with something that is no JSON object: {self.safe(found)}")
+        )
+
+    def _no_reply(self, failure: Failure) -> FailedTry:
+        if failure.kind == "size":
+            return FailedTry(ModelError(f"{self}: {failure.reason} ({self.prefix}max-reply)"))
+        if failure.kind == "certificate":
+            text = (
+                f"{self} has a certificate that is not trusted ({self.safe(failure.reason)}); name the file "
+                "of its authority's certificates in the environment variable SSL_CERT_FILE"
+            )
+            return FailedTry(UnreachableError(text))
+        if failure.kind == "tls":
+            return FailedTry(UnreachableError(f"{self}: {failure.reason}; correct the URL"))
+        if failure.kind == "reply":
+            return FailedTry(ModelError(f"{self}: {failure.reason}{self._past_proxy()}"), passing=True)
+        if failure.kind == "timeout":
+            option = f" ({self.prefix}request-timeout)" if f" {self.timeout:g} s" in failure.reason else ""
+            text = f"{self} gave {failure.reason}{option}"
+        else:
+            text = f"{self} can't be reached ({failure.reason}){self._past_proxy()}"
+        return FailedTry(UnreachableError(text), passing=True, silent=True)
+
+    def _error(self, status: int | None, error: object, headers: Mapping[str, str], path: str) -> FailedTry:
+        """Return the problem that a server tells in JSON; None is an error inside a success."""
+        message = self.safe(server_message(error))
+        if is_too_long(error) and status not in (*PASSING, *REFUSED_KEY):
+            text = f"the prompt doesn't fit the model's context: {message}"
+            return FailedTry(ContextLengthError(text, status=status))
+        return self._refused(status, message, headers, path)
+
+    def _refused(self, status: int | None, message: str, headers: Mapping[str, str], path: str) -> FailedTry:
+        """Return the problem behind an error status."""
+        if status in REFUSED_KEY:
+            text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
+            return FailedTry(ModelError(text, status=status))
+        asked = f" to {path}" if path and status in MISSING else ""
+        answered = "with an error" if status is None else f"{status}{asked}"
+        said = f": {message}" if message else ""
+        text = f"{self} answered {answered}{said}{self._past_proxy()}"
+        if status is None or not (status in PASSING or status >= 500):
+            return FailedTry(ModelError(text, status=status))
+        silent = status in AWAY
+        kind = UnreachableError if silent else ModelError
+        return FailedTry(kind(text, status=status), True, silent, retry_after(headers, self.longest_pause))
+
+    def _redirected(self, reply: HttpReply) -> str:
+        """Return where a server sends us to. Nothing goes there by itself: the key is for one server."""
+        location = reply.headers.get("location", "")
+        try:
+            url = urljoin(f"{self.base_url}/models", location)
+            host, own = urlsplit(url).netloc.rpartition("@")[2], urlsplit(self.base_url).netloc
+        except ValueError:  # brackets that don't match
+            location = ""
+        if not location:
+            return f"{self} answered {reply.status}, a redirect that leads nowhere; correct the URL"
+        if host != own:
+            return (
+                f"{self} answered {reply.status}, a redirect to another host, {self.safe(host)}; it is not "
+                "followed, so that no key goes there: if you trust it, give its URL"
+            )
+        target = re.sub(r"/(models|chat/completions|completions)/?$", "", url.partition("?")[0])
+        return f"{self} answered {reply.status}, a redirect to {self.safe(target)}; give that URL instead"
+
+    def _past_proxy(self) -> str:
+        """Return what to do where a proxy may be in the way; nothing without one."""
+        if self.proxy_variable is None:
+            return ""
+        direct = f"NO_PROXY={urlsplit(self.base_url).hostname} has it asked directly"
+        return f" (it was asked through the proxy of {self.proxy_variable}; {direct})"
+
+    def check_key(self) -> None:
+        """Raise ConfigurationError where the key is none that could be sent."""
+        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ConfigurationError(
+                f"the key for {self} has characters that no key has; {self._key_advice()}"
+            )
+
+    def _key_advice(self) -> str:
+        if self.api_key is None:
+            return f"give the name of the environment variable that holds one with {self.key_source}"
+        return f"check the variable that holds it ({self.key_source})"
+
+    def safe(self, value: object) -> str:
+        """Return a short text without the key and without anything that a terminal would act upon."""
+        text = str(value)
+        if self.api_key:
+            text = text.replace(self.api_key, "[key]")
+        text = escape_text(" ".join(text[:5000].split()))
+        return text if len(text) <= 500 else text[:500] + "…"
+
+    def __str__(self) -> str:
+        return f"the server at {self.base_url}"

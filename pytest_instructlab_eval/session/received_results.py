@@ -1,0 +1,82 @@
+"""The results of one run's tests, collected from their reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import pytest
+
+from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.session.report_data import adaptations_on, outcome_on, result_on, silent_on
+from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
+
+TestStatus = tuple[str, str, tuple[str, Mapping[str, bool]]]
+
+
+class ReceivedResults:
+    """The results by node id, and the hooks that collect them.
+
+    `silent` are the tests that did not fail but recorded no score, `without_judge` those that were skipped
+    because the run has no judge.
+    """
+
+    def __init__(self, session: EvalSession) -> None:
+        self.silent: dict[str, SilentTest] = {}
+        self.without_judge: set[str] = set()
+        self._eval = session
+        self._by_nodeid: dict[str, Result] = {}
+        self._adaptations: list[ModelAdaptation] = []  # of other processes
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._by_nodeid.values())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Store the data of a report, from this process or from a worker.
+
+        This runs before the terminal reporter: after a Ctrl-C while that writes, no later hook is called.
+        """
+        if (result := result_on(report)) is not None and report.when in ("setup", "call"):
+            self._by_nodeid[report.nodeid] = result
+            self.silent.pop(report.nodeid, None)
+        elif (silent := silent_on(report)) is not None:
+            self.silent[report.nodeid] = silent
+        self.add_adaptations(adaptations_on(report))
+        if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_JUDGE in report.longrepr[2]:
+            self.without_judge.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> TestStatus | None:
+        """Return the status of a gate, or of a question without a score; None for all others."""
+        from pytest_instructlab_eval.session.gate_tests import GateTestReport, gate_status
+
+        if isinstance(report, GateTestReport):
+            status: TestStatus | None = gate_status(report, self._eval.settings.inconclusive)
+            return status
+        if report.when != "call" or not report.passed or outcome_on(report) != "unscored":
+            return None
+        result = result_on(report)
+        if result is not None and result.answered:
+            return "answered", "a", ("ANSWERED", {"green": True})
+        return "unscored", "u", ("UNSCORED", {"yellow": True})
+
+    @property
+    def adaptations(self) -> list[ModelAdaptation]:
+        """The adaptations of requests, in this process and in its workers."""
+        return [*self._eval.models.adaptations, *self._adaptations]
+
+    def add_adaptations(self, adaptations: Iterable[ModelAdaptation]) -> None:
+        """Add the adaptations of another process."""
+        self._adaptations += adaptations
+
+    def add(self, results: Iterable[Result]) -> None:
+        """Add results without a report."""
+        for result in results:
+            self._by_nodeid.setdefault(result.nodeid, result)
+
+    def sort(self, nodeids: Sequence[str]) -> None:
+        """Sort the results into the order of the tests."""
+        index = {nodeid: number for number, nodeid in enumerate(nodeids)}
+        ordered = sorted(self._by_nodeid.items(), key=lambda entry: index.get(entry[0], len(index)))
+        self._by_nodeid = dict(ordered)

@@ -1,0 +1,126 @@
+"""The last steps of a run: its problems beside tests and gates, its files, its baseline and its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_instructlab_eval.data.text_files import replace_text
+from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.records.baseline import save_run
+from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
+from pytest_instructlab_eval.reports.run_folder import write_run_folder
+from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.terminal import terminal_lines
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.suites.earlier_answers import write_answers
+from pytest_instructlab_eval.suites.registry import benchmark_names
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
+
+
+class RunOutput:
+    """The outputs of a run's report.
+
+    `written` is the folder of its files and `saved` its baseline, None before they are written.
+    """
+
+    def __init__(self, settings: Settings, report: RunReport) -> None:
+        self.report = report
+        self.written: Path | None = None
+        self.saved: Path | None = None
+        self._settings = settings
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The sentences that fail the run."""
+        return self.report.problems
+
+    def add_problems(self, *, stopped: bool, problems: Sequence[str]) -> None:
+        """Add these problems, and the reason of missing results unless the run was `stopped`."""
+        incomplete = self.report.run.incomplete
+        lost = [incomplete] if incomplete is not None and not stopped else []
+        self.report = dataclasses.replace(self.report, problems=(*lost, *self.problems, *problems))
+
+    def excuse(self) -> None:
+        """Remove the problems of an interrupted run, since the interrupt explains them."""
+        self.report = dataclasses.replace(self.report, problems=())
+
+    def _fail(self, problem: str) -> None:
+        self.report = self.report.with_problems(problem)
+
+    def save_baseline(self) -> None:
+        """Write the file of --eval-save-baseline, if given and if the run is complete."""
+        path = self._settings.save_baseline
+        if path is None:
+            return
+        try:
+            save_run(path, self.report.run)
+            self.saved = path
+        except ConfigurationError as error:
+            self._fail(f"--eval-save-baseline: {error}")
+        except OSError as error:
+            self._fail(f"--eval-save-baseline: {path} cannot be written ({error.strerror})")
+
+    def write(self, *, failed: int) -> None:
+        """Write the run's files, and its summary for a CI job.
+
+        If the output folder is not writable, they go to a new temporary folder. `failed` is the number of
+        failed tests, including gates.
+        """
+        tests = max(0, failed - len(self.report.failed_gates))
+        self.report = report = dataclasses.replace(self.report, failed_tests=tests)
+        folder = self._settings.output_dir
+        try:
+            self._write_to(folder)
+        except OSError as error:
+            problem = f"the results could not be written to {folder} ({error.strerror})"
+            try:
+                second = Path(tempfile.mkdtemp(prefix="instructlab-eval-results-"))
+                self.report = report.with_problems(f"{problem}; they are in {second}")
+                self._write_to(second)
+            except OSError as also:
+                self.report = report.with_problems(
+                    f"{problem}, nor to {tempfile.gettempdir()} ({also.strerror})"
+                )
+        try:
+            _show(summary_page(self.report))
+        except OSError as error:
+            self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
+
+    def _write_to(self, folder: Path) -> None:
+        write_run_folder(folder, self.report, write_answers)
+        self.written = folder
+
+    def lines(self, *, verbose: bool) -> list[str]:
+        """Return the lines of the report for the terminal, and the paths of the files."""
+        lines = terminal_lines(self.report, verbose=verbose, sampled=benchmark_names())
+        if lines and self.written is not None:
+            lines.append(f"results: {self.written / 'results.json'}")
+        return [*lines, f"baseline: {self.saved}"] if self.saved is not None else lines
+
+
+def write_refusal(folder: Path | None, models: Sequence[str], reason: str) -> None:
+    """Write the summary of a run that could not start, so that nobody reads an earlier one as its result.
+
+    `folder` is the output folder, None where another run uses it. The summary goes to the CI job too.
+    """
+    page = refusal_page(models, reason)
+    with contextlib.suppress(OSError):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_text(folder / "summary.md", page)
+    with contextlib.suppress(OSError):
+        _show(page)
+
+
+def _show(page: str) -> None:
+    """Append a page to the job summary, if the CI system has one."""
+    path = os.environ.get(STEP_SUMMARY)
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(page)
