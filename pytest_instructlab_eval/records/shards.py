@@ -60,7 +60,10 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
         raise ConfigurationError(f"the runs were divided into {' and '.join(map(str, sorted(counts)))} parts")
     missing = [str(number) for number in range(1, max(counts) + 1) if number not in files]
     if missing:
-        raise ConfigurationError(f"missing of {max(counts)} parts: {', '.join(missing)}; give all parts")
+        noun, verb = ("part", "is") if len(missing) == 1 else ("parts", "are")
+        raise ConfigurationError(
+            f"{noun} {', '.join(missing)} of {max(counts)} {verb} missing; give all parts"
+        )
     return {files[number]: parts[files[number]] for number in sorted(files)}
 
 
@@ -68,7 +71,7 @@ def _unlike(run: Run, first: Run) -> list[str]:
     problems = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
     other = set(run.tests) ^ set(first.tests)
     if other:
-        problems.append(f"only one of them has {len(other):,} tests, such as {min(other)}")
+        problems.append(f"{len(other):,} tests are in only one of them, such as {min(other)}")
     if run.models != first.models:
         problems.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]

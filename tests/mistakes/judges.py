@@ -73,7 +73,7 @@ MISTAKES = [
         "no ratings, ungated",
         "a run without gates has a judge that writes no ratings",
         "pytest $MT_BENCH",
-        r"2 of 2 without a usable rating",
+        r"got 1\.0000 \(2 of 2 without a usable rating",
         status=1,
         given=broken,
         asks=True,

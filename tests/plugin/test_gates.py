@@ -215,7 +215,9 @@ def test_a_run_is_compared_with_a_saved_one_question_by_question(project: Projec
     project.write("main.json", earlier)
     baseline = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 5%")
     same = own(project, *baseline, right=38)
-    same.shows("  passed: own.drop <= 5%: expected <= 0.05, got 0.0000 (40 questions *")
+    same.shows(
+        "  passed: own.drop <= 5%: expected <= 0.05, got 0.0000 (40 questions *, all with the same score)*"
+    )
     worse = own(project, *baseline, *JUNIT, right=20, ret=1)
     worse.shows(
         "own against the baseline * 0.9500 * 0.5000 * -0.4500 *",
@@ -277,7 +279,9 @@ def test_a_sample_is_compared_with_a_whole_run_on_the_questions_that_it_has(proj
     compared = (*project.mt_bench_only, f"--eval-baseline={path}", "--eval-no-judge-trial")
     for chosen in ("--eval-sample=5", "--eval-first-n=5"):
         finished = project.evaluate(*compared, chosen, "--eval-gate=mt_bench.drop <= 0.1", passed=5)
-        finished.shows("  passed: mt_bench.drop <= 0.1: expected <= 0.1, got 0.00 (5 questions *")
+        finished.shows(
+            "  passed: mt_bench.drop <= 0.1: expected <= 0.1, got 0.00 (5 questions * same score)*"
+        )
 
 
 def test_a_baseline_of_other_questions_is_refused(project: Project) -> None:
@@ -355,7 +359,7 @@ def test_parts_of_a_run_find_together_what_the_whole_does(project: Project) -> N
     ]
     incomplete = project.script("merge", "part1", "part3", "--out", "merged")
     assert incomplete.returncode == 1
-    assert incomplete.stderr == "Error: missing of 3 parts: 2; give all parts\n"
+    assert incomplete.stderr == "Error: part 2 of 3 is missing; give all parts\n"
     project.script("merge", "part1", "part2", "part3", "--out", "merged", "--save-baseline", "whole.json")
     own(project, "--eval-baseline=whole.json", "--eval-gate=own.drop <= 0", right=20)
     compared = project.script("compare", "merged", "eval_output", "--gate", "own.drop <= 0")
