@@ -60,9 +60,8 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
         raise ConfigurationError(f"the runs were divided into {' and '.join(map(str, sorted(counts)))} parts")
     missing = [str(number) for number in range(1, max(counts) + 1) if number not in files]
     if missing:
-        noun, verb = ("part", "is") if len(missing) == 1 else ("parts", "are")
         raise ConfigurationError(
-            f"{noun} {', '.join(missing)} of {max(counts)} {verb} missing; give all parts"
+            f"of {max(counts)} parts, these are missing: {', '.join(missing)}; give all parts"
         )
     return {files[number]: parts[files[number]] for number in sorted(files)}
 

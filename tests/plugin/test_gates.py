@@ -359,7 +359,7 @@ def test_parts_of_a_run_find_together_what_the_whole_does(project: Project) -> N
     ]
     incomplete = project.script("merge", "part1", "part3", "--out", "merged")
     assert incomplete.returncode == 1
-    assert incomplete.stderr == "Error: part 2 of 3 is missing; give all parts\n"
+    assert incomplete.stderr == "Error: of 3 parts, these are missing: 2; give all parts\n"
     project.script("merge", "part1", "part2", "part3", "--out", "merged", "--save-baseline", "whole.json")
     own(project, "--eval-baseline=whole.json", "--eval-gate=own.drop <= 0", right=20)
     compared = project.script("compare", "merged", "eval_output", "--gate", "own.drop <= 0")

@@ -50,7 +50,7 @@ def test_what_was_left_out_of_a_part_was_left_out_of_the_whole() -> None:
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ([part((1, 3), "a"), part((3, 3), "b")], "part 2 of 3 is missing; give all parts"),
+        ([part((1, 3), "a"), part((3, 3), "b")], "of 3 parts, these are missing: 2; give all parts"),
         ([part((1, 2), "a"), part((1, 2), "a")], "part1.json and part2.json are both part 1 of 2"),
         ([part((1, 2), "a"), part((2, 3), "a")], "the runs were divided into 2 and 3 parts"),
         ([part(None, "a")], "part1.json is a whole run, not a part of one (--eval-shard)"),
