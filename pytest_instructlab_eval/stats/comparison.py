@@ -48,7 +48,7 @@ class Pair:
 
     @property
     def drop(self) -> float:
-        """How much lower our value is; rounded, so that equal drops of fractions are equal."""
+        """The other value minus ours; rounded, so that equal drops of fractions are equal."""
         return round(self.theirs - self.ours, 12)
 
 
@@ -62,7 +62,7 @@ class Contribution:
 
     @property
     def drop(self) -> float:
-        """How much lower the score is than the other side's."""
+        """The other side's score minus this one."""
         return (self.baseline or 0.0) - (self.value or 0.0)
 
     def __str__(self) -> str:
@@ -224,7 +224,7 @@ class Difference:
 
     @property
     def drop(self) -> float:
-        """How much lower our mean is."""
+        """The other mean minus ours."""
         return self.means[1] - self.means[0]
 
     @property
