@@ -160,8 +160,8 @@ def merge(
             {_results_file(path): read_run(_results_file(path), check_gate=parse_gate) for path in runs}
         )
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
-        insist = None if allow_mismatch else "--allow-mismatch"
-        report = RunReport.of(run, _baseline_for(run, baseline, insist), insist=insist)
+        allow_flag = None if allow_mismatch else "--allow-mismatch"
+        report = RunReport.of(run, _baseline_for(run, baseline, allow_flag), allow_flag=allow_flag)
         if save_baseline is not None:
             with _check_writable("--save-baseline", save_baseline):
                 save_run(save_baseline, run)
@@ -175,14 +175,14 @@ def merge(
     sys.exit(int(bool(report.problems or report.failed_gates)))
 
 
-def _baseline_for(run: Run, given: Path | None, insist: str | None) -> Baseline | None:
+def _baseline_for(run: Run, given: Path | None, allow_flag: str | None) -> Baseline | None:
     """Return the earlier run to compare with; raises ConfigurationError where it is not comparable."""
     configured = run.configuration.get("baseline")
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
     earlier = read_baseline(_results_file(path), check_gate=parse_gate)
-    if insist is not None and not run.configuration.get("allow_mismatch"):
+    if allow_flag is not None and not run.configuration.get("allow_mismatch"):
         check_comparable(fingerprint(run.fingerprint), earlier, str(path), ALLOW)
     return earlier
 

@@ -131,10 +131,10 @@ def check_comparable(
         raise ConfigurationError(f"{name} has another configuration: {'; '.join(problems)}; {advice}")
 
 
-def different_requests(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
+def different_requests(ours: Sequence[str], theirs: object, where: str, allow_flag: str) -> str | None:
     """Return why a drop is not comparable, as requests were adapted differently; None where it is.
 
-    `where` names the other side, `insist` the option that turns this check off.
+    `where` names the other side, `allow_flag` the option that turns this check off.
     """
     if (ours or None) == (theirs or None):
         return None
@@ -144,7 +144,7 @@ def different_requests(ours: Sequence[str], theirs: object, where: str, insist: 
     )
     return (
         f"requests were adapted differently ({here} here, {there} {where}), which can change answers; "
-        f"compare runs with the same adaptations, or allow the comparison with {insist}"
+        f"compare runs with the same adaptations, or allow the comparison with {allow_flag}"
     )
 
 

@@ -40,11 +40,11 @@ class RunReport:
         baseline: Baseline | None = None,
         *,
         gated: bool | None = None,
-        insist: str | None = "--eval-allow-mismatch",
+        allow_flag: str | None = "--eval-allow-mismatch",
     ) -> RunReport:
         """Return the report of a run, at its end or read from its file.
 
-        `gated` says whether its gates are evaluated; by default those of a whole run are. `insist` is the
+        `gated` says whether its gates are evaluated; by default those of a whole run are. `allow_flag` is the
         option that allows a comparison of models that were asked in different ways, None where it was
         given. A file does not say which tests failed, so tests that ended in an error count as failed.
         """
@@ -58,7 +58,7 @@ class RunReport:
             summaries,
             ranking=tuple(rank_models(run.candidates)),
             changes=tuple(run_changes(run, earlier)),
-            verdicts=tuple(gate_verdicts(run, earlier, incomparable=_incomparable(run, baseline, insist)))
+            verdicts=tuple(gate_verdicts(run, earlier, incomparable=_incomparable(run, baseline, allow_flag)))
             if gated
             else (),
             problems=tuple(_problems(run, summaries)),
@@ -119,16 +119,16 @@ def _shard(run: Run) -> object:
     return run.configuration.get("shard")
 
 
-def _incomparable(run: Run, baseline: Baseline | None, insist: str | None) -> str | None:
+def _incomparable(run: Run, baseline: Baseline | None, allow_flag: str | None) -> str | None:
     """Return why drops are refused: the models were asked in different ways."""
-    if insist is None or run.configuration.get("allow_mismatch"):
+    if allow_flag is None or run.configuration.get("allow_mismatch"):
         return None
     if run.base is not None:
-        return different_requests(run.adapted(), run.adapted(base=True), f"of {run.base}", insist)
+        return different_requests(run.adapted(), run.adapted(base=True), f"of {run.base}", allow_flag)
     if baseline is None:
         return None
     return different_requests(
-        run.adapted(), baseline.fingerprint.get("adaptations"), "in the baseline", insist
+        run.adapted(), baseline.fingerprint.get("adaptations"), "in the baseline", allow_flag
     )
 
 

@@ -118,11 +118,11 @@ def test_scores_of_several_scales_and_benchmarks_without_scores_are_problems() -
 @pytest.mark.parametrize("base", ["other", None])
 def test_a_drop_is_refused_where_the_other_side_was_asked_in_another_way(base: str | None) -> None:
     found = run(*LAB, *(OTHER if base else ()), base=base, gates=("own.drop <= 0.5",), adaptations=(SYSTEM,))
-    report = RunReport.of(found, EARLIER, insist="--insist")
+    report = RunReport.of(found, EARLIER, allow_flag="--insist")
     assert report.verdicts[0].verdict == "refused"
     assert report.verdicts[0].message.startswith(ASKED_OTHERWISE)
     assert report.verdicts[0].message.endswith("or allow the comparison with --insist")
-    assert RunReport.of(found, EARLIER, insist=None).verdicts[0].verdict != "refused"
+    assert RunReport.of(found, EARLIER, allow_flag=None).verdicts[0].verdict != "refused"
     allowed = run(*found.results, base=base, gates=found.gates, configuration={"allow_mismatch": True})
     assert RunReport.of(allowed, EARLIER).verdicts[0].verdict != "refused"
 
