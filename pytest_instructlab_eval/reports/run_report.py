@@ -124,7 +124,7 @@ def _incomparable(run: Run, baseline: Baseline | None, allow_flag: str | None) -
     if allow_flag is None or run.configuration.get("allow_mismatch"):
         return None
     if run.base is not None:
-        return different_requests(run.adapted(), run.adapted(base=True), f"of {run.base}", allow_flag)
+        return different_requests(run.adapted(), run.adapted(base=True), f"for {run.base}", allow_flag)
     if baseline is None:
         return None
     return different_requests(
