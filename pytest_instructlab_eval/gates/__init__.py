@@ -1,6 +1,6 @@
 """Gates: the conditions that a run must meet.
 
-Their language and figures are exported here. `check` evaluates them; it needs `stats`, which a run that does
+Their language and figures are exported here. `evaluation` evaluates them; it needs `stats`, which a run that does
 not evaluate must not import, so import it by its own name.
 """
 

@@ -1,6 +1,6 @@
 """The evaluation of gates over results: a verdict for each, with its value, limit, interval and reasons.
 
-`evaluate` is the entry point. `with_defaults` adds the gates that every benchmark has.
+`evaluate_gates` is the entry point. `with_default_gates` adds the gates that every benchmark has.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def evaluate_gates(
 def gate_verdicts(
     run: Run, baseline: Iterable[Result] | None, *, incomparable: str | None = None
 ) -> list[GateReport]:
-    """Return the reports of a run's gates and the default gates, over its candidates; see `evaluate`.
+    """Return the reports of a run's gates and the default gates, over its candidates; see `evaluate_gates`.
 
     Drops are measured against the run's base model if it has one, else against the baseline.
     """

@@ -51,7 +51,7 @@ class _Unjudged(Exception):
 
 @dataclass(frozen=True)
 class Scope:
-    """The data that gates are evaluated over; see `check.evaluate`."""
+    """The data that gates are evaluated over; see `evaluate_gates`."""
 
     results: Sequence[Result]
     baseline: Sequence[Result] | None

@@ -106,4 +106,4 @@ def test_a_base_model_that_was_asked_otherwise_is_no_comparison(project: Project
     gate = "--eval-gate=brief.drop <= 0.5"
     done = project.evaluate(FILE, "--eval-base-model=base", gate, ret=1)
     assert done.gates["refused"] == 1
-    assert "than of base ('model: merged_system_message')" in done.out
+    assert "(none here, 'model: merged_system_message' for base)" in done.out
