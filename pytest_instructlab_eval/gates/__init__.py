@@ -1,7 +1,7 @@
 """Gates: the conditions that a run must meet.
 
-Their language and figures are exported here. `evaluation` evaluates them; it needs `stats`, which a run that does
-not evaluate must not import, so import it by its own name.
+Their language and figures are exported here. `evaluation` is imported by its own name: it needs `stats`,
+which a run that does not evaluate must not import.
 """
 
 from pytest_instructlab_eval.gates.figures import FIGURES, MEAN, Figure
