@@ -60,11 +60,11 @@ class YamlNode:
 
 
 class YamlDocument:
-    """A text that should be YAML; `place` is how messages name it."""
+    """A text that should be YAML; `location` is how messages name it."""
 
-    def __init__(self, text: str, place: str) -> None:
+    def __init__(self, text: str, location: str) -> None:
         self.text = text
-        self.place = place
+        self.location = location
         self._begins = [0, *(found.end() for found in LINE_END.finditer(text))]
 
     def line(self, index: int) -> int:
@@ -73,7 +73,7 @@ class YamlDocument:
 
     def refuse(self, line: int, reason: str) -> NoReturn:
         """Raise DataError that names the place, the line and what is wrong there."""
-        raise DataError(f"{self.place}, line {line}: {reason}")
+        raise DataError(f"{self.location}, line {line}: {reason}")
 
     def refuse_twice(self, key: YamlNode, first: int) -> NoReturn:
         """Raise DataError for a key that was there before, in the line `first`."""
@@ -192,16 +192,16 @@ class YamlMapping(dict[object, object]):
 
 def read_yaml(path: Path, *, most_bytes: int = MOST_BYTES) -> object:
     """Return what a file holds; see `parse_yaml`."""
-    place = escape(path)
-    return parse_yaml(read_text(path, most_bytes, place=place), place)
+    location = escape(path)
+    return parse_yaml(read_text(path, most_bytes, location=location), location)
 
 
-def parse_yaml(text: str, place: str) -> object:
+def parse_yaml(text: str, location: str) -> object:
     """Return what a text says as builtins, with `YamlMapping` and `TaggedValue` where one is needed.
 
     Raises DataError as `YamlDocument.root`, and for what is none of its kind, such as the 31st of February.
     """
-    document = YamlDocument(text, place)
+    document = YamlDocument(text, location)
     root = document.root()
     return None if root is None else _plain(root, document)
 

@@ -115,8 +115,8 @@ def sdg_folders(folder: Path) -> list[Path]:
     if folder.name.startswith(SDG_FOLDER):
         return [folder]
     found = []
-    for place, folders, _ in os.walk(folder):
-        found += [Path(place, name) for name in folders if name.startswith(SDG_FOLDER)]
+    for location, folders, _ in os.walk(folder):
+        found += [Path(location, name) for name in folders if name.startswith(SDG_FOLDER)]
         folders[:] = [name for name in folders if not name.startswith((".", "__", SDG_FOLDER))]
     return sorted((path for path in found if not path.is_symlink()), key=_writing_time, reverse=True)
 
@@ -131,11 +131,13 @@ def _writing_time(folder: Path) -> tuple[datetime, str]:
 
 
 def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
+    for location, folders, files in os.walk(folder):
         folders[:] = sorted(
-            name for name in folders if not name.startswith((".", "__")) and Path(place, name) not in without
+            name
+            for name in folders
+            if not name.startswith((".", "__")) and Path(location, name) not in without
         )
-        yield from (Path(place, name) for name in sorted(files) if name.endswith(".yaml"))
+        yield from (Path(location, name) for name in sorted(files) if name.endswith(".yaml"))
 
 
 # --- one task ---
@@ -150,7 +152,7 @@ class TaskSetting:
     line: int | None = None
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """As a message names it."""
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
@@ -187,7 +189,7 @@ class TaskSettings:
         name = setting.value
         if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
             raise DataError(
-                f"{setting.place}: task must be a name of at most {MOST_NAME} printable characters "
+                f"{setting.location}: task must be a name of at most {MOST_NAME} printable characters "
                 f"(got {escape(name, 40)})"
             )
         return name
@@ -228,18 +230,20 @@ def _task_settings(path: Path, folder: Path) -> TaskSettings:
         return TaskSettings(escape(path), own)
     name = include.value
     if not isinstance(name, str) or not name.isprintable():
-        raise UntrustedTask(f"{include.place}: include must be the name of one file")
+        raise UntrustedTask(f"{include.location}: include must be the name of one file")
     target = path.parent / name
     if not _is_inside(target, folder):
-        raise UntrustedTask(f"{include.place}: include leads out of {escape(folder)} ({escape(name)})")
+        raise UntrustedTask(f"{include.location}: include leads out of {escape(folder)} ({escape(name)})")
     if not os.path.isfile(target):
         raise DataError(
-            f"{include.place}: the task includes {escape(name)}, which isn't there; put the template that "
+            f"{include.location}: the task includes {escape(name)}, which isn't there; put the template that "
             "the tasks were written with beside them"
         )
     included = _read_yaml_inside(target, folder)
     if "include" in included:
-        raise UntrustedTask(f"{included['include'].place}: a file that is included must not include another")
+        raise UntrustedTask(
+            f"{included['include'].location}: a file that is included must not include another"
+        )
     return TaskSettings(escape(path), {**included, **own})
 
 
@@ -265,16 +269,18 @@ def _choice_form(settings: TaskSettings) -> Form:
     for key, setting in settings.entries.items():
         tag = first_tag(setting.value)
         if tag is not None:
-            place = replace(setting, line=tag.line).place
-            raise UntrustedTask(f"{place}: {escape(key, 40)} has the tag {tag.tag}")
+            location = replace(setting, line=tag.line).location
+            raise UntrustedTask(f"{location}: {escape(key, 40)} has the tag {tag.tag}")
         if key not in KNOWN:
-            raise UntrustedTask(f"{setting.place}: InstructLab's SDG writes no {escape(key, 40)} in a task")
+            raise UntrustedTask(
+                f"{setting.location}: InstructLab's SDG writes no {escape(key, 40)} in a task"
+            )
     for key, values in WRITTEN.items():
         setting = settings.get(key)
         if setting.value not in values:
             expected = " or ".join(repr(value) for value in values)
             raise UntrustedTask(
-                f"{setting.place}: {key} must be as InstructLab's SDG writes it, {expected} "
+                f"{setting.location}: {key} must be as InstructLab's SDG writes it, {expected} "
                 f"(got {escape(repr(setting.value))})"
             )
     _check_metrics(settings.get("metric_list"))
@@ -294,7 +300,9 @@ def _check_metrics(setting: TaskSetting) -> None:
         and all(value in METRIC.get(key, ()) for key, value in metric.items())
     ]
     if len(names) < len(metrics) or "acc" not in names:
-        raise UntrustedTask(f"{setting.place}: metric_list must have the mean of acc, and acc_norm at most")
+        raise UntrustedTask(
+            f"{setting.location}: metric_list must have the mean of acc, and acc_norm at most"
+        )
 
 
 # --- where its rows are ---
@@ -306,14 +314,14 @@ def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
     for key, unknown in kwargs.inside().items():
         if key != "data_files":
             raise UntrustedTask(
-                f"{unknown.place}: InstructLab's SDG writes no {escape(key, 40)} in dataset_kwargs"
+                f"{unknown.location}: InstructLab's SDG writes no {escape(key, 40)} in dataset_kwargs"
             )
     files = kwargs.inside().get("data_files", kwargs).inside()
     setting = files.get("test", kwargs)
     given = setting.value
     if len(files) != 1 or not isinstance(given, str) or not given.isprintable():
         raise UntrustedTask(
-            f"{setting.place}: dataset_kwargs must have data_files, and there one file as `test`"
+            f"{setting.location}: dataset_kwargs must have data_files, and there one file as `test`"
         )
     beside = path.parent / os.path.basename(given)
     existing = list(filter(os.path.isfile, (path.parent / given, Path(given), beside)))
@@ -321,7 +329,7 @@ def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
         if _is_inside(candidate, folder):
             return candidate
     message = (
-        f"{setting.place}: data_files names {escape(given)}, which is not in {escape(folder)}, nor is "
+        f"{setting.location}: data_files names {escape(given)}, which is not in {escape(folder)}, nor is "
         f"{escape(beside.name)} beside {escape(path.name)}"
     )
     if existing:

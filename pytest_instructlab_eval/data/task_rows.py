@@ -36,9 +36,9 @@ def read_rows(path: Path) -> TaskRows:
     DataError with the file and line of the first row that is no such question, whose text contradicts itself,
     or, in a file with such numbers, that has no text.
     """
-    rows = [_checked_row(line, place) for place, line in _row_lines(path)]
+    rows = [_checked_row(line, location) for location, line in _row_lines(path)]
     recovered = sum(own is not None and own != row.answer for row, own, _ in rows)
-    unknown = next((place for _, own, place in rows if own is None), None)
+    unknown = next((location for _, own, location in rows if own is None), None)
     if recovered and unknown is not None:
         raise DataError(
             f"{unknown}: other rows have the number of another choice than their own text says, and this row "
@@ -54,31 +54,31 @@ def count_rows(path: Path) -> int:
 
 
 def _row_lines(path: Path) -> Iterator[tuple[str, str]]:
-    return read_lines(path, most_bytes=MOST_DATA_BYTES, most_in_a_line=MOST_ROW_BYTES, place=escape(path))
+    return read_lines(path, most_bytes=MOST_DATA_BYTES, most_in_a_line=MOST_ROW_BYTES, location=escape(path))
 
 
-def _checked_row(line: str, place: str) -> tuple[MMLURow, int | None, str]:
+def _checked_row(line: str, location: str) -> tuple[MMLURow, int | None, str]:
     """Return the question with the choice of its number, the choice of its own text, and the place."""
     try:
         record = parse_json(line)
     except (NotJSONError, MisfitError) as error:
-        raise DataError(f"{place}: {error}") from None
+        raise DataError(f"{location}: {error}") from None
     if not isinstance(record, dict):
-        raise DataError(f"{place}: not a JSON object")
+        raise DataError(f"{location}: not a JSON object")
     for field in ("question", "choices", "answer"):
         if field not in record:
-            raise DataError(f"{place}: the row has no {field}; it must have question, choices and answer")
+            raise DataError(f"{location}: the row has no {field}; it must have question, choices and answer")
     question, choices, answer = record["question"], record["choices"], record["answer"]
     if not _is_text(question):
-        raise DataError(f"{place}: question must be a text (got {escape(repr(question), 40)})")
+        raise DataError(f"{location}: question must be a text (got {escape(repr(question), 40)})")
     if not isinstance(choices, list) or len(choices) != len(LETTERS) or not all(map(_is_text, choices)):
-        raise DataError(f"{place}: choices must be four texts (got {escape(repr(choices), 40)})")
+        raise DataError(f"{location}: choices must be four texts (got {escape(repr(choices), 40)})")
     index = _choice_index(answer)
     if index is None:
-        raise DataError(f"{place}: answer must be 0 to 3, for A to D (got {escape(repr(answer), 40)})")
+        raise DataError(f"{location}: answer must be 0 to 3, for A to D (got {escape(repr(answer), 40)})")
     first, second, third, fourth = choices
     row = MMLURow(question, (first, second, third, fourth), index)
-    return row, _own_answer(record, row, place), place
+    return row, _own_answer(record, row, location), location
 
 
 def _choice_index(answer: object) -> int | None:
@@ -97,13 +97,13 @@ def _own_texts(record: Mapping[str, object]) -> dict[str, tuple[str, str]]:
     return {field: (text[1], (text[2] or "").strip()) for field, text in found if text is not None}
 
 
-def _own_answer(record: Mapping[str, object], row: MMLURow, place: str) -> int | None:
+def _own_answer(record: Mapping[str, object], row: MMLURow, location: str) -> int | None:
     """Return the choice that the row's own text of the right one names; None where it has no such text."""
     texts = _own_texts(record)
     letters = {letter for letter, _ in texts.values()}
     if len(letters) > 1:
         said = " and ".join(f"{field} says {letter}" for field, (letter, _) in texts.items())
-        raise DataError(f"{place}: {said}; correct the row")
+        raise DataError(f"{location}: {said}; correct the row")
     if not letters:
         return None
     own = LETTERS.index(letters.pop())
@@ -113,7 +113,7 @@ def _own_answer(record: Mapping[str, object], row: MMLURow, place: str) -> int |
         same = [other for other, choice in zip(LETTERS, row.choices, strict=True) if choice.strip() == words]
         if same not in ([], [letter]):
             raise DataError(
-                f"{place}: answer is {row.answer}, which is {LETTERS[row.answer]}, but {field} says "
+                f"{location}: answer is {row.answer}, which is {LETTERS[row.answer]}, but {field} says "
                 f"{letter} ({escape(repr(record[field]), 60)}), whose text is that of {' and '.join(same)}; "
                 "correct the row"
             )
@@ -125,12 +125,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value) and value.encode("utf-8", "ignore").decode() == value
 
 
-def check_answer(record: Mapping[str, object], answer: int, place: str) -> None:
+def check_answer(record: Mapping[str, object], answer: int, location: str) -> None:
     """Raise DataError where a row's own text of the right choice ("B) In spring") has another letter."""
     for field, (letter, _) in _own_texts(record).items():
         if letter != LETTERS[answer]:
             raise DataError(
-                f"{place}: answer is {answer}, which is {LETTERS[answer]}, but {field} says {letter} "
+                f"{location}: answer is {answer}, which is {LETTERS[answer]}, but {field} says {letter} "
                 f"({escape(repr(record[field]), 60)}); InstructLab's SDG shifts the letters of a file where "
                 "one of them is never right, so correct the answers (0 to 3 for A to D) before it is scored"
             )

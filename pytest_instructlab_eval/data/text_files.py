@@ -19,77 +19,79 @@ LINE_END = re.compile(rb"\r\n?|\n")  # as editors count lines
 class NotUTF8Error(DataError):
     """What should be text is none: `line` and `byte` say where, and what stands there."""
 
-    def __init__(self, place: str, line: str, byte: str) -> None:
-        super().__init__(f"{place}, {line}: not UTF-8 ({byte}); save the file as UTF-8")
+    def __init__(self, location: str, line: str, byte: str) -> None:
+        super().__init__(f"{location}, {line}: not UTF-8 ({byte}); save the file as UTF-8")
         self.line = line
         self.byte = byte
 
 
-def read_text(path: Path, most_bytes: int, *, place: str | None = None) -> str:
+def read_text(path: Path, most_bytes: int, *, location: str | None = None) -> str:
     """Return a file's text, without a byte order mark; raises DataError as `read_bytes` and `decoded`.
 
-    `place` is how messages name the file, its path where nothing else is given.
+    `location` is how messages name the file, its path where nothing else is given.
     """
-    place = printable_name(str(path)) if place is None else place
-    return decode_utf8(read_bytes(path, most_bytes, place=place), place)
+    location = printable_name(str(path)) if location is None else location
+    return decode_utf8(read_bytes(path, most_bytes, location=location), location)
 
 
-def read_data_file(path: Path, what: str) -> str:
-    """Return the text of a file of a benchmark's data, which `what` says the content of; raises DataError."""
+def read_data_file(path: Path, content: str) -> str:
+    """Return the text of a file of a benchmark's data, which should hold `content`; raises DataError."""
     try:
         return read_text(path, MOST_OF_DATA)
     except NotUTF8Error:
         raise
     except DataError as error:
-        raise DataError(f"{error}; it should hold {what}") from None
+        raise DataError(f"{error}; it should hold {content}") from None
 
 
-def read_bytes(path: Path, most_bytes: int, *, place: str | None = None, kind: str = "such a file") -> bytes:
+def read_bytes(
+    path: Path, most_bytes: int, *, location: str | None = None, kind: str = "such a file"
+) -> bytes:
     """Return what a file holds; raises DataError where it is no file, can't be read or is too large."""
-    place = printable_name(str(path)) if place is None else place
+    location = printable_name(str(path)) if location is None else location
     try:
         with _opened(path) as file:
             data = file.read(most_bytes + 1)
     except OSError as error:
-        raise DataError(f"{place} can't be read ({error.strerror})") from None
+        raise DataError(f"{location} can't be read ({error.strerror})") from None
     if len(data) > most_bytes:
-        raise _too_large(place, most_bytes, kind)
+        raise _too_large(location, most_bytes, kind)
     return data
 
 
 def read_lines(
-    path: Path, *, most_bytes: int, most_in_a_line: int, place: str | None = None
+    path: Path, *, most_bytes: int, most_in_a_line: int, location: str | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yield the place, such as "a.jsonl, line 2", and the text of each line that is not blank.
 
     Lines end with a newline alone, as a text in JSON may have any other separator. One line is held at
     a time. Raises DataError as `read_text`, and where a line is too large.
     """
-    place = printable_name(str(path)) if place is None else place
+    location = printable_name(str(path)) if location is None else location
     try:
         with _opened(path) as file:
             if os.fstat(file.fileno()).st_size > most_bytes:
-                raise _too_large(place, most_bytes, "such a file")
+                raise _too_large(location, most_bytes, "such a file")
             number = 0
             while data := file.readline(most_in_a_line + 1):
                 number += 1
                 if len(data) > most_in_a_line:
-                    raise _too_large(f"{place}, line {number}", most_in_a_line, "a line")
-                text = decode_utf8(data, place, line=number)
+                    raise _too_large(f"{location}, line {number}", most_in_a_line, "a line")
+                text = decode_utf8(data, location, line=number)
                 if text.strip():  # a byte order mark alone is no line either
-                    yield f"{place}, line {number}", text.removesuffix("\n")
+                    yield f"{location}, line {number}", text.removesuffix("\n")
     except OSError as error:
-        raise DataError(f"{place} can't be read ({error.strerror})") from None
+        raise DataError(f"{location} can't be read ({error.strerror})") from None
 
 
-def decode_utf8(data: bytes, place: str, *, line: int = 1) -> str:
+def decode_utf8(data: bytes, location: str, *, line: int = 1) -> str:
     """Return the text of these bytes, which begin in this line; raises DataError where they are not UTF-8."""
     try:
         text = data.decode("utf-8")  # with "utf-8-sig" an error's place would lack the mark's three bytes
         return text.removeprefix("\ufeff") if line == 1 else text
     except UnicodeDecodeError as error:
         line += len(LINE_END.findall(data, 0, error.start))
-        raise NotUTF8Error(place, f"line {line}", f"byte 0x{data[error.start]:02x}") from None
+        raise NotUTF8Error(location, f"line {line}", f"byte 0x{data[error.start]:02x}") from None
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -112,5 +114,5 @@ def _opened(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _too_large(place: str, most_bytes: int, kind: str) -> DataError:
-    return DataError(f"{place} is larger than {most_bytes:,} bytes, the most that is read of {kind}")
+def _too_large(location: str, most_bytes: int, kind: str) -> DataError:
+    return DataError(f"{location} is larger than {most_bytes:,} bytes, the most that is read of {kind}")

@@ -52,15 +52,15 @@ class MisfitError(ValueError):
     `problem` goes on after the place: "must be a text (got 7)".
     """
 
-    def __init__(self, problem: str, *place: str | int) -> None:
+    def __init__(self, problem: str, *location: str | int) -> None:
         super().__init__(problem)
         self.problem = problem
-        self.place = list(place)
+        self.location = list(location)
 
     def __str__(self) -> str:
         steps = (
             f".{key}" if PLAIN_KEY.fullmatch(str(key)) else f"[{_value_in_message(key)}]"
-            for key in self.place
+            for key in self.location
         )
         return f"{''.join(steps).removeprefix('.') or 'it'} {self.problem}"
 
@@ -150,8 +150,8 @@ def schema_version(document: object) -> int | None:
 class RecordProblem(MisfitError):
     """What is wrong with a record though each of its fields has its type: `expected` of the value there."""
 
-    def __init__(self, expected: str, value: object, *place: str | int) -> None:
-        super().__init__(f"{expected} (got {_value_in_message(value)})", *place)
+    def __init__(self, expected: str, value: object, *location: str | int) -> None:
+        super().__init__(f"{expected} (got {_value_in_message(value)})", *location)
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class _List:
             for entry in value:
                 entries.append(self.reader(entry, rules))  # its length is the place of what fails
         except MisfitError as misfit:
-            misfit.place.insert(0, len(entries))
+            misfit.location.insert(0, len(entries))
             raise
         return tuple(entries)
 
@@ -344,7 +344,7 @@ def _fields(readers: Mapping[str, Reader], value: Mapping[str, object], rules: R
             try:
                 fields[name] = reader(value[name], rules)
             except MisfitError as misfit:
-                misfit.place.insert(0, name)
+                misfit.location.insert(0, name)
                 raise
     return fields
 

@@ -15,7 +15,7 @@ from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import counterpart, paired_comparison
-from pytest_instructlab_eval.stats.values import of_metric
+from pytest_instructlab_eval.stats.values import results_of_metric
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _of(results: Sequence[Result], benchmark: str, model: str | None = None) -> 
 def _selected(results: Sequence[Result], selector: Selector) -> tuple[Result, ...]:
     """Return the results of the selected group, with the scores of the selected metric."""
     chosen = [result for result in results if selector.group in (None, result.group)]
-    return tuple(chosen if selector.metric is None else of_metric(chosen, selector.metric))
+    return tuple(chosen if selector.metric is None else results_of_metric(chosen, selector.metric))
 
 
 def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[str] | None) -> str | None:

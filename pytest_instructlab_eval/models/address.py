@@ -55,9 +55,9 @@ class ModelAddress:
             except ConfigurationError as error:
                 raise UnreachableError(str(error)) from None
 
-    async def post(self, path: str, body: Mapping[str, object], asked: str) -> dict[str, object]:
+    async def post(self, path: str, body: Mapping[str, object], prompt: str) -> dict[str, object]:
         """Return the API's reply to a request of this model; see `Endpoint.post`."""
-        return await self.endpoint.post(path, {"model": await self.known_name(), **body}, prompt=asked)
+        return await self.endpoint.post(path, {"model": await self.known_name(), **body}, prompt=prompt)
 
     async def root_post(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
         """Return the reply of what vLLM serves beside the API, asked of this model."""

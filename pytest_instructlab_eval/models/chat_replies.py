@@ -19,14 +19,14 @@ CUT_OFF = ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model
 REASONS = {**dict.fromkeys(STOPPED, "stop"), **dict.fromkeys(CUT_OFF, "length")}
 
 
-def read_completion(reply: Mapping[str, object], latency: float, server: Endpoint, asked: str) -> Completion:
+def read_completion(reply: Mapping[str, object], latency: float, server: Endpoint, prompt: str) -> Completion:
     """Return the completion in a chat reply; raises ModelError for anything that is no whole answer."""
     choice = as_object(first_of(reply.get("choices")))
     message = as_object(choice.get("message"))
     reason = choice.get("finish_reason")
     reason = REASONS.get(str(reason).lower(), reason)
     if problem := _reply_problem(message, reason, server):
-        raise ModelError(f"{server} {problem}", prompt=asked)
+        raise ModelError(f"{server} {problem}", prompt=prompt)
     content, thought = _text_and_thought(message["content"])
     told = ({"reasoning_content": thought, **message}.get(name) for name in REASONING)
     reasoning = next((text for text in told if isinstance(text, str) and text.strip()), "")
@@ -34,7 +34,7 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
         content = ""
     if not isinstance(content, str):
         shown = server.safe(repr(content))
-        raise ModelError(f"{server} answered without content (it is {shown})", prompt=asked)
+        raise ModelError(f"{server} answered without content (it is {shown})", prompt=prompt)
     completion = Completion(
         text=content.encode("utf-8", "replace").decode(),  # without lone surrogates
         finish_reason=str(reason),
@@ -43,7 +43,7 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
         latency=latency,
         reasoning=reasoning.encode("utf-8", "replace").decode(),
     )
-    return completion.split(str(server), asked)
+    return completion.split(str(server), prompt)
 
 
 def _reply_problem(message: Mapping[str, object], reason: object, server: Endpoint) -> str | None:

@@ -112,7 +112,7 @@ class Endpoint:
         await self._http.close()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def request_slot(self) -> AsyncIterator[None]:
         """Hold one request's place in the budget."""
         await self.budget.take()
         try:

@@ -99,7 +99,7 @@ class ServedModel:
             named = {"name": "answer", "schema": schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         asked = str(messages[-1]["content"]) if messages else ""
-        async with self.endpoint.place():
+        async with self.endpoint.request_slot():
             started = time.perf_counter()
             try:
                 reply = await self._reply(body, asked)
@@ -109,7 +109,7 @@ class ServedModel:
         self.endpoint.traffic.requests += 1
         return read_completion(reply, latency, self.endpoint, asked)
 
-    async def _reply(self, body: Mapping[str, object], asked: str) -> dict[str, object]:
+    async def _reply(self, body: Mapping[str, object], prompt: str) -> dict[str, object]:
         """Return the reply to a chat, asked again without what the server refuses.
 
         What helped is remembered for later requests, and told with the results.
@@ -118,7 +118,7 @@ class ServedModel:
         while True:
             sent = change_request(body, changes)
             try:
-                reply = await self.address.post("/chat/completions", sent, asked)
+                reply = await self.address.post("/chat/completions", sent, prompt)
                 break
             except ModelError as error:
                 change = fitting_change(error, sent, changes)

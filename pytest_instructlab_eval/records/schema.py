@@ -96,7 +96,7 @@ def _result_problems(result: Mapping[str, Any]) -> Iterator[MisfitError]:
             try:
                 Evidence.from_plain(score.metadata)
             except MisfitError as misfit:
-                misfit.place[:0] = ["scores", index, "metadata"]
+                misfit.location[:0] = ["scores", index, "metadata"]
                 yield misfit
     fields = {name: value for name, value in result.items() if name != "outcome"}
     outcome = Result(**fields).outcome
@@ -120,7 +120,7 @@ def _score_of_fields(fields: Mapping[str, Any]) -> Score:
         if evidence and evidence.answered and value is not None:
             raise RecordProblem("must be false where there is a value", True, "answered")
     except MisfitError as misfit:
-        misfit.place.insert(0, place)
+        misfit.location.insert(0, place)
         raise
     return Score(**{**fields, "metadata": own, "evidence": evidence})
 
@@ -147,7 +147,7 @@ def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit
     try:
         shard = read_as(Configuration, configuration).get("shard")
     except MisfitError as misfit:
-        misfit.place.insert(0, "configuration")
+        misfit.location.insert(0, "configuration")
         yield misfit
     else:
         if shard is not None and not 1 <= shard[0] <= shard[1]:

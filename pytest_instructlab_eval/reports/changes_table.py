@@ -18,13 +18,13 @@ SHOWN: Mapping[Kind, tuple[int, str]] = {
 """How many groups of a kind the terminal shows without -v, and the name of the hidden ones."""
 
 
-def changes_table(comparisons: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
+def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
     """Return the lines of the table: a block for each benchmark and model, its regressions first."""
-    if not comparisons:
+    if not changes:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
-    for entry in comparisons:
+    for entry in changes:
         rows.append(change_cells(escape_line(entry.title), entry.overall))
         for kind, (most, others) in SHOWN.items():
             part = entry.of(kind)
@@ -32,7 +32,7 @@ def changes_table(comparisons: Sequence[BenchmarkChanges], *, verbose: bool = Fa
             rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
             if hidden := len(part) - len(shown):
                 rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
-    lines = [line for entry in comparisons for note in comparison_notes(entry) for line in paragraph(note)]
+    lines = [line for entry in changes for note in comparison_notes(entry) for line in paragraph(note)]
     return [*fit_table(head, rows), *lines]
 
 

@@ -109,13 +109,13 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     yield _Table("Scores", SCORE_HEAD, scores)
 
 
-def _change_rows(comparisons: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
+def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
     """Yield a row for each benchmark as a whole, then one for each group."""
-    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in comparisons]
+    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in changes]
     parts = [
-        (entry, f"{entry.benchmark}: {group.label}", group) for entry in comparisons for group in entry.groups
+        (entry, f"{entry.benchmark}: {group.label}", group) for entry in changes for group in entry.groups
     ]
-    several = len({entry.model for entry in comparisons}) > 1
+    several = len({entry.model for entry in changes}) > 1
     for entry, label, change in (*wholes, *parts):
         if change.kind == kind:
             _, *numbers = change_cells("", change)

@@ -31,13 +31,13 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Launch:
-    """How a model is served; models of one `place` (their GPUs) are swapped there.
+    """How a model is served; models of one `location` (their GPUs) are swapped there.
 
     `label` is what messages call it, by default its name.
     """
 
     launcher: Launcher
-    place: str = ""
+    location: str = ""
     label: str = ""
 
 
@@ -94,8 +94,8 @@ class Owner:
         """
         places: set[str] = set()
         for model in models:
-            if self._launches[model].place not in places:
-                places.add(self._launches[model].place)
+            if self._launches[model].location not in places:
+                places.add(self._launches[model].location)
                 self._serve(model)
         self._watching = threading.Thread(target=self._watch, name="instructlab-eval-serving", daemon=True)
         self._watching.start()
@@ -141,12 +141,12 @@ class Owner:
                 self._fail(model, str(error))
 
     def _without_place_of(self, model: str, up: Mapping[str, str]) -> dict[str, str]:
-        place = self._launches[model].place
-        return {other: url for other, url in up.items() if self._launches[other].place != place}
+        place = self._launches[model].location
+        return {other: url for other, url in up.items() if self._launches[other].location != place}
 
     def _serve(self, model: str) -> None:
-        place = self._launches[model].place
-        for other in [other for other in self._processes if self._launches[other].place == place]:
+        place = self._launches[model].location
+        for other in [other for other in self._processes if self._launches[other].location == place]:
             self._processes.pop(other).stop()
         started = self._launches[model].launcher.start(self._say, self._ended.is_set)
         if started.process is not None:

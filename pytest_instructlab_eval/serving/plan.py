@@ -60,7 +60,7 @@ def plan_launches(settings: Settings) -> dict[str, Launch]:
             arguments=tuple(shlex.split(settings.vllm_args or "")),
             timeout=settings.serve_timeout,
         )
-        launches[name] = Launch(vllm, place=places[is_judge], label=label or name)
+        launches[name] = Launch(vllm, location=places[is_judge], label=label or name)
     return launches
 
 

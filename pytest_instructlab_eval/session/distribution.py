@@ -137,7 +137,7 @@ class Signs:
         if self._folder is not None:
             replace_text(self._folder / name, json.dumps(record))
 
-    def found(self, name: str) -> object:
+    def read(self, name: str) -> object:
         """Return the data that a worker wrote under this name, None where there is none."""
         path = self.folder / name
         data: object = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -117,19 +117,19 @@ class Preparation:
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
 
-    def serve(self, used: set[str]) -> None:
+    def serve(self, fixtures: set[str]) -> None:
         """Try the judges if tests use one, and start the run's own servers; only once.
 
-        `used` are the models' fixtures that tests use.
+        `fixtures` are the models' fixtures that tests use.
         """
         if self._has_servers:
             return
         self._has_servers = True
         tries = self._eval.gating.gated and not self._settings.no_judge_trial
         with self._eval.refusing():
-            if tries and "judge" in used:
+            if tries and "judge" in fixtures:
                 self._eval.servers.try_judges()
-            self._eval.servers.serve(used, tried=tries, asks=not is_controller(self._config))
+            self._eval.servers.serve(fixtures, tried=tries, asks_later=not is_controller(self._config))
 
     def _check_data(self, fixtures: Sequence[str]) -> None:
         """Raise ConfigurationError for a path that cannot be written, or unusable data of these fixtures."""

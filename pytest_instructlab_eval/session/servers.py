@@ -80,10 +80,10 @@ class Servers:
             if self._settings.judges[label] not in self._settings.hosted:
                 self._engine.call(try_judge(label, judge, self._questions.put))
 
-    def serve(self, roles: Collection[str], *, tried: bool, asks: bool) -> None:
+    def serve(self, roles: Collection[str], *, tried: bool, asks_later: bool) -> None:
         """Start the run's own servers that tests with these fixtures need.
 
-        `tried` says whether its judges have a trial, and `asks` whether this process will use them after it.
+        `tried` says whether its judges have a trial, `asks_later` whether this process uses them after it.
         Raises ConfigurationError where a model cannot be served, or a judge fails its trial.
         """
         settings = self._settings
@@ -97,14 +97,14 @@ class Servers:
 
         def try_out(name: str, url: str) -> None:
             if name in judges:
-                self._try_served(name, url, asks=asks)
+                self._try_served(name, url, asks_later=asks_later)
 
         self._owner = Owner(self._signs.folder, launches, self._say, try_out)
         for process in self._asking:
             self._owner.expect(process)
         self._owner.start(list(launches))
 
-    def _try_served(self, name: str, url: str, *, asks: bool) -> None:
+    def _try_served(self, name: str, url: str, *, asks_later: bool) -> None:
         """Run the trial of a judge that the run has just started, in the owner's thread; see `try_judges`."""
         from pytest_instructlab_eval.judges.trial import try_judge
 
@@ -113,7 +113,7 @@ class Servers:
             try:
                 await try_judge(self._settings.label(name), judge, self._questions.put)
             finally:
-                if not asks:
+                if not asks_later:
                     await self._models.let_go(name)
 
         try:

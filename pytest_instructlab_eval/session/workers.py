@@ -70,9 +70,9 @@ class Workers:
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Store the order of the tests, check the collected tests, and start the models that they use."""
         self.order, signs = list(ids), self._eval.signs
-        if (problem := signs.found("forked")) is not None:
+        if (problem := signs.read("forked")) is not None:
             self._preparation.check_forked(str(problem))
-        collected = signs.found("collected")
+        collected = signs.read("collected")
         if isinstance(collected, dict):
             self._preparation.check_collected(CollectedTests(**collected))
         used = {role for role in ROLES if signs.is_up(role)}

@@ -43,20 +43,20 @@ class MeanChange:
     p_value: float | None = None
 
     @classmethod
-    def of(cls, label: str, measured: Comparison | Difference) -> MeanChange:
+    def of(cls, label: str, comparison: Comparison | Difference) -> MeanChange:
         """Return the change of a comparison."""
-        after, before = measured.means
-        drop = measured.interval()
+        after, before = comparison.means
+        drop = comparison.interval()
         return cls(
             label=label,
             after=after,
-            maximum=measured.maximum,
-            n=measured.n,
+            maximum=comparison.maximum,
+            n=comparison.n,
             before=before,
-            difference=0.0 if measured.unchanged else -measured.drop,
-            stderr=measured.stderr,
+            difference=0.0 if comparison.unchanged else -comparison.drop,
+            stderr=comparison.stderr,
             interval=Interval(-drop.high, -drop.low) if drop is not None else None,
-            p_value=measured.p_value_of_no_change if drop is not None else None,
+            p_value=comparison.p_value_of_no_change if drop is not None else None,
         )
 
     @property

@@ -33,7 +33,7 @@ from pytest_instructlab_eval.stats.values import (
     Values,
     group_by,
     has_clusters,
-    namer,
+    unit_namer,
     units_of,
 )
 
@@ -171,7 +171,7 @@ class Comparison:
 
     def worst(self, most: int) -> tuple[Contribution, ...]:
         """Return the questions with the largest drops, or whole tasks if there are several."""
-        name = namer(pair.unit for pair in self.pairs)
+        name = unit_namer(pair.unit for pair in self.pairs)
         contributions = [
             Contribution(
                 label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part)
@@ -298,9 +298,9 @@ def paired_comparison(ours: Iterable[Result], theirs: Iterable[Result]) -> Compa
     )
 
 
-def _unpaired(candidates: Iterable[Unit], paired: Collection[QuestionKey]) -> tuple[str, ...]:
+def _unpaired(units: Iterable[Unit], paired: Collection[QuestionKey]) -> tuple[str, ...]:
     """Return the labels of the units with a score that have no pair."""
-    left = [unit for unit in candidates if unit.value is not None and unit.key not in paired]
+    left = [unit for unit in units if unit.value is not None and unit.key not in paired]
     return tuple(dict.fromkeys(unit.label for unit in left))
 
 
@@ -323,6 +323,6 @@ def lowest_scores(results: Iterable[Result], most: int, *, highest: bool = False
     scored = [unit for unit in units_of(results) if unit.value is not None]
     contributions = [
         Contribution(label, statistics.fmean(unit.value or 0.0 for unit in part))
-        for label, part in group_by(scored, namer(scored)).items()
+        for label, part in group_by(scored, unit_namer(scored)).items()
     ]
     return tuple(sorted(contributions, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])

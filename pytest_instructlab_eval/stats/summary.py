@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
-from pytest_instructlab_eval.stats.values import evidence_of, group_by, of_metric
+from pytest_instructlab_eval.stats.values import evidence_of, group_by, results_of_metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
             judge=next(filter(None, (result.judge for result in part)), None),
             overall=_summary_row("mean" if weighted is None else "mean over tasks", part),
             question_weighted=weighted,
-            metrics=_summary_rows({metric: of_metric(part, metric) for metric in metrics}),
+            metrics=_summary_rows({metric: results_of_metric(part, metric) for metric in metrics}),
             groups=_summary_rows(groups),
             agreement=agreement,
             agreement_n=agreement_n,

@@ -86,23 +86,23 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
     return members
 
 
-def questions_of(entries: Iterable[Unit]) -> int:
+def questions_of(units: Iterable[Unit]) -> int:
     """Return the number of questions; several turns or metrics of a question count once."""
-    return len({(unit.key.question, unit.key.sample) for unit in entries})
+    return len({(unit.key.question, unit.key.sample) for unit in units})
 
 
-def has_clusters(entries: Iterable[Unit]) -> bool:
+def has_clusters(units: Iterable[Unit]) -> bool:
     """Return whether there are several clusters; within a single one, each question is a cluster."""
-    return len({unit.cluster for unit in entries}) > 1
+    return len({unit.cluster for unit in units}) > 1
 
 
-def namer(entries: Iterable[Unit]) -> Callable[[Unit], str]:
+def unit_namer(units: Iterable[Unit]) -> Callable[[Unit], str]:
     """Return a function that names a unit: by its task, or by its sample if there is only one task."""
-    is_single_task = len({unit.key.question for unit in entries}) == 1
+    is_single_task = len({unit.key.question for unit in units}) == 1
     return lambda unit: unit.label if is_single_task else unit.key.question
 
 
-def of_metric(results: Iterable[Result], metric: str) -> list[Result]:
+def results_of_metric(results: Iterable[Result], metric: str) -> list[Result]:
     """Return the results with only their scores of one metric."""
     return [
         dataclasses.replace(result, scores=tuple(score for score in result.scores if score.metric == metric))
@@ -134,9 +134,9 @@ class Values:
     clustered: bool
 
     @classmethod
-    def scored(cls, members: Iterable[Unit]) -> Values:
+    def scored(cls, units: Iterable[Unit]) -> Values:
         """Return the units that have a score."""
-        entries = [(unit, unit.value) for unit in members if unit.value is not None]
+        entries = [(unit, unit.value) for unit in units if unit.value is not None]
         return cls(entries, has_clusters(unit for unit, _ in entries))
 
     @property

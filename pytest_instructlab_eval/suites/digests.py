@@ -11,14 +11,14 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.selection import asked_questions as asked_of
 
 
-def data_digest(benchmark: Benchmark, asked: Sequence[Question], settings: Settings) -> str | None:
-    """Return what tells a benchmark's questions and references from others, however few are `asked`.
+def data_digest(benchmark: Benchmark, questions: Sequence[Question], settings: Settings) -> str | None:
+    """Return what tells a benchmark's questions and references from others, however few `questions` are.
 
     None where they are told apart one by one, and where they aren't known before they are asked.
     """
-    if benchmark.compared == "each" or any(question.content is None for question in asked):
+    if benchmark.compared == "each" or any(question.content is None for question in questions):
         return None
-    whole = asked
+    whole = questions
     if settings.sample is not None or settings.first_n is not None or settings.min_tasks:
         every = dataclasses.replace(settings, sample=None, first_n=None, min_tasks=False)
         whole = asked_of(benchmark, every)

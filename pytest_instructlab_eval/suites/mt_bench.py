@@ -242,7 +242,7 @@ async def _grade_turn(
     return replace(score, evidence=replace(evidence, replies=about.replies, origin=about.origin, turn=number))
 
 
-def judged_like(question: MTBenchQuestion) -> Put:
+def prompt_of_first_turn(question: MTBenchQuestion) -> Put:
     """Return how an answer is put to the judge: by the prompt of the first turn of this question."""
 
     async def put(judge: Judge, text: str, reference: str, answer: str) -> Score:
@@ -363,6 +363,6 @@ BENCHMARK = Benchmark(
     by_default=True,
     fixed_groups=True,
     references=lambda question: question.references,
-    judged_like=judged_like,
+    judged_like=prompt_of_first_turn,
     files=AnswerFiles(lambda ref: Path("mt_bench"), lambda question: question),
 )

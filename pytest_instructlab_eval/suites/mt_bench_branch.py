@@ -49,7 +49,7 @@ class BranchQuestion:
 
     id: str
     path: str
-    asked: MTBenchQuestion
+    conversation: MTBenchQuestion
     ref: str | None = None
 
     @property
@@ -60,17 +60,17 @@ class BranchQuestion:
     @property
     def content(self) -> object:
         """What tells it from other questions."""
-        return self.asked.content
+        return self.conversation.content
 
     @property
     def requests(self) -> int:
         """Its answers and their judgments."""
-        return self.asked.requests
+        return self.conversation.requests
 
     @property
     def origin(self) -> Origin:
         """What InstructLab's files say of it."""
-        return Origin(self.asked.category, self.asked.number, self.path, self.ref)
+        return Origin(self.conversation.category, self.conversation.number, self.path, self.ref)
 
 
 def mt_bench_branch_questions(
@@ -103,7 +103,7 @@ def mt_bench_branch_questions(
 
 
 def recorded_questions(
-    asked: Iterable[AskedPair],
+    pairs: Iterable[AskedPair],
     source: Path | None = None,
     *,
     ref: str | None = None,
@@ -134,22 +134,22 @@ def recorded_questions(
             ),
             ref,
         )
-        for question in asked
+        for question in pairs
     ]
 
 
 async def answer_mt_bench_branch(question: BranchQuestion, model: Model) -> MTBenchAnswer:
     """The model's answer, in one turn."""
-    return await mt_bench.answer_mt_bench(question.asked, model)
+    return await mt_bench.answer_mt_bench(question.conversation, model)
 
 
 async def grade_mt_bench_branch(question: BranchQuestion, answer: MTBenchAnswer, judge: Judge) -> Score:
     """The rating, from 1 to 10, of the answer against the pair's own; a missing answer isn't judged."""
-    (score,) = await mt_bench.grade_mt_bench(question.asked, answer, judge)
+    (score,) = await mt_bench.grade_mt_bench(question.conversation, answer, judge)
     evidence = replace(
         score.evidence or Evidence(),
-        question=question.asked.turns[0],
-        reference=question.asked.references[0],
+        question=question.conversation.turns[0],
+        reference=question.conversation.references[0],
         origin=question.origin,
     )
     return replace(score, metric="rating", evidence=evidence)
@@ -233,7 +233,7 @@ BENCHMARK = Benchmark(
     compared="each",
     read_of_base=_read_of_base,
     unasked=unasked_pairs,
-    references=lambda question: question.asked.references,
-    judged_like=lambda question: mt_bench.judged_like(question.asked),
-    files=AnswerFiles(branch_folder, lambda question: question.asked, with_questions=True),
+    references=lambda question: question.conversation.references,
+    judged_like=lambda question: mt_bench.prompt_of_first_turn(question.conversation),
+    files=AnswerFiles(branch_folder, lambda question: question.conversation, with_questions=True),
 )

@@ -18,7 +18,7 @@ T = TypeVar("T")
 Q = TypeVar("Q", bound="Question")
 
 
-def allocation(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int]:
+def stratum_sizes(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int]:
     """How many of `n` questions each stratum gets, in proportion to its size.
 
     Each gets one before any gets a second; the next goes to the stratum of size p with s questions so far
@@ -50,7 +50,7 @@ def stratified_sample(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) 
     Strata that get none are left out. A question is known by its text (`str`), which must be unique in its
     stratum: whether it is drawn doesn't depend on where it stands.
     """
-    share = allocation({name: len(questions) for name, questions in strata.items()}, n, seed)
+    share = stratum_sizes({name: len(questions) for name, questions in strata.items()}, n, seed)
     found = {}
     for name, questions in strata.items():
         ranks = [_shuffled_position(seed, name, str(question)) for question in questions]

@@ -21,10 +21,10 @@ def left_out_benchmarks(settings: Settings) -> dict[str, str]:
     return reasons
 
 
-def missing_options(found: Benchmark, settings: Settings) -> str | None:
+def missing_options(benchmark: Benchmark, settings: Settings) -> str | None:
     """Return the options without which the benchmark can't be run, None where nothing is missing."""
-    needs = [need.setting for need in found.needs if not need.unless(settings)]
-    if found.judged and settings.stage != "answer":
+    needs = [need.setting for need in benchmark.needs if not need.unless(settings)]
+    if benchmark.judged and settings.stage != "answer":
         needs.append("judge_model")
     missing = [name for name in needs if not settings.value(name)]
     return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
@@ -36,14 +36,14 @@ def selected_benchmarks(settings: Settings) -> tuple[str, ...]:
     return tuple(found.name for found in all_benchmarks() if found.name not in reasons)
 
 
-def asked_questions(found: Benchmark, settings: Settings, *, of_base: bool = False) -> list[Question]:
+def asked_questions(benchmark: Benchmark, settings: Settings, *, of_base: bool = False) -> list[Question]:
     """Return the questions that the run asks: all, the first so many, or a sample; raises EvalError.
 
     Those of the base model, where it has questions `of_base` of its own.
     """
-    read = found.read_of_base if of_base and found.read_of_base is not None else found.read
+    read = benchmark.read_of_base if of_base and benchmark.read_of_base is not None else benchmark.read
     questions = list(read(settings))
-    return questions if found.of_tasks else sample_questions(questions[: settings.first_n], settings)
+    return questions if benchmark.of_tasks else sample_questions(questions[: settings.first_n], settings)
 
 
 def unasked_notes(name: str, settings: Settings) -> list[str]:

@@ -84,7 +84,7 @@ class Passage:
     outline: str | None = None
 
     @property
-    def shown(self) -> str:
+    def prompt_part(self) -> str:
         """The passage as a prompt has it."""
         return f"<passage>\n{self.text.strip()}\n</passage>"
 
@@ -132,7 +132,7 @@ class Teacher:
         turn = draw.randrange(1, len(choices))
         for order in (choices, choices[turn:] + choices[:turn]):
             listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, order, strict=True))
-            user = f"{passage.shown}\n\nQuestion: {draft.question}\n{listed}"
+            user = f"{passage.prompt_part}\n\nQuestion: {draft.question}\n{listed}"
             messages: list[Message] = [{"role": "system", "content": LOOK}, {"role": "user", "content": user}]
             text, finish_reason = await self._reply(messages, CHOICE)
             letter = chosen_letter(text)
@@ -149,7 +149,7 @@ class Teacher:
         about = [("Subject", passage.domain), ("Outline of the document", passage.outline)]
         lines = [f"{title}: {' '.join(text.split())[:MOST_OUTLINE]}" for title, text in about if text]
         noun = "question" if self.count == 1 else "questions"
-        user = "\n\n".join([*lines, passage.shown, f"Write {self.count} {noun}."])
+        user = "\n\n".join([*lines, passage.prompt_part, f"Write {self.count} {noun}."])
         return [{"role": "system", "content": WRITE}, {"role": "user", "content": user}]
 
     async def _reply(self, messages: Sequence[Message], schema: Mapping[str, object]) -> tuple[str, str]:

@@ -794,7 +794,7 @@ def test_a_device_that_is_not_there_is_named(checkpoint: Path) -> None:
 
 def test_without_torch_the_extra_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    for part in ("loading", "worker"):
+    for part in ("loading", "job_runner"):
         monkeypatch.delitem(sys.modules, f"pytest_instructlab_eval.models.local.{part}")
     said = refusal(checkpoint)
     assert "needs torch and transformers to run in this process" in said

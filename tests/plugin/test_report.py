@@ -23,7 +23,7 @@ COUNTED = """
             return function(*args, **options)
         return call
 
-    for name in ("summarise", "rank", "run_changes", "verdicts"):
+    for name in ("summarise", "rank_models", "run_changes", "gate_verdicts"):
         setattr(module, name, counted(name, getattr(module, name)))
 """
 OWN = """
@@ -69,7 +69,7 @@ def test_it_is_computed_once_in_a_run(project: Project, processes: str) -> None:
     saves = ("--junitxml=junit.xml", "--eval-save-baseline=main.json", "-v")
     done = project.evaluate("test_own.py", "-n", processes, *saves, ret=1, env=shown, passed=12)
     assert done.gates == {"failed": 1, "passed": 5}
-    once = {"summarise": 1, "rank": 1, "run_changes": 1, "verdicts": 1}
+    once = {"summarise": 1, "rank_models": 1, "run_changes": 1, "gate_verdicts": 1}
     assert calls(project) == once
     project.evaluate("test_own.py", "-n", processes, "-x", "--eval-gate=own >= 0.9", ret=1, passed=12)
     assert calls(project) == dict.fromkeys(once, 2)
@@ -79,7 +79,7 @@ def test_the_report_of_a_run_that_was_stopped_has_no_verdicts(project: Project) 
     project.write("conftest.py", COUNTED)
     project.write("test_own.py", f"{OWN}        assert False\n")
     project.evaluate("test_own.py", "-x", "--eval-gate=own >= 1", ret=1, passed=6, failed=1)
-    assert calls(project) == {"summarise": 1, "rank": 1, "run_changes": 1}
+    assert calls(project) == {"summarise": 1, "rank_models": 1, "run_changes": 1}
 
 
 FAILS_LATE = """

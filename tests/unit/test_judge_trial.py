@@ -15,7 +15,7 @@ from pytest_instructlab_eval.judges import LLMJudge, ReferenceJudge
 from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS, try_judge
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.suites import mt_bench
-from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion, judged_like
+from pytest_instructlab_eval.suites.mt_bench import MTBenchQuestion, prompt_of_first_turn
 
 from .fakes import FakeModel
 
@@ -26,7 +26,7 @@ def fair(messages: Sequence[Message]) -> str:
 
 
 def try_out(model: FakeModel, like: MTBenchQuestion | None = None) -> None:
-    asyncio.run(try_judge("prometheus", LLMJudge(model), judged_like(like) if like else None))
+    asyncio.run(try_judge("prometheus", LLMJudge(model), prompt_of_first_turn(like) if like else None))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_fair_judge_is_asked_six_times_and_passes() -> None:
 
 def test_the_reference_judge_passes(question: MTBenchQuestion) -> None:
     asyncio.run(try_judge("reference", ReferenceJudge()))
-    asyncio.run(try_judge("reference", ReferenceJudge(), judged_like(question)))
+    asyncio.run(try_judge("reference", ReferenceJudge(), prompt_of_first_turn(question)))
 
 
 def test_a_judge_is_tried_by_the_prompt_of_the_run(question: MTBenchQuestion) -> None:

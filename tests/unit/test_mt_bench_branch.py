@@ -104,8 +104,8 @@ def test_no_pairs_make_no_questions(mt_bench_folder: Path) -> None:
 
 def test_a_context_goes_before_the_question(mt_bench_folder: Path) -> None:
     without, with_context = made(mt_bench_folder, [WHY, WITH_CONTEXT])
-    assert without.asked.turns == ("Why do knots hold?",)
-    assert with_context.asked.turns == (
+    assert without.conversation.turns == ("Why do knots hold?",)
+    assert with_context.conversation.turns == (
         "Given the context below:\nThe rabbit comes out of the hole.\n"
         "Answer the following question: Which knot is it?",
     )
@@ -113,14 +113,14 @@ def test_a_context_goes_before_the_question(mt_bench_folder: Path) -> None:
 
 def test_an_empty_context_is_one_as_at_instructlab(mt_bench_folder: Path) -> None:
     (question,) = made(mt_bench_folder, [pair("Why?", context="")])
-    assert question.asked.turns == ("Given the context below:\n\nAnswer the following question: Why?",)
+    assert question.conversation.turns == ("Given the context below:\n\nAnswer the following question: Why?",)
 
 
 # --- InstructLab's ids ---
 
 
 def identifiers(folder: Path, pairs: Iterable[QnaPair]) -> list[str]:
-    return [question.asked.number for question in made(folder, pairs)]
+    return [question.conversation.number for question in made(folder, pairs)]
 
 
 def test_a_questions_id_is_the_md5_of_its_text_as_a_number_whatever_its_context(
@@ -155,7 +155,7 @@ def test_a_question_that_no_file_can_hold_has_an_id_too(mt_bench_folder: Path) -
 
 
 def test_the_judge_prompt_is_mt_bench_branchs_own(why: BranchQuestion) -> None:
-    (prompt,) = why.asked.judge_prompts
+    (prompt,) = why.conversation.judge_prompts
     assert prompt.name == "single-math-v1"
     assert "An answer in the style of the model answer is better." in prompt.template
 
@@ -236,7 +236,7 @@ def test_the_score_is_a_rating_up_to_10_with_its_evidence(why: BranchQuestion) -
         "judge_prompt": "single-math-v1",
         "category": "taxonomy",
         "turn": 1,
-        "question_id": why.asked.number,
+        "question_id": why.conversation.number,
         "qna_file": PATH,
         "ref": "rc",
     }
@@ -265,7 +265,7 @@ def test_a_judge_without_a_language_model_compares_with_the_pairs_answer(why: Br
 
 def test_a_pair_without_an_answer_is_refused_where_the_judge_needs_one(mt_bench_folder: Path) -> None:
     questions = made(mt_bench_folder, [WHY, pair("Who?", " ", number=2)])
-    references = {question.id: question.asked.references for question in questions}
+    references = {question.id: question.conversation.references for question in questions}
     check_judge_references({questions[0].id: references[questions[0].id]}, ReferenceJudge())
     check_judge_references(references, LLMJudge(rating()))
     with pytest.raises(ConfigurationError, match=rf"1 of the 2 selected questions .*first: {PATH}:2"):
@@ -281,7 +281,7 @@ def quoting() -> FakeModel:
 
 
 def with_texts(question: BranchQuestion, text: str) -> BranchQuestion:
-    asked = MTBenchQuestion(**{**vars(question.asked), "turns": (text,), "references": (text,)})
+    asked = MTBenchQuestion(**{**vars(question.conversation), "turns": (text,), "references": (text,)})
     return BranchQuestion(question.id, question.path, asked)
 
 

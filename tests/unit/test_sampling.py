@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.data import mmlu_rows as data
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_fixtures, find_benchmark
-from pytest_instructlab_eval.suites.sampling import allocation, choose_rows, stratified_sample
+from pytest_instructlab_eval.suites.sampling import choose_rows, stratified_sample, stratum_sizes
 from pytest_instructlab_eval.suites.selection import asked_questions
 
 SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
@@ -23,11 +23,11 @@ SIZES = st.dictionaries(st.text(max_size=3), st.integers(0, 40), max_size=8)
 
 
 def test_strata_are_sampled_in_proportion() -> None:
-    assert allocation({"a": 100, "b": 300, "c": 600}, 10) == {"a": 1, "b": 3, "c": 6}
+    assert stratum_sizes({"a": 100, "b": 300, "c": 600}, 10) == {"a": 1, "b": 3, "c": 6}
 
 
 def test_a_small_stratum_has_a_question_beside_a_large_one() -> None:
-    assert allocation({"tiny": 1, "huge": 10_000}, 5) == {"tiny": 1, "huge": 4}
+    assert stratum_sizes({"tiny": 1, "huge": 10_000}, 5) == {"tiny": 1, "huge": 4}
 
 
 def test_seats_of_the_house_are_apportioned_as_the_census_did() -> None:
@@ -36,7 +36,7 @@ def test_seats_of_the_house_are_apportioned_as_the_census_did() -> None:
     California 52, Texas 38, Wyoming 1 and Rhode Island 2 are what the whole House gave them.
     """
     populations = {"California": 39576757, "Texas": 29183290, "Rhode Island": 1098163, "Wyoming": 577719}
-    found = allocation(populations, 93)
+    found = stratum_sizes(populations, 93)
     assert found == {"California": 52, "Texas": 38, "Rhode Island": 2, "Wyoming": 1}
 
 
@@ -44,7 +44,7 @@ def test_seats_of_the_house_are_apportioned_as_the_census_did() -> None:
 def test_a_sample_has_the_size_that_was_asked_for_and_leaves_out_nothing_that_fits(
     sizes: dict[str, int], n: int
 ) -> None:
-    found = allocation(sizes, n)
+    found = stratum_sizes(sizes, n)
     assert sum(found.values()) == min(n, sum(sizes.values()))
     assert all(found[name] <= size for name, size in sizes.items())
     some = [name for name, size in sizes.items() if size]
@@ -54,7 +54,7 @@ def test_a_sample_has_the_size_that_was_asked_for_and_leaves_out_nothing_that_fi
 def test_where_there_are_more_strata_than_questions_the_seed_says_which_are_asked() -> None:
     sizes = dict.fromkeys("abcdefgh", 10)
     drawn = {
-        frozenset(name for name, count in allocation(sizes, 3, seed).items() if count) for seed in range(9)
+        frozenset(name for name, count in stratum_sizes(sizes, 3, seed).items() if count) for seed in range(9)
     }
     assert {len(names) for names in drawn} == {3}
     assert len(drawn) > 3

@@ -162,7 +162,7 @@ class WorkingTree:
         if entry.problem:
             refuse_file(entry, entry.problem)
         return read_bytes(
-            self._folder / entry.path, MOST_BYTES, place=printable_name(entry.path), kind=f"a {QNA}"
+            self._folder / entry.path, MOST_BYTES, location=printable_name(entry.path), kind=f"a {QNA}"
         )
 
     def same(self, entry: TaxonomyEntry, committed: TaxonomyEntry | None) -> bool:

@@ -122,9 +122,9 @@ class Encoder:
                 f"{self._name}'s chat template refuses the chat ({short_error(error)})"
             ) from None
 
-    def _check_length(self, count: int, asked: int = 0) -> None:
+    def _check_length(self, count: int, max_tokens: int = 0) -> None:
         if count > self._context:
-            answer = f", {asked:,} of which are for the answer" if asked else ""
+            answer = f", {max_tokens:,} of which are for the answer" if max_tokens else ""
             raise ContextLengthError(
                 f"the prompt has {count:,} tokens{answer} and the model's context is {self._context:,}"
             )

@@ -19,22 +19,22 @@ from pytest_instructlab_eval.models.local.loaded_model import LoadedModel
 from pytest_instructlab_eval.models.local.model_spec import ModelSpec
 
 
-def load_model(wish: ModelSpec, source: str) -> LoadedModel:
+def load_model(spec: ModelSpec, source: str) -> LoadedModel:
     """Return the model of that folder or hub name on its device; raises ConfigurationError."""
     try:
         with quiet_transformers():
-            device = _device(wish.device, wish.worker)
+            device = _device(spec.device, spec.worker)
             if device.type == "cpu":  # only Linux says which cores this process may use
                 cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-                torch.set_num_threads(max(1, cores // wish.workers))
-            return _from_pretrained(source, device, wish)
+                torch.set_num_threads(max(1, cores // spec.workers))
+            return _from_pretrained(source, device, spec)
     except EvalError:
         raise
     except Exception as error:
-        raise ConfigurationError(load_error_text(wish.name, source, error)) from None
+        raise ConfigurationError(load_error_text(spec.name, source, error)) from None
 
 
-def _from_pretrained(source: str, device: torch.device, wish: ModelSpec) -> LoadedModel:
+def _from_pretrained(source: str, device: torch.device, spec: ModelSpec) -> LoadedModel:
     if find_adapter_config_file(source) is not None:  # one can name another model, and a module to import
         raise ConfigurationError(
             f"{source} has an adapter (adapter_config.json), which is not loaded; merge it into the model's "
@@ -46,7 +46,7 @@ def _from_pretrained(source: str, device: torch.device, wish: ModelSpec) -> Load
     network, found = transformers.AutoModelForCausalLM.from_pretrained(
         source,
         config=configuration,
-        dtype=wish.dtype or ("float32" if device.type == "cpu" else "auto"),
+        dtype=spec.dtype or ("float32" if device.type == "cpu" else "auto"),
         trust_remote_code=False,
         output_loading_info=True,
     )
@@ -63,14 +63,14 @@ def _from_pretrained(source: str, device: torch.device, wish: ModelSpec) -> Load
     )
     config = network.config.get_text_config()
     return LoadedModel(
-        name=wish.name,
+        name=spec.name,
         network=network.to(device).eval(),
         tokenizer=tokenizer,
         device=device,
         context=context_of(config, tokenizer),
         ends=ends,
         token_bytes=token_bytes_of(config, network.dtype.itemsize),
-        batch_size=wish.batch_size,
+        batch_size=spec.batch_size,
     )
 
 
@@ -84,16 +84,16 @@ def _forget_kernels(value: object) -> None:
         _forget_kernels(part)
 
 
-def _device(asked: str | None, worker: int) -> torch.device:
-    if asked is None:
+def _device(name: str | None, worker: int) -> torch.device:
+    if name is None:
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(f"cuda:{worker % torch.cuda.device_count()}" if kind == "cuda" else kind)
     try:
-        device = torch.device(asked)
+        device = torch.device(name)
         torch.empty(1, device=device)
     except Exception as error:
         raise ConfigurationError(
-            f"the device {asked!r} can't be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
+            f"the device {name!r} can't be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
         ) from None
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", worker % torch.cuda.device_count())

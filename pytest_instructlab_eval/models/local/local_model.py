@@ -47,7 +47,7 @@ class LocalModel:
     ) -> None:
         self.traffic = Traffic()
         self._add_bos = add_bos
-        self._wish = ModelSpec(name_or_path, device, dtype, batch_size, worker, workers)
+        self._spec = ModelSpec(name_or_path, device, dtype, batch_size, worker, workers)
         self._queue: queue.SimpleQueue[list[LocalJob[object]]] = queue.SimpleQueue()
         self._gathering: list[LocalJob[object]] = []
         self._stop = threading.Event()
@@ -56,7 +56,7 @@ class LocalModel:
     @property
     def name(self) -> str:
         """As the user names it."""
-        return self._wish.name
+        return self._spec.name
 
     async def load(self) -> None:
         """Load the weights now; raises ConfigurationError, which says what is missing."""
@@ -134,7 +134,7 @@ class LocalModel:
     def _work(self, waiting: collections.deque[LocalJob[object]]) -> EvalError:
         """Load the model and work until it is closed or fails; return what those who still wait are told."""
         try:
-            source = self._wish.source()
+            source = self._spec.source()
             with heavy_libraries:
                 try:
                     from pytest_instructlab_eval.models.local.job_runner import JobRunner
@@ -144,7 +144,7 @@ class LocalModel:
                         f"{self.name} needs torch and transformers to run in this process "
                         f"({short_error(error)}): {EXTRA}"
                     ) from None
-                loaded = load_model(self._wish, source)
+                loaded = load_model(self._spec, source)
             worker = JobRunner(loaded, waiting, self.traffic, self._stop, add_bos=self._add_bos)
             while not self._stop.is_set():
                 worker.work(self._arrivals(wait=not waiting))
