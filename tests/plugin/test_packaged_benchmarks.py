@@ -158,7 +158,7 @@ def test_a_run_without_a_model_imports_none_and_skips_what_asks_for_it(packaged:
     packaged.change('"""What is asked', 'raise RuntimeError("imported")\n"""What is asked')
     packaged.project.write("test_own.py", PLAIN)
     run = packaged.run("test_own.py", "-rs", passed=1, skipped=1)
-    run.shows("SKIPPED *countries_question needs a model to evaluate: name one with --eval-model")
+    run.shows("SKIPPED *countries_question needs a model to evaluate; name one with --eval-model")
 
 
 @pytest.mark.parametrize(
