@@ -103,7 +103,8 @@ def answer(body: Body) -> str:
     said = fair(body)
     if "[[" in said:
         return said
-    return "[[pass]]" if "[[pass]]" in prompt else f"{body['model']}: {said}"
+    asked = [word for word in ("[[pass]]", "You grade answers") if word in prompt]
+    return "[[pass]] Rating: [[8]]" if asked else f"{body['model']}: {said}"
 
 
 @dataclass
