@@ -1,8 +1,9 @@
 """The commands of the README, the guides and the examples' pages run, and print what the pages show.
 
-A page is tried as its reader would try it: in a fresh folder, from its beginning to its end. Scripted servers stand
-in for the servers that a command names, and a stand-in for vLLM where it names none. A file that a page shows begins
-with a comment that names it. Output that a page shows below a command must be in the output, but for its numbers.
+A page is tried as its reader would try it: in a fresh folder, from its beginning to its end. Scripted
+servers stand in for the servers that a command names, and for those that a run would start; on one page
+runs do start servers. A file that a page shows begins with a comment that names it. Output that a page
+shows below a command must be in the output, but for its numbers.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ FEW_TASKS = {"INSTRUCTLAB_EVAL_MMLU_MIN_TASKS": "1"}  # 4 of MMLU's 57 tasks, fo
 GROUP = "pytest_instructlab_eval.benchmarks"
 SUITE = "python -m pytest"  # alone it would run these tests
 
-FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```\n(?=(?P<after>\s*[^\n]*))", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(
+    r"^```(?P<language>\w+)\n(?P<text>.*?)^```\n(?=(?P<after>\s*[^\n]*))", re.DOTALL | re.MULTILINE
+)
 FILE = re.compile(r"# (?P<name>[\w./-]+\.(?:py|ini|toml|yaml|jsonl))\n")
 STATUS = re.compile(r"\s*[^\n]{0,40}?\bexit status (\d)")
 URL = re.compile(r"https?://[\w.{}-]+(?::\d+)?/v1")
@@ -103,8 +106,8 @@ def answer(body: Body) -> str:
     said = fair(body)
     if "[[" in said:
         return said
-    asked = [word for word in ("[[pass]]", "You grade answers") if word in prompt]
-    return "[[pass]] Rating: [[8]]" if asked else f"{body['model']}: {said}"
+    graded = {"[[pass]]": "[[pass]]", "You grade answers": "Rating: [[8]]"}
+    return next((rating for mark, rating in graded.items() if mark in prompt), f"{body['model']}: {said}")
 
 
 @dataclass
@@ -113,6 +116,7 @@ class Reader:
 
     project: Project
     stack: ExitStack
+    serves: bool  # whether runs start servers, which takes long
     servers: dict[str, ScriptedServer] = field(default_factory=dict)
     folder: str = "."
     env: dict[str, str] = field(default_factory=dict)
@@ -154,33 +158,32 @@ class Reader:
             case ["python", "-m", "pytest_instructlab_eval", *rest]:
                 self.script(rest, status)
             case _:
+                cwd, env = self.project.folder / self.folder, self.project.environment(**self.env)
                 done = subprocess.run(
-                    arguments, cwd=self.project.folder / self.folder, env=self.project.environment(**self.env),
-                    capture_output=True, text=True, check=False,
-                )  # fmt: skip
+                    arguments, cwd=cwd, env=env, capture_output=True, text=True, check=False
+                )
                 assert done.returncode == status, done.stdout + done.stderr
                 self.output += done.stdout
 
     def install(self, package: str) -> None:
-        """Give a package what pip would: a place on the path and metadata. Of this project, look at the extras."""
+        """Put a package on the path, with its metadata, as pip would; of this project, look at the extras."""
         path, _, extras = package.rstrip("]").partition("[")
         own = self.project.folder / self.folder / path
-        settings = (own if own.is_dir() and path != "." else ROOT) / "pyproject.toml"
         if package.startswith("-"):
             return
-        text = settings.read_text("utf-8")
-        assert all(f"\n{extra} = [" in text for extra in filter(None, extras.split(","))), package
-        if settings.parent != ROOT:
-            group = re.search(rf'^\[project.entry-points."({GROUP})"\]\n(.*?)\n(?=\n|\Z)', text, re.DOTALL | re.MULTILINE)
-            name, version = (re.search(rf'^{key} = "(.*)"$', text, re.MULTILINE) for key in ("name", "version"))
-            assert group is not None
-            assert name is not None
-            assert version is not None
-            metadata = own / f"{name[1].replace('-', '_')}-{version[1]}.dist-info"
+        foreign = own.is_dir() and path != "."
+        settings = ((own if foreign else ROOT) / "pyproject.toml").read_text("utf-8")
+        assert all(f"\n{extra} = [" in settings for extra in filter(None, extras.split(","))), package
+        if foreign:
+            name, version, points = (
+                re.findall(pattern, settings, re.MULTILINE)[0]
+                for pattern in ('^name = "(.*)"$', '^version = "(.*)"$', rf'"{GROUP}"\]\n(.*)$')
+            )
+            metadata = own / f"{name.replace('-', '_')}-{version}.dist-info"
             metadata.mkdir()
-            (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name[1]}\nVersion: {version[1]}\n")
-            points = group[2].replace('"', "")
-            (metadata / "entry_points.txt").write_text(f"[{group[1]}]\n{points}\n")
+            (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            entry = points.replace('"', "")
+            (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{entry}\n")
             self.env["PYTHONPATH"] = str(own)
 
     def pytest(self, arguments: list[str], status: int) -> None:
@@ -191,7 +194,7 @@ class Reader:
             env={**FEW_TASKS, **self.env}, folder=self.folder, fresh="PYTHONPATH" in self.env,
         ).finish()  # fmt: skip
         self.project.expect(finished, status)
-        if not any("vllm-python" in option for option in given):  # the stand-in's scores are nobody's
+        if values(arguments, ("--eval-base-url",)):  # the page's models in its folders have other scores
             self.output += finished.out
 
     def given(self, arguments: list[str]) -> Iterator[str]:
@@ -199,8 +202,16 @@ class Reader:
         for option, path in (("--eval-mmlu-data", "mmlu"), ("--eval-mt-bench-data", "mt_bench")):
             if not values(arguments, (option,)):
                 yield f"{option}={self.project.folder / path}"
-        if not values(arguments, ("--eval-base-url", "--eval-vllm-python")):
+        if values(arguments, ("--eval-base-url", "--eval-vllm-python")):
+            return
+        if self.serves:
             yield f"--eval-vllm-python={self.project.folder / 'vllm/bin/python'}"
+        else:
+            server, folder = self.server("of no name"), (self.project.folder / self.folder).resolve()
+            checkpoints = values(arguments, ("--eval-checkpoints",))
+            found = [str(path) for name in checkpoints for path in sorted((folder / name).iterdir())]
+            server.models = (*values(arguments, NAMES), *found)
+            yield f"--eval-base-url={server.url}"
 
     def script(self, arguments: list[str], status: int) -> None:
         done = self.project.script(*self.located(arguments), env=self.env, folder=self.folder)
@@ -241,8 +252,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, mmlu_data: Path, mt_bench
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     for checkpoint in ("samples_1000", "samples_2000"):
         shutil.copytree(QUICKSTART / "models/lab", folder / "checkpoints/hf_format" / checkpoint)
-    for name, number in (("granite-7b-lab", 1), ("prometheus", 2)):
+    for name in ("granite-7b-lab", "prometheus"):
         shutil.copytree(QUICKSTART / "models/lab", folder / name)
+    for rows in folder.rglob("mmlubench_*.jsonl"):
+        rows.write_text("".join(rows.read_text("utf-8").splitlines(keepends=True)[:8]), "utf-8")
     make_pull_request(folder / "taxonomy")
     python = folder / "vllm/bin/python"
     python.parent.mkdir(parents=True)
@@ -255,9 +268,10 @@ def make_pull_request(taxonomy: Path) -> None:
     """A repository whose branch `pull-request` adds a skill and a document to those of main."""
     who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
     added = ("compositional_skills/linguistics", "knowledge/technology")
-    for *arguments, in (
-        ("init", "-b", "main"), ("add", "."), ("rm", "-r", "--cached", "-q", *added), ("commit", "-m", "main"),
-        ("checkout", "-b", "pull-request"), ("add", "."), ("commit", "-m", "a skill and a document"),
+    for arguments in (
+        ("init", "-b", "main"), ("add", "."), ("rm", "-r", "--cached", "-q", *added),
+        ("commit", "-m", "main"), ("checkout", "-b", "pull-request"), ("add", "."),
+        ("commit", "-m", "a skill and a document"),
     ):  # fmt: skip
         subprocess.run(["git", *who, *arguments], cwd=taxonomy, check=True, capture_output=True)
 
@@ -279,7 +293,7 @@ def test_what_a_page_says_is_so(
         if named := FILE.match(block.text):
             project.write(named["name"], block.text)
     with ExitStack() as stack:
-        reader = Reader(project, stack)
+        reader = Reader(project, stack, page.name == "without-a-server.md")
         for block in blocks:
             reader.do(block)
 
