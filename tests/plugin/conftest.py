@@ -229,12 +229,18 @@ class Project:
         return ("--eval-benchmark=mt_bench", f"--eval-mt-bench-data={self.mt_bench}", *self.judge)
 
     def start(
-        self, *args: str, env: Mapping[str, str] | None = None, bare: bool = True, fresh: bool = False
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        bare: bool = True,
+        fresh: bool = False,
+        folder: str = ".",
     ) -> Running:
         """Begin a run; a `fresh` one is a new interpreter, and not forked from one that has the libraries."""
         output = self.folder.parent / f"run{next(self._number)}"
         arguments = [*(BARE if bare else ()), *args, f"--basetemp={output}"]
-        running = Running(arguments, self.folder, self.environment(**(env or {})), output, fresh=fresh)
+        shell = self.environment(**(env or {}))
+        running = Running(arguments, self.folder / folder, shell, output, fresh=fresh)
         self._started.append(running)
         return running
 
@@ -282,12 +288,14 @@ class Project:
         """`run` with the model and its server named."""
         return self.run(*self.model, *args, ret=ret, env=env, bare=bare, fresh=fresh, **outcomes)
 
-    def script(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def script(
+        self, *args: str, env: Mapping[str, str] | None = None, folder: str = "."
+    ) -> subprocess.CompletedProcess[str]:
         """Run the plugin's command line to its end."""
         command = [sys.executable, "-m", "pytest_instructlab_eval", *args]
         shell = self.environment(**(env or {}))
         return subprocess.run(
-            command, cwd=self.folder, env=shell, capture_output=True, text=True, check=False
+            command, cwd=self.folder / folder, env=shell, capture_output=True, text=True, check=False
         )
 
     def expect(self, finished: Finished, ret: int, **outcomes: int) -> Finished:
