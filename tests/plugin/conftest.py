@@ -368,4 +368,4 @@ def main_run(make_project: Callable[[ScriptedServer], Project], main_server: Scr
     """A run of both benchmarks with all that a user can have of it, which several tests look at."""
     project = make_project(main_server)
     report = ("--junitxml=junit.xml", "-o", "junit_family=xunit1")
-    return project.evaluate(*project.judge, *project.data, *report, fresh=True, passed=57 + 8)
+    return project.evaluate(*project.judge, *project.data, *report, passed=57 + 8)
