@@ -20,7 +20,8 @@ import pytest_instructlab_eval
 LIBRARIES = (
     "pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet", "xdist.plugin",
     "xdist.newhooks", "xdist.looponfail", "lm_eval.api.task", "lm_eval.tasks", "platformdirs.pytest_plugin",
-    "faulthandler", "pdb", "readline", "_pytest._argcomplete", *(f"_pytest.{name}" for name in default_plugins),
+    "faulthandler", "pdb", "readline",
+    "_pytest._argcomplete", *(f"_pytest.{name}" for name in default_plugins),
 )  # fmt: skip
 ALONE = (
     "pytest_instructlab_eval.__main__",
