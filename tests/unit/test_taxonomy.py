@@ -38,7 +38,7 @@ def write(folder: Path, path: str, text: str | bytes = content("q")) -> Path:
 class Repository:
     """A real Git repository in a folder, made by git itself."""
 
-    def __init__(self, folder: Path, *arguments: str, copied: "Repository | None" = None) -> None:
+    def __init__(self, folder: Path, *arguments: str, copied: Repository | None = None) -> None:
         self.folder = folder
         if copied:
             shutil.copytree(copied.folder, folder)
