@@ -24,7 +24,7 @@ from tests.examples_data import write_mmlu, write_mt_bench
 from tests.schemas import check_written
 from tests.scripted_server import JUDGE_MARKS, Body, ScriptedServer, content_text
 
-from .forking import ForkedPytest
+from .forking import Forked
 
 LONGEST_RUN = 120.0  # seconds, so that a test which hangs ends; a run takes a few
 MMLU_ROWS = 3
@@ -128,7 +128,7 @@ def properties(case: ElementTree.Element) -> dict[str, str]:
 class Running:
     """A pytest run under way, in a process group of its own as a shell would start it."""
 
-    process: "subprocess.Popen[bytes] | ForkedPytest"
+    process: "subprocess.Popen[bytes] | Forked"
 
     def __init__(
         self, arguments: list[str], folder: Path, env: Mapping[str, str], output: Path, *, fresh: bool
@@ -137,7 +137,7 @@ class Running:
         self._started, self._since = time.monotonic(), time.time()
         self._out, self._err = output.with_suffix(".out"), output.with_suffix(".err")
         if not fresh:
-            self.process = ForkedPytest(arguments, folder, env, self._out, self._err)
+            self.process = Forked("pytest", arguments, folder, env, output)
             return
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
@@ -284,11 +284,12 @@ class Project:
 
     def script(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run the plugin's command line to its end."""
-        command = [sys.executable, "-m", "pytest_instructlab_eval", *args]
+        output = self.folder.parent / f"script{next(self._number)}"
         shell = self.environment(**(env or {}))
-        return subprocess.run(
-            command, cwd=self.folder, env=shell, capture_output=True, text=True, check=False
-        )
+        process = Forked("pytest_instructlab_eval", args, self.folder, shell, output)
+        status = process.wait(LONGEST_RUN)
+        out, err = (output.with_suffix(end).read_text("utf-8") for end in (".out", ".err"))
+        return subprocess.CompletedProcess(args, status, out, err)
 
     def expect(self, finished: Finished, ret: int, **outcomes: int) -> Finished:
         shown = f"{finished.out}\n--- stderr ---\n{finished.err}"

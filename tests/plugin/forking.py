@@ -1,4 +1,4 @@
-"""Pytest runs forked from a process that has this plugin and its libraries imported, most of a run's time.
+"""Runs of Python forked from a process that has this plugin and its libraries imported, most of a run's time.
 
 What is about importing itself is tested with runs of a new interpreter.
 """
@@ -12,6 +12,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -33,14 +34,15 @@ _context.set_forkserver_preload(["tests.plugin.preloaded", __name__])
 _one_at_a_time = threading.Lock()  # to start a process polls the others, and a status can be read but once
 
 
-class ForkedPytest:
-    """`python -m pytest` in a session of its own, with the methods of a `Popen` that are used here."""
+class Forked:
+    """`python -m MODULE` in a session of its own, with the methods of a `Popen` that are used here."""
 
     def __init__(
-        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], out: Path, err: Path
+        self, module: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str], output: Path
     ) -> None:
+        self._module = module
         self._process = _context.Process(
-            target=_run, args=(tuple(arguments), str(folder), dict(env), str(out), str(err))
+            target=_run, args=(module, tuple(arguments), str(folder), dict(env), str(output))
         )
         with _one_at_a_time:
             _start_server()
@@ -55,7 +57,7 @@ class ForkedPytest:
         deadline = time.monotonic() + timeout
         while (status := self.poll()) is None:
             if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("pytest", timeout)
+                raise subprocess.TimeoutExpired(self._module, timeout)
             time.sleep(0.005)
         return status
 
@@ -72,13 +74,13 @@ def _start_server() -> None:
         multiprocessing.forkserver.ensure_running()
 
 
-def _run(arguments: Sequence[str], folder: str, env: Mapping[str, str], out: str, err: str) -> None:
+def _run(module: str, arguments: Sequence[str], folder: str, env: Mapping[str, str], output: str) -> None:
     """What the forked process does, from a new process's state to its exit status."""
     from . import preloaded  # noqa: F401  (where the server could not: it ran elsewhere)
 
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, path in enumerate((os.devnull, out, err)):
+    for number, path in enumerate((os.devnull, f"{output}.out", f"{output}.err")):
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, number)
         os.close(opened)
@@ -87,17 +89,18 @@ def _run(arguments: Sequence[str], folder: str, env: Mapping[str, str], out: str
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = ["pytest", *arguments]
+    sys.argv = [module, *arguments]
     given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [folder, *given, *(path for path in sys.path if path and Path(path) != ROOT)]
     workermanage._sys_path[:] = sys.path  # what the path was at the start, for the workers
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
     for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
         del sys.modules[name]
-    with _ready_workers(_workers(arguments)):
-        status = pytest.console_main()
-    atexit._run_exitfuncs()
-    sys.exit(status)
+    try:
+        with _ready_workers(_workers(arguments)):
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
 
 
 def _workers(arguments: Sequence[str]) -> int:
