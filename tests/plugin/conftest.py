@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,22 +126,29 @@ def properties(case: ElementTree.Element) -> dict[str, str]:
 
 
 class Running:
-    """A pytest run under way, in a process group of its own as a shell would start it."""
+    """A run of a module under way, in a process group of its own as a shell would start it."""
 
     process: "subprocess.Popen[bytes] | Forked"
 
     def __init__(
-        self, arguments: list[str], folder: Path, env: Mapping[str, str], output: Path, *, fresh: bool
+        self,
+        module: str,
+        arguments: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        output: Path,
+        *,
+        fresh: bool = False,
     ) -> None:
         self._folder = folder
         self._started, self._since = time.monotonic(), time.time()
         self._out, self._err = output.with_suffix(".out"), output.with_suffix(".err")
         if not fresh:
-            self.process = Forked("pytest", arguments, folder, env, output)
+            self.process = Forked(module, arguments, folder, env, output)
             return
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", module, *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 
@@ -234,9 +241,9 @@ class Project:
         """Begin a run; a `fresh` one is a new interpreter, and not forked from one that has the libraries."""
         output = self.folder.parent / f"run{next(self._number)}"
         arguments = [*(BARE if bare else ()), *args, f"--basetemp={output}"]
-        running = Running(arguments, self.folder, self.environment(**(env or {})), output, fresh=fresh)
-        self._started.append(running)
-        return running
+        shell = self.environment(**(env or {}))
+        self._started.append(Running("pytest", arguments, self.folder, shell, output, fresh=fresh))
+        return self._started[-1]
 
     def close(self) -> None:
         """End what a failed test has left."""
@@ -286,10 +293,9 @@ class Project:
         """Run the plugin's command line to its end."""
         output = self.folder.parent / f"script{next(self._number)}"
         shell = self.environment(**(env or {}))
-        process = Forked("pytest_instructlab_eval", args, self.folder, shell, output)
-        status = process.wait(LONGEST_RUN)
-        out, err = (output.with_suffix(end).read_text("utf-8") for end in (".out", ".err"))
-        return subprocess.CompletedProcess(args, status, out, err)
+        self._started.append(Running("pytest_instructlab_eval", args, self.folder, shell, output))
+        done = self._started[-1].finish()
+        return subprocess.CompletedProcess(args, done.ret, done.out, done.err)
 
     def expect(self, finished: Finished, ret: int, **outcomes: int) -> Finished:
         shown = f"{finished.out}\n--- stderr ---\n{finished.err}"
