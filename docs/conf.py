@@ -1,6 +1,6 @@
 """How Sphinx builds these pages: `python -m sphinx -W --keep-going -n -b html docs build/docs`.
 
-The pages are plain Markdown, so that they also read well where the repository is hosted. Nothing is downloaded.
+The pages are plain Markdown, so that they also read well on a Git host. Nothing is downloaded.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,12 +52,13 @@ def section(text: str, title: str) -> tuple[int, int]:
 
 def anchors(text: str) -> set[str]:
     """Return the anchors of a page's headings, as Git hosts and MyST make them."""
-    found: dict[str, int] = {}
+    found: set[str] = set()
     for heading in headings(text):
         shown = LINK.sub(lambda link: link[0][1 : link[0].index("](")], heading.text)
         slug = re.sub(r"[^\w\- ]", "", shown.lower()).strip().replace(" ", "-")
-        found[slug] = found.get(slug, -1) + 1
-    return {slug if not number else f"{slug}-{number}" for slug, count in found.items() for number in range(count + 1)}
+        names = (f"{slug}-{number}" if number else slug for number in itertools.count())
+        found.add(next(name for name in names if name not in found))
+    return found
 
 
 def links(text: str) -> Iterator[str]:
@@ -73,12 +75,9 @@ def broken_links(page: Path, text: str) -> list[str]:
             continue
         name, _, anchor = target.partition("#")
         file = page.parent / name if name else page
-        is_page = file.suffix == ".md"
-        lacks_anchor = bool(anchor) and (
-            not is_page
-            or not file.is_file()
-            or anchor not in anchors(text if file == page else file.read_text("utf-8"))
-        )
-        if not file.exists() or lacks_anchor:
+        there = file == page or file.exists()
+        is_page = file.suffix == ".md" and there
+        shown = text if file == page else file.read_text("utf-8") if is_page else ""
+        if not there or (anchor and anchor not in anchors(shown)):
             broken.append(target)
     return broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -40,7 +40,7 @@ def exit_statuses() -> list[str]:
     return [str(int(status)) for status in pytest.ExitCode]
 
 
-def commands() -> dict[str, click.Command]:
+def commands() -> Mapping[str, click.Command]:
     """Return the commands of `python -m pytest_instructlab_eval` by name."""
     return main.commands
 
@@ -121,15 +121,13 @@ def texts(tree: ast.AST) -> Iterator[str]:
     """Yield the texts of a module; what an f-string computes is an ellipsis."""
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            yield "".join(
-                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
-            )
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
 
 
 def environment_variables() -> list[str]:
-    """Return the environment variables that the code names: texts in capital letters, but for its constants."""
+    """Return the environment variables in the code: texts in capitals that are no constants."""
     pattern = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
     found = {text for tree in sources().values() for text in texts(tree) if pattern.fullmatch(text)}
     constants = {

@@ -40,6 +40,7 @@ KINDS = {  # what an ini name takes, by the parser of its value
     "parse_prompt": "text, or @ and a file",
     "parse_vllm_arguments": "text",
 }
+FORMS = {"value": "a score (see below)"}  # of a baseline: it is written in several forms
 UNITS = {
     "score": "the score's own",
     "share": "a share, 0 to 1, or a percentage",
@@ -52,6 +53,21 @@ FIGURE_TEXTS = {
     "unscored_rate": "the share of questions that got no usable rating",
     "n": "how many questions have a score",
 }
+
+
+SECTIONS = {  # of the page of files, by the file and the object that the section's table has the keys of
+    "results": {
+        "": "The file", "configuration": "Configuration", "silent": "Silent test", "adaptation": "Adaptation",
+        "rank": "Rank", "summary": "Summary", "row": "Row", "verdict": "Verdict", "gate": "Gate of a verdict",
+        "gate.selector": "Selector of a gate", "verdict.worst": "Worst question of a verdict",
+        "changes": "Changes", "change": "Change", "result": "Result", "chat": "Chat", "score": "Score",
+        "sample": "Sample",
+    },
+    "baseline": {
+        "": "Baseline file", "fingerprint": "Fingerprint of a baseline",
+        "benchmark": "Benchmark of a baseline", "question": "Question of a baseline",
+    },
+}  # fmt: skip
 
 
 def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -69,7 +85,7 @@ def code(text: str) -> str:
 
 
 def facts(option: Option) -> list[str]:
-    """Return what the page of options says of each first: whether it is repeatable, its default, its ini name."""
+    """Return what the page of options must say of each: repeatable, default, ini name."""
     known = ["Repeatable."] if option.repeatable else []
     known += [f"Default: `{option.default}`."] if option.default else []
     return [*known, f"Ini name: `{option.name}`."] if option.places == "both" else known
@@ -114,8 +130,10 @@ def _command_row(option: click.Parameter) -> Sequence[str]:
     assert isinstance(option, click.Option)
     long = max(option.opts, key=len)
     metavar = option.metavar or ("" if option.is_flag else getattr(option.type, "name", "").upper())
-    short = [f", {code(name)}" for name in option.opts if name != long]
-    known = isinstance(option.default, (str, Path)) and not option.multiple  # a flag's default is that it is off
+    short = [f" or {code(name)}" for name in option.opts if name != long]
+    known = (
+        isinstance(option.default, (str, Path)) and not option.multiple
+    )  # a flag's default is that it is off
     note = "required" if option.required else "repeatable" if option.multiple else ""
     shown = code(str(option.default)) if known else note
     return [code(f"{long} {metavar}".strip()) + "".join(short), shown, option.help or ""]
@@ -143,33 +161,33 @@ def _figure_row(figure: Figure) -> Sequence[str]:
 
 def key_table(file: str, name: str) -> str:
     """Return the keys of an object of a schema: the type and the meaning of each."""
-    keys = objects(file)["" if name == "file" else name]
+    keys = objects(file)[name]
     return table(
         ["key", "type", "meaning"],
-        ([code(key), _type(file, part), _meaning(file, part)] for key, part in keys.items()),
+        (
+            [code(key), _type(file, f"{name}.{key}".strip("."), part), part.get("description", "")]
+            for key, part in keys.items()
+        ),
     )
 
 
-def _resolved(file: str, part: Mapping[str, Any]) -> Mapping[str, Any]:
-    target = part.get("$ref")
-    found: Mapping[str, Any] = schema(file)["$defs"][target.rpartition("/")[2]] if target else part
-    return found
-
-
-def _type(file: str, part: Mapping[str, Any]) -> str:
-    if "const" in part:
-        return code(str(part["const"]))
-    if "enum" in part:
-        return ", ".join(code("null" if value is None else str(value)) for value in part["enum"])
+def _type(file: str, name: str, part: Mapping[str, Any]) -> str:
+    """Return the type of a key, with a link to the section of an object; `name` is that of the key itself."""
+    if values := part.get("enum", [part["const"]] if "const" in part else []):
+        return ", ".join(code("null" if value is None else str(value)) for value in values)
     if "anyOf" in part:
-        return " or ".join(_type(file, one) for one in part["anyOf"])
-    kinds = _resolved(file, part).get("type", "any")
+        return " or ".join(_type(file, name, one) for one in part["anyOf"])
+    target = part.get("$ref", "").rpartition("/")[2] or name
+    if target and (title := SECTIONS[file].get(target)):
+        link = f"[{title.lower()}](#{title.lower().replace(' ', '-')})"
+        return f"array of {link}" if part.get("type") == "array" else link
+    if "$ref" in part:
+        return FORMS.get(target) or _type(file, "", schema(file)["$defs"][target])
+    kinds = part.get("type", "any")
+    inner = part.get("items", part.get("additionalProperties"))
+    if isinstance(inner, dict) and kinds in ("array", "object"):
+        return f"{kinds} of {_type(file, '', inner)}"
     return " or ".join([kinds] if isinstance(kinds, str) else kinds)
-
-
-def _meaning(file: str, part: Mapping[str, Any]) -> str:
-    text: str = part.get("description") or _resolved(file, part).get("description", "")
-    return text
 
 
 # --- all of them ---
@@ -179,9 +197,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "figures": figure_table,
     **{f"command {name}": partial(command_table, name) for name in commands() if command_options(name)},
     **{
-        f"{file} {name or 'file'}": partial(key_table, file, name or "file")
-        for file in ("results", "baseline")
-        for name in objects(file)
+        f"{file} {name or 'file'}": partial(key_table, file, name)
+        for file, sections in SECTIONS.items()
+        for name in sections
     },
 }
 
