@@ -25,13 +25,16 @@ exclude_patterns = ["_build"]
 
 myst_heading_anchors = 4  # links such as gates.md#verdicts work here and on a Git host
 
+default_role = "code"  # of docstrings: names in single backticks
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True  # ONE_TO_TEN, not what it consists of
 add_module_names = False
 python_use_unqualified_type_names = True
 
-# Names of Python's own library, whose documentation is not downloaded.
-nitpick_ignore_regex = [("py:.*", r"(collections\.abc|typing|pathlib)\..*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections\.abc|typing|pathlib)\..*"),  # Python's own, whose docs are not downloaded
+    ("py:.*", r"(.*\.)?(AnswerFiles|Chat|Evidence|Put|Submission)"),  # private types in public signatures
+]
 
 DOCS = Path(__file__).parent
 LINK = re.compile(r"\]\((\.\./[^)#\s]*)(#[^)\s]*)?\)")
@@ -63,7 +66,21 @@ def public_name(
     )
 
 
+def plain_signature(  # noqa: PLR0917  (Sphinx gives them so)
+    app: Sphinx,
+    what: str,
+    name: str,
+    value: object,
+    options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Write defaults that are functions as an ellipsis, without which a signature is not parsed."""
+    return None if signature is None else (re.sub(r"<(?:[^<>]|<lambda>)*>", "...", signature), returned)
+
+
 def setup(app: Sphinx) -> None:
     """Add what MyST and autodoc lack."""
     app.connect("source-read", link_outside)
+    app.connect("autodoc-process-signature", plain_signature)
     app.connect("missing-reference", public_name)

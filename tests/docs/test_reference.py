@@ -68,7 +68,7 @@ class Kind:
 
 
 NAMES_IN_ROWS = r"`(?P<name>[A-Z]+(?:_[A-Z]+)+)`(?=[,` ].*\|)"
-AUTODOC = r"^\.\. auto\w+:: pytest_instructlab_eval\.(?P<name>\w+)$"
+AUTODOC = r"^\.\. (?:auto\w+|py:data):: pytest_instructlab_eval\.(?P<name>\w+)(?:\(\))?$"
 KINDS = [
     Kind("options", flags(), "options.md", r"^### `(?P<name>--[\w-]+)"),
     Kind("ini names", ini_names(), "ini.md"),
