@@ -32,7 +32,7 @@ def flags() -> list[str]:
 
 def ini_names() -> list[str]:
     """Return the names that the ini file may have."""
-    return [option.name for option in OPTIONS if option.places != "flag"]
+    return [name for option in OPTIONS if option.places != "flag" for name in option.names]
 
 
 def exit_statuses() -> list[str]:

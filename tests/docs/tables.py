@@ -36,7 +36,7 @@ KINDS = {  # what an ini name takes, by the parser of its value
     "parse_one_of": "one word",
     "_parse_benchmark": "name of a benchmark",
     "parse_shard": "K/N",
-    "parse_gate": "gate",
+    "parse_gate_text": "gate",
     "parse_prompt": "text, or @ and a file",
     "parse_vllm_arguments": "text",
 }
@@ -88,7 +88,9 @@ def facts(option: Option) -> list[str]:
     """Return what the page of options must say of each: repeatable, default, ini name."""
     known = ["Repeatable."] if option.repeatable else []
     known += [f"Default: `{option.default}`."] if option.default else []
-    return [*known, f"Ini name: `{option.name}`."] if option.places == "both" else known
+    known += [f"Ini name: `{option.name}`."] if option.places == "both" else []
+    others = [*option.flags[1:], *option.names[1:]]
+    return [*known, f"Also: {', '.join(map(code, others))}."] if others else known
 
 
 def ini_table() -> str:
@@ -96,7 +98,11 @@ def ini_table() -> str:
     shown = [option for option in OPTIONS if option.places != "flag"]
     return table(
         ["ini name", "type", "default", "option"],
-        ([code(option.name), _kind(option), _default(option), _flag(option)] for option in shown),
+        (
+            [code(name), _kind(option), _default(option), _flag(option)]
+            for option in shown
+            for name in option.names
+        ),
     )
 
 

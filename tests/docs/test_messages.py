@@ -29,13 +29,18 @@ def is_said(message: str, said: Iterable[str]) -> bool:
 SAID = [text for tree in sources().values() for text in texts(tree)]
 
 
-@pytest.mark.parametrize("message", explained())
+each_message = pytest.mark.parametrize(
+    "message", explained(), ids=lambda message: message.replace("…", "...")
+)
+
+
+@each_message
 def test_the_code_says_it(message: str) -> None:
     assert len(re.sub(r"[\W\d]", "", message)) >= FEWEST_LETTERS
     assert is_said(message, SAID)
 
 
-@pytest.mark.parametrize("message", explained())
+@each_message
 def test_a_message_that_was_rewritten_is_found(message: str) -> None:
     word = max(re.findall(r"\w+", message), key=len)
     assert not is_said(message.replace(word, word[::-1] + "x"), SAID)
