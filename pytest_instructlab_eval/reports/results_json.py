@@ -1,4 +1,4 @@
-"""results.json: everything that a run found, for other programs (docs/reference/files.md describes it)."""
+"""results.json: everything that a run found, for other programs (docs/results.md describes it)."""
 
 from __future__ import annotations
 
