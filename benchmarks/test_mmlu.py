@@ -1,4 +1,4 @@
-"""MMLU: one test a task."""
+"""MMLU: one test for each task."""
 
 import pytest
 

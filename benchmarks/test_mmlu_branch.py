@@ -1,4 +1,4 @@
-"""MMLU-Branch: one test a task."""
+"""MMLU-Branch: one test for each task."""
 
 import pytest
 

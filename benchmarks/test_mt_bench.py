@@ -1,4 +1,4 @@
-"""MT-Bench: one test a question."""
+"""MT-Bench: one test for each question."""
 
 import pytest
 

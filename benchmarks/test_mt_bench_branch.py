@@ -1,4 +1,4 @@
-"""MT-Bench-Branch: one test a question and answer pair of the taxonomy."""
+"""MT-Bench-Branch: one test for each question and answer pair of the taxonomy."""
 
 import pytest
 

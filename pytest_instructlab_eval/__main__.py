@@ -33,18 +33,18 @@ from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
 from pytest_instructlab_eval.task_writing.tasks_command import tasks
 
-ALLOW = "insist with --allow-mismatch"  # what to do about runs of different configurations
+ALLOW = "allow the comparison with --allow-mismatch"
 RUN = click.Path(exists=True, path_type=Path)
 
 
-@click.group(help="What comes before and after evaluation runs, for scripts.")
+@click.group(help="Commands for the steps before and after an evaluation.")
 def main() -> None:
-    """The commands are below."""
+    """Group the commands."""
 
 
 @contextlib.contextmanager
 def _errors_as_sentences() -> Iterator[None]:
-    """Errors as a sentence."""
+    """Return a context that turns an EvalError into an error of click, one sentence."""
     try:
         yield
     except EvalError as error:
@@ -60,8 +60,8 @@ def _results_file(path: Path) -> Path:
 def best(output: Path) -> None:
     """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder.
 
-    A model without a score is never the best: it is named on standard error. The exit status is 1 where no
-    model can be chosen, and where the best may be so only because questions could not be asked of it.
+    A model without a score is never the best; it is named on standard error. The exit status is 1 if there is
+    no best model, and if errors may be the only reason why a model is ahead.
     """
     file = _results_file(output)
     with _errors_as_sentences():
@@ -70,9 +70,9 @@ def best(output: Path) -> None:
     left_out = [f"{model} {reason}" for model, reason in unranked_reasons(run.candidates).items()]
     if report.best is None:
         scored = any(result.value is not None for result in run.candidates)
-        what = "two models with a score on every benchmark" if scored else "model with a score"
+        need = "fewer than two models have a score on every benchmark" if scored else "no model has a score"
         why = f": {'; '.join(left_out)}" if left_out else ""
-        raise click.ClickException(f"{file} has no {what} to choose from{why}")
+        raise click.ClickException(f"{file}: no best model, as {need}{why}")
     for line in left_out:
         click.echo(f"not ranked: {escape_line(line)}", err=True)
     doubt = doubt_about_best(run.candidates, report.ranking) if report.ranking else None
@@ -82,7 +82,7 @@ def best(output: Path) -> None:
 
 
 def _from_here(name: str, directory: str | None) -> str:
-    """Return a model's name; of a folder, by its path from here, wherever the run was started."""
+    """Return a model's name; if it is a folder of the run, its path from the current folder."""
     if directory is None or Path(name).is_absolute() or not (Path(directory) / name).is_dir():
         return name
     return os.path.relpath(Path(directory) / name)
@@ -91,14 +91,16 @@ def _from_here(name: str, directory: str | None) -> str:
 @main.command()
 @click.argument("before", type=RUN)
 @click.argument("after", type=RUN)
-@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="What AFTER must hold to; repeatable.")
-@click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations all the same.")
+@click.option(
+    "--gate", "gates", metavar="EXPR", multiple=True, help="A gate that AFTER must pass; repeatable."
+)
+@click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: bool, verbose: bool) -> None:
-    """Compare two finished runs question by question: what got worse in AFTER, and what better.
+    """Compare two finished runs question by question: what is worse in AFTER, and what is better.
 
-    BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 where a
-    gate fails.
+    BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 if a gate
+    fails.
     """
     with _errors_as_sentences():
         theirs, ours = (
@@ -108,8 +110,8 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
         if theirs.shard != ours.shard:
             part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
             raise ConfigurationError(
-                f"{part} is part {shard} of a run, and what it is compared with is not that part; join the "
-                "parts with python -m pytest_instructlab_eval merge, and compare the whole"
+                f"{part} is part {shard} of a run, and the other run is not the same part; join the parts "
+                "with python -m pytest_instructlab_eval merge, and compare the whole runs"
             )
         if not allow_mismatch:
             check_comparable(ours.fingerprint, theirs, str(before), ALLOW)
@@ -118,7 +120,7 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
         if not report.changes:
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
         if gates and ours.incomplete is not None:
-            raise ConfigurationError(f"{after} is no run to gate: {ours.incomplete}; run it again")
+            raise ConfigurationError(f"{after} cannot be gated: {ours.incomplete}; run it again")
         verdicts = evaluate_gates(
             map(parse_gate, gates), run.results, baseline=theirs.results, left_out=run.left_out
         )
@@ -130,11 +132,13 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
 @main.command()
 @click.argument("runs", metavar="RUN...", type=RUN, nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("eval_output"), show_default=True,
-              help="Where the whole run's results go.")  # fmt: skip
-@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="A gate more; repeatable.")
-@click.option("--baseline", type=RUN, help="What drops are measured against (default: what the runs had).")
+              help="The output folder of the whole run.")  # fmt: skip
+@click.option("--gate", "gates", metavar="EXPR", multiple=True, help="An additional gate; repeatable.")
+@click.option(
+    "--baseline", type=RUN, help="The run that drops are measured against (default: that of the parts)."
+)
 @click.option("--save-baseline", type=click.Path(path_type=Path), metavar="FILE",
-              help="Keep what the whole run found, as --eval-save-baseline does.")  # fmt: skip
+              help="Save the whole run as a baseline, like --eval-save-baseline.")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare with a baseline of another configuration.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def merge(
@@ -149,15 +153,15 @@ def merge(
 ) -> None:
     """Join the parts of a run (--eval-shard), and evaluate its gates over the whole.
 
-    Each RUN is a results.json or its folder. The exit status is 1 where a gate fails.
+    Each RUN is a results.json or its folder. The exit status is 1 if a gate fails.
     """
     with _errors_as_sentences():
         run = merge_shards(
             {_results_file(path): read_run(_results_file(path), check_gate=parse_gate) for path in runs}
         )
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
-        insist = None if allow_mismatch else "--allow-mismatch"
-        report = RunReport.of(run, _baseline_for(run, baseline, insist), insist=insist)
+        allow_flag = None if allow_mismatch else "--allow-mismatch"
+        report = RunReport.of(run, _baseline_for(run, baseline, allow_flag), allow_flag=allow_flag)
         if save_baseline is not None:
             with _check_writable("--save-baseline", save_baseline):
                 save_run(save_baseline, run)
@@ -171,25 +175,25 @@ def merge(
     sys.exit(int(bool(report.problems or report.failed_gates)))
 
 
-def _baseline_for(run: Run, given: Path | None, insist: str | None) -> Baseline | None:
-    """Return the earlier run to compare with; raises ConfigurationError where it does not compare."""
+def _baseline_for(run: Run, given: Path | None, allow_flag: str | None) -> Baseline | None:
+    """Return the earlier run to compare with; raises ConfigurationError where it is not comparable."""
     configured = run.configuration.get("baseline")
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
-    found = read_baseline(_results_file(path), check_gate=parse_gate)
-    if insist is not None and not run.configuration.get("allow_mismatch"):
-        check_comparable(fingerprint(run.fingerprint), found, str(path), ALLOW)
-    return found
+    earlier = read_baseline(_results_file(path), check_gate=parse_gate)
+    if allow_flag is not None and not run.configuration.get("allow_mismatch"):
+        check_comparable(fingerprint(run.fingerprint), earlier, str(path), ALLOW)
+    return earlier
 
 
 @contextlib.contextmanager
-def _check_writable(option: str, place: Path, advice: str = "") -> Iterator[None]:
-    """Raise ConfigurationError where the place that an option names can't be written."""
+def _check_writable(option: str, path: Path, advice: str = "") -> Iterator[None]:
+    """Return a context that turns an OSError into a ConfigurationError about the option's path."""
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(f"{option}: {place} can't be written ({error.strerror}){advice}") from None
+        raise ConfigurationError(f"{option}: {path} cannot be written ({error.strerror}){advice}") from None
 
 
 def _print_lines(lines: Sequence[str]) -> None:

@@ -1,29 +1,28 @@
-"""Every exception this package raises on purpose.
+"""The exceptions of this package.
 
 EvalError
-├── ConfigurationError        an option, file or server is not usable; nothing was asked of a model
+├── ConfigurationError        an option, file or server is not usable; no request was sent
 │   ├── DataError             a benchmark's data is missing or malformed
 │   └── OutputInUseError      another run writes to the output folder
-├── GateError                 a gate failed: what its test shows
-└── ModelError                a model or judge could not be asked one question
+├── GateError                 a gate failed; its test shows the message
+└── ModelError                a request to a model or judge failed
     ├── ContextLengthError    the prompt is longer than the model's context
-    ├── NoAnswerError         all that the model wrote was reasoning
-    ├── UnreachableError      its server can't be reached or doesn't answer in time
-    └── ItemError             what a failing test shows: the reason, the question, the answer, the judgment
+    ├── NoAnswerError         the model wrote only reasoning
+    ├── UnreachableError      its server cannot be reached or does not answer in time
+    └── ItemError             shown by a failing test: the reason, the question, the answer, the judgment
 
-They are turned into pytest.UsageError, or into a failing test, only at the edge (plugin.py, hooks.py,
-session.py).
+Only plugin.py and session/ turn them into a pytest.UsageError or a failing test.
 """
 
 from __future__ import annotations
 
 
 class EvalError(Exception):
-    """The root of the tree."""
+    """The base class of this package's exceptions."""
 
 
 class ConfigurationError(EvalError):
-    """An option, file or server is not usable; the message says which and what to do."""
+    """An option, a file or a server cannot be used; the message says which, and what to do."""
 
 
 class DataError(ConfigurationError):
@@ -35,13 +34,13 @@ class OutputInUseError(ConfigurationError):
 
 
 class GateError(EvalError):
-    """A gate failed; the message says the figure, the limit and the questions behind it."""
+    """A gate failed; the message has the limit, the value and the questions behind it."""
 
 
 class ModelError(EvalError):
-    """A model or judge could not be asked.
+    """A request to a model or judge failed.
 
-    `prompt` is what it should have been asked, `status` the HTTP status of the server's refusal.
+    `prompt` is the prompt of the request, `status` the HTTP status of the server's refusal.
     """
 
     def __init__(self, message: str, *, prompt: str = "", status: int | None = None) -> None:
@@ -55,9 +54,9 @@ class ContextLengthError(ModelError):
 
 
 class NoAnswerError(ModelError):
-    """The model wrote no answer, be it that all its tokens went into reasoning.
+    """The model wrote no answer, for example because all its tokens went into reasoning.
 
-    `reasoning` is what it wrote instead, `finish_reason` why it ended.
+    `reasoning` is what it wrote instead, `finish_reason` why the reply ended.
     """
 
     def __init__(
@@ -69,8 +68,8 @@ class NoAnswerError(ModelError):
 
 
 class UnreachableError(ModelError):
-    """The server can't be reached, or doesn't answer in time."""
+    """The server cannot be reached, or does not answer in time."""
 
 
 class ItemError(ModelError):
-    """What a failing eval test shows instead of a traceback through this package."""
+    """The error that a failing eval test shows instead of a traceback through this package."""

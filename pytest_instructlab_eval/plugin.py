@@ -1,4 +1,4 @@
-"""pytest's hooks and fixtures, each a line or two that delegates; nothing heavy is imported here."""
+"""The pytest hooks and fixtures of the plugin; they delegate, and import nothing heavy."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
 MARKER = (
-    "eval(name, max_score=1, group='', cluster=None, gates=()): an async test of benchmark `name`, which is "
-    "run ahead, may record scores up to `max_score` and must hold to the gates; those of one `cluster` "
-    "('group', or a parameter's name) are not independent (pytest-instructlab-eval)"
+    "eval(name, max_score=1, group='', cluster=None, gates=()): a test of the benchmark `name`, with scores "
+    "up to `max_score` and gates that the run must pass. Tests of one `cluster` ('group', or the name of a "
+    "parameter) are not independent (pytest-instructlab-eval)"
 )
-INERT = "needs a model to evaluate: name one with --eval-model"
+INERT = "needs a model to evaluate; name one with --eval-model"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options."""
+    """Declare the options of the plugin."""
     configuration.add_options(parser)
 
 
@@ -42,16 +42,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser
 ) -> Generator[None, object, object]:
-    """Begin with the user's root folder; leave the conftest files of tests that won't be run alone."""
-    known = early_options(early_config)
+    """Restart in the user's root folder if needed, and skip conftest files of tests that will not run."""
+    early = early_options(early_config)
     if command_line.asks_for_us(early_config):
         try:
             configuration.add_own_options(parser)
         except ConfigurationError as error:
-            raise _refused(early_config, known, error) from None
+            raise _refused(early_config, early, error) from None
     command_line.start_anew(early_config, parser)
-    if configuration.names_a_model(early_config) and not known.file_or_dir:
-        known.file_or_dir = [str(early_config.invocation_params.dir)]
+    if configuration.names_a_model(early_config) and not early.file_or_dir:
+        early.file_or_dir = [str(early_config.invocation_params.dir)]
     return (yield)
 
 
@@ -59,12 +59,12 @@ def pytest_load_initial_conftests(
 def pytest_check_spelling(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
-    """Name the option that was meant, once every conftest has declared its own."""
+    """Refuse an unknown --eval- option with a suggestion, after all conftests have declared theirs."""
     result = yield
     if any(argument.startswith("--e") for argument in args):
         known, unknown = parser.parse_known_and_unknown_args(args)
         try:
-            # argparse takes an argument with a blank in it for a path.
+            # argparse takes an argument that contains a blank for a path.
             paths = [path for path in known.file_or_dir if path.startswith(options.PREFIX)]
             options.check_spelling([*unknown, *paths])
         except ConfigurationError as error:
@@ -75,7 +75,7 @@ def pytest_check_spelling(
 def _refused(
     config: pytest.Config, arguments: argparse.Namespace, error: ConfigurationError
 ) -> pytest.UsageError:
-    """Return what to raise where an option ends the run; the run's summary says why."""
+    """Write the summary of a run that an option ends, and return the UsageError to raise."""
     folder = configuration.refused_folder(config, arguments)
     if folder is not None:
         from pytest_instructlab_eval.session.run_output import write_refusal
@@ -86,7 +86,7 @@ def _refused(
 
 @pytest.hookimpl(specname="pytest_cmdline_main", wrapper=True)
 def pytest_choose_distribution(config: pytest.Config) -> Generator[None, object, object]:
-    """Choose how xdist distributes, before xdist itself does: a wrapper is, whatever order they came in."""
+    """Choose the distribution of xdist, in a wrapper, which always runs before xdist's own hook."""
     if configuration.names_a_model(config):
         from pytest_instructlab_eval.session.xdist_internals import choose_work_stealing
 
@@ -96,7 +96,7 @@ def pytest_choose_distribution(config: pytest.Config) -> Generator[None, object,
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the settings; where a model is named, take part in the run."""
+    """Read the settings, and register the parts of the run if a model is named."""
     config.addinivalue_line("markers", MARKER)
     try:
         settings = configuration.read_settings(config)
@@ -121,7 +121,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.args[:] = [str(benchmark_file(name)) for name in selected_benchmarks(settings)]
         except ConfigurationError as error:
             raise _refused(config, config.option, error) from None
-        # xdist's workers would look for the root and the ini file beside the installed benchmarks.
+        # Otherwise xdist's workers would search for the root and the ini file at the installed benchmarks.
         config.option.rootdir = str(config.rootpath)
         config.option.inifilename = str(config.inipath) if config.inipath else None
     else:
@@ -131,19 +131,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Without a model, skip a test that asks for a question of an installed benchmark, without an import."""
+    """Without a model, skip the tests of installed benchmarks, without importing their packages."""
     if SESSION in metafunc.config.stash:
         return
     for name in list(metafunc.fixturenames):
         if name.endswith("_question") and name not in BUILT_IN:
-            with contextlib.suppress(ConfigurationError):  # of a package that an evaluation would refuse
+            with contextlib.suppress(ConfigurationError):  # an evaluation would refuse the package
                 if name in benchmark_fixtures():
                     skipped = pytest.param(None, marks=pytest.mark.skip(reason=f"{name} {INERT}"))
                     metafunc.parametrize(name, [skipped], ids=["question"])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a marked eval test where no model is named."""
+    """Skip a marked eval test if no model is named."""
     if SESSION not in item.config.stash and item.get_closest_marker("eval") is not None:
         pytest.skip(INERT)
 
@@ -162,19 +162,20 @@ def _fixture_value(request: pytest.FixtureRequest, name: str) -> object:
 
 @pytest.fixture
 def served_model(request: pytest.FixtureRequest) -> Model | BlockingModel:
-    """The model under evaluation (each `--eval-model` in turn); in a plain `def` test its methods wait."""
+    """The model under evaluation, an item for each `--eval-model`; in a plain `def` test its methods "
+    "block."""
     return cast("Model | BlockingModel", _fixture_value(request, "served_model"))
 
 
 @pytest.fixture
 def judge(request: pytest.FixtureRequest) -> Judge | BlockingJudge:
-    """The judge: a model with `grade`; its methods wait in a plain `def` test."""
+    """The judge, with its method `grade`; in a plain `def` test its methods block."""
     return cast("Judge | BlockingJudge", _fixture_value(request, "judge"))
 
 
 @pytest.fixture
 def record_score(request: pytest.FixtureRequest) -> Recorder:
-    """Records a score of this test: a `Score`, or a number; once a metric."""
+    """The recorder of this test's scores: a `Score` or a number, one for each metric."""
     return cast("Recorder", _fixture_value(request, "record_score"))
 
 
@@ -188,8 +189,10 @@ def _question_fixture(name: str) -> object:
     def skip() -> None:
         pytest.skip(f"{name} {INERT}")
 
-    skip.__doc__ = f"Each {name.rpartition('_')[2]} of {BUILT_IN[name]} in turn, an item each."
+    skip.__doc__ = f"A {name.rpartition('_')[2]} of {BUILT_IN[name]}, one item for each."
     return pytest.fixture(name=name)(skip)
 
 
-globals().update({name: _question_fixture(name) for name in BUILT_IN})  # pytest looks for them in this module
+globals().update(
+    {name: _question_fixture(name) for name in BUILT_IN}
+)  # pytest finds fixtures in the module's namespace

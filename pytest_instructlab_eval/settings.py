@@ -1,4 +1,4 @@
-"""What one run was asked to do: one frozen record."""
+"""The settings of one run: one frozen record."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ BASE_QUESTIONS = ("same", "base")
 INCONCLUSIVE = ("warn", "fail", "pass")
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
 MIN_TASKS_VARIABLE = "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS"
-MIN_TASKS = 4  # of MMLU's 57, which `ilab model evaluate` runs where the variable is set
+MIN_TASKS = 4  # of MMLU's 57, as in `ilab model evaluate` where the variable is set
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What one run was asked to do; every path is absolute.
+    """The settings of one run; every path is absolute.
 
-    `own` are the values of the options of installed benchmarks, by the names of their fields.
+    `own` are the values of the options of installed benchmarks, by name.
     """
 
     model: tuple[str, ...]
@@ -81,25 +81,25 @@ class Settings:
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def value(self, name: str) -> object:
-        """Return a setting by its name, that of an installed benchmark too."""
+        """Return a setting by its name, which may be one of an installed benchmark."""
         return self.own[name] if name in self.own else getattr(self, name)
 
     @property
     def judges(self) -> dict[str, str]:
-        """The judges by what they are called in tests and tables."""
+        """The judges by their labels in tests and tables."""
         names = tuple(dict.fromkeys((*self.evaluated, *self.judge_model)))
         short = dict(zip(names, short_names(names), strict=True))
-        known = {name: label for label, name in self.labels.items()}
-        return {known.get(name, short[name]): name for name in self.judge_model}
+        labels = {name: label for label, name in self.labels.items()}
+        return {labels.get(name, short[name]): name for name in self.judge_model}
 
     @property
     def judge(self) -> str | None:
-        """What the judge, or the panel of judges, is called; None where there is none."""
+        """The label of the judge, or of the panel of judges; None where there is none."""
         return ", ".join(self.judges) or None
 
     @property
     def judging_models(self) -> tuple[str, ...]:
-        """The judges that are language models and are asked in this run."""
+        """The judges that are language models and are used in this run."""
         return (
             ()
             if self.stage == "answer"
@@ -108,20 +108,20 @@ class Settings:
 
     @property
     def judgments(self) -> int:
-        """How many judgments an answer gets from language models."""
+        """The number of judgments of an answer by language models."""
         return self.judge_repeat * len(self.judging_models)
 
     def judge_urls(self, judge: str) -> tuple[str, ...]:
-        """Return where a judge is served: at the candidate's servers unless it has its own.
+        """Return the URLs of a judge: its own, else those of the candidates.
 
-        Of several judges each has one URL, or all have the same; several URLs of one judge are replicas.
+        Several judges have one URL each, or share all; several URLs of one judge are replicas.
         """
         judges, urls = self.judging_models, self.judge_base_url or self.base_url
         return (urls[judges.index(judge)],) if len(judges) == len(self.judge_base_url) > 1 else urls
 
     @property
     def self_judged(self) -> tuple[str, ...]:
-        """The models whose answers are judged by the same model at the same server."""
+        """The models that judge their own answers, at the same server."""
         return tuple(
             label
             for label, name in self.labels.items()
@@ -134,51 +134,51 @@ class Settings:
 
     @property
     def evaluated(self) -> tuple[str, ...]:
-        """The models that are asked the questions: the candidates, and the one they are compared with."""
+        """The evaluated models: the candidates, and the base model."""
         return self.model if self.base_model is None else (*self.model, self.base_model)
 
     @property
     def labels(self) -> dict[str, str]:
-        """The models that are asked by what they are called in tests and tables: the ends of paths."""
+        """The evaluated models by their labels in tests and tables: names, or the ends of paths."""
         return dict(zip(short_names(self.evaluated), self.evaluated, strict=True))
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """What the models are called that are not there to compare with."""
+        """The labels of the evaluated models without the base model."""
         return tuple(label for label in self.labels if label != self.base_label)
 
     @property
     def base_label(self) -> str | None:
-        """What the model to compare with is called, None where there is none."""
+        """The label of the base model, None where there is none."""
         return None if self.base_model is None else list(self.labels)[-1]
 
     def urls(self, name: str) -> tuple[str, ...]:
-        """Return where a model that is asked is served, empty where the run serves it."""
+        """Return the URLs of an evaluated model, empty where the run serves it."""
         return self.base_model_url or self.base_url if name == self.base_model else self.base_url
 
     def label(self, name: str) -> str:
-        """Return what a model, or a judge, is called in tests, tables and files: no two are called alike."""
-        called = {other: label for label, other in {**self.judges, **self.labels}.items()}
-        return called.get(name, name)
+        """Return the unique label of a model or judge in tests, tables and files."""
+        labels = {other: label for label, other in {**self.judges, **self.labels}.items()}
+        return labels.get(name, name)
 
     @property
     def hosted(self) -> tuple[str, ...]:
-        """The models that this run serves itself, since there is no URL for them: candidates, then judges."""
+        """The models without a URL, which this run serves: candidates, then judges."""
         candidates = [name for name in self.evaluated if not self.urls(name) and self.stage != "judge"]
         judges = [name for name in self.judging_models if not self.judge_urls(name)]
         return tuple(dict.fromkeys((*candidates, *judges)))
 
     @property
     def rotates_models(self) -> bool:
-        """Whether models that this run serves can't all be served at once."""
+        """True if the models that this run serves cannot all be served at once."""
         judges = len([name for name in self.hosted if name not in self.evaluated])
         others = len(self.hosted) - judges
         return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
 
     def seed_of(self, *names: object, repeat: int) -> int:
-        """Return the seed of one repeat, from 0, of the question of that name in a benchmark of your own.
+        """Return the seed of one repeat, from 0, of a question of an own benchmark, given by its name.
 
-        It depends on `--eval-seed`, and no two questions share one.
+        It depends on `--eval-seed`, and differs between questions.
         """
         from pytest_instructlab_eval.seeds import seed_of
 
@@ -186,7 +186,7 @@ class Settings:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Return models' names as tests and tables have them: of a path, as much as tells it from others.
+    """Return the labels of models in tests and tables: for a path, as much of its end as makes it unique.
 
     A name on a hub or a server stays whole.
     """

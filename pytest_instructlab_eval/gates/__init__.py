@@ -1,6 +1,7 @@
-"""What a run must hold to: the gates' language and figures here; how they are evaluated in the modules.
+"""Gates: the conditions that a run must meet.
 
-`check` and what it needs build on `stats`, so they are imported by their own names.
+Their language and figures are exported here. `evaluation` is imported by its own name: it needs `stats`,
+which a run that does not evaluate must not import.
 """
 
 from pytest_instructlab_eval.gates.figures import FIGURES, MEAN, Figure

@@ -1,6 +1,6 @@
-"""What a gate can be about: a table of figures, their scales, and how each is measured.
+"""The figures that a gate can name: their units, and how each is measured.
 
-The language needs the table in every process, so what the measuring itself needs is loaded where it happens.
+Every process needs the table to parse gates. So what only measuring needs is imported in the functions.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_instructlab_eval.gates.sentences import (
     WORST,
+    detectable_drop_text,
     interval_text,
     name_list,
-    number_text,
     question_count,
 )
 
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure as it was measured, and what is said of it.
+    """A measured figure, and the sentences about it.
 
-    `value` is None where there is nothing to measure, which no gate holds for. `worst` are the questions
-    behind the figure, and `worst_are` says what these are. For the rest see `GateReport`.
+    `value` is None where there is nothing to measure; such a gate fails. `digits` are the decimal digits of
+    its unit, and `about` says what it was measured over. `worst` are the questions behind the figure, and
+    `worst_are` is their heading. The other fields are those of `GateReport`.
     """
 
-    text: str
+    about: str
     value: float | None = None
+    digits: int = 4
     interval: Interval | None = None
     n: int = 0
     worst: tuple[Contribution, ...] = ()
@@ -50,12 +52,12 @@ class Measurement:
 class Figure:
     """One figure that a gate can name.
 
-    `unit` is that of its limit: the score's own, a share of what was asked, or a number of questions.
-    `measure` takes the target, and whether its limit is one from above. A figure that `compares` is a drop
-    from another side: its limit is a margin, and its verdict is read off its interval. One `about_the_run`
-    says how the run went, not how good the model is, so that it holds for a part of a benchmark too.
-    `before_judging` says that it is known of answers that are yet to be judged. `default` is the limit from
-    above that every benchmark has by itself.
+    `unit` is the unit of its limit: the score's own, a share of all questions, or a number of questions.
+    `measure` takes the target, and whether the limit is an upper one. A figure that `compares` is a drop
+    from a baseline or a base model: its limit is a margin, and its interval decides its verdict. A figure
+    `about_the_run` measures the run and not the model, so it applies to a part of a benchmark too. One
+    `before_judging` can be measured before the answers are judged. `default` is the upper limit that every
+    benchmark has without a gate of the user's.
     """
 
     name: str
@@ -67,103 +69,94 @@ class Figure:
     default: float | None = None
 
     def range(self, maximum: float) -> tuple[float, float] | None:
-        """Return the least and the greatest value of scores up to the maximum; None for a count."""
+        """Return the lowest and the highest value, for scores up to the maximum; None for a count."""
         if self.unit == "count":
             return None
         highest = maximum if self.unit == "score" else 1.0
         return (-highest if self.compares else 0.0), highest
 
 
-# --- how each is measured ---
+# --- the measuring of each ---
 
 
 def mean_of(target: Target, from_above: bool) -> Measurement:
-    """Return the mean, with its interval and the lowest scores, or the highest under a limit from above."""
+    """Return the mean, its interval, and the lowest scores (the highest under an upper limit)."""
     row = target.row
     if row.value is None:
-        return Measurement(f"{target.name} has no score ({row.errors:,} errors, {row.unscored:,} unscored)")
+        return Measurement(f"{row.errors:,} errors, {row.unscored:,} unscored")
     interval, digits = target.interval_of_mean(), target.digits
-    about = f"{interval_text(interval, digits)}, {question_count(row.n)}"
     return Measurement(
-        f"{target.name} is {number_text(row.value, digits)} ({about})",
+        f"{interval_text(interval, digits)}, {question_count(row.n)}",
         row.value,
+        digits,
         interval,
         row.n,
         worst=target.extreme(WORST, highest=from_above),
-        worst_are="highest" if from_above else "lowest",
+        worst_are="highest scores" if from_above else "lowest scores",
     )
 
 
 def count_of(target: Target, from_above: bool) -> Measurement:
-    """Return how many questions have a score."""
+    """Return the number of questions with a score."""
     count = target.row.n
-    return Measurement(f"{target.name} has {question_count(count)} with a score", float(count), n=count)
+    return Measurement("questions with a score", float(count), digits=0, n=count)
 
 
 def rate_of(
     target: Target, from_above: bool, *, lost: Callable[[Result], int], what_happened: str
 ) -> Measurement:
-    """Return the share of what was lost of all that was asked: turns, samples, tests that ended early."""
+    """Return the share of lost answers in all: turns, samples, and tests that ended early."""
     from pytest_instructlab_eval.stats.comparison import Contribution
     from pytest_instructlab_eval.stats.statistics import wilson_interval
 
     scores = [score for result in target.results for score in result.scores]
-    asked = sum(score.n for score in scores) + sum(
+    total = sum(score.n for score in scores) + sum(
         error_count(one) + unscored_count(one) for one in target.results
     )
-    if not asked:
-        return Measurement(f"nothing was asked of {target.name}")
+    if not total:
+        return Measurement("no question was asked")
     count = sum(map(lost, target.results))
     # Turns of a question may fail together, so a question is one observation.
-    observed = asked if any(score.n > 1 for score in scores) else len(target.results)
-    value = count / asked
+    observed = total if any(score.n > 1 for score in scores) else len(target.results)
+    value = count / total
     interval = wilson_interval(value * observed, observed)
-    text = f"{target.name}: {count:,} of {asked:,} {what_happened}, {number_text(value, 4)}"
-    concerned = [Contribution(result.question, result.value) for result in target.results if lost(result)]
+    affected = [Contribution(result.question, result.value) for result in target.results if lost(result)]
     return Measurement(
-        f"{text} ({interval_text(interval, 4)})",
+        f"{count:,} of {total:,} {what_happened}, {interval_text(interval, 4)}",
         value,
-        interval,
-        observed,
-        worst=tuple(concerned[:WORST]),
-        worst_are="concerned",
+        interval=interval,
+        n=observed,
+        worst=tuple(affected[:WORST]),
+        worst_are="affected",
     )
 
 
 def error_count(result: Result) -> int:
-    """Return how many of a test's questions could not be asked; a test that ended early is one."""
+    """Return the number of a test's questions that could not be asked; a test that ended early is one."""
     return sum(score.errors for score in result.scores) + (result.error is not None)
 
 
 def unscored_count(result: Result) -> int:
-    """Return how many of a test's questions got no usable rating."""
+    """Return the number of a test's questions without a usable rating."""
     return sum(score.unscored for score in result.scores)
 
 
 def drop_of(target: Target, from_above: bool) -> Measurement:
-    """Return how much lower the mean is than the other side's, over the questions that both have."""
+    """Return how much lower the mean is than the baseline's, over the questions that both have."""
     comparison = target.comparison
     if comparison is None:
-        return Measurement(f"{target.name} has nothing to compare with")
-    interval, smallest = comparison.interval(), comparison.minimum_detectable_drop
-    where = f"{question_count(comparison.n)} {target.against}"
-    if comparison.unchanged:
-        text = f"{target.name} has the same score on each of {where}"
-    else:
-        drop = comparison.drop
-        moved = "dropped" if drop > 0 else "rose" if drop < 0 else "changed"
-        signed = "" if drop >= 0 or interval is None else " of the drop"
-        text = (
-            f"{target.name} {moved} by {number_text(abs(drop), target.digits)} "
-            f"({interval_text(interval, target.digits)}{signed}, {where})"
-        )
+        return Measurement("nothing to compare with")
+    smallest = comparison.minimum_detectable_drop
+    direction = "a rise, " if comparison.drop < 0 else ""
+    same = ", all with the same score" if comparison.unchanged else ""
     return Measurement(
-        text,
+        f"{direction}{question_count(comparison.n)} {target.against}{same}",
         comparison.drop,
-        interval,
+        target.digits,
+        comparison.interval(),
         comparison.n,
         worst=comparison.worst(WORST),
-        worst_are="dropped most",
+        worst_are="largest drops",
         notes=(*power_notes(comparison, smallest, target.digits), *unpaired_notes(comparison)),
         unchanged=comparison.unchanged,
         minimum_detectable_drop=smallest,
@@ -173,28 +166,26 @@ def drop_of(target: Target, from_above: bool) -> Measurement:
 
 
 def power_notes(comparison: Comparison, smallest: float | None, digits: int) -> list[str]:
-    """Return what changed question by question, and what this run could have seen."""
+    """Return the changed answers, and the smallest drop that so many questions can detect."""
     notes = []
     if comparison.answers is not None and not comparison.unchanged:
         wrong, right = comparison.answers
         p_value = comparison.mcnemar
         exact = "" if p_value is None else f" (exact McNemar p = {p_value:.2g})"
-        notes.append(f"{wrong:,} answers turned wrong and {right:,} right{exact}")
-    if smallest is not None and smallest <= comparison.maximum:
-        notes.append(f"this run could have seen a drop of {number_text(smallest, digits)}")
-    elif smallest is not None:
-        notes.append("this run is too short to see any drop for sure")
+        notes.append(f"{wrong:,} answers became wrong and {right:,} became right{exact}")
+    if smallest is not None:
+        notes.append(detectable_drop_text(smallest, digits, comparison.maximum))
     return notes
 
 
 def unpaired_notes(comparison: Comparison) -> list[str]:
-    """Return which questions a comparison leaves out, and why."""
-    left_out = {
-        "without a score in the baseline": comparison.only_ours,
-        "without a score in this run": comparison.only_theirs,
-        "as another question in the baseline": comparison.changed,
+    """Return the questions that are not compared, and why."""
+    unpaired = {
+        "no score in the baseline": comparison.only_ours,
+        "no score in this run": comparison.only_theirs,
+        "changed since the baseline": comparison.changed,
     }
-    return [f"left out, {why}: {name_list(names)}" for why, names in left_out.items() if names]
+    return [f"not compared ({why}): {name_list(names)}" for why, names in unpaired.items() if names]
 
 
 # --- the table ---
@@ -213,10 +204,10 @@ FIGURES: Mapping[str, Figure] = {
         ),
         Figure(
             "unscored_rate", "share",
-            functools.partial(rate_of, lost=unscored_count, what_happened="got no usable rating"),
+            functools.partial(rate_of, lost=unscored_count, what_happened="without a usable rating"),
             about_the_run=True, default=0.05,
         ),
         Figure("n", "count", count_of),
     )
 }  # fmt: skip
-"""Those that a gate names."""
+"""The figures that a gate can name."""

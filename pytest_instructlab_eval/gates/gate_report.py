@@ -1,4 +1,4 @@
-"""What became of a gate: its verdict, and what it rests on."""
+"""The verdict of a gate, and the numbers and questions behind it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Verdict = Literal["passed", "failed", "inconclusive", "refused", "skipped"]
 
 @dataclass(frozen=True)
 class GateReport:
-    """What became of one gate for one model.
+    """The verdict of one gate on one model.
 
-    `value`, `interval` (95 %) and `minimum_detectable_drop` are in the unit of what is gated and None
-    where there is none; `n` is how many questions they are over. `worst` are the questions behind the
-    figure, worst first: the lowest scores, the largest drops, what has no score. `unpaired` are the
-    questions that a drop leaves out, since one side alone has a score for them, or they were changed.
-    `model` is None where the gate's benchmark isn't in the run. A refused gate could not be evaluated, a
-    skipped one was not meant to be, and `message` says why.
+    `value`, `interval` (95 %) and `minimum_detectable_drop` are in the unit of the gate's figure, None
+    where it has none. `n` is the number of questions. `worst` are the questions behind the figure, worst
+    first: the lowest scores, the largest drops, those without a score. `unpaired` are the questions that a
+    drop does not compare, since only one side has a score for them, or they were changed. `model` is None
+    if the gate's benchmark is not in the run. A refused gate could not be evaluated, a skipped gate does
+    not apply to this run; `message` says why.
     """
 
     gate: Gate
@@ -38,15 +38,17 @@ class GateReport:
     unpaired: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, object]:
-        """Return it as plain data, in which the gate's figure is a name."""
+        """Return the report as plain data, with the name of the gate's figure."""
         selector = {**vars(self.gate.selector), "figure": self.gate.selector.figure.name}
-        found: dict[str, object] = plain_data(
+        data: dict[str, object] = plain_data(
             {**vars(self), "gate": {**vars(self.gate), "selector": selector}}
         )
-        return found
+        return data
 
 
 def fails_run(report: GateReport, inconclusive: str) -> bool:
-    """Return whether a verdict fails the run; `inconclusive` is warn, fail or pass."""
-    undecided = report.verdict == "inconclusive" and inconclusive == "fail"
-    return undecided or report.verdict in ("failed", "refused")
+    """Return whether a gate fails the run; `inconclusive` is the option: warn, fail or pass."""
+    return report.verdict in ("failed", "refused") or (report.verdict, inconclusive) == (
+        "inconclusive",
+        "fail",
+    )

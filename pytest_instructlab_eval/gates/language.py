@@ -1,10 +1,10 @@
 """The gates' small language: `SELECTOR OP NUMBER`, parsed into frozen objects.
 
 SELECTOR    BENCHMARK [GROUP] .METRIC .FIGURE, all but the benchmark optional, in this order
-BENCHMARK   letters, digits, "_" and "-", or a text in double quotes (as JSON has it); METRIC likewise
-GROUP       any text in brackets; in double quotes where it has brackets or quotes itself
-FIGURE      drop, error_rate, unscored_rate or n; the mean where none is named
-OP          >=, >, <= or <; a drop has but <=
+BENCHMARK   letters, digits, "_" and "-", or a JSON string in double quotes; METRIC likewise
+GROUP       any text in brackets; in double quotes if it contains brackets or quotes
+FIGURE      drop, error_rate, unscored_rate or n; without one, the mean
+OP          >=, >, <= or <; only <= for a drop
 NUMBER      a decimal number or a percentage
 """
 
@@ -34,13 +34,13 @@ QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 BARE_GROUP = re.compile(r'[^][\x00-\x1f\x7f"]+')
 COMPARISON = re.compile(r"[<>=!~]+")
 NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,4}))?\s*(%?)")
-FOUND = re.compile(r"[\w.+-]+|[<>=!~]+|\S")
+WORD = re.compile(r"[\w.+-]+|[<>=!~]+|\S")
 SPACE = re.compile(r"\s*")
 
 
 @dataclass(frozen=True)
 class Selector:
-    """What is gated: a figure of a benchmark, or of one group or metric of it."""
+    """The figure that is gated: of a benchmark, or of one of its groups or metrics."""
 
     benchmark: str
     group: str | None = None
@@ -60,7 +60,7 @@ class Selector:
 
 
 def _quoted_name(name: str, bare: re.Pattern[str], reserved: Collection[str] = ()) -> str:
-    """Return a name as the language has it: in double quotes unless it can stand bare."""
+    """Return a name in the gates' language: in double quotes where it needs them."""
     if bare.fullmatch(name) and name == name.strip() and name not in reserved:
         return name
     return json.dumps(name, ensure_ascii=False)
@@ -68,11 +68,11 @@ def _quoted_name(name: str, bare: re.Pattern[str], reserved: Collection[str] = (
 
 @dataclass(frozen=True)
 class Gate:
-    """One condition; `limit` is a share (0.5) where `percent` says that it was written as one (50%).
+    """One condition; `percent` says that the limit 0.5 was written as 50%.
 
-    `text` is the gate as the user wrote it, its canonical form by default. A `standing` gate is there for
-    every run, whether or not it has what is gated; one that was asked for this run must be evaluated.
-    Equal gates may differ in these two.
+    `text` is the gate as the user wrote it, its canonical form by default. A `standing` gate, of the ini
+    file or a marker, applies to the runs that have its benchmark; any other gate must be evaluated. Equal
+    gates may differ in `text` and `standing`.
     """
 
     selector: Selector
@@ -87,13 +87,13 @@ class Gate:
 
     def __str__(self) -> str:
         number = repr(self.limit).removesuffix(".0")
-        if self.percent:  # times 100, exactly as its decimal digits have it
+        if self.percent:  # Decimal, as 0.07 * 100 is 7.000000000000001
             number = format(Decimal(repr(self.limit)).scaleb(2), "f") + "%"
         return f"{self.selector} {self.operator} {number}"
 
     @property
     def from_above(self) -> bool:
-        """Whether the limit is the most that is allowed."""
+        """True if the limit is an upper one."""
         return self.operator in ("<=", "<")
 
     def holds(self, value: float) -> bool:
@@ -102,9 +102,9 @@ class Gate:
 
 
 def parse_gate(text: str, *, benchmarks: Collection[str] | None = None, standing: bool = False) -> Gate:
-    """Return the gate that a text means; `benchmarks` are the known names, None where any name may do.
+    """Return the gate of a text; `benchmarks` are the allowed names, None for any.
 
-    Raises ConfigurationError, which quotes the text and names the column (from 1).
+    Raises ConfigurationError, which quotes the text and gives the column (from 1).
     """
     parser = _Parser(text)
     selector = parser.selector(benchmarks)
@@ -116,50 +116,50 @@ def parse_gate(text: str, *, benchmarks: Collection[str] | None = None, standing
 
 
 class _Parser:
-    """A text and how far it has been read; a method a rule of the grammar."""
+    """A parser of one gate: its text, its position, and a method for each rule of the grammar."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.place = 0
+        self.position = 0
 
     def rest(self) -> str:
-        """Return what is yet to be read, without space before it."""
+        """Return the unread rest, without space before it."""
         self._skip()
-        return self.text[self.place :]
+        return self.text[self.position :]
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Return what the pattern matches at this place, read; None where it doesn't."""
+        """Read and return a match of the pattern; read nothing and return None where there is none."""
         self._skip()
-        found = pattern.match(self.text, self.place)
-        if found:
-            self.place = found.end()
-        return found
+        match = pattern.match(self.text, self.position)
+        if match:
+            self.position = match.end()
+        return match
 
     def takes(self, sign: str) -> bool:
-        """Return whether the sign stands at this place; then it is read."""
+        """Read the sign if it comes next, and return whether it did."""
         return self.take(re.compile(re.escape(sign))) is not None
 
-    def error(self, expected: str, place: int | None = None) -> ConfigurationError:
-        """Return what to raise at this place, or at an earlier one."""
-        if place is not None:
-            self.place = place
+    def error(self, expected: str, position: int | None = None) -> ConfigurationError:
+        """Return the error that something else was expected here, or at an earlier position."""
+        if position is not None:
+            self.position = position
         self._skip()
-        found = FOUND.match(self.text, self.place)
-        seen = repr(found.group()) if found else "the end"
-        return self.refusal(f"expected {expected} (found {seen})", self.place)
+        word = WORD.match(self.text, self.position)
+        got = repr(word.group()) if word else "the end"
+        return self.refusal(f"expected {expected} (got {got})", self.position)
 
-    def refusal(self, reason: str, place: int) -> ConfigurationError:
-        """Return what to raise about a place."""
-        return ConfigurationError(f"gate {self.text!r}: column {place + 1}: {reason}")
+    def refusal(self, reason: str, position: int) -> ConfigurationError:
+        """Return the error about a position."""
+        return ConfigurationError(f"gate {self.text!r}: column {position + 1}: {reason}")
 
     def _skip(self) -> None:
-        spaces = SPACE.match(self.text, self.place)
-        self.place = spaces.end() if spaces else self.place
+        spaces = SPACE.match(self.text, self.position)
+        self.position = spaces.end() if spaces else self.position
 
     def selector(self, benchmarks: Collection[str] | None) -> Selector:
         """Read BENCHMARK [GROUP] .METRIC .FIGURE."""
         self._skip()
-        start = self.place
+        start = self.position
         benchmark = self.name("the name of a benchmark")
         if benchmarks is not None and benchmark not in benchmarks:
             reason = f"there is no benchmark {benchmark!r}{close_matches(benchmark, benchmarks)}"
@@ -168,12 +168,12 @@ class _Parser:
         metric, figure = self.metric_and_figure()
         if self.rest().startswith("["):
             raise self.error(
-                f"an operator; a group stands right after its benchmark, as in {benchmark}[coding]"
+                f"an operator; write a group right after its benchmark, as in {benchmark}[coding]"
             )
         return Selector(benchmark, group, metric, figure)
 
     def metric_and_figure(self) -> tuple[str | None, Figure]:
-        """Read .METRIC .FIGURE, neither of which must be there."""
+        """Read .METRIC .FIGURE, both optional."""
         if not self.takes("."):
             return None, MEAN
         if figure := self.figure():
@@ -186,70 +186,70 @@ class _Parser:
         raise self.error(f"one of {', '.join(FIGURES)}")
 
     def figure(self) -> Figure | None:
-        """Read a figure; nothing is read where there is none of this name."""
-        before = self.place
-        found = self.take(NAME)
-        figure = FIGURES.get(found.group()) if found else None
+        """Read a figure and return it; read nothing and return None where there is no such figure."""
+        before = self.position
+        word = self.take(NAME)
+        figure = FIGURES.get(word.group()) if word else None
         if figure is None:
-            self.place = before
+            self.position = before
         return figure
 
     def name(self, expected: str) -> str:
         """Read a name, bare or in double quotes."""
         if self.rest().startswith('"'):
             return self.quoted()
-        found = self.take(NAME)
-        if not found:
+        word = self.take(NAME)
+        if not word:
             raise self.error(expected)
-        return found.group()
+        return word.group()
 
     def group(self) -> str:
-        """Read the rest of [GROUP]."""
+        """Read the rest of [GROUP], after its opening bracket."""
         if self.rest().startswith('"'):
             group = self.quoted()
-        elif found := self.take(BARE_GROUP):
-            group = found.group().strip()
+        elif bare := self.take(BARE_GROUP):
+            group = bare.group().strip()
         else:
-            raise self.error("the name of a group, in double quotes where it has brackets or quotes itself")
+            raise self.error("the name of a group, in double quotes if it contains brackets or quotes")
         if not self.takes("]"):
-            raise self.error("] after the group, whose name must be in double quotes where it has brackets")
+            raise self.error("] after the group, whose name needs double quotes if it contains brackets")
         return group
 
     def quoted(self) -> str:
         """Read a text in double quotes."""
-        start = self.place
-        found = self.take(QUOTED)
-        if not found:
-            raise self.error("a text that ends with a double quote", start)
+        start = self.position
+        quoted = self.take(QUOTED)
+        if not quoted:
+            raise self.error("a closing double quote", start)
         try:
-            return str(json.loads(found.group(), strict=False))
+            return str(json.loads(quoted.group(), strict=False))
         except ValueError:
             raise self.refusal(
-                'a backslash in quotes stands before " or \\, or as JSON has it', start
+                'expected a JSON string: write \\" for a quote and \\\\ for \\', start
             ) from None
 
     def operator(self, figure: Figure) -> Operator:
-        """Read an operator that the figure can have."""
+        """Read an operator that the figure allows."""
         self._skip()
-        start = self.place
-        found = self.take(COMPARISON)
+        start = self.position
+        word = self.take(COMPARISON)
         for sign in OPERATORS:
-            if found and sign == found.group() and (sign == "<=" or not figure.compares):
+            if word and sign == word.group() and (sign == "<=" or not figure.compares):
                 return sign
         if figure.compares:
-            raise self.error(f"<=, as a {figure.name} is bounded from above", start)
+            raise self.error(f"<=, the only operator for a {figure.name}", start)
         raise self.error(f"one of {', '.join(OPERATORS)}", start)
 
     def limit(self, figure: Figure) -> tuple[float, bool]:
-        """Read a number, and whether it is a percentage."""
+        """Read a number and return it, with whether it is a percentage."""
         self._skip()
-        start = self.place
-        found = self.take(NUMBER)
-        if not found:
+        start = self.position
+        number = self.take(NUMBER)
+        if not number:
             raise self.error("a number such as 0.5 or 50%", start)
-        mantissa, exponent, sign = found.groups()
+        mantissa, exponent, sign = number.groups()
         if sign and figure.unit == "count":
-            raise self.error("a count, which is no percentage", start)
+            raise self.error("a count, not a percentage", start)
         limit = float(f"{mantissa}e{int(exponent or 0) - (2 if sign else 0)}")
         if not math.isfinite(limit):
             raise self.error("a finite number", start)

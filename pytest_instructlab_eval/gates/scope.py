@@ -1,4 +1,4 @@
-"""What of a run a gate is about: a target for each model, or why there is none."""
+"""The selection of what a gate measures in a run: a target for each model, or why there is none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GateCase:
 
 
 class _Unjudged(Exception):
-    """Why a gate gets no verdict: it is refused, or skipped."""
+    """The reason why a gate is not evaluated: it is refused or skipped."""
 
     def __init__(self, verdict: Literal["refused", "skipped"], message: str) -> None:
         super().__init__(message)
@@ -36,21 +36,22 @@ class _Unjudged(Exception):
 
     @classmethod
     def lacking(cls, gate: Gate, message: str, silent: Sequence[SilentTest] = ()) -> _Unjudged:
-        """Return why, where the run lacks what the gate is about, or has but tests that recorded no score.
+        """Return the reason for a gate on something that the run does not have.
 
-        A standing gate is there for other runs too.
+        A standing gate is skipped, since other runs may have it. Where all tests are silent, which is an
+        error of the tests, any gate is refused.
         """
         if not silent:
             return cls("skipped" if gate.standing else "refused", message)
         counts = Counter(test.outcome for test in silent)
-        how = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
-        none = f"no test of {gate.selector.target} recorded a score ({how})"
+        outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
+        none = f"no test of {gate.selector.target} recorded a score ({outcomes})"
         return cls("refused", f"{none}; call record_score in each of its tests")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What gates are evaluated over; see `check.evaluate`."""
+    """The data that gates are evaluated over; see `evaluate_gates`."""
 
     results: Sequence[Result]
     baseline: Sequence[Result] | None
@@ -60,7 +61,7 @@ class Scope:
     incomparable: str | None
 
     def cases(self, gate: Gate) -> list[GateCase | GateReport]:
-        """Return a case for each model of the gate's benchmark, or a report that says why it is none."""
+        """Return a case for each model of the gate's benchmark, or a report of why there is none."""
         try:
             ran = self._ran(gate)
         except _Unjudged as why:
@@ -83,15 +84,15 @@ class Scope:
         if left_out and not (ran and figure.about_the_run):
             raise _Unjudged("skipped", left_out)
         if not ran:
-            there = known_names(name, {result.benchmark for result in self.results})
-            message = f"there is no result of {name} in this run{there}"
+            others = known_names(name, {result.benchmark for result in self.results})
+            message = f"this run has no result of {name}{others}"
             raise _Unjudged.lacking(gate, message, self._silent(gate.selector))
         if not figure.before_judging and any(result.answered for result in ran):
-            raise _Unjudged("skipped", f"the answers of {name} are yet to be judged")
+            raise _Unjudged("skipped", f"the answers of {name} are not judged yet; run --eval-stage judge")
         return ran
 
     def _silent(self, selector: Selector, model: str | None = None) -> list[SilentTest]:
-        """Return the tests of what is gated that recorded no score, of all models where none is named."""
+        """Return the selected tests that recorded no score, of one model or of all."""
         return [
             test
             for test in self.silent
@@ -101,7 +102,7 @@ class Scope:
         ]
 
     def _target(self, gate: Gate, model: str, ran: Sequence[Result]) -> Target:
-        """Return what the gate is about of these results, which are all of the model's."""
+        """Return the selected part of a model's results."""
         selector, silent = gate.selector, self._silent(gate.selector, model)
         groups = {result.group for result in ran} - {""}
         absent = unknown_part(selector, groups, None)
@@ -116,25 +117,28 @@ class Scope:
         return self._compared(gate, model, target) if selector.figure.compares else target
 
     def _compared(self, gate: Gate, model: str, target: Target) -> Target:
-        """Return the target with the other side beside it."""
+        """Return the target with its comparison with the baseline or the base model."""
         if self.baseline is None:
             raise _Unjudged.lacking(gate, self.no_baseline)
         if self.incomparable:
             raise _Unjudged("refused", self.incomparable)
         name = gate.selector.benchmark
-        theirs = _of(self.baseline, name)
-        models = list(dict.fromkeys(result.model for result in theirs))
+        earlier = _of(self.baseline, name)
+        models = list(dict.fromkeys(result.model for result in earlier))
         if not models:
-            raise _Unjudged.lacking(gate, f"the baseline has no results of {name}")
+            raise _Unjudged.lacking(
+                gate,
+                f"the baseline has no results of {name}; save one that has them with --eval-save-baseline",
+            )
         against = counterpart(model, models)
         if against is None:
             several = f"the baseline has {name} of several models ({', '.join(models)})"
-            raise _Unjudged("refused", f"{several}, none of them {model}")
-        other = _selected(_of(theirs, name, against), gate.selector)
+            raise _Unjudged("refused", f"{several}, but none of {model}")
+        other = _selected(_of(earlier, name, against), gate.selector)
         comparison = paired_comparison(target.results, other)
         if comparison is None:
-            reason = f"not one question of {target.name} is the same, with a score, in the baseline"
-            if any(result.content for result in target.results):  # a branch may have none but new ones
+            reason = f"no question of {target.name} has both the same content and a score in the baseline"
+            if any(result.content for result in target.results):  # a branch may have new questions only
                 raise _Unjudged.lacking(gate, reason)
             raise _Unjudged("refused", reason)
         side = f"against {against}" if against != model else "against the baseline"
@@ -142,18 +146,18 @@ class Scope:
 
 
 def _of(results: Sequence[Result], benchmark: str, model: str | None = None) -> list[Result]:
-    """Return the results of a benchmark, and of one model where it is named."""
+    """Return the results of a benchmark, of one model or of all."""
     return [result for result in results if result.benchmark == benchmark and model in (None, result.model)]
 
 
 def _selected(results: Sequence[Result], selector: Selector) -> tuple[Result, ...]:
     """Return the results of the selected group, with the scores of the selected metric."""
-    kept = [result for result in results if selector.group in (None, result.group)]
-    return tuple(kept if selector.metric is None else results_of_metric(kept, selector.metric))
+    chosen = [result for result in results if selector.group in (None, result.group)]
+    return tuple(chosen if selector.metric is None else results_of_metric(chosen, selector.metric))
 
 
 def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[str] | None) -> str | None:
-    """Return why a benchmark of these groups and metrics (None: not known yet) lacks what is selected."""
+    """Return why a selected group or metric does not exist; `metrics` is None before they are known."""
     parts = (
         ("group", selector.group, groups),
         ("metric", selector.metric, metrics),
@@ -165,25 +169,25 @@ def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[st
 
 
 def _unusable(gate: Gate, target: Target) -> str | None:
-    """Return why the limit can't be meant as it is written."""
+    """Return why the limit makes no sense for the target's scale."""
     if gate.selector.figure.unit == "score" and len(target.scales) > 1:
         scales = ", ".join(f"{maximum:g}" for maximum in target.scales)
-        return f"{target.name} has scores of several scales (up to {scales}); gate one of its metrics"
+        return f"{target.name} has scores on several scales (up to {scales}); gate one of its metrics"
     return limit_off_scale(gate, target.maximum)
 
 
 def limit_off_scale(gate: Gate, maximum: float) -> str | None:
-    """Return why the limit can't be meant where scores go up to this maximum."""
+    """Return why the limit makes no sense for scores up to this maximum."""
     ends = gate.selector.figure.range(maximum)
     if ends is None:
         return None
     least, most = ends
     if gate.percent and most != 1:
         return (
-            f"{gate.selector.target} is scored up to {most:g}; write the limit in that unit, not as a "
+            f"{gate.selector.target} has scores up to {most:g}; write the limit as a score, not as a "
             "percentage"
         )
     if least <= gate.limit <= most:
         return None
-    hint = f" (50 % is 0.5 or 50%, not {gate.limit:g})" if most == 1 < gate.limit else ""
-    return f"{gate.selector} is never beyond {most:g}, so a limit of {gate.limit:g} decides nothing{hint}"
+    hint = "; 50 % is written 0.5 or 50%" if most == 1 < gate.limit else ""
+    return f"expected a limit from {least:g} to {most:g} (got {gate.limit:g}{hint})"

@@ -1,4 +1,4 @@
-"""What one gate is about, of one model: the results that its figure is measured over."""
+"""The results of one model that a gate's figure is measured over."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
 
 @dataclass(frozen=True)
 class Target:
-    """The gated results of one model, with the gated scores alone.
+    """The gated results of one model, reduced to the gated scores.
 
-    `name` is the selector without its figure. `silent` counts the tests that recorded no score. Where the
-    figure compares, `comparison` is that with the other side, and `against` says which that is.
+    `name` is the selector without its figure. `silent` counts the tests that recorded no score. For a drop,
+    `comparison` is that with the baseline or the base model, and `against` names which of them.
     """
 
     name: str
@@ -28,38 +28,38 @@ class Target:
 
     @functools.cached_property
     def row(self) -> SummaryRow:
-        """The mean and the counts, as the tables have them."""
+        """The mean and the counts, as in the tables."""
         return summarise(self.results)[0].overall
 
     @property
     def scales(self) -> list[float]:
-        """The best possible scores, the lowest first; more than one where metrics are of several scales."""
+        """The maxima of its scores, lowest first; more than one if its metrics have different scales."""
         return sorted({score.maximum for result in self.results for score in result.scores})
 
     @property
     def maximum(self) -> float:
-        """The best possible score."""
+        """The highest possible score."""
         return max(self.scales, default=1.0)
 
     @property
     def digits(self) -> int:
-        """How many decimal digits its scores deserve."""
+        """The number of decimal digits of its scores."""
         return 2 if self.maximum > 1 else 4
 
     @property
     def unrecorded(self) -> str:
-        """How many of its tests recorded a score; empty where all did."""
+        """The sentence about tests that recorded no score; empty if all recorded one."""
         recorded = sum(bool(result.scores) or result.error is not None for result in self.results)
         tests = len(self.results) + self.silent
         return "" if recorded == tests else f"{recorded:,} of {tests:,} tests recorded a score"
 
     def interval_of_mean(self) -> Interval | None:
-        """Of its questions; where a test recorded a mean without them, by the standard error that it gave."""
+        """Return the interval over questions, or, for a recorded mean, that of its standard error."""
         row, scores = self.row, [score for result in self.results for score in result.scores]
         if row.value is not None and any(score.n > 1 and not score.samples for score in scores):
             return t_interval(row.value, row.stderr, math.inf) if row.stderr else None
         return mean_interval(self.results)
 
     def extreme(self, most: int, *, highest: bool) -> tuple[Contribution, ...]:
-        """The questions with the lowest scores, or the highest; see `lowest`."""
+        """Return the questions with the lowest scores, or the highest; see `lowest`."""
         return lowest_scores(self.results, most, highest=highest)

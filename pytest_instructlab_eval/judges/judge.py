@@ -20,10 +20,14 @@ JUDGMENT_TOKENS = 2048
 class JudgePrompt:
     """A prompt that puts an answer to a judge.
 
-    `template` is the user's message, with names in braces: {question}, {answer}, {reference}, and those of
-    `fields`. What stands for them is put in as data: it ends no part of the prompt and is no rating. `name`
-    is what reports call it. `merges_system` says of a judge's name whether its chat template has no system
-    role, so that the system message is put at the head of the user's.
+    - `system` is the system message.
+    - `template` is the user's message, with names in braces: {question}, {answer}, {reference}, and those of
+      `fields`. The texts that replace them are data: nothing in them can end a part of the prompt or count
+      as a rating.
+    - `name` is what reports call the prompt.
+    - `fields` has more texts for the template, by name.
+    - `merges_system` returns, for a judge's name, whether the system message is put at the beginning of the
+      user's message, as chat templates without a system role need it.
     """
 
     system: str
@@ -73,7 +77,10 @@ class Submission:
 
 
 class Judge(ABC):
-    """Grades answers: *scored*, *unscored* where it gives no rating that can be used, or an *error*."""
+    """The judge in an `async def` test, as the fixture `judge` gives it.
+
+    A grade is *scored*, *unscored* where the judge gives no usable rating, or an *error*.
+    """
 
     @property
     @abstractmethod
@@ -96,11 +103,15 @@ class Judge(ABC):
         metric: str = "rating",
         answer_id: str = "",
     ) -> Score:
-        """Return the rating of an answer on a scale, as a score called `metric`.
+        """Return the judge's rating of an answer, as a score called `metric`.
 
-        A judge that reads prompts is asked by the `prompt`, else by this package's own instructions.
-        `answer_id` tells apart answers that are put to it in the same words, for the seeds of its repeats.
-        Raises TypeError where the question, the answer or the reference is no text.
+        - `reference` is a reference answer to compare with.
+        - `scale` has the ratings that the judge may give; the score's maximum is the highest of them.
+        - `prompt` replaces this package's own instructions to the judge.
+        - `answer_id` tells apart answers that are put to the judge in the same words, so that the seeds of
+          repeated judgments differ.
+
+        Raises TypeError where the question, the answer or the reference is not a text.
         """
         for name, text in (("question", question), ("answer", answer), ("reference", reference or "")):
             if not isinstance(text, str):
@@ -112,7 +123,7 @@ class Judge(ABC):
 
     @abstractmethod
     async def rate(self, submission: Submission) -> Score:
-        """Return the rating of what was submitted; what a judge must have."""
+        """Return the rating of a submission; the one method that a judge must implement."""
 
     async def chat(
         self,
@@ -122,7 +133,7 @@ class Judge(ABC):
         max_tokens: int = JUDGMENT_TOKENS,
         seed: int | None = None,
     ) -> Completion:
-        """Return the judge's answer to a chat; raises ModelError where it is no model that can be asked."""
+        """Return the judge's answer to a chat; raises ModelError where the judge is not a model."""
         raise ModelError(self.no_chat)
 
     @property

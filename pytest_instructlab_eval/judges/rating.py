@@ -1,4 +1,4 @@
-"""Reads the rating out of a judgment: a small grammar, which docs/design.md describes.
+"""Reads the rating out of a judgment: a small grammar, which docs/explanations/judgments.md describes.
 
 Everything here takes time in proportion to the length of the text, whatever the text is: repetitions are
 bounded, or are over characters that can't begin what follows them.

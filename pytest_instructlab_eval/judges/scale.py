@@ -10,10 +10,11 @@ LIMIT = 1000  # a rating has at most three digits before the point
 
 @dataclass(frozen=True)
 class Scale:
-    """Ratings from `lowest` to `highest`, or the `words` that stand for these two, and nothing between.
+    """The ratings that a judge may give: the numbers from `lowest` to `highest`.
 
-    A score is a number either way, and its maximum the highest rating. Raises ValueError for numbers below 0
-    or with more than three digits, and for a word that is shorter than its number.
+    Where there are `words`, the first stands for the lowest rating and the second for the highest, and there
+    is nothing between. A score is a number either way, and its maximum is the highest rating. Raises
+    ValueError for a number below 0 or of more than three digits, and for a word shorter than its number.
     """
 
     lowest: float

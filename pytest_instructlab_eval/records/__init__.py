@@ -1,1 +1,1 @@
-"""What a run found, as data: scores, results, baselines, and the files that keep them."""
+"""The data of a run: scores, results, baselines, and the files that hold them."""

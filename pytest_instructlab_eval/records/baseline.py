@@ -1,7 +1,7 @@
-"""Baselines: what a run found, as a small JSON file to commit, with a readable diff.
+"""Baselines: the scores of a run in a small JSON file to commit, with a readable diff.
 
-A question is a line, in order of its name; an MMLU task is one too, its answers a text of a character
-a question: 1 right, 0 wrong, "-" no score.
+Each question has a line, sorted by name. So has an MMLU task, whose answers are a text with one character
+for each question: 1 right, 0 wrong, "-" no score.
 """
 
 from __future__ import annotations
@@ -34,21 +34,23 @@ FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
     "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
 )  # fmt: skip
-"""The settings that scores depend on. "data" names the data of each benchmark, "prompts" the version in which
-each is asked and graded, "adaptations" what of the adaptations to servers can change answers, which is known
-at the end of a run.
+"""The settings that scores depend on. "data" has the digests of the benchmarks' data, "prompts" the versions
+of their prompts and scoring, "adaptations" the adaptations that can change answers, known only at the end of
+a run.
 
-The mean of repeated answers is no other than that of single ones; repeated judgments are asked for
-at another temperature.
+`repeat` is not one of them, since repeated answers have the same expected mean. `judge_repeat` is, since
+repeated judgments are sampled at another temperature.
 """
 
 INFORMATIVE = frozenset({"model", "first_n", "sample", "sample_seed"})
 BEFORE_THE_RUN = INFORMATIVE | {"adaptations"}
-"""To compare models is what a baseline is for, and what both were asked is compared, however much that is."""
+"""The settings that may differ: a baseline is for comparing models, over the questions that both have."""
 
-OPTIONAL = frozenset({"judge_model", "data", "prompts"})  # not every run has a judge, or says the rest
+OPTIONAL = frozenset(
+    {"judge_model", "data", "prompts"}
+)  # missing in runs without a judge, and in older files
 _Value = float | str | Mapping[str, float | None] | None
-"""A score as a baseline keeps it: a number or none, the text of a task's answers, or values by sample."""
+"""The entry of a score: a number or none, a text of a task's answers, or values by sample."""
 
 ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
 LONGEST = 60  # characters of a value in a message
@@ -56,10 +58,10 @@ LONGEST = 60  # characters of a value in a message
 
 @dataclass(frozen=True)
 class Baseline:
-    """An earlier run: its configuration's fingerprint, and its results with their scores alone.
+    """An earlier run: the fingerprint of its configuration, and its results with only their scores.
 
-    Of a results.json also what the run left out, why it is incomplete, as a `Run` has them, and which part of
-    a run it is, such as "1/4" (None for a whole one).
+    One read from a results.json also has `left_out` and `incomplete` of the `Run`, and `shard`, the part of a
+    run that it is, such as "1/4" (None for a whole run).
     """
 
     fingerprint: Mapping[str, object]
@@ -70,7 +72,7 @@ class Baseline:
 
     @classmethod
     def of(cls, run: Run) -> Baseline:
-        """Return what a finished run is to a later one."""
+        """Return the baseline of a finished run."""
         known = run.fingerprint or run.configuration
         shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
         return cls(fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
@@ -80,9 +82,9 @@ class Baseline:
 
 
 def fingerprint(configuration: Mapping[str, object]) -> dict[str, object]:
-    """Return, of all settings by name, with "data" and "prompts", those that scores depend on.
+    """Return the settings that scores depend on, as plain data; "data" and "prompts" count as settings.
 
-    As plain data; settings that aren't there are left out.
+    Missing settings are left out.
     """
     return {name: plain_data(configuration[name]) for name in FINGERPRINT if name in configuration}
 
@@ -94,22 +96,22 @@ def differences(
     theirs_are: str = "in the baseline",
     ignoring: Collection[str] = INFORMATIVE,
 ) -> list[str]:
-    """Return what differs between two fingerprints so that scores don't compare; empty where they do.
+    """Return the differences of two fingerprints that make scores incomparable; empty where there are none.
 
-    Unless told otherwise the model may differ, and which questions were asked: those are compared that
-    both sides have. A judge, "data" and "prompts" are compared where both sides have them, the latter two
-    by benchmark; any other setting that one side lacks counts as not set, as one that is off, and no
-    adaptations as none.
+    `ignoring` are settings that may differ: by default the model and the choice of questions, since only
+    common questions are compared. A judge, "data" and "prompts" are compared where both sides have them, the
+    latter two by benchmark. Any other missing setting counts as not set, which equals off, and missing
+    adaptations count as none.
     """
-    found = []
+    sentences = []
     for name in dict.fromkeys([*ours, *theirs]):
-        mine, other = ours.get(name), theirs.get(name)
+        value, other_value = ours.get(name), theirs.get(name)
         if name == "adaptations":
-            mine, other = mine or None, other or None
-        unknown = name in OPTIONAL and (not mine or not other)
+            value, other_value = value or None, other_value or None
+        unknown = name in OPTIONAL and (not value or not other_value)
         if name not in ignoring and not unknown:
-            found += _difference(name, mine, other)
-    return [f"{difference} {theirs_are}" for difference in found]
+            sentences += _difference(name, value, other_value)
+    return [f"{difference} {theirs_are}" for difference in sentences]
 
 
 def check_comparable(
@@ -120,31 +122,29 @@ def check_comparable(
     *,
     ignoring: Collection[str] = INFORMATIVE,
 ) -> None:
-    """Raise ConfigurationError where a run of our fingerprint doesn't compare with the baseline.
+    """Raise ConfigurationError where a run of this fingerprint is not comparable with the baseline.
 
-    `name` is how the message calls the baseline, `advice` what to do next.
+    `name` is the baseline's name in the message, `advice` what to do next.
     """
-    found = differences(ours, baseline.fingerprint, ignoring=ignoring)
-    if found:
-        raise ConfigurationError(f"{name} is of another configuration: {'; '.join(found)}; {advice}")
+    problems = differences(ours, baseline.fingerprint, ignoring=ignoring)
+    if problems:
+        raise ConfigurationError(f"{name} has another configuration: {'; '.join(problems)}; {advice}")
 
 
-def different_requests(ours: Sequence[str], theirs: object, where: str, insist: str) -> str | None:
-    """Return why a drop doesn't compare: requests were adapted in another way there; None where it does.
+def different_requests(ours: Sequence[str], theirs: object, where: str, allow_flag: str) -> str | None:
+    """Return why a drop is not comparable, as requests were adapted differently; None where it is.
 
-    `where` names the other side, `insist` the option that leaves this check out.
+    `where` names the other side, `allow_flag` the option that turns this check off.
     """
     if (ours or None) == (theirs or None):
         return None
     here, there = (
-        _setting_text(", ".join(map(str, side)) if isinstance(side, Sequence) else side)
-        if side
-        else "as usual"
+        _setting_text(", ".join(map(str, side)) if isinstance(side, Sequence) else side) if side else "none"
         for side in (ours, theirs)
     )
     return (
-        f"models were asked in another way here ({here}) than {where} ({there}), which can change answers; "
-        f"compare runs that asked alike, or insist with {insist}"
+        f"requests were adapted differently ({here} here, {there} {where}), which can change answers; "
+        f"compare runs with the same adaptations, or allow the comparison with {allow_flag}"
     )
 
 
@@ -166,32 +166,33 @@ def _setting_text(value: object) -> str:
 
 
 def save_run(path: Path, run: Run) -> None:
-    """Write what a run found of its one candidate, as `write_baseline`.
+    """Write the results of a run's only candidate with `write_baseline`.
 
-    Raises ConfigurationError where that would be a part of a benchmark.
+    Raises ConfigurationError for a run that is incomplete or has a part of a benchmark.
     """
-    found = run.candidates
-    ran = {result.benchmark for result in found}
+    results = run.candidates
+    ran = {result.benchmark for result in results}
     partial = [reason for name, reason in run.left_out.items() if name in ran]
     partial += [run.incomplete] if run.incomplete is not None else []
-    partial += ["its answers are yet to be judged"] if any(result.answered for result in found) else []
+    partial += ["its answers are not judged yet"] if any(result.answered for result in results) else []
     if partial:
-        raise ConfigurationError(f"nothing was saved, since the run is not whole: {partial[0]}")
-    write_baseline(path, found, run.fingerprint)
+        raise ConfigurationError(f"no baseline was saved, as the run is incomplete: {partial[0]}")
+    write_baseline(path, results, run.fingerprint)
 
 
 def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, object]) -> None:
-    """Write the file whole or not at all; the same results make the same bytes.
+    """Write the file whole, or not at all; the same results give the same bytes.
 
-    Raises ConfigurationError where the results are not of one model, or of several scales a metric;
-    OSError where the file can't be written.
+    Raises ConfigurationError for results of several models, or of a metric with several scales; OSError
+    where the file cannot be written.
     """
     models = list(dict.fromkeys(result.model for result in results))
     if len(models) != 1:
-        has = f"results of {', '.join(models)}" if models else "no results"
-        raise ConfigurationError(f"{path}: a baseline is of one model, and this run has {has}")
-    known = fingerprint({**configuration, "model": models[0]})
-    head = {"schema_version": SCHEMA_VERSION, "fingerprint": known}
+        raise ConfigurationError(
+            f"{path}: a baseline needs the results of one model (got {', '.join(models) or 'none'})"
+        )
+    settings = fingerprint({**configuration, "model": models[0]})
+    head = {"schema_version": SCHEMA_VERSION, "fingerprint": settings}
     text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
     blocks = []
     for benchmark, part in sorted(_by(results, "benchmark").items()):
@@ -200,11 +201,11 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
             if maxima.setdefault(score.metric, score.maximum) != score.maximum:
                 raise ConfigurationError(
                     f"{path}: {benchmark} has {score.metric} scores up to {maxima[score.metric]:g} and up to "
-                    f"{score.maximum:g}; a baseline needs one scale a metric"
+                    f"{score.maximum:g}; a baseline needs one scale for each metric"
                 )
         questions = sorted(_by(part, "question").items())
         lines = ",\n".join(
-            f"    {_json_line(name)}: {_json_line(_entry(found))}" for name, found in questions
+            f"    {_json_line(name)}: {_json_line(_entry(entries))}" for name, entries in questions
         )
         inner = f'   "maxima": {_json_line(maxima)},\n   "questions": {{\n{lines}\n   }}'
         blocks.append(f"\n  {_json_line(benchmark)}: {{\n{inner}\n  }}")
@@ -215,13 +216,13 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
 def _entry(results: Sequence[Result]) -> dict[str, object]:
     """Return a question's scores by metric, and its content, group and cluster.
 
-    A metric that was recorded twice has a list. The group is there where it is of another name, the cluster
-    where the group does not tell it.
+    A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
+    cluster that follows from the group.
     """
     metrics: dict[str, list[_Value]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
         metrics[score.metric].append(_compact(score))
-    scores = {name: found[0] if len(found) == 1 else found for name, found in metrics.items()}
+    scores = {name: values[0] if len(values) == 1 else values for name, values in metrics.items()}
     first = results[0]
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
@@ -230,7 +231,7 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
 
 
 def _compact(score: Score) -> _Value:
-    """Return a number or None; for samples the text of answers, else their values by id."""
+    """Return the entry of a score: a number or None; for samples, a text of answers or values by id."""
     if not score.samples:
         return score.value
     signs = {value: sign for sign, value in ANSWERS.items()}
@@ -266,7 +267,7 @@ class _Scores(TypedDict):
 
 
 class _QuestionBlock(_Scores, total=False):
-    """One question in a baseline file; a metric has several scores where it was recorded more than once."""
+    """One question in a baseline file; a metric that was recorded several times has several scores."""
 
     content: str
     group: str
@@ -274,16 +275,16 @@ class _QuestionBlock(_Scores, total=False):
 
 
 class _BaselineFile(TypedDict):
-    """What a baseline file holds."""
+    """The contents of a baseline file."""
 
     fingerprint: Mapping[str, Any]
     benchmarks: Mapping[str, _BenchmarkBlock]
 
 
 def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = None) -> Baseline:
-    """Return a baseline, or a whole results.json, or the folder that has one, as one.
+    """Return the baseline in a baseline file, a results.json, or a folder with a results.json.
 
-    Raises DataError where the file can't be read, is neither, is damaged, or is of a newer schema; for
+    Raises DataError where the file cannot be read, is none of these, is damaged, or has a newer schema; for
     `check_gate` see `read_run`.
     """
     path = path / "results.json" if path.is_dir() else path
@@ -310,12 +311,12 @@ def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = No
 
 def _unread(path: Path, reason: NotJSONError | MisfitError) -> DataError:
     if isinstance(reason, MisfitError):
-        return DataError(f"{path} is damaged: {reason}; save it anew with --eval-save-baseline")
+        return DataError(f"{path} is damaged: {reason}; save it again with --eval-save-baseline")
     return DataError(f"{path} is neither a baseline nor a results.json of this plugin ({reason})")
 
 
 def _baseline_of_file(file: _BaselineFile) -> Baseline:
-    """Return what a file holds; raises Misfit where a score has no scale or is none on it."""
+    """Return the baseline of a file; raises Misfit where a score has no scale or is not on it."""
     configuration = dict(file["fingerprint"])
     model = configuration.get("model")
     if not isinstance(model, str):
@@ -333,7 +334,7 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
                     raise problem
                 own_place = (*place, "questions", question, "scores", metric)
                 values = value if isinstance(value, tuple) else (value,)
-                scores += [_baseline_score(found, metric, maxima[metric], *own_place) for found in values]
+                scores += [_baseline_score(sample, metric, maxima[metric], *own_place) for sample in values]
             result = Result(
                 benchmark, question, entry.get("group", question), model, scores=tuple(scores),
                 content=entry.get("content", ""), cluster=entry.get("cluster"),
@@ -343,7 +344,7 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
 
 
 def _baseline_score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
-    """Return a score as a baseline keeps it; raises Misfit where it is none on its scale."""
+    """Return the score of a value in a baseline; raises Misfit where it is not on its scale."""
     if isinstance(value, str):
         if not value or set(value) - set(ANSWERS):
             raise RecordProblem("must be a text of 1, 0 and -", value, *place)

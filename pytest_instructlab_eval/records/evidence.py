@@ -1,4 +1,4 @@
-"""What a score rests on: the question, the model's replies, and what each judge said of them."""
+"""The evidence of a score: the question, the model's replies, and the judgments of them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Mark = Literal["judge", "answer", "repeat"]
 
 @dataclass(frozen=True)
 class ModelReply:
-    """What the model answered: None where it gave no answer.
+    """A reply of the model; its answer is None where it gave none.
 
-    `finish_reason` is why it ended ("length" where it was cut off), `reasoning` what it wrote before it.
+    `finish_reason` is why the reply ended ("length" where it was cut off), `reasoning` what the model wrote
+    before the answer.
     """
 
     text: str | None
@@ -25,16 +26,16 @@ class ModelReply:
 
     @property
     def cut_off(self) -> bool:
-        """Whether the answer ends at the token limit."""
+        """True if the token limit ended the answer."""
         return self.text is not None and self.finish_reason == "length"
 
 
 @dataclass(frozen=True)
 class Chat:
-    """What a model was asked in one chat of a test, and what it answered: None where it could not be asked.
+    """One chat of a test: the messages to the model, and its answer, None where the request failed.
 
-    `temperature`, `max_tokens` and `seed` are how it was asked, `seconds` how long it took, and `error` why
-    there is no answer.
+    `temperature`, `max_tokens` and `seed` are the parameters of the request, `seconds` is its duration, and
+    `error` why there is no answer.
     """
 
     messages: tuple[Mapping[str, object], ...] = ()
@@ -52,11 +53,11 @@ class Chat:
 
 @dataclass(frozen=True)
 class Judgment:
-    """What one judge said of one answer; `rating` is None where it gave none that can be used.
+    """One judge's judgment of one answer; `rating` is None where it gave no usable rating.
 
-    `judge`, `answer` and `repeat` tell it from other judgments of the same question and are empty where there
-    is but one. `prompt` is the name of the prompt, `contradictory` has all ratings of one that states
-    several, and `chrf` is how close the answer is to its reference, where the judge goes by that.
+    `judge`, `answer` and `repeat` identify it among several judgments of the same question, and are empty
+    for a single one. `prompt` is the name of the prompt. `contradictory` has all ratings of a judgment that
+    states several. `chrf` is the answer's similarity to its reference, for a judge that rates by that.
     """
 
     rating: float | None
@@ -71,13 +72,13 @@ class Judgment:
     chrf: float | None = None
 
     def marked(self, mark: Mark, name: str) -> Judgment:
-        """Return it as that of this judge, answer or repeat."""
+        """Return the judgment with this judge, answer or repeat."""
         return Judgment(**{**vars(self), mark: name})
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What InstructLab's files say of a question: its category and id, and its file and Git ref."""
+    """A question's place in InstructLab's files: its category and id, and its file and Git ref."""
 
     category: str | None = None
     question_id: str | None = None
@@ -87,12 +88,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one score of one question rests on.
+    """The evidence of one score of one question.
 
-    `replies` has one for each time that the question was asked, `judgments` one for each judge, answer and
-    repeat. `user_prompt` is what the judge was asked, by the prompt `judge_prompt`. `turn` is the place
-    in a conversation, from 1. `answered` says that the answer waits for a judge. `maximum` is the highest
-    rating of the judge's scale, None where it is that of the score.
+    `replies` has one entry for each repeat of the question, `judgments` one for each judge, answer and
+    repeat. `user_prompt` is the judge's prompt, made from the template `judge_prompt`. `turn` is the number
+    of the turn in a conversation, from 1. `answered` says that the answer is not judged yet. `maximum` is the
+    highest rating of the judge's scale, None where it equals that of the score.
     """
 
     question: str | None = None
@@ -107,9 +108,9 @@ class Evidence:
     maximum: float | None = None
 
     def to_plain(self, summary: str, maximum: float | None = None) -> dict[str, object]:
-        """Return it as entries of a score's metadata.
+        """Return the evidence as entries of a score's metadata.
 
-        `summary` is what several judgments say together, `maximum` that of the score.
+        `summary` is the text of several judgments together, `maximum` that of the score.
         """
         entries: dict[str, object] = {
             "question": self.question, "reference": self.reference, "judge_prompt": self.judge_prompt,
@@ -131,7 +132,7 @@ class Evidence:
     def from_plain(cls, entries: Mapping[str, object], value: float | None = None) -> Evidence:
         """Return the inverse of `to_plain`; `value` is the score's. Raises Misfit.
 
-        Entries that it does not know are left out.
+        Unknown entries are left out.
         """
         read = read_as(_EvidenceEntries, {name: entry for name, entry in entries.items() if name in ENTRIES})
         judgments = [
@@ -164,23 +165,23 @@ class Evidence:
 def split_evidence(
     data: Mapping[str, object], names: Collection[str] | None, value: float | None
 ) -> tuple[Evidence | None, dict[str, object]]:
-    """Return the evidence in a score's data, and the rest, which the test itself said of its score.
+    """Return the evidence in a score's data, and the rest, which is the test's own metadata.
 
-    `names` are the entries that are evidence; where it is None, as in files of before they were named, all
-    are that an `Evidence` has, if they fit. Raises Misfit where those that are named don't.
+    `names` are the entries that are evidence. None, as in old files, means all entries that an `Evidence`
+    has, if they are valid. Raises Misfit for a named entry that is not valid.
     """
-    known = {
+    entries = {
         name: entry for name, entry in data.items() if name in ENTRIES and (names is None or name in names)
     }
-    if not known:
+    if not entries:
         return None, dict(data)
     try:
-        evidence = Evidence.from_plain(known, value)
+        evidence = Evidence.from_plain(entries, value)
     except MisfitError:
         if names is not None:
             raise
         return None, dict(data)
-    return evidence, {name: entry for name, entry in data.items() if name not in known}
+    return evidence, {name: entry for name, entry in data.items() if name not in entries}
 
 
 # --- the entries of a score's metadata in results.json ---
@@ -237,7 +238,7 @@ ENTRIES = frozenset(_EvidenceEntries.__annotations__) | frozenset(_OfJudgment.__
 
 
 def _of_replies(replies: Sequence[ModelReply]) -> dict[str, object]:
-    """Return the entries of the first reply, and those of all where there are several."""
+    """Return the entries of the first reply, and of all replies where there are several."""
     entries: dict[str, object] = {}
     for name, attribute in OF_REPLIES.items():
         values = [getattr(reply, attribute) for reply in replies]
@@ -250,7 +251,7 @@ def _of_replies(replies: Sequence[ModelReply]) -> dict[str, object]:
 
 
 def _judgment_entries(judgment: Judgment, names: Mapping[str, str]) -> dict[str, object]:
-    """Return what is known of a judgment, by the names of the entries."""
+    """Return the known fields of a judgment, by the names of their entries."""
     values = {name: getattr(judgment, attribute) for name, attribute in names.items()}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     return {
@@ -271,7 +272,7 @@ def _judgment(rating: float | None, text: str, entry: _OfJudgment) -> Judgment:
 
 
 def _replies(entries: _EvidenceEntries) -> Iterator[ModelReply]:
-    """Yield the replies of a question that was asked repeatedly, else the one that there is."""
+    """Yield the replies of all repeats of a question, or its only reply."""
     texts = entries.get("answers") or (entries.get("answer"),)
     reasons = entries.get("finish_reasons") or (entries.get("finish_reason"),)
     reasonings = entries.get("reasonings") or (entries.get("reasoning"),)

@@ -1,4 +1,4 @@
-"""`record_score`: what a test says about what it found."""
+"""`record_score`: the recorder of the scores of a test, and the texts of its failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVIDENCE = ("question", "answer", "judgment")
 
 
 class Recorder:
-    """Collects the scores of one test; `maximum` is that of a bare number."""
+    """A recorder of the scores of one test; `maximum` is that of a bare number."""
 
     def __init__(self, maximum: float = 1.0) -> None:
         self.scores: list[Score] = []
@@ -32,12 +32,12 @@ class Recorder:
         explanation: str = "",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a `Score`, or a number with what there is to say about it; None is *unscored*.
+        """Record a `Score`, or a number and its metadata; None is *unscored*.
 
-        May be called more than once, with a metric each (the turns of a conversation). The texts
+        It may be called several times with different metrics, such as the turns of a conversation. The texts
         "question", "answer" and "judgment" of `metadata` are shown when the test fails. Raises TypeError
-        for what is no number, ValueError for one that is not from 0 to the maximum, and RuntimeError
-        after the test.
+        for a value that is not a number, ValueError for a number below 0 or above the maximum, and
+        RuntimeError after the end of the test.
         """
         __tracebackhide__ = True
         if self.closed:
@@ -52,13 +52,13 @@ class Recorder:
             )
         if score.value is not None and not -ROUNDING <= score.value <= score.maximum + ROUNDING:
             raise ValueError(
-                f"a score is from 0 to {score.maximum:g} (got {score.value:g}); name another maximum with "
-                "max_score in the marker, or record_score(..., maximum=...)"
+                f"expected a score from 0 to {score.maximum:g} (got {score.value:g}); set another maximum "
+                "with max_score in the marker, or record_score(..., maximum=...)"
             )
         self.scores.append(score)
 
     def raise_errors(self) -> None:
-        """Fail the test where something could not be asked."""
+        """Raise ItemError, which fails the test, if a score has an error."""
         reasons = [f"{score.metric}: {score.error}" for score in self.scores if score.error]
         if reasons:
             raise ItemError(describe_failure("\n".join(reasons), self.scores))
@@ -83,21 +83,21 @@ def _score_number(value: Any) -> float | None:
 
 
 def describe_failure(reason: str, scores: list[Score], prompt: str = "") -> str:
-    """What a failing test shows: the reason, and of what was asked the question, answer and judgment."""
+    """Return the text of a failing test: the reason, the question, the answer and the judgment."""
     parts = [escape_text(reason)]
     data = [score.data for score in scores]
-    if prompt and not any("question" in known for known in data):
+    if prompt and not any("question" in texts for texts in data):
         parts.append(f"question:\n{_indented(prompt)}")
-    for score, known in zip(scores, data, strict=True):
+    for score, texts in zip(scores, data, strict=True):
         value = "no score" if score.value is None else f"{score.value:g} of {score.maximum:g}"
         parts.append(f"{score.metric}: {value}")
-        shown = [(name, str(known[name])) for name in EVIDENCE if known.get(name)]
+        shown = [(name, str(texts[name])) for name in EVIDENCE if texts.get(name)]
         parts += [f"{name}:\n{_indented(text)}" for name, text in shown]
     return "\n".join(parts)
 
 
 def without_traceback(failure: Any) -> Any:
-    """What pytest shows of a failure (an ExceptionInfo) whose message says all: the message alone."""
+    """Return what pytest shows of a failure (an ExceptionInfo) without its traceback: the message."""
     shown = failure.getrepr(style="value", chain=False)
     crash = getattr(shown, "reprcrash", None)
     if crash is not None:

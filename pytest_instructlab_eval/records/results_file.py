@@ -1,4 +1,4 @@
-"""Reads results.json; `reports.results_json` writes it."""
+"""The reader of results.json; `reports.results_json` writes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 
 
 def read_run(path: Path, *, check_gate: Callable[[str], object] | None = None) -> Run:
-    """Return the run in a file; raises DataError where it isn't one, is damaged, or is of a newer schema.
+    """Return the run in a file; raises DataError for any other file, a damaged one, or a newer schema.
 
     `check_gate` raises ConfigurationError for what is no gate: the language of gates is not known here.
     """
@@ -36,14 +36,14 @@ def read_run(path: Path, *, check_gate: Callable[[str], object] | None = None) -
 
 
 def run_of(document: object, path: Path, *, check_gate: Callable[[str], object] | None = None) -> Run:
-    """Return the run in what a file holds; raises DataError as `read_run`."""
+    """Return the run in a file's document; raises DataError like `read_run`."""
     version = schema_version(document)
     if version is None or not isinstance(document, dict):
         raise DataError(f"{path} is not a results.json of this plugin (it has no schema_version)")
     check_version(path, version, SCHEMA_VERSION)
-    known = {field.name: document[field.name] for field in fields(Run) if field.name in document}
+    values = {field.name: document[field.name] for field in fields(Run) if field.name in document}
     try:
-        run = read_as(Run, known, RULES)
+        run = read_as(Run, values, RULES)
         for problem in gate_problems(run, check_gate) if check_gate is not None else ():
             raise problem
         return run
@@ -52,7 +52,7 @@ def run_of(document: object, path: Path, *, check_gate: Callable[[str], object] 
 
 
 def check_version(path: Path, version: int, newest: int) -> None:
-    """Raise DataError where a file is of a newer schema than the newest that is known."""
+    """Raise DataError for a file with a newer schema than the newest supported one."""
     if version > newest:
         raise DataError(
             f"{path} has schema version {version}, newer than the {newest} that this version of the plugin "
@@ -65,5 +65,5 @@ def _damaged(path: Path, misfit: MisfitError) -> DataError:
 
 
 def read_results(path: Path) -> list[Result]:
-    """The results in a file; raises DataError as `read_run`."""
+    """Return the results in a file; raises DataError like `read_run`."""
     return list(read_run(path).results)

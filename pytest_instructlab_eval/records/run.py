@@ -1,4 +1,4 @@
-"""A run as a whole: its results, what they depend on, and what they must hold to."""
+"""A whole run: its results, the settings that they depend on, and its gates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_instructlab_eval.records.scores import Result
 
 @dataclass(frozen=True)
 class SilentTest:
-    """A test of a benchmark that recorded no score and did not fail: it passed, or was skipped."""
+    """A test of a benchmark that recorded no score but did not fail: it passed or was skipped."""
 
     nodeid: str
     benchmark: str
@@ -22,7 +22,7 @@ class SilentTest:
 
 @dataclass(frozen=True)
 class ModelAdaptation:
-    """How requests to a model, or to a judge, of this label were adapted to its server; see `Adaptation`."""
+    """An adaptation of the requests to one model or judge, given by its label; see `Adaptation`."""
 
     role: Literal["model", "judge"]
     model: str
@@ -32,22 +32,21 @@ class ModelAdaptation:
 
 
 def distinct_adaptations(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
-    """Return the adaptations, each once: as several processes or parts of a run found them."""
-    return tuple({(found.role, found.model, found.name): found for found in adaptations}.values())
+    """Return the adaptations without repetitions from several processes or parts of a run."""
+    return tuple({(entry.role, entry.model, entry.name): entry for entry in adaptations}.values())
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run found, enough to compare it, to join it with others and to judge it later.
+    """The data of a run, complete enough to compare it, join it with others, and judge its answers later.
 
-    `configuration` are all its settings by name, `fingerprint` those that scores depend on, `models`
-    each model's name or path by what tests call it, `base` the one of them that the others are compared
-    with. `gates` are the texts of those that were asked for, `standing_gates` of those that markers and
-    the ini file have for every run. `left_out` says, by benchmark, why not all of its questions are here,
-    `incomplete` why tests of the run itself have no result, and `tests` are those of the whole run that
-    this is a part of. `notes` are sentences that say what was not asked, `silent` are the tests that
-    recorded no score, and `adaptations` say how requests were adapted to servers. `directory` is where the
-    run was started, from which its models' paths go.
+    `configuration` are all settings by name, `fingerprint` those that scores depend on. `models` are the
+    models' names or paths by their labels, `base` is the label of the base model. `gates` are the texts of
+    the gates of this run, `standing_gates` those of markers and the ini file, which are for every run.
+    `left_out` gives, by benchmark, why some of its questions are missing, `incomplete` why tests have no
+    result. `tests` are all tests of the run that this is a shard of. `notes` are sentences on questions that
+    were not asked, `silent` are the tests that recorded no score, and `adaptations` those of requests to
+    servers. Relative paths of models start at `directory`, where the run was started.
     """
 
     results: tuple[Result, ...]
@@ -67,14 +66,14 @@ class Run:
 
     @property
     def adaptation_notes(self) -> list[str]:
-        """A line for each adaptation."""
+        """The adaptations as sentences."""
         return [
             f"{'judge ' if adaptation.role == 'judge' else ''}{adaptation.model}: {adaptation.text}"
             for adaptation in self.adaptations
         ]
 
     def adapted(self, *, base: bool = False) -> list[str]:
-        """What of the adaptations can change judgments, or answers of candidates, or of the base model."""
+        """Return the adaptations that can change judgments and answers, of candidates or the base model."""
         return sorted(
             {
                 f"{adaptation.role}: {adaptation.name}"
@@ -98,7 +97,7 @@ class Run:
 
     @property
     def without_scores(self) -> list[str]:
-        """The benchmarks that were run and of which no question has a score."""
+        """The benchmarks of the run without any score."""
         scored: dict[str, bool] = {}
         for result in self.results:
             scored[result.benchmark] = scored.get(result.benchmark, False) or result.value is not None
@@ -106,10 +105,10 @@ class Run:
 
     @property
     def problems(self) -> list[str]:
-        """What fails the run whatever it is held to."""
+        """The problems that fail the run whatever its gates say."""
         return [f"no question of {name} has a score" for name in self.without_scores]
 
     @property
     def paired(self) -> bool:
-        """Whether the base model was asked the same questions as the candidates."""
+        """True if the base model got the same questions as the candidates."""
         return bool(self.configuration.get("base_questions", "same") == "same")

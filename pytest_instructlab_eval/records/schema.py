@@ -1,6 +1,6 @@
-"""What a results.json of schema version 1 must be, beside the types of its records.
+"""The rules of a results.json of schema version 1 beyond the types of its records.
 
-Wherever a value contradicts another, the file was changed or damaged, and no verdict may rest on it.
+A value that contradicts another shows a changed or damaged file, on which no verdict may rest.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pytest_instructlab_eval.records.evidence import Evidence, split_evidence
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 
-LARGEST_SCALE = 1e50  # what is computed of scores, such as fourth powers, stays a number
+LARGEST_SCALE = 1e50  # so that computed values, such as fourth powers of scores, stay finite
 MOST = 10**9  # questions
 ROUNDING = 1e-9
 
 
 class Configuration(TypedDict, total=False):
-    """The settings that something is decided by when a finished run is read; the others are for people."""
+    """The settings that decide something when a finished run is read; the others are only information."""
 
     shard: tuple[int, int] | None
     stage: Literal["answer", "judge"] | None
@@ -36,13 +36,13 @@ class Configuration(TypedDict, total=False):
 
 
 def scale_problems(maximum: float, *place: str | int) -> Iterator[MisfitError]:
-    """Yield why nothing can be scored up to this."""
+    """Yield the problem of a maximum that is not usable."""
     if not 0 < maximum <= LARGEST_SCALE:
         yield RecordProblem(f"must be a number above 0 and up to {LARGEST_SCALE:g}", maximum, *place)
 
 
 def value_problems(value: float | None, maximum: float, *place: str | int) -> Iterator[MisfitError]:
-    """Yield why a value is none on the scale from 0 to the maximum."""
+    """Yield the problem of a value that is not on the scale from 0 to the maximum."""
     slack = ROUNDING * max(maximum, 1.0)
     if value is not None and not -slack <= value <= maximum + slack:
         yield RecordProblem(f"must be a number from 0 to {maximum:g}", value, *place)
@@ -59,27 +59,28 @@ def _score_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
     if (value is None) != (n == 0):
         yield RecordProblem("must be above 0 where there is a value, and 0 where it is null", n, "n")
     if value is None and not score["unscored"] and not score["errors"]:
-        yield RecordProblem("must be above 0, or errors must, where the value is null", 0, "unscored")
+        yield RecordProblem("or errors must be above 0 where the value is null", 0, "unscored")
     yield from _sample_problems(score)
 
 
 def _sample_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
-    """Yield what contradicts a score in its samples.
+    """Yield the contradictions between a score and its samples.
 
-    A score that somebody made by hand may have its samples beside it, and say no more of them than an n of 1.
+    A score that a user's test made may have samples and still an n of 1.
     """
     samples: Sequence[Sample] = score["samples"]
-    for place, sample in enumerate(samples):
-        yield from value_problems(sample.value, score["maximum"], "samples", place, "value")
+    for index, sample in enumerate(samples):
+        yield from value_problems(sample.value, score["maximum"], "samples", index, "value")
     values = [sample.value for sample in samples if sample.value is not None]
     if not samples or (score["n"] == 1 != len(values)):
         return
     if score["n"] != len(values):
-        yield RecordProblem(f"must be {len(values)}, as many samples have a value", score["n"], "n")
+        yield RecordProblem(f"must be {len(values)}, the number of samples with a value", score["n"], "n")
     lost = score["errors"] + score["unscored"]
     if lost != len(samples) - len(values):
         yield RecordProblem(
-            f"and unscored together must be {len(samples) - len(values)}, as many samples have no value",
+            f"and unscored together must be {len(samples) - len(values)}, the number of samples without a "
+            "value",
             lost, "errors",
         )  # fmt: skip
     if values and not math.isclose(score["value"], statistics.fmean(values), rel_tol=1e-6, abs_tol=ROUNDING):
@@ -89,24 +90,24 @@ def _sample_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
 
 
 def _result_problems(result: Mapping[str, Any]) -> Iterator[MisfitError]:
-    for place, score in enumerate(result["scores"] if result["judge"] is not None else ()):
-        # In files of before evidence was named, what a judge said is among the test's metadata.
+    for index, score in enumerate(result["scores"] if result["judge"] is not None else ()):
+        # In old files the judgments are entries of the test's metadata.
         if score.evidence is None and {"judgment", "judgments", "answered"} & score.metadata.keys():
             try:
                 Evidence.from_plain(score.metadata)
             except MisfitError as misfit:
-                misfit.location[:0] = ["scores", place, "metadata"]
+                misfit.location[:0] = ["scores", index, "metadata"]
                 yield misfit
     fields = {name: value for name, value in result.items() if name != "outcome"}
     outcome = Result(**fields).outcome
     if result["outcome"] != outcome:
         yield RecordProblem(
-            f"must be {outcome}, as the scores and the error are", result["outcome"], "outcome"
+            f"must be {outcome}, to fit the scores and the error", result["outcome"], "outcome"
         )
 
 
 def _score_of_fields(fields: Mapping[str, Any]) -> Score:
-    """Return the score of the fields, of whose metadata some are the evidence; raises Misfit."""
+    """Return the score of these fields, with its evidence taken out of the metadata; raises Misfit."""
     value, metadata, place = fields["value"], fields["metadata"], "evidence"
     try:
         names = read_as(tuple[str, ...], fields["evidence"]) if "evidence" in fields else None
@@ -126,15 +127,15 @@ def _score_of_fields(fields: Mapping[str, Any]) -> Score:
 
 def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:
     models, configuration = run["models"], run["configuration"]
-    known = f"one of the models ({', '.join(models)})"
+    allowed = f"one of the models ({', '.join(models)})"
     if models:
-        for place, result in enumerate(run["results"]):
+        for index, result in enumerate(run["results"]):
             if result.model not in models:
-                yield RecordProblem(f"must be {known}", result.model, "results", place, "model")
+                yield RecordProblem(f"must be {allowed}", result.model, "results", index, "model")
     if run["base"] is not None and run["base"] not in models:
-        yield RecordProblem(f"must be null or {known}", run["base"], "base")
+        yield RecordProblem(f"must be null or {allowed}", run["base"], "base")
     if run["base"] is None and configuration.get("base_model"):
-        yield RecordProblem("must be the model to compare with, as the configuration has one", None, "base")
+        yield RecordProblem("must be the base model, as the configuration has one", None, "base")
     yield from _configuration_problems(configuration)
 
 
@@ -150,17 +151,19 @@ def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Misfit
         yield misfit
     else:
         if shard is not None and not 1 <= shard[0] <= shard[1]:
-            yield RecordProblem("must be a part and the number of parts", shard, "configuration", "shard")
+            yield RecordProblem(
+                "must be the number of the part and the number of parts", shard, "configuration", "shard"
+            )
 
 
 def gate_problems(run: Run, check_gate: Callable[[str], object]) -> Iterator[MisfitError]:
-    """Yield which of a run's gates are none: `check_gate` raises ConfigurationError for their texts."""
+    """Yield the problems of a run's gates: `check_gate` raises ConfigurationError for an invalid text."""
     for name, texts in (("gates", run.gates), ("standing_gates", run.standing_gates)):
-        for place, text in enumerate(texts):
+        for index, text in enumerate(texts):
             try:
                 check_gate(text)
             except ConfigurationError as error:
-                yield MisfitError(f"must be a gate ({error})", name, place)
+                yield MisfitError(f"must be a gate ({error})", name, index)
 
 
 RULES: Rules = {

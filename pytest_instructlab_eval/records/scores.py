@@ -1,8 +1,8 @@
-"""What an evaluation found: frozen records that know nothing of pytest, models or files.
+"""Scores and results of an evaluation: frozen records without any knowledge of pytest, models or files.
 
-Three outcomes, never mixed: *scored*; *unscored* (the judge gave no usable rating); *error* (the
-model or judge could not be asked). An error is never a zero: means are over what was scored, and
-the counts of the rest travel beside them.
+A question has one of three outcomes: *scored*; *unscored* (the judge gave no usable rating); *error* (the
+request to the model or judge failed). An error is never a zero: means are over scored questions, and the
+counts of the others stand beside them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SCALARS: Mapping[type, Callable[..., object]] = {
 
 
 def plain_data(value: Any) -> Any:
-    """The same data as exact builtins with encodable text, fit for JSON and for another process.
+    """Return the same data as exact builtins with encodable text, for JSON and for another process.
 
-    Records become mappings of their fields, numpy's scalars and arrays numbers and lists, and anything else
-    that JSON lacks a text. A number that it lacks (NaN, infinity) becomes None; a lone surrogate in a
-    text, which no UTF-8 file and no xdist worker can carry, becomes a question mark.
+    Records become mappings of their fields, numpy's scalars and arrays become numbers and lists, and any
+    other type that JSON lacks becomes a text. NaN and infinity become None. A lone surrogate in a text, which
+    no UTF-8 file and no xdist worker can carry, becomes a question mark.
     """
     kind = type(value)
     if kind in SCALARS:
@@ -48,11 +48,11 @@ def plain_data(value: Any) -> Any:
 
 
 def _plain_scalar(value: Any) -> Any:
-    """A number, an array or a kind of text of a library's own as a builtin; anything else as its text."""
+    """Return a library's own number, array or text type as a builtin, and any other value as its text."""
     for builtin in (int, float, str):
         if isinstance(value, builtin):
             return builtin.__str__(value) if builtin is str else builtin(value)
-    for name in ("tolist", "item"):  # numpy's and torch's
+    for name in ("tolist", "item"):  # the methods of numpy's and torch's types
         convert = getattr(value, name, None)
         if callable(convert):
             with contextlib.suppress(ValueError, TypeError):
@@ -66,10 +66,10 @@ def _plain_scalar(value: Any) -> Any:
 class Sample:
     """One question's part of a `Score` that is a mean over many questions.
 
-    `value` is None where it could not be scored, and then `error` says why. `choice` is what the
-    model chose, `answer` what is right, `logprobs` the log-likelihood of each choice (nats). `question` is
-    the question's text, without solved examples, `choices` are the texts of its choices, and `way` is how
-    their likelihoods were had.
+    `value` is None where there is no score, and then `error` says why. `choice` is the model's choice,
+    `answer` the right one, `logprobs` has the log-likelihood of each choice (nats). `question` is the
+    question's text without solved examples, `choices` are the texts of its choices, and `way` is how their
+    likelihoods were measured.
     """
 
     id: str
@@ -83,10 +83,10 @@ class Sample:
     way: str = ""
 
     def to_plain(self) -> dict[str, object]:
-        """Return it as plain data, without what is not known of the question and its choices."""
+        """Return the sample as plain data, without unknown fields of the question and its choices."""
         fields: dict[str, object] = plain_data(self)
-        known = ("question", "choices", "way")
-        return {name: value for name, value in fields.items() if value or name not in known}
+        optional = ("question", "choices", "way")
+        return {name: value for name, value in fields.items() if value or name not in optional}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Sample:
@@ -97,12 +97,12 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One figure of one test, 0 to `maximum`.
+    """One score of one test, from 0 to `maximum`.
 
     `value` is the mean over `n` scored questions, None where there was none; `unscored` and
     `errors` count the rest. `stderr` is the standard error of that mean in the score's own unit,
-    None where it can't be measured. `error` says why something could not be asked. `evidence` is what
-    it rests on, where that is known, and `metadata` holds plain data of the test's own; its texts
+    None where it cannot be measured. `error` is the reason of an error. `evidence` is what the score
+    rests on, where that is known, and `metadata` holds plain data of the test's own; its texts
     "question", "answer" and "judgment" are shown when a test fails.
     """
 
@@ -132,21 +132,21 @@ class Score:
 
     @property
     def outcome(self) -> Outcome:
-        """Error if anything could not be asked, else unscored if anything has no score, else scored."""
+        """The outcome: error if any request failed, else unscored if any score is missing, else scored."""
         if self.errors:
             return "error"
         return "unscored" if self.unscored else "scored"
 
     @property
     def data(self) -> dict[str, Any]:
-        """The evidence and the metadata as one mapping, as results.json has them under "metadata"."""
+        """The evidence and the metadata as one mapping, the "metadata" of results.json."""
         return {
             **(self.evidence.to_plain(self.explanation, self.maximum) if self.evidence else {}),
             **self.metadata,
         }
 
     def to_plain(self) -> dict[str, object]:
-        """Return it as plain data; "evidence" names the entries of "metadata" that are the evidence."""
+        """Return the score as plain data; "evidence" lists the entries of "metadata" that are evidence."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         data = self.data
         fields |= {"metadata": data, "evidence": [name for name in data if name not in self.metadata]}
@@ -155,7 +155,7 @@ class Score:
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Score:
-        """Return the inverse of `to_plain`; evidence that is none is plain data of the test's own."""
+        """Return the inverse of `to_plain`; invalid evidence counts as the test's own metadata."""
         try:
             evidence, metadata = split_evidence(record["metadata"], record.get("evidence"), record["value"])
         except MisfitError:
@@ -165,10 +165,10 @@ class Score:
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
-        """The mean of the samples that have a value.
+        """Return the score that is the mean of the samples with a value.
 
-        Its standard error is the sample standard deviation over the square root of n, as lm-eval
-        has it (https://arxiv.org/abs/2411.00640, equation 1).
+        Its standard error is the sample standard deviation over the square root of n, as in lm-eval
+        (https://arxiv.org/abs/2411.00640, equation 1).
         """
         values = [sample.value for sample in samples if sample.value is not None]
         failed = [sample for sample in samples if sample.value is None]
@@ -192,13 +192,13 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What one test found about one model: the unit that reports and gates work on.
+    """The result of one test with one model: the unit of reports and gates.
 
-    `question` is the test's own id in its benchmark, `group` the category or task that it belongs
-    to, `error` why the test itself ended early, `duration` the seconds its coroutine took. `content`
-    tells the question from another of the same name, where a branch can have changed it. Questions of one
-    `cluster` have errors that are not independent, such as the pairs of one qna.yaml; "" is the question's
-    own, and None what its group tells. `chats` are what the model was asked in chats, in their order.
+    `question` is the test's id in its benchmark, `group` its category or task, `error` why the test ended
+    early, `duration` the seconds of its coroutine. `content` is a digest of the question, for questions that
+    a branch can change under the same name. Questions of one `cluster` have errors that are not independent,
+    such as the pairs of one qna.yaml; "" is a cluster of the question alone, and None the default of its
+    group. `chats` are the test's chats with the model, in order.
     """
 
     benchmark: str
@@ -228,17 +228,17 @@ class Result:
 
     @property
     def value(self) -> float | None:
-        """The mean of what was scored, None where nothing was."""
+        """The mean of its scores, None where there is none."""
         values = [score.value for score in self.scores if score.value is not None]
         return statistics.fmean(values) if values else None
 
     @property
     def answered(self) -> bool:
-        """Whether it was answered, to be judged in a later run."""
+        """True if it has an answer that a later run will judge."""
         return any(score.evidence is not None and score.evidence.answered for score in self.scores)
 
     def to_plain(self) -> dict[str, object]:
-        """Return it as plain data, with the outcome spelled out."""
+        """Return the result as plain data, with its outcome."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         scores = [score.to_plain() for score in self.scores]
         return {**plain_data({**fields, "scores": ()}), "scores": scores, "outcome": self.outcome}
@@ -255,5 +255,5 @@ class Result:
 
 
 def cluster_before(group: str) -> str:
-    """Return the cluster of a question of which only its group was recorded, before clusters were."""
+    """Return the cluster of a question in a file from before clusters were recorded: that of its group."""
     return group if group.endswith("qna.yaml") else ""

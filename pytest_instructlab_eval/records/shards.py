@@ -1,4 +1,4 @@
-"""The parts of a run (`--eval-shard`) joined into the run that they are parts of."""
+"""The joining of the parts of a run (`--eval-shard`)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pytest_instructlab_eval.records.run import Run, distinct_adaptations
 
 
 def merge_shards(parts: Mapping[Path, Run]) -> Run:
-    """The whole run of these parts, which are named by their files.
+    """Return the whole run of these parts, given by their files.
 
-    Raises ConfigurationError where one is missing, given twice or incomplete, and where they are of
+    Raises ConfigurationError where a part is missing, given twice or incomplete, and where the parts have
     different tests, configurations, models or gates.
     """
     ordered = _in_order(parts)
     (first_file, first), *others = ordered.items()
     for file, run in others:
-        if found := _unlike(run, first):
+        if problems := _unlike(run, first):
             raise ConfigurationError(
-                f"{file} and {first_file} are no parts of one run: {'; '.join(found)}; run all parts alike, "
-                "and each into a folder of its own"
+                f"{file} and {first_file} are not parts of one run: {'; '.join(problems)}; run all parts "
+                "with the same options, each into its own output folder"
             )
-    place = {nodeid: number for number, nodeid in enumerate(first.tests)}
+    index = {nodeid: number for number, nodeid in enumerate(first.tests)}
     runs = ordered.values()
     results = chain.from_iterable(run.results for run in runs)
     whole = dataclasses.replace(
         first,
-        results=tuple(sorted(results, key=lambda result: place.get(result.nodeid, len(place)))),
+        results=tuple(sorted(results, key=lambda result: index.get(result.nodeid, len(index)))),
         configuration={**first.configuration, "shard": None},
         left_out=dict(chain.from_iterable(run.left_out.items() for run in runs)),
         tests=(),
@@ -43,7 +43,7 @@ def merge_shards(parts: Mapping[Path, Run]) -> Run:
 
 
 def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
-    places: dict[int, Path] = {}
+    files: dict[int, Path] = {}
     counts = set()
     for file, run in parts.items():
         shard = run.configuration.get("shard")
@@ -52,26 +52,28 @@ def _in_order(parts: Mapping[Path, Run]) -> dict[Path, Run]:
         if run.incomplete is not None:
             raise ConfigurationError(f"{file} is incomplete: {run.incomplete}; run this part again")
         number, count = shard
-        if number in places:
-            raise ConfigurationError(f"{places[number]} and {file} are both part {number} of {count}")
-        places[number] = file
+        if number in files:
+            raise ConfigurationError(f"{files[number]} and {file} are both part {number} of {count}")
+        files[number] = file
         counts.add(count)
     if len(counts) > 1:
         raise ConfigurationError(f"the runs were divided into {' and '.join(map(str, sorted(counts)))} parts")
-    missing = [str(number) for number in range(1, max(counts) + 1) if number not in places]
+    missing = [str(number) for number in range(1, max(counts) + 1) if number not in files]
     if missing:
-        raise ConfigurationError(f"of {max(counts)} parts, {', '.join(missing)} is missing; give all of them")
-    return {places[number]: parts[places[number]] for number in sorted(places)}
+        raise ConfigurationError(
+            f"of {max(counts)} parts, these are missing: {', '.join(missing)}; give all parts"
+        )
+    return {files[number]: parts[files[number]] for number in sorted(files)}
 
 
 def _unlike(run: Run, first: Run) -> list[str]:
-    found = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
+    problems = differences(run.fingerprint, first.fingerprint, theirs_are="there", ignoring=("adaptations",))
     other = set(run.tests) ^ set(first.tests)
     if other:
-        found.append(f"{len(other):,} tests are of one run alone, such as {min(other)}")
+        problems.append(f"{len(other):,} tests are in only one of them, such as {min(other)}")
     if run.models != first.models:
-        found.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
+        problems.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
     if gates[0] != gates[1]:
-        found.append("the gates are {} here and {} there".format(*gates))
-    return found
+        problems.append("the gates are {} here and {} there".format(*gates))
+    return problems

@@ -1,1 +1,1 @@
-"""What is told about a run: `RunReport`, computed once, and its renderers, one a file."""
+"""Reports of a run: `RunReport`, computed once, and one module for each renderer of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.gates.sentences import detectable_drop_text, question_count
 from pytest_instructlab_eval.reports.tables import fit_table, paragraph
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
@@ -12,13 +13,13 @@ SHOWN: Mapping[Kind, tuple[int, str]] = {
     "regression": (10, "more regressions"),
     "improvement": (10, "more improvements"),
     "unchanged": (0, "unchanged"),
-    "new": (10, "more news"),
+    "new": (10, "more new groups"),
 }
-"""How many groups of a kind the terminal has, where not all are shown, and what the others are called."""
+"""How many groups of a kind the terminal shows without -v, and the name of the hidden ones."""
 
 
 def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
-    """Return the lines of the table: a block a benchmark and model, its regressions first."""
+    """Return the lines of the table: a block for each benchmark and model, its regressions first."""
     if not changes:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
@@ -31,12 +32,12 @@ def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False)
             rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
             if hidden := len(part) - len(shown):
                 rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
-    told = [line for entry in changes for note in comparison_notes(entry) for line in paragraph(note)]
-    return [*fit_table(head, rows), *told]
+    lines = [line for entry in changes for note in comparison_notes(entry) for line in paragraph(note)]
+    return [*fit_table(head, rows), *lines]
 
 
 def change_cells(label: str, change: MeanChange) -> list[str]:
-    """Return the label, before, after, difference, its interval and standard error, and the questions."""
+    """Return the cells of a row: label, before, after, difference, interval, standard error, questions."""
     digits = 2 if change.maximum > 1 else 4
 
     def number(value: float | None, sign: str = "") -> str:
@@ -52,16 +53,16 @@ def change_cells(label: str, change: MeanChange) -> list[str]:
 
 
 def comparison_notes(entry: BenchmarkChanges) -> list[str]:
-    """Return what to know of a comparison: how small a drop it could have seen, and what it leaves out."""
-    found = []
+    """Return the notes below a comparison: the smallest detectable drop, and what is not compared."""
+    sentences = []
     if entry.minimum_detectable_drop is not None:
         digits = 2 if entry.overall.maximum > 1 else 4
-        seen = f"this run could have seen a drop of {entry.minimum_detectable_drop:.{digits}f}"
-        if entry.minimum_detectable_drop > entry.overall.maximum:
-            seen = "this run is too short to see any drop for sure"
-        agreement = "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
-        found.append(f"{entry.benchmark}: {seen}{agreement}")
+        power = detectable_drop_text(entry.minimum_detectable_drop, digits, entry.overall.maximum)
+        correlation = (
+            "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
+        )
+        sentences.append(f"{entry.benchmark}: {power}{correlation}")
     if entry.unpaired:
-        left = "1 question" if entry.unpaired == 1 else f"{entry.unpaired:,} questions"
-        found.append(f"{entry.benchmark}: left out, changed or without a score on one side: {left}")
-    return found
+        count = question_count(entry.unpaired)
+        sentences.append(f"{entry.benchmark}: {count} not compared (changed, or no score on one side)")
+    return sentences

@@ -1,4 +1,4 @@
-"""summary.md: a run for the one who reviews it, on a pull request or in a CI job's summary."""
+"""summary.md: the page of a run for its reviewer, on a pull request or in a CI job's summary."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.verdicts import noteworthy_reports, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind
 
-LONGEST = 60_000  # characters; GitHub takes 65,536 of a comment
-ROWS = (200, 100, 50, 25, 12, 6, 3, 1)  # of one table, at most; the fewer, the longer the page would be
+LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
+# Limits for one table, tried in this order until the page is short enough.
+ROWS = (200, 100, 50, 25, 12, 6, 3, 1)
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
 SCORE_HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
 
@@ -26,7 +27,7 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class _Table:
-    """A section of the page; `notes` are what is told below the table."""
+    """A section of the page; the `notes` stand below the table."""
 
     title: str
     head: Sequence[str]
@@ -34,7 +35,7 @@ class _Table:
     notes: Sequence[str] = ()
 
     def text(self, most: int) -> str:
-        """Return the section with so many rows at most."""
+        """Return the section with at most this many rows."""
         lines: list[str] = []
         if self.rows:
             lines = [f"### {self.title}", "", f"| {' | '.join(self.head)} |"]
@@ -46,10 +47,9 @@ class _Table:
 
 
 def summary_page(report: RunReport) -> str:
-    """Return the page: the verdict, the gates, what got worse, the rest, the scores.
+    """Return the page: verdict, gates, regressions, improvements, new groups, scores.
 
-    It is never longer than `LONGEST`: rows are left out, the last ones first, until it is short enough,
-    and it says how many.
+    A page longer than `LONGEST` is cut: each table loses its last rows and says how many.
     """
     tables = list(_tables(report))
     head = f"## {VERDICTS[report.headline]}: evaluation of {markdown_code(', '.join(report.candidates))}"
@@ -64,22 +64,24 @@ def summary_page(report: RunReport) -> str:
 
 
 def refusal_page(models: Sequence[str], reason: str) -> str:
-    """Return the page of a run that could not begin."""
+    """Return the page of a run that could not start."""
     run = Run((), models=dict(zip(models, models, strict=True)))
     return summary_page(RunReport(run, problems=(reason,)))
 
 
 def _findings(report: RunReport) -> str:
-    """Return how many gates and tests failed, and what else there is to know before any number."""
+    """Return the counts of gates and failed tests, then the problems and notes."""
     lines = [f"Gates: {verdict_counts(report.verdicts)}."] if report.verdicts else []
     if failed := report.failed_tests:
         lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
     if not report.summaries:
         lines.append("No question was asked.")
-    told = [*report.problems, *report.run.notes]
+    notes = [*report.problems, *report.run.notes]
     if report.not_gated is not None:
-        told.append(report.not_gated)
-    return "\n".join([*lines, *(f"- {markdown_text(note)}" for note in list(dict.fromkeys(told))[: ROWS[0]])])
+        notes.append(report.not_gated)
+    return "\n".join(
+        [*lines, *(f"- {markdown_text(note)}" for note in list(dict.fromkeys(notes))[: ROWS[0]])]
+    )
 
 
 def _tables(report: RunReport) -> Iterator[_Table]:
@@ -95,8 +97,8 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     ]
     yield _Table("Gates", ("verdict", "gate", "why"), gates)
     yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
-    told = [note for entry in report.changes for note in comparison_notes(entry)]
-    yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), told)
+    below = [note for entry in report.changes for note in comparison_notes(entry)]
+    yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), below)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
     yield _Table("What is new", ("", "score", "questions"), new)
     scores: list[Sequence[str]] = []
@@ -108,7 +110,7 @@ def _tables(report: RunReport) -> Iterator[_Table]:
 
 
 def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
-    """Yield the benchmarks as a whole, then their groups."""
+    """Yield a row for each benchmark as a whole, then one for each group."""
     wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in changes]
     parts = [
         (entry, f"{entry.benchmark}: {group.label}", group) for entry in changes for group in entry.groups

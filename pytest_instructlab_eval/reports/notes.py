@@ -1,4 +1,4 @@
-"""What is told of a run beside its numbers, a line a note."""
+"""The lines of a run's notes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pytest_instructlab_eval.escaping import escape_line
 
 
 def note_line(note: str) -> str:
-    """Return the line of a note; a warning says that it is one."""
+    """Return the line of a note, which begins with "warning: " or "note: "."""
     shown = escape_line(note)
     return shown if shown.startswith("warning: ") else f"note: {shown}"

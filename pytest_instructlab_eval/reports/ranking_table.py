@@ -1,4 +1,4 @@
-"""The table of models, the best first."""
+"""The table of ranked models, the best first."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pytest_instructlab_eval.stats.ranking import Rank
 
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
-    """Return the lines of the ranking."""
+    """Return the lines of the ranking; none without ranks."""
     if not ranks:
         return []
     best, *others = ranks
     rows = [[best.model, f"{best.score:.4f}", _share_text(best.stderr), "", "", "best"]]
     for row in others:
         between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
-        tied = "can't be told from the best" if row.tied else ""
+        tied = "may equal the best" if row.tied else ""
         rows.append(
             [row.model, f"{row.score:.4f}", _share_text(row.stderr), _share_text(row.behind), between, tied]
         )

@@ -1,4 +1,4 @@
-"""results.json: everything that a run found, for other programs (docs/results.md describes it)."""
+"""results.json: all data of a run, for other programs (described in docs/reference/files.md)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.run_report import RunReport
 
-HEAD = (  # of a run, beside its results
+HEAD = (  # the fields of a run other than its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
     "tests", "notes", "silent", "adaptations", "directory",
 )  # fmt: skip
 
 
 def write_results(path: Path, report: RunReport) -> None:
-    """Write the file whole or not at all; raises OSError."""
+    """Write the file whole, or not at all; raises OSError."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -32,6 +32,6 @@ def write_results(path: Path, report: RunReport) -> None:
         "changes": report.changes,
     }
     head = json.dumps(plain_data(document), indent=1, ensure_ascii=False).removesuffix("\n}")
-    # A result a line: so it is written in a third of the time.
+    # Without an indent the C encoder writes the results, in a third of the time.
     results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in report.run.results)
     replace_text(path, escape_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))

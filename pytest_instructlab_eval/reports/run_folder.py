@@ -1,4 +1,4 @@
-"""The files of a finished run: results.json, those of its benchmarks, and the page for its reviewer."""
+"""The output folder of a finished run: results.json, the benchmarks' files, and summary.md."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 
 
 def write_run_folder(folder: Path, report: RunReport, write_answers: Callable[[Path, Run], None]) -> None:
-    """Write a run's results, its answers and its page; raises OSError.
+    """Write a run's results, answers and summary; raises OSError.
 
-    `write_answers` writes what other tools read of the run.
+    `write_answers` writes the benchmarks' files, in InstructLab's layout.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_results(folder / "results.json", report)

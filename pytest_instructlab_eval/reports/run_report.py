@@ -1,4 +1,4 @@
-"""`RunReport`: what a run found, computed once; terminal, pages and files are renderings of it."""
+"""`RunReport`: the summaries, ranking, changes and verdicts of a run, which all renderers show."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pytest_instructlab_eval.stats.summary import Summary, summarise
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run found, and what becomes of it.
+    """The evaluated data of a run.
 
     `baseline` is the earlier run that it is compared with. `ranking` and `verdicts` are of the candidates;
-    there are no verdicts where the gates were not evaluated. `problems` are sentences that fail the run
-    beside its gates, and `failed_tests` counts its tests that failed, without the gates.
+    without evaluated gates there are no verdicts. `problems` are sentences that fail the run, whatever its
+    gates say. `failed_tests` is the number of failed tests, not counting the gates.
     """
 
     run: Run
@@ -40,13 +40,13 @@ class RunReport:
         baseline: Baseline | None = None,
         *,
         gated: bool | None = None,
-        insist: str | None = "--eval-allow-mismatch",
+        allow_flag: str | None = "--eval-allow-mismatch",
     ) -> RunReport:
         """Return the report of a run, at its end or read from its file.
 
-        `gated` says whether its gates are evaluated: unless told, those of a whole run are. `insist` names
-        the option that compares models which were asked in different ways, None where it was given. A file
-        does not say which tests failed: those count that ended in an error.
+        `gated` says whether its gates are evaluated; by default those of a whole run are. `allow_flag` is the
+        option that allows a comparison of models that were asked in different ways, None where it was
+        given. A file does not say which tests failed, so tests that ended in an error count as failed.
         """
         earlier = None if baseline is None else baseline.results
         summaries = tuple(summarise(run.results))
@@ -58,7 +58,7 @@ class RunReport:
             summaries,
             ranking=tuple(rank_models(run.candidates)),
             changes=tuple(run_changes(run, earlier)),
-            verdicts=tuple(gate_verdicts(run, earlier, incomparable=_incomparable(run, baseline, insist)))
+            verdicts=tuple(gate_verdicts(run, earlier, incomparable=_incomparable(run, baseline, allow_flag)))
             if gated
             else (),
             problems=tuple(_problems(run, summaries)),
@@ -66,7 +66,7 @@ class RunReport:
         )
 
     def with_problems(self, *problems: str) -> RunReport:
-        """Return the report with these problems too."""
+        """Return the report with more problems."""
         return dataclasses.replace(self, problems=(*self.problems, *problems))
 
     @property
@@ -76,7 +76,7 @@ class RunReport:
 
     @property
     def best(self) -> str | None:
-        """The best of them: the first of the ranking, or the only one that has a score."""
+        """The best candidate: the first of the ranking, or the only one with a score."""
         if self.ranking:
             return self.ranking[0].model
         scored = {result.model for result in self.run.candidates if result.value is not None}
@@ -84,7 +84,7 @@ class RunReport:
 
     @property
     def inconclusive(self) -> str:
-        """What an undecided gate means: warn, fail or pass."""
+        """The treatment of inconclusive gates: warn, fail or pass."""
         return str(self.run.configuration.get("inconclusive", "warn"))
 
     @property
@@ -94,11 +94,11 @@ class RunReport:
 
     @property
     def not_gated(self) -> str | None:
-        """Why no gate was evaluated, None where nothing kept them from it."""
+        """The reason why no gate was evaluated, None where there is none."""
         if _shard(self.run) is not None:
-            return "this is a part of a run, whose gates are evaluated when its parts are merged"
+            return "this is one part of a run; its gates are evaluated when the parts are merged"
         if self.run.incomplete is not None and not self.verdicts:
-            return f"{self.run.incomplete}, so its gates were not evaluated"
+            return f"the gates were not evaluated: {self.run.incomplete}"
         return None
 
     @property
@@ -106,40 +106,40 @@ class RunReport:
         """The verdict on the run as a whole."""
         if self.problems or self.failed_tests or self.failed_gates:
             return "failed"
-        undecided = self.inconclusive != "pass" and any(
+        inconclusive = self.inconclusive != "pass" and any(
             verdict.verdict == "inconclusive" for verdict in self.verdicts
         )
-        if self.not_gated is not None or undecided:
+        if self.not_gated is not None or inconclusive:
             return "inconclusive"
         return "passed" if self.summaries else "skipped"
 
 
 def _shard(run: Run) -> object:
-    """Return which part of a run this is, None of a whole one."""
+    """Return the part that this is of a run, None for a whole run."""
     return run.configuration.get("shard")
 
 
-def _incomparable(run: Run, baseline: Baseline | None, insist: str | None) -> str | None:
-    """Return why the run's drops mean nothing: what it is compared with was asked in another way."""
-    if insist is None or run.configuration.get("allow_mismatch"):
+def _incomparable(run: Run, baseline: Baseline | None, allow_flag: str | None) -> str | None:
+    """Return why drops are refused: the models were asked in different ways."""
+    if allow_flag is None or run.configuration.get("allow_mismatch"):
         return None
     if run.base is not None:
-        return different_requests(run.adapted(), run.adapted(base=True), f"of {run.base}", insist)
+        return different_requests(run.adapted(), run.adapted(base=True), f"for {run.base}", allow_flag)
     if baseline is None:
         return None
     return different_requests(
-        run.adapted(), baseline.fingerprint.get("adaptations"), "in the baseline", insist
+        run.adapted(), baseline.fingerprint.get("adaptations"), "in the baseline", allow_flag
     )
 
 
 def _problems(run: Run, summaries: Sequence[Summary]) -> Iterator[str]:
-    """Yield what fails a run whatever it is held to; a part, and answers alone, are not to be judged yet."""
+    """Yield what fails a run whatever its gates say; nothing for a part, or for answers before judging."""
     if run.configuration.get("stage") == "answer" or _shard(run) is not None:
         return
     yield from run.problems
     for summary in summaries:
         if summary.overall.n and all(row.value is None for row in (summary.overall, *summary.metrics)):
             yield (
-                f"{summary.benchmark} has scores of several scales and so no mean; give its tests one "
-                "max_score, or each scale a metric of its own"
+                f"{summary.benchmark} has no mean, since its scores have several scales; give all its tests "
+                "one max_score, or each scale its own metric"
             )

@@ -1,4 +1,4 @@
-"""The table of scores: a block of rows a benchmark and model."""
+"""The table of scores: a block of rows for each benchmark and model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.reports.tables import fit_table
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 
-SHOWN_GROUPS = 5  # best and worst, where not all are shown
+SHOWN_GROUPS = 5  # best and worst groups shown without -v
 
 
 def scores_table(
@@ -20,11 +20,10 @@ def scores_table(
     sample: int | None = None,
     sampled: Collection[str] = (),
 ) -> list[str]:
-    """Return the lines of the table: a block of rows a benchmark and model.
+    """Return the lines of the table: a block of rows for each benchmark and model.
 
-    Of many groups the five best and worst are shown, but none of one question alone; all when `verbose`.
-    `first_n` and `sample` are how many questions of each benchmark among `sampled` were chosen so, if not
-    all were asked.
+    Of many groups the five best and worst with more than one question are shown, or all if `verbose`.
+    `first_n` and `sample` are the options; they are shown beside the benchmarks in `sampled`.
     """
     if not summaries:
         return []
@@ -58,7 +57,7 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
 
 
 def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:
-    """Yield what a reader of the scores should know of answers and judgments, each with its count above 0."""
+    """Yield the labels and counts of doubtful answers and judgments; none whose count is 0."""
     if summary.cut_off:
         yield "answers cut off by the limit", summary.cut_off
     if summary.contradictory:
@@ -77,7 +76,7 @@ def _best_and_worst(groups: Sequence[SummaryRow]) -> list[list[str]]:
 
 
 def row_cells(label: str, row: SummaryRow) -> list[str]:
-    """Return the label, score, standard error, and the counts of questions, unscored ones and errors."""
+    """Return the cells of a row: label, score, standard error, questions, unscored, errors."""
     digits = 2 if row.maximum > 1 else 4
     value = "no score" if row.value is None else f"{row.value:.{digits}f}"
     if row.value is not None and row.maximum != 1:

@@ -1,4 +1,4 @@
-"""Tables and paragraphs that fit the terminal: no line is wider, and no number is broken."""
+"""Tables and paragraphs that fit the width of the terminal without breaking a number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 GAP = "  "
-NARROWEST = 40  # columns; a terminal that claims less is taken for one of the usual width, as pytest does
+NARROWEST = 40  # columns; pytest too takes a narrower width for a mistake and uses 80
 
 Cells = Sequence[str]
 
@@ -15,8 +15,8 @@ Cells = Sequence[str]
 def fit_table(head: Cells, rows: Sequence[Cells], *, text: Sequence[int] = ()) -> list[str]:
     """Return the lines of a table whose first column has labels.
 
-    Other columns are aligned to the right, but those whose numbers are in `text`. Where the terminal is
-    narrow, the heads are broken first, then long labels get a line of their own, then cells are broken at
+    The other columns are aligned to the right, except those in `text`, given by their indexes. For a narrow
+    terminal, the heads are broken first, then long labels get their own line, then cells are broken at
     blanks.
     """
     columns = list(zip(head, *rows, strict=True))
@@ -38,7 +38,7 @@ def fit_table(head: Cells, rows: Sequence[Cells], *, text: Sequence[int] = ()) -
 
 
 def paragraph(line: str) -> list[str]:
-    """Return the lines that a line of text is broken into; later ones are indented by two columns more."""
+    """Return the text broken into lines; the later ones are indented by two more columns."""
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(line, _terminal_width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False)
 

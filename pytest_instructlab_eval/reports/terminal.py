@@ -1,4 +1,4 @@
-"""A run for the one who waits for it: the tables and lines of the terminal."""
+"""The report of a run in the terminal: its tables and lines."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
 
 def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:
-    """Return the lines of a run; empty where there is nothing to tell.
+    """Return the lines of a run's report.
 
-    `sampled` are the benchmarks of which a part is asked where a sample, or the first so many, is asked for.
+    `sampled` are the benchmarks that --eval-sample and --eval-first-n apply to.
     """
     run = report.run
     lines = _blocks(
@@ -33,15 +33,15 @@ def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]
     )
     lines += [note_line(note) for note in run.notes]
     if run.incomplete is not None and not report.verdicts and (run.gates or run.standing_gates):
-        lines.append(f"gates: not evaluated, as {run.incomplete}")
+        lines.append(f"gates not evaluated: {run.incomplete}")
     return lines
 
 
 def comparison_lines(report: RunReport, *, verbose: bool) -> list[str]:
-    """Return what changed against the baseline, and what became of the gates."""
+    """Return the lines of the changes and of the gates' verdicts."""
     return _blocks(changes_table(report.changes, verbose=verbose), verdict_lines(report.verdicts))
 
 
 def _blocks(*blocks: Sequence[str]) -> list[str]:
-    """Return the lines of the blocks that have any, a blank one between two blocks."""
+    """Return the lines of all blocks, with a blank line between two blocks."""
     return [line for block in blocks if block for line in ("", *block)][1:]

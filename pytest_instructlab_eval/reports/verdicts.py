@@ -1,4 +1,4 @@
-"""What became of the gates, as lines for the terminal."""
+"""The gates' verdicts as lines for the terminal."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ ORDER: tuple[Verdict, ...] = ("failed", "refused", "inconclusive", "skipped", "p
 
 
 def noteworthy_reports(reports: Sequence[GateReport]) -> list[GateReport]:
-    """Return the worst first, without the default gates that passed."""
+    """Return the reports, worst first, without default gates that passed."""
     shown = [report for report in reports if report.verdict != "passed" or not is_default_gate(report.gate)]
     return sorted(shown, key=lambda report: ORDER.index(report.verdict))
 
 
 def verdict_counts(reports: Sequence[GateReport]) -> str:
-    """Return how many gates have which verdict: "1 failed, 4 passed"."""
+    """Return the number of gates by verdict: "1 failed, 4 passed"."""
     numbers = Counter(report.verdict for report in reports)
     return ", ".join(f"{numbers[verdict]} {verdict}" for verdict in ORDER if numbers[verdict])
 
 
 def verdict_lines(reports: Sequence[GateReport]) -> list[str]:
-    """Return the counts, and a line for each gate that says something; empty where there are no gates."""
+    """Return the counts, and the lines of each noteworthy gate; none without gates."""
     models = {report.model for report in reports if report.model is not None}
     lines = []
     for report in noteworthy_reports(reports):

@@ -1,1 +1,1 @@
-"""A pytest run that evaluates: the only folder that knows pytest."""
+"""The hooks and parts of a pytest run that evaluates; no other folder depends on pytest."""

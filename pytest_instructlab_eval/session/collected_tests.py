@@ -1,4 +1,4 @@
-"""What was collected, as far as the gates need to know it; a worker of xdist tells it to the controller."""
+"""The facts about collected tests that the gates need; an xdist worker sends them to the controller."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pytest_instructlab_eval.session.marker import marked_gates, marker_problem
 
 @dataclass(frozen=True)
 class CollectedTests:
-    """What the gates need to know of a run's tests: the groups of each benchmark, deselected ones too.
+    """The facts about a run's tests that the gates need: the groups of each benchmark, with deselected ones.
 
-    `gates` are those that tests are marked with, by benchmark; `deselected` counts by benchmark, `empty`
-    are the benchmarks without a question. `part` says, by benchmark, which of its tests pytest collected
-    where it did not collect all, and `tests` are all of the run that this is a shard of. `unselected` are,
-    by benchmark, the groups of which no test is run, "" where none of the benchmark is. `judged` are the
-    benchmarks of tests that ask for a model and a judge. `problem` is what is wrong with a marker.
+    `gates` are those of markers, by benchmark, `deselected` has the number of deselected questions by
+    benchmark, and `empty` the benchmarks without a question. `part` describes, by benchmark, the collected
+    tests where pytest did not collect all. `tests` are all tests of the run that this is a shard of.
+    `unselected` are, by benchmark, the groups without a selected test, with "" where the benchmark has none.
+    `judged` are the benchmarks of tests that request a model and a judge. `problem` is that of a marker.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -44,33 +44,33 @@ class CollectedTests:
         missing: Sequence[pytest.Item] = (),
         which: str = "",
     ) -> CollectedTests:
-        """Return what is to be known of the tests that may score among a run's items and those it left out.
+        """Return the facts about the scoring tests among the selected and the deselected items.
 
-        `missing` are tests beside which only those were collected that `which` says.
+        `missing` are tests that were not collected; `which` describes those that were.
         """
         chosen, left = _ScoringTests(items), _ScoringTests(deselected)
-        every, run = chosen | left, chosen.places()
-        groups, asked, parts = every.groups(), every.asked(), _ScoringTests(missing).groups()
+        every, run = chosen | left, chosen.parts()
+        groups, with_questions, parts = every.groups(), every.asked(), _ScoringTests(missing).groups()
         return cls(
             groups=groups,
             gates=every.gates(),
             deselected=left.questions(),
-            empty=[name for name in groups if name not in asked],
+            empty=[name for name in groups if name not in with_questions],
             part={name: which for name in groups if name in parts},
-            unselected=_by_benchmark(place for place in left.places() if place not in run),
+            unselected=_by_benchmark(part for part in left.parts() if part not in run),
             tests=tests,
             judged=chosen.judged(),
             problem=chosen.problem(),
         )
 
     def to_plain(self) -> dict[str, object]:
-        """Return it as plain data, fit for another process."""
+        """Return the facts as plain data, for another process."""
         record: dict[str, object] = plain_data(self)
         return record
 
 
 class _ScoringTests:
-    """The tests that may score among a run's items, each with what it is about."""
+    """The scoring tests among a run's items, each with its identity."""
 
     def __init__(self, items: Sequence[pytest.Item]) -> None:
         self._about = {item: identity_of(item) for item in scoring_tests(items)}
@@ -81,18 +81,18 @@ class _ScoringTests:
         return joined
 
     def groups(self) -> dict[str, list[str]]:
-        """Return the groups of each benchmark; it may have none."""
-        found = _by_benchmark((about.benchmark, about.group) for about in self._about.values())
-        return {name: [group for group in groups if group] for name, groups in found.items()}
+        """Return the groups of each benchmark, which may be none."""
+        groups = _by_benchmark((about.benchmark, about.group) for about in self._about.values())
+        return {name: [group for group in names if group] for name, names in groups.items()}
 
     def gates(self) -> dict[str, list[str]]:
-        """Return the gates of the tests' markers, of each benchmark that has some."""
+        """Return the gates of the tests' markers, by benchmark."""
         return _by_benchmark(
             (about.benchmark, gate) for item, about in self._about.items() for gate in marked_gates(item)
         )
 
     def judged(self) -> list[str]:
-        """Return the benchmarks of the tests that ask for a model and a judge, and have a question."""
+        """Return the benchmarks of the tests that request a model and a judge, and have a question."""
         return sorted(
             {about.benchmark for item, about in self._about.items() if model_roles([item]) == {*ROLES}}
         )
@@ -102,24 +102,24 @@ class _ScoringTests:
         return {about.benchmark for item, about in self._about.items() if not is_empty(item)}
 
     def questions(self) -> dict[str, int]:
-        """Return the number of questions of each benchmark, whichever models they are put to."""
+        """Return the number of questions of each benchmark, for any number of models."""
         return Counter(
             name for name, _ in {(about.benchmark, about.question) for about in self._about.values()}
         )
 
-    def places(self) -> dict[tuple[str, str], None]:
-        """Return each benchmark as a whole, and each of its groups."""
-        found = [(about.benchmark, group) for about in self._about.values() for group in ("", about.group)]
-        return dict.fromkeys(found)
+    def parts(self) -> dict[tuple[str, str], None]:
+        """Return a pair for each whole benchmark, with "" as the group, and one for each of its groups."""
+        pairs = [(about.benchmark, group) for about in self._about.values() for group in ("", about.group)]
+        return dict.fromkeys(pairs)
 
     def problem(self) -> str | None:
-        """Return what is wrong with the first marker that can't be meant."""
+        """Return the problem of the first invalid marker."""
         return next(filter(None, map(marker_problem, self._about)), None)
 
 
 def _by_benchmark(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return what stands beside each benchmark, each text once."""
-    found: dict[str, dict[str, None]] = {}
+    """Return the texts of each benchmark, without repetitions."""
+    by_benchmark: dict[str, dict[str, None]] = {}
     for benchmark, text in pairs:
-        found.setdefault(benchmark, {})[text] = None
-    return {benchmark: list(texts) for benchmark, texts in found.items()}
+        by_benchmark.setdefault(benchmark, {})[text] = None
+    return {benchmark: list(texts) for benchmark, texts in by_benchmark.items()}

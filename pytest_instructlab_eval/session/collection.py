@@ -1,4 +1,4 @@
-"""What pytest collects of a run that evaluates, and what it leaves out: gates need to know both."""
+"""The collection of a run that evaluates: what pytest collects and what it leaves out."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ from pytest_instructlab_eval.suites.registry import benchmark_names as registere
 
 
 class Collection:
-    """The hooks of the collection.
-
-    `broken` are the files and folders that could not be collected, by their node ids.
-    """
+    """The hooks of the collection; `broken` has the node ids of what could not be collected."""
 
     def __init__(self, session: EvalSession, parametrization: Parametrization) -> None:
         self.broken: set[str] = set()
@@ -38,24 +35,24 @@ class Collection:
         self._deselected: list[pytest.Item] = []
         self._of_all_parts: list[pytest.Item] = []
         self._opened: set[pytest.Collector] = set()
-        self._found: list[pytest.Item | pytest.Collector] = []
+        self._nodes: list[pytest.Item | pytest.Collector] = []
 
     def pytest_pycollect_makemodule(
         self, module_path: Path, parent: pytest.Collector
     ) -> BenchmarkModule | None:
-        """Name an installed benchmark by its file alone, wherever it is installed."""
+        """Return a module whose node id is the file name, for an installed benchmark."""
         named = {argument.partition("::")[0] for argument in self._config.args}
         name = module_path.name[len("test_") : -len(".py")]
         if str(module_path) not in named or name not in registered() or module_path != benchmark_file(name):
             return None
-        found: BenchmarkModule = BenchmarkModule.from_parent(
+        module: BenchmarkModule = BenchmarkModule.from_parent(
             parent, path=module_path, nodeid=module_path.name
         )
-        return found
+        return module
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, object, object]:
-        """Name the question that is not found: pytest names its file and function alone."""
+        """Raise an error that names the unknown question; pytest names only its file and function."""
         try:
             return (yield)
         except pytest.UsageError:
@@ -67,13 +64,13 @@ class Collection:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Know what pytest finds before it, or `--lf`, leaves a part of it out without another word."""
+        """Record all collected nodes before pytest, or `--lf`, drops some of them without a hook call."""
         report = yield
-        found: list[pytest.Item | pytest.Collector] = report.result or []
+        nodes: list[pytest.Item | pytest.Collector] = report.result or []
         self._opened.add(collector)
-        self._found += found
+        self._nodes += nodes
         if isinstance(collector, BenchmarkModule) and self._parametrization.unreadable is None:
-            names = [node.name for node in found]
+            names = [node.name for node in nodes]
             for argument in self._config.args:
                 file, _, test = argument.partition("::")
                 if Path(file) == collector.path and "[" in test and test not in names:
@@ -82,70 +79,75 @@ class Collection:
         return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Know what could not be collected; from xdist's workers too."""
+        """Record what could not be collected, also by xdist's workers."""
         if report.failed:
             self.broken.add(report.nodeid)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Know what is left out: gates over a part of a benchmark aren't evaluated."""
+        """Record the deselected tests, since gates over a part of a benchmark are not evaluated."""
         self._deselected += items
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep this part of the run's tests."""
+        """Deselect the tests of the other shards."""
         if self._eval.settings.shard is None:
             return
         part, parts = self._eval.settings.shard
         deselected = list(self._deselected)
         self._of_all_parts = list(items)
-        names = sorted(item.nodeid for item in items)  # whatever order this run has them in
-        mine = set(names[part - 1 :: parts])
-        items[:] = [item for item in self._of_all_parts if item.nodeid in mine]
+        names = sorted(
+            item.nodeid for item in items
+        )  # the same order in all shards, even with random ordering
+        own = set(names[part - 1 :: parts])
+        items[:] = [item for item in self._of_all_parts if item.nodeid in own]
         self._config.hook.pytest_deselected(
-            items=[item for item in self._of_all_parts if item.nodeid not in mine]
+            items=[item for item in self._of_all_parts if item.nodeid not in own]
         )
         self._deselected = deselected
 
     def collected(self, session: pytest.Session) -> CollectedTests:
-        """Return what the gates need to know, once all is collected."""
+        """Return the facts that the gates need, after the collection."""
         items, tests = self._of_all_parts or session.items, [item.nodeid for item in self._of_all_parts]
-        # `--lf` leaves no test out where none of what failed is here.
+        # `--lf` runs all tests if none of the failed ones is here.
         failed = last_failed_ids(self._config) if self._config.getoption("lf", False) else set()
         if any(item.nodeid in failed for item in session.items):
-            missing, which = session.items, "failed last time (--lf)"  # whatever files it left out have
+            missing, which = (
+                session.items,
+                "that failed last time (--lf)",
+            )  # those of skipped files are unknown
         else:
             chosen = {*items, *self._deselected}
-            missing = [item for item in _tests_in(self._found, self._opened) if item not in chosen]
-            which = "were taken of the file"
-        found = CollectedTests.of(items, self._deselected, tests=tests, missing=missing, which=which)
-        return dataclasses.replace(found, problem=found.problem or _problem_of(items))
+            missing = [item for item in _tests_in(self._nodes, self._opened) if item not in chosen]
+            which = "named in the command"
+        collected = CollectedTests.of(items, self._deselected, tests=tests, missing=missing, which=which)
+        return dataclasses.replace(collected, problem=collected.problem or _problem_of(items))
 
 
 def _tests_in(
     nodes: Iterable[pytest.Item | pytest.Collector], opened: set[pytest.Collector]
 ) -> list[pytest.Item]:
-    """Return the tests among the nodes, and those in classes that pytest had no reason to look into."""
-    found, left = [], list(nodes)
-    while left:
-        node = left.pop()
+    """Return the tests among the nodes, and those in classes that pytest did not collect."""
+    tests, pending = [], list(nodes)
+    while pending:
+        node = pending.pop()
         if isinstance(node, pytest.Item):
-            found.append(node)
+            tests.append(node)
         elif isinstance(node, pytest.Class) and node not in opened:
-            with contextlib.suppress(Exception):  # a user's class may be as it likes
-                left += node.collect()
-    return found
+            with contextlib.suppress(Exception):  # a user's class may raise anything
+                pending += node.collect()
+    return tests
 
 
 def _problem_of(items: Sequence[pytest.Item]) -> str | None:
-    """Return why one of the questions that are run can't be asked: another one stops no run."""
-    asked: dict[str, list[Question]] = defaultdict(list)
+    """Return why one of the selected questions cannot be asked; an unselected one does not stop the run."""
+    by_benchmark: dict[str, list[Question]] = defaultdict(list)
     for item in items:
-        for question, known in questions_of_item(item):
-            asked[known.name].append(question)
-    for known in all_benchmarks():
-        if known.check is not None and known.name in asked:
+        for question, benchmark in questions_of_item(item):
+            by_benchmark[benchmark.name].append(question)
+    for benchmark in all_benchmarks():
+        if benchmark.check is not None and benchmark.name in by_benchmark:
             try:
-                known.check(asked[known.name])
+                benchmark.check(by_benchmark[benchmark.name])
             except DataError as error:
                 return str(error)
     return None

@@ -1,8 +1,8 @@
-"""Our options on the command line, and a new start where pytest takes the value of one for a path.
+"""This plugin's options on the command line, and a restart where pytest takes the value of one for a path.
 
 pytest chooses its root folder and its ini file before it knows a plugin's options. With
 `--eval-model ./granite` it reads the ini file of that folder, which may be a stranger's; with
-`--eval-model=./granite` it doesn't.
+`--eval-model=./granite` it does not.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ OF_THE_USER = "--eval-output-dir"  # its folder is the user's own
 
 
 def given_arguments(config: pytest.Config) -> list[str]:
-    """Return what the user gave, in the environment and then on the command line, with each `@FILE` read."""
+    """Return the arguments of environment and command line, with each `@FILE` replaced by its lines."""
     return _expanded([*shlex.split(os.environ.get(ADDOPTS, "")), *config.invocation_params.args])
 
 
 def _expanded(given: Iterable[str]) -> list[str]:
-    """Return the arguments with the lines of a file in place of its `@FILE`, as argparse reads it."""
+    """Return the arguments with each `@FILE` replaced by the lines of the file, like argparse."""
     result: list[str] = []
     for argument in given:
         lines = None
@@ -41,14 +41,14 @@ def _expanded(given: Iterable[str]) -> list[str]:
 
 
 def our_flags(given: Sequence[str]) -> list[str]:
-    """Return those of our flags that are among the arguments."""
-    known = _flags(given)
+    """Return this plugin's flags among the arguments."""
+    ours = _flags(given)
     options = itertools.takewhile(lambda argument: argument != "--", (flag for flag, _ in _tokens(given)))
-    return [flag for option in options if (flag := option.partition("=")[0]) in known]
+    return [flag for option in options if (flag := option.partition("=")[0]) in ours]
 
 
 def asks_for_us(config: pytest.Config) -> bool:
-    """Return whether the command line or the ini file has an option of ours, or help is asked for."""
+    """Return whether the command line or the ini file has one of this plugin's options, or asks for help."""
     given = given_arguments(config)
     if any(argument.startswith(PREFIX) or argument in ("-h", "--help") for argument in given):
         return True
@@ -57,24 +57,24 @@ def asks_for_us(config: pytest.Config) -> bool:
 
 
 def check_model(config: pytest.Config) -> None:
-    """Raise UsageError where an option of the command line asks for an evaluation, and no model is named."""
-    asked = our_flags(given_arguments(config))
-    if asked and not any(getattr(config.option, name, False) for name in ONLY_SHOWS):
-        raise pytest.UsageError(f"{asked[0]} asks for an evaluation: name a model with --eval-model")
+    """Raise UsageError where the command line has an option for an evaluation but names no model."""
+    given = our_flags(given_arguments(config))
+    if given and not any(getattr(config.option, name, False) for name in ONLY_SHOWS):
+        raise pytest.UsageError(f"{given[0]} needs a model to evaluate; name one with --eval-model")
 
 
 def with_joined_values(given: Sequence[str]) -> list[str]:
-    """Return the arguments with our `--eval-x value` as `--eval-x=value`."""
+    """Return the arguments with each `--eval-x value` joined to `--eval-x=value`."""
     return [flag if value is None else f"{flag}={value}" for flag, value in _tokens(given)]
 
 
 def values_taken_for_paths(given: Sequence[str]) -> list[tuple[str, str]]:
-    """Return each of our flags whose value pytest takes for a path to collect, with the value."""
+    """Return each of this plugin's flags whose value pytest takes for a path, with the value."""
     return [(flag, value) for flag, value in _tokens(given) if value is not None and _path(value) is not None]
 
 
 def _tokens(given: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield each argument; one of our flags whose value is the next argument comes with it."""
+    """Yield each argument, a flag of this plugin together with its value if that is the next argument."""
     takes_value = _flags(given)
     index = 0
     while index < len(given):
@@ -89,15 +89,17 @@ def _tokens(given: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _flags(given: Sequence[str]) -> dict[str, bool]:
-    """Return our flags, and whether each takes a value; a package is imported for a flag of ours alone."""
-    asked = any(argument.startswith(PREFIX) for argument in given)
-    options = known_options() if asked else OPTIONS
+    """Return this plugin's flags, and whether each takes a value.
+
+    Packages with benchmarks are imported only where an argument may be one of their flags."""
+    may_have_own = any(argument.startswith(PREFIX) for argument in given)
+    options = known_options() if may_have_own else OPTIONS
     ours = (option for option in options if option.places != "ini")
     return {flag: option.metavar is not None for option in ours for flag in option.flags}
 
 
 def _path(value: str) -> Path | None:
-    """Return the folder that pytest finds behind a value, None where there is none."""
+    """Return the folder that pytest takes a value for, None where no such path exists."""
     path = Path(os.path.abspath(value.partition("::")[0]))
     with contextlib.suppress(OSError, ValueError):
         if path.exists():
@@ -106,10 +108,10 @@ def _path(value: str) -> Path | None:
 
 
 def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
-    """Run pytest anew where it took a value for a path, with that value joined to its option, and exit.
+    """Restart pytest where it took a value for a path, with the value joined to its option, and exit.
 
-    To be called before any conftest file is loaded and before any plugin reads the ini file. Raises
-    UsageError where that file is a stranger's and may have run code already.
+    This must be called before a conftest file is loaded and before a plugin reads the ini file. It raises
+    UsageError where the ini file is a stranger's and may have run code already.
     """
     given = given_arguments(config)
     mistaken = values_taken_for_paths(given)
@@ -118,8 +120,8 @@ def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
     if (why := _may_have_run_code(config, parser)) and _is_foreign(config, parser, given, mistaken):
         forms = " ".join(f"{flag}={shlex.quote(value)}" for flag, value in mistaken)
         raise pytest.UsageError(
-            f"{config.inipath} has {why}, so code from that folder may have run: pytest reads the ini file "
-            f"of a folder that is separated from its option by a blank; write {forms}"
+            f"{config.inipath} sets {why}, so code from that folder may have run: pytest takes a value after "
+            f"a blank for a folder of tests and reads its ini file; write {forms}"
         )
     for path in map(str, config.getini("pythonpath")):
         if path in sys.path:
@@ -132,21 +134,21 @@ def start_anew(config: pytest.Config, parser: pytest.Parser) -> None:
 def _is_foreign(
     config: pytest.Config, parser: pytest.Parser, given: list[str], mistaken: Sequence[tuple[str, str]]
 ) -> bool:
-    """Return whether the ini file was found through the value of an option alone."""
+    """Return whether pytest found the ini file only through the value of an option."""
     user = parser.parse_known_args(given)
     if config.inipath is None or user.inifilename:
         return False
-    places = [found for path in user.file_or_dir if (found := _path(path))] or [config.invocation_params.dir]
-    strangers = [found for flag, value in mistaken if flag != OF_THE_USER and (found := _path(value))]
-    return _above(config.inipath.parent, strangers) and not _above(config.inipath.parent, places)
+    own = [folder for path in user.file_or_dir if (folder := _path(path))] or [config.invocation_params.dir]
+    strangers = [folder for flag, value in mistaken if flag != OF_THE_USER and (folder := _path(value))]
+    return _above(config.inipath.parent, strangers) and not _above(config.inipath.parent, own)
 
 
-def _above(folder: Path, places: Iterable[Path]) -> bool:
-    return any(folder in (place, *place.parents) for place in places)
+def _above(folder: Path, others: Iterable[Path]) -> bool:
+    return any(folder in (other, *other.parents) for other in others)
 
 
 def _may_have_run_code(config: pytest.Config, parser: pytest.Parser) -> str | None:
-    """Return what of the ini file pytest applies before it loads plugins and by which code is imported."""
+    """Return the ini setting by which pytest may have imported code before it loaded this plugin."""
     addopts = list(config.getini("addopts"))
     if config.getini("pythonpath"):
         return "pythonpath"
@@ -154,5 +156,5 @@ def _may_have_run_code(config: pytest.Config, parser: pytest.Parser) -> str | No
         return "-p in addopts"
     filters = [*config.getini("filterwarnings"), *(parser.parse_known_args(addopts).pythonwarnings or ())]
     if any("." in "".join(text.split(":")[2:3]) for text in filters):
-        return "a warning of some module in its filters"
+        return "a warning filter that names a module"
     return None

@@ -1,4 +1,4 @@
-"""The settings of a run: our options declared to pytest, and read from the command line and the ini file."""
+"""The declaration of this plugin's options, and the reading of their values into settings."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ def _declare(parser: pytest.Parser, options: Iterable[Option]) -> None:
 
 
 def names_a_model(config: pytest.Config) -> bool:
-    """Return whether the command line or the ini file has anything to evaluate; may be asked early."""
+    """Return whether the command line or the ini file names a model; works before conftests."""
     names = ("eval_model", "eval_checkpoints")
     early = early_options(config)
     return any(getattr(early, name) or config.getini(name) for name in names)
 
 
 def asks_for_benchmarks(config: pytest.Config) -> bool:
-    """Return whether the built-in benchmarks are collected in place of the folder's own tests.
+    """Return whether the built-in benchmarks are collected instead of the folder's own tests.
 
-    It takes a command line that names a model or a benchmark, and no file: what the ini file says once
-    for the project is for its own tests.
+    That is so if the command line names a model or a benchmark but no file. A model in the ini file is for
+    the project's own tests.
     """
     if config.args_source is config.ArgsSource.ARGS:
         return False
@@ -86,9 +86,9 @@ def asks_for_benchmarks(config: pytest.Config) -> bool:
 
 
 def read_settings(config: pytest.Config) -> Settings | None:
-    """Return the run's settings, or None where no model is named and the plugin has nothing to do.
+    """Return the run's settings, or None where no model is named and the plugin does nothing.
 
-    Raises ConfigurationError for a value that is not allowed; it quotes the value.
+    Raises ConfigurationError for an invalid value and quotes it.
     """
     values = {option.field: _option_value(config, option, config.option) for option in OPTIONS}
     given: dict[str, Any] = {field: value for field, value in values.items() if value is not None}
@@ -112,22 +112,22 @@ def read_settings(config: pytest.Config) -> Settings | None:
 
 
 def _derived(config: pytest.Config, given: Mapping[str, Any]) -> dict[str, object]:
-    """Return the settings that follow from those that were given, or from the environment."""
-    found: dict[str, object] = {"min_tasks": bool(os.environ.get(MIN_TASKS_VARIABLE))}
+    """Return the settings that follow from the given ones or from the environment."""
+    derived: dict[str, object] = {"min_tasks": bool(os.environ.get(MIN_TASKS_VARIABLE))}
     if "judge_model" in given:
-        found["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
+        derived["judge_model"] = tuple(_as_named(name, given["model"]) for name in given["judge_model"])
     if "first_n" not in given and (text := os.environ.get(FIRST_N_VARIABLE)):
-        found["first_n"] = _parse_option(f"${FIRST_N_VARIABLE}", parse_integer(1), text)
+        derived["first_n"] = _parse_option(f"${FIRST_N_VARIABLE}", parse_integer(1), text)
     if "shard" in given and not (config.getoption("eval_output_dir") or config.getini("eval_output_dir")):
-        # So that parts may run at one time.
-        found["output_dir"] = given["output_dir"] / "shard-{}-of-{}".format(*given["shard"])
+        # Parts that run at the same time must not write to one folder.
+        derived["output_dir"] = given["output_dir"] / "shard-{}-of-{}".format(*given["shard"])
     if "sample" in given:
-        found["sample_seed"] = given.get("sample_seed", 0)
-    return found
+        derived["sample_seed"] = given.get("sample_seed", 0)
+    return derived
 
 
 def _as_named(name: str, models: Sequence[str]) -> str:
-    """Return the name as the models have it, where both are one folder: one server serves both."""
+    """Return the model's name for the same folder, so that one server serves both; else the name itself."""
     folder = os.path.realpath(os.path.expanduser(name))
     if not os.path.isdir(folder):
         return name
@@ -135,16 +135,16 @@ def _as_named(name: str, models: Sequence[str]) -> str:
 
 
 def refused_folder(config: pytest.Config, arguments: argparse.Namespace) -> Path | None:
-    """Return where a run that could not begin would have put its results.
+    """Return the output folder of a run that could not start, None where it should have no summary.
 
-    None where it evaluates nothing, only shows something, is a part of a run, or names no folder that is one.
+    That is so for a run that evaluates nothing, only shows something, or is a shard, and for an invalid path.
     """
     only_shows = any(getattr(arguments, name, False) for name in ONLY_SHOWS)
     if only_shows or arguments.eval_shard is not None or not names_a_model(config):
         return None
     with contextlib.suppress(ConfigurationError):
-        found = _option_value(config, next(o for o in OPTIONS if o.field == "output_dir"), arguments)
-        return found if isinstance(found, Path) else None
+        folder = _option_value(config, next(o for o in OPTIONS if o.field == "output_dir"), arguments)
+        return folder if isinstance(folder, Path) else None
     return None
 
 
@@ -162,7 +162,7 @@ def _option_value(config: pytest.Config, option: Option, arguments: argparse.Nam
 def _given(
     config: pytest.Config, option: Option, arguments: argparse.Namespace
 ) -> tuple[str, Path, str | Sequence[str] | None]:
-    """Return what an option was given, with what it is called there and where its relative paths begin."""
+    """Return the name of an option in its source, the folder of its relative paths, and its raw value."""
     folder = Path(config.invocation_params.dir)
     given = None if option.places == "ini" else getattr(arguments, option.name)
     if given is not None:
@@ -183,19 +183,21 @@ def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
 
 
 def _check_use(config: pytest.Config, settings: Settings) -> None:
-    """Raise ConfigurationError where the command line has an option that this run would ignore."""
+    """Raise ConfigurationError for an option of the command line that this run would ignore."""
     if config.getoption("eval_judge_base_url") and not settings.judge_model:
-        raise ConfigurationError("--eval-judge-base-url needs --eval-judge-model, the judge's name there")
+        raise ConfigurationError(
+            "--eval-judge-base-url needs --eval-judge-model, the judge's name on that server"
+        )
     for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
         if config.getoption(f"eval_{name}") is not None:
             raise ConfigurationError(
-                f"--eval-{name.replace('_', '-')} is for a server that the run starts, and it starts none: "
-                "leave the option out, or --eval-base-url (and --eval-judge-base-url)"
+                f"--eval-{name.replace('_', '-')} is for a server that the run starts, but this run starts "
+                "none; leave out the option, or leave out --eval-base-url (and --eval-judge-base-url)"
             )
 
 
 def _check_benchmarks(settings: Settings) -> None:
-    """Raise ConfigurationError where no benchmark is left."""
+    """Raise ConfigurationError where no benchmark can run."""
     from pytest_instructlab_eval.suites.selection import left_out_benchmarks, selected_benchmarks
 
     if not selected_benchmarks(settings):
@@ -204,4 +206,4 @@ def _check_benchmarks(settings: Settings) -> None:
             for name, reason in left_out_benchmarks(settings).items()
             if not settings.benchmark or name in settings.benchmark
         )
-        raise ConfigurationError(f"no benchmark is left to run ({reasons})")
+        raise ConfigurationError(f"no benchmark can run ({reasons})")

@@ -1,4 +1,4 @@
-"""How a run is shared among processes: the budget, what a process has queued, and signs between them."""
+"""The distribution of a run among processes: request budgets, queues, and signs between the processes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from pytest_instructlab_eval.session.xdist_internals import (
 
 
 def divide_budget(budget: int, config: pytest.Config) -> int:
-    """Return this process's share of a budget of requests: at least one, and together no more than it.
+    """Return this process's share of a budget of requests, at least one.
 
-    Where there are more workers than budget, each still gets one.
+    The shares sum to the budget, unless there are more workers than requests.
     """
     count = worker_count(config)
     share, rest = divmod(budget, count)
@@ -38,12 +38,12 @@ def divide_budget(budget: int, config: pytest.Config) -> int:
 
 
 def look_ahead_window(budget: int) -> int:
-    """Return how many items to have under way for a budget of requests: enough to bridge uneven latencies."""
+    """Return the number of items to run ahead for a budget of requests, enough for uneven latencies."""
     return 2 * budget
 
 
 def wait_for_outputs(nodes: Iterable[WorkerNode], seconds: float) -> None:
-    """After Ctrl-C, which workers get too: give those that live time to hand over what they had scored."""
+    """Wait for the results of the live workers, which also got Ctrl-C, for this many seconds at most."""
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
     while waiting and time.monotonic() < deadline:
@@ -60,7 +60,7 @@ class LocalQueue:
         self._next = 0
 
     def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterable[pytest.Item]:
-        """Return the items within `limit` places after `item` that weren't given before."""
+        """Return the items within `limit` positions after `item` that were not returned before."""
         position = self._position.get(id(item))
         if position is None:
             return ()
@@ -69,14 +69,14 @@ class LocalQueue:
 
 
 class WorkerQueue:
-    """The items that xdist has queued in this worker; where it can't be read, the next one alone."""
+    """The items that xdist has queued in this worker; only the next one where the queue cannot be read."""
 
     def __init__(self, items: list[pytest.Item], interactor: object) -> None:
         self._items = items
         self._interactor = interactor
 
     def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterable[pytest.Item]:
-        """Return the next item and what is queued behind it, `limit` in all."""
+        """Return the next item and those queued behind it, `limit` in total."""
         if limit <= 0:
             return []
         following = [] if nextitem is None else [nextitem]
@@ -86,20 +86,20 @@ class WorkerQueue:
 
 
 def worker_queue(session: pytest.Session) -> LocalQueue | WorkerQueue:
-    """Return the queue that this process's items come from."""
+    """Return the queue of this process's items."""
     if not is_worker(session.config):
         return LocalQueue(session.items)
     return WorkerQueue(session.items, interactor(session.config))
 
 
 class Signs:
-    """Files in a folder that the controller makes and that workers look for.
+    """Signals between the controller and its workers: files in a folder that the controller makes.
 
-    "stop": the failure limit is reached (xdist's workers would run all that they have queued).
-    "interrupt": the run was sent SIGTERM.
-    "served_model", "judge": a test asks for it.
-    "careful": a worker has died; run nothing ahead. A test that kills its process does so before its
-    turn, and another is blamed for it; in its turn it is blamed itself.
+    "stop": the failure limit is reached (xdist's workers would run all of their queue).
+    "interrupt": the run received SIGTERM.
+    "served_model", "judge": a test requests this fixture.
+    "careful": a worker has died; run nothing ahead. A test that kills its process while it runs ahead makes
+    pytest blame another test; run in order, it is blamed itself.
     """
 
     KEY = "instructlab_eval_signs"
@@ -109,45 +109,45 @@ class Signs:
 
     @classmethod
     def for_worker(cls, config: pytest.Config) -> Signs:
-        """Return the signs that the controller told this worker of; none where there is no controller."""
+        """Return the signs of this worker's controller; signs without a folder if there is no controller."""
         folder = worker_input(config).get(cls.KEY)
         return cls(Path(str(folder)) if folder else None)
 
     def make_folder(self) -> None:
-        """Begin to show signs, none of them up, in the process that the others look to."""
+        """Make the folder, in the controller."""
         self._folder = Path(tempfile.mkdtemp(prefix="pytest-instructlab-eval-"))
 
     @property
     def folder(self) -> Path:
-        """Where they are shown; what else the processes of a run share can be beside them."""
+        """The folder of the signs, which may hold other files that the processes share."""
         assert self._folder is not None  # noqa: S101  (a worker without a controller serves nothing)
         return self._folder
 
     def tell(self, node: WorkerNode) -> None:
-        """Tell a worker that is being started where to look."""
+        """Send the folder to a worker that is being started."""
         node.workerinput[self.KEY] = str(self._folder)
 
     def put_up(self, *names: str) -> None:
-        """Show signs to all workers."""
+        """Show these signs to all processes."""
         for name in names if self._folder is not None else ():
             (self.folder / name).touch()
 
     def leave(self, name: str, record: object) -> None:
-        """Leave plain data for the controller."""
+        """Write plain data for the controller under this name."""
         if self._folder is not None:
             replace_text(self._folder / name, json.dumps(record))
 
     def read(self, name: str) -> object:
-        """Return what a worker left under this name, None where nothing was."""
+        """Return the data that a worker wrote under this name, None where there is none."""
         path = self.folder / name
-        found: object = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        return found
+        data: object = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return data
 
     def is_up(self, name: str) -> bool:
-        """Return whether the sign is shown."""
+        """Return whether the sign is up."""
         return self._folder is not None and (self._folder / name).exists()
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Remove the folder."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Runs coroutines ahead of the caller that waits for them, in one event loop in one thread.
+"""An event loop in a thread that runs coroutines ahead of the caller that waits for them.
 
-Knows nothing of pytest or benchmarks: a `CoroutineRun` is one coroutine under way, the `Engine` is the loop
-that it runs in, and `LookAhead` decides which runs to start before they are asked for.
+This module does not depend on pytest or benchmarks: a `CoroutineRun` is one started coroutine, the `Engine`
+is the loop that it runs in, and `LookAhead` decides which runs to start early.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ current_run: contextvars.ContextVar[CoroutineRun | None] = contextvars.ContextVa
 
 
 class CoroutineRun:
-    """One coroutine under way: its outcome, its times and the log records that it made."""
+    """One started coroutine: its outcome, its times and its log records."""
 
     def __init__(self) -> None:
         self.done: concurrent.futures.Future[object] = concurrent.futures.Future()
@@ -33,16 +33,16 @@ class CoroutineRun:
 
     @property
     def duration(self) -> float:
-        """Seconds from the coroutine's first step to its last."""
+        """The seconds from the coroutine's first step to its last."""
         return max(0.0, self.finished - self.started)
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether the coroutine has ended, and raised nothing."""
+        """True if the coroutine has ended without an exception."""
         return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
     def wait(self, tick: Callable[[], None], interval: float) -> object:
-        """Return the coroutine's result, or raise what it raised; call `tick` every `interval` seconds."""
+        """Return the coroutine's result, or raise its exception; call `tick` every `interval` seconds."""
         while True:
             try:
                 return self.done.result(timeout=interval)
@@ -52,12 +52,12 @@ class CoroutineRun:
                 tick()
 
     async def drive(self, make: Callable[[], Awaitable[object]]) -> None:
-        """Run what `make` gives to its end and keep its outcome."""
+        """Run the awaitable of `make` to its end and store its outcome."""
         current_run.set(self)
         self.started = time.perf_counter()
         try:
             result = await make()
-        except BaseException as error:  # a test's sys.exit() is the test's failure, not the loop's end
+        except BaseException as error:  # a test's sys.exit() fails the test, it must not end the loop
             self._end(error=error)
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -75,7 +75,7 @@ class CoroutineRun:
 
 
 class Engine:
-    """One event loop in one daemon thread, which is started when it is first needed."""
+    """An event loop in a daemon thread, which starts when it is first needed."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -88,7 +88,7 @@ class Engine:
         with self._starting:
             if self._thread.ident is not None:
                 return
-            if self._stopping:  # nothing would ever run what is asked for now
+            if self._stopping:  # the loop would never run it
                 raise RuntimeError("the engine was closed before it was needed")
             self._thread.start()
 
@@ -98,14 +98,14 @@ class Engine:
 
         def begin() -> None:
             run._task = self._loop.create_task(run.drive(make))
-            run._task.add_done_callback(lambda _: run.done.cancel())  # where it never took its first step
+            run._task.add_done_callback(lambda _: run.done.cancel())  # if it never took its first step
 
         self._ensure_started()
         self._loop.call_soon_threadsafe(begin, context=contextvars.copy_context())
         return run
 
     def call(self, coroutine: Coroutine[object, None, T]) -> T:
-        """Run a coroutine in the loop and wait for its result: the blocking form."""
+        """Run a coroutine in the loop, wait for it, and return its result."""
         self._ensure_started()
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
@@ -115,7 +115,7 @@ class Engine:
             raise
 
     def cancel(self, run: CoroutineRun) -> None:
-        """End a run that nobody will wait for."""
+        """Cancel a run that nobody will wait for."""
 
         def end() -> None:
             if run._task is not None:
@@ -125,12 +125,12 @@ class Engine:
             self._loop.call_soon_threadsafe(end)
 
     def on_close(self, closer: Callable[[], Coroutine[object, None, None]]) -> None:
-        """Have a coroutine function called in the loop before it stops."""
+        """Register a coroutine function that is called in the loop before it stops."""
         self._ensure_started()
         self._closers.append(closer)
 
     def stop(self, timeout: float = 1.0) -> None:
-        """Cancel what is under way, close what was opened and stop; don't wait for it."""
+        """Cancel all runs, call the closers and stop the loop, without waiting for it."""
         with self._starting:
             if self._stopping:
                 return
@@ -139,7 +139,7 @@ class Engine:
             asyncio.run_coroutine_threadsafe(self._wind_up(timeout * 0.8), self._loop)
 
     def close(self, timeout: float = 1.0) -> None:
-        """Stop, and wait for it `timeout` seconds at most."""
+        """Stop the loop and wait for it, `timeout` seconds at most."""
         self.stop(timeout)
         if self._thread.ident is not None:
             self._thread.join(timeout)
@@ -155,23 +155,23 @@ class Engine:
             await asyncio.wait([*tasks, *closing], timeout=timeout)
         for task in (*tasks, *closing):
             if task.done() and not task.cancelled():
-                task.exception()  # seen, so that asyncio doesn't complain
+                task.exception()  # retrieved, so that asyncio does not log it
         self._loop.stop()
 
 
 class ItemQueue(Protocol[T]):
-    """What comes next."""
+    """A source of the items that follow one."""
 
     def ahead(self, item: T, nextitem: T | None, limit: int) -> Iterable[T]:
-        """Those of the next `limit` items after `item`, in order, that weren't given before."""
+        """Return those of the next `limit` items after `item` that were not returned before, in order."""
         ...
 
 
 @dataclasses.dataclass
 class LookAhead(Generic[T, Key]):
-    """Starts the runs of the next `window` items before their turn.
+    """A starter of the runs of the next `window` items before their turn.
 
-    `start` gives the run of an item, or None where it must wait for its turn; `key` identifies an
+    `start` returns the run of an item, or None where it must wait for its turn; `key` identifies an
     item.
     """
 
@@ -180,37 +180,37 @@ class LookAhead(Generic[T, Key]):
     key: Callable[[T], Key]
     window: int
     under_way: dict[Key, CoroutineRun] = dataclasses.field(default_factory=dict)
-    _met: set[Key] = dataclasses.field(default_factory=set)
+    _seen: set[Key] = dataclasses.field(default_factory=set)
 
     def reach(self, item: T, nextitem: T | None) -> None:
-        """Pytest has reached `item`: start it and what follows."""
+        """Start the run of `item`, which pytest has reached, and those of the following items."""
         self._begin(item)
         for later in self.queue.ahead(item, nextitem, self.window):
             self._begin(later)
 
     def take(self, item: T) -> CoroutineRun | None:
-        """Return the run of an item whose turn has come, out of the window."""
+        """Remove the run of an item whose turn has come from the window, and return it."""
         return self.under_way.pop(self.key(item), None)
 
     def _begin(self, item: T) -> None:
         key = self.key(item)
-        if key not in self._met:
-            self._met.add(key)
+        if key not in self._seen:
+            self._seen.add(key)
             run = self.start(item)
             if run is not None:
                 self.under_way[key] = run
 
 
 class RecordRouter(logging.Handler):
-    """Keeps the log records that a run made, so that they can be told with the item they belong to."""
+    """A log handler that stores the records of each run, to show them with the run's own item."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record with the run that made it."""
+        """Store the record in the run that made it."""
         run = current_run.get()
         if run is not None:
             run.records.append(record)
 
     @staticmethod
     def is_foreign(record: logging.LogRecord) -> bool:
-        """Return whether the record was made outside any run: a filter for pytest's own handlers."""
+        """Return whether the record was made outside all runs; a filter for pytest's handlers."""
         return current_run.get() is None

@@ -1,4 +1,4 @@
-"""The runs of eval tests: begun ahead of their turn, waited for in it, and stopped with the run."""
+"""The execution of eval tests: started ahead of their turn, awaited in their turn, stopped with the run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.termination import end_undisturbed
 from pytest_instructlab_eval.session.xdist_internals import is_controller, is_worker
 
-TICK = 0.5  # seconds between two looks at the progress while a test is waited for
+TICK = 0.5  # seconds between two updates of the progress while pytest waits for a test
 
 
 class Execution:
@@ -47,7 +47,7 @@ class Execution:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Begin to look ahead, and know how many requests it will take."""
+        """Start the look-ahead, and count the expected requests."""
         if self._config.option.collectonly:
             return
         self._look_ahead = LookAhead(
@@ -58,7 +58,7 @@ class Execution:
         )
         log_records.route_log_records(self._config)
         if wanted := [item for item in session.items if model_roles([item])]:
-            import aiohttp  # noqa: F401  (now, so that the garbage collector leaves it alone)
+            import aiohttp  # noqa: F401  (imported before `gc.freeze`, so that the garbage collector skips it)
 
             self._expect(wanted)
         if not is_controller(self._config):
@@ -66,7 +66,7 @@ class Execution:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Have what comes next under way; under xdist, stop where another worker met the failure limit."""
+        """Start the next items; under xdist, stop where another worker reached the failure limit."""
         signs = self._eval.signs
         if signs.is_up("stop"):
             item.session.shouldstop = "stopped by the controller"
@@ -76,7 +76,7 @@ class Execution:
         if not self._eval.settings.hosted:
             self._look_ahead.reach(item, nextitem)
             return None
-        self._eval.rotation.begin(item)  # so that no model is swapped before all are under way
+        self._eval.rotation.begin(item)  # so that no model is swapped before all have started
         self._look_ahead.reach(item, nextitem)
         self._eval.rotation.end(item)
         return None
@@ -86,7 +86,7 @@ class Execution:
         """Wait for an eval test's coroutine, which may have run already."""
         label = parameters(pyfuncitem).get("served_model")
         if label is not None and is_ours(pyfuncitem, "served_model"):
-            # Pytest keeps what it made for the first test of this model: the parameter is the session's.
+            # The parameter has session scope, so pytest would reuse the fixture of the model's first test.
             pyfuncitem.funcargs["served_model"] = self._eval.fixture("served_model", pyfuncitem, str(label))
         if not is_eval_test(pyfuncitem):
             return None
@@ -111,34 +111,34 @@ class Execution:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Drop the run of an item that was never called."""
+        """Cancel the run of an item that was never called."""
         if (run := self._take(item)) is not None:
             self._eval.engine.cancel(run)
         yield
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:
-        """Ask nothing more; what is under way would only slow the end down."""
+        """Stop all requests, which would only delay the end."""
         end_undisturbed(self._config)
         self._eval.engine.stop()
 
     def pytest_unconfigure(self) -> None:
-        """Leave no thread and no server behind."""
+        """Stop all threads and servers."""
         self._eval.end()
         garbage_collection.exempt_existing_objects()
 
     # --- runs ---
 
     def _expect(self, items: Iterable[pytest.Item]) -> None:
-        """Know how many requests these items will take, beside those by which the judges were tried."""
+        """Count the expected requests of these items, and add those of the judges' trials."""
         progress = self._eval.progress
         for item in items:
-            asked = [question.requests for question, _ in questions_of_item(item)]
-            progress.expect(asked[0] if asked else None)
+            requests = [question.requests for question, _ in questions_of_item(item)]
+            progress.expect(requests[0] if requests else None)
         progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
 
     def unreported(self, session: pytest.Session) -> list[Result]:
-        """Return what coroutines have scored that pytest will not get to, after Ctrl-C or `-x`."""
+        """Return the results of ended runs that pytest will not report, after Ctrl-C or `-x`."""
         if self._look_ahead is None:
             return []
         by_id = {item.nodeid: item for item in session.items if isinstance(item, pytest.Function)}
@@ -153,7 +153,7 @@ class Execution:
         return None if self._look_ahead is None else self._look_ahead.take(item)
 
     def _start_ahead(self, item: pytest.Item) -> CoroutineRun | None:
-        """Start the run of an item before its turn; None where it must wait for that."""
+        """Start and return the run of an item before its turn; None where it must wait for its turn."""
         if not isinstance(item, pytest.Function) or not can_run_ahead(item):
             return None
         if self._eval.skip_reason(item) is not None:
@@ -187,4 +187,4 @@ class Execution:
         if not self._is_worker:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):
-            raise KeyboardInterrupt  # Ctrl-C reaches a worker by itself
+            raise KeyboardInterrupt  # unlike SIGTERM, Ctrl-C reaches a worker by itself

@@ -1,4 +1,4 @@
-"""Why a gate can't be meant: a rule a reason, looked at before anything is asked."""
+"""The rules that a gate must meet before the run starts, each a function that returns the problem."""
 
 from __future__ import annotations
 
@@ -16,72 +16,74 @@ Rule = Callable[[Gate, Settings, CollectedTests], str | None]
 
 
 def gate_problem(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
-    """Return why the gate can't be meant, None where it can.
+    """Return the problem of a gate, None where it has none.
 
-    A standing gate is for other runs too, so that of these only what no run has is refused.
+    A standing gate is for other runs too, so it is refused only for what no run can have.
     """
     rules = OF_EVERY_GATE if gate.standing else (*OF_THIS_RUN, *OF_EVERY_GATE, missing_comparison)
     return next(filter(None, (rule(gate, settings, collected) for rule in rules)), None)
 
 
 def absent_benchmark(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
-    """Return why the run does not have the benchmark."""
-    name, known = gate.selector.benchmark, sorted(collected.groups)
-    if name in known:
+    """Return why the benchmark is not in the run."""
+    name, names_here = gate.selector.benchmark, sorted(collected.groups)
+    if name in names_here:
         return None
     reasons = left_out_benchmarks(settings)
     if name in reasons:
         return f"{name} is left out of this run ({reasons[name]})"
-    hint = close_matches(name, [*known, *(other for other in reasons if other not in known)])
-    if not hint and {*known} <= {*benchmark_names()}:
-        hint = "; name the file of its tests"
-    return f"there is no benchmark {name!r} in this run (there is {', '.join(known) or 'none'}){hint}"
+    hint = close_matches(name, [*names_here, *(other for other in reasons if other not in names_here)])
+    if not hint and {*names_here} <= {*benchmark_names()}:
+        hint = "; add the file of its tests to the command"
+    return f"there is no benchmark {name!r} in this run (known: {', '.join(names_here) or 'none'}){hint}"
 
 
 def unselected_part(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
-    """Return why nothing is asked of what the run has."""
+    """Return why no test of the gate is selected."""
     if (gate.selector.group or "") in collected.unselected.get(gate.selector.benchmark, ()):
-        return "none of its tests is selected; leave out the gate, or select them"
+        return "none of its tests is selected; leave out the gate, or select its tests"
     return None
 
 
 def empty_benchmark(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
-    """Return why there is no such group: there is no question at all."""
+    """Return why a gated group cannot exist: the benchmark has no questions."""
     if gate.selector.group is not None and gate.selector.benchmark in collected.empty:
         return f"{gate.selector.benchmark} has no questions in this run"
     return None
 
 
 def unknown_group_or_metric(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
-    """Return why no run has such a group or metric, as far as this run tells."""
+    """Return why the gated group or metric is unknown, if it is certain that it is."""
     name = gate.selector.benchmark
     if name not in collected.groups or name in collected.empty:
         return None
-    known = find_benchmark(name)
+    definition = find_benchmark(name)
     fewer = settings.min_tasks or (settings.sample, settings.first_n) != (None, None)
-    may_lack_groups = known is None or not known.fixed_groups or fewer or name in collected.part
+    may_lack_groups = definition is None or not definition.fixed_groups or fewer or name in collected.part
     if gate.standing and may_lack_groups:
         return None
-    return scope.unknown_part(gate.selector, collected.groups[name], known.metrics if known else None)
+    return scope.unknown_part(
+        gate.selector, collected.groups[name], definition.metrics if definition else None
+    )
 
 
 def limit_beyond_scale(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
-    """Return why the limit decides nothing on the benchmark's scale."""
-    known = find_benchmark(gate.selector.benchmark)
-    return None if known is None else scope.limit_off_scale(gate, known.maximum)
+    """Return why the limit makes no sense on the benchmark's scale."""
+    definition = find_benchmark(gate.selector.benchmark)
+    return None if definition is None else scope.limit_off_scale(gate, definition.maximum)
 
 
 def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
-    """Return why the run has nothing to measure a drop against."""
+    """Return why a drop cannot be measured in this run."""
     if not gate.selector.figure.compares:
         return None
     if settings.baseline is None and settings.base_model is None:
         return (
-            "a drop needs something to compare with; give an earlier run with --eval-baseline, or a "
-            "model with --eval-base-model"
+            "a drop needs something to compare with; name an earlier run with --eval-baseline, or a model "
+            "with --eval-base-model"
         )
     if settings.base_questions == "base":
-        return "a drop is measured on the same questions; leave out --eval-base-questions base"
+        return "a drop needs the same questions on both sides; leave out --eval-base-questions base"
     return None
 
 
@@ -90,11 +92,11 @@ OF_EVERY_GATE: tuple[Rule, ...] = (unknown_group_or_metric, limit_beyond_scale)
 
 
 def missing_counterpart(gate: Gate, baseline: Baseline) -> str | None:
-    """Return why the baseline has nothing to measure the gate's drop against."""
-    name, known = gate.selector.benchmark, sorted({result.benchmark for result in baseline.results})
-    if not gate.selector.figure.compares or gate.standing or name in known:
+    """Return why the baseline cannot be used for the gate's drop."""
+    name, names_there = gate.selector.benchmark, sorted({result.benchmark for result in baseline.results})
+    if not gate.selector.figure.compares or gate.standing or name in names_there:
         return None
     return (
-        f"the baseline has no results of {name} (it has {', '.join(known) or 'none'}); save one that has "
-        "with --eval-save-baseline"
+        f"the baseline has no results of {name} (known: {', '.join(names_there) or 'none'}); save one that "
+        "has them with --eval-save-baseline"
     )

@@ -1,4 +1,4 @@
-"""A gate told as a test: in the terminal, in the JUnit file and in the exit status."""
+"""The reports of gates as tests: for the terminal, the JUnit file and the exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_instructlab_eval.gates.gate_report import GateReport, fails_run
 from pytest_instructlab_eval.records.recorder import without_traceback
 from pytest_instructlab_eval.reports.run_report import RunReport
 
-FILE = "gates"  # what the terminal shows in place of a test's file
+FILE = "gates"  # shown as the file of these tests
 
 Shown = pytest.ExceptionInfo[BaseException] | tuple[str, int, str] | str | None
 Outcome = tuple[Literal["passed", "failed", "skipped"], Shown]
@@ -24,18 +24,18 @@ PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "te
 
 
 class GateTestReport(pytest.TestReport):
-    """A phase of a gate's test; `verdict` is the gate's."""
+    """The report of a phase of a gate's test; `verdict` is the gate's."""
 
     verdict = ""
 
     @property
     def head_line(self) -> str:
-        """The title of what is shown of a failure."""
+        """The title of a failure."""
         return self.nodeid.partition("::")[2]
 
 
 def gate_test_reports(report: RunReport) -> Iterator[list[GateTestReport]]:
-    """Yield, for each gate of a run, the reports of its test's setup, call and teardown."""
+    """Yield the reports of setup, call and teardown for each gate of a run."""
     several = len(report.candidates) > 1
     for verdict in report.verdicts:
         name = _name(verdict.gate, verdict.model if several else None)
@@ -58,9 +58,9 @@ def gate_test_reports(report: RunReport) -> Iterator[list[GateTestReport]]:
 
 
 def _name(gate: Gate, model: str | None) -> str:
-    """Return a name as pytest writes parameters: `mt_bench >= 4 [coding-lab]`.
+    """Return the test's name, with group and model like parameters: `mt_bench >= 4 [coding-lab]`.
 
-    Pytest takes any bracket for the beginning of parameters.
+    The group moves to the end, since pytest takes any bracket for the start of parameters.
     """
     ungrouped = dataclasses.replace(gate, selector=dataclasses.replace(gate.selector, group=None), text="")
     parameters = [part for part in (gate.selector.group, model) if part is not None]
@@ -81,7 +81,7 @@ def _outcome(report: GateReport, inconclusive: str) -> Outcome:
 
 def _properties(report: GateReport) -> list[tuple[str, object]]:
     low, high = report.interval if report.interval is not None else (None, None)
-    found: dict[str, object] = {
+    properties: dict[str, object] = {
         "eval.gate": str(report.gate),
         "eval.verdict": report.verdict,
         "eval.model": report.model,
@@ -95,7 +95,7 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
     }
     return [
         (name, escape_line(value) if isinstance(value, str) else value)
-        for name, value in found.items()
+        for name, value in properties.items()
         if value is not None
     ]
 
@@ -103,8 +103,8 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
 def gate_status(
     report: GateTestReport, inconclusive: str
 ) -> tuple[str, str, tuple[str, Mapping[str, bool]]] | None:
-    """Return how the terminal shows a gate that could not be decided; None where it shows it as any test."""
-    undecided = report.verdict == "inconclusive" and report.when == "call"
-    if not undecided or inconclusive != "warn":
+    """Return the terminal's status of an inconclusive gate; None where it is like that of any test."""
+    is_inconclusive = report.verdict == "inconclusive" and report.when == "call"
+    if not is_inconclusive or inconclusive != "warn":
         return None
     return "inconclusive", "i", ("INCONCLUSIVE", {"yellow": True})

@@ -1,4 +1,4 @@
-"""The gates of one run, and the run and its report that they are part of."""
+"""The gates of one run, and the making of its record and report."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_cou
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_versions
 
-ADVICE = "save one of this configuration with --eval-save-baseline, or insist with --eval-allow-mismatch"
+ADVICE = (
+    "save a baseline of this configuration with --eval-save-baseline, or allow the comparison with "
+    "--eval-allow-mismatch"
+)
 
 
 class Gating:
-    """What one run must hold to.
+    """The gates and the baseline of one run.
 
-    `digests` gives, for benchmarks by name, what tells their data from other data (see `data_digest`);
-    `directory` is where the run was started. `baseline` is the earlier run that drops are measured against.
+    `digests` returns the digests of the data of benchmarks, by name (see `data_digest`). `directory` is where
+    the run was started. `baseline` is the earlier run that drops are measured against.
     """
 
     def __init__(
@@ -50,23 +53,22 @@ class Gating:
 
     @cached_property
     def fingerprint(self) -> dict[str, object]:
-        """What this run's scores depend on, beside the model and what is found out while it is asked."""
+        """The settings that this run's scores depend on, without the adaptations of requests."""
         settings = asdict(self._settings)
         data = self._digests(list(self.collected.groups))
         return fingerprint({**settings, "data": data, "prompts": benchmark_versions()})
 
     @property
     def gated(self) -> bool:
-        """Whether something is decided by the run's scores: gates, or a comparison with a baseline."""
+        """True if the run's scores decide something: gates, or a comparison with a baseline."""
         return bool(self._gates) or self.baseline is not None
 
-    # --- before anything is asked ---
+    # --- before the first request ---
 
     def prepare(self, collected: CollectedTests) -> None:
-        """Know what will be run.
+        """Read the gates and the baseline, and check them against the collected tests.
 
-        Raises ConfigurationError for a gate that can't be meant, and for a baseline that can't be
-        compared with.
+        Raises ConfigurationError for an invalid gate, and for a baseline that is not comparable.
         """
         self.collected = collected
         settings = self._settings
@@ -78,8 +80,8 @@ class Gating:
                 gate = parse_gate(text, standing=True)
                 if gate.selector.benchmark != name:
                     raise ConfigurationError(
-                        f"gate {text!r}: the marker of {name} can't gate {gate.selector.benchmark}; put it "
-                        "into eval_gates"
+                        f"gate {text!r}: the marker of {name} cannot gate {gate.selector.benchmark}; move "
+                        "the gate to eval_gates"
                     )
                 marked.append(gate)
         standing = (parse_gate(text, standing=True) for text in settings.gates)
@@ -109,9 +111,9 @@ class Gating:
         notes: Sequence[str] = (),
         adaptations: Iterable[ModelAdaptation] = (),
     ) -> Run:
-        """Return the run as a whole, with these results and the tests that recorded no score.
+        """Return the record of the run, with these results and the tests that recorded no score.
 
-        `incomplete` says why some are missing, `notes` what was not asked.
+        `incomplete` is why some results are missing, `notes` are about questions that were not asked.
         """
         run = Run(
             tuple(results),
@@ -131,31 +133,31 @@ class Gating:
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 
     def report(self, run: Run, *, gated: bool) -> RunReport:
-        """Return the report of the run; where it is to be `gated`, with the verdicts.
+        """Return the report of the run, with verdicts if `gated`.
 
-        There are none where the run has neither results nor a benchmark that is gated.
+        A run with neither results nor a gated benchmark has no verdicts.
         """
-        named = {gate.selector.benchmark for gate in self._gates}
-        concerned = bool(run.results) or not named.isdisjoint(self.collected.groups)
-        return RunReport.of(run, self.baseline, gated=gated and concerned)
+        gated_names = {gate.selector.benchmark for gate in self._gates}
+        has_any = bool(run.results) or not gated_names.isdisjoint(self.collected.groups)
+        return RunReport.of(run, self.baseline, gated=gated and has_any)
 
     def _left_out(self) -> dict[str, str]:
-        """Return why figures of a benchmark would not be the benchmark's, by its name."""
+        """Return, by benchmark, why its figures would not be those of the whole benchmark."""
         collected = self.collected
         reasons = {}
-        so = "so that its figures are not those of the benchmark; run all of them"
+        advice = "run all of them for a result of the benchmark"
         for name, which in collected.part.items():
-            reasons[name] = f"of {name} only those that {which} were run, {so}"
+            reasons[name] = f"only the tests of {name} {which} were run; {advice}"
         for name, count in collected.deselected.items():
-            reasons[name] = f"{count:,} questions of {name} were deselected, {so}"
+            reasons[name] = f"{count:,} questions of {name} were deselected; {advice}"
         return reasons | {name: f"{name} has no questions in this run" for name in collected.empty}
 
 
 def _silent_notes(silent: Sequence[SilentTest]) -> list[str]:
-    """Return a sentence for each benchmark of which tests passed and recorded no score."""
+    """Return a sentence for each benchmark with tests that passed but recorded no score."""
     counts = Counter(test.benchmark for test in silent if test.outcome == "passed")
     return [
-        f"{count:,} {'test' if count == 1 else 'tests'} of {benchmark} passed and recorded no score; call "
+        f"{count:,} {'test' if count == 1 else 'tests'} of {benchmark} passed but recorded no score; call "
         f"record_score in {'it' if count == 1 else 'each of them'}"
         for benchmark, count in counts.items()
     ]

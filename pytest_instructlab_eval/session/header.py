@@ -1,4 +1,4 @@
-"""What a run says of itself before it starts."""
+"""The header of a run: its models, judges and benchmarks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def header_lines(
     settings: Settings, config: pytest.Config, unasked: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """Return the model, what it is compared with, the judges, the benchmarks, and what is left out and why.
+    """Return the lines about models, judges and benchmarks, and about what is left out and why.
 
-    `unasked` says, by benchmark, what the run does not ask of its data.
+    `unasked` has, by benchmark, the notes on data that the run does not use.
     """
     lines = [f"instructlab-eval: {', '.join(settings.candidates)}{_server_text(settings.base_url)}"]
     if settings.base_model is not None:
@@ -29,35 +29,37 @@ def header_lines(
         )
     for label, name in settings.judges.items():
         if name == REFERENCE_JUDGE:
-            lines.append("judge: the likeness to the reference answer (chrF), no language model")
+            lines.append("judge: similarity to the reference answer (chrF); no language model")
         else:
             lines.append(f"judge: {label}{_server_text(settings.judge_urls(name))}")
     lines += [
-        f"warning: {label} judges its own answers, and models favour their own; name another "
+        f"warning: {label} judges its own answers, and models favour their own answers; name another judge "
         "with --eval-judge-model"
         for label in settings.self_judged
     ]
     if settings.shard is not None:
         lines.append(
-            "shard: {} of {}; join them with python -m pytest_instructlab_eval merge".format(*settings.shard)
+            "shard: {} of {}; join all shards with python -m pytest_instructlab_eval merge".format(
+                *settings.shard
+            )
         )
     if asks_for_benchmarks(config):
         lines += _benchmarks(settings)
         lines += [note_line(note) for notes in unasked.values() for note in notes]
     elif config.args_source is not config.ArgsSource.ARGS:
-        lines.append("benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)")
+        lines.append("benchmarks: those of this folder (--eval-benchmark NAME runs a built-in one)")
     return lines
 
 
 def _benchmarks(settings: Settings) -> Iterator[str]:
-    """Yield what is run, and what is left out that the user may expect: by its own options, or by default."""
+    """Yield the benchmarks that are run, and those that the user may expect but that are left out."""
     reasons = left_out_benchmarks(settings)
     yield f"benchmarks: {', '.join(selected_benchmarks(settings)) or 'none'}"
     by_default = not settings.benchmark and settings.stage != "judge"
-    for found in all_benchmarks():
-        meant = (found.by_default and by_default) or any(map(settings.value, found.own_settings))
-        if found.name in reasons and meant:
-            yield f"left out: {found.name} ({reasons[found.name]})"
+    for benchmark in all_benchmarks():
+        expected = (benchmark.by_default and by_default) or any(map(settings.value, benchmark.own_settings))
+        if benchmark.name in reasons and expected:
+            yield f"left out: {benchmark.name} ({reasons[benchmark.name]})"
 
 
 def _server_text(urls: Sequence[str]) -> str:

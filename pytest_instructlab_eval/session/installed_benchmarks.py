@@ -1,4 +1,4 @@
-"""Where the benchmarks' test modules are, and how the command line names them."""
+"""The files of the benchmarks' test modules, and their names on the command line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, f
 
 
 def benchmark_module(name: str) -> str:
-    """Return the test module of a benchmark, as it is imported."""
-    known = find_benchmark(name)
-    assert known is not None  # noqa: S101  (it is one of the registry)
-    return known.tests or f"pytest_instructlab_eval.benchmarks.test_{name}"
+    """Return the import name of a benchmark's test module."""
+    definition = find_benchmark(name)
+    assert definition is not None  # noqa: S101  (it is one of the registry)
+    return definition.tests or f"pytest_instructlab_eval.benchmarks.test_{name}"
 
 
 def benchmark_file(name: str) -> Path:
-    """Return the installed test module of a benchmark; raises ConfigurationError."""
+    """Return the file of a benchmark's installed test module; raises ConfigurationError."""
     if name in BUILT_IN.values():
         spec = importlib.util.find_spec("pytest_instructlab_eval.benchmarks")
-        places = list(spec.submodule_search_locations or ()) if spec else []
-        checkout = Path(__file__).parents[2] / "benchmarks"  # found first where pytest runs in one
-        return Path(places[0] if places else checkout) / f"test_{name}.py"
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        checkout = Path(__file__).parents[2] / "benchmarks"  # of the repository, without an installed package
+        return Path(folders[0] if folders else checkout) / f"test_{name}.py"
     module, spec = benchmark_module(name), None
     with contextlib.suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(module)
@@ -37,9 +37,9 @@ def benchmark_file(name: str) -> Path:
 
 
 def with_installed_file(argument: str, folder: Path) -> str:
-    """Return the node id of a benchmark, as pytest shows it, with the file's real path.
+    """Return a benchmark's node id, as pytest shows it, with the path of the installed file.
 
-    Any other argument stays as it is, and so does one of a file that the folder has itself.
+    Other arguments are returned unchanged, also that of a file in the user's folder.
     """
     file, separator, rest = argument.partition("::")
     name = file.removeprefix("test_").removesuffix(".py")

@@ -1,4 +1,4 @@
-"""What is kept of an item from its setup to its teardown."""
+"""The state of an item from its setup to its teardown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_instructlab_eval.session.marker import marked_maximum
 
 @dataclass
 class ItemState:
-    """What an item has recorded, its model's chats, its coroutine's seconds, and how its last call failed."""
+    """An item's recorder, its model's chats, its coroutine's seconds, and the failure of its last call."""
 
     recorder: Recorder
     chats: list[Chat] = field(default_factory=list)
@@ -25,13 +25,13 @@ _STATE = pytest.StashKey[ItemState]()
 
 
 def state_of(item: pytest.Item) -> ItemState:
-    """Return the one state of an item."""
+    """Return the state of an item, made on first use."""
     if _STATE not in item.stash:
         item.stash[_STATE] = ItemState(Recorder(marked_maximum(item)))
     return item.stash[_STATE]
 
 
 def drop_state(item: pytest.Item) -> None:
-    """Drop the state of an item: if it is run again, it begins anew."""
+    """Remove the state of an item, so that a rerun starts with a new one."""
     if _STATE in item.stash:
         del item.stash[_STATE]

@@ -1,4 +1,4 @@
-"""Which pytest items are eval tests, what each is called, and when one may run before its turn."""
+"""The eval tests among pytest items: their identity, their questions, and whether they can run ahead."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from pytest_instructlab_eval.suites.registry import benchmark_fixtures, benchmar
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
 FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings"})
-ROLES = ("served_model", "judge")  # those by which a test asks a model
-WAITING_MARKERS = ("skip", "skipif", "xfail")  # decided in the setup phase
+ROLES = ("served_model", "judge")  # the fixtures by which a test uses a model
+WAITING_MARKERS = ("skip", "skipif", "xfail")  # evaluated in the setup phase
 
 
 class BenchmarkModule(pytest.Module):
-    """A benchmark that is installed, whatever the user's folder calls its own tests."""
+    """The test module of an installed benchmark; settings on test names of the user's folder do not apply."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Collect the tests of the module, imported by its full name.
 
-        In an editable install pytest would call it `benchmarks.test_…`, and a user's folder may have a
+        In an editable install pytest would import it as `benchmarks.test_…`, and a user's folder may have a
         package of that name.
         """
         name = benchmark_module(self.path.stem.removeprefix("test_"))
@@ -55,7 +55,7 @@ class BenchmarkModule(pytest.Module):
 
 @dataclass(frozen=True)
 class ItemIdentity:
-    """What a test that scores is about."""
+    """The benchmark, question, group, model and cluster of a scoring test."""
 
     benchmark: str
     question: str
@@ -65,14 +65,14 @@ class ItemIdentity:
 
 
 def our_fixture_names() -> set[str]:
-    """Return the names of all fixtures of ours."""
+    """Return the names of all fixtures of this plugin."""
     return {*FIXTURES, *benchmark_fixtures()}
 
 
 def coroutine_function(item: pytest.Function) -> Callable[..., Awaitable[object]] | None:
     """Return the test's `async def` function; None for any other test.
 
-    Other plugins may have put a plain function around it.
+    Other plugins may have wrapped it in a plain function.
     """
     function = item.obj
     for candidate in (function, getattr(function, "__wrapped__", None)):
@@ -82,7 +82,7 @@ def coroutine_function(item: pytest.Function) -> Callable[..., Awaitable[object]
 
 
 def is_eval_test(item: pytest.Item) -> bool:
-    """Return whether the item is an `async def` test that is marked `eval` or asks for a fixture of ours."""
+    """Return whether the item is an `async def` test that is marked `eval` or uses this plugin's fixtures."""
     if not isinstance(item, pytest.Function):
         return False
     named = item.get_closest_marker("eval") is not None or not our_fixture_names().isdisjoint(
@@ -92,7 +92,7 @@ def is_eval_test(item: pytest.Item) -> bool:
 
 
 def may_score(item: pytest.Item) -> bool:
-    """Return whether the item is a test, `async` or not, that may record what it found about a model."""
+    """Return whether the item is a test, `async` or not, that may record a score."""
     if not isinstance(item, pytest.Function):
         return False
     asks = "record_score" in item.fixturenames or item.get_closest_marker("eval") is not None
@@ -100,25 +100,25 @@ def may_score(item: pytest.Item) -> bool:
 
 
 def has_question(item: pytest.Item) -> bool:
-    """Return whether the item is such a test, and stands for a question."""
+    """Return whether the item is a scoring test and has a question."""
     return may_score(item) and not is_empty(item)
 
 
 def is_empty(item: pytest.Item) -> bool:
-    """Return whether the item stands for a test of which no question was collected."""
+    """Return whether the item is pytest's placeholder for a test without any question."""
     return any(map(is_without_question, parameters(item).values()))
 
 
 def identity_of(item: pytest.Function) -> ItemIdentity:
-    """Return the benchmark, question, group and model (None where there is but one) of such a test."""
+    """Return the identity of a scoring test; its model is None in a run with only one."""
     name = marked_name(item)
     if name is None:
         name = item.originalname.removeprefix("test_")
     model = parameters(item).get("served_model")
     group, cluster = marked_group(item), marked_cluster(item)
-    for question, known in questions_of_item(item):
+    for question, definition in questions_of_item(item):
         group = str(question.group)
-        cluster = group if known.cluster == "group" else ""
+        cluster = group if definition.cluster == "group" else ""
     shown = None if model is None else escape_line(str(model))
     return ItemIdentity(
         name, _question_name(item, name, shown), group, None if model is None else str(model), cluster
@@ -128,21 +128,23 @@ def identity_of(item: pytest.Function) -> ItemIdentity:
 def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     """Return the questions among the test's parameters, each with its benchmark.
 
-    Whose they are is known by their type: of an installed benchmark, or of the marker's.
+    The type of a question tells its benchmark, an installed one or that of the marker.
     """
     marked = marked_benchmark(item)
-    found = []
+    pairs = []
     for value in parameters(item).values():
-        known = marked if marked is not None and isinstance(value, marked.question) else benchmark_of(value)
-        if known is not None:
-            found.append((cast("Question", value), known))
-    return found
+        definition = (
+            marked if marked is not None and isinstance(value, marked.question) else benchmark_of(value)
+        )
+        if definition is not None:
+            pairs.append((cast("Question", value), definition))
+    return pairs
 
 
 def _question_name(item: pytest.Function, benchmark: str, model: str | None) -> str:
-    """Return the test's parameters but the model, behind its function where the benchmark isn't named so.
+    """Return the test's parameters without the model, after its function if that differs from the benchmark.
 
-    So two functions of a benchmark may have the same parameters, whichever of them is run.
+    So two functions of a benchmark may have the same parameters.
     """
     classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
     function = "::".join([*classes, item.originalname])
@@ -155,29 +157,33 @@ def _question_name(item: pytest.Function, benchmark: str, model: str | None) -> 
 
 
 def content_digest(item: pytest.Function) -> str:
-    """Return what tells a question of a branch from another branch's of the same name; empty for others."""
+    """Return the digest of a question that branches can change under one name; empty for other questions."""
     return next(
-        (digest(question.content) for question, known in questions_of_item(item) if known.compared == "each"),
+        (
+            digest(question.content)
+            for question, definition in questions_of_item(item)
+            if definition.compared == "each"
+        ),
         "",
     )
 
 
 def scoring_tests(items: Iterable[object]) -> list[pytest.Function]:
-    """Return the tests among the items that may score."""
+    """Return the scoring tests among the items."""
     return [item for item in items if isinstance(item, pytest.Function) and may_score(item)]
 
 
 def model_roles(items: Iterable[pytest.Item]) -> set[str]:
-    """Return which of the models' fixtures the items ask for; one without a question asks for none."""
-    asked = {name for item in items if not is_empty(item) for name in fixture_names(item)}
-    return asked.intersection(ROLES)
+    """Return the models' fixtures that the items use; an item without a question uses none."""
+    used = {name for item in items if not is_empty(item) for name in fixture_names(item)}
+    return used.intersection(ROLES)
 
 
 def forked_problem(items: Iterable[pytest.Item]) -> str | None:
-    """Return what is wrong where pytest-forked gives an item that asks a model a process of its own.
+    """Return the problem of the first item that uses a model and that pytest-forked would fork.
 
-    The requests of a run are made in a thread, and a forked process has none of its parent's threads: the
-    test would wait for ever.
+    A thread makes the requests of a run, and a forked process has none of its parent's threads, so the test
+    would wait for ever.
     """
     for item in items:
         if not item.config.pluginmanager.hasplugin("pytest_forked"):
@@ -186,14 +192,14 @@ def forked_problem(items: Iterable[pytest.Item]) -> str | None:
             return f"--forked: {item.nodeid} asks a model, which a forked test cannot do; leave out --forked"
         if item.get_closest_marker("forked") is not None:
             return (
-                f"{item.nodeid} asks a model, which a forked test cannot do; remove its mark `forked`, or "
+                f"{item.nodeid} asks a model, which a forked test cannot do; remove its marker `forked`, or "
                 "leave pytest-forked out with -p no:pytest_forked"
             )
     return None
 
 
 def can_run_ahead(item: pytest.Item) -> bool:
-    """Return whether the test needs nothing but parameters and our own fixtures, and will surely be run."""
+    """Return whether the test needs only parameters and this plugin's fixtures, and cannot be skipped."""
     if not isinstance(item, pytest.Function) or not is_eval_test(item):
         return False
     if any(item.get_closest_marker(name) for name in WAITING_MARKERS):
@@ -201,41 +207,41 @@ def can_run_ahead(item: pytest.Item) -> bool:
     config = item.config
     if config.getoption("setuponly", False) or config.getoption("setupplan", False):
         return False
-    asked = argument_names(item)
+    named = argument_names(item)
     return all(
-        _is_given(item, name) if name in asked else _is_harmless(item, name) for name in item.fixturenames
+        _is_given(item, name) if name in named else _is_harmless(item, name) for name in item.fixturenames
     )
 
 
 def arguments_of_item(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
-    """Return the arguments of a test that can run ahead; `ours` gives the value of one of our fixtures."""
+    """Return the arguments of a test that can run ahead; `ours` returns those of this plugin's fixtures."""
     given = parameters(item)
     return {name: ours(name) if is_ours(item, name) else given[name] for name in argument_names(item)}
 
 
 def is_ours(item: pytest.Function, name: str) -> bool:
-    """Return whether a test gets this plugin's fixture under this name."""
+    """Return whether the fixture of this name is this plugin's."""
     return _fixture_module(item, name) == PLUGIN_MODULE
 
 
 def _fixture_module(item: pytest.Function, name: str) -> str:
-    return str(getattr(fixture_function(item, name), "__module__", ""))  # it may be any callable
+    return str(getattr(fixture_function(item, name), "__module__", ""))  # any callable can be a fixture
 
 
 def _is_given(item: pytest.Function, name: str) -> bool:
-    """Return whether the fixture is ours or a parameter, so that its value is known without pytest."""
+    """Return whether the fixture is this plugin's or a parameter, whose value is known without pytest."""
     if is_ours(item, name):
         return True
     return name in parameters(item) and is_direct_parameter(fixture_function(item, name))
 
 
 def _is_harmless(item: pytest.Function, name: str) -> bool:
-    """Return whether a fixture that isn't an argument (autouse, usefixtures) belongs to an installed plugin.
+    """Return whether a fixture that is not an argument (autouse, usefixtures) is an installed plugin's.
 
-    One of a conftest or of the test's own module may prepare what the test relies on; a built-in
-    benchmark relies on nothing of the folder that it is run in.
+    A fixture of a conftest or of the test's module may prepare what the test relies on. A built-in
+    benchmark does not rely on the folder that it is run in.
     """
-    if name == "request" or item.getparent(BenchmarkModule):  # our own fixtures ask for a request
+    if name == "request" or item.getparent(BenchmarkModule):  # this plugin's fixtures use `request`
         return True
     module = _fixture_module(item, name)
     own = {"", item.module.__name__}

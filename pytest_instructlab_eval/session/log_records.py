@@ -1,4 +1,4 @@
-"""The log records that runs make ahead of their turn: kept from the item at hand, told with their own."""
+"""The log records of runs ahead of their turn: hidden from the current item, shown with their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_instructlab_eval.session.pytest_internals import log_handlers
 
 
 def route_log_records(config: pytest.Config) -> None:
-    """Keep the records of runs ahead from the item that pytest happens to be at, until the run ends."""
+    """Hide the log records of runs ahead from the current item, until pytest's run ends."""
     router = RecordRouter()
     logging.getLogger().addHandler(router)
     config.add_cleanup(lambda: logging.getLogger().removeHandler(router))
@@ -23,9 +23,9 @@ def route_log_records(config: pytest.Config) -> None:
 
 
 def replay_log_records(config: pytest.Config, records: Iterable[logging.LogRecord]) -> None:
-    """Tell the records of a run with the item at hand."""
+    """Show the records of a run with the current item."""
     for record in list(records):
-        with contextlib.suppress(Exception):  # of a record that can't be formatted, its handler tells
+        with contextlib.suppress(Exception):  # the handler reports a record that cannot be formatted
             if (text := record.getMessage()) != escape_text(text):
                 record.msg, record.args = escape_text(text), None
         for handler in log_handlers(config):

@@ -1,4 +1,4 @@
-"""The marker `eval`: what it says of a test, and what is wrong with it."""
+"""The marker `eval`: its values, and its problems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside t
 
 
 def marked_name(item: pytest.Item) -> str | None:
-    """Return the name of the marker's benchmark, None where there is no marker or it names none."""
+    """Return the name of the marker's benchmark, None without a marker or a name."""
     if (given := marked_benchmark(item)) is not None:
         return given.name
     marker = item.get_closest_marker(NAME)
@@ -26,25 +26,25 @@ def marked_name(item: pytest.Item) -> str | None:
 
 
 def marked_benchmark(item: pytest.Item) -> Benchmark | None:
-    """Return the marker's benchmark where it is given as such, None where it has a name alone."""
+    """Return the marker's Benchmark, None where it has only a name."""
     marker = item.get_closest_marker(NAME)
     given = marker.args[0] if marker is not None and marker.args else None
     return given if isinstance(given, Benchmark) else None
 
 
 def marked_group(item: pytest.Item) -> str:
-    """Return the group that the marker names; empty where it names none."""
+    """Return the marker's group; empty without one."""
     return str(_keyword(item, "group", ""))
 
 
 def marked_cluster(item: pytest.Function) -> str:
-    """Return the cluster that the marker names: its group, or a parameter's value, called as pytest does."""
-    name, known = _keyword(item, "cluster", ""), parameters(item)
+    """Return the marker's cluster: the group, or the value of a parameter, named as pytest names it."""
+    name, values = _keyword(item, "cluster", ""), parameters(item)
     if name == "group":
         return marked_group(item)
-    if not isinstance(name, str) or name not in known:
-        return ""  # of a wrong one `marker_problem` tells
-    value = known[name]
+    if not isinstance(name, str) or name not in values:
+        return ""  # `marker_problem` reports an invalid one
+    value = values[name]
     simple = isinstance(value, (str, int, float, bool))
     return escape_line(str(value)) if simple else f"{name}{parameter_index(item, name)}"
 
@@ -53,30 +53,30 @@ def marked_gates(item: pytest.Item) -> tuple[str, ...]:
     """Return the gates of the marker: `@pytest.mark.eval("capitals", gates=["capitals >= 0.5"])`."""
     gates = _keyword(item, "gates", ())
     if not isinstance(gates, (list, tuple)):
-        return (gates,) if isinstance(gates, str) else ()  # of another type `marker_problem` tells
+        return (gates,) if isinstance(gates, str) else ()  # `marker_problem` reports another type
     return tuple(map(str, gates))
 
 
 def marked_maximum(item: pytest.Item) -> float:
-    """Return the maximum of a score that is a bare number: the marker's, the benchmark's, by default 1."""
+    """Return the maximum of scores that are bare numbers: the marker's, else the benchmark's, else 1."""
     given = marked_benchmark(item)
     default = 1.0 if given is None else given.maximum
-    return _maximum(_keyword(item, "max_score", default)) or 1.0  # a wrong one ends the run
+    return _maximum(_keyword(item, "max_score", default)) or 1.0  # an invalid one ends the run
 
 
 def marker_problem(item: pytest.Item) -> str | None:
-    """Return what is wrong with the test's marker: a keyword that it lacks, or a value of the wrong type."""
+    """Return the problem of the test's marker, such as an unknown keyword or a value of the wrong type."""
     marker = item.get_closest_marker(NAME)
     problem = None if marker is None else _problem_of_marker(marker, list(parameters(item)))
     return None if problem is None else f"{item.nodeid}: {problem}"
 
 
 def _problem_of_marker(marker: pytest.Mark, parameters: Sequence[str]) -> str | None:
-    """Return what is wrong with a marker of a test that has these parameters."""
+    """Return the problem of a marker of a test with these parameters."""
     unknown = [name for name in marker.kwargs if name not in KEYWORDS]
     if unknown:
         hint = close_matches(unknown[0], KEYWORDS)
-        return f"the marker eval has no {unknown[0]!r}, but a name and {', '.join(KEYWORDS)}{hint}"
+        return f"the marker eval has no argument {unknown[0]!r} (known: {', '.join(KEYWORDS)}){hint}"
     if (problem := _name_problem(marker)) is not None:
         return problem
     maximum, gates = marker.kwargs.get("max_score", 1.0), marker.kwargs.get("gates", ())
@@ -94,16 +94,16 @@ def _problem_of_marker(marker: pytest.Mark, parameters: Sequence[str]) -> str | 
 
 
 def _name_problem(marker: pytest.Mark) -> str | None:
-    """Return what is wrong with what the marker names."""
+    """Return the problem of the marker's name or Benchmark."""
     if len(marker.args) > 1:
         return f"the marker eval takes one name (got {', '.join(map(repr, marker.args))})"
     given = marker.args[0] if marker.args else ""
     if not isinstance(given, (str, Benchmark)):
         return f"the marker eval takes a name or a Benchmark (got {given!r})"
-    known = find_benchmark(given.name) if isinstance(given, Benchmark) else None
-    if known is None or known is given:
+    other = find_benchmark(given.name) if isinstance(given, Benchmark) else None
+    if other is None or other is given:
         return None
-    return f"the marker eval has a benchmark with the name of another one, {known.name}; give it its own"
+    return f"the marker eval has a second benchmark named {other.name}; give it another name"
 
 
 def _keyword(item: pytest.Item, name: str, default: object) -> object:
@@ -112,7 +112,7 @@ def _keyword(item: pytest.Item, name: str, default: object) -> object:
 
 
 def _maximum(value: object) -> float | None:
-    """Return the value as a maximum, None where it is no number above 0."""
+    """Return the value as a maximum, None where it is not a number above 0."""
     if not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) and value > 0 else None

@@ -1,4 +1,4 @@
-"""What a test found, put on the report of its call, or of a setup that failed or skipped it."""
+"""The result of a test on its report: that of the call, or of a setup that failed or skipped the test."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Failure = pytest.ExceptionInfo[BaseException]
 
 
 class Outcomes:
-    """The hooks around an item's end, in the process that runs it."""
+    """The hooks at an item's end, in the process that runs it."""
 
     def __init__(self, session: EvalSession) -> None:
         self._settings = session.settings
         self._models = session.models
         self._is_worker = is_worker(session.config)
-        self._told = 0  # adaptations
+        self._sent = 0  # adaptations
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Keep the failure: pytest-retry tells that of its first attempt alone."""
+        """Store the failure, since pytest-retry reports only that of the first attempt."""
         try:
             return (yield)
         except BaseException:
@@ -43,25 +43,25 @@ class Outcomes:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result on the report of the call phase, or of a setup that fails or skips the test.
+        """Attach the result to the report of the call phase, or of a setup that fails or skips the test.
 
-        Around the wrappers of all other plugins: pytest-retry runs a test again in its own.
+        This wraps the wrappers of all other plugins, since pytest-retry runs a test again in its wrapper.
         """
         report = yield
         ended = report.when == "call" or (report.when == "setup" and not report.passed)
         if ended and isinstance(item, pytest.Function) and has_question(item):
             failure = (state_of(item).failure or call.excinfo) if report.failed else None
-            _put_finding(report, item, result_of(item, self._settings, failure), failure)
+            _put_outcome(report, item, result_of(item, self._settings, failure), failure)
             _explain(report, item, failure)
-            if self._is_worker and len(adaptations := self._models.adaptations) > self._told:
-                self._told = len(adaptations)
-                put_adaptations(report, adaptations)  # at once: this worker may die
+            if self._is_worker and len(adaptations := self._models.adaptations) > self._sent:
+                self._sent = len(adaptations)
+                put_adaptations(report, adaptations)  # now, as this worker may die
             report.longrepr = escape_failure(report.longrepr)
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Take no more scores; forget the item, which may be run again."""
+        """Close the recorder, and remove the state of the item, which may be run again."""
         state_of(item).recorder.closed = True
         try:
             yield
@@ -70,13 +70,13 @@ class Outcomes:
 
 
 def result_of(item: pytest.Function, settings: Settings, failure: Failure | None = None) -> Result:
-    """Return what a test has found so far; `failure` is how it failed.
+    """Return the result of a test so far; `failure` is its exception, if it failed.
 
-    A failed assertion after a score is the test's error, not the model's.
+    A failed assertion after a score is not an error of the result.
     """
     about, scores, error = identity_of(item), tuple(state_of(item).recorder.scores), None
     if failure is not None and not scores:
-        ours = isinstance(failure.value, EvalError)  # whose first line says all
+        ours = isinstance(failure.value, EvalError)  # its first line is the reason
         error = str(failure.value).partition("\n")[0] if ours else failure.exconly(tryshort=True)
     return Result(
         benchmark=about.benchmark,
@@ -94,17 +94,17 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
     )
 
 
-def _put_finding(
+def _put_outcome(
     report: pytest.TestReport, item: pytest.Function, result: Result, failure: Failure | None
 ) -> None:
-    """Have the report carry the result, or that there is none though the test did not fail."""
+    """Attach the result to the report, or a mark that a test which did not fail has none."""
     measures = "record_score" in item.fixturenames or (
         failure is not None and isinstance(failure.value, EvalError)
     )
     if result.scores or (result.error is not None and measures):
         put_result(report, result)
         others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]
-        item.user_properties[:] = [*others, *properties(result)]  # the teardown's report has them too
+        item.user_properties[:] = [*others, *properties(result)]  # for the teardown's report too
         report.user_properties = list(item.user_properties)
     elif not report.failed and not (report.skipped and NOT_JUDGED in str(report.longrepr)):
         put_silent(
@@ -113,8 +113,8 @@ def _put_finding(
 
 
 def properties(result: Result) -> list[tuple[str, object]]:
-    """Return the result as flat test properties, for JUnit XML, other tools and a worker's report."""
-    found: dict[str, object] = {
+    """Return the result as flat test properties, for JUnit XML and other tools."""
+    texts: dict[str, object] = {
         "eval.benchmark": result.benchmark,
         "eval.question": result.question,
         "eval.group": result.group,
@@ -123,13 +123,13 @@ def properties(result: Result) -> list[tuple[str, object]]:
         "eval.judge": result.judge or "",
     }
     figures = {"eval.score": result.value, **{f"eval.{score.metric}": score.value for score in result.scores}}
-    found |= {name: value for name, value in figures.items() if value is not None}
-    shown = [(plain_data(name), plain_data(value)) for name, value in found.items() if value != ""]
+    texts |= {name: value for name, value in figures.items() if value is not None}
+    shown = [(plain_data(name), plain_data(value)) for name, value in texts.items() if value != ""]
     return [(name, escape_line(value) if isinstance(value, str) else value) for name, value in shown]
 
 
 def _explain(report: pytest.TestReport, item: pytest.Function, failure: Failure | None) -> None:
-    """Show of a failure what helps, and the time that the question took, not that pytest waited for it."""
+    """Set the report's duration to that of the question, and its failure text to the useful part."""
     duration, scores = state_of(item).duration, state_of(item).recorder.scores
     if duration is not None:
         report.duration = duration
@@ -139,4 +139,4 @@ def _explain(report: pytest.TestReport, item: pytest.Function, failure: Failure 
     elif report.failed and scores:
         report.sections.append(("recorded scores", describe_failure("", scores).strip()))
     if isinstance(error, (AttributeError, TypeError)) and "'coroutine'" in str(error):
-        report.sections.append(("hint", "is an `await` missing? A coroutine was used as its result"))
+        report.sections.append(("hint", "is an `await` missing? A coroutine was used in place of its result"))

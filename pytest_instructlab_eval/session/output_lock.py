@@ -15,11 +15,11 @@ except ImportError:  # not on Windows, where a folder has no lock
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"
-MOST = 300  # characters of what a lock says about its owner
+MOST = 300  # characters about the owner that are read from a lock
 
 
 class OutputLock:
-    """The one run that may write to a folder, from `acquire` to `release`; the folder is made for it."""
+    """The exclusive right to write to a folder, from `acquire` to `release`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,21 +27,23 @@ class OutputLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock; raises OutputInUseError where another process has it, else ConfigurationError."""
+        """Make the folder and lock it; raises OutputInUseError where another process has the lock.
+
+        Raises ConfigurationError where the folder cannot be made or locked."""
         if fcntl is None:
             return
         self._made = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             while not self._is_locked():
-                pass  # its owner took the file away in between
+                pass  # its owner removed the file in between
         except OSError as error:
             raise ConfigurationError(
-                f"--eval-output-dir: {self._folder} can't be locked ({error.strerror}); name another folder"
+                f"--eval-output-dir: {self._folder} cannot be locked ({error.strerror}); name another folder"
             ) from None
 
     def _is_locked(self) -> bool:
-        """Lock the file; False where it is not the one in the folder any more."""
+        """Lock the file, and return whether it is still the one in the folder."""
         path = self._folder / NAME
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
@@ -50,8 +52,8 @@ class OutputLock:
             owner = os.read(descriptor, MOST).decode("utf-8", "replace").strip()
             os.close(descriptor)
             raise OutputInUseError(
-                f"--eval-output-dir: another run writes to {self._folder} ({owner or 'it has just begun'}); "
-                "wait for its end, or name another folder"
+                f"--eval-output-dir: another run writes to {self._folder} "
+                f"({owner or 'it has just started'}); wait for its end, or name another folder"
             ) from None
         except OSError:  # a file system without locks
             pass
@@ -64,13 +66,13 @@ class OutputLock:
         return True
 
     def release(self) -> None:
-        """Give the folder free, and remove it where it is still empty and was made by `acquire`."""
+        """Release the lock, and remove the folder if `acquire` made it and it is empty."""
         if self._descriptor is None:
             return
         with contextlib.suppress(OSError):
             (self._folder / NAME).unlink()
         os.close(self._descriptor)
         self._descriptor = None
-        with contextlib.suppress(OSError):  # it has files
+        with contextlib.suppress(OSError):  # not empty
             for path in self._made:
                 path.rmdir()

@@ -1,4 +1,4 @@
-"""An item a question, and a model: what a run that evaluates makes of the parameters of its tests."""
+"""The parameters of a run's tests: an item for each question and model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_instructlab_eval.suites.selection import asked_questions
 
 
 class Parametrization:
-    """The hooks that make the items; `unreadable` is why the questions of one of them can't be read."""
+    """The hooks that make the items; `unreadable` is the error of questions that cannot be read."""
 
     def __init__(self, session: EvalSession) -> None:
         self.unreadable: EvalError | None = None
@@ -30,26 +30,29 @@ class Parametrization:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make an item of each question that a test asks for."""
+        """Make an item for each question of a test."""
         names = metafunc.fixturenames
         named = metafunc.definition.get_closest_marker("eval") or not our_fixture_names().isdisjoint(names)
         if named and inspect.iscoroutinefunction(metafunc.function) and "anyio_backend" in names:
-            names.remove("anyio_backend")  # anyio's auto mode would run each once a backend
+            names.remove("anyio_backend")  # anyio's auto mode would run each test once for each backend
         for fixture, name in benchmark_fixtures().items():
             if fixture in names:
                 self._parametrize(metafunc, fixture, name)
 
     def _parametrize(self, metafunc: pytest.Metafunc, fixture: str, name: str) -> None:
-        questions, known = self._read(lambda: self._eval.questions.of_fixture(fixture)), find_benchmark(name)
+        questions, definition = (
+            self._read(lambda: self._eval.questions.of_fixture(fixture)),
+            find_benchmark(name),
+        )
         settings = self._settings
         apart = settings.base_questions == "base" and "served_model" in metafunc.fixturenames
-        if known is None or known.read_of_base is None or not apart:
+        if definition is None or definition.read_of_base is None or not apart:
             ids = [escape_line(question.id) for question in questions]
             metafunc.parametrize(fixture, questions, ids=ids)
             return
         of_base = self._read(
-            partial(asked_questions, known, settings, of_base=True)
-        )  # others than the candidates are asked
+            partial(asked_questions, definition, settings, of_base=True)
+        )  # the base model gets its own questions
         pairs = [
             (question, label)
             for label in settings.labels
@@ -65,7 +68,7 @@ class Parametrization:
 
     @pytest.hookimpl(specname="pytest_generate_tests", trylast=True)
     def pytest_generate_model_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make an item of each model where there are several; items of one model come together."""
+        """Make an item for each of several models; the items of one model are adjacent."""
         models = list(self._settings.labels)
         has_models = metafunc.definition.nodeid in self._with_models
         if len(models) > 1 and "served_model" in metafunc.fixturenames and not has_models:
@@ -74,12 +77,12 @@ class Parametrization:
             )
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
-        """Name a text of the user's own data in which a CI job would find a command."""
+        """Return a harmless id for a text that a CI job would take for a command."""
         return escape_line(val) if isinstance(val, str) and "##[" in val else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self) -> None:
-        """End here where the data is not usable."""
+        """End the run if the questions cannot be read."""
         if self.unreadable is not None:
             raise self._eval.refused(self.unreadable)
 

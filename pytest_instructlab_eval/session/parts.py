@@ -1,4 +1,4 @@
-"""The parts of a run, each a plugin of pytest's with its own state and hooks."""
+"""The parts of a run, each a pytest plugin with its own state and hooks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pytest_instructlab_eval.session.xdist_internals import is_worker
 
 
 def parts_of(session: EvalSession) -> list[object]:
-    """Return the parts of the run that this process has, in the order in which they are to be registered.
+    """Return the parts of the run in this process, in the order of their registration.
 
-    Of hooks that are all to be first, pytest calls the one first that was registered last; of those that are
-    all to be last, it calls that one last. So `Workers` makes a place for signs before `Preparation` may
-    refuse the run, and `Preparation` looks at what was collected before `Execution` begins.
+    Of several `tryfirst` hooks, pytest calls the last registered one first; of several `trylast` hooks, it
+    calls the last registered one last. So `Workers` makes the folder of the signs before `Preparation` may
+    refuse the run, and `Preparation` checks the collected tests before `Execution` starts.
     """
     parametrization, execution, outcomes = Parametrization(session), Execution(session), Outcomes(session)
     collection = Collection(session, parametrization)

@@ -1,4 +1,4 @@
-"""All that is done before anything is asked: data, places, servers and gates looked at, models served."""
+"""The steps before the first request: checks of data, paths, servers and gates, and the start of models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Preparation:
-    """The hooks up to the first test, in the process that decides whether the run begins."""
+    """The hooks before the first test, in the process that decides whether the run starts."""
 
     def __init__(self, session: EvalSession, collection: Collection) -> None:
         self._eval = session
@@ -42,7 +42,7 @@ class Preparation:
     # --- hooks ---
 
     def pytest_report_header(self) -> list[str]:
-        """Say what is evaluated, and what is left out and why."""
+        """Return the lines of the header."""
         from pytest_instructlab_eval.session.header import header_lines
 
         lines = header_lines(self._settings, self._config, self._eval.questions.unasked)
@@ -50,25 +50,25 @@ class Preparation:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Under xdist, look at the data before any worker is started."""
+        """Under xdist, check the data before any worker is started."""
         if not is_controller(self._config):
             return
         named = {Path(argument.partition("::")[0]) for argument in self._config.args}
         with self._eval.refusing():
             installed = {benchmark_file(name): fixture for fixture, name in benchmark_fixtures().items()}
-            asked = [fixture for file, fixture in installed.items() if file in named]
-            self._check_data(asked)
-            self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(asked)
+            named_fixtures = [fixture for file, fixture in installed.items() if file in named]
+            self._check_data(named_fixtures)
+            self._nothing_to_ask = named <= {*installed} and self._eval.questions.asks_nothing(named_fixtures)
 
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Know the names of the ini file that nobody declared."""
+        """Record the unknown names in the ini file."""
         _, unknown, name = str(warning_message.message).partition("Unknown config option: ")
         if unknown:
             self._unknown_names.append(name.strip())
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Know the items; look at the servers, unless nothing will be asked."""
+        """Check the collected tests, and the servers if tests use models."""
         option = self._config.option
         runs = not session.testsfailed or option.continue_on_collection_errors
         if option.collectonly or not runs:
@@ -79,17 +79,15 @@ class Preparation:
         if wanted:
             with self._eval.refusing():
                 self._eval.servers.check()
-                self._eval.servers.check_judge(
-                    [found for item in wanted for found in questions_of_item(item)]
-                )
+                self._eval.servers.check_judge([pair for item in wanted for pair in questions_of_item(item)])
             self._eval.servers.expect(worker_id(self._config))
             self.serve(model_roles(wanted))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        """Under xdist, look at the servers while the workers collect, before they are given anything.
+        """Check the names of the ini file, and under xdist the servers, while the workers collect.
 
-        Which names of the ini file are unknown, pytest says after the collection.
+        pytest reports the unknown names only after the collection.
         """
         with self._eval.refusing():
             for name in self._unknown_names:
@@ -100,15 +98,15 @@ class Preparation:
                     self._eval.servers.check()
             garbage_collection.exempt_existing_objects()
 
-    # --- what is known once the tests are, here or in a worker; each ends the run where it can't begin ---
+    # --- checks of the collected tests, from here or from a worker; each ends a run that cannot start ---
 
     def check_forked(self, problem: str | None) -> None:
-        """End here where pytest-forked would fork tests that ask a model."""
+        """End the run if pytest-forked would fork tests that use a model."""
         if problem is not None:
             raise self._eval.refused(ConfigurationError(problem))
 
     def check_collected(self, collected: CollectedTests) -> None:
-        """End here where what was collected can't be held to the gates, or kept."""
+        """End the run if the gates do not fit the collected tests, or the results cannot be saved."""
         if self._has_gates or not (collected.groups or self._settings.gate):
             return
         self._has_gates = True
@@ -120,9 +118,9 @@ class Preparation:
             self._eval.models.check_answers(collected.judged)
 
     def serve(self, fixtures: set[str]) -> None:
-        """Try the judges, if tests ask for one, and serve what the run serves itself; once.
+        """Try the judges if tests use one, and start the run's own servers; only once.
 
-        `fixtures` are those by which tests ask for models.
+        `fixtures` are the models' fixtures that tests use.
         """
         if self._has_servers:
             return
@@ -134,24 +132,24 @@ class Preparation:
             self._eval.servers.serve(fixtures, tried=tries, asks_later=not is_controller(self._config))
 
     def _check_data(self, fixtures: Sequence[str]) -> None:
-        """Raise ConfigurationError where a place to write to, or these fixtures' data, is not usable."""
-        _check_place("--eval-output-dir", self._settings.output_dir)
+        """Raise ConfigurationError for a path that cannot be written, or unusable data of these fixtures."""
+        _check_folder("--eval-output-dir", self._settings.output_dir)
         baseline = self._settings.save_baseline
         if baseline is not None:
             if baseline.is_dir():
                 raise ConfigurationError(f"--eval-save-baseline: {baseline} is a folder; name a file")
-            _check_place("--eval-save-baseline", baseline.parent)
+            _check_folder("--eval-save-baseline", baseline.parent)
         for fixture in fixtures:
             self._eval.questions.of_fixture(fixture)
 
 
-def _check_place(option: str, folder: Path) -> None:
+def _check_folder(option: str, folder: Path) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise ConfigurationError(
-            f"{option}: {folder} can't be written ({existing} is not a folder that you may "
-            f"write to: {error.strerror}); name another"
+            f"{option}: {folder} cannot be written, as {existing} is not a writable folder "
+            f"({error.strerror}); name another folder"
         ) from None

@@ -1,4 +1,4 @@
-"""How far a run is, while pytest waits: a live line on a terminal, a line now and then in a log."""
+"""The progress of a run while pytest waits: a live line on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ if TYPE_CHECKING:
 
     from pytest_instructlab_eval.models.endpoint import Traffic
 
-LOG_INTERVAL = 30.0  # seconds between two lines where the output is no terminal
+LOG_INTERVAL = 30.0  # seconds between two lines if the output is not a terminal
 LIVE_INTERVAL = 0.5
 
 
 class Progress:
-    """Counts what is done of what is known to be needed, and says so."""
+    """A counter of expected requests, which shows the progress."""
 
     def __init__(self) -> None:
         self.expected = 0
         self.unknown = False
         self._started: float | None = None
-        self._said = 0.0
+        self._last_shown = 0.0
         self._shown = False
 
     def expect(self, requests: int | None) -> None:
-        """Add to the requests that will be needed; None where their number can't be known."""
+        """Add to the expected requests; None where their number is unknown."""
         if requests is None:
             self.unknown = True
         else:
             self.expected += requests
 
     def start(self) -> None:
-        """Begin to measure: the first request goes out."""
+        """Start the clock, at the first request."""
         if self._started is None:
-            self._started = self._said = time.monotonic()
+            self._started = self._last_shown = time.monotonic()
 
     def line(self, requests: int, tokens: int, seconds: float) -> str:
-        """Return the progress in words."""
+        """Return the text of the progress."""
         rate = requests / seconds if seconds > 0 else 0.0
         parts = [
             f"{requests:,} of {self.expected:,} requests"
-            if max(requests, 1) <= self.expected and not self.unknown  # a judge may be asked once more
+            if max(requests, 1) <= self.expected and not self.unknown  # judges may get repeated requests
             else f"{requests:,} requests"
         ]
         parts.append(f"{rate:,.1f} requests/s, {tokens / seconds if seconds > 0 else 0:,.0f} tokens/s")
@@ -54,16 +54,16 @@ class Progress:
         return "; ".join(parts)
 
     def show(self, config: pytest.Config, traffic: Iterable[Traffic]) -> None:
-        """Say it where it is time to: to be called while nothing else is written."""
+        """Show the progress if the interval has passed; call this only while nothing else is written."""
         self.start()
         now = time.monotonic()
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or config.getoption("verbose") < 0:
             return
         live = bool(getattr(reporter, "isatty", False))
-        if now - self._said < (LIVE_INTERVAL if live else LOG_INTERVAL):
+        if now - self._last_shown < (LIVE_INTERVAL if live else LOG_INTERVAL):
             return
-        self._said = now
+        self._last_shown = now
         counts = list(traffic)
         text = self.line(
             sum(count.requests for count in counts),
@@ -79,14 +79,14 @@ class Progress:
                 reporter.flush()
 
     def hide(self, config: pytest.Config) -> None:
-        """Take the live line away, before anything else is written."""
+        """Remove the live line, before anything else is written."""
         if self._shown:
             self._shown = False
             with uncaptured_output(config):
                 self._write_live(config, "", hide=True)
 
     def _write_live(self, config: pytest.Config, text: str, *, hide: bool = False) -> None:
-        """Write below the line that pytest is at, and put the cursor back where it was."""
+        """Write the text below pytest's current line, and move the cursor back."""
         writer = config.get_terminal_writer()
         column = writer.width_of_current_line
         shown = text[: max(0, writer.fullwidth - 2)]
@@ -97,7 +97,7 @@ class Progress:
 
 
 def duration_text(seconds: float) -> str:
-    """Return seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Return a duration as text: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

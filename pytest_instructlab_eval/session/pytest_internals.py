@@ -1,7 +1,6 @@
-"""All that is taken from pytest's private parts, each under a name of ours: a change is met in one place.
+"""The private parts of pytest that this plugin uses, all in this module.
 
-`tests/unit/test_pytest_internals.py` holds each to the form that is expected here, and says which release of
-pytest has changed it.
+`tests/unit/test_pytest_internals.py` checks each of them, and so shows a change in a release of pytest.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from _pytest.compat import NOTSET
 if TYPE_CHECKING:
     import argparse
 
-DIRECT_PARAMETER = "get_direct_param_fixture_func"  # what pytest makes of a parameter that is no fixture
+DIRECT_PARAMETER = "get_direct_param_fixture_func"  # pytest's function for a parameter without a fixture
 
 
 # --- an item ---
@@ -30,18 +29,18 @@ def parameters(item: pytest.Item) -> dict[str, object]:
 
 
 def parameters_id(item: pytest.Function) -> str:
-    """Return what stands in brackets in the name of a test; empty where it has no parameters."""
+    """Return the text in brackets in a test's name; empty without parameters."""
     callspec = getattr(item, "callspec", None)
     return str(callspec.id) if callspec is not None else ""
 
 
 def parameter_index(item: pytest.Function, name: str) -> int:
-    """Return which of its parameter's values a test has, from 0."""
+    """Return the index of a test's value of a parameter, from 0."""
     return item.callspec.indices[name]
 
 
 def is_without_question(value: object) -> bool:
-    """Return whether pytest put this in place of a parameter that has no value, to skip the test."""
+    """Return whether this is pytest's placeholder for a parameter without values, whose test it skips."""
     return value is NOTSET
 
 
@@ -51,13 +50,13 @@ def argument_names(item: pytest.Function) -> tuple[str, ...]:
 
 
 def requesting_item(request: pytest.FixtureRequest) -> pytest.Item:
-    """Return the test for which a fixture is made, though a parameter may make it the session's."""
+    """Return the test that a fixture is made for, even if a parameter gives it session scope."""
     item: pytest.Item = request._pyfuncitem
     return item
 
 
 def fixture_names(item: pytest.Item) -> tuple[str, ...]:
-    """Return the names of all fixtures of an item, those that it doesn't name itself too."""
+    """Return the names of all fixtures of an item, direct and indirect."""
     return tuple(getattr(item, "fixturenames", ()))  # items of other plugins may have none
 
 
@@ -68,7 +67,7 @@ def fixture_function(item: pytest.Function, name: str) -> Callable[..., object] 
 
 
 def is_direct_parameter(function: Callable[..., object] | None) -> bool:
-    """Return whether a fixture's function is what pytest makes of a parameter that is no fixture."""
+    """Return whether a fixture's function is the one that pytest makes for a direct parameter."""
     return getattr(function, "__name__", None) == DIRECT_PARAMETER
 
 
@@ -81,18 +80,18 @@ def is_of_pytest(module: str) -> bool:
 
 
 def early_options(config: pytest.Config) -> argparse.Namespace:
-    """Return the options as far as they are known before any conftest file is loaded."""
+    """Return the options that are known before any conftest file is loaded."""
     return config.known_args_namespace
 
 
 def last_failed_ids(config: pytest.Config) -> set[str]:
-    """Return the node ids of the tests that failed in the run before, as `--lf` knows them."""
+    """Return the node ids of the tests that failed in the last run, from the data of `--lf`."""
     plugin = config.pluginmanager.getplugin("lfplugin")
     return set(map(str, plugin.lastfailed)) if plugin is not None else set()  # parsed from pytest 9.2 on
 
 
 def log_handlers(config: pytest.Config) -> list[logging.Handler]:
-    """Return the handlers by which pytest collects the log records of the item at hand."""
+    """Return the handlers with which pytest collects the log records of the current item."""
     plugin = config.pluginmanager.getplugin("logging-plugin")
     return [] if plugin is None else [plugin.caplog_handler, plugin.report_handler]
 
@@ -101,20 +100,20 @@ def log_handlers(config: pytest.Config) -> list[logging.Handler]:
 
 
 def terminal_reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
-    """Return what writes to the terminal, None where nothing does, as in xdist's workers."""
-    found: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
-    return found
+    """Return the terminal reporter, None where there is none, as in xdist's workers."""
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
+    return reporter
 
 
 def terminal_file(config: pytest.Config) -> TextIO:
-    """Return the file behind the terminal, for what its writer must not count as a part of a line."""
+    """Return the terminal's file, for text that its writer must not count as part of the line."""
     return config.get_terminal_writer()._file
 
 
 def uncaptured_output(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which output reaches the terminal while a test's own is being captured."""
+    """Return a context in which output reaches the terminal although pytest captures it."""
     manager = config.pluginmanager.getplugin("capturemanager")
-    found: contextlib.AbstractContextManager[None] = (
+    context: contextlib.AbstractContextManager[None] = (
         contextlib.nullcontext() if manager is None else manager.global_and_fixture_disabled()
     )
-    return found
+    return context

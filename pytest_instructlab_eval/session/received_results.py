@@ -1,4 +1,4 @@
-"""What the tests of one run have found, as far as their reports have come in."""
+"""The results of one run's tests, collected from their reports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TestStatus = tuple[str, str, tuple[str, Mapping[str, bool]]]
 
 
 class ReceivedResults:
-    """The results by their node ids, and the hooks by which they come.
+    """The results by node id, and the hooks that collect them.
 
-    `silent` are the tests that did not fail and recorded no score, `without_judge` those that were skipped
-    for want of a judge.
+    `silent` are the tests that did not fail but recorded no score, `without_judge` those that were skipped
+    because the run has no judge.
     """
 
     def __init__(self, session: EvalSession) -> None:
@@ -33,9 +33,9 @@ class ReceivedResults:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in a report, from this process or from a worker.
+        """Store the data of a report, from this process or from a worker.
 
-        Before the terminal shows it: Ctrl-C may come while that writes, and no later hook would be called.
+        This runs before the terminal reporter: after a Ctrl-C while that writes, no later hook is called.
         """
         if (result := result_on(report)) is not None and report.when in ("setup", "call"):
             self._by_nodeid[report.nodeid] = result
@@ -48,7 +48,7 @@ class ReceivedResults:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> TestStatus | None:
-        """Tell a question that has no score from one that has."""
+        """Return the status of a gate, or of a question without a score; None for all others."""
         from pytest_instructlab_eval.session.gate_tests import GateTestReport, gate_status
 
         if isinstance(report, GateTestReport):
@@ -63,20 +63,20 @@ class ReceivedResults:
 
     @property
     def adaptations(self) -> list[ModelAdaptation]:
-        """How requests were adapted to servers, in this process and in those that have told it."""
+        """The adaptations of requests, in this process and in its workers."""
         return [*self._eval.models.adaptations, *self._adaptations]
 
     def add_adaptations(self, adaptations: Iterable[ModelAdaptation]) -> None:
-        """Take in how another process has adapted its requests."""
+        """Add the adaptations of another process."""
         self._adaptations += adaptations
 
     def add(self, results: Iterable[Result]) -> None:
-        """Take in results that came without a report."""
+        """Add results without a report."""
         for result in results:
             self._by_nodeid.setdefault(result.nodeid, result)
 
     def sort(self, nodeids: Sequence[str]) -> None:
-        """Put the results in the order of the tests."""
-        place = {nodeid: number for number, nodeid in enumerate(nodeids)}
-        ordered = sorted(self._by_nodeid.items(), key=lambda entry: place.get(entry[0], len(place)))
+        """Sort the results into the order of the tests."""
+        index = {nodeid: number for number, nodeid in enumerate(nodeids)}
+        ordered = sorted(self._by_nodeid.items(), key=lambda entry: index.get(entry[0], len(index)))
         self._by_nodeid = dict(ordered)

@@ -1,4 +1,4 @@
-"""The end of a run: its gates told as tests, its results written, its exit status."""
+"""The hooks of the end of a run: gates as tests, the output files, the exit status."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RunEnd:
         self._workers = workers
         self._reported: set[str] = set()
         self._lost: set[str] = set()
-        self._unawaited: list[str] = []  # what is wrong with calls of ours that were not awaited
+        self._unawaited: list[str] = []  # sentences about calls that were not awaited
         self._interrupted = False
         self._completed = False
         self._ending: RunOutput | None = None
@@ -54,15 +54,16 @@ class RunEnd:
     # --- hooks ---
 
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Know the calls of a model or judge that no test awaited."""
-        if found := UNAWAITED.match(str(warning_message.message)):
-            place = f"{warning_message.filename}:{warning_message.lineno}"
+        """Record the calls of a model or judge that no test awaited."""
+        if call := UNAWAITED.match(str(warning_message.message)):
+            location = f"{warning_message.filename}:{warning_message.lineno}"
             self._unawaited.append(
-                f"{place}: {found[1]} was called without `await`, so nothing was asked there"
+                f"{location}: {call[1]} was called without `await`, so no request was sent; write `await` "
+                "before it"
             )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Know which tests have reported, and which ended with their worker."""
+        """Record the tests that have reported, and those whose worker died."""
         if report.when == CRASHED:
             self._lost.add(report.nodeid)
         if report.when not in ("setup", "teardown") or report.outcome != "passed":
@@ -70,9 +71,9 @@ class RunEnd:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """After the last test, evaluate the gates and tell each as a test."""
+        """Evaluate the gates after the last test, and report each as a test."""
         ended = yield
-        self._completed = not self._eval.without_tests  # a gate that fails may stop the run, but at its end
+        self._completed = not self._eval.without_tests  # before the gates, as a failed one may stop the run
         if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
             from pytest_instructlab_eval.session.gate_tests import gate_test_reports
 
@@ -84,15 +85,15 @@ class RunEnd:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Know that the user ended the run: xdist's own kind of interrupt is the failure limit."""
+        """Record that the user ended the run; a subclass is xdist's failure limit."""
         self._interrupted = excinfo.type is KeyboardInterrupt
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Stop, keep what was scored, and fail a run whose results are not all there."""
+        """Stop the engine, write the results, and fail an incomplete run."""
         unreported = self._execution.unreported(session)
         self._eval.close()
-        if self._ending is None:  # else it was made before the gates were told
+        if self._ending is None:  # otherwise it was made for the gates
             self._gather(session, unreported)
             self._ending = self._make_ending(session, gated=False)
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._eval.gating.collected.tests:
@@ -119,18 +120,18 @@ class RunEnd:
     # --- what they do ---
 
     def _order(self, session: pytest.Session) -> list[str]:
-        """Return the node ids of the tests in the order in which they are told."""
+        """Return the node ids of the tests in the order of the report."""
         return self._workers.order or [item.nodeid for item in session.items]
 
     def _gather(self, session: pytest.Session, unreported: Sequence[Result]) -> None:
-        """Have all results, in the order of the tests."""
+        """Collect all results, in the order of the tests."""
         if session.exitstatus == pytest.ExitCode.INTERRUPTED:
-            self._workers.take_in_all()
+            self._workers.add_unreported()
         self._results.add(unreported)
         self._results.sort(self._order(session))
 
     def _tell(self, session: pytest.Session, reports: Sequence[GateTestReport]) -> None:
-        """Report a gate as pytest reports a test."""
+        """Report a gate like a test of pytest."""
         hook = self._config.hook
         nodeid, location = reports[0].nodeid, reports[0].location
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
@@ -141,7 +142,7 @@ class RunEnd:
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
     def _make_ending(self, session: pytest.Session, *, gated: bool) -> RunOutput:
-        """Make the run's report, of what was found; to be called once, before any gate is told."""
+        """Return the ending with the report of the run; called once, before any gate is reported."""
         from pytest_instructlab_eval.session.run_output import RunOutput
 
         gating, results = self._eval.gating, self._results
@@ -155,26 +156,28 @@ class RunEnd:
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 
     def _end(self, session: pytest.Session, ending: RunOutput) -> None:
-        """Write what there is, and decide on the exit status."""
+        """Write the outputs, and set the exit status."""
         status = session.exitstatus
         ended = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if ended and not self._eval.without_tests:
-            # A failed test says more than a call that was not awaited.
+            # A failed test explains more than a missing `await` does.
             unawaited = [] if session.testsfailed else self._unawaited
-            found = [*self._eval.servers.problems, *unawaited]
-            ending.add_problems(stopped=not self._completed, problems=found)
+            problems = [*self._eval.servers.problems, *unawaited]
+            ending.add_problems(stopped=not self._completed, problems=problems)
             ending.save_baseline()
         else:
             ending.excuse()
         if self._has_results(status):
-            ending.write(failed=session.testsfailed)  # of other plugins too, such as a coverage to reach
+            ending.write(
+                failed=session.testsfailed
+            )  # also counts failures of other plugins, such as a missed coverage
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
         if ending.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _has_results(self, status: int) -> bool:
-        """Return whether there are results, or tests ran that should have had some."""
+        """Return whether there are results, or tests that should have had some."""
         if list(self._results):
             return True
         if self._interrupted or self._eval.without_tests or not self._eval.gating.collected.groups:
@@ -182,17 +185,17 @@ class RunEnd:
         return status not in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR)
 
     def _why_nothing(self, status: int, incomplete: str | None) -> str | None:
-        """Return why no test ran; None where the user wanted none to run, or ended the run."""
+        """Return why no test ran; None where the user wanted that, or ended the run."""
         if status == pytest.ExitCode.NO_TESTS_COLLECTED:
             return "no test was collected, or all were deselected"
         if self._collection.broken:
             return incomplete
         if status == pytest.ExitCode.USAGE_ERROR:
-            return "pytest could not run what was named: its error says why"
+            return "pytest could not run these arguments; see its error"
         return None
 
     def _why_incomplete(self, session: pytest.Session) -> str | None:
-        """Return why tests have no result, None where each has reported."""
+        """Return why some tests have no result, None where all have reported."""
         if self._collection.broken:
             return f"not all tests could be collected: {_first(self._collection.broken)} failed"
         if not self._completed:
@@ -204,12 +207,12 @@ class RunEnd:
             tests = session.testscollected
             return f"{missing} of {tests} tests never reported a result; a worker may have died"
         if self._lost:
-            return f"{_tests(len(self._lost))} ended with a worker that died: {_first(self._lost)}"
+            return f"{_tests(len(self._lost))} ended because a worker died: {_first(self._lost)}"
         return None
 
 
 def count_in_sugar(config: pytest.Config) -> None:
-    """Count one more test where pytest-sugar, which has a count of its own, writes to the terminal."""
+    """Count one more test in pytest-sugar, which has its own count, if it is the reporter."""
     reporter = terminal_reporter(config)
     count = getattr(reporter, "tests_count", None)
     if isinstance(count, int):

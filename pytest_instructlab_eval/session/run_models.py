@@ -1,4 +1,4 @@
-"""The models of one run as one process sees them: each asked at its server, or where the run serves it."""
+"""The models and judges of one run in one process, each with its connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_instructlab_eval.suites.chats import Chats, read_chats
 from pytest_instructlab_eval.suites.earlier_answers import recorded_answers
 
 MIB = 2**20
-RETRIES_OF_OWN = 2  # a server of the run's that has ended doesn't come back
+RETRIES_OF_OWN = 2  # a server of the run does not come back
 PATIENCE_WITH_OWN = 5.0  # seconds
 
 
@@ -31,7 +31,7 @@ AskedModel = ServedModel | Replicas | RotatedModel
 
 @dataclass(frozen=True)
 class ServerKey:
-    """The variable that holds a server's key, None where it needs none, and the option that names it."""
+    """The environment variable of a server's key, None if it needs none, and the option that names it."""
 
     variable: str | None
     option: str = field(compare=False)
@@ -39,9 +39,9 @@ class ServerKey:
 
 @dataclass(frozen=True)
 class Address:
-    """How a model is asked: models that are asked alike are one; it has no URLs where the run serves it.
+    """The way to reach a model, without URLs if the run serves it; equal addresses share one model.
 
-    `merge` says whether its system message goes to the head of the user's.
+    `merge` says whether its system message is put at the head of the user's message.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Address:
 
 
 class RunModels:
-    """Makes each model once.
+    """The models of a run, each made once.
 
-    `budget` is how many requests may be in flight per server, `rotation` where models that the run serves
-    wait (None where it serves none), `share` this process's number and how many share the machine.
+    `budget` is the number of requests in flight per server. `rotation` returns that of the models of
+    the run. `share` is this process's number and the number of processes on the machine.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class RunModels:
         self._share = share
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._recorded: dict[tuple[str, str], RecordedAnswers] = {}
-        self._chats: dict[str, Chats] = {}  # of an earlier run
-        self._asked: dict[Address, AskedModel] = {}
+        self._chats: dict[str, Chats] = {}  # those of an earlier run
+        self._models: dict[Address, AskedModel] = {}
         self._served: list[tuple[Address, ServedModel]] = []
         self._roles: dict[Address, set[Role]] = {}
         self._local: Model | None = None
@@ -82,19 +82,19 @@ class RunModels:
 
     @property
     def traffic(self) -> list[Traffic]:
-        """What servers, and models in this process, were asked so far."""
+        """The traffic so far with servers and models in this process."""
         return [endpoint.traffic for endpoint in self._endpoints.values()] + self._local_traffic
 
     @property
     def adaptations(self) -> list[ModelAdaptation]:
-        """How requests were adapted to servers so far, and which servers were given up."""
+        """The adaptations of requests so far, and the servers that were given up."""
         return [
             ModelAdaptation(
-                role, self._settings.label(address.name), found.name, found.text, found.changes_answers
+                role, self._settings.label(address.name), entry.name, entry.text, entry.changes_answers
             )
             for address, model in self._served
             for role in sorted(self._roles[address])
-            for found in (
+            for entry in (
                 *model.adaptations,
                 *(
                     Adaptation("given_up", reason)
@@ -105,13 +105,13 @@ class RunModels:
         ]
 
     def candidate(self, label: str | None = None) -> Model:
-        """Return a model under evaluation by its label, by default the first."""
+        """Return the evaluated model of this label, by default the first."""
         settings = self._settings
         label = label if label is not None else next(iter(settings.labels))
         name = settings.labels[label]
         key = ServerKey(settings.api_key_env, "--eval-api-key-env")
         if name == settings.base_model:
-            # A key goes to no server but the one it was given for.
+            # A key is sent only to the server that it was given for.
             own_server = settings.urls(name) != settings.base_url
             if settings.base_model_api_key_env is not None or own_server:
                 key = ServerKey(settings.base_model_api_key_env, "--eval-base-model-api-key-env")
@@ -119,24 +119,24 @@ class RunModels:
         return self._model(Address(name, settings.urls(name), key, merge), "model")
 
     def answered(self, label: str | None, benchmark: str, question: str) -> Model:
-        """Return a candidate that gives its answers of an earlier run to a test of this question.
+        """Return a candidate that replays its answers of an earlier run to a test of this question.
 
         Raises ConfigurationError where there are none.
         """
         label = label if label is not None else next(iter(self._settings.labels))
-        known = registry.find_benchmark(benchmark)
-        if known is None or known.files is None:
+        definition = registry.find_benchmark(benchmark)
+        if definition is None or definition.files is None:
             if label not in self._chats:
                 self._chats[label] = read_chats(self._settings.output_dir, label)
             return RecordedChats(label, self._chats[label].get((benchmark, question), ()))
         if (label, benchmark) not in self._recorded:
-            answers = recorded_answers(self._settings, known, label)
+            answers = recorded_answers(self._settings, definition, label)
             self._recorded[label, benchmark] = RecordedAnswers(label, answers)
         return self._recorded[label, benchmark]
 
     @cached_property
     def judges(self) -> dict[str, Judge]:
-        """Each judge by what it is called; empty where none is asked."""
+        """The judges by label; empty where none is used."""
         if self._settings.stage == "answer":
             return {}
         return {
@@ -146,7 +146,7 @@ class RunModels:
 
     @cached_property
     def judge(self) -> Judge | None:
-        """The judge, or the panel of judges; None where none was named."""
+        """The judge, or the panel of judges; None where there is none."""
         if self._settings.stage == "answer":
             return PostponedJudge(self._settings.judge)
         if len(self.judges) > 1:
@@ -154,13 +154,13 @@ class RunModels:
         return next(iter(self.judges.values()), None)
 
     async def judge_at(self, name: str, url: str) -> Judge:
-        """Return a judge that the run serves, asked at this URL before the rotation announces it."""
+        """Return a judge that the run serves, at this URL, before the rotation announces it."""
         model = self._judging_model(name)
         assert isinstance(model, RotatedModel)  # noqa: S101  (the run serves it)
         return self._grading(await model.at(url))
 
     async def let_go(self, name: str) -> None:
-        """Close a judge that this process won't ask again."""
+        """Close a judge that this process will not use again."""
         await self._judging_model(name).close()
 
     def _grading(self, model: Model) -> LLMJudge:
@@ -171,7 +171,7 @@ class RunModels:
         )
 
     def _judging_model(self, name: str) -> AskedModel:
-        """Return the model behind a judge."""
+        """Return the model of a judge."""
         settings, urls = self._settings, self._settings.judge_urls(name)
         key = ServerKey(settings.judge_api_key_env, "--eval-judge-api-key-env")
         if urls == settings.base_url and key.variable is None:
@@ -179,15 +179,15 @@ class RunModels:
         return self._model(Address(name, urls, key), "judge")
 
     def check_answers(self, benchmarks: Collection[str]) -> None:
-        """Raise ConfigurationError where a candidate's answers to a benchmark, to be judged, are missing."""
+        """Raise ConfigurationError if the judge stage lacks a candidate's answers to these benchmarks."""
         for label in self._settings.labels if self._settings.stage == "judge" else ():
             for benchmark in benchmarks:
                 self.answered(label, benchmark, "")
 
     async def check(self) -> None:
-        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
-        asked = self._settings.labels if self._settings.stage != "judge" else ()
-        models: list[object] = [self.candidate(label) for label in asked]
+        """Raise ConfigurationError where a running server cannot be reached or lacks its model."""
+        labels = self._settings.labels if self._settings.stage != "judge" else ()
+        models: list[object] = [self.candidate(label) for label in labels]
         models += [self._judging_model(name) for name in self._settings.judging_models]
         for model in models:
             if isinstance(model, (ServedModel, Replicas)):
@@ -195,9 +195,9 @@ class RunModels:
 
     def _model(self, address: Address, role: Role) -> AskedModel:
         self._roles.setdefault(address, set()).add(role)
-        if address not in self._asked:
-            self._asked[address] = self._made(address)
-        return self._asked[address]
+        if address not in self._models:
+            self._models[address] = self._made(address)
+        return self._models[address]
 
     def _made(self, address: Address) -> AskedModel:
         if not address.urls:
@@ -217,11 +217,11 @@ class RunModels:
 
     @property
     def _patience(self) -> float:
-        """Seconds without a reply after which a server that the run did not start is given up."""
+        """The seconds without a reply after which a server that the run did not start is given up."""
         return max(PATIENCE, self._settings.wait)
 
     def _endpoint(self, url: str, key: ServerKey | None) -> Endpoint:
-        """Return the one connection to a server; one that the run started has no key."""
+        """Return the shared connection to a server; a server that the run started has no key."""
         variable = None if key is None else key.variable
         if (url, variable) not in self._endpoints:
             self._endpoints[url, variable] = endpoint = Endpoint(
@@ -238,7 +238,7 @@ class RunModels:
         return self._endpoints[url, variable]
 
     async def _connect(self, address: Address, name: str, url: str) -> Model:
-        """Return the model behind a server that the run has started, or in this process."""
+        """Return the model at a server that the run has started, or in this process."""
         if not url.startswith(LOCAL):
             return self._at(address, self._endpoint(url, None))
         from pytest_instructlab_eval.models.local import LocalModel

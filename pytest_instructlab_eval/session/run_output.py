@@ -1,4 +1,4 @@
-"""The end of a run: what fails it beside its tests and gates, its files, its baseline and its tables."""
+"""The last steps of a run: its problems beside tests and gates, its files, its baseline and its tables."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows
 
 
 class RunOutput:
-    """What becomes of a run's report.
+    """The outputs of a run's report.
 
-    `written` is the folder of its files and `saved` its baseline, once they are written.
+    `written` is the folder of its files and `saved` its baseline, None before they are written.
     """
 
     def __init__(self, settings: Settings, report: RunReport) -> None:
@@ -37,40 +37,40 @@ class RunOutput:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What fails the run, in sentences."""
+        """The sentences that fail the run."""
         return self.report.problems
 
     def add_problems(self, *, stopped: bool, problems: Sequence[str]) -> None:
-        """Add what was found beside the results, and why some are missing unless the run was `stopped`."""
+        """Add these problems, and the reason of missing results unless the run was `stopped`."""
         incomplete = self.report.run.incomplete
         lost = [incomplete] if incomplete is not None and not stopped else []
         self.report = dataclasses.replace(self.report, problems=(*lost, *self.problems, *problems))
 
     def excuse(self) -> None:
-        """Leave out what fails the run: it was interrupted, which says enough."""
+        """Remove the problems of an interrupted run, since the interrupt explains them."""
         self.report = dataclasses.replace(self.report, problems=())
 
     def _fail(self, problem: str) -> None:
         self.report = self.report.with_problems(problem)
 
     def save_baseline(self) -> None:
-        """Write --eval-save-baseline, where it is asked for; not of a run that is not whole."""
-        place = self._settings.save_baseline
-        if place is None:
+        """Write the file of --eval-save-baseline, if given and if the run is complete."""
+        path = self._settings.save_baseline
+        if path is None:
             return
         try:
-            save_run(place, self.report.run)
-            self.saved = place
+            save_run(path, self.report.run)
+            self.saved = path
         except ConfigurationError as error:
             self._fail(f"--eval-save-baseline: {error}")
         except OSError as error:
-            self._fail(f"--eval-save-baseline: {place} can't be written ({error.strerror})")
+            self._fail(f"--eval-save-baseline: {path} cannot be written ({error.strerror})")
 
     def write(self, *, failed: int) -> None:
-        """Write the run's files, and its page where a CI job shows one.
+        """Write the run's files, and its summary for a CI job.
 
-        They go to the output folder, or else to one in the system's folder of temporary files. `failed`
-        counts the tests that failed, gates among them.
+        If the output folder is not writable, they go to a new temporary folder. `failed` is the number of
+        failed tests, including gates.
         """
         tests = max(0, failed - len(self.report.failed_gates))
         self.report = report = dataclasses.replace(self.report, failed_tests=tests)
@@ -90,25 +90,24 @@ class RunOutput:
         try:
             _show(summary_page(self.report))
         except OSError as error:
-            self._fail(f"${STEP_SUMMARY}: the summary can't be written there ({error.strerror})")
+            self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
 
     def _write_to(self, folder: Path) -> None:
         write_run_folder(folder, self.report, write_answers)
         self.written = folder
 
     def lines(self, *, verbose: bool) -> list[str]:
-        """Return the tables for the terminal, and where the files are; none where nothing is to be told."""
-        told = terminal_lines(self.report, verbose=verbose, sampled=benchmark_names())
-        if told and self.written is not None:
-            told.append(f"results: {self.written / 'results.json'}")
-        return [*told, f"baseline: {self.saved}"] if self.saved is not None else told
+        """Return the lines of the report for the terminal, and the paths of the files."""
+        lines = terminal_lines(self.report, verbose=verbose, sampled=benchmark_names())
+        if lines and self.written is not None:
+            lines.append(f"results: {self.written / 'results.json'}")
+        return [*lines, f"baseline: {self.saved}"] if self.saved is not None else lines
 
 
 def write_refusal(folder: Path | None, models: Sequence[str], reason: str) -> None:
-    """Write the page of a run that could not begin, so that nobody takes an earlier one for it.
+    """Write the summary of a run that could not start, so that nobody reads an earlier one as its result.
 
-    `folder` is where the run's results would go, None where another run's are there. A CI job shows the
-    page too.
+    `folder` is the output folder, None where another run uses it. The summary goes to the CI job too.
     """
     page = refusal_page(models, reason)
     with contextlib.suppress(OSError):
@@ -120,8 +119,8 @@ def write_refusal(folder: Path | None, models: Sequence[str], reason: str) -> No
 
 
 def _show(page: str) -> None:
-    """Append a page to what a CI job shows, where it has such a thing."""
-    shown = os.environ.get(STEP_SUMMARY)
-    if shown:
-        with open(shown, "a", encoding="utf-8") as file:
+    """Append a page to the job summary, if the CI system has one."""
+    path = os.environ.get(STEP_SUMMARY)
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
             file.write(page)

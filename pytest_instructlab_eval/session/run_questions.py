@@ -1,4 +1,4 @@
-"""The questions of one run: those of each benchmark, read once, and what of its data is not asked."""
+"""The questions of one run, read once for each benchmark, and notes on the data that it does not use."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class RunQuestions:
-    """What one run asks.
+    """The questions of one run.
 
-    `put` is how judges are tried: as the first judged question is put to them; None where there is none yet.
+    `put` is how the first judged question is put to a judge, for its trial; None before one is read.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,54 +38,56 @@ class RunQuestions:
     def of_fixture(self, fixture: str) -> Sequence[Question]:
         """Return the questions or tasks behind a parametrized fixture; raises DataError."""
         if fixture not in self._by_fixture:
-            known = find_benchmark(benchmark_fixtures()[fixture])
-            assert known is not None  # noqa: S101  (each fixture is of one)
-            self._by_fixture[fixture] = found = asked_questions(known, self._settings)
-            if found and known.judged_like is not None:
-                self.put = self.put or known.judged_like(found[0])
+            definition = find_benchmark(benchmark_fixtures()[fixture])
+            assert definition is not None  # noqa: S101  (each fixture is of one)
+            self._by_fixture[fixture] = questions = asked_questions(definition, self._settings)
+            if questions and definition.judged_like is not None:
+                self.put = self.put or definition.judged_like(questions[0])
         return self._by_fixture[fixture]
 
     @cached_property
     def unasked(self) -> dict[str, list[str]]:
-        """What the run leaves out of each benchmark's data; what cannot be read is told when it is read."""
-        found: dict[str, list[str]] = {}
+        """The notes on each benchmark's unused data; unreadable data is reported when it is read."""
+        notes: dict[str, list[str]] = {}
         for name in selected_benchmarks(self._settings):
             with contextlib.suppress(EvalError):
-                found[name] = unasked_notes(name, self._settings)
-        return found
+                notes[name] = unasked_notes(name, self._settings)
+        return notes
 
     def notes(self, collected: Collection[str]) -> tuple[str, ...]:
-        """Return what is not asked of the benchmarks that the run has, as a part of its results.
+        """Return the notes on questions that the run does not ask, for its results.
 
         `collected` are the benchmarks of its tests.
         """
         settings, own = self._settings, [name for name in collected if name not in benchmark_names()]
-        told = itertools.chain.from_iterable(
+        of_benchmarks = itertools.chain.from_iterable(
             notes
             for name, notes in self.unasked.items()
             if name in collected or fixture_of(name) in self._by_fixture
         )
         if not own or (settings.sample or settings.first_n) is None:
-            return tuple(told)
+            return tuple(of_benchmarks)
         option = "--eval-first-n" if settings.sample is None else "--eval-sample"
         which = ", ".join(own)
         return (
-            *told,
-            f"{option} takes no part of benchmarks of your own: every question of {which} is asked",
+            *of_benchmarks,
+            f"{option} does not apply to your own benchmarks: every question of {which} is asked",
         )
 
     def asks_nothing(self, fixtures: Sequence[str]) -> bool:
-        """Return whether there is no question behind any of these parametrized fixtures."""
+        """Return whether none of these parametrized fixtures has a question."""
         return self._settings.base_questions == "same" and not any(map(self.of_fixture, fixtures))
 
     def digests(self, benchmarks: Collection[str]) -> dict[str, str]:
-        """Return what tells the data of these benchmarks from other data, of those of which it is known."""
-        found: dict[str, str] = {}
+        """Return the digests of the data of these benchmarks, by name; unknown ones are missing."""
+        digests: dict[str, str] = {}
         for name in benchmarks:
-            known, questions = find_benchmark(name), self._by_fixture.get(fixture_of(name) or "", ())
+            definition, questions = find_benchmark(name), self._by_fixture.get(fixture_of(name) or "", ())
             digest = (
-                data_digest(known, questions, self._settings) if known is not None and questions else None
+                data_digest(definition, questions, self._settings)
+                if definition is not None and questions
+                else None
             )
             if digest is not None:
-                found[name] = digest
-        return found
+                digests[name] = digest
+        return digests

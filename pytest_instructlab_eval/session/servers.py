@@ -1,4 +1,4 @@
-"""The servers of one run: looked at before anything is asked, started where they are its own, and stopped."""
+"""The servers of one run: their checks before the first request, their start and their stop."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 
 
 class Servers:
-    """What a run asks, as the process sees it that starts it.
+    """The servers of a run, in the process that starts it.
 
-    `say` is told what the run waits for.
+    `say` shows the user what the run waits for.
     """
 
     def __init__(
@@ -40,40 +40,40 @@ class Servers:
         self._asking: set[str] = set()
         self._owner: Owner | None = None
 
-    # --- those who ask ---
+    # --- the processes that use models ---
 
     def expect(self, process: str) -> None:
-        """Wait for a process that will ask models, before servers are swapped."""
+        """Add a process that uses models: servers are not swapped before it is ready."""
         self._asking.add(process)
         if self._owner is not None:
             self._owner.expect(process)
 
     def forget(self, process: str) -> None:
-        """Wait for a process no more: it has ended."""
+        """Remove a process that has ended."""
         self._asking.discard(process)
         if self._owner is not None:
             self._owner.forget(process)
 
-    # --- before anything is asked ---
+    # --- before the first request ---
 
     def check(self) -> None:
-        """Raise ConfigurationError where a server that runs already can't be reached or lacks its model."""
+        """Raise ConfigurationError where a running server cannot be reached or lacks its model."""
         self._engine.call(self._models.check())
 
     def check_judge(self, questions: Iterable[tuple[Question, Benchmark]]) -> None:
-        """Raise ConfigurationError where the judge can't grade some of these questions."""
+        """Raise ConfigurationError where the judge cannot grade some of these questions."""
         from pytest_instructlab_eval.suites import mt_bench
 
         references = {
-            question.id: known.references(question)
-            for question, known in questions
-            if known.references is not None
+            question.id: definition.references(question)
+            for question, definition in questions
+            if definition.references is not None
         }
         for judge in self._models.judges.values():
             mt_bench.check_judge_references(references, judge)
 
     def try_judges(self) -> None:
-        """Raise ConfigurationError where a judge that runs already can't tell good answers from bad ones."""
+        """Raise ConfigurationError where a running judge fails its trial."""
         from pytest_instructlab_eval.judges.trial import try_judge
 
         for label, judge in self._models.judges.items():
@@ -81,10 +81,10 @@ class Servers:
                 self._engine.call(try_judge(label, judge, self._questions.put))
 
     def serve(self, roles: Collection[str], *, tried: bool, asks_later: bool) -> None:
-        """Start what the run serves itself, if tests ask for it by these fixtures.
+        """Start the run's own servers that tests with these fixtures need.
 
-        `tried` says whether its judges are tried, and `asks_later` whether this process asks them after that.
-        Raises ConfigurationError where one can't be served, or won't do.
+        `tried` says whether its judges have a trial, `asks_later` whether this process uses them after it.
+        Raises ConfigurationError where a model cannot be served, or a judge fails its trial.
         """
         settings = self._settings
         wanted = {*settings.evaluated} if "served_model" in roles else set()
@@ -105,7 +105,7 @@ class Servers:
         self._owner.start(list(launches))
 
     def _try_served(self, name: str, url: str, *, asks_later: bool) -> None:
-        """Try a judge that the run has just started, in the owner's thread; see `try_judges`."""
+        """Run the trial of a judge that the run has just started, in the owner's thread; see `try_judges`."""
         from pytest_instructlab_eval.judges.trial import try_judge
 
         async def attempt() -> None:
@@ -119,21 +119,21 @@ class Servers:
         try:
             self._engine.call(attempt())
         except CancelledError:
-            raise ConfigurationError("the run ended before its judge was tried") from None
+            raise ConfigurationError("the run ended before the trial of its judge") from None
 
     # --- the end ---
 
     @property
     def problems(self) -> list[str]:
-        """What was wrong with the servers that the run started."""
+        """The problems of the servers that the run started."""
         return [] if self._owner is None else self._owner.problems
 
     def begin_to_stop(self) -> None:
-        """Have every server that the run started end, without waiting."""
+        """Start to stop every server of the run, without waiting."""
         if self._owner is not None:
             self._owner.begin_to_stop()
 
     def stop(self) -> None:
-        """End every server that the run started; nothing of them is left."""
+        """Stop every server of the run, and wait until all have ended."""
         if self._owner is not None:
             self._owner.stop()

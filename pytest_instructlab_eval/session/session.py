@@ -1,4 +1,4 @@
-"""`EvalSession`: what the parts of one pytest run share, and those parts."""
+"""`EvalSession`: the objects that the parts of one pytest run share."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.models import Model
     from pytest_instructlab_eval.session.gating import Gating
 
-NEEDS_JUDGE = "needs a judge: name one with --eval-judge-model"
-NOT_JUDGED = "--eval-stage judge: it asks no judge, and was scored when it was answered"
+NEEDS_JUDGE = "needs a judge; name one with --eval-judge-model"
+NOT_JUDGED = "--eval-stage judge skips it: it needs no judge and already has its score"
 
 
 class EvalSession:
-    """What the parts of one run share: settings, questions, models, servers and gates; and how it ends."""
+    """The shared state of one run: settings, questions, models, servers and gates."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
@@ -67,42 +67,42 @@ class EvalSession:
             say=self._say,
         )
         self._lock = OutputLock(settings.output_dir)
-        self._told_refusal = False
+        self._has_refused = False
 
     @cached_property
     def gating(self) -> Gating:
-        """What the run must hold to; not needed in xdist's workers."""
+        """The gates of the run; not used in xdist's workers."""
         from pytest_instructlab_eval.session.gating import Gating
 
         return Gating(self.settings, self.questions.digests, self.config.invocation_params.dir)
 
     @property
     def budget(self) -> int:
-        """How many requests this process may have in flight per server."""
+        """The number of requests that this process may have in flight per server."""
         return distribution.divide_budget(self.settings.max_concurrency, self.config)
 
     @property
     def window(self) -> int:
-        """How many tests may be under way ahead of pytest; all of them where models are swapped."""
+        """The number of tests that may run ahead of pytest; all of them where models are swapped."""
         if self.settings.rotates_models:
             return sys.maxsize // 4
         return distribution.look_ahead_window(self.budget)
 
     @cached_property
     def rotation(self) -> Rotation:
-        """Where this process waits for models that the run serves."""
+        """The turns of the models that the run serves, for which this process waits."""
         return Rotation(self.signs.folder, worker_id(self.config), current_run.get)
 
     @property
     def without_tests(self) -> bool:
-        """Whether pytest was asked not to run the tests."""
+        """True if pytest will not run the tests, as with --collect-only."""
         named = ("collectonly", "setuponly", "setupplan")
         return any(self.config.getoption(name, False) for name in named)
 
     def fixture(self, name: str, item: pytest.Item, label: str | None = None) -> object:
-        """Return the value of one of our fixtures for an item: models wait in a plain `def` test.
+        """Return the value of a fixture for an item; in a plain `def` test, models and judges block.
 
-        `label` is what the model under evaluation is called; None is the first one.
+        `label` is that of the evaluated model, None for the first one.
         """
         if name == "record_score":
             return state_of(item).recorder
@@ -113,12 +113,12 @@ class EvalSession:
         value: Model | Judge | None
         if name == "served_model":
             if self.settings.stage == "judge":
-                assert isinstance(item, pytest.Function)  # noqa: S101  (nothing else asks for a fixture)
+                assert isinstance(item, pytest.Function)  # noqa: S101  (only functions have fixtures)
                 about = identity_of(item)
-                asked = self.models.answered(label, about.benchmark, about.question)
+                model = self.models.answered(label, about.benchmark, about.question)
             else:
-                asked = self.models.candidate(label)
-            value = TranscribedModel(asked, state_of(item).chats)
+                model = self.models.candidate(label)
+            value = TranscribedModel(model, state_of(item).chats)
         elif name == "judge":
             value = self.models.judge
             if value is None:
@@ -129,16 +129,16 @@ class EvalSession:
         return value if is_async else Blocking(value, self.engine.call)
 
     def skip_reason(self, item: pytest.Item) -> str | None:
-        """Return why the run can't give an item the models that it asks for, None where it can."""
-        asked = fixture_names(item)
-        if "judge" in asked and self.models.judge is None:
+        """Return why the run does not have the models that an item uses, None where it has them."""
+        used = fixture_names(item)
+        if "judge" in used and self.models.judge is None:
             return NEEDS_JUDGE
-        if self.settings.stage == "judge" and "served_model" in asked and "judge" not in asked:
+        if self.settings.stage == "judge" and "served_model" in used and "judge" not in used:
             return NOT_JUDGED
         return None
 
     def _say(self, text: str) -> None:
-        """Tell the user what the run waits for, from whichever thread."""
+        """Show the user what the run waits for; any thread may call this."""
         reporter = terminal_reporter(self.config)
         if reporter is not None and self.config.get_verbosity() >= 0:
             with uncaptured_output(self.config):
@@ -149,40 +149,40 @@ class EvalSession:
     # --- the end ---
 
     def lock_output(self) -> None:
-        """Keep the output folder to this run; raises ConfigurationError where another one has it."""
+        """Lock the output folder; raises ConfigurationError where another run has it."""
         self._lock.acquire()
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
-        """End the run where the context finds that it can't begin."""
+        """Return a context that ends the run on an EvalError."""
         try:
             yield
         except EvalError as error:
             raise self.refused(error) from None
 
     def refused(self, error: EvalError) -> pytest.UsageError:
-        """Return what to raise where the run can't begin; its summary says why, and no earlier run's."""
+        """End the run, write its summary, and return the UsageError to raise."""
         self.end()
         self.tell_refusal(str(error), of_another=isinstance(error, OutputInUseError))
         return pytest.UsageError(escape_text(str(error)))
 
     def tell_refusal(self, reason: str, *, of_another: bool = False) -> None:
-        """Write why the run did not begin, where no reason was written yet; not for a list of its tests."""
+        """Write the reason why the run did not start, once; not for --collect-only."""
         from pytest_instructlab_eval.session.run_output import write_refusal
 
         lists = self.config.option.collectonly or is_worker(self.config)
-        if not self._told_refusal and not lists:
+        if not self._has_refused and not lists:
             write_refusal(None if of_another else self.settings.output_dir, self.settings.candidates, reason)
-        self._told_refusal = True
+        self._has_refused = True
 
     def close(self, timeout: float = 1.0) -> None:
-        """Stop the engine in so many seconds at most; what is under way is cancelled."""
+        """Stop the engine within `timeout` seconds; running tests are cancelled."""
         with contextlib.suppress(Exception):
             self.engine.close(timeout)
         self.servers.begin_to_stop()
 
     def end(self) -> None:
-        """Leave nothing behind: no thread, no server."""
+        """Stop all threads and servers, and release the output folder."""
         self.close()
         self.servers.stop()
         self._lock.release()

@@ -1,4 +1,4 @@
-"""Settings that do not go together, each with what to do about it."""
+"""The checks of settings that cannot be used together."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pytest_instructlab_eval.suites.selection import missing_options
 
 
 def check_settings(settings: Settings) -> None:
-    """Raise ConfigurationError where settings do not go together."""
+    """Raise ConfigurationError for settings that cannot be used together."""
     for problems in CHECKS:
         for problem in problems(settings):
             raise ConfigurationError(problem)
 
 
 def model_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with the models and their servers."""
+    """Yield the problems of the models and their servers."""
     if settings.serve == "never" and settings.hosted:
         yield (
-            "--eval-serve never needs a server that runs: give its URL with --eval-base-url, such as "
+            "--eval-serve never needs a running server; give its URL with --eval-base-url, such as "
             "http://127.0.0.1:8000/v1"
         )
     if _has_twins(settings.evaluated):
@@ -41,9 +41,9 @@ def model_problems(settings: Settings) -> Iterator[str]:
 
 
 def comparison_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with what the models are compared with."""
+    """Yield the problems of the base model and the baseline."""
     if settings.base_model is not None and settings.baseline is not None:
-        yield "--eval-base-model and --eval-baseline both say what to compare with; give one of them"
+        yield "--eval-base-model and --eval-baseline cannot be used together; give one of them"
     needs_base_model = {
         "--eval-base-model-url": settings.base_model_url,
         "--eval-base-model-api-key-env": settings.base_model_api_key_env,
@@ -53,11 +53,13 @@ def comparison_problems(settings: Settings) -> Iterator[str]:
         if given:
             yield f"{option} needs --eval-base-model, the model to compare with"
     if settings.base_questions == "base" and settings.base_branch is None:
-        yield ("--eval-base-questions base needs --eval-base-branch, the ref whose questions it is asked")
+        yield (
+            "--eval-base-questions base needs --eval-base-branch, the ref whose questions the base model gets"
+        )
 
 
 def judge_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with the judges and their servers."""
+    """Yield the problems of the judges and their servers."""
     if _has_twins(settings.judge_model):
         yield f"--eval-judge-model must name each judge once (got {', '.join(settings.judge_model)})"
     judges, urls = settings.judging_models, settings.judge_base_url
@@ -69,47 +71,47 @@ def judge_problems(settings: Settings) -> Iterator[str]:
 
 
 def baseline_problems(settings: Settings) -> Iterator[str]:
-    """Yield why the run can't become a baseline."""
+    """Yield why the run cannot be saved as a baseline."""
     if settings.save_baseline is None:
         return
     if len(settings.model) > 1:
         yield (
-            "--eval-save-baseline keeps what is found of one model, and there are "
-            f"{len(settings.model)}; evaluate one"
+            "--eval-save-baseline saves the results of one model (got "
+            f"{len(settings.model)} models); evaluate one"
         )
     if settings.shard is not None:
         yield (
-            "--eval-save-baseline keeps what a whole run found, and --eval-shard runs a part; give the "
-            "option to the merge: python -m pytest_instructlab_eval merge --save-baseline FILE"
+            "--eval-save-baseline needs a whole run, and --eval-shard runs a part; save the baseline of the "
+            "joined parts: python -m pytest_instructlab_eval merge --save-baseline FILE"
         )
     if settings.stage == "answer":
         yield (
-            "--eval-save-baseline keeps scores, and --eval-stage answer has none yet; give it to the run "
+            "--eval-save-baseline needs scores, and --eval-stage answer has none yet; give it to the run "
             "with --eval-stage judge"
         )
 
 
 def benchmark_problems(settings: Settings) -> Iterator[str]:
-    """Yield what the benchmarks that are named lack."""
+    """Yield the missing settings of the named benchmarks."""
     for name in settings.benchmark:
-        found = find_benchmark(name)
-        if found is not None and (missing := missing_options(found, settings)):
+        definition = find_benchmark(name)
+        if definition is not None and (missing := missing_options(definition, settings)):
             yield f"--eval-benchmark {name} needs {missing}"
 
 
 def change_problems(settings: Settings) -> Iterator[str]:
-    """Yield what it lacks to know what a branch changes."""
+    """Yield the missing settings of --eval-changed-only."""
     if settings.changed_only and settings.base_branch is None:
         yield "--eval-changed-only needs --eval-base-branch, the ref to compare with"
     if settings.changed_only and settings.taxonomy is None:
-        yield "--eval-changed-only needs --eval-taxonomy, the repository that is compared"
+        yield "--eval-changed-only needs --eval-taxonomy, the repository to compare"
 
 
 def sample_problems(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with the part of the questions that is asked."""
+    """Yield the problems of the options that choose questions."""
     if settings.sample is not None and settings.first_n is not None:
         yield (
-            f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) each say which questions are asked: "
+            f"--eval-sample and --eval-first-n (or ${FIRST_N_VARIABLE}) cannot be used together; "
             "give one of them"
         )
     if settings.sample_seed is not None and settings.sample is None:
@@ -117,19 +119,19 @@ def sample_problems(settings: Settings) -> Iterator[str]:
 
 
 def ref_problems(settings: Settings) -> Iterator[str]:
-    """Yield the refs that are of no taxonomy."""
+    """Yield the refs without a taxonomy."""
     if settings.taxonomy is not None or settings.stage == "judge":
-        return  # a ref then says in which folder an earlier run's answers are
+        return  # the ref then names the folder of an earlier run's answers
     for option, ref in (("--eval-branch", settings.branch), ("--eval-base-branch", settings.base_branch)):
         if ref is not None:
-            yield f"{option} needs --eval-taxonomy, the repository that it is a ref of"
+            yield f"{option} needs --eval-taxonomy, the repository of that ref"
 
 
 def _has_twins(names: tuple[str, ...]) -> bool:
     return any(count > 1 for count in Counter(names).values())
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[str]], ...] = (  # the first problem is told
+CHECKS: tuple[Callable[[Settings], Iterator[str]], ...] = (  # the first problem is reported
     model_problems,
     comparison_problems,
     judge_problems,

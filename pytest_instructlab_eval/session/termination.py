@@ -1,4 +1,4 @@
-"""The signals that end a run: what was scored is kept, however often somebody sends them."""
+"""The handling of signals that end a run, so that its results are kept."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 
 
 def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> None:
-    """Take SIGTERM, which CI systems and schedulers send, for Ctrl-C until the run ends.
+    """Handle SIGTERM, which CI systems and schedulers send, like Ctrl-C until the run ends.
 
-    It does `before` and raises KeyboardInterrupt, where nobody else handles it.
+    The handler calls `before` and raises KeyboardInterrupt. A handler of somebody else stays.
     """
 
     def end(number: int, frame: object) -> NoReturn:
@@ -30,7 +30,7 @@ def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> Non
 
 
 def end_undisturbed(config: pytest.Config) -> None:
-    """Let an interrupted run write its results: ignore the next signal, exit at once on the one after it.
+    """Protect the end of an interrupted run: ignore the next signal, exit at once on the one after it.
 
     A KeyboardInterrupt that comes while pytest ends would lose the results and print a traceback.
     """
@@ -42,13 +42,14 @@ def end_undisturbed(config: pytest.Config) -> None:
 
     with contextlib.suppress(ValueError):  # not the main thread
         for number in (signal.SIGINT, signal.SIGTERM):
-            found = signal.getsignal(number)
-            if found is signal.default_int_handler or getattr(found, "__module__", None) == __name__:
+            handler = signal.getsignal(number)
+            is_ours = getattr(handler, "__module__", None) == __name__
+            if handler is signal.default_int_handler or is_ours:
                 signal.signal(number, ignore_one)
                 config.add_cleanup(functools.partial(_leave_to_the_system, number, ignore_one))
 
 
 def _leave_to_the_system(number: signal.Signals, ours: Callable[[int, object], None]) -> None:
-    """Have a signal from now on, such as one while Python exits, end the process without a traceback."""
+    """Restore the default handler, so that a signal while Python exits causes no traceback."""
     if signal.getsignal(number) is ours:
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The processes that share a run with this one: told what to do, and asked what they have found."""
+"""The controller's hooks for xdist's workers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
-HAND_OVER = 20.0  # seconds that interrupted workers have to hand over their results; one is usual
+HAND_OVER = 20.0  # seconds that interrupted workers have to send their results; one is usual
 
 
 class Workers:
-    """The hooks of the process that workers, where there are any, report to.
+    """The hooks of the process that workers report to, if there are any.
 
-    `order` are the tests in the order in which results are told; empty where there are no workers.
+    `order` are the tests in the order of the report; empty without workers.
     """
 
     def __init__(self, session: EvalSession, preparation: Preparation, results: ReceivedResults) -> None:
@@ -47,7 +47,7 @@ class Workers:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Make a place for signs, and take SIGTERM for Ctrl-C."""
+        """Make the folder of the signs, and handle SIGTERM like Ctrl-C."""
         self._session = session
         if is_controller(self._config) or self._eval.settings.hosted:
             self._eval.signs.make_folder()
@@ -56,49 +56,49 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerNode) -> None:
-        """Tell a worker where the controller's signs are."""
+        """Send the folder of the signs to a worker."""
         self._nodes.append(node)
         self._eval.servers.expect(node.gateway.id)
         self._eval.signs.tell(node)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> Scheduling | None:
-        """Steal work, but none that is under way."""
+        """Return a scheduler that steals work, but no started items."""
         return make_scheduler(config, log, self._eval.window + 2)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Know the order in which results are told; serve the models that are asked."""
+        """Store the order of the tests, check the collected tests, and start the models that they use."""
         self.order, signs = list(ids), self._eval.signs
         if (problem := signs.read("forked")) is not None:
             self._preparation.check_forked(str(problem))
         collected = signs.read("collected")
         if isinstance(collected, dict):
             self._preparation.check_collected(CollectedTests(**collected))
-        asked = {role for role in ROLES if signs.is_up(role)}
-        if ids and asked:
-            self._preparation.serve(asked)
+        used = {role for role in ROLES if signs.is_up(role)}
+        if ids and used:
+            self._preparation.serve(used)
 
     def pytest_runtest_logreport(self) -> None:
-        """Have the workers stop where the failure limit is reached."""
+        """Stop the workers if the failure limit is reached."""
         if self._session is not None and (self._session.shouldfail or self._session.shouldstop):
             self._eval.signs.put_up("stop")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerNode, error: object) -> None:
-        """Take in what a worker had scored and could not report."""
+        """Add the results that a worker could not report."""
         if error is not None:
             self._eval.signs.put_up("careful")
         self._eval.servers.forget(node.gateway.id)
-        self._take_in(node)
+        self._add_from(node)
 
-    def take_in_all(self) -> None:
-        """After an interrupt, take in what all workers had scored: they hand it over a little later."""
+    def add_unreported(self) -> None:
+        """Wait for the workers after an interrupt, and add the results that they could not report."""
         wait_for_outputs(self._nodes, HAND_OVER)
         for node in self._nodes:
-            self._take_in(node)
+            self._add_from(node)
 
-    def _take_in(self, node: WorkerNode) -> None:
+    def _add_from(self, node: WorkerNode) -> None:
         output = node_output(node)
         self._results.add([Result.from_plain(record) for record in output.get(RESULTS, ())])
         self._results.add_adaptations(ModelAdaptation(**record) for record in output.get(ADAPTATIONS, ()))

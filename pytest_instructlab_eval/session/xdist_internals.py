@@ -1,7 +1,6 @@
-"""All that is taken from pytest-xdist, each under a name of ours: a change is met in one place.
+"""The parts of pytest-xdist that this plugin uses, all in this module.
 
-`tests/unit/test_xdist_internals.py` holds each to the form that is expected here, and says which release of
-xdist has changed it.
+`tests/unit/test_xdist_internals.py` checks each of them, and so shows a change in a release of xdist.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Gateway(Protocol):
 
 
 class WorkerNode(Protocol):
-    """A worker as the controller sees it; what is in `workerinput` when it is started it will know."""
+    """A worker in the controller; it receives `workerinput` when it is started."""
 
     gateway: Gateway
     workerinput: dict[str, object]
@@ -38,13 +37,13 @@ class WorkerNode(Protocol):
 
 
 def worker_input(config: pytest.Config) -> Mapping[str, object]:
-    """Return what the controller told this worker; empty in a process that xdist did not start."""
-    found: Mapping[str, object] = getattr(config, "workerinput", {})  # xdist sets it in its workers alone
-    return found
+    """Return the controller's data for this worker; empty in a process that xdist did not start."""
+    data: Mapping[str, object] = getattr(config, "workerinput", {})  # xdist sets it in its workers alone
+    return data
 
 
 def worker_output(config: pytest.Config) -> dict[str, object]:
-    """Return what this worker will hand over to the controller at its end, to be added to."""
+    """Return the mapping that this worker sends to the controller at its end, to add to."""
     output: dict[str, object] = config.workeroutput  # type: ignore[attr-defined]  # set by xdist
     return output
 
@@ -55,24 +54,24 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def is_controller(config: pytest.Config) -> bool:
-    """Return whether this process hands its items to xdist's workers; known once all is configured."""
+    """Return whether this process sends its items to xdist's workers; valid after pytest_configure."""
     return not is_worker(config) and config.pluginmanager.hasplugin("dsession")
 
 
 def worker_count(config: pytest.Config) -> int:
-    """Return how many processes share the run: 1 without xdist."""
+    """Return the number of processes of the run: 1 without xdist."""
     if is_worker(config):
         return int(str(worker_input(config)["workercount"]))
     return max(1, len(getattr(config.option, "tx", None) or ()))  # there is no such option without xdist
 
 
 def worker_id(config: pytest.Config) -> str:
-    """Return what xdist calls this worker, "main" in a process that is none."""
+    """Return the id of this worker, "main" in any other process."""
     return str(worker_input(config).get("workerid", "main"))
 
 
 def worker_number(config: pytest.Config) -> int:
-    """Return the number of this worker from 0, 0 in a process that is none."""
+    """Return the number of this worker from 0, and 0 in any other process."""
     return int(re.sub(r"\D", "", worker_id(config)) or 0)
 
 
@@ -80,16 +79,18 @@ def worker_number(config: pytest.Config) -> int:
 
 
 def interactor(config: pytest.Config) -> object:
-    """Return the plugin by which a worker runs what it is sent, None where xdist has none."""
+    """Return the plugin with which a worker runs its items, None where there is none."""
     plugins = config.pluginmanager.get_plugins()
     return next((plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor"), None)
 
 
 def queued_items(interactor: Any, limit: int) -> list[int]:
-    """Return the places of the first `limit` items in a worker's queue; none where it can't be read."""
+    """Return the indexes of the first `limit` items in a worker's queue; none where it cannot be read."""
     with contextlib.suppress(AttributeError, TypeError), interactor.torun.lock() as queue:
         head = itertools.islice(queue, max(0, limit))
-        return list(itertools.takewhile(lambda entry: isinstance(entry, int), head))  # to the mark of the end
+        return list(
+            itertools.takewhile(lambda entry: isinstance(entry, int), head)
+        )  # the end is marked by another type
     return []
 
 
@@ -97,13 +98,13 @@ def queued_items(interactor: Any, limit: int) -> list[int]:
 
 
 def node_output(node: WorkerNode) -> Mapping[str, Any]:
-    """Return what a worker handed over at its end; empty as long as it hasn't."""
+    """Return the data that a worker sent at its end; empty before."""
     output: Mapping[str, Any] = getattr(node, "workeroutput", {})  # xdist sets it when it arrives
     return output
 
 
 def has_ended(node: WorkerNode) -> bool:
-    """Return whether a worker has handed over its results, or died."""
+    """Return whether a worker has sent its results, or died."""
     return bool(node_output(node)) or bool(getattr(node, "_down", False))
 
 
@@ -111,10 +112,10 @@ def has_ended(node: WorkerNode) -> bool:
 
 
 def choose_work_stealing(config: pytest.Config) -> None:
-    """Distribute by work stealing where `-n` is given and no `--dist`.
+    """Set the distribution to work stealing where `-n` is given without `--dist`.
 
-    So each worker holds its whole share from the start and can look ahead in it. To be called
-    before xdist turns a missing `--dist` into "load".
+    So each worker has its whole share from the start and can look ahead in it. This must be called before
+    xdist turns a missing `--dist` into "load".
     """
     option = config.option
     if getattr(option, "numprocesses", None) and getattr(option, "dist", None) == "no":
@@ -122,9 +123,9 @@ def choose_work_stealing(config: pytest.Config) -> None:
 
 
 def make_scheduler(config: pytest.Config, log: Producer, window: int) -> Scheduling | None:
-    """Return a work-stealing scheduler that doesn't steal items which are under way; None for another kind.
+    """Return a work-stealing scheduler that does not steal started items; None for another distribution.
 
-    A worker has `window` items of its queue under way. xdist steals the second half of the longest
+    A worker has started `window` items of its queue. xdist steals the second half of the longest
     queue, so while that queue is longer than twice the window only items behind it go.
     """
     if config.getvalue("dist") != "worksteal":

@@ -1,4 +1,4 @@
-"""What one of xdist's workers tells the process that it reports to."""
+"""The hooks of an xdist worker, which sends its data to the controller."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pytest_instructlab_eval.session.items import forked_problem, model_roles
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import worker_output
 
-RESULTS, ADAPTATIONS = "eval_results", "eval_adaptations"  # what a worker hands over, by name
+RESULTS, ADAPTATIONS = "eval_results", "eval_adaptations"  # the names of a worker's outputs
 
 
 class XdistWorker:
-    """The hooks of one of xdist's workers."""
+    """The hooks of an xdist worker."""
 
     def __init__(self, session: EvalSession, collection: Collection, execution: Execution) -> None:
         self._eval = session
@@ -24,7 +24,7 @@ class XdistWorker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Let the controller know which models will be asked."""
+        """Send the controller the facts about the collected tests and the models that they use."""
         signs, wanted = self._eval.signs, [item for item in session.items if model_roles([item])]
         signs.leave("forked", forked_problem(wanted))
         signs.leave("collected", self._collection.collected(session).to_plain())
@@ -33,9 +33,9 @@ class XdistWorker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Stop, and hand over what was scored and could not be reported."""
-        found = self._execution.unreported(session)
+        """Stop, and send the results that could not be reported."""
+        results = self._execution.unreported(session)
         self._eval.close(0.4)
         output = worker_output(session.config)
-        output[RESULTS] = [result.to_plain() for result in found]
+        output[RESULTS] = [result.to_plain() for result in results]
         output[ADAPTATIONS] = plain_data(self._eval.models.adaptations)

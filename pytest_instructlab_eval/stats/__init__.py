@@ -1,1 +1,1 @@
-"""What the scores say: intervals, differences, summaries, rankings."""
+"""Statistics of scores: intervals, differences, summaries, rankings."""

@@ -1,4 +1,4 @@
-"""How far judgments can be relied on: how judges agree, and how one judge agrees with itself."""
+"""Measures of the reliability of judgments: between judges, and between the repeats of one judge."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pytest_instructlab_eval.stats.values import evidence_of
 
 
 def krippendorff_alpha(units: Iterable[Sequence[float]]) -> float | None:
-    """Krippendorff's alpha for interval data: 1 where all agree, 0 where they do as by chance, or less.
+    """Return Krippendorff's alpha for interval data: 1 for full agreement, 0 for agreement by chance.
 
-    `units` has the ratings of each thing that was rated, without those that are missing; things rated once
-    say nothing. With D(o) the mean over ratings of twice the sample variance inside their unit, and D(e)
+    `units` has the ratings of each rated thing; things with one rating do not count. Alpha can be negative.
+    With D(o) the mean over ratings of twice the sample variance inside their unit, and D(e)
     twice the sample variance of them all, alpha is 1 - D(o) / D(e) (Krippendorff, Computing Krippendorff's
     Alpha-Reliability, 2011, https://repository.upenn.edu/handle/20.500.14332/2089; the squared differences
     of all pairs of m values sum to twice m (m - 1) times their sample variance). None where all ratings
-    are the same: nothing shows whether judges could tell things apart.
+    are the same, since then nothing shows whether the judges can distinguish answers.
     """
     paired = [list(unit) for unit in units if len(unit) > 1]
     ratings = [rating for unit in paired for rating in unit]
@@ -30,9 +30,9 @@ def krippendorff_alpha(units: Iterable[Sequence[float]]) -> float | None:
 
 
 def judges_agreement(scores: Iterable[Score]) -> tuple[float | None, int]:
-    """The alpha of the judges of a panel over all answers, and how many answers several of them rated.
+    """Return the alpha of a panel's judges, and the number of answers that several judges rated.
 
-    A judge that rated an answer more than once counts with the mean.
+    Several ratings of one answer by one judge count as their mean.
     """
     units = [
         [statistics.fmean(ratings) for ratings in by_judge.values()]
@@ -43,10 +43,10 @@ def judges_agreement(scores: Iterable[Score]) -> tuple[float | None, int]:
 
 
 def judge_spread(scores: Iterable[Score]) -> tuple[float | None, int]:
-    """How a judge that is asked again disagrees with itself, in the unit of the score.
+    """Return the spread of a judge's repeated ratings, in the unit of the score, and their number.
 
-    The mean over answers (and judges) of the sample standard deviation of the ratings of one answer by one
-    judge, and how many there were with at least two.
+    The spread is the mean over answers (and judges) of the sample standard deviation of the ratings of one
+    answer by one judge. The number counts those with at least two ratings.
     """
     spreads = [
         statistics.stdev(ratings)
@@ -58,7 +58,7 @@ def judge_spread(scores: Iterable[Score]) -> tuple[float | None, int]:
 
 
 def _by_answer(scores: Iterable[Score]) -> Iterator[Mapping[str, list[float]]]:
-    """For each answer, the ratings that each judge gave it."""
+    """Yield the ratings of each answer, by judge."""
     for evidence in evidence_of(scores):
         answers: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for judgment in evidence.judgments:

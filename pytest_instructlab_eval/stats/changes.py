@@ -1,4 +1,4 @@
-"""Two sides compared, a benchmark and its groups: what got worse, what got better, what is new."""
+"""The changes of a benchmark and its groups between two runs: regressions, improvements, new groups."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Kind = Literal["regression", "improvement", "unchanged", "new"]
 
 @dataclass(frozen=True)
 class MeanChange:
-    """One mean on both sides, over the `n` questions that both have a score for, in the unit of the score.
+    """The change of one mean, over the `n` questions that both sides have a score for, in score units.
 
-    `before` and `difference` (after - before) are None for what the other side doesn't have, `stderr` and
-    `interval` (95 %), which are those of the difference, where they can't be measured. `p_value` is that of
-    no change at all, adjusted for being one group of several (Holm).
+    `before` and `difference` (after - before) are None for a new group. `stderr` and `interval` (95 %) are
+    those of the difference, None where they cannot be measured. `p_value` is that of the hypothesis of no
+    change, adjusted for several groups (Holm).
     """
 
     label: str
@@ -44,7 +44,7 @@ class MeanChange:
 
     @classmethod
     def of(cls, label: str, comparison: Comparison | Difference) -> MeanChange:
-        """Return the change that was measured."""
+        """Return the change of a comparison."""
         after, before = comparison.means
         drop = comparison.interval()
         return cls(
@@ -61,7 +61,7 @@ class MeanChange:
 
     @property
     def kind(self) -> Kind:
-        """What the difference is, however small."""
+        """The kind of change, however small it is."""
         if self.difference is None:
             return "new"
         if self.difference == 0:
@@ -70,16 +70,16 @@ class MeanChange:
 
     @property
     def certain(self) -> bool:
-        """Whether chance alone would hardly make such a difference, at 95 %."""
+        """True if the difference is significant at 95 %."""
         return self.p_value is not None and self.p_value < 1 - CONFIDENCE
 
 
 @dataclass(frozen=True)
 class BenchmarkChanges:
-    """One benchmark of a model beside another's: `groups` worst first, then the new ones.
+    """The changes of one benchmark between two models or runs; `groups` has the worst first, new ones last.
 
-    `minimum_detectable_drop` is the smallest true drop that this comparison would have shown in 80 % of
-    cases, `unpaired` counts the questions that one side alone has, with a score, and those that changed.
+    `minimum_detectable_drop` is the smallest true drop that this comparison detects in 80 % of runs.
+    `unpaired` counts the changed questions, and those that have a score on one side only.
     """
 
     benchmark: str
@@ -93,29 +93,29 @@ class BenchmarkChanges:
 
     @property
     def title(self) -> str:
-        """The benchmark, and what is compared."""
+        """The benchmark, and the two sides."""
         if self.model == self.against:
             return f"{self.benchmark} against the baseline"
         return f"{self.benchmark}: {self.model} against {self.against}"
 
     def of(self, kind: Kind) -> list[MeanChange]:
-        """The groups of a kind, worst first."""
+        """Return the groups of a kind, worst first."""
         return [change for change in self.groups if change.kind == kind]
 
 
 def changes_between(
     ours: Iterable[Result], theirs: Iterable[Result], *, paired: bool = True
 ) -> list[BenchmarkChanges]:
-    """Return each benchmark and model of ours beside its counterpart of theirs, where there is one.
+    """Return the changes of each benchmark and model that has a counterpart on the other side.
 
-    Question by question; where not `paired`, by means over questions of each side's own.
+    They are measured question by question; if not `paired`, by the means over each side's own questions.
     """
     measure: Measure = paired_comparison if paired else mean_difference
     mine = group_by(ours, lambda result: (result.benchmark, result.model))
     other = group_by(theirs, lambda result: (result.benchmark, result.model))
-    found = []
+    entries = []
     for (benchmark, model), results in mine.items():
-        against = counterpart(model, [known for name, known in other if name == benchmark])
+        against = counterpart(model, [other_model for name, other_model in other if name == benchmark])
         if against is None:
             continue
         beside = other[benchmark, against]
@@ -131,29 +131,29 @@ def changes_between(
                 correlation=whole.correlation,
                 unpaired=len({*whole.only_ours, *whole.only_theirs, *whole.changed}),
             )
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def run_changes(run: Run, baseline: Iterable[Result] | None) -> list[BenchmarkChanges]:
-    """Return a run's candidates beside its base model, where it has one, else beside the baseline."""
+    """Return the changes of a run's candidates against its base model if it has one, else the baseline."""
     return changes_between(run.candidates, run.of_base or baseline or (), paired=run.paired)
 
 
 def _groups(ours: Iterable[Result], theirs: Iterable[Result], measure: Measure) -> tuple[MeanChange, ...]:
-    """Return the change of each group, worst first, then the new ones; none where there is but one group."""
+    """Return the change of each group, worst first, new ones last; none for a single group."""
     mine, other = (group_by(side, lambda result: result.group) for side in (ours, theirs))
     mine.pop("", None)
     if len(mine) < 2:
         return ()
-    found = []
+    groups = []
     for name, results in mine.items():
         whole = measure(results, other.get(name, ()))
         if whole is not None:
-            found.append(MeanChange.of(name, whole))
-        elif alone := mean_difference(results, results):  # for its mean
-            found.append(MeanChange(name, alone.means[0], alone.maximum, alone.n))
-    p_values = {group.label: group.p_value for group in found if group.p_value is not None}
+            groups.append(MeanChange.of(name, whole))
+        elif own := mean_difference(results, results):  # only for the mean of a new group
+            groups.append(MeanChange(name, own.means[0], own.maximum, own.n))
+    p_values = {group.label: group.p_value for group in groups if group.p_value is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    found = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in found]
-    return tuple(sorted(found, key=lambda group: (group.difference is None, group.difference or 0.0)))
+    groups = [dataclasses.replace(group, p_value=adjusted.get(group.label)) for group in groups]
+    return tuple(sorted(groups, key=lambda group: (group.difference is None, group.difference or 0.0)))

@@ -1,4 +1,4 @@
-"""Two runs compared question by question, or by their means; the interval of one run's mean."""
+"""Comparisons of two runs, by question or by their means, and the interval of one mean."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pytest_instructlab_eval.stats.values import (
 
 @dataclass(frozen=True)
 class Pair:
-    """One question as both sides have it."""
+    """One question with both sides' values."""
 
     unit: Unit
     ours: float
@@ -48,13 +48,13 @@ class Pair:
 
     @property
     def drop(self) -> float:
-        """How much lower ours is; rounded, so that equal drops of fractions are equal."""
+        """The other value minus ours; rounded, so that equal drops of fractions are equal."""
         return round(self.theirs - self.ours, 12)
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """A question behind a verdict: its score, and the other side's where there is one."""
+    """A question behind a verdict: its score, and that of the other side if there is one."""
 
     question: str
     value: float | None
@@ -62,7 +62,7 @@ class Contribution:
 
     @property
     def drop(self) -> float:
-        """How much lower the score is than the other side's."""
+        """The other side's score minus this one."""
         return (self.baseline or 0.0) - (self.value or 0.0)
 
     def __str__(self) -> str:
@@ -73,12 +73,11 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs of one benchmark over the questions that both have a score for.
+    """A comparison of two runs of one benchmark, over the questions that both have a score for.
 
     `drop` is how much lower our mean is, in the unit of the score; `n` counts questions (two turns are
-    one). `clustered` says that there are clusters of several questions. `only_ours` and `only_theirs` are
-    the questions that one side alone has a score for, `changed` those that are another question there, of
-    the same name.
+    one question). `clustered` says that there are clusters of several questions. `only_ours` and
+    `only_theirs` are the questions with a score on one side only, `changed` those whose content differs.
     """
 
     pairs: tuple[Pair, ...]
@@ -89,37 +88,37 @@ class Comparison:
 
     @property
     def drop(self) -> float:
-        """The drop of the mean: over tasks where there are tasks, else over all values."""
+        """The drop of the mean: over tasks if there are any, else over all values."""
         return self._drops.mean
 
     @property
     def means(self) -> tuple[float, float]:
-        """Our mean and theirs over the questions that are paired."""
+        """Our mean and theirs over the paired questions."""
         return self._ours.mean, self._theirs.mean
 
     @property
     def stderr(self) -> float | None:
-        """The standard error of the drop; None where it can't be measured."""
+        """The standard error of the drop; None where it cannot be measured."""
         return self._drops.stderr
 
     @property
     def maximum(self) -> float:
-        """The best possible score."""
+        """The highest possible score."""
         return self._drops.maximum
 
     @property
     def n(self) -> int:
-        """How many questions are paired."""
+        """The number of paired questions."""
         return self._drops.n
 
     @property
     def unchanged(self) -> bool:
-        """Whether every question has the same score on both sides."""
+        """True if every question has the same score on both sides."""
         return all(pair.drop == 0 for pair in self.pairs)
 
     @property
     def answers(self) -> tuple[int, int] | None:
-        """How many answers turned wrong and how many right; None where scores aren't answers."""
+        """The numbers of answers that became wrong and right; None for scores that are not right or wrong."""
         if not self._are_answers:
             return None
         losses, gains, _ = self._changes
@@ -127,9 +126,9 @@ class Comparison:
 
     @property
     def mcnemar(self) -> float | None:
-        """The p value of exact McNemar; None for scores that aren't answers, and over several tasks.
+        """The p value of exact McNemar; None for scores that are not right or wrong, and for several tasks.
 
-        Over several tasks the drop weights tasks alike, and McNemar would weight questions alike.
+        The drop gives each task the same weight, but McNemar would give each question the same weight.
         """
         changes = self.answers
         return None if changes is None or len(self._drops.strata) > 1 else mcnemar(*changes)
@@ -141,16 +140,16 @@ class Comparison:
 
     @property
     def minimum_detectable_drop(self) -> float | None:
-        """The smallest true drop that this run would have shown in 80 % of cases; None where unknown."""
+        """The smallest true drop that so many questions detect in 80 % of runs; None where unknown."""
         if self._are_answers:
             return minimum_detectable_drop_of_answers(*self._changes)
         return minimum_detectable_drop(self._drops.clusters)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
-        """The interval of the drop; None where it can't be measured.
+        """Return the interval of the drop; None where it cannot be measured.
 
-        For right and wrong answers `paired_answers_interval`, else `cluster_interval`; where all clusters
-        drop by the same on the average, `even_interval`.
+        It is `paired_answers_interval` for right and wrong answers, `even_interval` where the mean drop is
+        the same in all clusters, and else `cluster_interval`.
         """
         if self._are_answers:
             return paired_answers_interval(*self._changes, confidence)
@@ -158,28 +157,28 @@ class Comparison:
         return (cluster_interval if have_different_means(clusters) else even_interval)(clusters, confidence)
 
     def t_interval(self, confidence: float = CONFIDENCE) -> Interval | None:
-        """Student's interval of the drop, of however few clusters; see `cluster_t_interval`."""
+        """Return Student's interval of the drop, for any number of clusters; see `cluster_t_interval`."""
         return cluster_t_interval(self._drops.clusters, confidence)
 
     def p_value(self, margin: float) -> float:
-        """Of no more than the margin against a larger drop, two-sided."""
+        """Return the two-sided p value of a drop of at most the margin, against a larger drop."""
         return p_value(self.interval, margin)
 
     @property
     def p_value_of_no_change(self) -> float:
-        """Two-sided, against a drop or a rise."""
+        """The two-sided p value of no change, against a drop or a rise."""
         return _p_value_of_no_change(self.interval)
 
     def worst(self, most: int) -> tuple[Contribution, ...]:
-        """The questions that dropped most; whole tasks where there are several."""
+        """Return the questions with the largest drops, or whole tasks if there are several."""
         name = unit_namer(pair.unit for pair in self.pairs)
-        found = [
+        contributions = [
             Contribution(
                 label, statistics.fmean(p.ours for p in part), statistics.fmean(p.theirs for p in part)
             )
             for label, part in group_by(self.pairs, lambda pair: name(pair.unit)).items()
         ]
-        dropped = [entry for entry in found if entry.drop > 0]
+        dropped = [entry for entry in contributions if entry.drop > 0]
         return tuple(sorted(dropped, key=lambda entry: entry.drop, reverse=True)[:most])
 
     @functools.cached_property
@@ -188,7 +187,7 @@ class Comparison:
 
     @functools.cached_property
     def _changes(self) -> tuple[list[int], list[int], list[int]]:
-        """Answers turned wrong, turned right, and all, of each stratum."""
+        """The numbers of answers that became wrong, that became right, and of all, by stratum."""
         strata = self._drops.strata
         return (
             [sum(drop > 0 for drop in stratum) for stratum in strata],
@@ -211,10 +210,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two runs of one benchmark, each over questions of its own.
+    """The difference of two runs of one benchmark, each over its own questions.
 
-    `means` are ours and theirs, `n` counts our questions, `stderr` is that of the difference of independent
-    means, None where it can't be measured, and `degrees_of_freedom` are its own.
+    `means` are ours and theirs, `n` counts our questions. `stderr` is the standard error of the difference of
+    independent means, None where it cannot be measured, and `degrees_of_freedom` are those of `stderr`.
     """
 
     means: tuple[float, float]
@@ -225,23 +224,23 @@ class Difference:
 
     @property
     def drop(self) -> float:
-        """How much lower our mean is."""
+        """The other mean minus ours."""
         return self.means[1] - self.means[0]
 
     @property
     def unchanged(self) -> bool:
-        """Whether the means are the same."""
+        """True if the means are the same."""
         return self.drop == 0
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
-        """Student's interval of the drop (Welch, Biometrika 34, 1947); None where it can't be measured."""
+        """Return Student's interval of the drop (Welch, Biometrika 34, 1947); None where there is none."""
         if self.stderr is None or self.stderr <= ROUNDING:
             return None
         return t_interval(self.drop, self.stderr, self.degrees_of_freedom, confidence)
 
     @property
     def p_value_of_no_change(self) -> float:
-        """Two-sided, against a drop or a rise."""
+        """The two-sided p value of no change, against a drop or a rise."""
         return _p_value_of_no_change(self.interval)
 
 
@@ -254,12 +253,12 @@ def _p_value_of_no_change(interval_of: Callable[[float], Interval | None]) -> fl
 
 
 def counterpart(model: str | None, models: Collection[str]) -> str | None:
-    """Return which of these models one is compared with: that of the same name, or the only one."""
+    """Return the model to compare with: the one of the same name, or the only one."""
     return model if model in models else next(iter(models)) if len(models) == 1 else None
 
 
 def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
-    """Return the difference of the sides' means, each over its own questions; None where one has no score."""
+    """Return the difference of two means, each over its own questions; None where one side has no score."""
     mine, other = Values.scored(units_of(ours)), Values.scored(units_of(theirs))
     if not mine.entries or not other.entries:
         return None
@@ -274,13 +273,13 @@ def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Differe
 
 
 def paired_comparison(ours: Iterable[Result], theirs: Iterable[Result]) -> Comparison | None:
-    """Return both sides' results of one benchmark, paired by question; None where nothing is paired."""
+    """Return the comparison of two sides' results of one benchmark; None where no question is paired."""
     our_units, their_units = units_of(ours), units_of(theirs)
-    known = {unit.key: unit for unit in their_units if unit.value is not None}
+    by_key = {unit.key: unit for unit in their_units if unit.value is not None}
     common: set[QuestionKey] = set()
     pairs, changed = [], []
     for unit in our_units:
-        other = known.get(unit.key)
+        other = by_key.get(unit.key)
         if unit.value is None or other is None or other.value is None:
             continue
         common.add(unit.key)
@@ -300,15 +299,15 @@ def paired_comparison(ours: Iterable[Result], theirs: Iterable[Result]) -> Compa
 
 
 def _unpaired(units: Iterable[Unit], paired: Collection[QuestionKey]) -> tuple[str, ...]:
-    """Return what the units with a score are called of which there is no pair."""
+    """Return the labels of the units with a score that have no pair."""
     left = [unit for unit in units if unit.value is not None and unit.key not in paired]
     return tuple(dict.fromkeys(unit.label for unit in left))
 
 
 def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> Interval | None:
-    """Return the interval of a benchmark's mean; None where it can't be measured.
+    """Return the interval of a benchmark's mean; None where it cannot be measured.
 
-    For right and wrong answers `stratified_wilson_interval`, else `cluster_interval`.
+    It is `stratified_wilson_interval` for right and wrong answers, else `cluster_interval`.
     """
     scored = Values.scored(units_of(results))
     if not scored.entries:
@@ -320,10 +319,10 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
 
 
 def lowest_scores(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:
-    """Return the questions with the lowest scores, or the highest; whole tasks where there are several."""
+    """Return the questions with the lowest or highest scores, or whole tasks if there are several."""
     scored = [unit for unit in units_of(results) if unit.value is not None]
-    found = [
+    contributions = [
         Contribution(label, statistics.fmean(unit.value or 0.0 for unit in part))
         for label, part in group_by(scored, unit_namer(scored)).items()
     ]
-    return tuple(sorted(found, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])
+    return tuple(sorted(contributions, key=lambda entry: entry.value or 0.0, reverse=highest)[:most])

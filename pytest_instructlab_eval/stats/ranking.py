@@ -1,4 +1,4 @@
-"""Several models compared on the same questions: the best, and which can't be told from it."""
+"""The ranking of models on the same questions: the best, and those that may equal it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pytest_instructlab_eval.stats.values import group_by
 
 @dataclass(frozen=True)
 class Rank:
-    """A model's place: `score` and `stderr` are shares of the best possible, 0 to 1.
+    """A model's rank: `score` and `stderr` are shares of the maximum, 0 to 1.
 
     `behind` is how much lower the model is than the best one, over the questions that both have a score
-    for, and `interval` that difference's at 95 %; None where it can't be measured. `tied` says that
-    another model can't be told from the best.
+    for, and `interval` is the 95 % interval of that difference; None where it cannot be measured. `tied`
+    says that the model may equal the best: the interval contains 0, or there is none.
     """
 
     model: str
@@ -34,9 +34,9 @@ class Rank:
 
 
 def rank_models(results: Iterable[Result]) -> list[Rank]:
-    """Return the models that have a score on every benchmark, the best first; none where there are not two.
+    """Return the models that have a score on every benchmark, the best first; none for fewer than two.
 
-    A score is the unweighted mean over the benchmarks of the score over its maximum, and so is a difference.
+    A model's score is the unweighted mean over the benchmarks of score / maximum. So is a difference.
     """
     by_model = group_by(results, lambda result: result.model)
     summaries = summarise(itertools.chain.from_iterable(by_model.values()))
@@ -55,25 +55,25 @@ def rank_models(results: Iterable[Result]) -> list[Rank]:
 
 
 def unranked_reasons(results: Iterable[Result]) -> dict[str, str]:
-    """Return why each model that has no score on some benchmark has no rank, in half a sentence."""
-    by_place = group_by(results, lambda result: (result.model, result.benchmark))
-    models = dict.fromkeys(model for model, _ in by_place)
-    benchmarks = dict.fromkeys(benchmark for _, benchmark in by_place)
+    """Return the reason, as a predicate, for each model that is not ranked: a benchmark without a score."""
+    by_pair = group_by(results, lambda result: (result.model, result.benchmark))
+    models = dict.fromkeys(model for model, _ in by_pair)
+    benchmarks = dict.fromkeys(benchmark for _, benchmark in by_pair)
     reasons: dict[str, str] = {}
     for model, benchmark in itertools.product(models, benchmarks):
-        part = by_place.get((model, benchmark), [])
+        part = by_pair.get((model, benchmark), [])
         if all(result.value is None for result in part):
             errors = [error for result in part for error in (result.error, *(s.error for s in result.scores))]
-            nothing = "no question has a rating" if part else "it was not asked"
+            nothing = "no question has a score" if part else "it got no question"
             reason = next(map(escape_line, filter(None, errors)), nothing)
             reasons.setdefault(model, f"has no score on {benchmark} ({reason})")
     return reasons
 
 
 def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | None:
-    """Return why the first of the ranking may not be the best: so many of its questions could not be asked.
+    """Return the doubt whether the first of the ranking is the best, as questions of it ended in errors.
 
-    None where it is ahead even if each of these had the score 0.
+    None where it stays ahead even if each of these questions had the score 0.
     """
     best, second = ranks[:2]
     rows = [summary.overall for summary in summarise(results) if summary.model == best.model]
@@ -82,13 +82,13 @@ def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | 
         return None
     failed = sum(row.errors for row in rows)
     return (
-        f"{best.model} is ahead of {second.model}, but {failed:,} of its questions could not be asked, which "
-        "can be why; run it again"
+        f"{best.model} is ahead of {second.model}, but perhaps only because {failed:,} of its questions "
+        "ended in an error and have no score; run it again"
     )
 
 
 def _mean_score(rows: Sequence[SummaryRow]) -> tuple[float, float | None]:
-    """Return the mean over a model's benchmarks, and its standard error."""
+    """Return the mean score over a model's benchmarks, and its standard error."""
     errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
     stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
     return statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
@@ -97,11 +97,11 @@ def _mean_score(rows: Sequence[SummaryRow]) -> tuple[float, float | None]:
 def _rank_behind(
     model: str, score: tuple[float, float | None], own: Iterable[Result], best: Iterable[Result]
 ) -> Rank:
-    """Return the place of a model behind the best one, both of which have all benchmarks."""
+    """Return the rank of a model behind the best one; both have a score on all benchmarks."""
     ours, theirs = (group_by(side, lambda result: result.benchmark) for side in (own, best))
-    found = [paired_comparison(ours[benchmark], theirs[benchmark]) for benchmark in theirs]
-    paired = [comparison for comparison in found if comparison is not None]
-    if len(paired) < len(found):
+    comparisons = [paired_comparison(ours[benchmark], theirs[benchmark]) for benchmark in theirs]
+    paired = [comparison for comparison in comparisons if comparison is not None]
+    if len(paired) < len(comparisons):
         return Rank(model, *score, behind=None, interval=None, tied=True)
     behind = statistics.fmean(comparison.drop / comparison.maximum for comparison in paired)
     interval = _interval(paired)
@@ -109,10 +109,10 @@ def _rank_behind(
 
 
 def _interval(paired: Sequence[Comparison]) -> Interval | None:
-    """The interval of the mean over the benchmarks; None where that of one of them can't be measured.
+    """Return the interval of the mean over the benchmarks; None where one of them has no interval.
 
-    A benchmark's is the one that gates rely on, and Student's where there are too few clusters for that:
-    else three skills of a taxonomy could never tell two models apart.
+    The interval of a benchmark is the one that gates use. With too few clusters for it, Student's interval
+    is used; otherwise three skills of a taxonomy could never distinguish two models.
     """
     parts = []
     for comparison in paired:

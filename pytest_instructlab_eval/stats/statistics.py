@@ -1,8 +1,8 @@
-"""What can be said of a mean, and of the difference of two, from a limited number of questions.
+"""Intervals and p values of means and differences of means over a limited number of questions.
 
-Three rules hold throughout. What can't be measured is None, never 0. Questions that depend on each
-other (the turns of a conversation, the pairs of one qna file) count as one *cluster*. And verdict and
-interval never contradict each other, since the verdict is read off the interval.
+Three rules hold throughout. A value that cannot be measured is None, never 0. Questions that depend on each
+other (the turns of a conversation, the pairs of one qna file) count as one *cluster*. Verdict and interval
+never contradict each other, since the interval decides the verdict.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ POWER = 0.8
 FEW_CLUSTERS = 10  # with fewer, the t interval of clustered means is too narrow when clusters are unequal
 FEWEST_CHANGES = 7.9  # exact McNemar needs six changes; a Poisson count of this mean has six in 80 % of runs
 
-ROUNDING = 1e-9  # what is closer is the same
+ROUNDING = 1e-9  # values that are closer count as equal
 
 Clusters = Sequence[Sequence[float]]
 
 
 class Interval(NamedTuple):
-    """A confidence interval, in the unit of what it is about."""
+    """A confidence interval, in the unit of its estimate."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """The standard error of the mean of independent values: s / sqrt(n), s with n - 1.
+    """Return the standard error of the mean of independent values: s / sqrt(n), s with n - 1.
 
     Equation 1 of https://arxiv.org/abs/2411.00640. None for fewer than two values.
     """
@@ -45,7 +45,7 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 
 def clustered_standard_error(clusters: Clusters) -> float | None:
-    """The standard error of the mean of all values, which are independent between clusters alone.
+    """Return the standard error of the mean of all values, which are independent only between clusters.
 
     sqrt(G / (G - 1) * sum over clusters of (sum of its deviations)^2) / N for G clusters of N values
     in all: the clustered estimate of https://arxiv.org/abs/2411.00640 (section 2.2) with the usual
@@ -63,13 +63,13 @@ def clustered_standard_error(clusters: Clusters) -> float | None:
 def t_interval(
     mean: float, stderr: float, degrees_of_freedom: float, confidence: float = CONFIDENCE
 ) -> Interval:
-    """mean ± t * stderr, t the quantile of Student's distribution (Student, Biometrika 6, 1908)."""
+    """Return mean ± t * stderr, t the quantile of Student's distribution (Student, Biometrika 6, 1908)."""
     half = _t_quantile((1 + confidence) / 2, degrees_of_freedom) * stderr
     return Interval(mean - half, mean + half)
 
 
 def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
-    """The interval of the mean of all values, which are independent between clusters alone.
+    """Return the interval of the mean of all values, which are independent only between clusters.
 
     From ten clusters on, the t interval of the clustered standard error (Cameron and Miller, Journal of
     Human Resources 50, 2015, section VI.D); its degrees of freedom are one less than the effective
@@ -98,9 +98,9 @@ def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Inte
 
 
 def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
-    """The t interval of `cluster_interval`, of however few clusters.
+    """Return the t interval of `cluster_interval`, for any number of clusters.
 
-    It is exact for clusters of one size with normal errors alone. None for fewer than two clusters, and
+    It is exact only for clusters of one size with normal errors. None for fewer than two clusters, and
     where all have the same mean.
     """
     stderr = clustered_standard_error(clusters)
@@ -111,10 +111,10 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
 
 
 def even_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
-    """`cluster_interval` where all clusters have the same mean, so that no spread is left to measure.
+    """Return the interval where all clusters have the same mean, so that there is no spread to measure.
 
-    As if there had been two more clusters, one without the effect and one with twice of it: the idea of
-    the two successes and two failures that Agresti and Coull add to a proportion (The American
+    It is `cluster_interval` with two more clusters, one without the effect and one with twice the effect:
+    the idea of the two successes and two failures that Agresti and Coull add to a proportion (The American
     Statistician 52, 1998). None for so few clusters that even this could be chance: all of G on one side
     have a probability of 2^(1 - G) (fewer than six at 95 %).
     """
@@ -129,9 +129,9 @@ def even_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interva
 
 
 def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
-    """The interval of the mean of independent estimates, each given with its own.
+    """Return the interval of the mean of independent estimates, given with their intervals.
 
-    How far each reaches to either side is added up as variances are: the "method of variance estimates
+    The distances of their ends are added up like standard deviations: the "method of variance estimates
     recovery" (Zou and Donner, Statistics in Medicine 27, 2008). One estimate keeps its interval.
     """
     mean = statistics.fmean(value for value, _ in parts)
@@ -141,7 +141,7 @@ def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
 
 
 def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
-    """Of a sum of independent means, each with its standard error e and so many degrees of freedom d.
+    """Return those of a sum of independent means, each with standard error e and degrees of freedom d.
 
     (sum e^2)^2 / sum (e^4 / d) (Satterthwaite, Biometrics Bulletin 2, 1946; Welch, Biometrika 34, 1947).
     Infinite where no error is more than rounding.
@@ -153,7 +153,7 @@ def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
 
 
 def have_different_means(clusters: Clusters) -> bool:
-    """Whether the clusters have different means; what only rounding makes different is the same."""
+    """Return whether the clusters have different means, apart from rounding."""
     means = [math.fsum(cluster) / len(cluster) for cluster in clusters]
     return len(means) > 1 and max(means) - min(means) > ROUNDING
 
@@ -167,7 +167,7 @@ def _degrees_of_freedom(clusters: Clusters) -> float:
 
 
 def wilson_interval(successes: float, count: float, confidence: float = CONFIDENCE) -> Interval:
-    """The interval of a proportion p of n, good for small n and at 0 and 1.
+    """Return the interval of a proportion p of n, good for small n and at 0 and 1.
 
     (p + z^2/2n ± z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n) (Wilson, JASA 22, 1927; recommended by
     Brown, Cai and DasGupta, Statistical Science 16, 2001). Counts may be fractions, as effective ones are.
@@ -183,13 +183,13 @@ def wilson_interval(successes: float, count: float, confidence: float = CONFIDEN
 def stratified_wilson_interval(
     successes: Sequence[float], counts: Sequence[float], confidence: float = CONFIDENCE
 ) -> Interval:
-    """The interval of the unweighted mean p of the proportions of independent strata (MMLU's tasks).
+    """Return the interval of the unweighted mean p of the proportions of strata (MMLU's tasks).
 
     Wilson's at the effective number of questions (Korn and Graubard, Survey Methodology 24, 1998): the
     smaller of (sum w)^2 / sum w^2 over questions, each of weight w = 1 / (T * count) (Kish, Survey
-    Sampling, 1965), and of p (1 - p) / variance, the variance from the T strata. The first keeps strata
-    of a question or three, whose own variance is hardly known, from looking certain. For one stratum it
-    is Wilson's own; it always has a width.
+    Sampling, 1965), and p (1 - p) / variance, the variance from the T strata. The first prevents certainty
+    from strata of only a few questions, whose variance is hardly known. For one stratum it is Wilson's
+    interval; it always has a width.
     """
     import numpy as np
 
@@ -207,9 +207,9 @@ def stratified_wilson_interval(
 
 
 def mcnemar(losses: int, gains: int) -> float:
-    """The p value of exact McNemar: the two-sided binomial test of losses of losses + gains at 1/2.
+    """Return the p value of exact McNemar: the two-sided binomial test of losses of losses + gains at 1/2.
 
-    `losses` are the questions that turned wrong, `gains` those that turned right (McNemar,
+    `losses` are the questions that became wrong, `gains` those that became right (McNemar,
     Psychometrika 12, 1947). 1 where nothing changed.
     """
     from scipy.special import bdtr  # scipy.stats has the test, and takes most of a second to import
@@ -221,7 +221,7 @@ def mcnemar(losses: int, gains: int) -> float:
 def paired_answers_interval(
     losses: Sequence[int], gains: Sequence[int], counts: Sequence[int], confidence: float = CONFIDENCE
 ) -> Interval:
-    """The interval of the drop in the share of right answers, for any margin; a value a stratum each.
+    """Return the interval of the drop in the share of right answers; each argument has a value a stratum.
 
     The drop is the unweighted mean over the T strata of (losses - gains) / count. It is written as
     W * (2 * theta - 1): W the (weighted) share of questions that changed, theta the (weighted) share of
@@ -231,7 +231,7 @@ def paired_answers_interval(
     The drop's interval is the hull of their products.
 
     So a margin of 0 and one above it share one interval. With one stratum it excludes 0 exactly where
-    exact McNemar has p < 1 - confidence; for other margins, which McNemar doesn't know, the hull is a
+    exact McNemar has p < 1 - confidence; for other margins, which McNemar does not have, the hull is a
     little wide, as W and theta would have to err at once. Where nothing changed it still has a width.
     """
     import numpy as np
@@ -261,16 +261,16 @@ def _clopper_pearson(successes: float, count: float, confidence: float) -> Inter
 
 
 def _weights(counts: Sequence[int]) -> NDArray[np.float64]:
-    """What one question of each stratum adds to the unweighted mean over strata."""
+    """Return the weight of one question of each stratum in the unweighted mean over strata."""
     import numpy as np
 
     return 1 / (len(counts) * np.asarray(counts, dtype=float))
 
 
 def correlation(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Pearson's correlation of the two models' scores, question by question.
+    """Return Pearson's correlation of the two models' scores, question by question.
 
-    The higher, the more pairing saves: the variance of the difference is
+    The higher it is, the more pairing helps: the variance of the difference is
     var(ours) + var(theirs) - 2 cov (https://arxiv.org/abs/2411.00640, section 4.2). None for fewer than
     three questions, and where one side's scores are all equal.
     """
@@ -280,7 +280,7 @@ def correlation(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
 
 
 def margin_verdict(interval: Interval, margin: float) -> Literal["passed", "failed", "inconclusive"]:
-    """Whether a drop is within its margin: passed where its interval ends there, failed where it lies above.
+    """Return the verdict on a drop: passed if its interval ends at or below the margin, failed if above it.
 
     Non-inferiority by confidence interval, as in Piaggio et al., JAMA 308 (2012), figure 1. At 95 % a
     true drop of exactly the margin fails in 2.5 % of runs.
@@ -291,7 +291,7 @@ def margin_verdict(interval: Interval, margin: float) -> Literal["passed", "fail
 
 
 def p_value(interval_of: Callable[[float], Interval | None], margin: float) -> float:
-    """The two-sided p value of "the drop is the margin" against a larger drop, by inverting an interval.
+    """Return the two-sided p value of a drop of the margin against a larger drop, by inverting an interval.
 
     1 minus the largest confidence at which the interval still lies above the margin; 1 where none does,
     and never below 1e-9. For paired answers of one stratum at margin 0 it is McNemar's.
@@ -311,9 +311,10 @@ def p_value(interval_of: Callable[[float], Interval | None], margin: float) -> f
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values adjusted for being K: of the i-th smallest the max over j <= i of (K - j + 1) * p_j, or 1.
+    """Return the p values adjusted for K tests: max over j <= i of (K - j + 1) * p_j for the i-th smallest.
 
-    Holds the chance of any false alarm among K gates (Holm, Scandinavian Journal of Statistics 6, 1979).
+    No adjusted value is above 1. This limits the probability of any false alarm among K gates (Holm,
+    Scandinavian Journal of Statistics 6, 1979).
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -322,11 +323,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-# --- what a run could have seen ---
+# --- the smallest detectable effect ---
 
 
 def minimum_detectable_effect(stderr: float, degrees_of_freedom: float = math.inf) -> float:
-    """The true effect that a test at 95 % finds in 80 % of runs: (t_0.975 + t_0.8) * stderr.
+    """Return the true effect that a test at 95 % detects in 80 % of runs: (t_0.975 + t_0.8) * stderr.
 
     Bloom, Evaluation Review 19 (1995); for evaluations, https://arxiv.org/abs/2411.00640, section 5.
     """
@@ -335,10 +336,10 @@ def minimum_detectable_effect(stderr: float, degrees_of_freedom: float = math.in
 
 
 def minimum_detectable_drop(clusters: Clusters) -> float | None:
-    """The smallest drop that paired differences of this spread would have shown in 80 % of runs.
+    """Return the smallest drop that paired differences of this spread detect in 80 % of runs.
 
-    Half the width of `cluster_interval` and t_0.8 * stderr: for a t interval, `minimum_detectable_effect`.
-    None where there is no interval.
+    It is half the width of `cluster_interval` and t_0.8 * stderr, which for a t interval is
+    `minimum_detectable_effect`. None where there is no interval.
     """
     interval, stderr = cluster_interval(clusters), clustered_standard_error(clusters)
     if interval is None or stderr is None:
@@ -349,10 +350,10 @@ def minimum_detectable_drop(clusters: Clusters) -> float | None:
 def minimum_detectable_drop_of_answers(
     losses: Sequence[int], gains: Sequence[int], counts: Sequence[int]
 ) -> float:
-    """The same for right and wrong answers, with McNemar's standard error: sqrt(sum of w^2 * changes).
+    """Return that of right and wrong answers, with McNemar's standard error: sqrt(sum of w^2 * changes).
 
-    w as in `paired_answers_interval`. At least 7.9 questions, since exact McNemar finds nothing in fewer
-    than six changes.
+    w as in `paired_answers_interval`. It is at least 7.9 questions, since exact McNemar detects nothing in
+    fewer than six changes.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Results put together: a mean a benchmark and model, its metrics and groups."""
+"""Summaries of results: the means of each benchmark and model, and of its metrics and groups."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pytest_instructlab_eval.stats.values import evidence_of, group_by, results_
 
 @dataclasses.dataclass(frozen=True)
 class SummaryRow:
-    """One mean: `n` is how many scored questions it is over, `unscored` and `errors` count the rest.
+    """One mean over `n` scored questions; `unscored` and `errors` count the others.
 
-    `value` is None where nothing was scored, `stderr` where it can't be measured; both are in the
-    unit of the score, which ends at `maximum`.
+    `value` is None where there is no score, `stderr` where it cannot be measured; both are in the
+    unit of the score, which goes up to `maximum`.
     """
 
     label: str
@@ -35,14 +35,14 @@ class SummaryRow:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """One benchmark with one model.
+    """The summary of one benchmark with one model.
 
-    `overall` is the benchmark's score as InstructLab has it. `question_weighted` stands beside it
-    where a test's score is itself a mean over many questions. `metrics` and `groups` are empty
-    where there is but one. `agreement` is how the judges of a panel agree (Krippendorff's alpha) and
-    `judge_spread` how a judge that was asked again disagrees with itself, None where that isn't known;
-    `agreement_n` and `judge_spread_n` are how many answers they are over. `cut_off` counts the answers that
-    the token limit ended, `contradictory` the judgments that stated different ratings.
+    `overall` is the benchmark's score as InstructLab computes it. `question_weighted` is the mean over
+    questions, where a test's score is itself a mean over many. `metrics` and `groups` are empty if there is
+    only one. `agreement` is Krippendorff's alpha of a panel's judges and `judge_spread` the spread of a
+    judge's repeated ratings, None where unknown; `agreement_n` and `judge_spread_n` are the numbers of
+    answers behind them. `cut_off` counts the answers that the token limit ended, `contradictory` the
+    judgments that stated different ratings.
     """
 
     benchmark: str
@@ -61,8 +61,8 @@ class Summary:
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
-    """Return the summary of each benchmark and model, in the order they were first met."""
-    found = []
+    """Return the summary of each benchmark and model, in the order of their first results."""
+    summaries = []
     for (benchmark, model), part in group_by(
         results, lambda result: (result.benchmark, result.model)
     ).items():
@@ -86,13 +86,13 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
             agreement_n=agreement_n,
             judge_spread=spread,
             judge_spread_n=spread_n,
-            cut_off=sum(reply.cut_off for known in evidence for reply in known.replies),
+            cut_off=sum(reply.cut_off for entry in evidence for reply in entry.replies),
             contradictory=sum(
-                bool(judgment.contradictory) for known in evidence for judgment in known.judgments
+                bool(judgment.contradictory) for entry in evidence for judgment in entry.judgments
             ),
         )
-        found.append(summary)
-    return found
+        summaries.append(summary)
+    return summaries
 
 
 def _scores(results: Iterable[Result]) -> list[Score]:
@@ -100,12 +100,12 @@ def _scores(results: Iterable[Result]) -> list[Score]:
 
 
 def _summary_rows(parts: Mapping[str, Sequence[Result]]) -> tuple[SummaryRow, ...]:
-    """Return a row for each part, none where there is but one."""
+    """Return a row for each part, none for a single part."""
     return tuple(_summary_row(label, part) for label, part in parts.items()) if len(parts) > 1 else ()
 
 
 def _summary_row(label: str, results: Sequence[Result]) -> SummaryRow:
-    """Return the unweighted mean over the scores, with a test's scores as one cluster."""
+    """Return the row of the unweighted mean over the scores; the scores of a test are one cluster."""
     scores = _scores(results)
     value, stderr = _mean_and_error(scores, _clusters(results))
     return SummaryRow(
@@ -120,9 +120,9 @@ def _summary_row(label: str, results: Sequence[Result]) -> SummaryRow:
 
 
 def _clusters(results: Iterable[Result]) -> list[list[float]]:
-    """Return the values of each test, together with those of the other tests of a cluster that is named.
+    """Return the values of each test, or of all tests of a cluster that a marker names.
 
-    Tests whose marker names a cluster are one together; those of one qna.yaml are told one by one here.
+    The tests of one qna.yaml, a cluster elsewhere, count one by one here.
     """
     clusters: dict[str, list[float]] = defaultdict(list)
     for number, result in enumerate(results):
@@ -147,7 +147,7 @@ def _mean_and_error(
 
 
 def _question_weighted(results: Sequence[Result]) -> SummaryRow | None:
-    """Return the mean over all questions, whichever test they are of; None where a test is one each."""
+    """Return the mean over the questions of all tests; None where each test is one question."""
     scores = _scores(results)
     if not any(score.n > 1 for score in scores):
         return None
@@ -161,7 +161,7 @@ def _question_weighted(results: Sequence[Result]) -> SummaryRow | None:
 
 
 class Mean(NamedTuple):
-    """A mean over `n` questions, with its standard error, None where it isn't known."""
+    """A mean over `n` questions, with its standard error, None where it is unknown."""
 
     value: float
     stderr: float | None
@@ -180,14 +180,14 @@ def _means(scores: Iterable[Score]) -> list[Mean]:
 def variance_of_sum(means: Sequence[Mean]) -> float | None:
     """Return the variance of the sum of independent means.
 
-    One question alone, as a small sample has of a task, shows no variance. All such are taken together:
-    theirs sum to m times the sample variance of the m of them, more than the true sum on the average
-    (collapsed strata: Cochran, Sampling Techniques, 3rd ed., 5A.12). None where there is but one, or where
-    the error of a mean over more isn't known.
+    A mean of one question, as in a small sample of a task, shows no variance. All m of these means are taken
+    together, with m times their sample variance, which on average exceeds the true sum (collapsed strata:
+    Cochran, Sampling Techniques, 3rd ed., 5A.12). None for m = 1, or where the error of a mean over several
+    questions is unknown.
     """
-    known = [mean.stderr for mean in means if mean.stderr is not None]
-    alone = [mean.value for mean in means if mean.stderr is None and mean.n == 1]
-    if len(alone) == 1 or len(known) + len(alone) < len(means):
+    errors = [mean.stderr for mean in means if mean.stderr is not None]
+    singles = [mean.value for mean in means if mean.stderr is None and mean.n == 1]
+    if len(singles) == 1 or len(errors) + len(singles) < len(means):
         return None
-    between = len(alone) * statistics.variance(alone) if alone else 0.0
-    return sum(error**2 for error in known) + between
+    between = len(singles) * statistics.variance(singles) if singles else 0.0
+    return sum(error**2 for error in errors) + between

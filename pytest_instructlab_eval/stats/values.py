@@ -1,8 +1,8 @@
-"""Results as values, one about one question each: what means are over, and which of them are independent.
+"""The single values in results, each about one question, and their clusters and strata.
 
-What depends on each other is one cluster: the turns of an MT-Bench question, the pairs of one qna file.
-The questions of an MMLU task are independent, and the tasks are strata of equal weight, so that means
-are those of `summarise`.
+Values that depend on each other are one cluster: the turns of an MT-Bench question, the pairs of one qna
+file. The questions of an MMLU task are independent, and the tasks are strata of equal weight, so the means
+equal those of `summarise`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _K = TypeVar("_K", bound=Hashable)
 
 
 class QuestionKey(NamedTuple):
-    """What makes a question of one run the same as one of another run."""
+    """The identity of a value, by which runs are paired."""
 
     question: str
     metric: str
@@ -35,10 +35,10 @@ class QuestionKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Unit:
-    """One value about one question: a turn's rating, a sample of a task; `value` is None for no score.
+    """One value about one question, such as a turn's rating or a sample of a task; None for no score.
 
-    `cluster` is that of the question, empty where it is its own, and `content` tells it from another of the
-    same name; empty where it isn't known.
+    `cluster` is that of the question, empty where the question is a cluster of its own. `content` is the
+    digest of the question, empty where unknown.
     """
 
     key: QuestionKey
@@ -49,30 +49,30 @@ class Unit:
 
     @property
     def label(self) -> str:
-        """The question's name; for a sample of a task, behind the task's."""
+        """The question's name; for a sample of a task, the task's name and the sample's."""
         return self.key.question if self.key.sample is None else f"{self.key.question}:{self.key.sample}"
 
     @property
     def stratum(self) -> Hashable:
-        """The task whose mean it is part of; None for a value of its own."""
+        """The task of a sample; None for any other value."""
         return None if self.key.sample is None else (self.key.question, self.key.metric, self.key.repetition)
 
     def same_question(self, other: Unit) -> bool:
-        """Return whether both are asked and graded alike: of one content, if known, and on one scale."""
+        """Return whether both have the same scale and, where known, the same content."""
         same_content = self.content == other.content or not (self.content and other.content)
         return same_content and self.maximum == other.maximum
 
 
 def units_of(results: Iterable[Result]) -> list[Unit]:
-    """Return every value of the results: a sample each where a score has samples, else a score each."""
+    """Return the units of the results: one for each sample of a score, else one for the score."""
     seen: Counter[tuple[str, str]] = Counter()
-    found = []
+    members = []
     for result in results:
         for score in result.scores:
             name = (result.question, score.metric)
             parts: list[tuple[str | None, float | None]]
             parts = [(sample.id, sample.value) for sample in score.samples] or [(None, score.value)]
-            found += [
+            members += [
                 Unit(
                     QuestionKey(*name, sample, seen[name]),
                     result.cluster or "",
@@ -83,27 +83,27 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
                 for sample, value in parts
             ]
             seen[name] += 1
-    return found
+    return members
 
 
 def questions_of(units: Iterable[Unit]) -> int:
-    """Return how many questions the values are about; two turns or metrics of one count once."""
+    """Return the number of questions; several turns or metrics of a question count once."""
     return len({(unit.key.question, unit.key.sample) for unit in units})
 
 
 def has_clusters(units: Iterable[Unit]) -> bool:
-    """Return whether there are clusters of several questions; within one, its questions are clusters."""
+    """Return whether there are several clusters; within a single one, each question is a cluster."""
     return len({unit.cluster for unit in units}) > 1
 
 
 def unit_namer(units: Iterable[Unit]) -> Callable[[Unit], str]:
-    """Return what a unit is called: its question, or the sample of a task that stands alone."""
-    alone = len({unit.key.question for unit in units}) == 1
-    return lambda unit: unit.label if alone else unit.key.question
+    """Return a function that names a unit: by its task, or by its sample if there is only one task."""
+    is_single_task = len({unit.key.question for unit in units}) == 1
+    return lambda unit: unit.label if is_single_task else unit.key.question
 
 
 def results_of_metric(results: Iterable[Result], metric: str) -> list[Result]:
-    """Return the results with their scores of one metric alone."""
+    """Return the results with only their scores of one metric."""
     return [
         dataclasses.replace(result, scores=tuple(score for score in result.scores if score.metric == metric))
         for result in results
@@ -111,12 +111,12 @@ def results_of_metric(results: Iterable[Result], metric: str) -> list[Result]:
 
 
 def evidence_of(scores: Iterable[Score]) -> list[Evidence]:
-    """Return what the scores rest on, of those that tell."""
+    """Return the evidence of the scores that have some."""
     return [score.evidence for score in scores if score.evidence is not None]
 
 
 def group_by(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
-    """Return the entries by their key, in their order."""
+    """Return the entries by key, in order."""
     groups: dict[_K, list[_T]] = defaultdict(list)
     for entry in entries:
         groups[key(entry)].append(entry)
@@ -125,7 +125,7 @@ def group_by(entries: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T
 
 @dataclass(frozen=True)
 class Values:
-    """Units with a value each: their own, or how much it differs from the other side's.
+    """Units with a number each: their own value, or its difference from the other side's.
 
     `clustered` says that there are clusters of several questions; see `has_clusters`.
     """
@@ -135,28 +135,28 @@ class Values:
 
     @classmethod
     def scored(cls, units: Iterable[Unit]) -> Values:
-        """Return those of the units that have a score."""
+        """Return the units that have a score."""
         entries = [(unit, unit.value) for unit in units if unit.value is not None]
         return cls(entries, has_clusters(unit for unit, _ in entries))
 
     @property
     def maximum(self) -> float:
-        """The best possible score."""
+        """The highest possible score."""
         return self.entries[0][0].maximum
 
     @property
     def n(self) -> int:
-        """How many questions the values are about."""
+        """The number of questions of the values."""
         return questions_of(unit for unit, _ in self.entries)
 
     @functools.cached_property
     def mean(self) -> float:
-        """The mean over tasks where there are tasks, else over all values."""
+        """The mean over tasks if there are any, else over all values."""
         return statistics.fmean(value for _, value in self._cells)
 
     @functools.cached_property
     def strata(self) -> list[list[float]]:
-        """The values of each task; those of their own are one stratum."""
+        """The values of each task; values without a task are one stratum."""
         return [
             [value for _, value in part]
             for part in group_by(self.entries, lambda entry: entry[0].stratum).values()
@@ -164,7 +164,7 @@ class Values:
 
     @functools.cached_property
     def clusters(self) -> list[list[float]]:
-        """What the mean is over, by cluster: independent between clusters alone."""
+        """The values that the mean is over, by cluster."""
 
         def cluster(cell: tuple[Unit, float]) -> str:
             unit, _ = cell
@@ -174,36 +174,35 @@ class Values:
 
     @functools.cached_property
     def are_answers(self) -> bool:
-        """Whether all are right or wrong (1 or 0), and independent: samples of tasks, or clusters each."""
-        found = [unit for unit, _ in self.entries]
-        if self.clustered or len({unit.key.sample is None for unit in found}) > 1:
+        """True if all values are right or wrong (1 or 0), and independent."""
+        members = [unit for unit, _ in self.entries]
+        if self.clustered or len({unit.key.sample is None for unit in members}) > 1:
             return False
         right_or_wrong = all(unit.maximum == 1 and value in (0.0, 1.0) for unit, value in self.entries)
-        return right_or_wrong and questions_of(found) == len(found)
+        return right_or_wrong and questions_of(members) == len(members)
 
     @property
     def stderr(self) -> float | None:
-        """The standard error of the mean; None where it can't be measured."""
+        """The standard error of the mean; None where it cannot be measured."""
         errors = self.errors
         return None if errors is None else math.hypot(*(error for error, _ in errors))
 
     @functools.cached_property
     def errors(self) -> list[tuple[float, float]] | None:
-        """The independent standard errors that make up that of the mean, each with its degrees of freedom.
+        """The independent standard errors that the mean's consists of, each with its degrees of freedom.
 
-        One of clusters; of tasks, whose questions are independent, one each. None where one can't be
-        measured.
+        There is one for all clusters, or one for each task. None where one cannot be measured.
         """
         if any(unit.stratum is None for unit, _ in self.entries):
             error = clustered_standard_error(self.clusters)
             return None if error is None else [(error, len(self.clusters) - 1.0)]
         errors = [(standard_error(stratum), len(stratum) - 1.0) for stratum in self.strata]
-        known = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
-        return known if len(known) == len(errors) else None
+        measured = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
+        return measured if len(measured) == len(errors) else None
 
     @functools.cached_property
     def _cells(self) -> list[tuple[Unit, float]]:
-        """What the mean is over: the mean of each task, and every value of its own."""
+        """The values that the mean is over: the mean of each task, and each value without a task."""
         single = [(unit, value) for unit, value in self.entries if unit.stratum is None]
         tasks = group_by(
             [entry for entry in self.entries if entry[0].stratum is not None], lambda entry: entry[0].stratum

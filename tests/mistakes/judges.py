@@ -73,7 +73,7 @@ MISTAKES = [
         "no ratings, ungated",
         "a run without gates has a judge that writes no ratings",
         "pytest $MT_BENCH",
-        r"mt_bench: 2 of 2 got no usable rating",
+        r"got 1\.0000 \(2 of 2 without a usable rating",
         status=1,
         given=broken,
         asks=True,
@@ -135,6 +135,6 @@ MISTAKES = [
         "MMLU has no judging step",
         "the judging step is asked for of MMLU",
         "pytest $MMLU --eval-stage=judge",
-        r"no benchmark is left to run \(mmlu: it has no judging step\)",
+        r"no benchmark can run \(mmlu: it has no judging step\)",
     ),
 ]

@@ -52,13 +52,13 @@ MISTAKES = [
         "forgotten",
         "a benchmark and no model is named",
         "pytest --eval-benchmark=mmlu",
-        r"name a model with --eval-model",
+        r"needs a model to evaluate; name one with --eval-model",
     ),
     Mistake(
         "forgotten beside a server",
         "the server's URL and no model is named",
         "pytest --eval-base-url=$URL",
-        r"name a model with --eval-model",
+        r"needs a model to evaluate; name one with --eval-model",
     ),
     Mistake(
         "forgotten for an own benchmark",

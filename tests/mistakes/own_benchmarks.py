@@ -71,11 +71,11 @@ MISTAKES = [
     own("beyond the maximum", "the score is beyond the maximum", """
         async def test_own(served_model, record_score):
             record_score(7)
-        """, r"a score is from 0 to 1 \(got 7\); name another maximum with max_score"),
+        """, r"expected a score from 0 to 1 \(got 7\); set another maximum with max_score"),
     own("negative", "the score is negative", """
         async def test_own(served_model, record_score):
             record_score(-0.5)
-        """, r"a score is from 0 to 1 \(got -0\.5\)"),
+        """, r"expected a score from 0 to 1 \(got -0\.5\)"),
     own("a marker without a name", "the marker has no name, and the function's is taken", """
         @pytest.mark.eval
         async def test_own(served_model, record_score):
@@ -85,7 +85,7 @@ MISTAKES = [
         @pytest.mark.eval("own", max_scores=10)
         async def test_own(served_model, record_score):
             record_score(5)
-        """, r"test_own\.py::test_own: the marker eval has no 'max_scores'.*did you mean max_score", status=4),
+        """, r"test_own\.py::test_own: the marker eval has no argument 'max_scores'.*did you mean max_score", status=4),
     own("a maximum that is a text", "max_score is a text", """
         @pytest.mark.eval("own", max_score="ten")
         async def test_own(served_model, record_score):
@@ -98,7 +98,7 @@ MISTAKES = [
     own("a judge without a judge", "the test needs a judge, and none is named", """
         async def test_own(served_model, judge, record_score):
             record_score(await judge.grade("Hello?", "Hello."))
-        """, r"SKIPPED .*needs a judge: name one with --eval-judge-model", status=0, more="-rs"),
+        """, r"SKIPPED .*needs a judge; name one with --eval-judge-model", status=0, more="-rs"),
     own("two scales", "two tests of a benchmark have different scales", """
         @pytest.mark.eval("own")
         async def test_one(served_model, record_score):

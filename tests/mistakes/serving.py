@@ -31,7 +31,7 @@ MISTAKES = [
            "vllm --eval-vllm-python=/usr/bin/true --eval-gpus=99",
            r"--eval-gpus .*99 GPUs.*are visible"),
     served("never", "no server is to be started, and no URL is given", "never",
-           r"--eval-serve never needs a server that runs: .*--eval-base-url"),
+           r"--eval-serve never needs a running server; .*--eval-base-url"),
     served("an unknown way", "the way of serving is misspelt", "llama.cpp",
            r"--eval-serve: expected one of auto, never, vllm, local \(got 'llama\.cpp'\)"),
     served("a load without a time", "a time is given in minutes", "local --eval-serve-timeout=30m",

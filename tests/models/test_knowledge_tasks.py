@@ -98,7 +98,7 @@ def test_the_teacher_is_kept_to_a_json_schema(server: ScriptedServer, taxonomy: 
         assert asked["type"] == "json_schema"
         field = "answer" if is_look(chat) else "questions"
         assert asked["json_schema"]["schema"]["required"] == [field]
-        assert "seed" not in chat  # docs/design.md has why
+        assert "seed" not in chat  # docs/explanations/asking.md has why
 
 
 @pytest.mark.parametrize("status", [400, 422, 501])

@@ -58,8 +58,9 @@ def test_a_drop_from_a_baseline_that_was_asked_otherwise_is_refused(project: Pro
     refused = project.evaluate(*against, ret=1)
     assert refused.gates == {"refused": 1, "passed": 2}
     refused.shows(
-        "*models were asked in another way here ('model: merged_system_message') than in the baseline (as "
-        "usual), which can change answers; compare runs that asked alike, or insist with --eval-allow-mis*"
+        "*requests were adapted differently ('model: merged_system_message' here, none in the baseline), "
+        "which can change answers; compare runs with the same adaptations, or allow the comparison with "
+        "--eval-al*"
     )
     insisted = project.evaluate(*against, "--eval-allow-mismatch", ret=0)
     assert insisted.gates == {"passed": 3}
@@ -105,4 +106,4 @@ def test_a_base_model_that_was_asked_otherwise_is_no_comparison(project: Project
     gate = "--eval-gate=brief.drop <= 0.5"
     done = project.evaluate(FILE, "--eval-base-model=base", gate, ret=1)
     assert done.gates["refused"] == 1
-    assert "than of base ('model: merged_system_message')" in done.out
+    assert "(none here, 'model: merged_system_message' for base)" in done.out

@@ -92,8 +92,8 @@ def test_a_pair_that_was_changed_is_not_compared_with_what_it_was(
     finished = project.evaluate(*args, "--eval-gate=mt_bench_branch.drop <= 1", passed=4)
     (verdict, *_) = finished.document["verdicts"]
     assert (verdict["verdict"], verdict["n"]) == ("passed", 1)
-    assert f"left out, as another question in the baseline: {A}:2" in verdict["message"]
-    assert f"left out, without a score in the baseline: {B}:1, {B}:2" in verdict["message"]
+    assert f"not compared (changed since the baseline): {A}:2" in verdict["message"]
+    assert f"not compared (no score in the baseline): {B}:1, {B}:2" in verdict["message"]
 
 
 def test_a_pull_request_without_questions_is_nothing_to_fail(
@@ -147,7 +147,7 @@ def test_instructlabs_way_asks_the_base_model_what_the_base_branch_has(
     refused = project.evaluate(
         *args, "--eval-base-model=base", "--eval-gate=mt_bench_branch.drop <= 1", ret=4
     )
-    assert "a drop is measured on the same questions" in refused.out + refused.err
+    assert "a drop needs the same questions" in refused.out + refused.err
 
 
 # --- what is not asked ---

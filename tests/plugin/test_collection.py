@@ -58,7 +58,7 @@ def test_a_model_in_the_ini_file_is_for_the_folders_own_tests(project: Project) 
     project.write("pytest.ini", f"[pytest]\n{ini}")
     finished = project.run(passed=1)
     finished.shows(
-        "benchmarks: the folder's own (--eval-benchmark NAME runs a built-in one)", "test_own.py .*"
+        "benchmarks: those of this folder (--eval-benchmark NAME runs a built-in one)", "test_own.py .*"
     )
     finished = project.run("--collect-only", "-q", "--eval-benchmark=mmlu")
     assert {line.partition("::")[0] for line in finished.lines if "::" in line} == {"test_mmlu.py"}

@@ -129,7 +129,7 @@ def test_an_option_that_asks_for_an_evaluation_needs_a_model(project: Project) -
     finished = project.run("--eval-benchmark=mmlu", ret=4)
     assert (
         finished.err.strip()
-        == "ERROR: --eval-benchmark asks for an evaluation: name a model with --eval-model"
+        == "ERROR: --eval-benchmark needs a model to evaluate; name one with --eval-model"
     )
     project.write("test_own.py", "def test_own():\n    pass\n")
     project.write("pytest.ini", "[pytest]\neval_benchmark = mmlu\neval_gates = mmlu >= 1\n")

@@ -116,8 +116,8 @@ def test_a_test_that_needs_a_model_is_skipped_and_says_how_to_name_one(project: 
         "mmlu_task",
         "mt_bench_question",
     ):
-        finished.shows(f"SKIPPED [[]*{fixture} needs a model to evaluate: name one with --eval-model")
-    finished.shows("SKIPPED [[]*: needs a model to evaluate: name one with --eval-model")
+        finished.shows(f"SKIPPED [[]*{fixture} needs a model to evaluate; name one with --eval-model")
+    finished.shows("SKIPPED [[]*: needs a model to evaluate; name one with --eval-model")
 
 
 def test_the_ini_file_can_name_the_model_and_its_server(project: Project) -> None:

@@ -44,7 +44,7 @@ def test_a_panel_rates_by_its_mean_and_tells_how_far_its_judges_agree(project: P
     finished.shows(
         f"judge: tiny at {project.server.url}",
         f"judge: kind at {project.server.url}",
-        "warning: tiny judges its own answers, and models favour their own; *",
+        "warning: tiny judges its own answers, and models favour their own answers; *",
     )
     strict = {
         content_text(body["messages"][-1]): rating_of(content_text(body["messages"][-1]))

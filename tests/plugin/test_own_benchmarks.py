@@ -43,7 +43,7 @@ def test_a_call_that_no_test_awaited_fails_the_run(project: Project, processes: 
     project.write("test_own.py", UNAWAITED)
     finished = project.start("test_own.py", *project.model, "-n", processes).finish()
     assert finished.ret == 1
-    finished.shows("ERROR: *test_own.py:*: chat was called without `await`, so nothing was asked there")
+    finished.shows("ERROR: *test_own.py:*: chat was called without `await`, so no request was sent*")
 
 
 @pytest.mark.parametrize(
@@ -407,9 +407,9 @@ def test_an_object_of_the_users_is_only_a_parameter(project: Project, processes:
 def test_a_sample_is_said_to_take_no_part_of_a_benchmark_of_ones_own(project: Project) -> None:
     project.write("test_own.py", "async def test_own(record_score): record_score(1)")
     run = project.evaluate("test_own.py", "--eval-sample=2", passed=1)
-    run.shows("note: --eval-sample takes no part of benchmarks of your own: every question of own is asked")
+    run.shows("note: --eval-sample does not apply to your own benchmarks: every question of own is asked")
     assert run.document["notes"] == [
-        "--eval-sample takes no part of benchmarks of your own: every question of own is asked"
+        "--eval-sample does not apply to your own benchmarks: every question of own is asked"
     ]
 
 

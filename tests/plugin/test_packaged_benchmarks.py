@@ -48,10 +48,10 @@ class Packaged:
         return {"PYTHONPATH": str(self.site), "PYTHONDONTWRITEBYTECODE": "1"}  # its source is changed
 
     def run(self, *args: str, **expected: Any) -> Finished:
-        return self.project.run(*args, env=self.env, fresh=True, **expected)
+        return self.project.run(*args, env=self.env, **expected)
 
     def evaluate(self, *args: str, **expected: Any) -> Finished:
-        return self.project.evaluate(*args, env=self.env, fresh=True, **expected)
+        return self.project.evaluate(*args, env=self.env, **expected)
 
 
 def knows_two_capitals(body: Body) -> str:
@@ -68,7 +68,7 @@ def packaged(project: Project) -> Packaged:
 
 @pytest.mark.parametrize("processes", ["0", "1"])
 def test_it_is_asked_and_told_as_a_built_in_one_is(packaged: Packaged, processes: str) -> None:
-    run = packaged.evaluate(*COUNTRIES, "-n", processes, passed=6)
+    run = packaged.evaluate(*COUNTRIES, "-n", processes, fresh=processes == "1", passed=6)
     run.shows("benchmarks: countries", "countries *", "  Africa *", "  Europe *")
     assert run.row("countries")[0] == "0.3333"
     assert set(run.results) == {
@@ -158,7 +158,7 @@ def test_a_run_without_a_model_imports_none_and_skips_what_asks_for_it(packaged:
     packaged.change('"""What is asked', 'raise RuntimeError("imported")\n"""What is asked')
     packaged.project.write("test_own.py", PLAIN)
     run = packaged.run("test_own.py", "-rs", passed=1, skipped=1)
-    run.shows("SKIPPED *countries_question needs a model to evaluate: name one with --eval-model")
+    run.shows("SKIPPED *countries_question needs a model to evaluate; name one with --eval-model")
 
 
 @pytest.mark.parametrize(

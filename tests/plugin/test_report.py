@@ -129,8 +129,8 @@ def test_what_fails_a_run_beside_its_tests_is_in_the_report_of_its_file(project:
     project.write("test_own.py", TWO_SCALES)
     done = project.evaluate("test_own.py", "--eval-gate=own.n >= 2", ret=1, passed=3)
     assert page_of_file(done) == page(done)
-    assert "own has scores of several scales" in page(done)
-    assert "1 test of silent passed and recorded no score" in page(done)
+    assert "own has no mean, since its scores have several scales" in page(done)
+    assert "1 test of silent passed but recorded no score" in page(done)
 
 
 def test_parts_fail_together_as_the_whole_does(project: Project) -> None:
@@ -141,7 +141,7 @@ def test_parts_fail_together_as_the_whole_does(project: Project) -> None:
         folder: Path = done.folder / f"part{part}"
         part_page = summary_page(RunReport.of(read_run(folder / "results.json")))
         assert part_page == (folder / "summary.md").read_text("utf-8")
-        assert "this is a part of a run" in part_page
+        assert "this is one part of a run" in part_page
     merged = project.script("merge", "part1", "part2")
     assert merged.returncode == 1
-    assert "ERROR: own has scores of several scales and so no mean" in merged.stdout
+    assert "ERROR: own has no mean, since its scores have several scales" in merged.stdout

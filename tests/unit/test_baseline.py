@@ -128,13 +128,15 @@ ANSWERED = Score(None, evidence=Evidence(answered=True))
         ({"incomplete": "the run was stopped"}, "the run was stopped"),
         ({"left_out": {"own": "3 were deselected"}}, "3 were deselected"),
         ({"results": (Result("own", "a", "", "lab", scores=(ANSWERED,)),)},
-         "its answers are yet to be judged"),
+         "its answers are not judged yet"),
     ],
     ids=["stopped", "deselected", "not judged"],
 )  # fmt: skip
 def test_a_part_of_a_run_is_no_baseline(path: Path, changes: dict[str, Any], reason: str) -> None:
     whole = Run((Result("own", "a", "", "lab", scores=(Score(1.0),)),))
-    with pytest.raises(ConfigurationError, match=f"nothing was saved, since the run is not whole: {reason}"):
+    with pytest.raises(
+        ConfigurationError, match=f"no baseline was saved, as the run is incomplete: {reason}"
+    ):
         save_run(path, dataclasses.replace(whole, **changes))
     assert not path.exists()
     save_run(path, dataclasses.replace(whole, left_out={"mmlu": "mmlu is not in this run"}))
@@ -156,13 +158,14 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("results", "reason"),
     [
-        ([], "this run has no results"),
-        ([*RESULTS, Result("mmlu", "law", "law", "other")], "this run has results of lab, other"),
+        ([], "none"),
+        ([*RESULTS, Result("mmlu", "law", "law", "other")], "lab, other"),
     ],
 )
 def test_a_baseline_is_of_one_model(path: Path, results: list[Result], reason: str) -> None:
     with pytest.raises(
-        ConfigurationError, match=rf"baseline\.json: a baseline is of one model, and {reason}"
+        ConfigurationError,
+        match=rf"baseline\.json: a baseline needs the results of one model \(got {reason}\)",
     ):
         saved(path, results)
     assert not path.exists()
@@ -289,7 +292,7 @@ def test_a_damaged_file_is_refused_with_what_to_do(path: Path, old: str, new: st
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"baseline\.json is damaged: .*save it anew with --eval-save-baseline"
+        DataError, match=r"baseline\.json is damaged: .*save it again with --eval-save-baseline"
     ):
         read_baseline(path)
 

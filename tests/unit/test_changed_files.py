@@ -206,12 +206,12 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         ((*SCORE, "n"), 1.0, "results[0].scores[0].n must be a whole number (got 1.0)"),
         ((*SCORE, "errors"), -1, "results[0].scores[0].errors must be a whole number from 0 to"),
         ((*SCORE, "errors"), GONE, "results[0].scores[0] has no errors"),
-        ((*SCORE, "unscored"), 1, "results[0].outcome must be unscored, as the scores and the error are"),
+        ((*SCORE, "unscored"), 1, "results[0].outcome must be unscored, to fit the scores and the error"),
         ((*SCORE, "stderr"), -0.1, "results[0].scores[0].stderr must be a number from 0 to 1"),
         ((*SCORE, "more"), 1, 'results[0].scores[0] has the unknown key "more"'),
         ((*TASK, "value"), 1, "results[2].scores[0].value must be 0, the samples' mean (got 1.0)"),
         ((*TASK, "errors"), 1, "results[2].scores[0].errors and unscored together must be 0"),
-        ((*TASK, "n"), 9, "results[2].scores[0].n must be 2, as many samples have a value (got 9)"),
+        ((*TASK, "n"), 9, "results[2].scores[0].n must be 2, the number of samples with a value (got 9)"),
         ((*TASK, "samples", 1, "value"), -1, "results[2].scores[0].samples[1].value must be a number from 0"),
         ((*TURN, "metadata", "ref"), 7, "results[4].scores[0].metadata.ref must be a text or null (got 7)"),
         (("results", 0, "error"), "away", "results[0].outcome must be error"),
@@ -222,7 +222,8 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         (("gates",), GONE, "it has no gates"),
         (("configuration", "inconclusive"), "x", "configuration.inconclusive must be warn or fail"),
         (("configuration", "inconclusive"), GONE, "configuration has no inconclusive"),
-        (("configuration", "shard"), [3, 2], "configuration.shard must be a part and the number of parts"),
+        (("configuration", "shard"), [3, 2],
+         "configuration.shard must be the number of the part and the number of parts"),
         (("left_out",), {"mmlu law": 1}, 'left_out["mmlu law"] must be a text (got 1)'),
     ],
 )  # fmt: skip
@@ -234,7 +235,7 @@ def test_a_value_that_no_run_has_is_named_with_its_place(
 
 def test_a_run_with_a_base_model_that_it_no_longer_has_is_refused(path: Path) -> None:
     reason = refusal(path, changed("panel", ("base",), None))
-    assert reason.startswith("is damaged: base must be the model to compare with")
+    assert reason.startswith("is damaged: base must be the base model")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_a_value_that_no_baseline_has_is_named_with_its_place(
     reason = refusal(path, changed("baseline", ("benchmarks", "mt_bench", *place), odd))
     assert reason.startswith("is damaged: benchmarks.mt_bench")
     assert expected in reason
-    assert reason.endswith("; save it anew with --eval-save-baseline")
+    assert reason.endswith("; save it again with --eval-save-baseline")
 
 
 def test_a_score_on_another_scale_is_not_compared(path: Path) -> None:
@@ -267,7 +268,7 @@ def test_a_score_on_another_scale_is_not_compared(path: Path) -> None:
     command = ["compare", str(path), str(SCHEMA_1 / "one.json"), "--gate", "mt_bench.drop <= 9"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
-    assert "not one question of mt_bench is the same, with a score, in the baseline" in done.output
+    assert "no question of mt_bench has both the same content and a score in the baseline" in done.output
 
 
 # --- what is no JSON, and what Python alone takes for it ---
@@ -348,7 +349,7 @@ def test_a_part_of_a_run_is_not_compared_with_a_whole_one() -> None:
     command = ["compare", str(SCHEMA_1 / "shard1.json"), str(SCHEMA_1 / "one.json"), "--allow-mismatch"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
-    assert "shard1.json is part 1/2 of a run, and what it is compared with is not that part" in done.output
+    assert "shard1.json is part 1/2 of a run, and the other run is not the same part" in done.output
 
 
 @pytest.mark.parametrize("command", [["best"], ["compare", str(SCHEMA_1 / "one.json")], ["merge"]])

@@ -165,7 +165,7 @@ def test_the_table_has_the_regressions_first_and_counts_what_did_not_change() ->
         "new: new",
     ]
     assert "-7.67" in lines[3]
-    assert lines[-1] == "mt_bench_branch: left out, changed or without a score on one side: 2 questions"
+    assert lines[-1] == "mt_bench_branch: 2 questions not compared (changed, or no score on one side)"
     assert any("unchanged: same" in line for line in changes_table(changes_between(LAB, BASE), verbose=True))
     assert changes_table([]) == []
 

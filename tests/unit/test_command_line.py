@@ -106,7 +106,9 @@ def test_arguments_are_those_of_the_environment_and_of_files_too(
     ],
 )
 def test_an_option_that_asks_for_an_evaluation_needs_a_model(command: list[str], named: str) -> None:
-    with pytest.raises(pytest.UsageError, match=f"^{named} asks .*: name a model with --eval-model$"):
+    with pytest.raises(
+        pytest.UsageError, match=f"^{named} needs a model to evaluate; name one with --eval-model$"
+    ):
         check_model(config(*command))
 
 

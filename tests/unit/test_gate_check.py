@@ -111,22 +111,24 @@ def test_a_metric_of_a_group_has_its_own_mean() -> None:
 def test_a_mean_that_fails_says_the_figure_the_limit_the_interval_and_the_questions() -> None:
     found = report_of("mt_bench[coding] >= 4", MT_BENCH)
     assert found.message == (
-        "mt_bench[coding] is 2.75 (95 % interval 2.63 to 2.87, 20 questions); below the 4 that is asked; "
-        "lowest: 122-coding (2.5), 124-coding (2.5), 126-coding (2.5), 128-coding (2.5), 130-coding (2.5)"
+        "expected >= 4, got 2.75 (95 % interval 2.63 to 2.87, 20 questions); "
+        "lowest scores: 122-coding (2.5), 124-coding (2.5), 126-coding (2.5), 128-coding (2.5), "
+        "130-coding (2.5)"
     )
     assert found.worst[0] == Contribution("122-coding", 2.5)
 
 
 def test_a_mean_that_passes_says_so_in_short() -> None:
     found = report_of("mmlu[anatomy] >= 0.5", MMLU)
-    assert found.message == (
-        "mmlu[anatomy] is 0.6000 (95 % interval 0.5020 to 0.6906, 100 questions); at least 0.5 is asked"
-    )
+    assert found.message == "expected >= 0.5, got 0.6000 (95 % interval 0.5020 to 0.6906, 100 questions)"
 
 
 def test_what_is_too_high_names_the_highest() -> None:
     found = report_of("mt_bench <= 4", MT_BENCH)
-    assert "above the 4 that is allowed; highest: 83-writing (7)" in found.message
+    assert (
+        "expected <= 4, got 4.49 (95 % interval 3.91 to 5.06, 40 questions); highest scores: 83-writing (7)"
+        in found.message
+    )
 
 
 def test_the_interval_of_one_task_is_wilsons_and_of_several_that_of_strata() -> None:
@@ -153,7 +155,7 @@ def test_a_mean_recorded_without_its_questions_has_the_interval_of_its_standard_
 def test_the_interval_of_too_few_questions_can_not_be_measured() -> None:
     found = report_of("mt_bench >= 1", MT_BENCH[:3])
     assert found.interval is None
-    assert "its 95 % interval can't be measured, 3 questions" in found.message
+    assert "got 6.33 (no 95 % interval, 3 questions)" in found.message
 
 
 def test_the_pairs_of_a_qna_file_are_one_cluster_and_within_one_file_questions_are() -> None:
@@ -204,7 +206,7 @@ def test_of_nothing_there_is_no_interval() -> None:
 def test_where_nothing_was_scored_the_gate_fails() -> None:
     found = report_of("mt_bench >= 1", [question(81, None, None)])
     assert (found.verdict, found.value) == ("failed", None)
-    assert found.message == "mt_bench has no score (0 errors, 2 unscored)"
+    assert found.message == "expected >= 1, got no value (0 errors, 2 unscored)"
 
 
 def test_each_model_has_a_report() -> None:
@@ -234,8 +236,8 @@ def test_a_rate_names_what_it_is_about() -> None:
     results = [question(81, None, 4.0), question(82, 5.0, 5.0)]
     found = report_of("mt_bench.unscored_rate <= 0", results)
     assert found.message == (
-        "mt_bench: 1 of 4 got no usable rating, 0.2500 (95 % interval 0.0267 to 0.8021); "
-        "above the 0 that is allowed; concerned: 81-writing (4)"
+        "expected <= 0, got 0.2500 (1 of 4 without a usable rating, 95 % interval 0.0267 to 0.8021); "
+        "affected: 81-writing (4)"
     )
 
 
@@ -252,14 +254,14 @@ def test_a_test_that_ended_early_is_an_error() -> None:
     ended = Result("mt_bench", "82-writing", "writing", "lab", error="away")
     found = report_of("mt_bench.error_rate <= 0", [question(81, 4.0), ended])
     assert (found.verdict, found.value) == ("failed", 0.5)
-    assert "concerned: 82-writing (no score)" in found.message
+    assert "affected: 82-writing (no score)" in found.message
 
 
 def test_the_rate_of_nothing_fails() -> None:
     found = report_of("own.error_rate <= 0", [Result("own", "a", "", "lab")])
     assert (found.verdict, found.message) == (
         "failed",
-        "nothing was asked of own; 0 of 1 tests recorded a score",
+        "expected <= 0, got no value (no question was asked); 0 of 1 tests recorded a score",
     )
 
 
@@ -329,11 +331,12 @@ def test_a_drop_that_fails_says_the_figure_the_limit_the_interval_and_what_could
     assert found.interval is not None
     assert found.minimum_detectable_drop is not None
     assert found.message.startswith(
-        f"mt_bench dropped by {found.value:.2f} (95 % interval {found.interval.low:.2f} to "
-        f"{found.interval.high:.2f}, 80 questions against base); more than the 0.5 that is allowed; "
-        f"this run could have seen a drop of {found.minimum_detectable_drop:.2f}; dropped most: "
+        f"expected <= 0.5, got {found.value:.2f} (80 questions against base); the 95 % interval "
+        f"({found.interval.low:.2f} to {found.interval.high:.2f}) is above the limit 0.5; with this many "
+        f"questions a drop of {found.minimum_detectable_drop:.2f} is detected in 80 % of runs; "
+        "largest drops: "
     )
-    assert f"; dropped most: {found.worst[0]}, {found.worst[1]}, " in found.message
+    assert f"; largest drops: {found.worst[0]}, {found.worst[1]}, " in found.message
 
 
 def test_the_questions_that_dropped_most_come_first() -> None:
@@ -346,7 +349,9 @@ def test_the_questions_that_dropped_most_come_first() -> None:
 def test_the_same_scores_have_not_dropped_however_few_they_are() -> None:
     found = report_of("mt_bench.drop <= 0", MT_BENCH[:2], MT_BENCH[:2])
     assert (found.verdict, found.value, found.interval) == ("passed", 0.0, None)
-    assert found.message == "mt_bench has the same score on each of 2 questions against the baseline"
+    assert (
+        found.message == "expected <= 0, got 0.00 (2 questions against the baseline, all with the same score)"
+    )
 
 
 def test_the_same_scores_do_not_meet_a_limit_that_asks_for_better() -> None:
@@ -373,8 +378,7 @@ def test_a_drop_by_the_same_on_the_average_of_each_questions_turns_is_seen(
 def test_too_few_questions_are_inconclusive_and_say_why() -> None:
     found = report_of("mt_bench.drop <= 0", noisy(5.0, count=4), noisy(0.0, count=4, model="base"))
     assert (found.verdict, found.interval, found.minimum_detectable_drop) == ("inconclusive", None, None)
-    assert "its 95 % interval can't be measured" in found.message
-    assert "whether the drop is above 0 can't be told" in found.message
+    assert "; inconclusive: too few independent questions for a 95 % interval" in found.message
 
 
 def test_the_drop_of_tasks_is_the_difference_of_their_unweighted_means() -> None:
@@ -390,14 +394,14 @@ def test_the_verdict_on_answers_without_a_margin_is_exact_mcnemars(losses: int, 
     p_value = mcnemar(losses, gains)
     expected = "inconclusive" if p_value >= 0.05 else "failed" if losses > gains else "passed"
     assert found.verdict == expected
-    said = f"{losses} answers turned wrong and {gains} right (exact McNemar p = {p_value:.2g})"
+    said = f"{losses} answers became wrong and {gains} became right (exact McNemar p = {p_value:.2g})"
     assert said in found.message
 
 
 def test_answers_of_several_tasks_have_no_mcnemar_as_it_would_weight_them_otherwise() -> None:
     before = [task("anatomy", "1" * 100, "base"), task("law", "1" * 20, "base")]
     found = report_of("mmlu.drop <= 0", MMLU, before)
-    assert "50 answers turned wrong and 0 right;" in found.message
+    assert "50 answers became wrong and 0 became right;" in found.message
     assert [entry.question for entry in found.worst] == ["law", "anatomy"]
 
 
@@ -407,8 +411,8 @@ def test_the_questions_that_one_side_lacks_are_listed_and_left_out() -> None:
     found = report_of("mt_bench.drop <= 1", ours, base)
     assert found.n == 61
     assert found.unpaired == ("900-writing", "901-writing", "902-writing")
-    assert "left out, without a score in the baseline: 900-writing" in found.message
-    assert "left out, without a score in this run: 901-writing, 902-writing" in found.message
+    assert "not compared (no score in the baseline): 900-writing" in found.message
+    assert "not compared (no score in this run): 901-writing, 902-writing" in found.message
 
 
 def test_what_neither_side_has_a_score_for_is_not_listed() -> None:
@@ -472,7 +476,9 @@ def test_of_many_groups_that_are_gated_only_what_holms_correction_leaves_has_fai
     first, *rest = evaluate_gates(gates, ours, baseline=base)
     assert first.verdict == verdict
     assert {report.verdict for report in rest} == {"passed"}
-    assert ("Holm's adjusted p is 0.06" in first.message) == (verdict == "inconclusive")
+    assert ("Holm's correction for several gated groups p is 0.06" in first.message) == (
+        verdict == "inconclusive"
+    )
     assert evaluate_gates(gates[:1], ours, baseline=base)[0].verdict == "failed"
 
 
@@ -490,19 +496,19 @@ def test_the_gates_of_one_benchmark_are_no_family_with_those_of_another() -> Non
     ("gate", "message"),
     [
         ("mmlu_pro >= 0.5",
-         "there is no result of mmlu_pro in this run (there is mmlu, mt_bench); did you mean mmlu?"),
+         "this run has no result of mmlu_pro (known: mmlu, mt_bench); did you mean mmlu?"),
         ("mmlu[anatmy] >= 0.5",
-         "mmlu has no group 'anatmy' in this run (there is anatomy, law); did you mean anatomy?"),
+         "mmlu has no group 'anatmy' in this run (known: anatomy, law); did you mean anatomy?"),
         ("mt_bench.turn_3 >= 5",
-         "mt_bench has no metric 'turn_3' in this run (there is turn_1, turn_2); "
+         "mt_bench has no metric 'turn_3' in this run (known: turn_1, turn_2); "
          "did you mean turn_2 or turn_1?"),
         ("mmlu >= 50",
-         "mmlu is never beyond 1, so a limit of 50 decides nothing (50 % is 0.5 or 50%, not 50)"),
-        ("mmlu >= -0.5", "mmlu is never beyond 1, so a limit of -0.5 decides nothing"),
-        ("mt_bench >= 11", "mt_bench is never beyond 10, so a limit of 11 decides nothing"),
-        ("mt_bench >= 50%", "mt_bench is scored up to 10; write the limit in that unit, not as a percentage"),
+         "expected a limit from 0 to 1 (got 50; 50 % is written 0.5 or 50%)"),
+        ("mmlu >= -0.5", "expected a limit from 0 to 1 (got -0.5)"),
+        ("mt_bench >= 11", "expected a limit from 0 to 10 (got 11)"),
+        ("mt_bench >= 50%", "mt_bench has scores up to 10; write the limit as a score, not as a percentage"),
         ("mmlu.drop <= 0",
-         "a drop needs something to compare with: give an earlier run with --eval-baseline"),
+         "a drop needs an earlier run to compare with; name one with --eval-baseline"),
     ],
 )  # fmt: skip
 def test_a_gate_that_is_not_about_this_run_is_refused_with_what_is_there(gate: str, message: str) -> None:
@@ -541,10 +547,14 @@ def test_a_gate_of_a_benchmark_that_was_left_out_whole_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("gate", "baseline", "message"),
     [
-        ("mmlu.drop <= 0", None, "a drop needs something to compare with: give an earlier run *"),
-        ("mmlu.drop <= 0", MT_BENCH, "the baseline has no results of mmlu"),
+        ("mmlu.drop <= 0", None, "a drop needs an earlier run to compare with; *"),
+        (
+            "mmlu.drop <= 0",
+            MT_BENCH,
+            "the baseline has no results of mmlu; save one that has them with --eval-save-baseline",
+        ),
         ("mmlu[history] >= 0", MMLU, "mmlu has no group 'history' in this run *"),
-        ("own.error_rate <= 0", MMLU, "there is no result of own in this run (there is mmlu)"),
+        ("own.error_rate <= 0", MMLU, "this run has no result of own (known: mmlu)"),
     ],
 )
 def test_what_a_run_does_not_have_is_a_refusal_but_no_reason_for_a_standing_gate_to_fail(
@@ -559,7 +569,7 @@ def test_what_a_run_does_not_have_is_a_refusal_but_no_reason_for_a_standing_gate
 def test_a_branch_may_have_none_but_new_questions_and_any_other_run_may_not() -> None:
     gate, old = "mt_bench_branch.drop <= 0", [pair("old", 1, 5.0)]
     new = [dataclasses.replace(pair("new", 1, 5.0), content="1")]
-    told = "not one question of mt_bench_branch is the same, with a score, in the baseline"
+    told = "no question of mt_bench_branch has both the same content and a score in the baseline"
     for ours, standing, verdict in (
         (new, True, "skipped"),
         (new, False, "refused"),
@@ -579,11 +589,14 @@ def test_a_metric_that_a_benchmark_never_has_is_refused_in_a_standing_gate_too()
 @pytest.mark.parametrize(
     ("baseline", "message"),
     [
-        (MT_BENCH, "the baseline has no results of mmlu"),
-        ([task("art", "11", "base")], "not one question of mmlu is the same, with a score, in the baseline"),
+        (MT_BENCH, "the baseline has no results of mmlu; save one that has them with --eval-save-baseline"),
+        (
+            [task("art", "11", "base")],
+            "no question of mmlu has both the same content and a score in the baseline",
+        ),
         (
             [task("law", "11", "base"), task("law", "11", "old")],
-            "the baseline has mmlu of several models (base, old), none of them lab",
+            "the baseline has mmlu of several models (base, old), but none of lab",
         ),
     ],
 )
@@ -595,7 +608,7 @@ def test_a_baseline_that_can_not_be_compared_with_is_refused(baseline: list[Resu
 def test_scores_of_several_scales_are_refused() -> None:
     found = report_of("own >= 0.5", [own(1, 0.5), own(2, 5.0, maximum=10.0)])
     assert found.verdict == "refused"
-    assert found.message == "own has scores of several scales (up to 1, 10); gate one of its metrics"
+    assert found.message == "own has scores on several scales (up to 1, 10); gate one of its metrics"
 
 
 def test_reports_come_in_the_order_of_their_gates() -> None:

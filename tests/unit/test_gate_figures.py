@@ -25,7 +25,7 @@ def test_a_gate_that_names_no_figure_is_on_the_mean() -> None:
 def test_what_is_no_figure_is_a_metric_and_refused_where_there_is_none_of_the_name() -> None:
     (report,) = evaluate_gates([parse_gate("own.median <= 1")], RESULTS)
     assert report.verdict == "refused"
-    assert report.message == "own has no metric 'median' in this run (there is score)"
+    assert report.message == "own has no metric 'median' in this run (known: score)"
 
 
 @pytest.mark.parametrize("figure", [MEAN, *FIGURES.values()], ids=lambda figure: figure.name)
@@ -56,19 +56,19 @@ def test_a_figure_more_needs_no_change_elsewhere(limit: float, verdict: str) -> 
     gate = Gate(Selector("own", figure=figure), ">=", limit)
     (report,) = evaluate_gates([gate], RESULTS)
     assert (report.verdict, report.value, report.n) == (verdict, 0.0, 3)
-    assert report.message.startswith("own has 0 at least; ")
+    assert report.message.endswith(" (own has 0 at least)")
     assert gate.text == f"own.lowest >= {limit:g}"
 
 
 def test_where_nothing_could_be_measured_the_gate_fails() -> None:
     nothing = Figure("nothing", "share", lambda target, from_above: Measurement("there is nothing"))
     (report,) = evaluate_gates([Gate(Selector("own", figure=nothing), ">=", 0)], RESULTS)
-    assert (report.verdict, report.message) == ("failed", "there is nothing")
+    assert (report.verdict, report.message) == ("failed", "expected >= 0, got no value (there is nothing)")
 
 
 def test_a_drop_from_nothing_fails() -> None:
     found = FIGURES["drop"].measure(Target("own", tuple(RESULTS)), True)
-    assert found == Measurement("own has nothing to compare with")
+    assert found == Measurement("nothing to compare with")
 
 
 def test_a_default_gate_is_that_of_its_figure() -> None:

@@ -67,13 +67,13 @@ def test_marker_ini_file_and_command_line_all_gate_and_the_later_replaces_the_ea
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        ("onw >= 0.5", "there is no benchmark 'onw' in this run (there is own); did you mean own?"),
-        ("other >= 0.5", "there is no benchmark 'other' in this run (there is own)"),
+        ("onw >= 0.5", "there is no benchmark 'onw' in this run (known: own); did you mean own?"),
+        ("other >= 0.5", "there is no benchmark 'other' in this run (known: own)"),
         ("mt_bench >= 5", "mt_bench is left out of this run (it needs --eval-judge-model)"),
-        ("own[blue] >= 0.5", "own has no group 'blue' in this run (there is green, red)"),
+        ("own[blue] >= 0.5", "own has no group 'blue' in this run (known: green, red)"),
         (
             "own.drop <= 0.01",
-            "a drop needs something to compare with; give an earlier run with --eval-baseline",
+            "a drop needs something to compare with; name an earlier run with --eval-baseline",
         ),
     ],
 )
@@ -87,24 +87,24 @@ def test_a_gate_of_the_ini_file_may_be_about_a_benchmark_of_another_run() -> Non
     found = gating(gates=("mmlu >= 0.5", "somebody_elses >= 1"))
     reports = judged(found, results(1.0))
     assert [(report.gate.text, report.message) for report in reports if report.verdict == "skipped"] == [
-        ("mmlu >= 0.5", "there is no result of mmlu in this run (there is own)"),
-        ("somebody_elses >= 1", "there is no result of somebody_elses in this run (there is own)"),
+        ("mmlu >= 0.5", "this run has no result of mmlu (known: own)"),
+        ("somebody_elses >= 1", "this run has no result of somebody_elses (known: own)"),
     ]
 
 
 def test_a_gate_of_the_ini_file_that_is_misspelt_is_skipped_and_asks() -> None:
     (skipped,) = [report for report in judged(gating(gates=("onw >= 0.5",)), results(1.0)) if report.n == 0]
     assert skipped.verdict == "skipped"
-    assert skipped.message == "there is no result of onw in this run (there is own); did you mean own?"
+    assert skipped.message == "this run has no result of onw (known: own); did you mean own?"
 
 
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        ("mt_bench[codign] >= 0.5", "mt_bench has no group 'codign' in this run (there is coding); did you"),
-        ("mt_bench.turn2 >= 5", "mt_bench has no metric 'turn2' in this run (there is turn_1, turn_2); did"),
-        ("mt_bench.drop <= 1%", "mt_bench is scored up to 10; write the limit in that unit, not as a perc"),
-        ("mt_bench >= 50", "mt_bench is never beyond 10, so a limit of 50 decides nothing"),
+        ("mt_bench[codign] >= 0.5", "mt_bench has no group 'codign' in this run (known: coding); did you"),
+        ("mt_bench.turn2 >= 5", "mt_bench has no metric 'turn2' in this run (known: turn_1, turn_2); did"),
+        ("mt_bench.drop <= 1%", "mt_bench has scores up to 10; write the limit as a score, not as a perc"),
+        ("mt_bench >= 50", "expected a limit from 0 to 10 (got 50)"),
     ],
 )
 def test_what_no_run_has_is_refused_in_the_ini_file_too(gate: str, reason: str) -> None:
@@ -147,7 +147,7 @@ def test_a_standing_drop_gate_does_not_keep_the_first_baseline_from_being_made()
     standing = gating(CollectedTests({"own": []}, {"own": ["own.drop <= 0.1"]}), gates=("own.drop <= 0.2",))
     (report,) = [report for report in judged(standing, results(1.0)) if report.gate.standing]
     assert report.verdict == "skipped"
-    assert report.message.startswith("a drop needs something to compare with")
+    assert report.message.startswith("a drop needs an earlier run to compare with")
 
 
 def test_every_tests_marker_counts() -> None:
@@ -167,7 +167,7 @@ def test_a_gate_of_the_command_line_that_selects_nothing_is_refused() -> None:
         "gate 'own[red] <= 0.5': own has no questions in this run"
     )
     left = CollectedTests({"own": ["red", "green"]}, deselected={"own": 3}, unselected={"own": ["red"]})
-    reason = "none of its tests is selected; leave out the gate, or select them"
+    reason = "none of its tests is selected; leave out the gate, or select its tests"
     assert refusal(left, gate=("own[red] <= 0.5",)) == f"gate 'own[red] <= 0.5': {reason}"
     assert verdicts(judged(gating(left, gate=("own[green] <= 0.5",)), results(0.5)))
     whole = CollectedTests({"own": ["red"]}, deselected={"own": 3}, unselected={"own": ["", "red"]})
@@ -220,7 +220,7 @@ def test_a_gate_says_how_many_tests_recorded_what_it_is_about() -> None:
 def test_a_metric_that_no_test_records_is_refused_wherever_its_gate_stands() -> None:
     report = judged(gating(gates=("own.turn_2 >= 0.5",)), results(1.0))[1]
     assert report.verdict == "refused"
-    assert report.message == "own has no metric 'turn_2' in this run (there is score)"
+    assert report.message == "own has no metric 'turn_2' in this run (known: score)"
 
 
 def test_a_model_whose_tests_record_nothing_passes_no_gate() -> None:
@@ -241,7 +241,7 @@ def test_a_run_that_has_nothing_to_do_with_the_gates_has_none() -> None:
 
 def test_a_marker_gates_its_own_benchmark_alone() -> None:
     shown = refusal(CollectedTests({"own": []}, {"own": ["mmlu >= 0.5"]}))
-    assert shown == "gate 'mmlu >= 0.5': the marker of own can't gate mmlu; put it into eval_gates"
+    assert shown == "gate 'mmlu >= 0.5': the marker of own cannot gate mmlu; move the gate to eval_gates"
 
 
 def test_what_was_deselected_is_not_gated_but_for_how_the_run_went() -> None:
@@ -267,7 +267,7 @@ def test_of_what_is_yet_to_be_judged_only_the_errors_are_known() -> None:
         "own.error_rate <= 30%": ("passed", 0.25),
         "own.unscored_rate <= 0.05": ("skipped", None),
     }
-    assert reports[0].message == "the answers of own are yet to be judged"
+    assert reports[0].message == "the answers of own are not judged yet; run --eval-stage judge"
 
 
 def test_a_base_models_results_are_what_drops_are_measured_against_and_are_not_gated_themselves() -> None:
@@ -284,7 +284,7 @@ def test_a_baseline_without_the_gated_benchmark_is_refused_before_anything_is_as
     path = tmp_path / "main.json"
     save_run(path, gating().run(results(1.0, 0.0, benchmark="other")))
     asked: dict[str, Any] = {"baseline": path, "allow_mismatch": True}
-    says = "gate 'own.drop <= 0.1': the baseline has no results of own (it has other); save one that has"
+    says = "gate 'own.drop <= 0.1': the baseline has no results of own (known: other); save one that has"
     assert refusal(gate=("own.drop <= 0.1",), **asked).startswith(says)
     gating(gates=("own.drop <= 0.1",), **asked)  # one of the ini file is for other runs too
 
@@ -294,7 +294,7 @@ def test_a_baseline_of_another_configuration_is_refused_with_every_difference(tm
     save_run(path, gating(few_shots=0).run(results(1.0, 0.0)))
     shown = refusal(baseline=path, few_shots=5, system_prompt="Hi")
     assert shown.startswith(
-        "--eval-baseline main.json is of another configuration: few_shots is 5 here and 0 in"
+        "--eval-baseline main.json has another configuration: few_shots is 5 here and 0 in"
     )
     assert "system_prompt is 'Hi' here and not set in the baseline" in shown
     assert "--eval-allow-mismatch" in shown

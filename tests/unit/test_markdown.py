@@ -19,7 +19,9 @@ from pytest_instructlab_eval.stats.changes import changes_between
 from pytest_instructlab_eval.stats.summary import summarise
 
 
-def report(verdict: Verdict, gate: str = "own >= 0.5", message: str = "own is 0.4") -> GateReport:
+def report(
+    verdict: Verdict, gate: str = "own >= 0.5", message: str = "expected >= 0.5, got 0.4"
+) -> GateReport:
     return GateReport(parse_gate(gate), verdict, message, "lab")
 
 
@@ -86,7 +88,10 @@ def test_a_run_that_asked_nothing_has_not_passed_but_was_skipped() -> None:
 
 def test_a_run_whose_gates_were_not_evaluated_has_not_passed() -> None:
     found = page(incomplete="the run was stopped before its end")
-    assert found.startswith("## ⚠️ inconclusive: evaluation of `lab`\n\n- the run was stopped before its end")
+    assert found.startswith(
+        "## ⚠️ inconclusive: evaluation of `lab`\n\n"
+        "- the gates were not evaluated: the run was stopped before its end"
+    )
     assert page(incomplete="stopped", errors=1).startswith(
         "## ❌ failed: evaluation of `lab`\n\n1 test failed."
     )

@@ -50,33 +50,33 @@ def test_what_was_left_out_of_a_part_was_left_out_of_the_whole() -> None:
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ([part((1, 3), "a"), part((3, 3), "b")], "of 3 parts, 2 is missing; give all of them"),
+        ([part((1, 3), "a"), part((3, 3), "b")], "of 3 parts, these are missing: 2; give all parts"),
         ([part((1, 2), "a"), part((1, 2), "a")], "part1.json and part2.json are both part 1 of 2"),
         ([part((1, 2), "a"), part((2, 3), "a")], "the runs were divided into 2 and 3 parts"),
         ([part(None, "a")], "part1.json is a whole run, not a part of one (--eval-shard)"),
         (
             [part((1, 2), "a"), part((2, 2), "b", fingerprint={"few_shots": 0})],
-            "part2.json and part1.json are no parts of one run: few_shots is 0 here and 5 there",
+            "part2.json and part1.json are not parts of one run: few_shots is 0 here and 5 there",
         ),
         (
             [part((1, 2), "a"), part((2, 2), "b", models={"base": "base"})],
-            "no parts of one run: the models are base here and lab there",
+            "not parts of one run: the models are base here and lab there",
         ),
         (
             [part((1, 2), "a"), part((2, 2), "b", gates=("own >= 1",))],
-            "no parts of one run: the gates are own >= 1 here and none there",
+            "not parts of one run: the gates are own >= 1 here and none there",
         ),
         (
             [part((1, 2), "a"), part((2, 2), "b", standing_gates=("own >= 1",))],
-            "no parts of one run: the gates are own >= 1 here and none there",
+            "not parts of one run: the gates are own >= 1 here and none there",
         ),
         (
             [part((1, 2), "a", fingerprint={"sample": 5}), part((2, 2), "b", fingerprint={"sample": 6})],
-            "no parts of one run: sample is 6 here and 5 there",
+            "not parts of one run: sample is 6 here and 5 there",
         ),
         (
             [part((1, 2), "a"), part((2, 2), "a", tests=("a", "b"))],
-            "no parts of one run: 5 tests are of one run alone, such as c",
+            "not parts of one run: 5 tests are in only one of them, such as c",
         ),
         (
             [part((1, 2), "a"), part((2, 2), "b", incomplete="the run was stopped before its end")],
@@ -119,6 +119,6 @@ def test_a_drop_is_refused_where_a_part_asked_the_base_model_in_another_way(tmp_
     command = ["merge", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "whole")]
     refused = CliRunner().invoke(main, command)
     assert refused.exit_code == 1
-    assert "refused: own.drop <= 0.1: models were asked in another way here" in refused.stdout
-    assert "insist with" in refused.stdout
+    assert "refused: own.drop <= 0.1: requests were adapted differently (" in refused.stdout
+    assert "allow the comparison with" in refused.stdout
     assert CliRunner().invoke(main, [*command, "--allow-mismatch"]).exit_code == 0

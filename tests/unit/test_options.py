@@ -469,7 +469,9 @@ def test_without_a_model_there_are_no_settings(pytester: pytest.Pytester) -> Non
 
 
 def test_where_the_run_may_serve_nothing_a_model_needs_a_server(pytester: pytest.Pytester) -> None:
-    with pytest.raises(ConfigurationError, match=r"--eval-serve never needs a server .* --eval-base-url"):
+    with pytest.raises(
+        ConfigurationError, match=r"--eval-serve never needs a running server.* --eval-base-url"
+    ):
         settings_of(pytester, "--eval-model=tiny", "--eval-serve=never")
 
 
@@ -524,7 +526,7 @@ def test_models_can_be_several(pytester: pytest.Pytester) -> None:
             ("--eval-model=m", "--eval-base-url=http://h/v1", "--eval-gpus=1"),
             "--eval-gpus is for a server that",
         ),
-        (("--eval-model=m", "--eval-stage=judge"), "no benchmark is left to run .*mt_bench: it needs"),
+        (("--eval-model=m", "--eval-stage=judge"), "no benchmark can run .*mt_bench: it needs"),
         (("--eval-checkpoints=none",), "--eval-checkpoints: .*none is not a folder"),
     ],
 )

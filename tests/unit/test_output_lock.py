@@ -67,7 +67,7 @@ def test_folders_that_were_made_for_the_lock_go_with_it_while_they_are_empty(tmp
 def test_a_lock_file_that_leads_elsewhere_is_refused_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine", "utf-8")
     (tmp_path / ".lock").symlink_to(tmp_path / "mine")
-    with pytest.raises(ConfigurationError, match=r"can't be locked \(.*\); name another folder"):
+    with pytest.raises(ConfigurationError, match=r"cannot be locked \(.*\); name another folder"):
         OutputLock(tmp_path).acquire()
     assert (tmp_path / "mine").read_text("utf-8") == "mine"
 

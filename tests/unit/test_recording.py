@@ -50,7 +50,7 @@ def test_a_number_that_is_none_is_refused(value: float) -> None:
 @pytest.mark.parametrize("value", [-0.5, 1.5, 100])
 def test_a_score_beyond_its_maximum_is_refused_with_what_to_do(value: float) -> None:
     for score in (value, Score(value)):
-        with pytest.raises(ValueError, match=r"a score is from 0 to 1 \(got .*\); name another maximum"):
+        with pytest.raises(ValueError, match=r"expected a score from 0 to 1 \(got .*\); set another maximum"):
             Recorder()(score)
     Recorder()(abs(value), maximum=100)
     Recorder()(1 + 1e-12)  # what only rounding makes more

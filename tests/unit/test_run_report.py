@@ -42,7 +42,7 @@ LAB = results("lab", 1.0, 0.0, 1.0, 1.0)
 OTHER = results("other", 1.0, 0.0, 0.0, 1.0)
 EARLIER = Baseline({}, tuple(results("main", 1.0, 1.0, 1.0, 1.0)))
 SYSTEM = ModelAdaptation("model", "lab", "merged_system_message", "merged", changes_answers=True)
-ASKED_OTHERWISE = "models were asked in another way here ('model: merged_system_message') than "
+ASKED_OTHERWISE = "requests were adapted differently ('model: merged_system_message' here, none "
 
 
 def test_a_report_has_what_each_renderer_would_compute() -> None:
@@ -110,7 +110,7 @@ def test_scores_of_several_scales_and_benchmarks_without_scores_are_problems() -
     mixed = (*LAB, *results("lab", 5.0, maximum=10.0), *results("lab", None, benchmark="none"))
     first, second = RunReport.of(run(*mixed)).problems
     assert first == "no question of none has a score"
-    assert second.startswith("own has scores of several scales and so no mean")
+    assert second.startswith("own has no mean, since its scores have several scales")
     for configuration in ({"stage": "answer"}, {"shard": [1, 2]}):
         assert RunReport.of(run(*mixed, configuration=configuration)).problems == ()
 
@@ -118,11 +118,11 @@ def test_scores_of_several_scales_and_benchmarks_without_scores_are_problems() -
 @pytest.mark.parametrize("base", ["other", None])
 def test_a_drop_is_refused_where_the_other_side_was_asked_in_another_way(base: str | None) -> None:
     found = run(*LAB, *(OTHER if base else ()), base=base, gates=("own.drop <= 0.5",), adaptations=(SYSTEM,))
-    report = RunReport.of(found, EARLIER, insist="--insist")
+    report = RunReport.of(found, EARLIER, allow_flag="--insist")
     assert report.verdicts[0].verdict == "refused"
     assert report.verdicts[0].message.startswith(ASKED_OTHERWISE)
-    assert report.verdicts[0].message.endswith("or insist with --insist")
-    assert RunReport.of(found, EARLIER, insist=None).verdicts[0].verdict != "refused"
+    assert report.verdicts[0].message.endswith("or allow the comparison with --insist")
+    assert RunReport.of(found, EARLIER, allow_flag=None).verdicts[0].verdict != "refused"
     allowed = run(*found.results, base=base, gates=found.gates, configuration={"allow_mismatch": True})
     assert RunReport.of(allowed, EARLIER).verdicts[0].verdict != "refused"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -37,10 +38,14 @@ def write(folder: Path, path: str, text: str | bytes = content("q")) -> Path:
 class Repository:
     """A real Git repository in a folder, made by git itself."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, copied: Repository | None = None) -> None:
         self.folder = folder
+        if copied:
+            shutil.copytree(copied.folder, folder)
+            self.git("update-index", "--refresh")  # the index names the files by their inodes
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        self.git("init", "-q", "-b", "main", *arguments)
+        self.git("init", "-q", "-b", "main", "--template=", *arguments)
 
     def git(self, *arguments: str, given: bytes | None = None) -> str:
         done = subprocess.run(
@@ -55,7 +60,9 @@ class Repository:
             (self.folder / path).unlink()
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", "a change")
-        return self.git("rev-parse", "HEAD")
+        head = (self.folder / ".git/HEAD").read_text().strip()
+        name = head.removeprefix("ref: ")
+        return head if name == head else (self.folder / ".git" / name).read_text().strip()
 
     def blob(self, text: str | bytes = content("q")) -> str:
         given = text if isinstance(text, bytes) else text.encode()
@@ -76,24 +83,36 @@ class Repository:
         return name
 
 
-@pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def set_git_up(patch: pytest.MonkeyPatch) -> None:
     """Nothing of this machine's Git settings, and nothing of a hook that the tests run in."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.delenv(name)
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+        patch.setenv(f"GIT_{role}_NAME", "Ada")
+        patch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_git_up(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def _first_commit(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Made once: four processes of git take longer than a copy."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_git_up(patch)
+        made = Repository(tmp_path_factory.mktemp("first") / "taxonomy")
+        made.commit({KNOTS: content("k1", "k2"), BOATS: content("b1"), PIERS: content("p1")})
+    return made
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
+def repository(tmp_path: Path, _first_commit: Repository) -> Repository:
     """One commit on main with two skills and a file of knowledge; main is checked out and clean."""
-    made = Repository(tmp_path / "taxonomy")
-    made.commit({KNOTS: content("k1", "k2"), BOATS: content("b1"), PIERS: content("p1")})
-    return made
+    return Repository(tmp_path / "taxonomy", copied=_first_commit)
 
 
 def questions(files: list[QnaFile]) -> list[str]:
