@@ -18,11 +18,11 @@ from __future__ import annotations
 
 
 class EvalError(Exception):
-    """The root of the tree."""
+    """The base class of this package's exceptions."""
 
 
 class ConfigurationError(EvalError):
-    """An option, file or server is not usable; the message says which and what to do."""
+    """An option, a file or a server cannot be used; the message says which, and what to do."""
 
 
 class DataError(ConfigurationError):

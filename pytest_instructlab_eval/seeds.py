@@ -6,7 +6,7 @@ import hashlib
 
 
 class Seed(int):
-    """A seed, and the number of the repeat that it is for, from 0."""
+    """A seed with the number of its repeat, from 0."""
 
     repeat: int
 
@@ -18,7 +18,7 @@ class Seed(int):
 
 
 def seed_of(run: int, *names: object, repeat: int) -> Seed:
-    """Return the seed of one repeat of what the names tell apart: 31 bits, the same on every machine.
+    """Return the seed of one repeat of what the names identify: 31 bits, the same on every machine.
 
     `run` is the run's own seed (`--eval-seed`). Questions whose repeats had the same seeds would share their
     noise, and a mean over them would vary more from run to run than its standard error says.

@@ -1,1 +1,1 @@
-"""What is read from files and strangers: the benchmarks' data, task files, taxonomies."""
+"""Readers of files, many of them by strangers: the benchmarks' data, task files, taxonomies."""

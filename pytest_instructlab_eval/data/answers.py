@@ -63,10 +63,12 @@ def read_answers(folder: Path, model: str) -> dict[str, tuple[tuple[str, ...], .
     DataError where it isn't one of answers.
     """
     answers = {}
-    for place, answer in read_typed_lines(answers_file(folder / "model_answer", model), _AnswerLine):
+    for location, answer in read_typed_lines(answers_file(folder / "model_answer", model), _AnswerLine):
         times = [choice["turns"] for choice in answer["choices"]]
         if len(set(map(len, times))) != 1:
-            raise DataError(f"{place}: choices must be one or more, of as many turns each")
+            raise DataError(
+                f"{location}: expected choices with the same number of turns each (got {len(times)} choices)"
+            )
         answers[str(answer["question_id"])] = tuple(zip(*times, strict=True))
     return answers
 
@@ -103,37 +105,37 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
     path = folder / QUESTIONS
     references = _references(folder, judges)
     count: Counter[str] = Counter()
-    found = []
-    for place, record in read_typed_lines(path, _QuestionLine):
+    pairs = []
+    for location, record in read_typed_lines(path, _QuestionLine):
         number, file = str(record["question_id"]), record.get("qna_file") or QUESTIONS
         if len(record["turns"]) != 1:
-            raise DataError(f"{place}: turns must be one text (got {len(record['turns'])})")
+            raise DataError(f"{location}: expected one turn (got {len(record['turns'])})")
         count[file] += 1
-        known = references.get(number, [])
+        answers = references.get(number, [])
         # The question's own decides where two files ask the same and share an id.
         own = next(iter(record.get("reference") or ()), None)
-        reference = own if own in known or not known else known[-1]
+        reference = own if own in answers or not answers else answers[-1]
         if reference is None:
             raise DataError(
-                f"{place}: question {number} has no reference answer, neither beside it nor in "
+                f"{location}: question {number} has no reference answer, neither in this line nor in "
                 f"reference_answer/ for {' or '.join(judges) or 'a judge'}"
             )
-        found.append(
+        pairs.append(
             AskedPair(f"{printable_name(file)}:{count[file]}", file, number, record["turns"][0], reference)
         )
-    return found
+    return pairs
 
 
 def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
     """Return every reference answer of the first judge that has a file of them, by the question's id."""
-    found: dict[str, list[str]] = defaultdict(list)
+    references: dict[str, list[str]] = defaultdict(list)
     files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
     for path in [file for file in files if file.exists()][:1]:
-        for place, record in read_typed_lines(path, _AnswerLine):
+        for location, record in read_typed_lines(path, _AnswerLine):
             if not record["choices"] or not record["choices"][0]["turns"]:
-                raise DataError(f"{place}: choices[0].turns must have a reference answer")
-            found[str(record["question_id"])].append(record["choices"][0]["turns"][0])
-    return found
+                raise DataError(f"{location}: expected a reference answer in choices[0].turns (got none)")
+            references[str(record["question_id"])].append(record["choices"][0]["turns"][0])
+    return references
 
 
 def read_records(path: Path) -> list[dict[str, object]]:
@@ -142,17 +144,17 @@ def read_records(path: Path) -> list[dict[str, object]]:
         lines = read_bytes(path, MOST_BYTES).split(b"\n")
     except DataError as error:
         raise OSError(errno.EIO, str(error)) from None
-    found = []
+    records = []
     for line in lines:
         with contextlib.suppress(DataError, NotJSONError, MisfitError):
-            found.append(read_as(dict[str, object], parse_json(decode_utf8(line, str(path)))))
-    return found
+            records.append(read_as(dict[str, object], parse_json(decode_utf8(line, str(path)))))
+    return records
 
 
 def read_typed_lines(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:
     """Yield the place and the record of each line of a file of JSON; raises DataError."""
-    for place, line in read_lines(path, most_bytes=MOST_BYTES, most_in_a_line=MOST_BYTES):
+    for location, line in read_lines(path, most_bytes=MOST_BYTES, most_in_a_line=MOST_BYTES):
         try:
-            yield place, read_as(kind, parse_json(line))
+            yield location, read_as(kind, parse_json(line))
         except (NotJSONError, MisfitError) as error:
-            raise DataError(f"{place}: {error}") from None
+            raise DataError(f"{location}: {error}") from None

@@ -15,18 +15,18 @@ def checkpoints(folder: Path) -> tuple[str, ...]:
 
     Raises ConfigurationError where there are none.
     """
-    places = [folder, folder / "hf_format"]
+    parents = [folder, folder / "hf_format"]
     if not folder.is_dir():
         raise ConfigurationError(
-            f"--eval-checkpoints: {folder} is not a folder; name the one of the checkpoints"
+            f"--eval-checkpoints: {folder} is not a folder; give the folder of the checkpoints"
         )
-    found = [path.parent for place in places for path in place.glob("*/config.json")]
-    if not found:
+    folders = [path.parent for parent in parents for path in parent.glob("*/config.json")]
+    if not folders:
         raise ConfigurationError(
-            f"--eval-checkpoints: {folder} has no checkpoint, neither in itself nor in hf_format: a "
-            "checkpoint is a folder with a config.json"
+            f"--eval-checkpoints: {folder} has no checkpoint (a folder with config.json), nor has its "
+            "hf_format; give the folder that the training wrote"
         )
-    names = list(map(str, found))
+    names = list(map(str, folders))
     # As people sort them: samples_500 before samples_1000.
     names.sort(key=lambda name: [(int(p), "") if p.isdigit() else (-1, p) for p in NUMBER.split(name)])
     return tuple(names)

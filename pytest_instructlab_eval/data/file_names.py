@@ -47,5 +47,5 @@ def existing_file(folder: Path, name: str, suffix: str) -> Path:
 
     Files of earlier runs are found too: they have a slash in the name percent-encoded.
     """
-    place, earlier = folder / file_of(name, suffix), folder / f"{safe_name(name)}{suffix}"
-    return earlier if earlier.is_file() and not place.is_file() else place
+    location, earlier = folder / file_of(name, suffix), folder / f"{safe_name(name)}{suffix}"
+    return earlier if earlier.is_file() and not location.is_file() else location

@@ -55,17 +55,15 @@ def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
     begin = 1
     try:
         for row in reader:
-            place = f"{path}, line {begin}"
+            location = f"{path}, line {begin}"
             begin = reader.line_num + 1
             if not row:
                 continue
             if len(row) != 6:
-                raise DataError(
-                    f"{place}: a row must have 6 columns, question,A,B,C,D,answer (got {len(row)})"
-                )
+                raise DataError(f"{location}: expected 6 columns, question,A,B,C,D,answer (got {len(row)})")
             question, a, b, c, d, letter = row
             if letter.strip() not in tuple(LETTERS):
-                raise DataError(f"{place}: the answer must be A, B, C or D (got {letter!r})")
+                raise DataError(f"{location}: expected the answer A, B, C or D (got {letter!r})")
             rows.append(MMLURow(question, (a, b, c, d), LETTERS.index(letter.strip())))
     except csv.Error as error:
         raise DataError(f"{path}, line {begin}: not CSV: {error}") from None

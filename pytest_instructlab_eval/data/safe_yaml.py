@@ -48,7 +48,7 @@ class YamlNode:
 
     @property
     def fields(self) -> Mapping[str, YamlNode]:
-        """What a mapping holds; anything else holds nothing."""
+        """Return the entries of a mapping; of anything else none."""
         return self.value if isinstance(self.value, dict) else {}
 
     def inside(self) -> Iterator[YamlNode]:
@@ -65,7 +65,7 @@ class YamlDocument:
     def __init__(self, text: str, location: str) -> None:
         self.text = text
         self.location = location
-        self._begins = [0, *(found.end() for found in LINE_END.finditer(text))]
+        self._begins = [0, *(line_end.end() for line_end in LINE_END.finditer(text))]
 
     def line(self, index: int) -> int:
         """Return the line of a character as editors count it: YAML's own count takes in other separators."""
@@ -77,7 +77,9 @@ class YamlDocument:
 
     def refuse_twice(self, key: YamlNode, first: int) -> NoReturn:
         """Raise DataError for a key that was there before, in the line `first`."""
-        self.refuse(key.line, f"{escape(key.value)} is there twice, first in line {first}")
+        self.refuse(
+            key.line, f"{escape(key.value)} is there twice, first in line {first}; remove one of them"
+        )
 
     def root(self) -> YamlNode | None:
         """Return what the text says, None where it says nothing.
@@ -122,7 +124,7 @@ class _NodeBuilder:
         next(self._events)  # the document's end
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
-            self._document.refuse(self._line(after), "a second document begins; a file must have one")
+            self._document.refuse(self._line(after), "expected one YAML document (got a second one here)")
         return node
 
     def _node(self, event: yaml.Event, depth: int) -> YamlNode:
@@ -131,9 +133,9 @@ class _NodeBuilder:
         line = self._line(event)
         if isinstance(event, yaml.AliasEvent):
             anchor = escape(event.anchor, 40)
-            self._document.refuse(line, f"the alias *{anchor} is not taken; write the value out")
+            self._document.refuse(line, f"aliases are not supported (got *{anchor}); write the value out")
         if depth > DEEPEST:
-            self._document.refuse(line, f"nested deeper than {DEEPEST} levels")
+            self._document.refuse(line, f"expected at most {DEEPEST} levels of nesting")
         if isinstance(event, yaml.ScalarEvent):
             if not event.value.isascii() and SURROGATE.search(event.value):
                 self._document.refuse(line, "half a character (a lone surrogate) is not text")
@@ -152,10 +154,10 @@ class _NodeBuilder:
         for event in self._until(yaml.MappingEndEvent):
             key = self._node(event, depth + 1)
             if not isinstance(key.value, str):
-                self._document.refuse(key.line, "a key must be a plain text")
+                self._document.refuse(key.line, "expected a text as a key (got a list or mapping)")
             if key.value == "<<" and key.plain:
                 self._document.refuse(
-                    key.line, "merging another mapping (<<) is not taken; write its keys out"
+                    key.line, "merging another mapping (<<) is not supported; write its keys out"
                 )
             if key.value in keys:
                 self._document.refuse_twice(key, keys[key.value].line)
@@ -211,7 +213,7 @@ def first_tag(value: object) -> TaggedValue | None:
     if isinstance(value, TaggedValue):
         return value
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next((found for found in map(first_tag, inside) if found), None)
+    return next((tagged for tagged in map(first_tag, inside) if tagged), None)
 
 
 def _plain(node: YamlNode, document: YamlDocument) -> object:
@@ -243,7 +245,7 @@ def _scalar(node: YamlNode, document: YamlDocument) -> object:
             return value
     except (ValueError, KeyError, IndexError, AttributeError):  # such as the 31st of February, or `!!int x`
         pass
-    document.refuse(node.line, f"{escape(text, 40)!r} is no {tag.removeprefix(STANDARD)}")
+    document.refuse(node.line, f"expected a valid {tag.removeprefix(STANDARD)} (got {escape(text, 40)!r})")
 
 
 def _tag(node: YamlNode) -> str:

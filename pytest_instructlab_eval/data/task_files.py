@@ -61,8 +61,8 @@ class UntrustedTask(DataError):
 
     def __init__(self, message: str) -> None:
         super().__init__(
-            f"{message}; lm-eval could be made to run code by this, so give --eval-trust-tasks only if you "
-            "trust all who wrote the tasks"
+            f"{message}; such a task can make lm-eval run code, so use --eval-trust-tasks only if you trust "
+            "everyone who wrote the tasks"
         )
 
 
@@ -89,22 +89,23 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     not known by name, and where there is no task.
     """
     if not folder.is_dir():
-        raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder")
+        raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder; give the folder of the tasks")
     paths = list(_yaml_files(folder, without=sdg_folders(folder)[1:]))
-    found = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
-    if not found:
+    tasks = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
+    if not tasks:
         raise DataError(
             f"{escape(folder)} has no task with `tag: {GROUP}` or `group: {GROUP}` in any of its "
             f"{len(paths)} .yaml files; --eval-tasks-dir must be a folder that InstructLab's SDG wrote, such "
             "as node_datasets_<date>"
         )
-    found.sort(key=lambda task: task.name)
-    for one, other in itertools.pairwise(found):
+    tasks.sort(key=lambda task: task.name)
+    for one, other in itertools.pairwise(tasks):
         if one.name == other.name:
             raise DataError(
-                f"{escape(one.path)} and {escape(other.path)} both define the task {escape(one.name)}"
+                f"{escape(one.path)} and {escape(other.path)} both define the task {escape(one.name)}; "
+                "remove one"
             )
-    return found
+    return tasks
 
 
 def sdg_folders(folder: Path) -> list[Path]:
@@ -114,11 +115,11 @@ def sdg_folders(folder: Path) -> list[Path]:
     """
     if folder.name.startswith(SDG_FOLDER):
         return [folder]
-    found = []
-    for location, folders, _ in os.walk(folder):
-        found += [Path(location, name) for name in folders if name.startswith(SDG_FOLDER)]
+    paths = []
+    for root, folders, _ in os.walk(folder):
+        paths += [Path(root, name) for name in folders if name.startswith(SDG_FOLDER)]
         folders[:] = [name for name in folders if not name.startswith((".", "__", SDG_FOLDER))]
-    return sorted((path for path in found if not path.is_symlink()), key=_writing_time, reverse=True)
+    return sorted((path for path in paths if not path.is_symlink()), key=_writing_time, reverse=True)
 
 
 def _writing_time(folder: Path) -> tuple[datetime, str]:
@@ -131,13 +132,11 @@ def _writing_time(folder: Path) -> tuple[datetime, str]:
 
 
 def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
-    for location, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder):
         folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith((".", "__")) and Path(location, name) not in without
+            name for name in folders if not name.startswith((".", "__")) and Path(root, name) not in without
         )
-        yield from (Path(location, name) for name in sorted(files) if name.endswith(".yaml"))
+        yield from (Path(root, name) for name in sorted(files) if name.endswith(".yaml"))
 
 
 # --- one task ---
@@ -153,7 +152,7 @@ class TaskSetting:
 
     @property
     def location(self) -> str:
-        """As a message names it."""
+        """Return the place as a message names it."""
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
     def inside(self) -> dict[str, TaskSetting]:
@@ -178,13 +177,13 @@ class TaskSettings:
 
     @property
     def is_member(self) -> bool:
-        """Whether the task is one of MMLU-Branch's."""
+        """Return whether the task is one of MMLU-Branch's."""
         values = [self.get(key).value for key in ("tag", "group")]
         return any(value == GROUP or (isinstance(value, list) and GROUP in value) for value in values)
 
     @property
     def name(self) -> str:
-        """The task's name; raises DataError where it has none."""
+        """Return the task's name; raises DataError where it has none."""
         setting = self.get("task")
         name = setting.value
         if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
@@ -233,23 +232,23 @@ def _task_settings(path: Path, folder: Path) -> TaskSettings:
         raise UntrustedTask(f"{include.location}: include must be the name of one file")
     target = path.parent / name
     if not _is_inside(target, folder):
-        raise UntrustedTask(f"{include.location}: include leads out of {escape(folder)} ({escape(name)})")
+        raise UntrustedTask(
+            f"{include.location}: include must be a file in {escape(folder)} (got {escape(name)})"
+        )
     if not os.path.isfile(target):
         raise DataError(
-            f"{include.location}: the task includes {escape(name)}, which isn't there; put the template that "
-            "the tasks were written with beside them"
+            f"{include.location}: the task includes {escape(name)}, which does not exist; put the template "
+            "that the tasks were written with beside them"
         )
     included = _read_yaml_inside(target, folder)
     if "include" in included:
-        raise UntrustedTask(
-            f"{included['include'].location}: a file that is included must not include another"
-        )
+        raise UntrustedTask(f"{included['include'].location}: an included file must not include another")
     return TaskSettings(escape(path), {**included, **own})
 
 
 def _read_yaml_inside(path: Path, folder: Path) -> dict[str, TaskSetting]:
     if not _is_inside(path, folder):
-        raise UntrustedTask(f"{escape(path)} leads out of {escape(folder)}")
+        raise UntrustedTask(f"{escape(path)} is a link to outside of {escape(folder)}")
     return TaskSetting(read_yaml(path, most_bytes=MOST_YAML_BYTES), escape(path)).inside()
 
 
@@ -260,7 +259,7 @@ def _settings_by_lm_eval(path: Path) -> TaskSettings:
     try:
         values = load_yaml(path, resolve_func=False)
     except Exception as error:
-        raise DataError(f"{escape(path)}: lm-eval can't read the task: {escape(error)}") from None
+        raise DataError(f"{escape(path)}: lm-eval cannot read the task: {escape(error)}") from None
     return TaskSettings(escape(path), TaskSetting(values, escape(path)).inside())
 
 
@@ -273,14 +272,14 @@ def _choice_form(settings: TaskSettings) -> Form:
             raise UntrustedTask(f"{location}: {escape(key, 40)} has the tag {tag.tag}")
         if key not in KNOWN:
             raise UntrustedTask(
-                f"{setting.location}: InstructLab's SDG writes no {escape(key, 40)} in a task"
+                f"{setting.location}: {escape(key, 40)} is not a key that InstructLab's SDG writes"
             )
     for key, values in WRITTEN.items():
         setting = settings.get(key)
         if setting.value not in values:
             expected = " or ".join(repr(value) for value in values)
             raise UntrustedTask(
-                f"{setting.location}: {key} must be as InstructLab's SDG writes it, {expected} "
+                f"{setting.location}: {key} must be {expected}, as InstructLab's SDG writes it "
                 f"(got {escape(repr(setting.value))})"
             )
     _check_metrics(settings.get("metric_list"))
@@ -301,7 +300,7 @@ def _check_metrics(setting: TaskSetting) -> None:
     ]
     if len(names) < len(metrics) or "acc" not in names:
         raise UntrustedTask(
-            f"{setting.location}: metric_list must have the mean of acc, and acc_norm at most"
+            f"{setting.location}: metric_list must have the mean of acc, and no other metric than acc_norm"
         )
 
 
@@ -314,23 +313,24 @@ def _rows_file(settings: TaskSettings, path: Path, folder: Path) -> Path:
     for key, unknown in kwargs.inside().items():
         if key != "data_files":
             raise UntrustedTask(
-                f"{unknown.location}: InstructLab's SDG writes no {escape(key, 40)} in dataset_kwargs"
+                f"{unknown.location}: {escape(key, 40)} is not a key that InstructLab's SDG writes in "
+                "dataset_kwargs"
             )
     files = kwargs.inside().get("data_files", kwargs).inside()
     setting = files.get("test", kwargs)
-    given = setting.value
-    if len(files) != 1 or not isinstance(given, str) or not given.isprintable():
+    file_name = setting.value
+    if len(files) != 1 or not isinstance(file_name, str) or not file_name.isprintable():
         raise UntrustedTask(
-            f"{setting.location}: dataset_kwargs must have data_files, and there one file as `test`"
+            f"{setting.location}: dataset_kwargs must have data_files with one file, called test"
         )
-    beside = path.parent / os.path.basename(given)
-    existing = list(filter(os.path.isfile, (path.parent / given, Path(given), beside)))
+    beside = path.parent / os.path.basename(file_name)
+    existing = list(filter(os.path.isfile, (path.parent / file_name, Path(file_name), beside)))
     for candidate in existing:
         if _is_inside(candidate, folder):
             return candidate
     message = (
-        f"{setting.location}: data_files names {escape(given)}, which is not in {escape(folder)}, nor is "
-        f"{escape(beside.name)} beside {escape(path.name)}"
+        f"{setting.location}: expected the data file {escape(file_name)} in {escape(folder)}, or "
+        f"{escape(beside.name)} beside {escape(path.name)} (found neither)"
     )
     if existing:
         raise UntrustedTask(message)

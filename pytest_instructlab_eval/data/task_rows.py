@@ -41,7 +41,7 @@ def read_rows(path: Path) -> TaskRows:
     unknown = next((location for _, own, location in rows if own is None), None)
     if recovered and unknown is not None:
         raise DataError(
-            f"{unknown}: other rows have the number of another choice than their own text says, and this row "
+            f"{unknown}: in other rows the number of the right choice differs from its text, and this row "
             "has no such text (mmlubench_answer); correct its answer and add the text"
         )
     questions = (row if own is None else replace(row, answer=own) for row, own, _ in rows)
@@ -64,10 +64,10 @@ def _checked_row(line: str, location: str) -> tuple[MMLURow, int | None, str]:
     except (NotJSONError, MisfitError) as error:
         raise DataError(f"{location}: {error}") from None
     if not isinstance(record, dict):
-        raise DataError(f"{location}: not a JSON object")
+        raise DataError(f"{location}: expected a JSON object")
     for field in ("question", "choices", "answer"):
         if field not in record:
-            raise DataError(f"{location}: the row has no {field}; it must have question, choices and answer")
+            raise DataError(f"{location}: expected question, choices and answer (got no {field})")
     question, choices, answer = record["question"], record["choices"], record["answer"]
     if not _is_text(question):
         raise DataError(f"{location}: question must be a text (got {escape(repr(question), 40)})")
@@ -84,8 +84,8 @@ def _checked_row(line: str, location: str) -> tuple[MMLURow, int | None, str]:
 def _choice_index(answer: object) -> int | None:
     """Return the number of a choice, written as 2, 2.0 or "2"; None for anything else."""
     if isinstance(answer, str):
-        found = NUMBER.fullmatch(answer)
-        return None if found is None else int(found[1])
+        match = NUMBER.fullmatch(answer)
+        return None if match is None else int(match[1])
     if isinstance(answer, bool) or not isinstance(answer, (int, float)) or answer not in range(len(LETTERS)):
         return None
     return int(answer)
@@ -93,8 +93,8 @@ def _choice_index(answer: object) -> int | None:
 
 def _own_texts(record: Mapping[str, object]) -> dict[str, tuple[str, str]]:
     """Return the letter and the words of each text that a row has of its right choice, by the text's key."""
-    found = ((field, OWN_TEXT.fullmatch(str(record.get(field)))) for field in OWN_TEXTS)
-    return {field: (text[1], (text[2] or "").strip()) for field, text in found if text is not None}
+    matches = ((field, OWN_TEXT.fullmatch(str(record.get(field)))) for field in OWN_TEXTS)
+    return {field: (text[1], (text[2] or "").strip()) for field, text in matches if text is not None}
 
 
 def _own_answer(record: Mapping[str, object], row: MMLURow, location: str) -> int | None:
@@ -102,8 +102,8 @@ def _own_answer(record: Mapping[str, object], row: MMLURow, location: str) -> in
     texts = _own_texts(record)
     letters = {letter for letter, _ in texts.values()}
     if len(letters) > 1:
-        said = " and ".join(f"{field} says {letter}" for field, (letter, _) in texts.items())
-        raise DataError(f"{location}: {said}; correct the row")
+        statements = " and ".join(f"{field} says {letter}" for field, (letter, _) in texts.items())
+        raise DataError(f"{location}: {statements}; correct the row")
     if not letters:
         return None
     own = LETTERS.index(letters.pop())

@@ -53,7 +53,7 @@ def read_bytes(
         with _opened(path) as file:
             data = file.read(most_bytes + 1)
     except OSError as error:
-        raise DataError(f"{location} can't be read ({error.strerror})") from None
+        raise DataError(f"{location} cannot be read ({error.strerror})") from None
     if len(data) > most_bytes:
         raise _too_large(location, most_bytes, kind)
     return data
@@ -81,7 +81,7 @@ def read_lines(
                 if text.strip():  # a byte order mark alone is no line either
                     yield f"{location}, line {number}", text.removesuffix("\n")
     except OSError as error:
-        raise DataError(f"{location} can't be read ({error.strerror})") from None
+        raise DataError(f"{location} cannot be read ({error.strerror})") from None
 
 
 def decode_utf8(data: bytes, location: str, *, line: int = 1) -> str:
@@ -106,13 +106,13 @@ def replace_text(path: Path, text: str) -> None:
 
 def _opened(path: Path) -> BinaryIO:
     if "\0" in str(path):
-        raise OSError(errno.EINVAL, "no file has such a name")
+        raise OSError(errno.EINVAL, "a file cannot have such a name")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise OSError(
-            errno.EINVAL, "it is no regular file"
+            errno.EINVAL, "it is not a regular file"
         )  # but a pipe, which might be waited for without end
     return path.open("rb")
 
 
 def _too_large(location: str, most_bytes: int, kind: str) -> DataError:
-    return DataError(f"{location} is larger than {most_bytes:,} bytes, the most that is read of {kind}")
+    return DataError(f"{location} is larger than {most_bytes:,} bytes, the limit for {kind}")

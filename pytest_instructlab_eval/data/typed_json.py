@@ -84,14 +84,16 @@ def parse_json(text: str) -> object:
     """Return what a text in JSON says; raises NotJSON where it says nothing, and Misfit.
 
     Misfit is for what Python's own reader takes and no other program may: NaN, an infinite number, a key that
-    an object has twice, half of a character, and lists in lists without end.
+    an object has twice, half a character, and lists in lists without end.
     """
     try:
         document: object = json.loads(
             text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_with_keys_once
         )
     except json.JSONDecodeError as error:
-        raise NotJSONError(f"no JSON at line {error.lineno:,}, column {error.colno:,}: {error.msg}") from None
+        raise NotJSONError(
+            f"not JSON at line {error.lineno:,}, column {error.colno:,}: {error.msg}"
+        ) from None
     except MisfitError:
         raise
     except ValueError:
@@ -103,27 +105,27 @@ def parse_json(text: str) -> object:
         try:
             json.dumps(document, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise MisfitError("has a text with half of a character (a lone surrogate)") from None
+            raise MisfitError("has a text with half a character (a lone surrogate)") from None
     return document
 
 
 def _no_number(name: str) -> NoReturn:
-    raise MisfitError(f"has {name}, which is no number of JSON")
+    raise MisfitError(f"has {name}, which is not a JSON number")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise MisfitError(f"has {text[:LONGEST]}, which is too large a number")
+        raise MisfitError(f"has a number that is too large, {text[:LONGEST]}")
     return number
 
 
 def _with_keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise MisfitError(f"has the key {_value_in_message(twice)} twice in one object")
-    return found
+    return record
 
 
 def _check_depth(document: object) -> None:
@@ -148,7 +150,7 @@ def schema_version(document: object) -> int | None:
 
 
 class RecordProblem(MisfitError):
-    """What is wrong with a record though each of its fields has its type: `expected` of the value there."""
+    """A fault of a record whose fields have the right types: what is `expected` of the value there."""
 
     def __init__(self, expected: str, value: object, *location: str | int) -> None:
         super().__init__(f"{expected} (got {_value_in_message(value)})", *location)
@@ -156,7 +158,7 @@ class RecordProblem(MisfitError):
 
 @dataclass(frozen=True)
 class RecordRule:
-    """What a record must be beside its fields' types.
+    """The rules of a record beside its fields' types.
 
     `required` are the fields that must be there though they have a default: a file that lost one is damaged.
     `ignored` are keys that are not read as fields. `problems` are what is wrong with the fields as they were
@@ -317,7 +319,7 @@ class _Dataclass:
         fields = _read_object(rule.required, read, value, rules)
         unknown = fields.keys() - self.readers.keys() - set(rule.ignored)
         if unknown:
-            raise MisfitError(f"has {_value_in_message(min(unknown))}, which is not known here")
+            raise MisfitError(f"has the unknown key {_value_in_message(min(unknown))}")
         for problem in rule.problems(fields):
             raise problem
         if rule.build is not None:
@@ -359,7 +361,7 @@ BUILTINS: Mapping[Hashable, tuple[type, ...]] = {float: (float, int), tuple: (li
 def _types(kind: Hashable) -> Collection[type]:
     """Return the types that JSON's reader has for a value of this kind, whatever is inside."""
     if get_origin(kind) is Literal:
-        return {type(known) for known in get_args(kind)}
+        return {type(value) for value in get_args(kind)}
     kind = get_origin(kind) or kind
     return BUILTINS.get(kind, (kind,) if isinstance(kind, type) and kind in NAMES else (dict,))
 

@@ -1,4 +1,4 @@
-"""How an answer is graded: what a judge is, and a judge a file."""
+"""Judges, which grade answers: what a judge is, and one judge per file."""
 
 from pytest_instructlab_eval.judges.blocking_judge import BlockingJudge
 from pytest_instructlab_eval.judges.judge import Judge, JudgePrompt, Submission

@@ -1,4 +1,4 @@
-"""What a judge is to a plain `def` test: its methods wait."""
+"""The judge of a plain `def` test, whose methods wait."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pytest_instructlab_eval.records.scores import Score
 
 
 class BlockingJudge(Protocol):
-    """A `Judge` as a plain `def` test has it: the same methods, which wait for their result.
+    """The judge in a plain `def` test, as the fixture `judge` gives it.
 
-    A test that is `async def` has a `Judge`, and says `await`.
+    It has the methods of `Judge`, but they wait for their result, without `await`.
     """
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     def grade(
@@ -33,7 +33,7 @@ class BlockingJudge(Protocol):
         metric: str = "rating",
         answer_id: str = "",
     ) -> Score:
-        """Return the rating of an answer on a scale; see `Judge`."""
+        """Return the judge's rating of an answer; see `Judge.grade`."""
         ...
 
     def chat(
@@ -44,5 +44,5 @@ class BlockingJudge(Protocol):
         max_tokens: int = JUDGMENT_TOKENS,
         seed: int | None = None,
     ) -> Completion:
-        """Return the judge's answer to a chat; see `Judge`."""
+        """Return the judge's answer to a chat; see `Judge.chat`."""
         ...

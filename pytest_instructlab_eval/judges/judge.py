@@ -1,4 +1,4 @@
-"""What a judge is: it grades an answer on a scale."""
+"""The judge, which grades an answer on a scale."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ JUDGMENT_TOKENS = 2048
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """How an answer is put to a judge that reads prompts.
+    """A prompt that puts an answer to a judge.
 
-    `template` is the user's message, with names in braces: {question}, {answer}, {reference}, and those of
-    `fields`. What stands for them is put in as data: it ends no part of the prompt and is no rating. `name`
-    is what reports call it. `merges_system` says of a judge's name whether its chat template has no system
-    role, so that the system message is put at the head of the user's.
+    - `system` is the system message.
+    - `template` is the user's message, with names in braces: {question}, {answer}, {reference}, and those of
+      `fields`. The texts that replace them are data: nothing in them can end a part of the prompt or count
+      as a rating.
+    - `name` is what reports call the prompt.
+    - `fields` has more texts for the template, by name.
+    - `merges_system` returns, for a judge's name, whether the system message is put at the beginning of the
+      user's message, as chat templates without a system role need it.
     """
 
     system: str
@@ -35,7 +39,7 @@ class JudgePrompt:
 
 @dataclass(frozen=True)
 class Submission:
-    """An answer that is to be graded, and how; see `Judge.grade`."""
+    """An answer to grade, with its question, reference, scale and prompt; see `Judge.grade`."""
 
     question: str
     answer: str
@@ -47,7 +51,7 @@ class Submission:
 
     @property
     def evidence(self) -> Evidence:
-        """What a score of it rests on before it is judged."""
+        """Return the evidence for its score, before it is judged."""
         return Evidence(
             self.question,
             self.reference,
@@ -67,22 +71,25 @@ class Submission:
             return prompt.template.format(**texts)
         except (LookupError, ValueError, AttributeError) as error:
             raise ConfigurationError(
-                f"the judge prompt {prompt.name!r} can't be filled in ({type(error).__name__}: {error}); its "
-                f"braces may name {', '.join(sorted(texts))}"
+                f"the judge prompt {prompt.name!r} cannot be filled in ({type(error).__name__}: {error}); "
+                f"its braces may name {', '.join(sorted(texts))}"
             ) from None
 
 
 class Judge(ABC):
-    """Grades answers: *scored*, *unscored* where it gives no rating that can be used, or an *error*."""
+    """The judge in an `async def` test, as the fixture `judge` gives it.
+
+    A grade is *scored*, *unscored* where the judge gives no usable rating, or an *error*.
+    """
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
 
     @property
     def needs_reference(self) -> bool:
-        """Whether an answer without a reference answer beside it can't be graded."""
+        """Return whether the judge can grade only answers that have a reference answer."""
         return False
 
     async def grade(
@@ -96,22 +103,27 @@ class Judge(ABC):
         metric: str = "rating",
         answer_id: str = "",
     ) -> Score:
-        """Return the rating of an answer on a scale, as a score called `metric`.
+        """Return the judge's rating of an answer, as a score called `metric`.
 
-        A judge that reads prompts is asked by the `prompt`, else by this package's own instructions.
-        `answer_id` tells apart answers that are put to it in the same words, for the seeds of its repeats.
-        Raises TypeError where the question, the answer or the reference is no text.
+        - `reference` is a reference answer to compare with.
+        - `scale` has the ratings that the judge may give; the score's maximum is the highest of them.
+        - `prompt` replaces this package's own instructions to the judge.
+        - `answer_id` tells apart answers that are put to the judge in the same words, so that the seeds of
+          repeated judgments differ.
+
+        Raises TypeError where the question, the answer or the reference is not a text.
         """
         for name, text in (("question", question), ("answer", answer), ("reference", reference or "")):
             if not isinstance(text, str):
                 raise TypeError(
-                    f"grade takes texts: the {name} is {text!r:.100}; of a completion give its .text"
+                    f"grade: expected a text as the {name} (got {text!r:.100}); of a completion pass its "
+                    ".text"
                 )
         return await self.rate(Submission(question, answer, reference, scale, prompt, metric, answer_id))
 
     @abstractmethod
     async def rate(self, submission: Submission) -> Score:
-        """Return the rating of what was submitted; what a judge must have."""
+        """Return the rating of a submission; the one method that a judge must implement."""
 
     async def chat(
         self,
@@ -121,10 +133,10 @@ class Judge(ABC):
         max_tokens: int = JUDGMENT_TOKENS,
         seed: int | None = None,
     ) -> Completion:
-        """Return the judge's answer to a chat; raises ModelError where it is no model that can be asked."""
+        """Return the judge's answer to a chat; raises ModelError where the judge is not a model."""
         raise ModelError(self.no_chat)
 
     @property
     def no_chat(self) -> str:
-        """Why the judge can't be asked, as a sentence."""
-        return f"the judge {self.name!r} can't be asked"
+        """Return a sentence that says why the judge cannot answer a chat."""
+        return f"the judge {self.name!r} cannot answer a chat"

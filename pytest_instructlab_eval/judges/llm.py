@@ -51,7 +51,7 @@ class LLMJudge(Judge):
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._model.name
 
     async def chat(
@@ -133,7 +133,7 @@ class LLMJudge(Judge):
         )
         explanation = reply.text
         if verdict.value is None:
-            explanation = f"the judge gave no rating {scale}, asked twice; the last time, {verdict.reason}"
+            explanation = f"the judge gave no rating {scale} in two tries; the last time, {verdict.reason}"
         evidence = replace(evidence, judgments=(judgment,))
         return Score(verdict.value, metric, maximum, explanation=explanation, evidence=evidence)
 

@@ -21,18 +21,18 @@ class Panel(Judge):
 
     @property
     def name(self) -> str:
-        """The judges' names."""
+        """Return the judges' names."""
         return ", ".join(self.judges)
 
     @property
     def needs_reference(self) -> bool:
-        """Whether any of the judges can't grade without a reference answer."""
+        """Return whether any of the judges can grade only answers that have a reference answer."""
         return any(judge.needs_reference for judge in self.judges.values())
 
     @property
     def no_chat(self) -> str:
-        """A chat is with one model."""
-        return f"the judges {self.name} are a panel and can't be asked as one; name one judge"
+        """Return a sentence that says why a panel cannot answer a chat."""
+        return f"the judges {self.name} are a panel, which cannot answer a chat; name one judge"
 
     async def rate(self, submission: Submission) -> Score:
         """Return the mean of the judges' ratings."""

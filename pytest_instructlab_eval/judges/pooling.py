@@ -20,7 +20,7 @@ def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> 
     comparable with that of all, but one of fewer repeats is.
     """
     scores = list(parts.values())
-    said = {
+    explanations = {
         name: score.explanation
         or "\n\n".join(judgment.text for judgment in _evidence_of_score(score).judgments)
         for name, score in parts.items()
@@ -29,7 +29,7 @@ def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> 
         value=_mean(scores, all_needed=all_needed),
         metric=scores[0].metric,
         maximum=scores[0].maximum,
-        explanation="\n\n".join(_named_texts(mark, said)),
+        explanation="\n\n".join(_named_texts(mark, explanations)),
         error="; ".join(_named_texts(mark, {name: score.error for name, score in parts.items()})) or None,
         metadata=dict(ChainMap(*(dict(score.metadata) for score in scores))),
         evidence=_merged_evidence(parts, mark),

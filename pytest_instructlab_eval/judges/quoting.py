@@ -40,32 +40,32 @@ def without_ratings(text: str, scale: Scale = ONE_TO_TEN) -> str:
         text, (number.span() for number in DOUBLE.finditer(words_as_numbers(text, scale)))
     )
     stated, _ = rating_statements(words_as_numbers(text, scale))
-    return _in_round_brackets(text, ((found.number, found.end) for found in stated))
+    return _in_round_brackets(text, ((statement.number, statement.end) for statement in stated))
 
 
 def _in_round_brackets(text: str, spans: Iterable[tuple[int, int]]) -> str:
     parts: list[str] = []
-    place = 0
+    position = 0
     for start, end in spans:
-        parts += (text[place:start], text[start:end].replace("[", "(").replace("]", ")"))
-        place = end
-    return "".join((*parts, text[place:]))
+        parts += (text[position:start], text[start:end].replace("[", "(").replace("]", ")"))
+        position = end
+    return "".join((*parts, text[position:]))
 
 
 @lru_cache(maxsize=64)
 def _headings(template: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """The headings of a prompt as patterns, each with what takes its place in a text."""
+    """Return the headings of a prompt as patterns, each with its replacement in a text."""
     blanks = rf"[{BLANKS}]*"
     headings: dict[tuple[re.Pattern[str], str], None] = {}  # each once, in their order
-    for found in HEADING.finditer(template):
-        title = (found["title"] or found["name"] or found["line"]).strip()
+    for match in HEADING.finditer(template):
+        title = (match["title"] or match["name"] or match["line"]).strip()
         parts = re.findall(r"\w+|[^\w\s]", title)
         words = blanks.join(APOSTROPHES if part == "'" else re.escape(part) for part in parts)
-        if found["title"]:
-            begin, end = (r"\[", r"\]") if found["opens"] == "[" else (rf"<{blanks}\|", rf"\|{blanks}>")
+        if match["title"]:
+            begin, end = (r"\[", r"\]") if match["opens"] == "[" else (rf"<{blanks}\|", rf"\|{blanks}>")
             pattern, shown = rf"{begin}{blanks}{words}{blanks}{end}", f"({title})"
-        elif found["name"]:
-            slash = found["tag"][1:]
+        elif match["name"]:
+            slash = match["tag"][1:]
             pattern, shown = rf"<{blanks}{slash}{blanks}{words}{blanks}>", f"({slash}{title})"
         else:
             whole = r"(?!\w)" if title[-1].isalnum() else ""

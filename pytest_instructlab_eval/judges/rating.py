@@ -1,4 +1,4 @@
-"""Reads the rating out of a judgment: a small grammar, which docs/design.md describes.
+"""Reads the rating out of a judgment: a small grammar, which docs/explanations/judgments.md describes.
 
 Everything here takes time in proportion to the length of the text, whatever the text is: repetitions are
 bounded, or are over characters that can't begin what follows them.
@@ -45,7 +45,7 @@ FROM_TO = rf"\bfrom\b{ENDS % f'to|until|through|[{DASHES}]'}"
 BETWEEN = rf"\bbetween\b{ENDS % f'and|[{DASHES}]'}"
 IN_BRACKETS = rf"\({FILL}{NUMBER}{FILL}(?:to|[{DASHES}]){FILL}{NUMBER}{FILL}\)"
 SCALES = re.compile("|".join((OUT_OF, ON_A_SCALE, FROM_TO, BETWEEN, IN_BRACKETS)), re.IGNORECASE)
-"""All that says how far ratings go, with the numbers in it."""
+"""Phrases that describe a scale, with the numbers in them."""
 
 QUOTATION_MARK = re.compile(f"[{QUOTATION}]")
 ROUND_BRACKETS = re.compile(rf"\([{BLANKS}{QUOTES}]*{SCALE}[{BLANKS}{QUOTES}{SCALE}]*\)")  # about a scale
@@ -63,7 +63,7 @@ WORDS_OF_PART = 12  # of the prompt, at least, by which it is told that it was r
 
 @dataclass(frozen=True)
 class ParsedRating:
-    """What a judgment says: its rating, or why it has none.
+    """The result of reading a judgment: its rating, or why it has none.
 
     `stated` has every rating in it that could have been meant, in order, on the scale or off it: one in
     quotation marks is a quotation unless it is the last. `reasoning` is the part that doesn't count.
@@ -76,7 +76,7 @@ class ParsedRating:
 
     @property
     def contradictory(self) -> bool:
-        """Whether it has a rating, and also stated another."""
+        """Return whether it has a rating, and also stated another."""
         return self.value is not None and len(set(self.stated)) > 1
 
 
@@ -103,35 +103,35 @@ def parse_rating(
     token limit (`finish_reason` "length") has a rating only if that is all of its last line. `prompts` are
     the messages that asked the judge: a rating that they show as an example is none where it is returned.
     """
-    reasoning, said = split_judgment(text)
+    reasoning, judgment = split_judgment(text)
     prompts = [words_as_numbers(prompt, scale) for prompt in prompts]
-    said = words_as_numbers(said.replace(SCALE, "\ufffd"), scale)
-    if not_judged := _not_judged(said, reasoning, prompts):
+    judgment = words_as_numbers(judgment.replace(SCALE, "\ufffd"), scale)
+    if not_judged := _not_judged(judgment, reasoning, prompts):
         return ParsedRating(None, not_judged, reasoning=reasoning)
-    said = SCALES.sub(lambda found: SCALE * len(found[0]), _without_examples(said, prompts))
-    said = ROUND_BRACKETS.sub(lambda found: SCALE * len(found[0]), said)
-    found, reason = _stated(said)
-    if finish_reason == "length" and (reason or not _is_last_line(said, found[-1])):
+    judgment = SCALES.sub(lambda match: SCALE * len(match[0]), _without_examples(judgment, prompts))
+    judgment = ROUND_BRACKETS.sub(lambda match: SCALE * len(match[0]), judgment)
+    statements, reason = _stated(judgment)
+    if finish_reason == "length" and (reason or not _is_last_line(judgment, statements[-1])):
         reason = "the judgment was cut off by the token limit before its rating"
-    elif not reason and found[-1].value not in scale:
-        reason = f"{found[-1].value:g} is not on the scale {scale}"
-    stated = tuple(statement.value for statement in found)
+    elif not reason and statements[-1].value not in scale:
+        reason = f"{statements[-1].value:g} is not on the scale {scale}"
+    stated = tuple(statement.value for statement in statements)
     return ParsedRating(None if reason else stated[-1], reason, stated, reasoning)
 
 
-def _stated(said: str) -> tuple[list[RatingStatement], str]:
+def _stated(judgment: str) -> tuple[list[RatingStatement], str]:
     """Return what could be meant as the rating, and why the last of it can't be meant.
 
     That is what states one, or else each number in double brackets, without quotations.
     """
-    found, promised = rating_statements(said)
+    statements, promised = rating_statements(judgment)
     reason = ""
-    if promised > (found[-1].start if found else -1):
+    if promised > (statements[-1].start if statements else -1):
         reason = 'the last "Rating:" is not followed by a number in brackets'
-    elif not found:
-        found = [_statement(number, number.start()) for number in DOUBLE.finditer(said)]
-        reason = "" if found else "the judgment has no number in double brackets"
-    return [one for one in found if one is found[-1] or not _is_quoted(said, one)], reason
+    elif not statements:
+        statements = [_statement(number, number.start()) for number in DOUBLE.finditer(judgment)]
+        reason = "" if statements else "the judgment has no number in double brackets"
+    return [one for one in statements if one is statements[-1] or not _is_quoted(judgment, one)], reason
 
 
 def words_as_numbers(text: str, scale: Scale) -> str:
@@ -141,7 +141,7 @@ def words_as_numbers(text: str, scale: Scale) -> str:
         return text
     words = re.compile(rf"(\[[{BLANKS}]*)({'|'.join(numbers)})([{BLANKS}]*\])", re.IGNORECASE)
     return words.sub(
-        lambda found: found[1] + numbers[found[2].casefold()].ljust(len(found[2])) + found[3], text
+        lambda match: match[1] + numbers[match[2].casefold()].ljust(len(match[2])) + match[3], text
     )
 
 
@@ -150,17 +150,17 @@ def rating_statements(text: str) -> tuple[list[RatingStatement], int]:
 
     That place is -1 where there is none.
     """
-    found, promised = [], -1
+    statements, promised = [], -1
     for word in WORD.finditer(text):
         between = BEFORE_DOUBLE.match(text, word.end())
         near = BEFORE_SINGLE.match(text, word.end())
         assert between is not None and near is not None  # noqa: S101, PT018  (they match nothing, too)
         number = DOUBLE.match(text, between.end()) or SINGLE.match(text, near.end())
         if number is not None:
-            found.append(_statement(number, word.start()))
+            statements.append(_statement(number, word.start()))
         elif not set(COLONS).isdisjoint(between[0]):
             promised = word.start()
-    return found, promised
+    return statements, promised
 
 
 def _statement(number: re.Match[str], start: int) -> RatingStatement:
@@ -168,13 +168,13 @@ def _statement(number: re.Match[str], start: int) -> RatingStatement:
 
 
 def _is_quoted(text: str, statement: RatingStatement) -> bool:
-    """Whether a statement stands between quotation marks."""
+    """Return whether a statement stands between quotation marks."""
     around = text[max(0, statement.start - 1) : statement.start], text[statement.end : statement.end + 1]
     return all(QUOTATION_MARK.fullmatch(mark) for mark in around)
 
 
 def _is_last_line(text: str, statement: RatingStatement) -> bool:
-    """Whether the last line is nothing but the statement, or the number of it, and a scale."""
+    """Return whether the last line has only the statement, or its number, and a scale."""
     lines = text.rstrip().splitlines(keepends=True)
     begin, end = len(text.rstrip()) - len(lines[-1]), len(text.rstrip())
     if statement.number < begin:
@@ -186,33 +186,33 @@ def _is_last_line(text: str, statement: RatingStatement) -> bool:
 # --- what is no judgment, and what of the prompt comes back ---
 
 
-def _not_judged(said: str, reasoning: str, prompts: Sequence[str]) -> str:
+def _not_judged(judgment: str, reasoning: str, prompts: Sequence[str]) -> str:
     """Return why there is no judgment, empty where there is one.
 
     A judgment does not have the whole of a prompt, or of the prompt's line that shows how to rate.
     """
-    if not said.strip():
-        return "the judgment is nothing but reasoning" if reasoning else "the judgment is empty"
+    if not judgment.strip():
+        return "the judgment has only reasoning" if reasoning else "the judgment is empty"
     lines = [line for prompt in prompts for line in prompt.splitlines() if DOUBLE.search(line)]
     parts = [part for part in map(_words, (*prompts, *lines)) if part.count(" ") + 1 >= WORDS_OF_PART]
-    known = f" {_words(said)} "
-    returned = any(f" {part} " in known for part in parts)
-    return "the judgment returns the prompt" if returned else ""
+    judgment_words = f" {_words(judgment)} "
+    returned = any(f" {part} " in judgment_words for part in parts)
+    return "the judgment repeats the prompt" if returned else ""
 
 
 def _words(text: str) -> str:
     return " ".join(WORDS.findall(text.casefold()))
 
 
-def _without_examples(said: str, prompts: Sequence[str]) -> str:
-    """The judgment without the prompt's examples of a rating, known by the words before them.
+def _without_examples(judgment: str, prompts: Sequence[str]) -> str:
+    """Return the judgment without the prompt's examples of a rating, found by the words before them.
 
     Judges know the usual form by heart, also where the prompt has another.
     """
-    said = FORM.sub(lambda found: " " * len(found[0]), said)
+    judgment = FORM.sub(lambda match: " " * len(match[0]), judgment)
     for number in (number for prompt in prompts for number in DOUBLE.finditer(prompt)):
         before = WORDS.findall(number.string[max(0, number.start() - 200) : number.start()])[-WORDS_BEFORE:]
         if len(before) == WORDS_BEFORE:
             example = r"\W{1,8}".join(map(re.escape, before)) + r"[^\w\[]{0,8}" + re.escape(number[0])
-            said = re.sub(example, lambda found: " " * len(found[0]), said, flags=re.IGNORECASE)
-    return said
+            judgment = re.sub(example, lambda match: " " * len(match[0]), judgment, flags=re.IGNORECASE)
+    return judgment

@@ -32,11 +32,11 @@ class ReferenceJudge(Judge):
     """
 
     needs_reference = True
-    no_chat = "the judge 'reference' is no language model and can't be asked; name another judge"
+    no_chat = "the judge 'reference' is not a language model, so it cannot answer a chat; name another judge"
 
     @property
     def name(self) -> str:
-        """What `--eval-judge-model` names it by."""
+        """Return its name in `--eval-judge-model`."""
         return "reference"
 
     async def rate(self, submission: Submission) -> Score:
@@ -46,10 +46,12 @@ class ReferenceJudge(Judge):
         if reference is None or not reference.strip():
             reason = "the judge 'reference' needs a reference answer, and this question has none"
         elif scale.words is not None:
-            reason = f"the judge 'reference' rates by degrees and gives no rating {scale}; name a model"
+            reason = (
+                f"the judge 'reference' cannot give a rating {scale}; name a model with --eval-judge-model"
+            )
         if reference is None or reason is not None:
-            lost = replace(evidence, reference=None)
-            return Score(None, submission.metric, scale.highest, error=reason, evidence=lost)
+            unjudged = replace(evidence, reference=None)
+            return Score(None, submission.metric, scale.highest, error=reason, evidence=unjudged)
         # milliseconds for the usual answer, seconds for a reference of a megabyte
         rating, chrf = await in_daemon_thread(lambda: chrf_rating(answer, reference, scale))
         judgment = Judgment(rating, f"chrF {chrf:.1f} of 100 against the reference answer", chrf=chrf)

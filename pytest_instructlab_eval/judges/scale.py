@@ -1,4 +1,4 @@
-"""What a judge rates on: numbers from one to another, or two words."""
+"""Scales of ratings: numbers from one to another, or two words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ LIMIT = 1000  # a rating has at most three digits before the point
 
 @dataclass(frozen=True)
 class Scale:
-    """Ratings from `lowest` to `highest`, or the `words` that stand for these two, and nothing between.
+    """The ratings that a judge may give: the numbers from `lowest` to `highest`.
 
-    A score is a number either way, and its maximum the highest rating. Raises ValueError for numbers below 0
-    or with more than three digits, and for a word that is shorter than its number.
+    Where there are `words`, the first stands for the lowest rating and the second for the highest, and there
+    is nothing between. A score is a number either way, and its maximum is the highest rating. Raises
+    ValueError for a number below 0 or of more than three digits, and for a word shorter than its number.
     """
 
     lowest: float
@@ -23,12 +24,14 @@ class Scale:
     def __post_init__(self) -> None:
         if not 0 <= self.lowest < self.highest < LIMIT:
             raise ValueError(
-                f"a scale goes up, from 0 or more to less than {LIMIT:,} (got {self.lowest:g} to "
-                f"{self.highest:g})"
+                f"expected a scale that goes up from 0 or more to less than {LIMIT:,} (got {self.lowest:g} "
+                f"to {self.highest:g})"
             )
         for word, number in self.numbers.items():
             if not word.isalpha() or len(word) < len(number):
-                raise ValueError(f"a rating is a word of at least {len(number)} letters (got {word!r})")
+                raise ValueError(
+                    f"expected a word of at least {len(number)} letters as a rating (got {word!r})"
+                )
 
     def __str__(self) -> str:
         if self.words is None:
@@ -42,7 +45,7 @@ class Scale:
 
     @property
     def instruction(self) -> str:
-        """How a judge is asked for a rating, with an example."""
+        """Return the words that ask a judge for a rating, with an example."""
         if self.words is not None:  # a judge that copies the example says the worst
             return f"a rating {self} in double square brackets, such as: Rating: [[{self.words[0]}]]"
         middle = (self.lowest + self.highest) / 2
@@ -54,7 +57,7 @@ class Scale:
 
     @property
     def numbers(self) -> dict[str, str]:
-        """The number that each word stands for, by the word in small letters; empty where there are none."""
+        """Return the number of each word, by the word in small letters; empty for a scale of numbers."""
         values = (f"{self.lowest:g}", f"{self.highest:g}")
         return dict(zip(map(str.casefold, self.words), values, strict=True)) if self.words else {}
 

@@ -14,20 +14,20 @@ from pytest_instructlab_eval.records.scores import Score, plain_data
 
 NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"
-NO_ANSWER = "there is no recorded answer of {} to this question; ask it with --eval-stage answer"
+NO_ANSWER = "{} has no recorded answer to this question; ask it with --eval-stage answer"
 
 
 class PostponedJudge(Judge):
     """A judge that keeps the answer and leaves its rating to a later run."""
 
-    no_chat = "--eval-stage answer doesn't ask the judge"
+    no_chat = "--eval-stage answer does not ask the judge"
 
     def __init__(self, name: str | None) -> None:
         self._name = name or "none"
 
     @property
     def name(self) -> str:
-        """As the user names the judge."""
+        """Return the name that the user gave the judge."""
         return self._name
 
     async def rate(self, submission: Submission) -> Score:
@@ -38,22 +38,22 @@ class PostponedJudge(Judge):
 
 
 class _RecordedModel:
-    """What models have in common that are not asked again."""
+    """The common part of models that are not asked again."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._name
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> NoReturn:
         """Raise ModelError: likelihoods aren't recorded."""
-        raise ModelError("--eval-stage judge doesn't ask the model, and likelihoods aren't recorded")
+        raise ModelError("--eval-stage judge does not ask the model, and likelihoods are not recorded")
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class RecordedAnswers(_RecordedModel):
@@ -68,7 +68,7 @@ class RecordedAnswers(_RecordedModel):
         self._answers = answers
 
     async def chat(self, messages: str | Sequence[Message], **options: Any) -> Completion:
-        """The recorded answer; raises ModelError where there is none."""
+        """Return the recorded answer; raises ModelError where there is none."""
         turns = tuple(message["content"] for message in as_messages(messages) if message["role"] == "user")
         if turns not in self._answers:
             raise ModelError(
@@ -79,14 +79,14 @@ class RecordedAnswers(_RecordedModel):
         answers, number = self._answers[turns], getattr(seed, "repeat", seed)
         if number >= len(answers):
             raise ModelError(
-                f"there is no recorded answer number {number + 1} of {self._name} to this question; ask it "
+                f"{self._name} has no recorded answer number {number + 1} to this question; ask it "
                 "with --eval-stage answer and the same --eval-repeat",
                 prompt=turns[-1],
             )
         if answers[number] == NOT_HAD:
             raise ModelError(
-                f"the recorded answer of {self._name} is {NOT_HAD}: it could not be had then; ask again with "
-                "--eval-stage answer",
+                f"the recorded answer of {self._name} is {NOT_HAD}, which means that there was none; ask "
+                "again with --eval-stage answer",
                 prompt=turns[-1],
             )
         return Completion(answers[number], "stop", 0, 0, 0.0).split(self._name, turns[-1])
@@ -108,19 +108,19 @@ class RecordedChats(_RecordedModel):
         seed: int | None = None,
     ) -> Completion:
         """Return the recorded answer; raises ModelError where there is none."""
-        asked = plain_data((as_messages(messages), temperature, max_tokens, seed))
+        request = plain_data((as_messages(messages), temperature, max_tokens, seed))
         alike = (
             chat
             for chat in self._left
-            if plain_data((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == asked
+            if plain_data((chat.messages, chat.temperature, chat.max_tokens, chat.seed)) == request
         )
         chat = next(alike, None)
         if chat is None:
-            prompt = asked[0][-1]["content"] if asked[0] else ""
+            prompt = request[0][-1]["content"] if request[0] else ""
             raise ModelError(NO_ANSWER.format(self._name), prompt=str(prompt))
         self._left.remove(chat)
         if chat.answer is None:
-            reason = f"{self._name} gave no answer when it was asked ({chat.error})"
+            reason = f"{self._name} gave no answer in the run that asked it ({chat.error})"
             reason += "; ask again with --eval-stage answer"
             if chat.reasoning or chat.finish_reason:
                 raise NoAnswerError(reason, reasoning=chat.reasoning, finish_reason=chat.finish_reason)

@@ -81,9 +81,9 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     good, bad = ratings[::2], ratings[1::2]
     if not all(better > worse for better, worse in itertools.product(good, bad)):
         raise ConfigurationError(
-            f"the judge {name} doesn't rate every plainly good answer above every plainly bad one (good: "
-            f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing; "
-            "name another with --eval-judge-model, or leave the trial out with --eval-no-judge-trial"
+            f"the judge {name} does not rate every good answer of its trial above every bad one (good: "
+            f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing; name "
+            "another judge with --eval-judge-model, or skip the trial with --eval-no-judge-trial"
         )
 
 

@@ -1,4 +1,4 @@
-"""How a model is reached: a Protocol, and an implementation a file."""
+"""Models and how they are reached: a Protocol, and one implementation per file."""
 
 from pytest_instructlab_eval.models.blocking_model import Blocking, BlockingModel
 from pytest_instructlab_eval.models.endpoint import Endpoint

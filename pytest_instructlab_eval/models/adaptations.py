@@ -1,4 +1,4 @@
-"""What a server could not do as asked, and what was done instead: told with the results of the run."""
+"""Adaptations: what a server could not do as asked, and what was done instead; reports list them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Adaptations:
         self._noted: dict[str, Adaptation] = {}
 
     def note(self, name: str, text: str, *, changes_answers: bool = False) -> None:
-        """Keep an adaptation, where it isn't known already."""
+        """Add an adaptation, unless it is there already."""
         self._noted.setdefault(name, Adaptation(name, text, changes_answers))
 
     def __contains__(self, name: object) -> bool:

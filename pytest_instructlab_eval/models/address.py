@@ -1,4 +1,4 @@
-"""Where a model is asked: a server, and the name that the server knows it by."""
+"""The address of a model: a server, and the server's name of the model."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ class ModelAddress:
         """
         names = await self.endpoint.models(wait)
         usual = (self.name, f"instructlab/{self.name}", f"{self.name}:latest", f"models/{self.name}")
-        found = next((candidate for candidate in usual if candidate in names), None)
-        if found is None:  # a gateway may list a wildcard, such as openai/*
+        served_name = next((candidate for candidate in usual if candidate in names), None)
+        if served_name is None:  # a gateway may list a wildcard, such as openai/*
             exact = (name.replace("[", "[[]").replace("?", "[?]") for name in names if "*" in name)
-            found = self.name if any(fnmatch.fnmatchcase(self.name, pattern) for pattern in exact) else None
-        if found is None:
+            served_name = (
+                self.name if any(fnmatch.fnmatchcase(self.name, pattern) for pattern in exact) else None
+            )
+        if served_name is None:
             served = self.endpoint.safe(", ".join(names)) or "none"
             raise ConfigurationError(f"{self.endpoint} has no model {self.name!r}; it has: {served}")
-        await self._check(found)
-        self.served_name = found
-        return found
+        await self._check(served_name)
+        self.served_name = served_name
+        return served_name
 
     async def known_name(self) -> str:
         """Return the name that the server knows the model by; raises UnreachableError where it has none."""

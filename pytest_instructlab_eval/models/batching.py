@@ -32,7 +32,7 @@ class PromptJob:
     done: asyncio.Future[dict[str, object]]
 
     def fail(self, error: ModelError) -> None:
-        """Give the one who waits an error of its own, where there is no result."""
+        """Fail the job with an error of its own, unless it has a result."""
         if not self.done.done():
             prompt = self.prompt if isinstance(self.prompt, str) else ""
             self.done.set_exception(type(error)(str(error), prompt=prompt, status=error.status))
@@ -68,7 +68,7 @@ class CompletionBatcher:
     def _spawn(
         self, work: Coroutine[object, None, None], jobs: Iterable[PromptJob], places: int = 0
     ) -> asyncio.Task[None]:
-        """Run the work in a task that holds places of the budget.
+        """Return a task that does the work and holds places of the budget.
 
         Where it is ended, if before it began, none of the jobs waits for ever.
         """
@@ -80,7 +80,7 @@ class CompletionBatcher:
             self._endpoint.budget.give_back(places)
             if ended.cancelled() or ended.exception() is not None:
                 for job in jobs:
-                    job.fail(ModelError(f"{self._endpoint} was no longer asked, since the run ended"))
+                    job.fail(ModelError(f"the run ended before {self._endpoint} replied"))
 
         self._tasks.add(task)
         task.add_done_callback(end)
@@ -110,12 +110,12 @@ class CompletionBatcher:
             return
         new_fault = error.status == FAULT and not self._at_fault
         alone_may_do = new_fault or error.status in REFUSALS or isinstance(error, OneCompletionError)
-        asked = await self._ask_apart(jobs, error) if alone_may_do and len(jobs) > 1 else 0
-        for job in jobs[asked:]:
+        sent = await self._ask_apart(jobs, error) if alone_may_do and len(jobs) > 1 else 0
+        for job in jobs[sent:]:
             job.fail(error)
 
     async def _ask(self, jobs: Sequence[PromptJob]) -> ModelError | None:
-        """Settle the jobs by one request; return the error where it gave no completions."""
+        """Send the jobs in one request; return the error where it gave no completions."""
         prompts = [job.prompt for job in jobs]
         body = {**jobs[0].parameters, "prompt": prompts if len(prompts) > 1 else prompts[0]}
         try:
@@ -134,14 +134,14 @@ class CompletionBatcher:
         return None
 
     async def _ask_alone(self, job: PromptJob) -> bool:
-        """Settle a job by a request of its own; return whether it has a completion."""
+        """Send a job in a request of its own; return whether it got a completion."""
         error = await self._ask([job])
         if error is not None:
             job.fail(error)
         return error is None
 
     async def _ask_apart(self, jobs: Sequence[PromptJob], error: ModelError) -> int:
-        """Ask for each prompt alone, where one may be at fault or the server takes one; return for how many.
+        """Send each prompt alone, after a refusal of all together; return how many were sent.
 
         A fault of the server itself does not multiply requests: a few prompts are tried before all are.
         """
@@ -160,7 +160,8 @@ class CompletionBatcher:
         if takes_one or (all(answered) and not self._takes_several):
             self._most = 1
             self._adaptations.note(
-                "one_prompt_a_request", "the server takes one prompt a request, so each was sent alone"
+                "one_prompt_a_request",
+                "the server takes one prompt per request, so each prompt was sent alone",
             )
         return len(jobs)
 
@@ -171,8 +172,8 @@ class CompletionBatcher:
             raise ModelError(f"{self._endpoint} gave no completions (got {self._shown(choices)})")
         if len(choices) != expected:
             kind = OneCompletionError if len(choices) == 1 else ModelError
-            given = f"{_counted(len(choices), 'completion')} for {_counted(expected, 'prompt')}"
-            raise kind(f"{self._endpoint} gave {given}")
+            counts = f"{_counted(len(choices), 'completion')} for {_counted(expected, 'prompt')}"
+            raise kind(f"{self._endpoint} gave {counts}")
         indices = [choice.get("index") for choice in choices]
         whole = [index for index in indices if type(index) is int]
         if sorted(whole) != list(range(expected)):

@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class BlockingModel(Protocol):
-    """A `Model` as a plain `def` test has it: the same methods, which wait for their result.
+    """The model in a plain `def` test, as the fixture `served_model` gives it.
 
-    A test that is `async def` has a `Model`, and says `await`.
+    It has the methods of `Model`, but they wait for their result, without `await`.
     """
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     def chat(
@@ -32,15 +32,15 @@ class BlockingModel(Protocol):
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        """Return the model's answer to a chat; see `Model`."""
+        """Return the model's answer to a chat; see `Model.chat`."""
         ...
 
     def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """Return the log-likelihood (nats) of each choice; see `Model`."""
+        """Return the log-likelihood of each choice, in nats; see `Model.choice_logprobs`."""
         ...
 
     def close(self) -> None:
-        """Let go of connections or memory."""
+        """Close the connections, or free the memory."""
         ...
 
 

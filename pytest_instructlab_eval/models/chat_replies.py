@@ -28,13 +28,13 @@ def read_completion(reply: Mapping[str, object], latency: float, server: Endpoin
     if problem := _reply_problem(message, reason, server):
         raise ModelError(f"{server} {problem}", prompt=prompt)
     content, thought = _text_and_thought(message["content"])
-    told = ({"reasoning_content": thought, **message}.get(name) for name in REASONING)
-    reasoning = next((text for text in told if isinstance(text, str) and text.strip()), "")
+    texts = ({"reasoning_content": thought, **message}.get(name) for name in REASONING)
+    reasoning = next((text for text in texts if isinstance(text, str) and text.strip()), "")
     if content is None and (reasoning or reason == "length"):
         content = ""
     if not isinstance(content, str):
         shown = server.safe(repr(content))
-        raise ModelError(f"{server} answered without content (it is {shown})", prompt=prompt)
+        raise ModelError(f"{server} answered without text (content is {shown})", prompt=prompt)
     completion = Completion(
         text=content.encode("utf-8", "replace").decode(),  # without lone surrogates
         finish_reason=str(reason),
@@ -54,7 +54,7 @@ def _reply_problem(message: Mapping[str, object], reason: object, server: Endpoi
     if "content" not in message:
         return "answered without a completion"
     if reason is None:
-        return "did not say why its answer ended (finish_reason), so that it may be cut off"
+        return "did not say why its answer ended (no finish_reason), so the answer may be cut off"
     if reason not in ("stop", "length"):
         return f"ended its answer with finish_reason {server.safe(repr(reason))}"
     return None

@@ -41,7 +41,7 @@ class Budget:
         self._taking_several = asyncio.Lock()  # two that each hold a part would wait for each other
 
     async def take(self, places: int = 1) -> None:
-        """Wait for the places of so many requests."""
+        """Wait for the places of that many requests."""
         if places == 1:
             await self._free.acquire()
             return
@@ -56,7 +56,7 @@ class Budget:
             raise
 
     def give_back(self, places: int = 1) -> None:
-        """Let others have the places."""
+        """Free the places for others."""
         for _ in range(places):
             self._free.release()
 
@@ -104,7 +104,7 @@ class Endpoint:
 
     @property
     def given_up(self) -> str | None:
-        """Why the server is asked no more; None while it is."""
+        """Return why the server is no longer asked; None while it is."""
         return self._silence.given_up
 
     async def close(self) -> None:
@@ -143,22 +143,22 @@ class Endpoint:
             if self.given_up:
                 raise UnreachableError(self.given_up, prompt=prompt)
             started = time.monotonic()
-            found = self._reader.read_object(await self._exchange("POST", url, body, self._timeout), path)
-            if not isinstance(found, FailedTry):
+            reply = self._reader.read_object(await self._exchange("POST", url, body, self._timeout), path)
+            if not isinstance(reply, FailedTry):
                 self._silence.failing = False
-                self.traffic.tokens += token_count(found, "total_tokens")
-                return found
+                self.traffic.tokens += token_count(reply, "total_tokens")
+                return reply
             tries, failures = tries + 1, failures + 1
-            verdict = await self._silence.verdict(found, failures, started)
+            verdict = await self._silence.verdict(reply, failures, started)
             if verdict == "fail":
-                self._silence.failing = found.silent
-                error = UnreachableError(self.given_up) if found.silent and self.given_up else found.error
+                self._silence.failing = reply.silent
+                error = UnreachableError(self.given_up) if reply.silent and self.given_up else reply.error
                 error.prompt = prompt
                 raise error
             if verdict == "away":
                 failures = 0
             pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 30), LONGEST_PAUSE) * random.uniform(0.75, 1)  # noqa: S311
-            await asyncio.sleep(pause if found.pause is None else found.pause)
+            await asyncio.sleep(pause if reply.pause is None else reply.pause)
 
     async def _exchange(
         self, method: str, url: str, body: Mapping[str, object] | None, timeout: float
@@ -178,33 +178,33 @@ class Endpoint:
         deadline = time.monotonic() + wait
         timeout = max(10.0, min(wait, 60.0))
         while True:
-            found = await self._listed(self.base_url, timeout)
-            if not isinstance(found, FailedTry):
+            listing = await self._listed(self.base_url, timeout)
+            if not isinstance(listing, FailedTry):
                 self._silence.given_up = None
-                return found
-            status = found.error.status
-            if not found.passing or status in PASSING:
-                elsewhere = status in (None, *MISSING) and not isinstance(found.error, UnreachableError)
-                raise ConfigurationError(f"{found.error}{await self._meant() if elsewhere else ''}")
+                return listing
+            status = listing.error.status
+            if not listing.passing or status in PASSING:
+                elsewhere = status in (None, *MISSING) and not isinstance(listing.error, UnreachableError)
+                raise ConfigurationError(f"{listing.error}{await self._meant() if elsewhere else ''}")
             if time.monotonic() >= deadline:
                 if not wait:
                     raise ConfigurationError(
-                        f"{found.error}; start it, correct the URL, or have the run wait for it with "
+                        f"{listing.error}; start the server, correct the URL, or wait for it with "
                         f"{self._reader.prefix}wait SECONDS"
                     )
-                text = f"{found.error} after {wait:g} s of waiting"
+                text = f"{listing.error} after {wait:g} s of waiting"
                 self._silence.given_up = self.given_up or text
                 raise ConfigurationError(text)
             await asyncio.sleep(RETRY_PAUSE)
 
     async def _listed(self, url: str, timeout: float) -> list[str] | FailedTry:
-        found = self._reader.read(await self._models_of(url, timeout))
-        if isinstance(found, FailedTry):
-            return found
-        names = model_names(found)
+        reply = self._reader.read(await self._models_of(url, timeout))
+        if isinstance(reply, FailedTry):
+            return reply
+        names = model_names(reply)
         if names is None:
             return FailedTry(
-                ModelError(f"{self} doesn't list its models as an OpenAI-compatible server does")
+                ModelError(f"{self} gave no list of models, as an OpenAI-compatible server does")
             )
         return names
 

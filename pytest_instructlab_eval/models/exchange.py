@@ -119,7 +119,7 @@ class Http:
         """Return the body, unpacked if need be; raises TooLargeError beyond the bound."""
         packed = response.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("identity", "", "gzip", "deflate"):
-            raise ValueError("it is packed in a way that was not asked for")
+            raise ValueError("it is compressed in a way that was not asked for")
         unpacker = zlib.decompressobj(wbits=47) if packed in ("gzip", "deflate") else None
         body = bytearray()
         async for chunk in response.content.iter_any():
@@ -134,5 +134,5 @@ class Http:
                 if len(body) > self._max_reply:
                     raise TooLargeError
         if unpacker is not None and not unpacker.eof:
-            raise ValueError("it is packed and breaks off")
+            raise ValueError("it is compressed and incomplete")
         return bytes(body)

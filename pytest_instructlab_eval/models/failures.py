@@ -1,4 +1,4 @@
-"""What aiohttp's exceptions mean, in words that have nothing of what was sent."""
+"""The meaning of aiohttp's exceptions, in words that quote nothing of the request."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class SpeaksFirstError(aiohttp.ClientConnectionError):
 
 FAILURES: tuple[tuple[type[Exception], Kind, str], ...] = (
     (aiohttp.ClientSSLError, "tls", "it does not speak TLS, as a server at an https:// URL does"),
-    (aiohttp.ClientProxyConnectionError, "connection", "the proxy can't be reached"),
-    (aiohttp.ClientHttpProxyError, "connection", "the proxy refused"),
-    (aiohttp.ClientConnectorDNSError, "connection", "its name can't be resolved"),
+    (aiohttp.ClientProxyConnectionError, "connection", "the proxy cannot be reached"),
+    (aiohttp.ClientHttpProxyError, "connection", "the proxy refused the request"),
+    (aiohttp.ClientConnectorDNSError, "connection", "its host name cannot be resolved"),
     (aiohttp.ServerDisconnectedError, "connection", "it closed the connection without a reply"),
     (aiohttp.ClientPayloadError, "connection", "its reply broke off"),
-    (SpeaksFirstError, "connection", "it does not wait for a request, as an HTTP server does"),
-    (aiohttp.ClientResponseError, "reply", "its reply is no HTTP"),
+    (SpeaksFirstError, "connection", "it does not wait for a request, so it is not an HTTP server"),
+    (aiohttp.ClientResponseError, "reply", "its reply is not HTTP"),
 )
-"""What aiohttp's exceptions mean; the first that fits is told."""
+"""Exceptions of aiohttp with what they mean; the first that fits is taken."""
 
 
 class TooLargeError(Exception):
@@ -37,16 +37,16 @@ class TooLargeError(Exception):
 def failure_of(error: Exception, timeout: float, max_reply: int) -> Failure:
     """Return why there is no reply: these were the bounds of the request, in seconds and bytes."""
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-        return Failure("timeout", f"no whole answer within {timeout:g} s")
+        return Failure("timeout", f"no complete reply within {timeout:g} s")
     if isinstance(error, TooLargeError):
         return Failure("size", f"its reply is longer than {max_reply / MIB:g} MiB")
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
         inner = getattr(error, "certificate_error", error)
-        return Failure("certificate", str(getattr(inner, "verify_message", "") or "it can't be verified"))
-    for known, kind, reason in FAILURES:
-        if isinstance(error, known):
+        return Failure("certificate", str(getattr(inner, "verify_message", "") or "it cannot be verified"))
+    for exception_type, kind, reason in FAILURES:
+        if isinstance(error, exception_type):
             return Failure(kind, reason)
     if isinstance(error, (OSError, aiohttp.ClientConnectionError)):
         number = getattr(error, "errno", None)
         return Failure("connection", os.strerror(number) if number else "it closed the connection")
-    return Failure("reply", "its reply can't be read")
+    return Failure("reply", "its reply cannot be read")

@@ -23,11 +23,11 @@ def parse_logprob(value: object) -> float:
     than rounding.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ModelError(f"a log-probability is no finite number (got {_cut_repr(value)})")
+        raise ModelError(f"expected a finite log-probability (got {_cut_repr(value)})")
     if not MINUS_INFINITY < value < math.inf:
-        raise ModelError(f"a log-probability is no finite number (got {_cut_repr(value)})")
+        raise ModelError(f"expected a finite log-probability (got {_cut_repr(value)})")
     if value > ROUNDING:
-        raise ModelError(f"a log-probability is above 0 (got {_cut_repr(value)})")
+        raise ModelError(f"expected a log-probability of at most 0 (got {_cut_repr(value)})")
     return min(float(value), 0.0)
 
 
@@ -48,18 +48,18 @@ def likeliest_tokens(completion: Mapping[str, object]) -> Top:
     """Return what a completion of one token says of the likeliest tokens: by text, the values as they came.
 
     Empty where the server gives no log-probabilities, or not those of one token. Raises ModelError where they
-    are in a form that is not known.
+    are in an unknown form.
     """
     logprobs = _mapping(completion.get("logprobs"))
     chat_form = _list(logprobs.get("content"))
     positions = chat_form or _list(logprobs.get("top_logprobs"))
     if len(positions) != 1:
         return {}
-    found = _mapping(positions[0]).get("top_logprobs") if chat_form else positions[0]
-    if not isinstance(found, list):
-        return {token: [value] for token, value in _mapping(found).items()}
+    top = _mapping(positions[0]).get("top_logprobs") if chat_form else positions[0]
+    if not isinstance(top, list):
+        return {token: [value] for token, value in _mapping(top).items()}
     by_text: dict[str, list[object]] = {}
-    for entry in map(_mapping, found):
+    for entry in map(_mapping, top):
         token = entry.get("token")
         if not isinstance(token, str):
             raise _unknown(entry)
@@ -88,10 +88,11 @@ def echoed_text(completion: Mapping[str, object], prompt: str, choice: str) -> l
     if any(type(offset) is not int for offset, _, _ in rows):
         return None
     start, end = len(prompt), len(prompt) + len(choice)
-    found = [row for row in rows if row[0] in range(start, end)]
-    if not found or found[0] is rows[0] or found[0][0] != start:  # the first token has no likelihood
+    choice_rows = [row for row in rows if row[0] in range(start, end)]
+    # The first token of a text has no likelihood.
+    if not choice_rows or choice_rows[0] is rows[0] or choice_rows[0][0] != start:
         return None
-    _, tokens, values = zip(*found, strict=True)
+    _, tokens, values = zip(*choice_rows, strict=True)
     text = "".join(map(str, tokens))
     if text != choice and "\N{REPLACEMENT CHARACTER}" not in text:  # a part of a character has no text
         return None
@@ -122,7 +123,7 @@ def _list(value: object) -> list[object]:
 
 
 def _unknown(value: object) -> ModelError:
-    return ModelError(f"the server gave log-probabilities in a form that is not known: {_cut_repr(value)}")
+    return ModelError(f"the server gave log-probabilities in an unknown form: {_cut_repr(value)}")
 
 
 def _cut_repr(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What this machine says of connections: which certificates are trusted, and which proxy is asked."""
+"""The machine's settings of connections: trusted certificates and proxies."""
 
 from __future__ import annotations
 

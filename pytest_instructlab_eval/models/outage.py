@@ -1,4 +1,4 @@
-"""Whether a server that gives no reply is tried again, waited for or given up: for all questions together."""
+"""The silence of a server: it is tried again, waited for or given up for all questions together."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class OutageClock:
         self._probed = float("-inf")
 
     def note(self, reply: HttpReply | Failure) -> None:
-        """End the silence where this is a reply of the server itself."""
+        """End the silence where the reply is the server's own."""
         if isinstance(reply, HttpReply) and reply.status not in AWAY:
             self._last_reply, self._since = time.monotonic(), None
 
     async def verdict(
         self, problem: FailedTry, failures: int, started: float
     ) -> Literal["again", "away", "fail"]:
-        """Return what becomes of a question after so many failures, the last of a try begun at `started`.
+        """Return what to do with a question after so many failures, the last of a try begun at `started`.
 
         Before the last try and after it, and where the server was silent for too long, the server is asked
         for its models. If it answers, the last try is made, and if that fails the fault is the question's. If
@@ -81,8 +81,8 @@ class OutageClock:
                 if self._since is not None and self._probed - since >= self._patience:
                     self.given_up = (
                         f"{self._server} gave no reply for {self._probed - since:.0f} s and was given up "
-                        f"({reply.reason}); what was scored before is kept; "
-                        f"{self._server.prefix}wait SECONDS has the run wait longer"
+                        f"({reply.reason}); the scores so far are kept; "
+                        f"to wait longer, use {self._server.prefix}wait SECONDS"
                     )
                     await self._close()
             return self._since is None

@@ -1,4 +1,4 @@
-"""What a model is to a benchmark: something that can be asked."""
+"""The model as a benchmark sees it: what it can be asked, and how it answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_instructlab_eval.models.reasoning import split_answer
 
 
 class Message(TypedDict):
-    """One message of a chat; `role` is "system", "user" or "assistant"."""
+    """One message of a chat, as a dictionary: `role` is "system", "user" or "assistant"."""
 
     role: str
     content: str
@@ -24,9 +24,12 @@ def as_messages(chat: str | Sequence[Message]) -> Sequence[Message]:
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """A model's answer: its text, why it ended ("stop" or "length"), tokens and seconds.
+    """A model's answer to a chat.
 
-    `reasoning` is what it wrote before its answer, and is no part of the text.
+    - `text` is the answer, and `reasoning` what the model wrote before it.
+    - `finish_reason` is why the answer ended: "stop", or "length" where the token limit cut it off.
+    - `prompt_tokens` and `completion_tokens` are counts, 0 where the server gives none.
+    - `latency` is how long the request took, in seconds.
     """
 
     text: str
@@ -37,21 +40,19 @@ class Completion:
     reasoning: str = ""
 
     def split(self, name: str, prompt: str) -> Completion:
-        """Return the completion without the reasoning that its text has; raises NoAnswerError.
+        """Return the completion with the reasoning in its text moved to `reasoning`.
 
-        `name` is what the error calls the model, `prompt` what it was asked.
+        `name` is what an error calls the model, `prompt` what it was asked. Raises NoAnswerError where only
+        reasoning is left.
         """
         before, answer = split_answer(self.text)
         reasoning = "\n\n".join(part for part in (self.reasoning.strip(), before) if part)
         if not answer.strip() and (reasoning or self.finish_reason == "length"):
-            why = "it ended after its reasoning"
+            why = "it stopped after its reasoning"
             if self.finish_reason == "length":
                 count = f"all {self.completion_tokens:,} tokens" if self.completion_tokens else "all tokens"
-                shown = "" if reasoning else " that is not shown"
-                why = (
-                    f"{count} up to the limit went into reasoning{shown}; turn its reasoning off or allow "
-                    "more tokens"
-                )
+                hidden = "" if reasoning else ", which the server does not show,"
+                why = f"its reasoning{hidden} took {count}; turn reasoning off, or allow more tokens"
             raise NoAnswerError(
                 f"{name} gave no answer: {why}",
                 prompt=prompt,
@@ -70,11 +71,15 @@ class ChoiceLogprobs(list[float]):
 
 
 class Model(Protocol):
-    """A model that can be asked; every method raises ModelError where it could not be."""
+    """The model in an `async def` test, as the fixture `served_model` gives it.
+
+    Every method raises ModelError where the request fails. The test then fails as an *error*, so there is no
+    need to catch it.
+    """
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     async def chat(
@@ -85,17 +90,21 @@ class Model(Protocol):
         max_tokens: int = 1024,
         seed: int | None = None,
     ) -> Completion:
-        """Return the model's answer to a chat; a text is one message of the user."""
+        """Return the model's answer to a chat; a text is one message of the user.
+
+        `max_tokens` limits the answer. At a temperature above 0 another `seed` gives another answer.
+        """
         ...
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
-        """Return the log-likelihood (nats) of each choice as the continuation of the prompt.
+        """Return the log-likelihood of each choice as the continuation of the prompt, in nats.
 
-        A prompt of messages is put through the model's chat template first. No special token, such
-        as a beginning-of-text one, is added: as lm-eval does for a served model.
+        The list has one number for each choice, in their order. A prompt of messages is put through the
+        model's chat template first. No special token, such as a beginning-of-text token, is added, as in
+        lm-eval.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections or memory."""
+        """Close the connections, or free the memory."""
         ...

@@ -1,4 +1,4 @@
-"""Tells a model's reasoning from its answer, where a text has both: `<think>…</think>` and the like."""
+"""Separates a model's reasoning from its answer in a text that has both, as with `<think>…</think>`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ THINK_TAG = re.compile(
     r"|<unused94>|(?P<gemma><unused95>)",
     re.IGNORECASE,
 )
-"""What begins and ends reasoning; a group matches where it ends. The first are DeepSeek's and others'."""
+"""The tags around reasoning; a group matches at its end. The first are DeepSeek's and others'."""
 QUOTES = frozenset("`\"'\u2018\u201c\u00ab")
 
 
@@ -36,11 +36,11 @@ def split_answer(text: str) -> tuple[str, str]:
 def _split(text: str, *, anywhere: bool) -> tuple[str, str]:
     reasoning: list[str] = []
     answer: list[str] = []
-    place = 0
+    position = 0
     begun = thinking = quoting = False  # quoting: between two tags that the answer is about
     for tag in THINK_TAG.finditer(text):
-        piece, closes = text[place : tag.start()], tag.lastgroup is not None
-        place = tag.end()
+        piece, closes = text[position : tag.start()], tag.lastgroup is not None
+        position = tag.end()
         if thinking:
             reasoning.append(piece)
             thinking = not closes
@@ -56,7 +56,7 @@ def _split(text: str, *, anywhere: bool) -> tuple[str, str]:
         else:
             answer.append(piece)
             thinking = True
-    (reasoning if thinking else answer).append(text[place:])
+    (reasoning if thinking else answer).append(text[position:])
     if not reasoning:
         return "", text
     return "".join(reasoning).strip(), "".join(answer).strip()

@@ -43,14 +43,14 @@ class _ReplicaServer:
         try:
             await asyncio.wait({task})
             if task.cancelled():
-                raise UnreachableError(f"{self.model} was asked and stopped answering")
+                raise UnreachableError(f"{self.model} stopped replying")
             return task.result()
         finally:
             task.cancel()
             self.tasks.discard(task)
 
     async def probe(self) -> None:
-        """Look whether the server answers; one that didn't for some time is taken out."""
+        """Probe the server; take it out after several failures."""
         try:
             await self.model.find()
             self.failed_probes = 0
@@ -60,7 +60,7 @@ class _ReplicaServer:
                 self.take_out()
 
     def take_out(self) -> None:
-        """Send nothing there until it answers a probe; those who wait for it ask elsewhere."""
+        """Send nothing there until it answers a probe, and move its requests to other servers."""
         self.failed_probes = PROBES
         for task in self.tasks:
             task.cancel()
@@ -81,11 +81,11 @@ class Replicas:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._places[0].model.name
 
     async def find(self, wait: float = 0.0) -> None:
-        """Learn the model's name at every server; raises ConfigurationError where one hasn't got it."""
+        """Find the model's name at every server; raises ConfigurationError where one does not have it."""
         await asyncio.gather(*(place.model.find(wait) for place in self._places))
 
     async def chat(
@@ -106,7 +106,7 @@ class Replicas:
         return await self._ask(lambda model: model.choice_logprobs(prompt, choices))
 
     async def close(self) -> None:
-        """Stop looking after the servers, and let each model close."""
+        """Stop the probes, and close each model."""
         if self._probing is not None:
             self._probing.cancel()
         await asyncio.gather(*(place.model.close() for place in self._places))
@@ -135,7 +135,7 @@ class Replicas:
             tried.clear()
 
     async def _probe_all(self) -> None:
-        """Look at the servers as long as any is asked or out."""
+        """Probe the servers while any has requests or is out."""
         while any(place.tasks or place.down for place in self._places):
             await asyncio.sleep(PROBE_INTERVAL)
             await asyncio.gather(*(place.probe() for place in self._places))

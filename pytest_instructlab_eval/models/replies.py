@@ -1,4 +1,4 @@
-"""What the replies of OpenAI-compatible servers say: errors in their many forms, lists of models, counts."""
+"""Reads the replies of OpenAI-compatible servers: errors in their many forms, lists of models, counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUS_WORDS = {
     "internal_server_error": 500,
     "server_error": 500,
 }
-"""How the word begins that stands for a status in an error."""
+"""The status that an error's word stands for, by the beginning of the word."""
 MESSAGES = ("error", "message", "detail", "msg", "errors", "error_description", "title")
 CODES = ("code", "type")
 CONTENTS = ("choices", "data", "models", "tokens", "prompt", "count")
@@ -36,7 +36,7 @@ Kind = Literal["connection", "timeout", "size", "certificate", "tls", "reply"]
 
 @dataclass(frozen=True)
 class HttpReply:
-    """What a server answered; the names of its headers are in lower case."""
+    """A server's reply; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,13 +44,13 @@ class HttpReply:
 
     @property
     def reason(self) -> str:
-        """Return why it is none where another was needed."""
+        """Return the status as the reason of a failure."""
         return f"it answers {self.status}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no reply: `reason` is for people and has nothing that was sent."""
+    """A missing reply: `reason` is for people, and quotes nothing of the request."""
 
     kind: Kind
     reason: str
@@ -90,17 +90,19 @@ def _message_of(body: Mapping[str, object], depth: int) -> str:
     if name is None:
         return json.dumps(body)[:500]
     message = server_message(body[name], depth)
-    place = body.get("loc", body.get("param"))
-    place = ".".join(map(str, place[:9])) if isinstance(place, list) else place
-    told = not place or re.search(rf"\b{re.escape(str(place)[:100])}\b", message)
-    return message if told else f"{place}: {message}"
+    field = body.get("loc", body.get("param"))
+    field = ".".join(map(str, field[:9])) if isinstance(field, list) else field
+    is_named = not field or re.search(rf"\b{re.escape(str(field)[:100])}\b", message)
+    return message if is_named else f"{field}: {message}"
 
 
 def error_in(reply: object) -> object:
     """Return the error that a success holds, as gateways send it; None where there is none."""
     whole = as_object(first_of(reply) if isinstance(reply, list) else reply)
-    told = any(whole.get(name) for name in MESSAGES if name != "message" or isinstance(whole.get(name), str))
-    if whole.get("error") or (told and not any(map(whole.get, CONTENTS))):
+    has_message = any(
+        whole.get(name) for name in MESSAGES if name != "message" or isinstance(whole.get(name), str)
+    )
+    if whole.get("error") or (has_message and not any(map(whole.get, CONTENTS))):
         return whole
     choice = as_object(first_of(whole.get("choices")))
     return choice if choice.get("error") else None

@@ -1,4 +1,4 @@
-"""What a server's reply comes to: the JSON that it holds, or what went wrong, in words for people."""
+"""Reads a server's reply: the JSON in it, or a problem in words for people."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REFUSED_KEY = (401, 403)
 
 @dataclass(frozen=True)
 class FailedTry:
-    """A try that failed: its `error`, whether another may not, and whether there was no reply at all."""
+    """A failed try: its `error`, whether another try may succeed, and whether there was no reply at all."""
 
     error: ModelError
     passing: bool = False
@@ -71,35 +71,32 @@ class ReplyReader:
         if self.api_key is not None and len(self.api_key) >= SECRET:  # no answer that is kept may have it
             body = body.replace(self.api_key.encode(), b"[key]")
         try:
-            found: object = json.loads(body)
+            document: object = json.loads(body)
         except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep
-            said = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
+            text = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
             if not succeeded:
-                return self._refused(reply.status, said, reply.headers, path)
-            return FailedTry(
-                ModelError(f"{self} answered with something that is no JSON: {said}{self._past_proxy()}")
-            )
+                return self._refused(reply.status, text, reply.headers, path)
+            return FailedTry(ModelError(f"{self} gave a reply that is not JSON: {text}{self._past_proxy()}"))
         if not succeeded:
-            return self._error(reply.status, found, reply.headers, path)
-        error = error_in(found)
-        return found if error is None else self._error(status_in(error), error, reply.headers, path)
+            return self._error(reply.status, document, reply.headers, path)
+        error = error_in(document)
+        return document if error is None else self._error(status_in(error), error, reply.headers, path)
 
     def read_object(self, reply: HttpReply | Failure, path: str = "") -> dict[str, object] | FailedTry:
         """Return the JSON object that a reply holds; a Problem where it has none."""
-        found = self.read(reply, path)
-        if isinstance(found, (dict, FailedTry)):
-            return found
-        return FailedTry(
-            ModelError(f"{self} answered with something that is no JSON object: {self.safe(found)}")
-        )
+        document = self.read(reply, path)
+        if isinstance(document, (dict, FailedTry)):
+            return document
+        return FailedTry(ModelError(f"{self} gave a reply that is not a JSON object: {self.safe(document)}"))
 
     def _no_reply(self, failure: Failure) -> FailedTry:
         if failure.kind == "size":
-            return FailedTry(ModelError(f"{self}: {failure.reason} ({self.prefix}max-reply)"))
+            text = f"{self}: {failure.reason}; allow more with {self.prefix}max-reply MIB"
+            return FailedTry(ModelError(text))
         if failure.kind == "certificate":
             text = (
-                f"{self} has a certificate that is not trusted ({self.safe(failure.reason)}); name the file "
-                "of its authority's certificates in the environment variable SSL_CERT_FILE"
+                f"{self} has a certificate that is not trusted ({self.safe(failure.reason)}); set "
+                "SSL_CERT_FILE to the file with its authority's certificates"
             )
             return FailedTry(UnreachableError(text))
         if failure.kind == "tls":
@@ -107,17 +104,18 @@ class ReplyReader:
         if failure.kind == "reply":
             return FailedTry(ModelError(f"{self}: {failure.reason}{self._past_proxy()}"), passing=True)
         if failure.kind == "timeout":
-            option = f" ({self.prefix}request-timeout)" if f" {self.timeout:g} s" in failure.reason else ""
-            text = f"{self} gave {failure.reason}{option}"
+            text = f"{self} gave {failure.reason}"
+            if f" {self.timeout:g} s" in failure.reason:
+                text += f"; allow more with {self.prefix}request-timeout SECONDS"
         else:
-            text = f"{self} can't be reached ({failure.reason}){self._past_proxy()}"
+            text = f"{self} cannot be reached ({failure.reason}){self._past_proxy()}"
         return FailedTry(UnreachableError(text), passing=True, silent=True)
 
     def _error(self, status: int | None, error: object, headers: Mapping[str, str], path: str) -> FailedTry:
         """Return the problem that a server tells in JSON; None is an error inside a success."""
         message = self.safe(server_message(error))
         if is_too_long(error) and status not in (*PASSING, *REFUSED_KEY):
-            text = f"the prompt doesn't fit the model's context: {message}"
+            text = f"the prompt does not fit the model's context: {message}"
             return FailedTry(ContextLengthError(text, status=status))
         return self._refused(status, message, headers, path)
 
@@ -126,10 +124,10 @@ class ReplyReader:
         if status in REFUSED_KEY:
             text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
             return FailedTry(ModelError(text, status=status))
-        asked = f" to {path}" if path and status in MISSING else ""
-        answered = "with an error" if status is None else f"{status}{asked}"
-        said = f": {message}" if message else ""
-        text = f"{self} answered {answered}{said}{self._past_proxy()}"
+        target = f" to {path}" if path and status in MISSING else ""
+        answered = "with an error" if status is None else f"{status}{target}"
+        ending = f": {message}" if message else ""
+        text = f"{self} answered {answered}{ending}{self._past_proxy()}"
         if status is None or not (status in PASSING or status >= 500):
             return FailedTry(ModelError(text, status=status))
         silent = status in AWAY
@@ -145,11 +143,11 @@ class ReplyReader:
         except ValueError:  # brackets that don't match
             location = ""
         if not location:
-            return f"{self} answered {reply.status}, a redirect that leads nowhere; correct the URL"
+            return f"{self} answered {reply.status}, a redirect without a target; correct the URL"
         if host != own:
             return (
-                f"{self} answered {reply.status}, a redirect to another host, {self.safe(host)}; it is not "
-                "followed, so that no key goes there: if you trust it, give its URL"
+                f"{self} answered {reply.status}, a redirect to another host, {self.safe(host)}, which is "
+                "not followed so that no key goes there; if you trust that host, give its URL"
             )
         target = re.sub(r"/(models|chat/completions|completions)/?$", "", url.partition("?")[0])
         return f"{self} answered {reply.status}, a redirect to {self.safe(target)}; give that URL instead"
@@ -158,19 +156,19 @@ class ReplyReader:
         """Return what to do where a proxy may be in the way; nothing without one."""
         if self.proxy_variable is None:
             return ""
-        direct = f"NO_PROXY={urlsplit(self.base_url).hostname} has it asked directly"
+        direct = f"set NO_PROXY={urlsplit(self.base_url).hostname} to ask it directly"
         return f" (it was asked through the proxy of {self.proxy_variable}; {direct})"
 
     def check_key(self) -> None:
         """Raise ConfigurationError where the key is none that could be sent."""
         if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise ConfigurationError(
-                f"the key for {self} has characters that no key has; {self._key_advice()}"
+                f"the key for {self} has characters that a key cannot have; {self._key_advice()}"
             )
 
     def _key_advice(self) -> str:
         if self.api_key is None:
-            return f"give the name of the environment variable that holds one with {self.key_source}"
+            return f"name the environment variable that holds a key with {self.key_source}"
         return f"check the variable that holds it ({self.key_source})"
 
     def safe(self, value: object) -> str:

@@ -46,8 +46,8 @@ def _has(name: str) -> Callable[[Body], bool]:
 
 def _names(pattern: str, statuses: Sequence[int] = REFUSALS) -> Callable[[ModelError], bool]:
     """Return whether the server's words have the pattern and its status is one of these."""
-    known = re.compile(pattern, re.IGNORECASE)
-    return lambda error: error.status in statuses and known.search(str(error)) is not None
+    expression = re.compile(pattern, re.IGNORECASE)
+    return lambda error: error.status in statuses and expression.search(str(error)) is not None
 
 
 def _messages(body: Body) -> list[Message]:
@@ -62,14 +62,14 @@ def _has_system_message(body: Body) -> bool:
 def _merged(body: Body) -> Body:
     """Return the request with its first message, the system's, at the head of the first user's."""
     system, *rest = _messages(body)
-    place = next(number for number, message in enumerate(rest) if message["role"] == "user")
-    merged: Message = {"role": "user", "content": f"{system['content']}\n{rest[place]['content']}"}
-    return {**body, "messages": [*rest[:place], merged, *rest[place + 1 :]]}
+    index = next(number for number, message in enumerate(rest) if message["role"] == "user")
+    merged: Message = {"role": "user", "content": f"{system['content']}\n{rest[index]['content']}"}
+    return {**body, "messages": [*rest[:index], merged, *rest[index + 1 :]]}
 
 
 MERGED_SYSTEM = RequestChange(
     "merged_system_message",
-    "the system message was sent at the head of the first user message, not in a role of its own",
+    "the system message was put at the beginning of the first user message",
     _has_system_message,
     _names(NO_SYSTEM, RAISES),
     _merged,
@@ -78,14 +78,14 @@ MERGED_SYSTEM = RequestChange(
 CHANGES = (
     RequestChange(
         "max_completion_tokens",
-        "the limit of an answer was sent as max_completion_tokens, as the server does not take max_tokens",
+        "the limit of an answer was sent as max_completion_tokens, since the server refuses max_tokens",
         _has("max_tokens"),
         _names(r"max_completion_tokens(?!'? is too large)"),
         lambda body: {**_without("max_tokens")(body), "max_completion_tokens": body["max_tokens"]},
     ),
     RequestChange(
         "no_temperature",
-        "no temperature was sent, as the server refuses it: it answered at its own",
+        "no temperature was sent, since the server refuses it; the server used its own",
         _has("temperature"),
         _names(r"temperature"),
         _without("temperature"),
@@ -93,14 +93,14 @@ CHANGES = (
     ),
     RequestChange(
         "no_seed",
-        "no seed was sent, as the server refuses it: repeated answers come out otherwise each time",
+        "no seed was sent, since the server refuses it; another run gets other repeated answers",
         _has("seed"),
         _names(r"\bseed\b"),
         _without("seed"),
     ),
     RequestChange(
         "no_n",
-        "the number of answers (n: 1) was not sent, as the server refuses it",
+        "the number of answers (n: 1) was not sent, since the server refuses it",
         _has("n"),
         _names(r"['\"`]n['\"`]|\bbody\.n\b|\bn: "),
         _without("n"),
@@ -108,7 +108,7 @@ CHANGES = (
     MERGED_SYSTEM,
     RequestChange(
         "no_response_format",
-        "no JSON schema of the answer was sent, as the server refuses it",
+        "no JSON schema of the answer was sent, since the server refuses it",
         _has("response_format"),
         lambda error: error.status in NOT_UNDERSTOOD,
         _without("response_format"),

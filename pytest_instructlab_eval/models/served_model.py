@@ -53,19 +53,19 @@ class ServedModel:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self.address.name
 
     @property
     def endpoint(self) -> Endpoint:
-        """The server that is asked."""
+        """Return the model's server."""
         return self.address.endpoint
 
     async def close(self) -> None:
-        """Nothing to do: the endpoint owns the connections."""
+        """Do nothing: the endpoint owns the connections."""
 
     async def find(self, wait: float = 0.0) -> None:
-        """Learn the name that the server knows the model by, waiting `wait` seconds for the server.
+        """Find the server's name of the model, waiting `wait` seconds for the server.
 
         Raises ConfigurationError, with what the server has, where it hasn't this one.
         """
@@ -98,16 +98,16 @@ class ServedModel:
         if schema is not None:
             named = {"name": "answer", "schema": schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
-        asked = str(messages[-1]["content"]) if messages else ""
+        prompt = str(messages[-1]["content"]) if messages else ""
         async with self.endpoint.request_slot():
             started = time.perf_counter()
             try:
-                reply = await self._reply(body, asked)
+                reply = await self._reply(body, prompt)
             except ContextLengthError as error:
                 raise await self._tokenizer.measured(error, messages, max_tokens) from None
             latency = time.perf_counter() - started
         self.endpoint.traffic.requests += 1
-        return read_completion(reply, latency, self.endpoint, asked)
+        return read_completion(reply, latency, self.endpoint, prompt)
 
     async def _reply(self, body: Mapping[str, object], prompt: str) -> dict[str, object]:
         """Return the reply to a chat, asked again without what the server refuses.

@@ -43,8 +43,8 @@ class ChatTemplate:
     async def _find_ends(self, earlier: Sequence[Message], last: Message) -> tuple[str, str] | None:
         """Return what the template puts around the last message; None where it changes the message."""
         with_placeholder: list[Message] = [*earlier, {"role": last["role"], "content": PLACEHOLDER}]
-        head, found, tail = (await self._rendered(with_placeholder)).rpartition(PLACEHOLDER)
-        if found and await self._rendered([*earlier, last]) == head + last["content"] + tail:
+        head, placeholder, tail = (await self._rendered(with_placeholder)).rpartition(PLACEHOLDER)
+        if placeholder and await self._rendered([*earlier, last]) == head + last["content"] + tail:
             return head, tail
         return None
 
@@ -60,8 +60,9 @@ class ChatTemplate:
         except ModelError as error:
             refused = f"it answered {error.status}" if error.status in REFUSED_KEY else error  # not the key
             raise ModelError(
-                f"{self._address.endpoint} can't render its model's chat template through /tokenize, which "
-                f"--eval-system-prompt needs for multiple choice; vLLM can ({refused})"
+                f"--eval-system-prompt: {self._address.endpoint} cannot render the model's chat template at "
+                f"/tokenize, which multiple choice needs ({refused}); leave the option out, or use another "
+                "server, such as vLLM"
             ) from None
 
 

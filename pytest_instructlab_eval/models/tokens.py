@@ -1,4 +1,4 @@
-"""The tokens of a model's prompts, as far as its server tells them at /tokenize."""
+"""The tokens of a model's prompts, as far as its server gives them at /tokenize."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ServerTokenizer:
         tokens = token_ids(reply)
         if self._answers and tokens is None:
             server = self._address.endpoint
-            raise ModelError(f"{server} gave no tokens of a text at /tokenize, as it did before")
+            raise ModelError(f"{server} gave no tokens of a text at /tokenize, although it did before")
         self._answers = tokens is not None
         return tokens
 
@@ -79,8 +79,8 @@ class ServerTokenizer:
         if count + answer <= limit:  # the server counts otherwise: its own words are better
             return error
         return ContextLengthError(
-            f"the prompt has {count:,} tokens, {answer:,} more {'is' if answer == 1 else 'are'} for the "
-            f"answer, and the model's context is {limit:,}",
+            f"the prompt needs {count:,} tokens and the answer {answer:,} more, and the model's context has "
+            f"{limit:,}",
             prompt=error.prompt,
             status=error.status,
         )
@@ -105,10 +105,10 @@ async def find_beginning_token(model: str, endpoint: Endpoint, batcher: Completi
     try:
         plain, (bos, *rest) = await tokenized(False), await tokenized(True) or [-1]
         if not plain or rest != plain:
-            raise ModelError("its /tokenize tells no token that begins a text")
+            raise ModelError("its /tokenize gives no beginning-of-text token")
         text = (await endpoint.root_post("/detokenize", {"model": model, "tokens": [bos]})).get("prompt")
         if not isinstance(text, str) or not text:
-            raise ModelError("its /detokenize tells no text of the token")
+            raise ModelError("its /detokenize gives no text of the token")
         by_text, by_ids = await next_token(BOS_PROBE), await next_token([bos, *plain])
         if not any(
             abs(log_likelihood(by_text[token]) - log_likelihood(by_ids[token])) <= TOLERANCE
@@ -117,7 +117,7 @@ async def find_beginning_token(model: str, endpoint: Endpoint, batcher: Completi
             raise ModelError("its /completions does not add the token")
     except ModelError as error:
         raise ConfigurationError(
-            f"--eval-add-bos: {endpoint} can't be shown to begin a prompt with the tokenizer's "
+            f"--eval-add-bos: {endpoint} does not begin a prompt with the tokenizer's "
             f"beginning-of-text token, as vLLM can ({error}); leave the option out, or use another server"
         ) from None
     return bos, text

@@ -19,7 +19,7 @@ class TranscribedModel:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self.model.name
 
     async def chat(
@@ -31,8 +31,8 @@ class TranscribedModel:
         seed: int | None = None,
     ) -> Completion:
         """Return the model's answer to a chat; see `Model`."""
-        asked = tuple({**message} for message in as_messages(messages))  # the test may go on with its list
-        chat = Chat(asked, None, temperature=temperature, max_tokens=max_tokens, seed=seed)
+        sent = tuple({**message} for message in as_messages(messages))  # the test may go on with its list
+        chat = Chat(sent, None, temperature=temperature, max_tokens=max_tokens, seed=seed)
         try:
             reply = await self.model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
         except ModelError as error:

@@ -1,4 +1,4 @@
-"""results.json: all data of a run, for other programs (described in docs/results.md)."""
+"""results.json: all data of a run, for other programs (described in docs/reference/files.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a model that this process is to load can be had: from a folder, the hub or its cache."""
+"""Checks that a model which this process is to load exists: in a folder, on the hub or in its cache."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def check_source(name: str, option: str, url_option: str) -> None:
             HfApi().model_info(source, timeout=SECONDS)
         return
     except HFValidationError:
-        why = "it can't be the name of a model on the hub"
+        why = "a model on the hub cannot have this name"
     except GatedRepoError:
-        why = "the hub gives it only to who has agreed to its terms: log in with `hf auth login`"
+        why = "the hub asks you to accept its terms first (log in with `hf auth login`)"
     except RepositoryNotFoundError:
-        why = "the hub has none of that name, or not for you"
+        why = "the hub has no model of this name that you may read"
     except Exception as error:  # whatever its client raises where there is no network
-        why = f"the hub can't be asked for it ({type(error).__name__})"
+        why = f"the hub cannot be reached ({type(error).__name__})"
     raise ConfigurationError(
-        f"{option}: {name} is no folder here, and {why}; did you forget {url_option}, the server that has it?"
+        f"{option}: {name} is not a folder here, and {why}; if a server has it, give its URL with "
+        f"{url_option}"
     )

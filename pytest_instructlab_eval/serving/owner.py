@@ -25,7 +25,7 @@ class Launcher(Protocol):
     """Something that serves one model."""
 
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
-        """Serve it and wait until it answers; raises ConfigurationError where it doesn't."""
+        """Serve the model and wait until it answers; raises ConfigurationError where it does not."""
         ...
 
 
@@ -46,9 +46,9 @@ def next_model(order: Iterable[str], served: ServingState, states: Sequence[Proc
 
     None while a process is busy, or waits for a model that is served already and is about to see it.
     """
-    known = {*served.up, *served.failed}
+    decided = {*served.up, *served.failed}
     wanted = {model for state in states for model in state.wants}
-    if any(state.busy for state in states) or not wanted.isdisjoint(known):
+    if any(state.busy for state in states) or not wanted.isdisjoint(decided):
         return None
     return next((model for model in order if model in wanted), None)
 
@@ -80,15 +80,15 @@ class Owner:
         self.problems: list[str] = []
 
     def expect(self, process: str) -> None:
-        """A process will ask models."""
+        """Note that a process will ask models."""
         self._asking.add(process)
 
     def forget(self, process: str) -> None:
-        """A process has ended."""
+        """Note that a process has ended."""
         self._asking.discard(process)
 
     def start(self, models: Sequence[str]) -> None:
-        """Serve what can be served at once of these models, in this order, and watch from then on.
+        """Serve as many of these models as possible at once, in this order, and watch them from then on.
 
         Raises ConfigurationError where one can't be served.
         """
@@ -101,13 +101,13 @@ class Owner:
         self._watching.start()
 
     def begin_to_stop(self) -> None:
-        """Have every server end, without waiting."""
+        """Ask every server to stop, without waiting."""
         self._ended.set()
         for process in list(self._processes.values()):
             process.begin_to_stop()
 
     def stop(self) -> None:
-        """End every server; nothing of them is left."""
+        """Stop every server, and wait until nothing of them is left."""
         self.begin_to_stop()
         if self._watching is not None:
             self._watching.join()

@@ -1,4 +1,4 @@
-"""Which of a run's models it serves itself, and how."""
+"""The plan of the models that a run serves itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class InProcess:
     label: str
 
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> StartedServer:
-        """There is nothing to start."""
+        """Return at once: there is no server to start."""
         say(f"{self.label} runs in this process")
         # An address of this start's own: the next model in the rotation closes it.
         return StartedServer(LOCAL + secrets.token_hex(4))
@@ -92,7 +92,8 @@ def serving_way(settings: Settings) -> str:
         if all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers")):
             return "local"
     raise ConfigurationError(
-        "there is no server to ask the model at: give the URL of one that runs with --eval-base-url, such as "
-        "http://127.0.0.1:8000/v1; or have vLLM started (pip install vllm, or name a Python that has it with "
-        "--eval-vllm-python); or run the model in this process (pip install 'pytest-instructlab-eval[local]')"
+        "no server has the model: give the URL of a server with --eval-base-url, such as "
+        "http://127.0.0.1:8000/v1; or let this run start vLLM (pip install vllm, or name a Python that has "
+        "it with --eval-vllm-python); or run the model in this process (pip install "
+        "'pytest-instructlab-eval[local]')"
     )

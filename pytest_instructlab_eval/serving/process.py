@@ -35,7 +35,7 @@ class ServerProcess:
 
     @property
     def status(self) -> int | None:
-        """The exit status as a shell has it, None while it runs."""
+        """Return the exit status as a shell has it, None while the process runs."""
         return self._guard.poll()
 
     def begin_to_stop(self) -> None:
@@ -59,7 +59,7 @@ class ServerProcess:
         return "\n    ".join([f"  the end of {short_path(self.log)}:", *self.last_lines()])
 
     def text(self) -> str:
-        """Its whole log."""
+        """Return its whole log."""
         try:
             return self.log.read_text(encoding="utf-8", errors="replace")
         except OSError:

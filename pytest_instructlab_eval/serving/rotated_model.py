@@ -10,7 +10,7 @@ from pytest_instructlab_eval.serving.rotation import Rotation
 
 
 class RotatedModel:
-    """A model that the run serves: asked where it is served, when it is.
+    """A model that the run serves; a request waits until it is served.
 
     `connect` gives the model behind a URL.
     """
@@ -26,7 +26,7 @@ class RotatedModel:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._name
 
     async def chat(

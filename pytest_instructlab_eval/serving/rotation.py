@@ -24,7 +24,7 @@ POLL = 0.1  # seconds between two looks at what is served, while something is wa
 
 @dataclasses.dataclass(frozen=True)
 class ProcessState:
-    """What a process is at: `busy` with models that are served, or waiting for the models that it `wants`."""
+    """The state of a process: `busy` with served models, or waiting for the models that it `wants`."""
 
     busy: bool = True
     wants: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class ProcessState:
 
 @dataclasses.dataclass(frozen=True)
 class ServingState:
-    """Where the models that are served can be asked, and why others can't be."""
+    """The URLs of the models that are served, and the reasons why others cannot be."""
 
     up: Mapping[str, str] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -57,7 +57,7 @@ def read_serving_state(folder: Path) -> ServingState:
 
 
 def write_serving_state(folder: Path, served: ServingState) -> None:
-    """Say what is served."""
+    """Write what is served."""
     replace_text(folder / "served.json", json.dumps(dataclasses.asdict(served)))
 
 
@@ -86,14 +86,14 @@ class Rotation:
         self._news: asyncio.Event | None = None
 
     def begin(self, run: Hashable) -> None:
-        """A run is under way."""
+        """Note that a run is under way."""
         with self._lock:
             self._runs.add(run)
             self._blocked += run in self._waiting  # it may have been quicker
             self._say()
 
     def end(self, run: Hashable) -> None:
-        """A run has ended."""
+        """Note that a run has ended."""
         with self._lock:
             self._runs.discard(run)
             self._blocked -= run in self._waiting
@@ -101,7 +101,7 @@ class Rotation:
 
     @asynccontextmanager
     async def use(self, model: str) -> AsyncIterator[str]:
-        """Where the model can be asked; it stays served as long as the context.
+        """Yield the URL of the model once it is served; it stays served as long as the context.
 
         Raises ModelError where it can't be served.
         """
@@ -121,7 +121,7 @@ class Rotation:
                 self._say()
 
     def _try(self, model: str) -> str | None:
-        """Take the model into use if it is served."""
+        """Return the URL of the model and count it as in use; None where it is not served now."""
         with self._lock:
             self._in_use += 1
             self._say()
@@ -132,7 +132,7 @@ class Rotation:
         return url
 
     async def _wait(self, model: str) -> str:
-        """Take the model into use once it is served; raise ModelError where it will not be."""
+        """Return the URL of the model once it is served; raise ModelError where it will not be."""
         run = self._whose()
         with self._lock:
             self._blocked += run in self._runs and run not in self._waiting
@@ -159,7 +159,7 @@ class Rotation:
                 self._say()
 
     async def _look(self) -> None:
-        """Wait for the next look at what is served, which one of all that wait takes for all."""
+        """Wait for the next look at what is served, which one waiting call does for all."""
         if self._news is not None:
             await self._news.wait()
             return
@@ -173,7 +173,7 @@ class Rotation:
             news.set()
 
     def _say(self) -> None:
-        """Tell the owner the state where it has changed, with the lock held."""
+        """Write the state for the owner where it has changed; the caller holds the lock."""
         busy = self._in_use > 0 or len(self._runs) > self._blocked
         state = ProcessState(busy, () if busy else tuple(sorted(self._wants)))
         if state == self._said:

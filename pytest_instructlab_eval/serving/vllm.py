@@ -1,4 +1,4 @@
-"""vLLM as a server process: its command line, when it is ready, and why it isn't."""
+"""vLLM as a server process: its command line, its start, and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ CAUSES = (
     ),
     (
         r"greater than the derived max_model_len",
-        "the context asked for is longer than the model's own: lower --max-model-len in --eval-vllm-args",
+        "the requested context is longer than the model's own: lower --max-model-len in --eval-vllm-args",
     ),
     (
         r"out of memory|OutOfMemoryError|No available memory for the cache|desired GPU memory utilization"
         r"|less than requested memory for kv|Cannot allocate memory|not enough memory|std::bad_alloc",
-        "there is too little free memory for it: end what else uses it, spread it over more GPUs with "
-        "--eval-gpus, or ask for less with --eval-vllm-args '--max-model-len 4096 "
+        "there is too little free memory: end other programs that use it, take more GPUs with --eval-gpus, "
+        "or ask for less with --eval-vllm-args '--max-model-len 4096 "
         "--gpu-memory-utilization 0.8'",
     ),
     (
@@ -55,22 +55,22 @@ CAUSES = (
         r"|LocalEntryNotFound|Invalid repository ID|Can't load the configuration|not the path to a directory"
         r"|We couldn't connect to|OfflineModeIsEnabled|does not appear to have a file named"
         r"|HFValidationError",
-        "there is no such model, or its hub can't be reached: give the folder of one, or the name of one on "
-        "the hub; or did you forget --eval-base-url, the server that has it?",
+        "there is no such model, or the hub cannot be reached: give a model's folder or its name on the hub, "
+        "or, if a server has it, its URL with --eval-base-url",
     ),
     (
         r"is not a valid JSON file|Unrecognized model in|Model architectures .* are not supported"
         r"|Cannot find any model weights|SafetensorError|Couldn't instantiate the backend tokenizer",
-        "it is no whole model that vLLM can load: that is a folder with config.json, the tokenizer's files "
-        "and all *.safetensors, of an architecture that this vLLM knows",
+        "vLLM cannot load the model: expected a folder with config.json, the tokenizer's files and all "
+        "*.safetensors, of an architecture that this vLLM supports",
     ),
     (
         r": error: (?:unrecognized arguments|argument |ambiguous option)",
-        "vLLM doesn't take one of its options so: look at --eval-vllm-args",
+        "vLLM refuses one of its options: correct --eval-vllm-args",
     ),
     (
         r"must be divisible by tensor parallel size",
-        "the model can't be spread over that many GPUs: name a number that divides its attention heads with "
+        "the model cannot be spread over that many GPUs: give a number that divides its attention heads with "
         "--eval-gpus",
     ),
     (
@@ -80,7 +80,7 @@ CAUSES = (
     ),
     (
         r"No module named '?vllm",
-        "this Python has no vLLM: name one that has with --eval-vllm-python, or pip install vllm",
+        "this Python has no vLLM: name one that has it with --eval-vllm-python, or pip install vllm",
     ),
 )
 
@@ -93,7 +93,7 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 @dataclass(frozen=True)
 class VLLM:
-    """How one model is served: `label` is what messages call it, `gpus` are its devices, none on a CPU."""
+    """A model served by vLLM: `label` is its name in messages, `gpus` are its devices, none on a CPU."""
 
     name: str
     label: str
@@ -104,7 +104,7 @@ class VLLM:
     timeout: float = 1800.0
 
     def start(self, say: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> StartedServer:
-        """Start it and wait until it is ready; `say` is told what is waited for, about each half minute.
+        """Start it and wait until it is ready; call `say` with the progress, about each half minute.
 
         Raises ConfigurationError with the end of its log where it doesn't become so.
         """
@@ -125,15 +125,15 @@ class VLLM:
 
     def command(self, port: int) -> list[str]:
         """Return the server's command line."""
-        found, named = look_for_vllm(self.python)
-        if not found:
+        installed, packaged = look_for_vllm(self.python)
+        if not installed:
             raise ConfigurationError(
-                f"{self.python} has no vLLM: name a Python that has with --eval-vllm-python, pip install "
-                "vllm, or give the URL of a server that runs with --eval-base-url"
+                f"{self.python} has no vLLM: name a Python that has it with --eval-vllm-python, pip install "
+                "vllm, or give a server's URL with --eval-base-url"
             )
         source = model_source(self.name)
         # `vllm serve` asks for the version of a package of that very name.
-        entry = ["vllm.entrypoints.cli.main", "serve", source] if named else [
+        entry = ["vllm.entrypoints.cli.main", "serve", source] if packaged else [
             "vllm.entrypoints.openai.api_server", "--model", source
         ]  # fmt: skip
         parallel = ["--tensor-parallel-size", str(len(self.gpus))] if len(self.gpus) > 1 else []
@@ -141,11 +141,11 @@ class VLLM:
         return [self.python, "-m", *entry, *own, *parallel, *self.arguments]
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, with the devices that are the server's."""
-        kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+        """Return this process's environment, with the server's devices."""
+        variables = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
         if self.gpus:
-            kept["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
-        return kept
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+        return variables
 
     def explanation(self, process: ServerProcess) -> str:
         """Return why it ended, as far as its log tells, and the end of the log."""
@@ -153,16 +153,16 @@ class VLLM:
         cause = next(
             (sentence for pattern, sentence in CAUSES if re.search(pattern, text, re.IGNORECASE)), None
         )
-        said = f": {cause}" if cause else ""
+        ending = f": {cause}" if cause else ""
         error = ERROR.search(text)
         first = f"\n  its first error: {error[1]}" if error else ""
-        ended = f"vLLM with {self.label} ended with status {process.status}{said}"
+        ended = f"vLLM with {self.label} ended with status {process.status}{ending}"
         return f"{ended}{first}\n{process.end_of_log()}"
 
     def _becomes_ready(
         self, process: ServerProcess, port: int, say: Callable[[str], None], stopped: Callable[[], bool]
     ) -> bool:
-        started = said = time.monotonic()
+        started = last_message = time.monotonic()
         while process.status is None:
             if _healthy(port):
                 say(f"vLLM serves {self.label} after {time.monotonic() - started:.0f} s")
@@ -173,11 +173,11 @@ class VLLM:
             if now - started > self.timeout:
                 process.stop()
                 raise ConfigurationError(
-                    f"vLLM with {self.label} was not ready within {self.timeout:g} s; where its log shows "
-                    f"that it still loads, give it longer with --eval-serve-timeout\n{process.end_of_log()}"
+                    f"vLLM with {self.label} was not ready within {self.timeout:g} s; if its log shows that "
+                    f"it is still loading, allow more with --eval-serve-timeout\n{process.end_of_log()}"
                 )
-            if now - said >= 30:
-                said = now
+            if now - last_message >= 30:
+                last_message = now
                 say(f"waiting for vLLM to load {self.label} ({now - started:.0f} s)")
             time.sleep(POLL)
         return False
@@ -191,17 +191,17 @@ def model_source(name: str, option: str = "--eval-model") -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ConfigurationError(
-                f"{option}: the folder {name} is no model that can be loaded: it has no config.json"
-            )
+            raise ConfigurationError(f"{option}: the folder {name} is not a model: it has no config.json")
         return str(path.resolve())
     if path.is_file():
         raise ConfigurationError(
-            f"{option}: {name} is a file, and a model is a folder with config.json; have llama.cpp serve a "
-            "GGUF file, and give the server's URL with --eval-base-url"
+            f"{option}: {name} is a file; expected a folder with config.json (serve a GGUF file with "
+            "llama.cpp, and give the server's URL with --eval-base-url)"
         )
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ConfigurationError(f"{option}: there is no folder {name}")
+        raise ConfigurationError(
+            f"{option}: there is no folder {name}; give a model's folder or its name on the hub"
+        )
     return name if "/" in name else f"instructlab/{name}"
 
 
@@ -217,12 +217,12 @@ def look_for_vllm(python: str) -> tuple[bool, bool]:
     """
     try:
         done = subprocess.run([python, "-c", LOOK], capture_output=True, text=True, check=True, timeout=60)
-        found, named = json.loads(done.stdout)
+        installed, packaged = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         raise ConfigurationError(
-            f"--eval-vllm-python: must be a Python that runs (got {python!r}); name its executable"
+            f"--eval-vllm-python: expected a Python that runs (got {python!r}); give its executable"
         ) from None
-    return bool(found), bool(named)
+    return bool(installed), bool(packaged)
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -266,8 +266,8 @@ def divide_gpus(
     wanted = (candidate or 0) + (judge or 0)
     if wanted > len(visible):
         raise ConfigurationError(
-            f"--eval-gpus and --eval-judge-gpus ask for {wanted} GPUs and {len(visible)} can be "
-            "seen; ask for fewer"
+            f"--eval-gpus and --eval-judge-gpus ask for {wanted} GPUs, and {len(visible)} are visible; ask "
+            "for fewer"
         )
     rest = len(visible) - (judge or 0)
     if judge and candidate is None and not rest:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+GROUPS = (  # of `pytest --help`: the names and titles
+    ("instructlab-eval", "evaluation of language models (instructlab-eval)"),
+    ("instructlab-eval-expert", "evaluation of language models: options for experts (instructlab-eval)"),
+)
 OF_SERVERS = ("vllm_args", "vllm_python", "gpus", "judge_gpus")  # options for a server that the run starts
 
 
@@ -29,7 +33,7 @@ OF_SERVERS = ("vllm_args", "vllm_python", "gpus", "judge_gpus")  # options for a
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare the built-in options in one group of `pytest --help`, each with its ini name."""
+    """Declare every option and its ini name, in two groups of `pytest --help`: common and expert ones."""
     _declare(parser, OPTIONS)
 
 
@@ -39,8 +43,9 @@ def add_own_options(parser: pytest.Parser) -> None:
 
 
 def _declare(parser: pytest.Parser, options: Iterable[Option]) -> None:
-    group = parser.getgroup("instructlab-eval", "evaluation of language models (instructlab-eval)")
+    common, expert = (parser.getgroup(name, title) for name, title in GROUPS)
     for option in options:
+        group = expert if option.expert else common
         default = f" (default: {option.default})" if option.default else ""
         if option.places == "ini":
             pass

@@ -1,4 +1,4 @@
-"""What a benchmark is: one object, from which options, fixtures, gates, files and reports work."""
+"""The benchmark: one object, from which options, fixtures, gates, files and reports work."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ if TYPE_CHECKING:
 
 
 class Question(Protocol):
-    """What one test asks: a question, or a task of many; a frozen dataclass each."""
+    """The object behind one test: a question, or a task of many; in each benchmark a frozen dataclass."""
 
     @property
     def id(self) -> str:
-        """What the test is called by; unique in its benchmark."""
+        """Return the name of the test, unique in its benchmark."""
         ...
 
     @property
     def group(self) -> str:
-        """What the tables break the benchmark down by: a category, a file, the task itself."""
+        """Return the row of the tables that it counts in: a category, a file, the task itself."""
         ...
 
     @property
     def content(self) -> object:
-        """What tells it from another question of its name, None where that is not known yet."""
+        """Return the content that differs from that of other questions of its name; None if not known yet."""
         ...
 
     @property
     def requests(self) -> int | None:
-        """How many requests it takes, None where that is not known yet."""
+        """Return the number of its requests; None if not known yet."""
         ...
 
 
 class Conversation(Protocol):
-    """What InstructLab's files say of a question: its number there, and the user's turns."""
+    """A question in InstructLab's files: its number there, and the user's turns."""
 
     @property
     def number(self) -> str:
-        """InstructLab's id."""
+        """Return InstructLab's id."""
         ...
 
     @property
     def turns(self) -> tuple[str, ...]:
-        """What the user says."""
+        """Return the user's turns."""
         ...
 
 
 @dataclass(frozen=True)
 class Need:
-    """A setting without which a benchmark is left out, unless it is not needed this time."""
+    """A setting without which a benchmark is left out.
+
+    `setting` is its name. `unless` returns whether this run needs it not.
+    """
 
     setting: str
     unless: Callable[[Settings], bool] = lambda settings: False
@@ -75,26 +78,42 @@ class AnswerFiles:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A named set of questions, and how they are asked and scored.
+    """A named set of questions, with how they are asked and scored.
 
-    `read` gives its questions, which are of the type `question`, and `read_of_base` those that the base model
-    is asked where it has questions of its own. `metrics` are the scores of a question by name, each with its
-    maximum. `version` is raised where a release asks or grades otherwise, so that scores do not compare.
-    `cluster` says whose errors are independent: each question's, or each group's as a whole.
+    The questions:
 
-    `needs` are the settings without which it is left out, `own_settings` those that nobody makes who does not
-    mean it, and `by_default` says whether it is meant where nothing is said. `compared` says what an earlier
-    run must have in common: its data as a "whole", or "each" question by itself, as a branch may change one
-    and keep the rest. `fixed_groups` says whether every run has the same groups.
+    - `name` is what users call it, and `title` what tables call it.
+    - `question` is the type of its questions, and `read` returns them for the settings of a run.
+    - `read_of_base` returns those of the base model, where it gets questions of its own.
+    - `check` raises DataError where a selected question cannot be asked.
+    - `unasked` returns a sentence for each part of the data that a run leaves out.
+    - `of_tasks` says that a test is a task of many questions. Then `read` itself takes the part that
+      `--eval-sample` and `--eval-first-n` ask for. Of any other benchmark they take a part of the tests.
 
-    `check` raises DataError where one of the questions that will be asked can't be, `references` are a
-    question's reference answers, and `judged_like` is how an answer is put to the judge, as for one of the
-    questions. `unasked` says, in sentences, what a run leaves out of the data.
+    The scores:
 
-    `of_tasks` says that an item is a task of many questions, of which `read` itself takes the part that
-    --eval-sample and --eval-first-n ask for; of any other benchmark they take a part of the items. `tests` is
-    the module that --eval-benchmark collects, called test_NAME, and `options` are its own; `Settings.own` has
-    their values.
+    - `metrics` has the scores of a question by name, each with its maximum. The first is the main one.
+    - `judged` says that answers are graded by a judge.
+    - `references` returns the reference answers of a question.
+    - `judged_like` puts an answer to the judge as the benchmark does, for the judge's trial.
+    - `cluster` says whose errors are independent: those of each "question", or of each "group".
+
+    Comparisons:
+
+    - `version` must be raised where a release asks or grades in another way, so that scores do not compare.
+    - `compared` is "whole" where two runs must have the same data, and "each" where single questions may
+      differ, as on a branch that changes some of them.
+    - `fixed_groups` says that every run has the same groups.
+
+    When it runs:
+
+    - `needs` has the settings without which it is left out.
+    - `own_settings` has the names of settings that mean this benchmark: where one is given and the
+      benchmark is left out, the header says so.
+    - `by_default` says that it is meant where no benchmark is named.
+    - `tests` is the module that `--eval-benchmark` collects, called `test_NAME`.
+    - `options` has options of its own, whose values are in `Settings.own`.
+    - `files` has its place in InstructLab's file layout.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What tests of benchmarks without InstructLab's files asked in chats: kept for a judging run of its own."""
+"""The chats of benchmarks without InstructLab's files, written for a later judging run."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def write_chats(folder: Path, run: Run) -> None:
     """
     lines: dict[str, list[str]] = {model: [] for model in run.models if _chats_file(folder, model).exists()}
     for result in run.results:
-        known = find_benchmark(result.benchmark)
-        if known is None or known.files is None:
+        benchmark = find_benchmark(result.benchmark)
+        if benchmark is None or benchmark.files is None:
             written = lines.setdefault(result.model, [])
             record = {
                 "benchmark": result.benchmark, "question": result.question, "chats": plain_data(result.chats),

@@ -1,4 +1,4 @@
-"""What tells the questions of one run from those of another, in a few letters."""
+"""Digests, which distinguish the questions of one run from those of another."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pytest_instructlab_eval.suites.selection import asked_questions as asked_of
 
 
 def data_digest(benchmark: Benchmark, questions: Sequence[Question], settings: Settings) -> str | None:
-    """Return what tells a benchmark's questions and references from others, however few `questions` are.
+    """Return a digest of all questions and references of a benchmark, however few `questions` are asked.
 
-    None where they are told apart one by one, and where they aren't known before they are asked.
+    None where questions are compared one by one, and where they are not known before they are asked.
     """
     if benchmark.compared == "each" or any(question.content is None for question in questions):
         return None
@@ -26,7 +26,7 @@ def data_digest(benchmark: Benchmark, questions: Sequence[Question], settings: S
 
 
 def digest(content: object) -> str:
-    """Return what tells a content from others, in twelve letters and digits; empty where there is none."""
+    """Return a digest of a content, twelve letters and digits; empty where there is none."""
     if content is None:
         return ""
     return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:12]

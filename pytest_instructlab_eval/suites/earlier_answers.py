@@ -34,10 +34,10 @@ def recorded_answers(
     folder = settings.output_dir / benchmark.files.folder(
         settings.base_branch if of_base else settings.branch
     )
-    recorded, turns_then, found = read_answers(folder, model), asked_turns(folder), {}
+    recorded, turns_then, answers_by_turns = read_answers(folder, model), asked_turns(folder), {}
     for question in asked_questions(benchmark, settings, of_base=of_base):
         chat = benchmark.files.conversation(question)
         if turns_then.get(chat.number, chat.turns) == chat.turns:
             for count, answers in enumerate(recorded.get(chat.number, ()), start=1):
-                found[chat.turns[:count]] = answers
-    return found
+                answers_by_turns[chat.turns[:count]] = answers
+    return answers_by_turns

@@ -31,23 +31,24 @@ def write_instructlab_files(folder: Path, results: Sequence[Result], *, judging:
     Where the run is `judging` what is there, perhaps of another tool, questions and answers stay as they are,
     and what is in the other files of other questions stays too. Raises OSError.
     """
-    places: dict[tuple[Path, bool], list[Result]] = defaultdict(list)
+    groups: dict[tuple[Path, bool], list[Result]] = defaultdict(list)
     for result in results:
-        known = find_benchmark(result.benchmark)
-        if known is not None and known.files is not None and result.scores:
-            place = folder / known.files.folder(_evidence_of_result(result).origin.ref)
-            places[place, known.files.with_questions].append(result)
-    for (path, with_questions), found in places.items():
+        benchmark = find_benchmark(result.benchmark)
+        if benchmark is not None and benchmark.files is not None and result.scores:
+            location = folder / benchmark.files.folder(_evidence_of_result(result).origin.ref)
+            groups[location, benchmark.files.with_questions].append(result)
+    for (path, with_questions), group in groups.items():
         if with_questions:
-            _write_questions(path, found, judging)
+            _write_questions(path, group, judging)
         if not judging:
-            _write_answers(path, found)
-        _write_judgments(path, found, judging)
+            _write_answers(path, group)
+        _write_judgments(path, group, judging)
 
 
 def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> None:
-    asked = {_question_id(result): result for result in reversed(results)}  # once, though by several models
-    ordered = list(reversed(asked.values()))
+    # Each question once, though several models answered it.
+    by_question = {_question_id(result): result for result in reversed(results)}
+    ordered = list(reversed(by_question.values()))
     if not (judging and (folder / "question.jsonl").exists()):
         records: list[Record] = [
             {
@@ -121,7 +122,7 @@ def _write_judgments(folder: Path, results: Sequence[Result], judging: bool) -> 
 
 
 def _others(path: Path, records: Sequence[Record], judging: bool) -> list[Record]:
-    """The records of a file that is there already, but those that these are newer ones of."""
+    """Return the records of an existing file, without those that these records replace."""
     if not (judging and path.exists()):
         return []
     newer = set(map(_identity, records))
@@ -129,7 +130,7 @@ def _others(path: Path, records: Sequence[Record], judging: bool) -> list[Record
 
 
 def _identity(record: Record) -> tuple[str, str, str]:
-    """What a record is about: a model's turn of a question. InstructLab has the end of a model's name."""
+    """Return the question, model and turn of a record. InstructLab has the end of a model's name."""
     model = str(record.get("model", "")).rpartition("/")[2]
     return str(record.get("question_id")), model, str(record.get("turn"))
 
@@ -175,15 +176,15 @@ def _mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
 
 def _question_id(result: Result) -> int | str:
     """Return InstructLab's id where the scores have it, else the number in MT-Bench's own."""
-    known = _evidence_of_result(result).origin.question_id
-    if known is not None:
-        return known
+    recorded_id = _evidence_of_result(result).origin.question_id
+    if recorded_id is not None:
+        return recorded_id
     number = result.question.partition("-")[0]
     return int(number) if number.isdecimal() else result.question
 
 
 def _order(record: Record) -> tuple[int, float, str, str]:
-    """By number, then by name; turns in turn."""
+    """Return the sort key of a record: numbers first, then names, each by turn."""
     identifier, turn = record.get("question_id"), str(record.get("turn", ""))
     return (0, identifier, "", turn) if isinstance(identifier, int) else (1, 0, str(identifier), turn)
 

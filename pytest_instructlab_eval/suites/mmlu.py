@@ -27,10 +27,10 @@ from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
 
 PREFIX = "mmlu_"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
-FEWER_TASKS = f"{MIN_TASKS_VARIABLE} is set, so that only the first {MIN_TASKS} of MMLU's tasks are asked"
+FEWER_TASKS = f"{MIN_TASKS_VARIABLE} is set, so only the first {MIN_TASKS} of MMLU's tasks are asked"
 NO_DIFFERENCE = (
-    "every choice is equally likely, in every question of the task, so nothing was measured: look for broken "
-    "weights, or a server that makes its log-probabilities up"
+    "all choices have the same likelihood in every question of the task, so nothing was measured; check the "
+    "model's weights, and whether the server computes log-probabilities"
 )
 
 
@@ -51,29 +51,29 @@ class MMLUTask:
 
     @property
     def name(self) -> str:
-        """As lm-eval names it."""
+        """Return lm-eval's name of the task."""
         return PREFIX + self.subject
 
     @property
     def id(self) -> str:
-        """What the test is called by."""
+        """Return the name of the test."""
         return self.subject
 
     @property
     def group(self) -> str:
-        """A task is a group of its own."""
+        """Return the task itself: it is a group of its own."""
         return self.subject
 
     @property
     def content(self) -> object:
-        """What tells its questions from others, None where they aren't known before it is loaded."""
+        """Return the content of its questions; None where they are not known before it is loaded."""
         if self.data is None:
             return None
         return _mmlu_rows(self.data, "test", self.subject), _mmlu_rows(self.data, "dev", self.subject)
 
     @property
     def requests(self) -> int | None:
-        """How many requests it takes, None where that isn't known before it is loaded."""
+        """Return the number of its requests; None where they are not known before it is loaded."""
         if self.rows is not None:
             return len(self.rows)
         if self.data is None:
@@ -82,7 +82,7 @@ class MMLUTask:
 
     @property
     def size(self) -> int:
-        """How many questions there are; what was published, for the hub's."""
+        """Return the number of its questions; for the hub's data, of the published ones."""
         if self.data is None:
             return MMLU_TEST_ROWS[self.subject]
         return len(_mmlu_rows(self.data, "test", self.subject))
@@ -105,7 +105,7 @@ class MMLUQuestion:
 
 
 def mmlu_subjects() -> tuple[str, ...]:
-    """The 57 subjects, from the definitions of the installed lm-eval (which isn't imported)."""
+    """Return the 57 subjects, from the definitions of the installed lm-eval (which is not imported)."""
     names = sorted(path.stem for path in _definitions().glob(f"{PREFIX}*.yaml"))
     return tuple(name.removeprefix(PREFIX) for name in names)
 
@@ -117,7 +117,7 @@ def mmlu_tasks(
     first_n: int | None = None,
     system_prompt: str | None = None,
 ) -> list[MMLUTask]:
-    """All tasks, asked in this way."""
+    """Return all tasks, asked in this way."""
     return [MMLUTask(subject, data, few_shots, first_n, system_prompt) for subject in mmlu_subjects()]
 
 
@@ -132,13 +132,13 @@ def check_mmlu(tasks: Sequence[MMLUTask]) -> None:
         examples = len(_mmlu_rows(task.data, "dev", task.subject))
         if examples < task.few_shots:
             raise DataError(
-                f"{task.data} has {examples} examples for {task.subject}, fewer than the {task.few_shots} of "
-                "--eval-few-shots"
+                f"{task.data}: expected {task.few_shots} examples for {task.subject} (got {examples}); ask "
+                "for fewer with --eval-few-shots"
             )
 
 
 async def score_mmlu(task: MMLUTask, model: Model) -> Score:
-    """The accuracy of a model on a task: the share of questions whose right choice is the likeliest.
+    """Return the accuracy of a model on a task: the share of questions whose right choice is the likeliest.
 
     `samples` has every question's choice and log-likelihoods. A question that couldn't be asked is
     counted as an error and left out of the mean.
@@ -148,7 +148,7 @@ async def score_mmlu(task: MMLUTask, model: Model) -> Score:
 
 
 async def score_mmlu_questions(questions: Sequence[MMLUQuestion], model: Model) -> Score:
-    """The accuracy on questions, which are all asked at once; see `score_mmlu`.
+    """Return the accuracy on questions, which are all asked at once; see `score_mmlu`.
 
     Where no question has two different likelihoods, nothing was measured: all are errors.
     """
@@ -185,13 +185,13 @@ async def _answer_mmlu_question(question: MMLUQuestion, model: Model) -> Sample:
 
 
 def _load_mmlu_questions(task: MMLUTask) -> list[MMLUQuestion]:
-    """The task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
+    """Return the task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
     definition = _mmlu_definition(task)
     every = list(definition.eval_docs)
     if task.rows and task.rows[-1] >= len(every):
         raise DataError(
-            f"the hub has {len(every)} questions for {task.subject}, fewer than the {task.size} that were "
-            "published; take a sample of a local copy with --eval-mmlu-data"
+            f"the hub: expected {task.size} questions for {task.subject} (got {len(every)}); take the sample "
+            "from a local copy with --eval-mmlu-data"
         )
     numbers, docs = zip(*choose_rows(every, task.first_n, task.rows), strict=True)
     chat = task.system_prompt is not None
@@ -244,7 +244,7 @@ def _prompts(definition: Any, task: MMLUTask, docs: Sequence[Any]) -> list[str |
 
 
 def _mmlu_definition(task: MMLUTask) -> Any:
-    """lm-eval's task, over the hub's data or the rows of the CSV files."""
+    """Return lm-eval's task, over the hub's data or the rows of the CSV files."""
     from lm_eval.api.task import ConfigurableTask
 
     class LocalTask(ConfigurableTask):  # type: ignore[misc]
@@ -286,7 +286,7 @@ def _mmlu_rows(data: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
 
 @functools.cache
 def _mmlu_index() -> Any:
-    """lm-eval's index of MMLU's folder alone; its whole index takes seconds."""
+    """Return lm-eval's index of MMLU's folder alone; its whole index takes seconds."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_defaults=False, include_path=str(_definitions())).task_index
@@ -295,26 +295,26 @@ def _mmlu_index() -> Any:
 @functools.cache
 def _definitions() -> Path:
     spec = importlib.util.find_spec("lm_eval")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    folder = Path(places[0], "tasks", "mmlu", "default") if places else Path("lm_eval")
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    folder = Path(locations[0], "tasks", "mmlu", "default") if locations else Path("lm_eval")
     if not folder.is_dir():
         raise DataError(
-            "the installed lm-eval has no MMLU tasks; install it anew: pip install --force-reinstall lm-eval"
+            "the installed lm-eval has no MMLU tasks; reinstall it: pip install --force-reinstall lm-eval"
         )
     return folder
 
 
 def _read_mmlu_tasks(settings: Settings) -> list[MMLUTask]:
-    found = mmlu_tasks(
+    tasks = mmlu_tasks(
         data=settings.mmlu_data,
         few_shots=settings.few_shots,
         first_n=settings.first_n,
         system_prompt=settings.system_prompt,
     )
     if settings.min_tasks:
-        found = found[:MIN_TASKS]
-    check_mmlu(found)
-    return sample_tasks(found, settings)
+        tasks = tasks[:MIN_TASKS]
+    check_mmlu(tasks)
+    return sample_tasks(tasks, settings)
 
 
 BENCHMARK = Benchmark(

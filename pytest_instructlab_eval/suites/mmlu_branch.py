@@ -56,22 +56,22 @@ class MMLUBranchTask:
 
     @property
     def id(self) -> str:
-        """What the test is called by."""
+        """Return the name of the test."""
         return self.name
 
     @property
     def group(self) -> str:
-        """A task is a group of its own."""
+        """Return the task itself: it is a group of its own."""
         return self.name
 
     @property
     def content(self) -> object:
-        """What tells its questions from others, None where lm-eval alone knows them."""
+        """Return the content of its questions; None where only lm-eval can read them."""
         return None if self.form is None else (self.form, _branch_task_rows(self))
 
     @property
     def requests(self) -> int | None:
-        """How many questions it has, None where that isn't known before lm-eval has loaded it."""
+        """Return the number of its questions; None where lm-eval must load the task first."""
         if self.rows is not None:
             return len(self.rows)
         if self.form is None or self.problem is not None:
@@ -80,17 +80,17 @@ class MMLUBranchTask:
 
     @property
     def size(self) -> int:
-        """How many questions there are."""
+        """Return the number of its questions."""
         return _count(self.data) if self.form and self.data else len(_load_by_lm_eval(self))
 
     @property
     def is_empty(self) -> bool:
-        """Whether its file has no questions, as SDG leaves it where it has filtered all of them out."""
+        """Return whether its file has no questions, as SDG leaves it after filtering all of them out."""
         return self.problem is None and self.data is not None and _count(self.data) == 0
 
     @property
     def recovered(self) -> int:
-        """Of how many questions the right choice is read from the row's own text, see `read_rows`."""
+        """Return the number of questions whose right choice is read from the row's text; see `read_rows`."""
         return _read(self.data).recovered if self.data is not None and self.form is not None else 0
 
 
@@ -102,13 +102,13 @@ def mmlu_branch_tasks(
     system_prompt: str | None = None,
     trust: bool = False,
 ) -> list[MMLUBranchTask]:
-    """The tasks of group or tag `mmlu_pr` in a folder that have questions, sorted by name.
+    """Return the tasks of group or tag `mmlu_pr` in a folder that have questions, sorted by name.
 
     Five solved examples are what `instructlab-eval` 0.6.0 gives where it isn't told otherwise. Raises
     DataError where there is no task, or none with questions; `check_mmlu_branch` tells which of them can be
     asked.
     """
-    found = []
+    tasks = []
     for file in find_task_files(folder, trust=trust):
         problem = file.problem
         if problem is None and file.data is not None:
@@ -119,14 +119,14 @@ def mmlu_branch_tasks(
         task = MMLUBranchTask(
             file.name, file.path, file.data, file.form, few_shots, first_n, system_prompt, problem=problem
         )
-        found.append(task)
-    asked = [task for task in found if not task.is_empty]
-    if not asked:
+        tasks.append(task)
+    with_questions = [task for task in tasks if not task.is_empty]
+    if not with_questions:
         raise DataError(
-            f"{escape(folder)}: none of its tasks has a question; InstructLab's SDG filtered all "
-            "of them out, so generate them again"
+            f"{escape(folder)}: no task has a question, since InstructLab's SDG filtered all of them out; "
+            "generate the tasks again"
         )
-    return asked
+    return with_questions
 
 
 def check_mmlu_branch(tasks: Sequence[MMLUBranchTask]) -> None:
@@ -141,13 +141,13 @@ def check_mmlu_branch(tasks: Sequence[MMLUBranchTask]) -> None:
         count = len(_branch_task_rows(task))
         if count < task.few_shots:
             raise DataError(
-                f"{escape(task.data)} has {count} questions, fewer than the {task.few_shots} of "
-                "--eval-few-shots, which are drawn from the same file; ask for fewer"
+                f"{escape(task.data)}: expected {task.few_shots} questions or more, as solved examples are "
+                f"drawn from them (got {count}); ask for fewer with --eval-few-shots"
             )
 
 
 async def score_mmlu_branch(task: MMLUBranchTask, model: Model) -> Score:
-    """The accuracy of a model on a task: the share of questions whose right choice is the likeliest.
+    """Return the accuracy of a model on a task: the share of questions whose right choice is the likeliest.
 
     The likelihood of a choice is that of all its tokens, as lm-eval's `acc` has it.
     """
@@ -168,7 +168,7 @@ _count = functools.cache(count_rows)
 
 
 def _load_branch_questions(task: MMLUBranchTask) -> list[MMLUQuestion]:
-    """The task's questions as lm-eval would put them.
+    """Return the task's questions as lm-eval would put them.
 
     As there, the solved examples are drawn anew for each question, and from all questions: now and
     then the question itself is among them, with its answer. They are drawn for questions that aren't
@@ -221,12 +221,12 @@ def _choices(task: MMLUBranchTask, row: MMLURow) -> Sequence[str]:
 
 
 def _load_by_lm_eval(task: MMLUBranchTask) -> list[MMLUQuestion]:
-    """The questions of any multiple-choice task; this runs what the task holds."""
+    """Return the questions of any multiple-choice task; this runs the code in the task."""
     try:
         definition = _branch_definition(task)
         docs = list(definition.eval_docs)[: task.first_n]
-        asked = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
-        return [question for _, question in choose_rows(asked, numbers=task.rows)]
+        questions = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
+        return [question for _, question in choose_rows(questions, numbers=task.rows)]
     except DataError:
         raise
     except Exception as error:
@@ -253,8 +253,8 @@ def _branch_definition(task: MMLUBranchTask) -> Any:
         or definition.multiple_input
     ):
         raise DataError(
-            f"{escape(task.file)}: only multiple choice with one prompt and no scoring of its own "
-            "can be asked"
+            f"{escape(task.file)}: only multiple choice with one prompt and lm-eval's own scoring is "
+            "supported"
         )
     definition.set_fewshot_seed(SEED)
     return definition
@@ -286,51 +286,51 @@ def _ask(definition: Any, task: MMLUBranchTask, doc: Any, number: int) -> MMLUQu
         answer = choices.index(answer) if answer in choices else -1
     if not isinstance(answer, int) or not 0 <= answer < len(choices) <= len(ascii_uppercase):
         raise DataError(
-            f"{escape(task.file)}: question {number} must have one right answer, among 26 choices at most"
+            f"{escape(task.file)}: question {number} must have one right answer among at most 26 choices"
         )
     if answer < len(LETTERS):
         check_answer(doc, answer, f"{escape(task.file)}, question {number}")
     continuations = tuple(request.args[1] for request in requests)
     prompt = prompts[0] if prompts else text
-    asked = str(definition.doc_to_text(doc)).strip()
-    return MMLUQuestion(str(number), prompt, continuations, answer, asked, tuple(map(str, choices)))
+    question = str(definition.doc_to_text(doc)).strip()
+    return MMLUQuestion(str(number), prompt, continuations, answer, question, tuple(map(str, choices)))
 
 
 def _read_branch_tasks(settings: Settings) -> list[MMLUBranchTask]:
     if settings.tasks_dir is None:
         raise ConfigurationError("MMLU-Branch needs --eval-tasks-dir, the folder of its tasks")
-    found = mmlu_branch_tasks(
+    tasks = mmlu_branch_tasks(
         settings.tasks_dir,
         few_shots=settings.few_shots,
         first_n=settings.first_n,
         system_prompt=settings.system_prompt,
         trust=settings.trust_tasks,
     )
-    broken = [task for task in found if task.problem is not None]  # not silently left out of a sample
-    sampled = sample_tasks([task for task in found if task.problem is None], settings)
+    broken = [task for task in tasks if task.problem is not None]  # not silently left out of a sample
+    sampled = sample_tasks([task for task in tasks if task.problem is None], settings)
     return sorted([*sampled, *broken], key=lambda task: task.name)
 
 
 def _unasked_notes(settings: Settings) -> list[str]:
-    """What is said of older folders of tasks, of tasks without questions, and of shifted letters."""
+    """Return sentences about older task folders, tasks without questions, and shifted letters."""
     assert settings.tasks_dir is not None  # noqa: S101  (it is needed)
-    folders, told = sdg_folders(settings.tasks_dir), []
+    folders, notes = sdg_folders(settings.tasks_dir), []
     if len(folders) > 1:
-        told.append(f"{escape(folders[0])} is read, the newest of {len(folders):,} folders of tasks")
-    asked = {task.name: task for task in mmlu_branch_tasks(settings.tasks_dir, trust=settings.trust_tasks)}
-    told += [
+        notes.append(f"{escape(folders[0])} is read, the newest of {len(folders):,} task folders")
+    tasks = {task.name: task for task in mmlu_branch_tasks(settings.tasks_dir, trust=settings.trust_tasks)}
+    notes += [
         f"the task {escape(file.name)} has no questions and is left out"
         for file in find_task_files(settings.tasks_dir, trust=settings.trust_tasks)
-        if file.name not in asked
+        if file.name not in tasks
     ]
-    for task in asked.values():
+    for task in tasks.values():
         with contextlib.suppress(DataError):  # told where the task is asked
             if task.recovered:
-                told.append(
-                    f"warning: {task.recovered:,} of {task.size:,} rows of {escape(task.name)} have the "
-                    "number of another choice than their own text says; the text decides"
+                notes.append(
+                    f"warning: in {task.recovered:,} of {task.size:,} rows of {escape(task.name)} the "
+                    "number of the right choice differs from its text; the text decides"
                 )
-    return told
+    return notes
 
 
 BENCHMARK = Benchmark(

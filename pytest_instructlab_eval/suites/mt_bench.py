@@ -64,23 +64,23 @@ class MTBenchQuestion:
 
     @property
     def id(self) -> str:
-        """What the test is called by, such as "81-writing"."""
+        """Return the name of the test, such as "81-writing"."""
         return f"{self.number}-{self.category}"
 
     @property
     def group(self) -> str:
-        """Questions are grouped by category."""
+        """Return the category."""
         return self.category
 
     @property
     def content(self) -> object:
-        """What tells it from other questions, and its grading from others'."""
+        """Return the content that distinguishes it from other questions, and its grading from theirs."""
         prompts = [(prompt.system, prompt.template) for prompt in self.judge_prompts]
         return self.turns, self.references, self.temperature, prompts
 
     @property
     def requests(self) -> int:
-        """An answer and its judgments, a turn and a repeat."""
+        """Return the number of its requests: an answer and its judgments for each turn and repeat."""
         return len(self.turns) * self.repeats * (1 + self.judgments)
 
 
@@ -112,18 +112,20 @@ def mt_bench_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[MTBenchQuestion]:
-    """The questions of the published wheel, or of a folder or wheel; raises DataError.
+    """Return the questions of the published wheel, or of a folder or wheel; raises DataError.
 
     One that is answered at temperature 0 is asked once whatever the `repeats`: it would be answered alike.
     """
     files = mt_bench_files(source)
-    place = str(source or "the published wheel")
+    location = str(source or "the published wheel")
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
     references = {str(record.get("question_id")): record for record in files.references}
-    found = [_mt_bench_question(record, prompts, references, files, place) for record in files.questions]
+    questions = [
+        _mt_bench_question(record, prompts, references, files, location) for record in files.questions
+    ]
     return [
         replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments, seed=seed)
-        for question in found
+        for question in questions
     ]
 
 
@@ -142,7 +144,7 @@ def check_judge_references(references: Mapping[str, Sequence[str]], judge: Judge
 
 
 async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAnswer:
-    """The model's answer to each turn, with the turns before it in view.
+    """Return the model's answer to each turn, with the turns before it in view.
 
     Ends at the first turn that could not be asked. Where the question is asked repeatedly, each time has a
     seed of its own.
@@ -156,7 +158,7 @@ async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAns
 
 
 async def _answer_conversation(question: MTBenchQuestion, model: Model, repeat: int | None) -> MTBenchAnswer:
-    """The answers of one conversation; a `repeat` has its number, from 0."""
+    """Return the answers of one conversation; a `repeat` has its number, from 0."""
     messages: list[Message] = []
     system = question.system_prompts.get(conversation_template(model.name, default="granite"), "")
     if system:
@@ -190,18 +192,18 @@ async def _answer_conversation(question: MTBenchQuestion, model: Model, repeat: 
 
 
 async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge: Judge) -> list[Score]:
-    """A score a turn, "turn_1" and "turn_2"; the second turn's judge sees both.
+    """Return a score per turn, "turn_1" and "turn_2"; the second turn's judge sees both.
 
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
     the other turn's score as it is. Of several answers the mean counts, as one question.
     """
-    answers = {str(count): given for count, given in enumerate((answer, *answer.again), start=1)}
+    answers = {str(count): one_answer for count, one_answer in enumerate((answer, *answer.again), start=1)}
     # All at the same time, so that judges that are swapped have one each.
     graded = await asyncio.gather(
         *(
-            _grade_turn(question, given, judge, turn, count)
+            _grade_turn(question, one_answer, judge, turn, count)
             for turn in range(1, len(question.turns) + 1)
-            for count, given in answers.items()
+            for count, one_answer in answers.items()
         )
     )
     if len(answers) == 1:
@@ -226,10 +228,10 @@ async def _grade_turn(
     if number > len(answer.turns):
         reason = answer.error or "the model gave no answer"
         return Score(None, metric, ONE_TO_TEN.highest, error=reason, evidence=about)
-    fields = {f"ref_answer_{place}": text for place, text in enumerate(question.references, start=1)}
-    for place in range(number):
-        fields[f"question_{place + 1}"] = question.turns[place]
-        fields[f"answer_{place + 1}"] = answer.turns[place]
+    fields = {f"ref_answer_{position}": text for position, text in enumerate(question.references, start=1)}
+    for position in range(number):
+        fields[f"question_{position + 1}"] = question.turns[position]
+        fields[f"answer_{position + 1}"] = answer.turns[position]
     score = await judge.grade(
         question.turns[turn],
         answer.turns[turn],
@@ -247,15 +249,15 @@ def prompt_of_first_turn(question: MTBenchQuestion) -> Put:
 
     async def put(judge: Judge, text: str, reference: str, answer: str) -> Score:
         prompts = question.judge_prompts[:1]
-        asked = replace(question, turns=(text,), references=(reference,), judge_prompts=prompts)
-        (score,) = await grade_mt_bench(asked, MTBenchAnswer((answer,)), judge)
+        trial_question = replace(question, turns=(text,), references=(reference,), judge_prompts=prompts)
+        (score,) = await grade_mt_bench(trial_question, MTBenchAnswer((answer,)), judge)
         return score
 
     return put
 
 
 def conversation_template(model_name: str, *, default: str) -> str:
-    """The name of the conversation template that InstructLab takes for a model.
+    """Return the name of the conversation template that InstructLab takes for a model.
 
     It decides by the end of the name, then by the whole; `default` is a name that stands in for one
     that it doesn't know ("granite" for candidates, "mixtral" for judges).
@@ -279,25 +281,25 @@ def _mt_bench_question(
     prompts: Mapping[str, Mapping[str, Any]],
     references: Mapping[str, Mapping[str, Any]],
     files: MTBenchFiles,
-    place: str,
+    location: str,
 ) -> MTBenchQuestion:
     try:
         category, identifier, turns = str(record["category"]), str(record["question_id"]), record["turns"]
         temperature = float(record.get("required_temperature", TEMPERATURES.get(category, OTHER_TEMPERATURE)))
     except KeyError as error:
-        raise DataError(f"question.jsonl of {place}: a question lacks {error}") from None
+        raise DataError(f"question.jsonl of {location}: a question lacks {error}") from None
     except (TypeError, ValueError):
-        raise DataError(f"question.jsonl of {place}: required_temperature must be a number") from None
+        raise DataError(f"question.jsonl of {location}: required_temperature must be a number") from None
     if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
         raise DataError(
-            f"question.jsonl of {place}: the turns of question {identifier} must be a list of texts"
+            f"question.jsonl of {location}: the turns of question {identifier} must be a list of texts"
         )
     if not 1 <= len(turns) <= 2:
-        raise DataError(f"question.jsonl of {place}: question {identifier} must have one or two turns")
-    reference = _reference(references, identifier, len(turns), place) if category in WITH_REFERENCE else ()
+        raise DataError(f"question.jsonl of {location}: question {identifier} must have one or two turns")
+    reference = _reference(references, identifier, len(turns), location) if category in WITH_REFERENCE else ()
     stem = "single-math-v1" if reference else "single-v1"
     names: Sequence[str] = (stem, f"{stem}-multi-turn")[: len(turns)]
-    file = f"judge_prompts.jsonl of {place}"
+    file = f"judge_prompts.jsonl of {location}"
     return MTBenchQuestion(
         number=identifier,
         category=category,
@@ -312,19 +314,24 @@ def _mt_bench_question(
 
 
 def _reference(
-    references: Mapping[str, Mapping[str, Any]], identifier: str, turns: int, place: str
+    references: Mapping[str, Mapping[str, Any]], identifier: str, turns: int, location: str
 ) -> tuple[str, ...]:
     try:
-        found = tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
+        answers = tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
     except (LookupError, TypeError):
-        raise DataError(f"question {identifier} in {place} needs a reference answer and has none") from None
-    if found and len(found) < turns:
-        raise DataError(f"the reference answer of question {identifier} in {place} has too few turns")
-    return found
+        raise DataError(
+            f"{location}: expected a reference answer for question {identifier} (got none)"
+        ) from None
+    if answers and len(answers) < turns:
+        raise DataError(
+            f"{location}: expected a reference answer for each of the {turns} turns of question {identifier} "
+            f"(got {len(answers)})"
+        )
+    return answers
 
 
 def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int, file: str) -> JudgePrompt:
-    """The prompt of that name for turn 1 or 2; raises DataError where it can't be filled in."""
+    """Return the prompt of that name for turn 1 or 2; raises DataError where it cannot be filled in."""
     try:
         record = prompts[name]
         prompt = JudgePrompt(
@@ -332,14 +339,14 @@ def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int,
         )
     except KeyError as error:
         raise DataError(f"{file} lacks {error} of {name}") from None
-    known = {"ref_answer_1", "ref_answer_2"}
-    known |= {"question", "answer"} if turn == 1 else {"question_1", "question_2", "answer_1", "answer_2"}
+    fields = {"ref_answer_1", "ref_answer_2"}
+    fields |= {"question", "answer"} if turn == 1 else {"question_1", "question_2", "answer_1", "answer_2"}
     try:
-        prompt.template.format(**dict.fromkeys(known, ""))
+        prompt.template.format(**dict.fromkeys(fields, ""))
     except (LookupError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{file}: {name} can't be filled in ({type(error).__name__}: {error}); "
-            f"its braces may name {', '.join(sorted(known))}"
+            f"{file}: {name} cannot be filled in ({type(error).__name__}: {error}); "
+            f"its braces may name {', '.join(sorted(fields))}"
         ) from None
     return prompt
 

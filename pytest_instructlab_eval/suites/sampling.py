@@ -19,7 +19,7 @@ Q = TypeVar("Q", bound="Question")
 
 
 def stratum_sizes(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int]:
-    """How many of `n` questions each stratum gets, in proportion to its size.
+    """Return how many of `n` questions each stratum gets, in proportion to its size.
 
     Each gets one before any gets a second; the next goes to the stratum of size p with s questions so far
     that has the largest p^2 / (s(s+1)), as seats of the U.S. House are apportioned (Huntington-Hill,
@@ -30,45 +30,45 @@ def stratum_sizes(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, 
         (_priority(size, 0), _shuffled_position(seed, name), name) for name, size in sizes.items() if size > 0
     ]
     heapq.heapify(waiting)
-    found = dict.fromkeys(sizes, 0)
+    shares = dict.fromkeys(sizes, 0)
     for _ in range(min(n, sum(sizes.values()))):
         _, rank, name = heapq.heappop(waiting)
-        found[name] += 1
-        if found[name] < sizes[name]:
-            heapq.heappush(waiting, (_priority(sizes[name], found[name]), rank, name))
-    return found
+        shares[name] += 1
+        if shares[name] < sizes[name]:
+            heapq.heappush(waiting, (_priority(sizes[name], shares[name]), rank, name))
+    return shares
 
 
 def _priority(size: int, seats: int) -> tuple[bool, Fraction]:
-    """What the smallest of is served first."""
+    """Return the sort key of a stratum with so many questions: the smallest gets the next question."""
     return (False, Fraction(0)) if seats == 0 else (True, Fraction(seats * (seats + 1), size * size))
 
 
 def stratified_sample(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) -> dict[str, list[T]]:
-    """`n` questions of all strata, or all where there are fewer: by stratum, each in its own order.
+    """Return `n` questions of all strata, or all where there are fewer: by stratum, each in its own order.
 
     Strata that get none are left out. A question is known by its text (`str`), which must be unique in its
     stratum: whether it is drawn doesn't depend on where it stands.
     """
     share = stratum_sizes({name: len(questions) for name, questions in strata.items()}, n, seed)
-    found = {}
+    sample = {}
     for name, questions in strata.items():
         ranks = [_shuffled_position(seed, name, str(question)) for question in questions]
         drawn = heapq.nsmallest(share[name], range(len(questions)), key=ranks.__getitem__)
         if drawn:
-            found[name] = [questions[place] for place in sorted(drawn)]
-    return found
+            sample[name] = [questions[index] for index in sorted(drawn)]
+    return sample
 
 
 def _shuffled_position(seed: int, *names: str) -> bytes:
-    """A place in an order that is random to the eye, and no other on any machine or version of Python."""
+    """Return a sort key that looks random, and is the same on every machine and version of Python."""
     return hashlib.sha256("\0".join((str(seed), *names)).encode("utf-8", "surrogatepass")).digest()
 
 
 def choose_rows(
     rows: Sequence[T], first_n: int | None = None, numbers: Sequence[int] | None = None
 ) -> list[tuple[int, T]]:
-    """The rows of these numbers, else the first so many, else all: each with its number, from 0."""
+    """Return the rows of these numbers, else the first `first_n`, else all: each with its number, from 0."""
     if numbers is not None:
         return [(number, rows[number]) for number in numbers]
     return list(enumerate(rows[:first_n]))
@@ -82,8 +82,8 @@ def sample_questions(questions: Sequence[Q], settings: Settings) -> list[Q]:
     for question in questions:
         groups.setdefault(question.group, []).append(question.id)
     drawn = stratified_sample(groups, settings.sample, settings.sample_seed or 0)
-    kept = {question for found in drawn.values() for question in found}
-    return [question for question in questions if question.id in kept]
+    drawn_ids = {question for ids in drawn.values() for question in ids}
+    return [question for question in questions if question.id in drawn_ids]
 
 
 def sample_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Which benchmarks a run has, and what it leaves out."""
+"""The benchmarks of a run, and those that it leaves out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pytest_instructlab_eval.suites.sampling import sample_questions
 def left_out_benchmarks(settings: Settings) -> dict[str, str]:
     """Return the benchmarks that the run leaves out, each with the reason."""
     reasons = {}
-    for found in all_benchmarks():
-        if settings.benchmark and found.name not in settings.benchmark:
-            reasons[found.name] = "not named by --eval-benchmark"
-        elif missing := missing_options(found, settings):
-            reasons[found.name] = f"it needs {missing}"
-        elif settings.stage == "judge" and not found.judged:
-            reasons[found.name] = "it has no judging step"
+    for benchmark in all_benchmarks():
+        if settings.benchmark and benchmark.name not in settings.benchmark:
+            reasons[benchmark.name] = "not named by --eval-benchmark"
+        elif missing := missing_options(benchmark, settings):
+            reasons[benchmark.name] = f"it needs {missing}"
+        elif settings.stage == "judge" and not benchmark.judged:
+            reasons[benchmark.name] = "it has no judging step"
     return reasons
 
 
@@ -33,7 +33,7 @@ def missing_options(benchmark: Benchmark, settings: Settings) -> str | None:
 def selected_benchmarks(settings: Settings) -> tuple[str, ...]:
     """Return the benchmarks that the run collects where no file is named."""
     reasons = left_out_benchmarks(settings)
-    return tuple(found.name for found in all_benchmarks() if found.name not in reasons)
+    return tuple(benchmark.name for benchmark in all_benchmarks() if benchmark.name not in reasons)
 
 
 def asked_questions(benchmark: Benchmark, settings: Settings, *, of_base: bool = False) -> list[Question]:
@@ -48,5 +48,5 @@ def asked_questions(benchmark: Benchmark, settings: Settings, *, of_base: bool =
 
 def unasked_notes(name: str, settings: Settings) -> list[str]:
     """Return a sentence for each thing of a benchmark's data that is not asked; raises EvalError."""
-    found = find_benchmark(name)
-    return [] if found is None or missing_options(found, settings) else found.unasked(settings)
+    benchmark = find_benchmark(name)
+    return [] if benchmark is None or missing_options(benchmark, settings) else benchmark.unasked(settings)

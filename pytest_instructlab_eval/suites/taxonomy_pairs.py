@@ -1,4 +1,4 @@
-"""The pairs of a taxonomy that a run asks, and what of the taxonomy it does not ask."""
+"""The pairs of a taxonomy that a run asks, and sentences about those that it does not ask."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def base_pairs(settings: Settings) -> list[QnaPair]:
 
 
 def _pairs_at_ref(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> list[QnaPair]:
-    """The pairs at a ref, of the files that are asked; raises DataError where a change is not read."""
+    """Return the pairs at a ref, of the selected files; raises DataError where a change is not read."""
     changed = None
     if settings.base_branch is not None and settings.changed_only:
         survey = taxonomy.survey(settings.branch, settings.base_branch)
@@ -60,31 +60,31 @@ def _pairs_at_ref(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> li
 
 def unread_lines(survey: Survey) -> list[str]:
     """Return a sentence for each file that is not read, ten at most, and how many more there are."""
-    told = [f"{printable_name(path)} is not read: {reason}" for path, reason in survey.unread.items()]
-    more = len(told) - MOST_NAMED
-    return told if more <= 0 else [*told[:MOST_NAMED], f"{more:,} more files are not read"]
+    lines = [f"{printable_name(path)} is not read: {reason}" for path, reason in survey.unread.items()]
+    more = len(lines) - MOST_NAMED
+    return lines if more <= 0 else [*lines[:MOST_NAMED], f"{more:,} more files are not read"]
 
 
 def unasked_pairs(settings: Settings) -> list[str]:
-    """Return what is said of files that are not read, of knowledge, and of a branch without a question."""
+    """Return sentences about unread files, knowledge, and a branch without a question."""
     from pytest_instructlab_eval.data.taxonomy import Taxonomy
 
     if settings.taxonomy is None:
         return []  # the questions are those of an earlier run, to be judged
     survey = Taxonomy(settings.taxonomy).survey(settings.branch, settings.base_branch)
-    told = unread_lines(survey)
+    notes = unread_lines(survey)
     if survey.knowledge and not settings.include_knowledge:
         are, their = ("is", "its") if survey.knowledge == 1 else ("are", "their")
         changed = "changed and " if settings.base_branch is not None else ""
-        told.append(
+        notes.append(
             f"{_count(survey.knowledge, 'knowledge file')} {changed}{are} left out: "
-            f"--eval-include-knowledge asks {their} pairs, mmlu_branch {their} tasks"
+            f"--eval-include-knowledge asks {their} pairs, and mmlu_branch {their} tasks"
         )
-    return told if settings.base_branch is None else [*told, *_of_the_branch(survey, settings)]
+    return notes if settings.base_branch is None else [*notes, *_of_the_branch(survey, settings)]
 
 
 def _of_the_branch(survey: Survey, settings: Settings) -> Iterator[str]:
-    """Yield what is said of a branch that has no new questions, or fewer files than the base branch."""
+    """Yield sentences about a branch that has no new questions, or fewer files than the base branch."""
     if not survey.files and not survey.unread:
         yield "the branch changes no qna.yaml"
     elif (
@@ -93,11 +93,11 @@ def _of_the_branch(survey: Survey, settings: Settings) -> Iterator[str]:
         and not branch_pairs(settings)
         and survey.knowledge < len(survey.files)
     ):
-        yield "the branch has no pair that the base branch lacks"
+        yield "the branch has no new pair: the base branch has all of them"
     if survey.removed:
         yield f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}"
     if settings.base_questions == "base" and not base_pairs(settings):
-        yield f"the base model was asked nothing: none of the files is on {settings.base_branch}"
+        yield f"the base model was asked nothing: {settings.base_branch} has none of the files"
 
 
 def _count(count: int, what: str) -> str:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS
 from pytest_instructlab_eval.models.reasoning import split_judgment
 
-# Why a question that was asked for isn't kept, as the user reads it.
+# The reasons why a question is rejected, as the user reads them.
 NOT_WRITTEN = "not written"
 CUT_OFF = "cut off by --max-tokens"
 INCOMPLETE = "incomplete"
-ALIKE = "two choices alike"
-ABOUT_OTHERS = "a choice speaks of the others"
-ABOUT_PASSAGE = "speaks of the passage"
-NOT_CONFIRMED = "not confirmed by a second look"
+ALIKE = "two equal choices"
+ABOUT_OTHERS = "a choice mentions the others"
+ABOUT_PASSAGE = "mentions the passage"
+NOT_CONFIRMED = "not confirmed by a second answer"
 DUPLICATE = "a duplicate"
-FAILED = "the teacher could not be asked"
+FAILED = "the teacher gave no reply"
 REASONS = (
     NOT_WRITTEN, CUT_OFF, INCOMPLETE, ALIKE, ABOUT_OTHERS, ABOUT_PASSAGE, NOT_CONFIRMED, DUPLICATE, FAILED,
 )  # fmt: skip
@@ -62,7 +62,7 @@ class Draft:
 
     @property
     def flaw(self) -> str | None:
-        """Why it can't be asked without the passage and with shuffled choices; None where it can."""
+        """Return why it cannot be asked without the passage and with shuffled choices; None where it can."""
         choices = (self.answer, *self.wrong)
         plain = (unicodedata.normalize("NFC", choice).casefold() for choice in choices)
         if len({choice.strip("\"'").rstrip(". ") for choice in plain}) < len(choices):
@@ -98,8 +98,8 @@ def chosen_letter(reply: str) -> str | None:
         value["answer"] for value in _json_values(reply) if isinstance(value, dict) and "answer" in value
     ]
     if answers:
-        found = str(answers[-1]).strip()
-        return found if found in LETTERS else None
+        letter = str(answers[-1]).strip()
+        return letter if letter in LETTERS else None
     alone = re.fullmatch(r"\W*([A-D])\W*", reply)
     letters = [alone[1]] if alone else IN_WORDS.findall(reply)
     return letters[-1] if letters else None
@@ -116,14 +116,14 @@ def without_duplicates(drafts: Sequence[Draft]) -> list[Draft]:
 def arrange_questions(drafts: Sequence[Draft], draw: random.Random) -> list[TaskQuestion]:
     """Return the questions with shuffled choices: no letter is right more than once oftener than another."""
     rounds = -(-len(drafts) // len(LETTERS))
-    places = [place for _ in range(rounds) for place in draw.sample(range(len(LETTERS)), len(LETTERS))]
-    places = places[: len(drafts)]
-    draw.shuffle(places)
+    indices = [index for _ in range(rounds) for index in draw.sample(range(len(LETTERS)), len(LETTERS))]
+    indices = indices[: len(drafts)]
+    draw.shuffle(indices)
     questions = []
-    for draft, place in zip(drafts, places, strict=True):
+    for draft, index in zip(drafts, indices, strict=True):
         choices = draw.sample(draft.wrong, len(draft.wrong))
-        choices.insert(place, draft.answer)
-        questions.append(TaskQuestion(draft.question, tuple(choices), place))
+        choices.insert(index, draft.answer)
+        questions.append(TaskQuestion(draft.question, tuple(choices), index))
     return questions
 
 
@@ -137,15 +137,15 @@ def _json_values(text: str) -> Iterator[object]:
     opening = re.compile(r"[{\[]")
     position = 0
     for _ in range(MOST_OPENINGS):
-        found = opening.search(text, position)
-        if found is None:
+        match = opening.search(text, position)
+        if match is None:
             return
         try:
-            value, position = decoder.raw_decode(text, found.start())
+            value, position = decoder.raw_decode(text, match.start())
         except RecursionError:  # no teacher means anything so deep
             return
         except ValueError:  # it isn't JSON, or breaks off: what is inside it may be
-            position = found.end()
+            position = match.end()
             continue
         yield value
 
@@ -164,8 +164,8 @@ def _draft(record: Mapping[str, object]) -> Draft | str:
         _one_line_text(record["question"], MOST_QUESTION),
         _one_line_text(record.get("answer"), MOST_CHOICE),
     )
-    given = record.get("wrong_answers")
-    wrong = [_one_line_text(text, MOST_CHOICE) for text in given] if isinstance(given, list) else []
+    listed = record.get("wrong_answers")
+    wrong = [_one_line_text(text, MOST_CHOICE) for text in listed] if isinstance(listed, list) else []
     if question is None or answer is None or len(wrong) != len(LETTERS) - 1:
         return INCOMPLETE
     first, second, third = wrong

@@ -1,4 +1,4 @@
-"""What the user reads about tasks that were made: lines for a file, and the table at the end."""
+"""The output about the tasks that were made: lines for each file, and the table at the end."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pytest_instructlab_eval.task_writing.task_maker import FileOutcome
 
 
 def file_lines(outcome: FileOutcome) -> Iterator[str]:
-    """Yield what became of a file, and of its passages where something is missing."""
-    asked = outcome.kept + outcome.rejected.total()
+    """Yield the lines about a file, and about its passages where something is missing."""
+    total = outcome.kept + outcome.rejected.total()
     written = f"in the task {outcome.task}" if outcome.task else "so no task"
-    said = f"{outcome.kept} of {asked} questions kept, {written}"
+    outcome_text = f"{outcome.kept} of {total} questions kept, {written}"
     if outcome.earlier:
-        said = f"{outcome.earlier} questions of an earlier run stay, in the task {outcome.task}"
+        outcome_text = f"{outcome.earlier} questions of an earlier run are kept, in the task {outcome.task}"
     elif not outcome.passages:
-        said = "no context, so there is no passage to ask about (contexts came with version 3 of qna.yaml)"
-    yield f"{printable_name(outcome.path)}: {said}"
+        outcome_text = "no passage to ask about: the file has no context (version 3 of qna.yaml has contexts)"
+    yield f"{printable_name(outcome.path)}: {outcome_text}"
     for passage in outcome.passages:
         if passage.kept == 0:
             reasons = [
@@ -54,5 +54,5 @@ def summary_lines(outcomes: Sequence[FileOutcome]) -> Iterator[str]:
     yield from tabulate(rows, tablefmt="plain", intfmt=",", preserve_whitespace=True).splitlines()
     if letters:
         yield "right answers: " + ", ".join(
-            f"{letters[place]} {letter}" for place, letter in enumerate(LETTERS)
+            f"{letters[index]} {letter}" for index, letter in enumerate(LETTERS)
         )

@@ -46,17 +46,19 @@ def task_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 class TaskFolder:
-    """Where tasks are written, made when the first one is.
+    """The folder of the tasks, made when the first one is written.
 
     A task that is there is replaced only with `overwrite`, by another of the same name.
     """
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         if folder.exists() and not folder.is_dir():
-            raise ConfigurationError(f"--out: {escape(folder)} is not a folder")
+            raise ConfigurationError(f"--out: {escape(folder)} is not a folder; give a folder for the tasks")
         self.folder = folder.resolve()
         if not str(self.folder).isprintable():
-            raise ConfigurationError(f"--out: {escape(self.folder)} has characters that no path should have")
+            raise ConfigurationError(
+                f"--out: {escape(self.folder)} has unprintable characters; give another folder"
+            )
         self._overwrite = overwrite
 
     def finished(self, name: str, made_from: str) -> int | None:
@@ -75,12 +77,12 @@ class TaskFolder:
             pass
         there = task if task.exists() else rows
         raise DataError(
-            f"{escape(there)} is there already, and was not made of the same passages by the same teacher "
+            f"{escape(there)} exists, and was not made of the same passages by the same teacher "
             "and options; give another folder, or --overwrite"
         )
 
     def write(self, name: str, questions: Sequence[TaskQuestion], subject: str, made_from: str) -> None:
-        """Write a task; the YAML comes last, so that a task that is there is whole.
+        """Write a task; the YAML comes last, so that a task with a YAML is complete.
 
         Raises ConfigurationError where the folder can't be written to.
         """
@@ -121,11 +123,11 @@ class TaskFolder:
             replace_text(task, yaml.safe_dump(settings, sort_keys=False))
         except OSError as error:
             raise ConfigurationError(
-                f"--out: {escape(self.folder)} can't be written to ({error.strerror})"
+                f"--out: {escape(self.folder)} cannot be written to ({error.strerror})"
             ) from None
 
     def discard(self, name: str) -> None:
-        """Let go of a task that was to be overwritten and has no question any more."""
+        """Delete a task that was to be overwritten and has no question any more."""
         if self._overwrite:
             for path in self._files(name):
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The way from knowledge files to tasks: each file's passages are asked about, and what holds is written."""
+"""Makes tasks of knowledge files: asks the teacher about each passage, and writes the confirmed questions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_SUBJECT = 100  # characters
 
 @dataclass(frozen=True)
 class PassageOutcome:
-    """How many questions on a passage were kept, how many not by reason, and the first error.
+    """The outcome of a passage: how many questions were kept, how many rejected and why, the first error.
 
     `line` is that of the passage's first pair in the qna.yaml.
     """
@@ -39,7 +39,7 @@ class PassageOutcome:
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of a qna.yaml: its task, None where there was nothing to write.
+    """The outcome of a qna.yaml: its task, None where there was nothing to write.
 
     `letters` counts the letters of the right answers, by their index. Of a task that an earlier run
     made, nothing but `earlier`, the number of its questions, is known.
@@ -53,12 +53,12 @@ class FileOutcome:
 
     @property
     def kept(self) -> int:
-        """How many questions of this run the task has."""
+        """Return the number of this run's questions in the task."""
         return sum(passage.kept for passage in self.passages)
 
     @property
     def rejected(self) -> Counter[str]:
-        """How many questions were not kept, by reason."""
+        """Return the number of rejected questions, by reason."""
         return sum((passage.rejected for passage in self.passages), Counter())
 
 
@@ -83,9 +83,9 @@ async def make_tasks(
     names = task_names([file.path for file in files])
     jobs = []
     for file in files:
-        found = passages(file)
-        job = TaskJob(file, names[file.path], found, teacher.fingerprint(found))
-        earlier = folder.finished(job.name, job.made_from) if found else None
+        file_passages = passages(file)
+        job = TaskJob(file, names[file.path], file_passages, teacher.fingerprint(file_passages))
+        earlier = folder.finished(job.name, job.made_from) if file_passages else None
         if earlier is None:
             jobs.append(job)
         else:
@@ -118,7 +118,7 @@ async def _make_task(
 
 @dataclass(frozen=True)
 class _Exam:
-    """What a passage gave before its questions are compared with those of the others."""
+    """The questions of a passage before they are compared with those of the others."""
 
     passage: Passage
     drafts: list[Draft]
@@ -168,10 +168,10 @@ def _error_with_advice(error: ModelError) -> str:
 
 def _outcomes(exams: Sequence[_Exam], kept: Sequence[Draft]) -> tuple[PassageOutcome, ...]:
     """Return what became of each passage, when duplicates are left out; drafts are told apart by identity."""
-    those = {id(draft) for draft in kept}
+    kept_ids = {id(draft) for draft in kept}
     outcomes = []
     for exam in exams:
-        count = sum(id(draft) in those for draft in exam.drafts)
+        count = sum(id(draft) in kept_ids for draft in exam.drafts)
         duplicates = len(exam.drafts) - count
         rejected = exam.rejected + collections.Counter({DUPLICATE: duplicates})
         outcomes.append(PassageOutcome(exam.passage.line, count, rejected, exam.error))

@@ -1,4 +1,4 @@
-"""`python -m pytest_instructlab_eval tasks`: its options, and what it tells the user."""
+"""The command `python -m pytest_instructlab_eval tasks`: its options and its output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FOLDER = click.Path(path_type=Path)
 
 @dataclass(frozen=True)
 class TasksRequest:
-    """What the command was asked for; the fields are its options."""
+    """The options of the command."""
 
     taxonomy: Path
     branch: str | None
@@ -74,37 +74,49 @@ def _parsed_option(
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
-    given: dict[str, Any] = {} if default is None else {"default": default}  # to click, None is a value too
-    return click.option(name, metavar=metavar, callback=read, help=text, required=required, **given)
+    options: dict[str, Any] = {} if default is None else {"default": default}  # to click, None is a value too
+    return click.option(name, metavar=metavar, callback=read, help=text, required=required, **options)
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--taxonomy", type=FOLDER, required=True, metavar="PATH", help="the taxonomy")
+@click.option("--taxonomy", type=FOLDER, required=True, metavar="PATH", help="read this taxonomy")
 @click.option(
-    "--branch", metavar="REF", help="read it at this ref, from its Git objects; else as it lies there"
+    "--branch", metavar="REF", help="read it at this branch, tag or commit  [default: the folder as it is]"
 )
 @click.option(
-    "--base-branch", metavar="REF", help="take only the files that are new or changed since; else all"
+    "--base-branch",
+    metavar="REF",
+    help="take only the files that are new or changed since this ref  [default: all]",
 )
-@_parsed_option("--base-url", "URL", parse_url, "the teacher's OpenAI-compatible server", required=True)
-@_parsed_option("--model", "TEACHER", parse_text, "the teacher, as its server names it", required=True)
 @_parsed_option(
-    "--api-key-env", "VARIABLE", parse_variable, "the name of the environment variable that holds the key"
+    "--base-url", "URL", parse_url, "ask the teacher at this OpenAI-compatible server", required=True
 )
-@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="where the tasks go")
-@click.option("--overwrite", is_flag=True, help="replace tasks that are there already")
+@_parsed_option("--model", "TEACHER", parse_text, "the teacher's name at its server", required=True)
 @_parsed_option(
-    "--questions", "N", parse_integer(1, MOST_QUESTIONS), "questions to ask for on each passage", default="5"
+    "--api-key-env", "VARIABLE", parse_variable, "read the server's key from this environment variable"
 )
-@_parsed_option("--seed", "N", parse_integer(0), "shuffles the choices", default="0")
+@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="write the tasks to this folder")
+@click.option("--overwrite", is_flag=True, help="replace tasks of the same names in that folder")
 @_parsed_option(
-    "--max-tokens", "N", parse_integer(1), "most tokens of a reply, of one that reasons too", default="2048"
+    "--questions", "N", parse_integer(1, MOST_QUESTIONS), "ask for N questions on each passage", default="5"
 )
-@_parsed_option("--max-concurrency", "N", parse_integer(1), "requests in flight", default="64")
-@_parsed_option("--request-timeout", "SECONDS", parse_timeout, "how long one request may take", default="600")
-@_parsed_option("--wait", "SECONDS", parse_seconds, "how long to wait for the server to come up", default="0")
+@_parsed_option("--seed", "N", parse_integer(0), "shuffle the choices with this seed", default="0")
+@_parsed_option(
+    "--max-tokens",
+    "N",
+    parse_integer(1),
+    "allow a reply at most N tokens, with its reasoning",
+    default="2048",
+)
+@_parsed_option("--max-concurrency", "N", parse_integer(1), "send at most N requests at a time", default="64")
+@_parsed_option(
+    "--request-timeout", "SECONDS", parse_timeout, "give up a request after this many seconds", default="600"
+)
+@_parsed_option(
+    "--wait", "SECONDS", parse_seconds, "wait this many seconds for the server to start", default="0"
+)
 def tasks(**options: Any) -> None:
-    """Have a teacher model write MMLU-Branch tasks on a taxonomy's knowledge.
+    """Write MMLU-Branch tasks on a taxonomy's knowledge with a teacher model.
 
     Each context of a knowledge file is a passage to ask about. A question is kept when the teacher, asked
     it with the passage, chooses the right one of the shuffled choices. A command that was interrupted goes
@@ -127,7 +139,7 @@ def tasks(**options: Any) -> None:
 
 
 async def _make_all_tasks(request: TasksRequest, outcomes: list[FileOutcome]) -> None:
-    """Make the tasks; each file is told of, and its outcome kept, as soon as it is written."""
+    """Make the tasks; print the outcome of each file, and add it to `outcomes`, as soon as it is written."""
     folder = TaskFolder(request.out, overwrite=request.overwrite)
     files = _knowledge(request)
     variable = request.api_key_env
@@ -160,8 +172,8 @@ def _knowledge(request: TasksRequest) -> list[QnaFile]:
         changed = taxonomy.changed(request.base_branch, request.branch)
         only = [path for path in changed if path.split("/")[0] == KNOWLEDGE]
     files = taxonomy.read(request.branch, include_knowledge=True, only=only)
-    found = [file for file in files if file.is_knowledge]
-    if not found:
+    knowledge_files = [file for file in files if file.is_knowledge]
+    if not knowledge_files:
         at = f" at {printable_name(request.branch)}" if request.branch else ""
         since = (
             f" that is new or changed since {printable_name(request.base_branch)}"
@@ -171,11 +183,11 @@ def _knowledge(request: TasksRequest) -> list[QnaFile]:
         raise DataError(
             f"the taxonomy {printable_name(str(request.taxonomy))}{at} has no {KNOWLEDGE} file{since}"
         )
-    return found
+    return knowledge_files
 
 
 def _show_summary(request: TasksRequest, outcomes: Sequence[FileOutcome]) -> None:
-    """Print the table, and what to type next."""
+    """Print the table, and the next command to type."""
     if not outcomes:
         return
     click.echo("\n".join(["", *map(escape_line, summary_lines(outcomes))]))
@@ -189,9 +201,9 @@ def _show_summary(request: TasksRequest, outcomes: Sequence[FileOutcome]) -> Non
 
 
 def _kept(outcomes: Sequence[FileOutcome]) -> str:
-    """Return what a run that has ended too early leaves, as the end of a sentence."""
+    """Return the end of a sentence that says what an interrupted run leaves."""
     written = sum(outcome.task is not None for outcome in outcomes)
     if not written:
         return ""
     files = "1 file" if written == 1 else f"{written} files"
-    return f"; what was made of {files} is kept, and the same command goes on from there"
+    return f"; the tasks of {files} are kept, and the same command goes on from there"

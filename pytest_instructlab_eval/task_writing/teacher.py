@@ -1,4 +1,4 @@
-"""What the teacher is asked: to write questions on a passage, and later to answer them from it."""
+"""The teacher, which writes questions on a passage, and later answers them from it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TeacherModel(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         ...
 
     async def chat(
@@ -85,18 +85,18 @@ class Passage:
 
     @property
     def prompt_part(self) -> str:
-        """The passage as a prompt has it."""
+        """Return the passage as a prompt has it."""
         return f"<passage>\n{self.text.strip()}\n</passage>"
 
 
 def passages(file: QnaFile) -> tuple[Passage, ...]:
     """Return the different contexts of a file."""
-    found: dict[str, Passage] = {}
+    by_text: dict[str, Passage] = {}
     for pair in file.pairs:
         if pair.context and pair.context.strip():
             passage = Passage(pair.line, pair.context, file.domain, file.document_outline)
-            found.setdefault(pair.context.strip(), passage)
-    return tuple(found.values())
+            by_text.setdefault(pair.context.strip(), passage)
+    return tuple(by_text.values())
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class Teacher:
         number = {"minItems": self.count, "maxItems": self.count}
         schema = _object_schema(questions={"type": "array", "items": QUESTION, **number})
         text, finish_reason = await self._reply(self._asked(passage), schema)
-        found = read_drafts(text)[: self.count]
+        drafts = read_drafts(text)[: self.count]
         missing = CUT_OFF if finish_reason == "length" else NOT_WRITTEN
-        return found + [missing] * (self.count - len(found))
+        return drafts + [missing] * (self.count - len(drafts))
 
     async def objection(self, passage: Passage, draft: Draft) -> str | None:
         """Return why a question is not confirmed; None where the model chooses the right answer.
@@ -142,8 +142,8 @@ class Teacher:
 
     def fingerprint(self, passages: Sequence[Passage]) -> str:
         """Return a digest that tells what is asked, on which passages and of which model."""
-        asked = [self.model.name, self.seed, LOOK, *map(self._asked, passages)]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        content = [self.model.name, self.seed, LOOK, *map(self._asked, passages)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def _asked(self, passage: Passage) -> list[Message]:
         about = [("Subject", passage.domain), ("Outline of the document", passage.outline)]

@@ -105,7 +105,7 @@ MISTAKES = [
         "MMLU is missing",
         "the folder of MMLU is misspelt",
         "pytest $MODEL --eval-benchmark=mmlu --eval-mmlu-data=mmul",
-        r"mmul\S* .*(can't be read|doesn't exist)",
+        r"mmul\S* .*(cannot be read|does not exist)",
     ),
     Mistake(
         "MMLU is a file",
@@ -118,21 +118,21 @@ MISTAKES = [
         "another folder",
         "the folder has no MMLU in it",
         OWN,
-        r"own/(dev|test)/\w+\.csv can't be read",
+        r"own/(dev|test)/\w+\.csv cannot be read",
         files={"own/notes.txt": "mine\n"},
     ),
     Mistake(
         "the folder above",
         "the folder above MMLU's is named",
         OWN,
-        r"own/(dev|test)/\w+\.csv can't be read",
+        r"own/(dev|test)/\w+\.csv cannot be read",
         given=the_folder_above,
     ),
     Mistake(
         "a file is missing",
         "a file of MMLU is missing",
         OWN,
-        r"own/test/anatomy_test\.csv can't be read \(No such file",
+        r"own/test/anatomy_test\.csv cannot be read \(No such file",
         given=without_a_file,
     ),
     Mistake(
@@ -153,7 +153,7 @@ MISTAKES = [
         "a header",
         "a file of MMLU has a line with the names of the columns",
         OWN,
-        r"own/test/anatomy_test\.csv, line 1: the answer must be A, B, C or D \(got 'answer'\)",
+        r"own/test/anatomy_test\.csv, line 1: expected the answer A, B, C or D \(got 'answer'\)",
         given=a_header,
     ),
     Mistake(
@@ -174,7 +174,7 @@ MISTAKES = [
         "MT-Bench is missing",
         "the wheel with MT-Bench is misspelt",
         OWN_MT_BENCH + "instructlab.whl",
-        r"instructlab\.whl doesn't exist",
+        r"instructlab\.whl does not exist",
     ),
     Mistake(
         "no wheel",
@@ -187,7 +187,7 @@ MISTAKES = [
         "a broken line",
         "a line of MT-Bench's questions is broken off",
         OWN_MT_BENCH + "own",
-        r"own/question\.jsonl, line 9: not a JSON object",
+        r"own/question\.jsonl, line 9: expected a JSON object",
         given=a_broken_line,
     ),
     Mistake(
@@ -214,7 +214,7 @@ MISTAKES = [
         "tasks without questions",
         "SDG wrote a task without questions",
         MAKING_TASKS + "tasks",
-        r"\./tasks: none of its tasks has a question; .*generate them again",
+        r"\./tasks: no task has a question, .*generate the tasks again",
         given=no_questions,
     ),
     Mistake(

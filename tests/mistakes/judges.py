@@ -37,7 +37,7 @@ MISTAKES = [
         "down",
         "the judge's server was not started",
         "pytest $ANSWERS --eval-judge-model=tiny --eval-judge-base-url=http://127.0.0.1:9/v1",
-        r"the server at http://127\.0\.0\.1:9/v1 can't be reached.*--eval-wait",
+        r"the server at http://127\.0\.0\.1:9/v1 cannot be reached.*--eval-wait",
     ),
     Mistake(
         "a judge's URL without a judge",
@@ -65,7 +65,7 @@ MISTAKES = [
         "always the same rating",
         "a gated run has a judge that rates everything 5",
         "pytest $MT_BENCH --eval-gate='mt_bench >= 5'",
-        r"the judge tiny doesn't rate every plainly good answer above every plainly bad one.*--eval-judge-model",
+        r"the judge tiny does not rate every good answer of its trial above every bad one.*--eval-judge-model",
         given=always_five,
         asks=True,
     ),
@@ -110,7 +110,7 @@ MISTAKES = [
         "the key itself",
         "the judge's key is given, and not the name of its variable",
         "pytest $MT_BENCH --eval-judge-api-key-env=$SECRET",
-        r"--eval-judge-api-key-env: must be the name of an environment variable",
+        r"--eval-judge-api-key-env: expected the name of an environment variable",
     ),
     Mistake(
         "the reference judge without references",

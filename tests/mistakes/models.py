@@ -46,7 +46,7 @@ MISTAKES = [
         "an empty value",
         "a shell variable that was to hold the model's name is empty",
         "pytest --eval-model= --eval-base-url=$URL",
-        r"--eval-model: must not be empty",
+        r"--eval-model: expected a text",
     ),
     Mistake(
         "forgotten",
@@ -72,7 +72,7 @@ MISTAKES = [
         "no folder without a server",
         "the path of the model is misspelt",
         "pytest --eval-model=./granit --eval-serve=local $ON_MMLU",
-        r"--eval-model: there is no folder \./granit$",
+        r"--eval-model: there is no folder \./granit; give ",
     ),
     Mistake(
         "a hub's name offline",
@@ -84,7 +84,7 @@ MISTAKES = [
         "a name without its server",
         "the URL of the server is forgotten",
         "pytest --eval-model=granite $ON_MMLU",
-        r"(granite|there is no server).*--eval-base-url",
+        r"(granite|no server has the model).*--eval-base-url",
     ),
     Mistake(
         "a folder without config.json",
@@ -139,7 +139,7 @@ MISTAKES = [
         "a path with ~",
         "the shell leaves the ~ after = as it is, and the folder is not there",
         "pytest --eval-model=~/granite --eval-serve=local $ON_MMLU",
-        r"--eval-model: there is no folder ~/granite$",
+        r"--eval-model: there is no folder ~/granite; give ",
     ),
     Mistake(
         "a slash at the end",

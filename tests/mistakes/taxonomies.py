@@ -72,7 +72,7 @@ def broken(name: str, meant: str, text: str, gets: str) -> Mistake:
 
 MISTAKES = [
     Mistake("missing", "the taxonomy's path is misspelt", "pytest $BRANCH --eval-taxonomy=taxonmy",
-            r"\./taxonmy is not a folder.* taxonomy is expected"),
+            r"\./taxonmy is not a folder.* give the taxonomy's folder"),
     Mistake("no repository", "a branch of a taxonomy without Git is asked for", f"{READ} --eval-branch=main",
             r"\./taxonomy is not in a Git repository", files={f"taxonomy/{KNOTS}": SKILL}),
     Mistake("no qna.yaml", "another folder than the taxonomy is named", READ,

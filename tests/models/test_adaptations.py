@@ -245,9 +245,9 @@ def test_an_answer_is_read_in_each_form(message: Body, text: str) -> None:
 
 NO_ANSWERS: dict[str, tuple[Body, str]] = {
     "a refusal": ({"content": None, "refusal": "I can't."}, "refused to answer: I can't."),
-    "a picture": ({"content": [{"type": "image_url", "image_url": {}}]}, "without content"),
-    "parts of another kind": ({"content": ["Yes."]}, "without content"),
-    "null": ({"content": None, "refusal": None}, "without content"),
+    "a picture": ({"content": [{"type": "image_url", "image_url": {}}]}, "without text"),
+    "parts of another kind": ({"content": ["Yes."]}, "without text"),
+    "null": ({"content": None, "refusal": None}, "without text"),
 }
 
 

@@ -106,7 +106,7 @@ def no_finite_number(case: Case) -> None:
         case.features = features
         error = of_one_question(case)
         assert isinstance(error, ModelError)
-        assert "a log-probability is no finite number" in str(error)
+        assert "expected a finite log-probability" in str(error)
 
 
 def no_permutation(case: Case) -> None:
@@ -133,7 +133,7 @@ def scores_as_usual(case: Case) -> None:
 def no_http(case: Case) -> None:
     error = of_one_question(case)
     assert isinstance(error, ModelError)
-    assert str(error).endswith("its reply is no HTTP")
+    assert str(error).endswith("its reply is not HTTP")
 
 
 def chat_form(case: Case) -> None:
@@ -149,7 +149,7 @@ def another_way(case: Case) -> None:
 
 
 def all_reasoning(case: Case) -> None:
-    assert "all tokens up to the limit went into reasoning" in case.error()
+    assert "took all tokens;" in case.error()
 
 
 def reasoning_apart(case: Case) -> None:
@@ -229,7 +229,7 @@ def test_a_path_that_a_gateway_does_not_pass_on_costs_no_question_and_blames_no_
     async def render(model: ServedModel) -> str:
         return await model.render(SYSTEM)
 
-    with pytest.raises(ModelError, match="can't render its model's chat template") as caught:
+    with pytest.raises(ModelError, match="cannot render the model's chat template") as caught:
         case.use(render)
     assert "key" not in str(caught.value)
 

@@ -363,7 +363,7 @@ def test_a_prompt_that_is_too_long_fails_alone_and_tells_its_tokens_and_the_limi
     assert isinstance(error, ContextLengthError)
     count = len(Tokenizer().split(long))
     assert str(error) == (
-        f"the prompt has {count} tokens, 1 more is for the answer, and the model's context is 50"
+        f"the prompt needs {count} tokens and the answer 1 more, and the model's context has 50"
     )
     assert error.prompt == long
 
@@ -374,14 +374,14 @@ def test_a_chat_that_is_too_long_tells_its_tokens_and_the_limit() -> None:
         with_model(server, lambda model: model.chat(messages))
     count = len(Tokenizer().split(rendered([dict(message) for message in messages])))
     assert str(caught.value) == (
-        f"the prompt has {count} tokens, 1,024 more are for the answer, and the model's context is 50"
+        f"the prompt needs {count} tokens and the answer 1,024 more, and the model's context has 50"
     )
 
 
 def test_where_the_server_cannot_count_its_own_words_are_told() -> None:
     features = ALL_FEATURES - {"tokenize"}
     with ScriptedServer(max_model_len=50, features=features) as server, pytest.raises(
-        ContextLengthError, match=r"doesn't fit .*maximum context length is 50 tokens"
+        ContextLengthError, match=r"does not fit .*maximum context length is 50 tokens"
     ):  # fmt: skip
         score(server, ["word " * 60 + "Answer:"])
 
@@ -482,7 +482,7 @@ def test_a_template_that_could_not_be_rendered_once_is_asked_for_again(server: S
 
 def test_a_server_that_cannot_render_a_chat_is_told_with_the_option() -> None:
     with ScriptedServer(features=ALL_FEATURES - {"tokenize"}) as server, pytest.raises(
-        ModelError, match=r"can't render .*--eval-system-prompt needs .*; vLLM can"
+        ModelError, match=r"--eval-system-prompt: .* cannot render .*; leave the option out"
     ):  # fmt: skip
         score(server, [chat("Which?")])
 

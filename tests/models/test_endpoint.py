@@ -293,9 +293,9 @@ def test_a_server_that_came_back_is_tried_again_as_before(server: ScriptedServer
 COMPLETE_FAILURES: dict[str, tuple[Fault, str]] = {
     "an error of the server": (Status(500, "out of\nmemory"), "answered 500: out of memory"),
     "a refusal": (Status(422, "seed must be positive"), "answered 422: seed must be positive"),
-    "a page": (NotJSON(), "answered with something that is no JSON: <html>busy</html>"),
-    "broken JSON": (BrokenJSON(), "answered with something that is no JSON"),
-    "a list": (NotJSON("[]", "application/json"), "answered with something that is no JSON object: []"),
+    "a page": (NotJSON(), "gave a reply that is not JSON: <html>busy</html>"),
+    "broken JSON": (BrokenJSON(), "gave a reply that is not JSON"),
+    "a list": (NotJSON("[]", "application/json"), "gave a reply that is not a JSON object: []"),
 }
 CHAT_FAILURES: dict[str, tuple[Fault, str]] = {
     **COMPLETE_FAILURES,
@@ -306,7 +306,7 @@ CHAT_FAILURES: dict[str, tuple[Fault, str]] = {
         "answered without a completion",
     ),
     "no message": (Altered(lambda body: {**body, "choices": [{}]}), "answered without a completion"),
-    "null content": (NullContent(), "answered without content (it is None)"),
+    "null content": (NullContent(), "answered without text (content is None)"),
     "a filter": (Finish("content_filter"), "ended its answer with finish_reason 'content_filter'"),
     "a tool call": (Finish("tool_calls"), "ended its answer with finish_reason 'tool_calls'"),
 }
@@ -346,8 +346,8 @@ def test_a_chat_whose_tokens_all_went_into_reasoning_has_no_answer(
     server.fault(said({"content": content, "reasoning_content": reasoning}, "length"))
     error = failure(server)
     assert isinstance(error, NoAnswerError)
-    assert str(error).startswith(f"the server at {server.url} gave no answer: all ")
-    assert "up to the limit went into reasoning" in str(error)
+    assert str(error).startswith(f"the server at {server.url} gave no answer: its reasoning")
+    assert "took all " in str(error)
 
 
 @pytest.mark.parametrize(("fault", "reason"), COMPLETE_FAILURES.values(), ids=COMPLETE_FAILURES)
@@ -397,20 +397,21 @@ def test_a_server_that_gives_no_answer_is_told_with_the_option(server: ScriptedS
     with pytest.raises(ModelError) as caught:
         with_model(server, ask, timeout=0.15, retries=0)
     assert str(caught.value) == (
-        f"the server at {server.url} gave no whole answer within 0.15 s (--eval-request-timeout)"
+        f"the server at {server.url} gave no complete reply within 0.15 s; allow more with "
+        "--eval-request-timeout SECONDS"
     )
 
 
 def test_a_connection_that_is_dropped_is_not_called_a_timeout(server: ScriptedServer) -> None:
     server.fault(Drop(), times=None)
     error = failure(server)
-    assert str(error).startswith(f"the server at {server.url} can't be reached (")
+    assert str(error).startswith(f"the server at {server.url} cannot be reached (")
 
 
 def test_a_server_that_is_not_there_cannot_be_reached() -> None:
     with ScriptedServer() as gone:
         pass
-    with pytest.raises(ModelError, match=re.escape(f"the server at {gone.url} can't be reached (")):
+    with pytest.raises(ModelError, match=re.escape(f"the server at {gone.url} cannot be reached (")):
         with_model(gone, ask, retries=0)
 
 
@@ -433,8 +434,8 @@ def test_a_server_that_wants_a_key_names_the_option_that_gives_one() -> None:
     with ScriptedServer(api_key=KEY) as server, pytest.raises(ConfigurationError) as caught:
         with_model(server, lambda model: model.find())
     assert str(caught.value) == (
-        f"the server at {server.url} refused the key (401): give the name of the environment variable that "
-        "holds one with --eval-api-key-env"
+        f"the server at {server.url} refused the key (401): name the environment variable that holds "
+        "a key with --eval-api-key-env"
     )
 
 
@@ -597,7 +598,7 @@ def test_a_server_that_is_still_loading_is_waited_for(server: ScriptedServer) ->
 def test_a_server_that_does_not_come_up_is_told_after_the_wait() -> None:
     url = f"http://127.0.0.1:{free_port()}/v1"
     started = time.monotonic()
-    with pytest.raises(ConfigurationError, match=r"can't be reached \(.*\) after 0\.1 s of waiting$"):
+    with pytest.raises(ConfigurationError, match=r"cannot be reached \(.*\) after 0\.1 s of waiting$"):
         with_model(url, lambda model: model.find(0.1))
     assert time.monotonic() - started >= 0.1
 
@@ -605,7 +606,8 @@ def test_a_server_that_does_not_come_up_is_told_after_the_wait() -> None:
 def test_without_a_wait_it_is_told_what_can_be_done() -> None:
     url = f"http://127.0.0.1:{free_port()}/v1"
     with pytest.raises(
-        ConfigurationError, match=r"start it, correct the URL, or have the run wait .* --eval-wait SECONDS$"
+        ConfigurationError,
+        match=r"start the server, correct the URL, or wait for it with --eval-wait SECONDS$",
     ):
         with_model(url, lambda model: model.find())
 
@@ -621,14 +623,14 @@ def test_without_a_wait_it_is_told_what_can_be_done() -> None:
 )
 def test_a_server_of_another_kind_is_told_so(server: ScriptedServer, fault: Fault) -> None:
     server.fault(fault, path=MODELS)
-    with pytest.raises(ConfigurationError, match=r"doesn't list its models .*; the URL usually ends in /v1"):
+    with pytest.raises(ConfigurationError, match=r"gave no list of models, .*; the URL usually ends in /v1"):
         with_model(server, lambda model: model.find())
 
 
 @pytest.mark.parametrize("fault", [NotJSON(), BrokenJSON()], ids=["page", "broken"])
 def test_a_list_of_models_that_is_no_json_is_shown(server: ScriptedServer, fault: Fault) -> None:
     server.fault(fault, path=MODELS)
-    with pytest.raises(ConfigurationError, match=r"no JSON: [<{].*; the URL usually ends in /v1$"):
+    with pytest.raises(ConfigurationError, match=r"not JSON: [<{].*; the URL usually ends in /v1$"):
         with_model(server, lambda model: model.find())
 
 
@@ -736,7 +738,7 @@ TOO_LONG: dict[str, tuple[int, Any]] = {
 def test_a_prompt_that_is_too_long_is_known_from_each_servers_words(status: int, body: object) -> None:
     with (
         RawServer(http(body, status=f"{status} No")) as server,
-        pytest.raises(ContextLengthError, match="the prompt doesn't fit the model's context: "),
+        pytest.raises(ContextLengthError, match="the prompt does not fit the model's context: "),
     ):
         with_model(server.url, lambda model: model.chat("Hi"))
 
@@ -750,5 +752,5 @@ def test_a_context_that_the_counts_do_not_explain_is_told_in_the_servers_words(
     server: ScriptedServer,
 ) -> None:
     server.fault(Status(400, "the context size is exceeded"), times=None)
-    with pytest.raises(ContextLengthError, match="doesn't fit the model's context: the context size is ex"):
+    with pytest.raises(ContextLengthError, match="does not fit the model's context: the context size is ex"):
         with_model(server, lambda model: model.chat("Hi", max_tokens=9))

@@ -178,7 +178,9 @@ def test_a_certificate_that_is_not_trusted_names_the_variable(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own_certificate)
     with RawServer(HELLO, tls=context) as server:
-        with pytest.raises(ConfigurationError, match=r"not trusted \(self.signed.*SSL_CERT_FILE$") as caught:
+        with pytest.raises(
+            ConfigurationError, match=r"not trusted \(self.signed.*SSL_CERT_FILE to .*certificates$"
+        ) as caught:
             with_model(server.url, lambda model: model.find(5.0), api_key=KEY)
         assert_clean(caught.value)
         monkeypatch.setenv("SSL_CERT_FILE", str(own_certificate))
@@ -197,7 +199,7 @@ def test_a_proxy_that_is_in_the_way_is_named(variable: str, monkeypatch: pytest.
         monkeypatch.setenv(variable, proxy.url.replace("//", "//user:password@").removesuffix("/v1"))
         with pytest.raises(ConfigurationError) as caught:
             with_model(server.url, lambda model: model.find(), api_key=KEY)
-        assert f"through the proxy of {variable}; NO_PROXY=127.0.0.1 has it asked directly" in str(
+        assert f"through the proxy of {variable}; set NO_PROXY=127.0.0.1 to ask it directly" in str(
             caught.value
         )
         assert "password" not in str(caught.value)

@@ -98,7 +98,7 @@ def test_the_teacher_is_kept_to_a_json_schema(server: ScriptedServer, taxonomy: 
         assert asked["type"] == "json_schema"
         field = "answer" if is_look(chat) else "questions"
         assert asked["json_schema"]["schema"]["required"] == [field]
-        assert "seed" not in chat  # docs/design.md has why
+        assert "seed" not in chat  # docs/explanations/asking.md has why
 
 
 @pytest.mark.parametrize("status", [400, 422, 501])
@@ -119,7 +119,7 @@ def test_a_refusal_for_another_reason_does_not_give_up_schemas(
     server.fault(Status(400, "not in the mood"), times=2)
     done = run(server, taxonomy, out, "--max-concurrency", "1")
     assert "answered 400: not in the mood" in done.output
-    assert "rejected: the teacher could not be asked  2" in done.output
+    assert "rejected: the teacher gave no reply  2" in done.output
     assert all(formats(server.chats[2:]))
 
 
@@ -173,9 +173,9 @@ def test_the_same_command_asks_nothing_anew_and_another_overwrites_nothing(
     before = {path: path.read_bytes() for path in out.iterdir()}
     asked = len(server.chats)
     done = run(server, taxonomy, out)
-    assert "4 questions of an earlier run stay" in done.output
+    assert "4 questions of an earlier run are kept" in done.output
     done = run(server, taxonomy, out, "--seed", "7", status=1)
-    assert "is there already" in done.output
+    assert " exists, and was not made" in done.output
     assert {path: path.read_bytes() for path in out.iterdir()} == before
     assert len(server.chats) == asked
     run(server, taxonomy, out, "--seed", "7", "--overwrite")
@@ -187,8 +187,8 @@ def test_a_teacher_that_dies_leaves_the_finished_tasks_and_the_same_command_goes
 ) -> None:
     server.fault(Drop(), times=None, when=lambda body: "lamps stand" in str(body))
     done = run(server, taxonomy, out, "--max-concurrency", "1", status=1)
-    assert "can't be reached" in done.output
-    assert "; what was made of 1 file is kept, and the same command goes on from there" in done.output
+    assert "cannot be reached" in done.output
+    assert "; the tasks of 1 file are kept, and the same command goes on from there" in done.output
     assert names(out) == ["knowledge_birds_owls"]
     with ScriptedServer() as other:
         other.reply = teach
@@ -206,7 +206,7 @@ def test_ctrl_c_keeps_what_was_finished(server: ScriptedServer, taxonomy: Path, 
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said == ("Interrupted; what was made of 1 file is kept, and the same command goes on from there\n")
+    assert said == ("Interrupted; the tasks of 1 file are kept, and the same command goes on from there\n")
     assert names(out) == ["knowledge_birds_owls"]
 
 
@@ -222,9 +222,9 @@ def test_what_is_no_whole_answer_costs_its_passage_alone(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--base-url", "localhost"), "must be a URL such as http://127.0.0.1:8000/v1 (got 'localhost')"),
-        (("--questions", "0"), "must be a whole number from 1 to 50 (got '0')"),
-        (("--api-key-env", "NO_SUCH_VARIABLE"), "must be the name of an environment variable that is set"),
+        (("--base-url", "localhost"), "expected a URL such as http://127.0.0.1:8000/v1 (got 'localhost')"),
+        (("--questions", "0"), "expected a whole number from 1 to 50 (got '0')"),
+        (("--api-key-env", "NO_SUCH_VARIABLE"), "expected the name of an environment variable that is set"),
     ],
 )
 def test_a_bad_value_is_quoted(
@@ -235,7 +235,7 @@ def test_a_bad_value_is_quoted(
 
 def test_the_messages_name_this_commands_options(taxonomy: Path, out: Path) -> None:
     done = run("http://127.0.0.1:9/v1", taxonomy, out, status=1)
-    assert "have the run wait for it with --wait SECONDS" in done.output
+    assert "or wait for it with --wait SECONDS" in done.output
 
 
 def test_the_key_is_sent_and_shown_nowhere(

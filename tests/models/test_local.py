@@ -283,7 +283,7 @@ def test_a_prompt_that_is_too_long_fails_alone(checkpoint: Path) -> None:
 
     first, error, last = with_model(checkpoint, use)
     assert isinstance(error, ContextLengthError)
-    assert f"the model's context is {CONTEXT}" in str(error)
+    assert f"the model's context has {CONTEXT}" in str(error)
     assert error.prompt.startswith("word")
     assert [len(first), len(last)] == [4, 4]
 
@@ -452,7 +452,7 @@ def test_draws_follow_the_models_probabilities() -> None:
 
 def test_a_chat_that_leaves_no_room_for_its_answer_is_refused(checkpoint: Path) -> None:
     with pytest.raises(
-        ContextLengthError, match="512 of which are for the answer and the model's context is 512"
+        ContextLengthError, match="512 of which are for the answer, and the model's context has 512"
     ):
         chat_together(checkpoint, [HELLO], max_tokens=CONTEXT)
 
@@ -627,7 +627,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_is_no_model(checkpoint: Path) -> None:
-    assert "config.json is a file; a model is a folder" in refusal(checkpoint / "config.json")
+    assert "config.json is a file; expected a folder" in refusal(checkpoint / "config.json")
 
 
 @pytest.mark.parametrize(
@@ -654,7 +654,7 @@ def test_weights_that_are_missing_are_not_made_up(copy: Path) -> None:
 
 def test_broken_weights_are_named(copy: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"no weights")
-    assert f"{copy} can't be loaded by transformers (" in refusal(copy)
+    assert f"{copy} cannot be loaded by transformers (" in refusal(copy)
 
 
 def configured(folder: Path, **values: object) -> Path:
@@ -708,7 +708,7 @@ def damage(folder: Path, value: float, *, row: int | None = None) -> None:
 
 
 NO_NUMBER = (
-    r"a log-probability of .* is no finite number \(got nan\): its weights are broken, or its precision"
+    r"expected finite log-probabilities of .* \(got nan\); check its weights, or use a higher precision"
 )
 
 
@@ -747,8 +747,8 @@ def test_code_in_a_checkpoint_is_not_run(copy: Path) -> None:
     configured(copy, model_type="own", auto_map=own)
     (copy / "own.py").write_text(f"open({str(copy / 'ran')!r}, 'w')")
     assert refusal(copy) == (
-        f"{copy} brings code of its own, which is not run; evaluate it at a server of yours, and give the "
-        "URL with --eval-base-url"
+        f"{copy} needs code of its own, which is not run; serve it yourself, and give the URL with "
+        "--eval-base-url"
     )
     assert not (copy / "ran").exists()
 
@@ -785,7 +785,7 @@ def test_an_adapter_which_can_name_modules_to_import_is_refused(copy: Path) -> N
 def test_a_device_that_is_not_there_is_named(checkpoint: Path) -> None:
     async def use() -> None:
         model = LocalModel(str(checkpoint), device="abacus")
-        with pytest.raises(ConfigurationError, match="the device 'abacus' can't be used"):
+        with pytest.raises(ConfigurationError, match="the device 'abacus' cannot be used"):
             await model.load()
         await model.close()
 

@@ -80,7 +80,7 @@ def test_a_server_that_stays_away_is_given_up_for_all_questions_together() -> No
     found = with_model(url, use, patience=0.2)
     assert all(isinstance(error, UnreachableError) for error in found)
     assert {str(error).partition(" gave no reply for ")[0] for error in found} == {f"the server at {url}"}
-    assert "what was scored before is kept; --eval-wait SECONDS has the run wait longer" in str(found[0])
+    assert "the scores so far are kept; to wait longer, use --eval-wait SECONDS" in str(found[0])
 
 
 def test_a_server_that_hangs_is_given_up_with_what_is_in_flight_there() -> None:
@@ -124,7 +124,9 @@ def test_a_question_that_no_one_answers_is_not_the_servers_end(
 
     error, answer = with_model(server, use, timeout=0.1, retries=2, patience=0.0)
     assert isinstance(answer, Completion)
-    assert str(error).endswith("gave no whole answer within 0.1 s (--eval-request-timeout)")
+    assert str(error).endswith(
+        "gave no complete reply within 0.1 s; allow more with --eval-request-timeout SECONDS"
+    )
     assert [body["messages"][0]["content"] for body in server.chats].count("Hang") == 3
 
 

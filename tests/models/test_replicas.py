@@ -100,7 +100,7 @@ def test_a_server_that_answers_again_is_asked_again(servers: list[ScriptedServer
 
 
 def test_where_none_answers_the_reason_is_told() -> None:
-    with pytest.raises(UnreachableError, match="can't be reached"):
+    with pytest.raises(UnreachableError, match="cannot be reached"):
         with_replicas(["http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"], lambda model: ask(model, 1))
 
 

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests.examples_data import write_mmlu, write_mt_bench
 from tests.schemas import check_written
 from tests.scripted_server import JUDGE_MARKS, Body, ScriptedServer, content_text
 
-from .forking import ForkedPytest
+from .forking import Forked
 
 LONGEST_RUN = 120.0  # seconds, so that a test which hangs ends; a run takes a few
 MMLU_ROWS = 3
@@ -126,22 +126,29 @@ def properties(case: ElementTree.Element) -> dict[str, str]:
 
 
 class Running:
-    """A pytest run under way, in a process group of its own as a shell would start it."""
+    """A run of a module under way, in a process group of its own as a shell would start it."""
 
-    process: "subprocess.Popen[bytes] | ForkedPytest"
+    process: "subprocess.Popen[bytes] | Forked"
 
     def __init__(
-        self, arguments: list[str], folder: Path, env: Mapping[str, str], output: Path, *, fresh: bool
+        self,
+        module: str,
+        arguments: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        output: Path,
+        *,
+        fresh: bool = False,
     ) -> None:
         self._folder = folder
         self._started, self._since = time.monotonic(), time.time()
         self._out, self._err = output.with_suffix(".out"), output.with_suffix(".err")
         if not fresh:
-            self.process = ForkedPytest(arguments, folder, env, self._out, self._err)
+            self.process = Forked(module, arguments, folder, env, output)
             return
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", module, *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 
@@ -229,14 +236,19 @@ class Project:
         return ("--eval-benchmark=mt_bench", f"--eval-mt-bench-data={self.mt_bench}", *self.judge)
 
     def start(
-        self, *args: str, env: Mapping[str, str] | None = None, bare: bool = True, fresh: bool = False
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        bare: bool = True,
+        fresh: bool = False,
+        folder: str = ".",
     ) -> Running:
         """Begin a run; a `fresh` one is a new interpreter, and not forked from one that has the libraries."""
         output = self.folder.parent / f"run{next(self._number)}"
         arguments = [*(BARE if bare else ()), *args, f"--basetemp={output}"]
-        running = Running(arguments, self.folder, self.environment(**(env or {})), output, fresh=fresh)
-        self._started.append(running)
-        return running
+        shell = self.environment(**(env or {}))
+        self._started.append(Running("pytest", arguments, self.folder / folder, shell, output, fresh=fresh))
+        return self._started[-1]
 
     def close(self) -> None:
         """End what a failed test has left."""
@@ -282,13 +294,15 @@ class Project:
         """`run` with the model and its server named."""
         return self.run(*self.model, *args, ret=ret, env=env, bare=bare, fresh=fresh, **outcomes)
 
-    def script(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def script(
+        self, *args: str, env: Mapping[str, str] | None = None, folder: str = "."
+    ) -> subprocess.CompletedProcess[str]:
         """Run the plugin's command line to its end."""
-        command = [sys.executable, "-m", "pytest_instructlab_eval", *args]
+        output = self.folder.parent / f"script{next(self._number)}"
         shell = self.environment(**(env or {}))
-        return subprocess.run(
-            command, cwd=self.folder, env=shell, capture_output=True, text=True, check=False
-        )
+        self._started.append(Running("pytest_instructlab_eval", args, self.folder / folder, shell, output))
+        done = self._started[-1].finish()
+        return subprocess.CompletedProcess(args, done.ret, done.out, done.err)
 
     def expect(self, finished: Finished, ret: int, **outcomes: int) -> Finished:
         shown = f"{finished.out}\n--- stderr ---\n{finished.err}"
@@ -368,4 +382,4 @@ def main_run(make_project: Callable[[ScriptedServer], Project], main_server: Scr
     """A run of both benchmarks with all that a user can have of it, which several tests look at."""
     project = make_project(main_server)
     report = ("--junitxml=junit.xml", "-o", "junit_family=xunit1")
-    return project.evaluate(*project.judge, *project.data, *report, fresh=True, passed=57 + 8)
+    return project.evaluate(*project.judge, *project.data, *report, passed=57 + 8)

@@ -1,4 +1,4 @@
-"""Pytest runs forked from a process that has this plugin and its libraries imported, most of a run's time.
+"""Runs of Python forked from a process that has this plugin and its libraries imported, most of a run's time.
 
 What is about importing itself is tested with runs of a new interpreter.
 """
@@ -6,15 +6,13 @@ What is about importing itself is tested with runs of a new interpreter.
 import atexit
 import contextlib
 import functools
-import gc
-import importlib.metadata
 import json
 import math
 import multiprocessing
 import multiprocessing.forkserver
 import os
-import pkgutil
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -27,37 +25,24 @@ from typing import IO
 
 import pytest
 from execnet.gateway_base import ExecModel
+from xdist import workermanage
 
-import pytest_instructlab_eval
-
-LIBRARIES = (
-    "pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet", "xdist.plugin",
-    "lm_eval.api.task", "lm_eval.tasks",
-)  # fmt: skip
-ALONE = (
-    "pytest_instructlab_eval.__main__",
-    "pytest_instructlab_eval.models.local",
-)  # no run imports them at once
-OWN = tuple(
-    module.name
-    for module in pkgutil.walk_packages(pytest_instructlab_eval.__path__, "pytest_instructlab_eval.")
-    if not module.name.startswith((*ALONE, "pytest_instructlab_eval.benchmarks"))
-)
 ROOT = Path(__file__).parents[2]
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([*LIBRARIES, *OWN])
+_context.set_forkserver_preload(["tests.plugin.preloaded", __name__])
 _one_at_a_time = threading.Lock()  # to start a process polls the others, and a status can be read but once
 
 
-class ForkedPytest:
-    """`python -m pytest` in a session of its own, with the methods of a `Popen` that are used here."""
+class Forked:
+    """`python -m MODULE` in a session of its own, with the methods of a `Popen` that are used here."""
 
     def __init__(
-        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], out: Path, err: Path
+        self, module: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str], output: Path
     ) -> None:
+        self._module = module
         self._process = _context.Process(
-            target=_run, args=(tuple(arguments), str(folder), dict(env), str(out), str(err))
+            target=_run, args=(module, tuple(arguments), str(folder), dict(env), str(output))
         )
         with _one_at_a_time:
             _start_server()
@@ -72,7 +57,7 @@ class ForkedPytest:
         deadline = time.monotonic() + timeout
         while (status := self.poll()) is None:
             if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("pytest", timeout)
+                raise subprocess.TimeoutExpired(self._module, timeout)
             time.sleep(0.005)
         return status
 
@@ -89,12 +74,13 @@ def _start_server() -> None:
         multiprocessing.forkserver.ensure_running()
 
 
-def _run(arguments: Sequence[str], folder: str, env: Mapping[str, str], out: str, err: str) -> None:
+def _run(module: str, arguments: Sequence[str], folder: str, env: Mapping[str, str], output: str) -> None:
     """What the forked process does, from a new process's state to its exit status."""
-    gc.freeze()  # to look at what was imported would copy its memory
+    from . import preloaded  # noqa: F401  (where the server could not: it ran elsewhere)
+
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, path in enumerate((os.devnull, out, err)):
+    for number, path in enumerate((os.devnull, f"{output}.out", f"{output}.err")):
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, number)
         os.close(opened)
@@ -103,15 +89,18 @@ def _run(arguments: Sequence[str], folder: str, env: Mapping[str, str], out: str
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = ["pytest", *arguments]
-    sys.path[:] = [folder, *(path for path in sys.path if path and Path(path) != ROOT)]
+    sys.argv = [module, *arguments]
+    given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = [folder, *given, *(path for path in sys.path if path and Path(path) != ROOT)]
+    workermanage._sys_path[:] = sys.path  # what the path was at the start, for the workers
+    sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
     for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
         del sys.modules[name]
-    _hide_from_rewriting()
-    with _ready_workers(_workers(arguments)):
-        status = pytest.console_main()
-    atexit._run_exitfuncs()
-    sys.exit(status)
+    try:
+        with _ready_workers(_workers(arguments)):
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
 
 
 def _workers(arguments: Sequence[str]) -> int:
@@ -218,13 +207,3 @@ def _ready_workers(count: int) -> Iterator[None]:
     finally:
         for worker in ready:
             worker.dismiss()
-
-
-def _hide_from_rewriting() -> None:
-    """Pytest warns of a plugin's modules that were loaded before it, unless they say that they may be."""
-    for distribution in importlib.metadata.distributions():
-        if any(entry.group == "pytest11" for entry in distribution.entry_points):
-            for file in distribution.files or ():
-                module = sys.modules.get(file.parts[0].removesuffix(".py"))
-                if module is not None:
-                    module.__doc__ = "PYTEST_DONT_REWRITE"

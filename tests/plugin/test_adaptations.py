@@ -18,7 +18,7 @@ TEST = """
         reply = await served_model.chat(messages, temperature=0.5)
         record_score(float(len(reply.text) > number))
 """
-NOTE = "tiny: the system message was sent at the head of the first user message, not in a role of its own"
+NOTE = "tiny: the system message was put at the beginning of the first user message"
 FILE = "test_brief.py"
 
 

@@ -41,12 +41,12 @@ def free_port() -> int:
 
 
 def test_an_option_that_is_not_allowed(project: Project) -> None:
-    few_shots = r"--eval-few-shots: must be a whole number from 0 to 5"
+    few_shots = r"--eval-few-shots: expected a whole number from 0 to 5"
     cases: list[tuple[list[str], str]] = [
-        (["--eval-base-url=localhost:8000"], r"--eval-base-url: must be a URL .*'localhost:8000'"),
+        (["--eval-base-url=localhost:8000"], r"--eval-base-url: expected a URL .*'localhost:8000'"),
         (
             ["--eval-benchmark=hellaswag"],
-            r"--eval-benchmark: must be one of mmlu, mmlu_branch, .* \(got 'hellaswag'\)",
+            r"--eval-benchmark: expected one of mmlu, mmlu_branch, .* \(got 'hellaswag'\)",
         ),
         (["--eval-benchmark=mt_bench"], r"--eval-benchmark mt_bench needs --eval-judge-model"),
         (["--eval-few-shots=7"], rf"{few_shots} \(got '7'\)"),
@@ -70,8 +70,8 @@ def test_no_server_or_one_that_speaks_something_else(project: Project) -> None:
     args = ("--eval-model=tiny", f"--eval-base-url={url}", *project.mt_bench_only)
     refuse(
         project,
-        (args, rf"the server at {url} can't be reached .*--eval-wait SECONDS"),
-        ([*args, "--eval-wait=1.2"], rf"the server at {url} can't be reached .* after 1.2 s of waiting"),
+        (args, rf"the server at {url} cannot be reached .*--eval-wait SECONDS"),
+        ([*args, "--eval-wait=1.2"], rf"the server at {url} cannot be reached .* after 1.2 s of waiting"),
         (
             ["--eval-model=tiny", f"--eval-base-url={no_api}", *project.mt_bench_only],
             rf"{no_api} .*(404|/v1)",
@@ -110,13 +110,13 @@ def test_a_refused_key_is_named_and_never_shown(project: Project) -> None:
         ([*args, "--eval-api-key-env=THE_KEY"], r"refused the key \(401\): .*THE_KEY"),
         (
             [*args, "--eval-api-key-env=NOT_SET"],
-            r"--eval-api-key-env: must be the name .*'NOT_SET', which isn't",
+            r"--eval-api-key-env: expected the name .*'NOT_SET', which is not",
         ),
         THE_KEY=KEY,
     )
     assert KEY not in shown
     assert KEY not in refuse(
-        project, ([*args, f"--eval-api-key-env={KEY}"], "--eval-api-key-env: must be the name")
+        project, ([*args, f"--eval-api-key-env={KEY}"], "--eval-api-key-env: expected the name")
     )
 
 
@@ -147,7 +147,7 @@ def no_folder(data: Path) -> None:
 
 
 def test_mmlu_data_that_is_not_usable(project: Project) -> None:
-    no_file = r"test/anatomy_test\.csv can't be read \(No such file or directory\)"
+    no_file = r"test/anatomy_test\.csv cannot be read \(No such file or directory\)"
     spoiled: list[tuple[Callable[[Path], None], list[str], str]] = [
         (without_a_file, ["-n0"], no_file),
         (without_a_file, ["-n2"], no_file),
@@ -155,11 +155,11 @@ def test_mmlu_data_that_is_not_usable(project: Project) -> None:
         (
             wrong_letter,
             ["--collect-only"],
-            r"dev/virology_dev\.csv, line \d+: the answer must be A, B, C or D \(got 'E'\)",
+            r"dev/virology_dev\.csv, line \d+: expected the answer A, B, C or D \(got 'E'\)",
         ),
         (not_utf8, ["--collect-only"], r"test/anatomy_test\.csv, line 2: not UTF-8 \(byte 0xe9\)"),
-        (few_examples, ["--collect-only"], r"1 examples? for anatomy, fewer than the 5 of --eval-few-shots"),
-        (no_folder, ["--collect-only"], r"own_mmlu\S* can't be read"),
+        (few_examples, ["--collect-only"], r"expected 5 examples for anatomy \(got 1\)"),
+        (no_folder, ["--collect-only"], r"own_mmlu\S* cannot be read"),
     ]
     cases = []
     for number, (spoil, args, says) in enumerate(spoiled):
@@ -178,7 +178,7 @@ def test_mt_bench_data_that_is_not_there_or_another(project: Project) -> None:
     args = (*project.model, "--eval-benchmark=mt_bench", *project.judge, "--collect-only")
     refuse(
         project,
-        ([*args, f"--eval-mt-bench-data={missing}"], rf"{missing} doesn't exist"),
+        ([*args, f"--eval-mt-bench-data={missing}"], rf"{missing} does not exist"),
         ([*args, f"--eval-mt-bench-data={wheel}"], rf"{wheel} is not the published wheel .*SHA-256"),
         ([*args, f"--eval-mt-bench-data={folder}"], r"question\.jsonl, line 9: not a JSON object"),
     )

@@ -234,7 +234,8 @@ def test_knowledge_that_is_left_out_is_counted_and_needs_neither_judge_nor_serve
     unreachable = ("--eval-model=tiny", "--eval-base-url=http://127.0.0.1:9/v1")
     finished = project.run(*unreachable, *args, env={"GITHUB_STEP_SUMMARY": str(shown)}, skipped=1)
     note = (
-        "1 knowledge file changed and is left out: --eval-include-knowledge asks its pairs, mmlu_branch its "
+        "1 knowledge file changed and is left out: --eval-include-knowledge asks its pairs, and mmlu_branch "
+        "its "
     )
     note += "tasks"
     assert finished.lines.count(f"note: {note}") == 2

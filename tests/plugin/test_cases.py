@@ -85,7 +85,7 @@ def one_misnamed(project: Project, args: tuple[str, ...]) -> None:
 def left_out(project: Project, args: tuple[str, ...]) -> None:
     finished = project.evaluate(*args, skipped=1)
     sentence = (
-        "1 knowledge file changed and is left out: --eval-include-knowledge asks its pairs, mmlu_branch"
+        "1 knowledge file changed and is left out: --eval-include-knowledge asks its pairs, and mmlu_branch"
     )
     told(project, finished, f"{sentence} its tasks")
     assert project.server.chats == []
@@ -132,7 +132,7 @@ def without_questions(folder: Path) -> str:
 def shifted(folder: Path) -> str:
     write_task(folder, "shifted", [{**row, "answer": row["answer"] - 1} for row in rows(12) if row["answer"]])
     return (
-        "warning: 9 of 9 rows of shifted have the number of another choice than their own text says; "
+        "warning: in 9 of 9 rows of shifted the number of the right choice differs from its text; "
         "the text decides"
     )
 
@@ -140,7 +140,7 @@ def shifted(folder: Path) -> str:
 def two_folders(folder: Path) -> str:
     for day in ("14", "15"):
         write_task(folder / f"node_datasets_2025-01-{day}T09_00_00", "lamps")
-    return "note: */node_datasets_2025-01-15T09_00_00 is read, the newest of 2 folders of tasks"
+    return "note: */node_datasets_2025-01-15T09_00_00 is read, the newest of 2 task folders"
 
 
 def number_as_text(folder: Path) -> str:

@@ -517,7 +517,7 @@ def test_an_earlier_summary_does_not_stand_for_a_run_that_was_stopped_or_refused
     project.write("test_broken.py", "import nothing_of_this_name\n")
     for args, ret, reason in (
         (("--eval-gate=onw >= 1",), 4, "there is no benchmark 'onw'"),
-        (("--eval-few-shots=9",), 4, "--eval-few-shots: must be a whole number"),
+        (("--eval-few-shots=9",), 4, "--eval-few-shots: expected a whole number"),
         (("--eval-fewshots=1",), 4, "unknown option --eval-fewshots"),
         (("test_missing.py",), 4, "pytest could not run these arguments"),
         (("test_broken.py",), 2, "not all tests could be collected: test_broken.py failed"),

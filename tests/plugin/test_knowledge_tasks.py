@@ -41,9 +41,9 @@ def test_tasks_as_sdg_leaves_them(project: Project) -> None:
     args = ("--eval-benchmark=mmlu_branch", "--eval-tasks-dir=tasks")
     run = project.evaluate(*args, "-k", "not broken", passed=2, deselected=1)
     for line in (
-        f"note: {newer} is read, the newest of 2 folders of tasks",
+        f"note: {newer} is read, the newest of 2 task folders",
         "note: the task filtered has no questions and is left out",
-        "warning: 9 of 9 rows of shifted have the number of another choice than their own text says; the "
+        "warning: in 9 of 9 rows of shifted the number of the right choice differs from its text; the "
         "text decides",
     ):
         assert run.lines.count(line) == 2, line

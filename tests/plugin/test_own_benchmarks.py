@@ -459,7 +459,7 @@ def test_what_was_not_answered_before_is_an_error_of_its_question(project: Proje
     judging = project.evaluate(
         *arguments, "--eval-stage=judge", "-k", "Oslo or Lima", ret=1, failed=2, deselected=2
     )
-    judging.shows("*there is no recorded answer of tiny to this question; ask it with --eval-stage answer*")
+    judging.shows("*tiny has no recorded answer to this question; ask it with --eval-stage answer*")
     assert {result["outcome"] for result in judging.results.values()} == {"error"}
 
 
@@ -632,4 +632,4 @@ def test_an_answering_run_leaves_no_answer_of_an_earlier_one(project: Project) -
     project.evaluate(*arguments, "--eval-stage=answer")
     project.write("test_own.py", TWICE)
     judging = project.evaluate(*arguments, "--eval-stage=judge", ret=1, failed=1)
-    judging.shows("*there is no recorded answer of tiny to this question*")
+    judging.shows("*tiny has no recorded answer to this question*")

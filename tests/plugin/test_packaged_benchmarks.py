@@ -48,10 +48,10 @@ class Packaged:
         return {"PYTHONPATH": str(self.site), "PYTHONDONTWRITEBYTECODE": "1"}  # its source is changed
 
     def run(self, *args: str, **expected: Any) -> Finished:
-        return self.project.run(*args, env=self.env, fresh=True, **expected)
+        return self.project.run(*args, env=self.env, **expected)
 
     def evaluate(self, *args: str, **expected: Any) -> Finished:
-        return self.project.evaluate(*args, env=self.env, fresh=True, **expected)
+        return self.project.evaluate(*args, env=self.env, **expected)
 
 
 def knows_two_capitals(body: Body) -> str:
@@ -68,7 +68,7 @@ def packaged(project: Project) -> Packaged:
 
 @pytest.mark.parametrize("processes", ["0", "1"])
 def test_it_is_asked_and_told_as_a_built_in_one_is(packaged: Packaged, processes: str) -> None:
-    run = packaged.evaluate(*COUNTRIES, "-n", processes, passed=6)
+    run = packaged.evaluate(*COUNTRIES, "-n", processes, fresh=processes == "1", passed=6)
     run.shows("benchmarks: countries", "countries *", "  Africa *", "  Europe *")
     assert run.row("countries")[0] == "0.3333"
     assert set(run.results) == {
@@ -182,6 +182,6 @@ def test_a_package_cannot_take_the_name_of_a_built_in_benchmark(packaged: Packag
     packaged.name("mmlu", "countries_benchmark.countries:BENCHMARK")
     refused = packaged.evaluate("--eval-benchmark=mmlu", ret=4)
     assert (
-        "must have the name of a benchmark, such as capitals, and none of a built-in one"
+        "must have a Python name that no built-in benchmark has, such as capitals"
         in refused.out + refused.err
     )

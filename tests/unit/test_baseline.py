@@ -257,7 +257,7 @@ def test_a_newer_schema_is_refused_with_what_to_do(path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_named_with_how_to_make_it(path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"can't be read \(No such file or directory\); save .* --eval-save-baseline"
+        DataError, match=r"cannot be read \(No such file or directory\); save .* --eval-save-baseline"
     ):
         read_baseline(path)
 

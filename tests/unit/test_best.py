@@ -14,7 +14,7 @@ from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 
-NO_NUMBER = "a log-probability is no finite number (got nan)"
+NO_NUMBER = "expected a finite log-probability (got nan)"
 
 
 def task(model: str, answers: str, benchmark: str = "mmlu") -> Found:

@@ -208,7 +208,7 @@ TURN = ("results", 4, "scores", 0)  # of MT-Bench
         ((*SCORE, "errors"), GONE, "results[0].scores[0] has no errors"),
         ((*SCORE, "unscored"), 1, "results[0].outcome must be unscored, to fit the scores and the error"),
         ((*SCORE, "stderr"), -0.1, "results[0].scores[0].stderr must be a number from 0 to 1"),
-        ((*SCORE, "more"), 1, 'results[0].scores[0] has "more", which is not known here'),
+        ((*SCORE, "more"), 1, 'results[0].scores[0] has the unknown key "more"'),
         ((*TASK, "value"), 1, "results[2].scores[0].value must be 0, the samples' mean (got 1.0)"),
         ((*TASK, "errors"), 1, "results[2].scores[0].errors and unscored together must be 0"),
         ((*TASK, "n"), 9, "results[2].scores[0].n must be 2, the number of samples with a value (got 9)"),
@@ -279,8 +279,8 @@ TEXT = (SCHEMA_1 / "one.json").read_text("utf-8")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no JSON at line 1, column 1"),
-        (TEXT[: len(TEXT) // 2], "no JSON at line "),
+        ("", "not JSON at line 1, column 1"),
+        (TEXT[: len(TEXT) // 2], "not JSON at line "),
         ("[" * 100_000, "nested deeper than 100 levels"),
         ('{"schema_version": ' + "1" * 5000 + "}", "too many digits"),
         ('{"schema_version": "1"}', "it has no schema_version"),
@@ -300,11 +300,11 @@ def test_a_file_that_is_none_of_ours_is_refused(path: Path, text: str, reason: s
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"schema_version": 1, "results": NaN}', "has NaN, which is no number of JSON"),
-        ('{"schema_version": 1, "results": -Infinity}', "has -Infinity, which is no number of JSON"),
-        ('{"schema_version": 1, "results": 1e999}', "has 1e999, which is too large a number"),
+        ('{"schema_version": 1, "results": NaN}', "has NaN, which is not a JSON number"),
+        ('{"schema_version": 1, "results": -Infinity}', "has -Infinity, which is not a JSON number"),
+        ('{"schema_version": 1, "results": 1e999}', "has a number that is too large, 1e999"),
         ('{"schema_version": 1, "a": {"b": 1, "b": 2}}', 'has the key "b" twice in one object'),
-        ('{"schema_version": 1, "results": "\\ud800"}', "has a text with half of a character"),
+        ('{"schema_version": 1, "results": "\\ud800"}', "has a text with half a character"),
         (
             '{"schema_version": 1, "results": ' + "[" * 200 + "]" * 200 + "}",
             "is nested deeper than 100 levels",
@@ -335,13 +335,13 @@ def test_a_file_that_is_not_utf_8_is_refused(path: Path) -> None:
 
 
 def test_a_name_that_no_file_has_is_refused() -> None:
-    with pytest.raises(DataError, match="no file has such a name"):
+    with pytest.raises(DataError, match="a file cannot have such a name"):
         read_baseline(Path("a\0b"))
 
 
 def test_a_pipe_is_not_waited_for(path: Path) -> None:
     os.mkfifo(path)
-    with pytest.raises(DataError, match="it is no regular file"):
+    with pytest.raises(DataError, match="it is not a regular file"):
         read_baseline(path)
 
 

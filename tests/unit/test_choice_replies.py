@@ -204,7 +204,7 @@ def test_a_log_probability_that_is_no_number_is_an_error_on_its_question_alone(
         return reply
 
     found = score(FakeEndpoint(completions(change)), ways=ways)
-    assert "a log-probability is no finite number" in messages([found.pop(3)]).pop()
+    assert "expected a finite log-probability" in messages([found.pop(3)]).pop()
     assert_right(found, PROMPTS[:3] + PROMPTS[4:])
 
 
@@ -219,7 +219,7 @@ def test_vllms_refusal_of_nan_is_named_as_what_it_is() -> None:
     found = score(FakeEndpoint(completions(change)))
     (message,) = messages([found.pop(3)])
     assert message.startswith(
-        "a log-probability is no finite number: the model's weights are broken, or its prec"
+        "expected finite log-probabilities; check the model's weights, or serve it with a hig"
     )
     assert_right(found, PROMPTS[:3] + PROMPTS[4:])
 
@@ -525,7 +525,7 @@ def test_a_prompt_that_begins_with_the_token_gets_no_second() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "reason"),
     [
-        (FakeEndpoint(), "its /tokenize tells no token that begins a text"),
+        (FakeEndpoint(), "its /tokenize gives no beginning-of-text token"),
         (FakeEndpoint(features=frozenset({"top_logprobs"})), "not found"),
         (with_bos(FakeEndpoint(), ignored=True), "its /completions does not add the token"),
     ],

@@ -304,5 +304,5 @@ def test_a_baseline_of_another_configuration_is_refused_with_every_difference(tm
 
 
 def test_a_baseline_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"main.json can't be read .*--eval-save-baseline"):
+    with pytest.raises(DataError, match=r"main.json cannot be read .*--eval-save-baseline"):
         gating(baseline=tmp_path / "main.json")

@@ -71,7 +71,7 @@ def test_a_judge_that_ranks_otherwise_is_refused_with_its_ratings(
         try_out(FakeModel(lambda _: f"[[{next(said)}]]"))
     message = str(caught.value)
     assert shown in message
-    assert message.startswith("the judge prometheus doesn't rate every plainly good answer above")
+    assert message.startswith("the judge prometheus does not rate every good answer of its trial above")
     assert "--eval-no-judge-trial" in message
 
 

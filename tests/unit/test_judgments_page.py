@@ -1,4 +1,4 @@
-"""docs/judgments.md: its table says what InstructLab and this package read in a judgment."""
+"""docs/explanations/judgments.md: its table says what InstructLab and this package read in a judgment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pytest_instructlab_eval.judges.rating import parse_rating
 
-PAGE = Path(__file__).parents[2] / "docs" / "judgments.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanations" / "judgments.md"
 ROW = re.compile(
     r"^\| `(?P<judgment>.+)`(?P<cut> \(cut off\))? \| (?P<theirs>\S+) \| (?P<ours>\S+) \|$", re.MULTILINE
 )

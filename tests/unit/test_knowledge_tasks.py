@@ -139,7 +139,7 @@ def test_a_finished_task_is_known_by_what_it_was_made_from(tmp_path: Path) -> No
     assert folder.finished(NAME, "f1") is None
     folder.write(NAME, [question(1), question(2)], "Places", "f1")
     assert folder.finished(NAME, "f1") == 2
-    with pytest.raises(DataError, match=rf"{NAME}_task.yaml is there already, .* or --overwrite"):
+    with pytest.raises(DataError, match=rf"{NAME}_task.yaml exists, .* or --overwrite"):
         folder.finished(NAME, "f2")
     assert TaskFolder(tmp_path, overwrite=True).finished(NAME, "f2") is None
 
@@ -147,7 +147,7 @@ def test_a_finished_task_is_known_by_what_it_was_made_from(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", [f"{NAME}_task.yaml", f"mmlubench_{NAME}.jsonl"])
 def test_a_file_of_anyone_elses_is_not_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine", "utf-8")
-    with pytest.raises(DataError, match=f"{name} is there already"):
+    with pytest.raises(DataError, match=f"{name} exists"):
         TaskFolder(tmp_path).finished(NAME, "f1")
 
 
@@ -166,7 +166,7 @@ def test_a_folder_that_can_not_be_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"--out: .*file is not a folder"):
         TaskFolder(tmp_path / "file")
-    with pytest.raises(ConfigurationError, match="can't be written to"):
+    with pytest.raises(ConfigurationError, match="cannot be written to"):
         TaskFolder(tmp_path / "file" / "out").write(NAME, [question()], "Places", "f1")
 
 
@@ -300,8 +300,8 @@ def test_a_passage_without_a_valid_question_and_a_file_without_passages_are_told
     teacher = FakeTeacher(lambda user: "I'd rather not." if "pier" in user else on_passage(user))
     outcomes = make(teacher, [BAY, old], tmp_path)
     assert [line for outcome in outcomes for line in file_lines(outcome)] == [
-        "knowledge/a/qna.yaml: no context, so there is no passage to ask about "
-        "(contexts came with version 3 of qna.yaml)",
+        "knowledge/a/qna.yaml: no passage to ask about: the file has no context "
+        "(version 3 of qna.yaml has contexts)",
         "knowledge/bay/qna.yaml: 2 of 4 questions kept, in the task knowledge_bay",
         f"  line 30: no question kept: 2 {NOT_WRITTEN}",
     ]
@@ -321,7 +321,7 @@ def test_what_the_server_refuses_costs_the_passage_alone(tmp_path: Path) -> None
 
 
 def test_a_teacher_that_is_gone_ends_the_run_and_what_was_finished_stays(tmp_path: Path) -> None:
-    gone = UnreachableError("the server can't be reached")
+    gone = UnreachableError("the server cannot be reached")
     teacher = FakeTeacher(lambda user: gone if "hill" in user else on_passage(user))
     with pytest.raises(UnreachableError):
         make(teacher, [BAY, HILL], tmp_path, concurrency=1)
@@ -336,7 +336,7 @@ def test_nothing_is_asked_where_something_would_be_overwritten(tmp_path: Path) -
     make(FakeTeacher(on_passage), [HILL], tmp_path)
     changed = qna(HILL.path, "the higher hill")
     teacher = FakeTeacher(lambda user: pytest.fail("it was asked"))
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match=" exists, and"):
         make(teacher, [BAY, changed], tmp_path)
     [hill] = make(FakeTeacher(on_passage), [changed], tmp_path, overwrite=True)
     assert hill.kept == 2

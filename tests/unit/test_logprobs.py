@@ -45,14 +45,14 @@ def test_a_number_up_to_0_is_a_log_probability_and_so_is_what_rounding_adds(
     ids=repr,
 )  # fmt: skip
 def test_what_is_no_finite_number_is_an_error_that_names_it(value: object) -> None:
-    with pytest.raises(ModelError, match="a log-probability is no finite number") as caught:
+    with pytest.raises(ModelError, match="expected a finite log-probability") as caught:
         parse_logprob(value)
     assert repr(value)[:90] in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [0.5, 1, 10**300])
 def test_a_probability_is_no_log_probability(value: float) -> None:
-    with pytest.raises(ModelError, match="a log-probability is above 0"):
+    with pytest.raises(ModelError, match="expected a log-probability of at most 0"):
         parse_logprob(value)
 
 
@@ -105,7 +105,7 @@ def test_a_completion_without_the_log_probabilities_of_one_token_says_nothing(lo
     ids=repr,
 )  # fmt: skip
 def test_another_form_is_an_error(logprobs: Any) -> None:
-    with pytest.raises(ModelError, match="in a form that is not known"):
+    with pytest.raises(ModelError, match="in an unknown form"):
         likeliest_tokens({"logprobs": logprobs})
 
 

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,12 @@ Asked = list[tuple[str, str]]  # prompts and continuations, a chat's prompt as J
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """lm-eval's loader keeps data sets in the user's cache folder."""
+    """lm-eval keeps data sets in the user's cache folder, and compiles a template whenever it is used."""
     import datasets
+    import lm_eval.utils
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lm_eval.utils.env, "from_string", cache(lm_eval.utils.env.from_string))
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
         yield
 
@@ -223,7 +226,7 @@ def test_malformed_rows_are_found_before_anything_is_asked(tmp_path: Path) -> No
 
 def test_too_few_questions_for_the_examples_are_refused_with_the_option(tmp_path: Path) -> None:
     write_task(tmp_path, "lamps", rows(4))
-    with pytest.raises(DataError, match=r"has 4 questions, fewer than the 5 of --eval-few-shots"):
+    with pytest.raises(DataError, match=r"expected 5 questions or more, .* \(got 4\)"):
         mmlu_branch.check_mmlu_branch(mmlu_branch.mmlu_branch_tasks(tmp_path))
     mmlu_branch.check_mmlu_branch(mmlu_branch.mmlu_branch_tasks(tmp_path, few_shots=4))
 

@@ -98,14 +98,14 @@ def test_whatever_a_file_holds_it_is_read_or_refused_with_its_name(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"{GOOD}Q,a,b,c,A\n", "line 2: a row must have 6 columns, question,A,B,C,D,answer (got 5)"),
-        (f"{GOOD}Q,a,b,c,d,e,A\n", "line 2: a row must have 6 columns, question,A,B,C,D,answer (got 7)"),
-        (f"{GOOD}   \n", "line 2: a row must have 6 columns, question,A,B,C,D,answer (got 1)"),
-        (f"{GOOD}{GOOD}Q,a,b,c,d,E\n", "line 3: the answer must be A, B, C or D (got 'E')"),
-        ("Q,a,b,c,d,AB\n", "line 1: the answer must be A, B, C or D (got 'AB')"),
-        ("Q,a,b,c,d,\n", "line 1: the answer must be A, B, C or D (got '')"),
-        ("Q,a,b,c,d,a\n", "line 1: the answer must be A, B, C or D (got 'a')"),
-        ("Q,a,b,c,d,1\n", "line 1: the answer must be A, B, C or D (got '1')"),
+        (f"{GOOD}Q,a,b,c,A\n", "line 2: expected 6 columns, question,A,B,C,D,answer (got 5)"),
+        (f"{GOOD}Q,a,b,c,d,e,A\n", "line 2: expected 6 columns, question,A,B,C,D,answer (got 7)"),
+        (f"{GOOD}   \n", "line 2: expected 6 columns, question,A,B,C,D,answer (got 1)"),
+        (f"{GOOD}{GOOD}Q,a,b,c,d,E\n", "line 3: expected the answer A, B, C or D (got 'E')"),
+        ("Q,a,b,c,d,AB\n", "line 1: expected the answer A, B, C or D (got 'AB')"),
+        ("Q,a,b,c,d,\n", "line 1: expected the answer A, B, C or D (got '')"),
+        ("Q,a,b,c,d,a\n", "line 1: expected the answer A, B, C or D (got 'a')"),
+        ("Q,a,b,c,d,1\n", "line 1: expected the answer A, B, C or D (got '1')"),
         (f'{GOOD}"Q"x,a,b,c,d,A\n', "line 2: not CSV: "),
         (GOOD.encode() + b"caf\xe9,a,b,c,d,A\n", "line 2: not UTF-8 (byte 0xe9)"),
         (b"\xffQ,a,b,c,d,A\n", "line 1: not UTF-8 (byte 0xff)"),
@@ -118,7 +118,7 @@ def test_a_bad_row_is_told_with_its_file_and_line(tmp_path: Path, content: str |
 
 
 def test_lines_inside_a_field_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 4: the answer must be"):
+    with pytest.raises(DataError, match="line 4: expected the answer"):
         read(tmp_path, f'"One\ntwo\nthree",a,b,c,d,A\n{GOOD}'.replace(",B\n", ",X\n"))
 
 
@@ -134,7 +134,7 @@ def test_an_empty_file_has_no_questions(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_told_with_what_it_should_hold(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"dev/knots_dev\.csv can't be read \(No such file or directory\); it should hold "
+        DataError, match=r"dev/knots_dev\.csv cannot be read \(No such file or directory\); it should hold "
         r"MMLU's dev questions on knots"
     ):  # fmt: skip
         read_mmlu(tmp_path, "dev", "knots")
@@ -142,7 +142,7 @@ def test_a_missing_file_is_told_with_what_it_should_hold(tmp_path: Path) -> None
 
 def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "test" / "knots_test.csv").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"knots_test\.csv can't be read \(Is a directory\)"):
+    with pytest.raises(DataError, match=r"knots_test\.csv cannot be read \(Is a directory\)"):
         read_mmlu(tmp_path, "test", "knots")
 
 

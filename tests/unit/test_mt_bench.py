@@ -272,7 +272,7 @@ def test_an_answer_of_nothing_but_reasoning_is_an_error_that_keeps_it(writing: M
     assert (first.value, len(judge.chats)) == (7.0, 1)
     assert (second.outcome, second.data["reasoning"]) == ("error", "So many words")
     assert second.error is not None
-    assert "all 1,024 tokens up to the limit went into reasoning" in second.error
+    assert "its reasoning took all 1,024 tokens" in second.error
 
 
 def test_an_answer_that_was_cut_off_is_scored_and_counted(writing: MTBenchQuestion) -> None:
@@ -601,7 +601,10 @@ def test_a_judge_that_reasons_to_the_limit_is_asked_again_and_then_gives_no_rati
     model = Writing(completion("", "length", "Rating: [[9]]"), completion("<think>[[9]]", "length"))
     score = asyncio.run(LLMJudge(model).grade("Why?", "Because."))
     assert (score.outcome, [chat.temperature for chat in model.chats]) == ("unscored", [0.0, 0.7])
-    assert "asked twice; the last time, mixtral gave no answer: all 1,024 tokens" in score.explanation
+    assert (
+        "in two tries; the last time, mixtral gave no answer: its reasoning took all 1,024 tokens"
+        in score.explanation
+    )
     kept = ("judgment", "judgment_finish_reason", "judgment_reasoning")
     assert [score.data[name] for name in kept] == ["", "length", "[[9]]"]
 
@@ -619,7 +622,7 @@ def test_a_judge_that_returns_its_instructions_gives_no_rating() -> None:
         lambda messages: f"{messages[0]['content']}\n{messages[-1]['content']}\nRating: [[9]]"
     )
     assert score.outcome == "unscored"
-    assert score.explanation.endswith("the last time, the judgment returns the prompt")
+    assert score.explanation.endswith("the last time, the judgment repeats the prompt")
 
 
 def test_the_table_counts_judgments_that_contradict_themselves() -> None:

@@ -165,8 +165,8 @@ def test_the_judge_prompt_is_mt_bench_branchs_own(why: BranchQuestion) -> None:
     [
         ('"name": "single-math-v1"', '"name": "pair-v2"', r"lacks 'single-math-v1' of single-math-v1"),
         ('"prompt_template"', '"template"', "lacks 'prompt_template' of single-math-v1"),
-        ("{answer}", "{anwser}", "single-math-v1 can't be filled in"),
-        ("{ref_answer_1}", "{question_2}", "single-math-v1 can't be filled in"),
+        ("{answer}", "{anwser}", "single-math-v1 cannot be filled in"),
+        ("{ref_answer_1}", "{question_2}", "single-math-v1 cannot be filled in"),
     ],
 )
 def test_a_judge_prompt_that_cannot_be_used_is_refused_before_anything_is_asked(

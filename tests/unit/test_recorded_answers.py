@@ -121,15 +121,18 @@ def test_lines_end_with_a_newline_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("no JSON", "no JSON at line 1, column 1"),
+        ("no JSON", "not JSON at line 1, column 1"),
         ("[]", "it must be an object"),
         ("{}", "it has no "),
         ('{"question_id": 81}', "it has no choices"),
         ('{"question_id": [], "choices": []}', "question_id must be a text or a whole number"),
-        ('{"question_id": 81, "choices": []}', "choices must be one or more, of as many turns each"),
-        ('{"question_id": 81, "choices": [{"turns": ["a"]}, {"turns": []}]}', "of as many turns each"),
+        ('{"question_id": 81, "choices": []}', "choices with the same number of turns each"),
+        (
+            '{"question_id": 81, "choices": [{"turns": ["a"]}, {"turns": []}]}',
+            "the same number of turns each",
+        ),
         ('{"question_id": 81, "choices": [{"turns": [null]}]}', r"choices\[0\].turns\[0\] must be a text"),
-        ('{"question_id": 81, "choices": [{"turns": ["\\ud800"]}]}', "half of a character"),
+        ('{"question_id": 81, "choices": [{"turns": ["\\ud800"]}]}', "half a character"),
         ("[" * 100_000, "nested deeper"),
     ],
 )
@@ -216,9 +219,9 @@ def test_two_files_that_ask_the_same_keep_their_own_references(tmp_path: Path) -
     [
         (
             question("7"),
-            "question 7 has no reference answer, neither beside it nor in ",
+            "question 7 has no reference answer, neither in this line nor in ",
         ),
-        (question("7", turns=["a", "b"]), r"turns must be one text \(got 2\)"),
+        (question("7", turns=["a", "b"]), r"expected one turn \(got 2\)"),
         (question("7", reference="text"), r"reference must be a list or null \(got \"text\"\)"),
     ],
 )

@@ -103,5 +103,5 @@ def test_a_judge_prompt_makes_no_difference() -> None:
 
 
 def test_it_cannot_be_chatted_with() -> None:
-    with pytest.raises(ModelError, match="the judge 'reference' is no language model"):
+    with pytest.raises(ModelError, match="the judge 'reference' is not a language model"):
         asyncio.run(ReferenceJudge().chat([{"role": "user", "content": "Hello"}]))

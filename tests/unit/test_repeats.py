@@ -234,4 +234,4 @@ def test_answers_of_an_earlier_run_are_judged_as_often_as_they_were_asked(
     more = asked(mt_bench_folder, "writing", 3)
     reason = asyncio.run(mt_bench.answer_mt_bench(more, recorded)).again[1].error
     assert reason is not None
-    assert "no recorded answer number 3 of tiny" in reason
+    assert "tiny has no recorded answer number 3" in reason

@@ -113,7 +113,7 @@ def test_a_newer_schema_is_refused_with_what_to_do(path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(path: Path) -> None:
-    with pytest.raises(DataError, match=r"results\.json can't be read \(No such file or directory\)"):
+    with pytest.raises(DataError, match=r"results\.json cannot be read \(No such file or directory\)"):
         read_results(path)
 
 

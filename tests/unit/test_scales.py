@@ -106,7 +106,7 @@ def test_the_reference_judge_rates_by_degrees_alone() -> None:
     assert score.outcome == "error"
     assert (
         score.error
-        == "the judge 'reference' rates by degrees and gives no rating of pass or fail; name a model"
+        == "the judge 'reference' cannot give a rating of pass or fail; name a model with --eval-judge-model"
     )
 
 
@@ -117,7 +117,7 @@ def test_the_reference_judge_rates_by_degrees_alone() -> None:
 def test_a_scale_that_no_rating_could_be_on_is_refused(
     lowest: float, highest: float, words: tuple[str, str] | None
 ) -> None:
-    with pytest.raises(ValueError, match=r"a scale goes up|a rating is a word"):
+    with pytest.raises(ValueError, match=r"expected a scale that goes up|letters as a rating"):
         Scale(lowest, highest, words)
 
 
@@ -137,7 +137,7 @@ def test_a_prompt_of_ones_own_is_filled_in_with_what_is_graded() -> None:
 def test_a_prompt_that_cannot_be_filled_in_is_refused_in_a_sentence(template: str) -> None:
     prompt = JudgePrompt("Be fair.", template, "mine")
     with pytest.raises(
-        ConfigurationError, match=r"the judge prompt 'mine' can't be filled in .* may name answer"
+        ConfigurationError, match=r"the judge prompt 'mine' cannot be filled in .* may name answer"
     ):
         asyncio.run(LLMJudge(FakeModel()).grade("Why?", "So.", prompt=prompt))
 
@@ -156,5 +156,7 @@ def test_a_judge_of_ones_own_needs_a_name_and_a_rating() -> None:
 @pytest.mark.parametrize("wrong", [{"answer": 42}, {"question": None}, {"reference": 7}])
 def test_only_texts_are_graded(wrong: dict[str, Any]) -> None:
     asked: dict[str, Any] = {"question": "Why?", "answer": "So.", **wrong}
-    with pytest.raises(TypeError, match=r"grade takes texts: the \w+ is .*; of a completion give its \.text"):
+    with pytest.raises(
+        TypeError, match=r"grade: expected a text as the \w+ \(got .*\); of a completion pass its \.text"
+    ):
         asyncio.run(ReferenceJudge().grade(**asked))

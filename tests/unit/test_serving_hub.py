@@ -57,7 +57,7 @@ PICKLED = {"model.safetensors": b"", "pytorch_model.bin": b"no archive"}
         ({"config.json": b"[]"}, r"config\.json is not a JSON object"),
         ({"config.json": b"[" * 100_000}, r"config\.json is not a JSON object"),
         ({"config.json": b"\xff"}, r"config\.json is not a JSON object"),
-        (PICKLED, r"pytorch_model\.bin has no weights that can be read; .* as safetensors"),
+        (PICKLED, r"pytorch_model\.bin has no readable weights; .* as safetensors"),
     ],
 )
 def test_a_folder_that_cannot_be_loaded_is_refused_before_the_first_question(
@@ -71,11 +71,11 @@ def test_a_folder_that_cannot_be_loaded_is_refused_before_the_first_question(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({}, "--eval-model: granite-7b-lab is no folder here, and {}; did you forget --eval-base-url, "),
+        ({}, "--eval-model: granite-7b-lab is not a folder here, and {}; if a server has it, "),
         ({"judge_model": ("j",), "base_url": ("http://h/v1",)}, ""),
         (
             {"stage": "judge", "judge_model": ("j",)},
-            "--eval-judge-model: j is .*{}; .* --eval-judge-base-url, ",
+            "--eval-judge-model: j is .*{}; .* --eval-judge-base-url",
         ),
         ({"base_model": "b", "base_url": ("http://h/v1",)}, ""),
     ],
@@ -87,11 +87,14 @@ def test_what_cannot_be_had_is_refused_with_the_option_that_may_be_missing(
     if not says:
         check(monkeypatch, ConnectionError("no network"), **settings)
         return
-    why = r"the hub can't be asked for it \(ConnectionError\)"
+    why = r"the hub cannot be reached \(ConnectionError\)"
     with pytest.raises(ConfigurationError, match=says.format(why)):
         check(monkeypatch, ConnectionError("no network"), **settings)
 
 
 def test_a_name_that_no_hub_can_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigurationError, match="my model is no folder here, and it can't be the name"):
+    with pytest.raises(
+        ConfigurationError,
+        match="my model is not a folder here, and a model on the hub cannot have this name",
+    ):
         check(monkeypatch, None, model=("my model",))

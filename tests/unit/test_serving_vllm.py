@@ -271,8 +271,8 @@ def test_the_deadline_is_named_with_its_option_and_the_end_of_the_log(
     monkeypatch.setattr(vllm, "time", Clock(5, lambda: granite.log.read_text() != ""))
     python.behaves(says="loading", refusals=NEVER)
     assert message(replace(granite, timeout=60)) == (
-        "vLLM with granite was not ready within 60 s; where its log shows that it still loads, give it "
-        "longer with --eval-serve-timeout\n"
+        "vLLM with granite was not ready within 60 s; if its log shows that it is still "
+        "loading, allow more with --eval-serve-timeout\n"
         f"  the end of {granite.log}:\n    loading"
     )
     assert not python.is_running()
@@ -356,7 +356,7 @@ LOGS = [
     (
         "ValueError: User-specified max_model_len (2000000) is greater than the derived max_model_len "
         "(max_position_embeddings=16384.0 or model_max_length=None in model's config.json).",
-        "the context asked for is longer than the model's own",
+        "the requested context is longer than the model's own",
     ),
     ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", "too little free memory"),
     ("ValueError: No available memory for the cache blocks. Try increasing", "too little free memory"),
@@ -386,18 +386,24 @@ LOGS = [
     ("OSError: We couldn't connect to 'https://huggingface.co' to load the files", "there is no such model"),
     ("ValueError: Invalid repository ID or local directory specified: 'x'", "there is no such model"),
     ("OSError: m does not appear to have a file named config.json.", "there is no such model"),
-    ("OSError: It looks like the config file at 'config.json' is not a valid JSON file.", "no whole model"),
+    (
+        "OSError: It looks like the config file at 'config.json' is not a valid JSON file.",
+        "vLLM cannot load the model",
+    ),
     (
         "  Value error, Unrecognized model in m. Should have a `model_type` key in its config",
-        "no whole model",
+        "vLLM cannot load the model",
     ),
-    ("  Value error, Model architectures ['New'] are not supported for now.", "no whole model"),
-    ("RuntimeError: Cannot find any model weights with `m`", "no whole model"),
-    ("safetensors._safetensors_rust.SafetensorError: Error while deserializing header", "no whole model"),
-    ("ValueError: Couldn't instantiate the backend tokenizer from one of: ", "no whole model"),
-    ("api_server.py: error: unrecognized arguments: --no-such-thing", "look at --eval-vllm-args"),
-    ("vllm serve: error: argument --dtype: invalid choice: 'floaty'", "look at --eval-vllm-args"),
-    ("api_server.py: error: argument --max-model-len: invalid value: 'abc'", "look at --eval-vllm-args"),
+    ("  Value error, Model architectures ['New'] are not supported for now.", "vLLM cannot load the model"),
+    ("RuntimeError: Cannot find any model weights with `m`", "vLLM cannot load the model"),
+    (
+        "safetensors._safetensors_rust.SafetensorError: Error while deserializing header",
+        "vLLM cannot load the model",
+    ),
+    ("ValueError: Couldn't instantiate the backend tokenizer from one of: ", "vLLM cannot load the model"),
+    ("api_server.py: error: unrecognized arguments: --no-such-thing", "correct --eval-vllm-args"),
+    ("vllm serve: error: argument --dtype: invalid choice: 'floaty'", "correct --eval-vllm-args"),
+    ("api_server.py: error: argument --max-model-len: invalid value: 'abc'", "correct --eval-vllm-args"),
     (
         "  Value error, Total number of attention heads (32) must be divisible by tensor parallel size (3).",
         "that many GPUs",
@@ -574,7 +580,7 @@ def test_another_name_is_the_hubs_by_default_instructlabs(name: str, source: str
 
 
 def test_a_folder_without_a_configuration_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=rf"the folder {tmp_path} is no model .* no config\.json"):
+    with pytest.raises(ConfigurationError, match=rf"the folder {tmp_path} is not a model: .* config\.json"):
         model_source(str(tmp_path))
 
 
@@ -591,7 +597,7 @@ def test_a_path_that_is_missing_is_no_name_of_the_hub(
 def test_a_file_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(ConfigurationError, match=r"model\.gguf is a file, .*llama\.cpp.*--eval-base-url"):
+    with pytest.raises(ConfigurationError, match=r"model\.gguf is a file; .*llama\.cpp.*--eval-base-url"):
         model_source("model.gguf")
 
 
@@ -653,7 +659,7 @@ def test_gpus_are_shared_in_turn_or_divided(
     ("candidate", "judge", "wanted"), [(3, None, 3), (None, 3, 3), (2, 1, 3), (1, 2, 3), (0, 3, 3)]
 )
 def test_more_gpus_than_there_are_is_an_error(candidate: int | None, judge: int | None, wanted: int) -> None:
-    with pytest.raises(ConfigurationError, match=f"ask for {wanted} GPUs and 2 can be seen"):
+    with pytest.raises(ConfigurationError, match=f"ask for {wanted} GPUs, and 2 are visible"):
         divide_gpus(["0", "1"], candidate, judge)
 
 

@@ -21,7 +21,7 @@ from pytest_instructlab_eval.errors import DataError
 from tests.branch_tasks import TEMPLATE, rows, settings, write_included, write_rows, write_task
 
 ADVICE = (
-    "; lm-eval could be made to run code by this, so give --eval-trust-tasks only if you trust all who "
+    "; such a task can make lm-eval run code, so use --eval-trust-tasks only if you trust everyone who "
     "wrote the tasks"
 )
 
@@ -114,12 +114,15 @@ def test_a_folder_without_tasks_is_refused_with_what_was_looked_for(folder: Path
 
 
 def test_a_folder_that_is_not_there_is_refused_with_the_option(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "none") == f"--eval-tasks-dir: {tmp_path / 'none'} is not a folder"
+    assert (
+        refusal(tmp_path / "none")
+        == f"--eval-tasks-dir: {tmp_path / 'none'} is not a folder; give the folder of the tasks"
+    )
 
 
 def test_two_tasks_of_one_name_are_refused_with_both_files(folder: Path) -> None:
     one, other = write_task(folder / "a", "lamps"), write_task(folder / "b", "lamps")
-    assert refusal(folder) == f"{one} and {other} both define the task lamps"
+    assert refusal(folder) == f"{one} and {other} both define the task lamps; remove one"
 
 
 def test_a_task_that_cannot_be_asked_stops_no_other(folder: Path) -> None:
@@ -128,8 +131,8 @@ def test_a_task_that_cannot_be_asked_stops_no_other(folder: Path) -> None:
     task_with_data(folder, "nowhere.jsonl").rename(folder / "gone_task.yaml")
     found = {task.path.name: task.problem for task in find_task_files(folder)}
     assert found["fine_task.yaml"] is None
-    assert "data_files names nowhere.jsonl" in str(found["gone_task.yaml"])
-    assert "doc_to_text must be as InstructLab's SDG writes it" in str(found["evil_task.yaml"])
+    assert "expected the data file nowhere.jsonl" in str(found["gone_task.yaml"])
+    assert "doc_to_text must be " in str(found["evil_task.yaml"])
 
 
 @pytest.mark.parametrize(
@@ -196,8 +199,8 @@ def test_a_relative_path_is_taken_from_the_task_or_from_where_the_run_is(
 def test_rows_that_are_nowhere_are_asked_for(folder: Path) -> None:
     path = task_with_data(folder, "/home/trainer/rows.jsonl")
     message = (
-        f"{path}, line {line_of(path, 'test:')}: data_files names /home/trainer/rows.jsonl, which is not in "
-        f"{folder}, nor is rows.jsonl beside lamps_task.yaml; put the task's JSONL file there"
+        f"{path}, line {line_of(path, 'test:')}: expected the data file /home/trainer/rows.jsonl in "
+        f"{folder}, or rows.jsonl beside lamps_task.yaml (found neither); put the task's JSONL file there"
     )
     assert refusal(folder) == message
     assert refusal(folder, trust=True) == message
@@ -243,8 +246,8 @@ def outside_by_a_linked_folder(folder: Path) -> None:
 def test_rows_outside_the_folder_are_refused(folder: Path, attack: Callable[[Path], None]) -> None:
     attack(folder)
     path, message = folder / "lamps_task.yaml", refusal(folder)
-    assert message.startswith(f"{path}, line {line_of(path, 'test:')}: data_files names ")
-    assert message.endswith(f"nor is secret.jsonl beside lamps_task.yaml{ADVICE}")
+    assert message.startswith(f"{path}, line {line_of(path, 'test:')}: expected the data file ")
+    assert message.endswith(f"or secret.jsonl beside lamps_task.yaml (found neither){ADVICE}")
     assert find_task_files(folder, trust=True)[0].form is None
 
 
@@ -264,7 +267,7 @@ def test_data_files_that_are_no_path_are_refused(folder: Path, data: object) -> 
     task_with_data(folder, data)
     message = refusal(folder)
     assert message.startswith(f"{folder / 'lamps_task.yaml'}, line ")
-    assert message.endswith(f": dataset_kwargs must have data_files, and there one file as `test`{ADVICE}")
+    assert message.endswith(f": dataset_kwargs must have data_files with one file, called test{ADVICE}")
 
 
 @pytest.mark.parametrize(
@@ -313,9 +316,7 @@ def test_a_template_that_sdg_does_not_write_is_refused_with_its_line(
 ) -> None:
     path = write_task(folder, "lamps", None, letters=letters, **{key: ATTACK})
     message = refusal(folder)
-    assert message.startswith(
-        f"{path}, line {line_of(path, key)}: {key} must be as InstructLab's SDG writes it, "
-    )
+    assert message.startswith(f"{path}, line {line_of(path, key)}: {key} must be ")
     assert "__subclasses__" in message
     assert find_task_files(folder, trust=True)[0].form is None
 
@@ -348,7 +349,9 @@ def test_a_template_that_sdg_does_not_write_is_refused_with_its_line(
 def test_a_key_that_sdg_does_not_write_is_refused(folder: Path, key: str) -> None:
     path = append(write_task(folder, "lamps"), f"{json.dumps(key)}: {json.dumps(ATTACK)}\n")
     line, shown = line_of(path, json.dumps(key)), ascii(key) if "\n" in key else key
-    assert refusal(folder) == f"{path}, line {line}: InstructLab's SDG writes no {shown} in a task{ADVICE}"
+    assert (
+        refusal(folder) == f"{path}, line {line}: {shown} is not a key that InstructLab's SDG writes{ADVICE}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -368,7 +371,7 @@ def test_a_key_that_sdg_does_not_write_is_refused(folder: Path, key: str) -> Non
 def test_a_value_that_sdg_does_not_write_is_refused(folder: Path, changes: dict[str, Any]) -> None:
     write_task(folder, "lamps", **changes)
     (key,) = changes
-    assert f": {key} must be as InstructLab's SDG writes it" in refusal(folder)
+    assert f": {key} must be " in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +382,7 @@ def test_a_task_that_leaves_something_to_lm_eval_is_refused(folder: Path, key: s
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     del content[key]
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    assert refusal(folder).startswith(f"{path}: {key} must be as InstructLab's SDG writes it")
+    assert refusal(folder).startswith(f"{path}: {key} must be ")
 
 
 @pytest.mark.parametrize("key", ["trust_remote_code", "data_dir", "revision", "storage_options"])
@@ -388,7 +391,7 @@ def test_another_argument_of_the_data_sets_loader_is_refused(folder: Path, key: 
     path = write_task(folder, "lamps", dataset_kwargs=arguments)
     message = refusal(folder)
     assert message.startswith(f"{path}, line ")
-    assert message.endswith(f": InstructLab's SDG writes no {key} in dataset_kwargs{ADVICE}")
+    assert message.endswith(f": {key} is not a key that InstructLab's SDG writes in dataset_kwargs{ADVICE}")
 
 
 @pytest.mark.parametrize(
@@ -407,7 +410,7 @@ def test_another_argument_of_the_data_sets_loader_is_refused(folder: Path, key: 
 )
 def test_other_metrics_are_refused(folder: Path, metrics: object) -> None:
     write_task(folder, "lamps", metric_list=metrics)
-    assert ": metric_list must have the mean of acc, and acc_norm at most" in refusal(folder)
+    assert ": metric_list must have the mean of acc, and no other metric than acc_norm" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b]0;x\x07", "x" * 201, None, 7, ["a"]], ids=repr)
@@ -432,7 +435,7 @@ def including(folder: Path, name: object) -> Path:
 def test_a_template_that_is_not_there_is_asked_for(folder: Path) -> None:
     path = including(folder, "_missing")
     assert refusal(folder) == (
-        f"{path}, line 5: the task includes _missing, which isn't there; put the template that the tasks "
+        f"{path}, line 5: the task includes _missing, which does not exist; put the template that the tasks "
         "were written with beside them"
     )
 
@@ -444,7 +447,7 @@ def test_an_include_outside_the_folder_is_refused(folder: Path, how: str) -> Non
     (folder / "link").symlink_to(outside)
     path = including(folder, {"absolute": str(outside), "dots": "../outside.yaml", "link": "link"}[how])
     message = refusal(folder)
-    assert message.startswith(f"{path}, line 5: include leads out of {folder} (")
+    assert message.startswith(f"{path}, line 5: include must be a file in {folder} (got ")
     assert message.endswith(ADVICE)
 
 
@@ -457,7 +460,7 @@ def test_an_include_that_is_not_one_file_is_refused(folder: Path, name: object) 
 def test_a_chain_of_includes_is_refused(folder: Path) -> None:
     write_included(folder, "lamps")
     append(folder / TEMPLATE, "include: lamps_task.yaml\n")
-    assert ": a file that is included must not include another; " in refusal(folder)
+    assert ": an included file must not include another; " in refusal(folder)
 
 
 def test_lm_eval_reads_what_a_trusted_task_includes(folder: Path) -> None:
@@ -472,7 +475,7 @@ def test_lm_eval_reads_what_a_trusted_task_includes(folder: Path) -> None:
 def test_a_task_file_that_leads_out_of_the_folder_is_refused(folder: Path) -> None:
     path = write_task(folder.parent / "elsewhere", "lamps")
     (folder / "lamps_task.yaml").symlink_to(path)
-    assert refusal(folder) == f"{folder / 'lamps_task.yaml'} leads out of {folder}{ADVICE}"
+    assert refusal(folder) == f"{folder / 'lamps_task.yaml'} is a link to outside of {folder}{ADVICE}"
 
 
 # --- attacks by the file itself ---
@@ -480,7 +483,7 @@ def test_a_task_file_that_leads_out_of_the_folder_is_refused(folder: Path) -> No
 
 def test_a_task_of_64_kib_is_the_largest_that_is_read(folder: Path) -> None:
     path = append(write_task(folder, "lamps"), f"metadata: {'x' * 65536}\n")
-    assert refusal(folder) == f"{path} is larger than 65,536 bytes, the most that is read of such a file"
+    assert refusal(folder) == f"{path} is larger than 65,536 bytes, the limit for such a file"
 
 
 def test_a_scalar_of_100_mb_is_not_read(folder: Path) -> None:
@@ -499,7 +502,7 @@ def test_an_alias_bomb_is_refused(folder: Path) -> None:
     path = append(write_task(folder, "lamps"), bomb)
     assert (
         refusal(folder)
-        == f"{path}, line {line_of(path, 'b: ')}: the alias *a is not taken; write the value out"
+        == f"{path}, line {line_of(path, 'b: ')}: aliases are not supported (got *a); write the value out"
     )
 
 
@@ -565,12 +568,12 @@ def test_any_questions_are_read_as_they_were_written(
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (line(question=...), "the row has no question; it must have question, choices and answer"),
-        (line(choices=...), "the row has no choices; it must have question, choices and answer"),
-        (line(answer=...), "the row has no answer; it must have question, choices and answer"),
+        (line(question=...), "expected question, choices and answer (got no question)"),
+        (line(choices=...), "expected question, choices and answer (got no choices)"),
+        (line(answer=...), "expected question, choices and answer (got no answer)"),
         (line(question=7), "question must be a text (got 7)"),
         (line(question=""), "question must be a text (got '')"),
-        (line(question="\ud800"), "it has a text with half of a character (a lone surrogate)"),
+        (line(question="\ud800"), "it has a text with half a character (a lone surrogate)"),
         (line(choices=["a", "b", "c"]), "choices must be four texts (got ['a', 'b', 'c'])"),
         (line(choices=["a", "b", "c", ""]), "choices must be four texts (got ['a', 'b', 'c', ''])"),
         (line(choices="abcd"), "choices must be four texts (got 'abcd')"),
@@ -588,10 +591,10 @@ def test_any_questions_are_read_as_they_were_written(
         (line(answer=[1]), "answer must be 0 to 3, for A to D (got [1])"),
         (
             '{"question": "Why?", "choices": ["a", "b", "c", "d"], "answer": NaN}',
-            "it has NaN, which is no number of JSON",
+            "it has NaN, which is not a JSON number",
         ),
-        ("[1]", "not a JSON object"),
-        ('{"question": "Why?"', "no JSON at line 1, column 20: Expecting ',' delimiter"),
+        ("[1]", "expected a JSON object"),
+        ('{"question": "Why?"', "not JSON at line 1, column 20: Expecting ',' delimiter"),
         ('{"answer": 1, "answer": 2}', 'it has the key "answer" twice in one object'),
         ('{"a": ' + "[" * 200_000, "it is nested deeper than 100 levels"),
         ('{"answer": ' + "9" * 5000 + "}", "it has a number of too many digits"),
@@ -609,7 +612,7 @@ def test_a_row_that_is_no_question_is_refused_with_the_line(
 
 def test_a_row_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path = rows_file(tmp_path, line(), line(question="x" * 2**20))
-    size = "1,048,576 bytes, the most that is read of a line"
+    size = "1,048,576 bytes, the limit for a line"
     assert rows_refusal(path) == f"{path}, line 2 is larger than {size}"
 
 
@@ -629,13 +632,13 @@ def test_a_file_of_more_than_256_mib_is_not_read(tmp_path: Path) -> None:
     path = rows_file(tmp_path, line())
     with path.open("ab") as file:
         file.truncate(2**28 + 1)
-    assert (
-        rows_refusal(path) == f"{path} is larger than 268,435,456 bytes, the most that is read of such a file"
-    )
+    assert rows_refusal(path) == f"{path} is larger than 268,435,456 bytes, the limit for such a file"
 
 
 def test_rows_that_cannot_be_read_are_told(tmp_path: Path) -> None:
-    assert rows_refusal(tmp_path / "none") == f"{tmp_path / 'none'} can't be read (No such file or directory)"
+    assert (
+        rows_refusal(tmp_path / "none") == f"{tmp_path / 'none'} cannot be read (No such file or directory)"
+    )
 
 
 # --- the right answer ---
@@ -673,7 +676,7 @@ def test_a_single_wrong_number_is_counted(tmp_path: Path) -> None:
 def test_a_row_without_its_own_text_is_refused_where_others_are_shifted(tmp_path: Path) -> None:
     path = rows_file(tmp_path, line(), line(answer=0, mmlubench_answer="B) b"))
     assert rows_refusal(path) == (
-        f"{path}, line 1: other rows have the number of another choice than their own text says, and this "
+        f"{path}, line 1: in other rows the number of the right choice differs from its text, and this "
         "row has no such text (mmlubench_answer); correct its answer and add the text"
     )
     assert read_rows(rows_file(tmp_path, line(), line(mmlubench_answer="B) b"))).recovered == 0

@@ -47,7 +47,7 @@ def test_of_a_whole_taxonomy_knowledge_and_misnamed_files_are_told(repository: R
     repository.commit({"compositional_skills/food/qna.yml": content("f")})
     assert unasked_notes("mt_bench_branch", settings(taxonomy=repository.folder)) == [
         "compositional_skills/food/qna.yml is not read: its name must be qna.yaml",
-        "1 knowledge file is left out: --eval-include-knowledge asks its pairs, mmlu_branch its tasks",
+        "1 knowledge file is left out: --eval-include-knowledge asks its pairs, and mmlu_branch its tasks",
     ]
     assert (
         len(unasked_notes("mt_bench_branch", settings(taxonomy=repository.folder, include_knowledge=True)))
@@ -64,8 +64,8 @@ def test_a_branch_without_a_change_says_so(branch: Repository) -> None:
 def test_knowledge_that_changed_is_counted(branch: Repository) -> None:
     branch.commit({PIERS: content("p2"), "knowledge/ropes/qna.yaml": content("r")})
     assert of_the_branch(branch, changed_only=True) == [
-        "2 knowledge files changed and are left out: --eval-include-knowledge asks their pairs, mmlu_branch "
-        "their tasks"
+        "2 knowledge files changed and are left out: --eval-include-knowledge asks their pairs, and "
+        "mmlu_branch their tasks"
     ]
     assert of_the_branch(branch, changed_only=True, include_knowledge=True) == []
 
@@ -75,7 +75,7 @@ def test_a_file_that_only_moved_has_no_new_pair(branch: Repository) -> None:
     branch.git("mv", KNOTS, "compositional_skills/ropes/qna.yaml")
     branch.commit()
     removed = "the branch removes 1 qna.yaml file"
-    assert of_the_branch(branch) == ["the branch has no pair that the base branch lacks", removed]
+    assert of_the_branch(branch) == ["the branch has no new pair: the base branch has all of them", removed]
     assert of_the_branch(branch, changed_only=True) == [removed]
 
 
@@ -83,7 +83,7 @@ def test_a_base_model_that_is_asked_nothing_is_told(branch: Repository) -> None:
     in_its_way = {"base_model": "base", "base_questions": "base", "changed_only": True}
     branch.commit({"compositional_skills/food/qna.yaml": content("f")})
     assert of_the_branch(branch, **in_its_way) == [
-        "the base model was asked nothing: none of the files is on main"
+        "the base model was asked nothing: main has none of the files"
     ]
     branch.commit({BOATS: content("b2")})
     assert of_the_branch(branch, **in_its_way) == []
@@ -112,7 +112,7 @@ def test_a_task_without_questions_is_left_out_by_name(tmp_path: Path) -> None:
 
 def test_tasks_that_are_all_without_questions_are_refused(tmp_path: Path) -> None:
     write_task(tmp_path, "filtered", [])
-    with pytest.raises(DataError, match="none of its tasks has a question"):
+    with pytest.raises(DataError, match="no task has a question"):
         read_tasks(mmlu_branch.BENCHMARK, settings(tasks_dir=tmp_path))
 
 
@@ -121,14 +121,14 @@ def test_the_newest_folder_of_tasks_is_named(tmp_path: Path) -> None:
         write_task(tmp_path / f"node_datasets_2025-01-{day}T09_00_00", "lamps")
     newest = tmp_path / "node_datasets_2025-01-15T09_00_00"
     told = unasked_notes("mmlu_branch", settings(tasks_dir=tmp_path))
-    assert told == [f"{newest} is read, the newest of 2 folders of tasks"]
+    assert told == [f"{newest} is read, the newest of 2 task folders"]
 
 
 def test_rows_whose_own_text_decides_are_counted_in_a_warning(tmp_path: Path) -> None:
     shifted = [{**row, "answer": row["answer"] - 1} for row in rows(12) if row["answer"] > 0]
     write_task(tmp_path, "lamps", shifted)
     assert unasked_notes("mmlu_branch", settings(tasks_dir=tmp_path)) == [
-        "warning: 9 of 9 rows of lamps have the number of another choice than their own text says; the text "
+        "warning: in 9 of 9 rows of lamps the number of the right choice differs from its text; the text "
         "decides"
     ]
 
@@ -149,7 +149,7 @@ def test_instructlabs_variable_for_few_tasks_takes_the_first_four(mmlu_folder: P
         "abstract_algebra", "anatomy", "astronomy", "business_ethics",
     ]  # fmt: skip
     assert unasked_notes("mmlu", few) == [
-        "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS is set, so that only the first 4 of MMLU's tasks are asked"
+        "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS is set, so only the first 4 of MMLU's tasks are asked"
     ]
     assert unasked_notes("mmlu", settings(mmlu_data=mmlu_folder)) == []
     assert unasked_notes("mt_bench", settings()) == []

@@ -109,10 +109,10 @@ def test_where_nothing_else_is_changed_whatever_the_content_folders_get_is_told(
     assert reasons(FOOD + "sources.txt") is None
     assert reasons(FOOD + "sources.txt", alone=True) == "its name must be qna.yaml"
     assert reasons(FOOD + "other", kind="link", alone=True) == (
-        "it is a symbolic link; a qna.yaml must be a file of its own"
+        "it is a symbolic link; a qna.yaml must be a regular file"
     )
     submodule = reasons(FOOD + "documents", kind="other", alone=True)
-    assert submodule == "it is a submodule or no plain file; add the files themselves"
+    assert submodule == "it is a submodule or not a regular file; add the files themselves"
 
 
 def test_a_file_that_is_too_large_for_a_qna_yaml_is_none() -> None:

@@ -1,4 +1,4 @@
-"""Which files of a taxonomy are read, and the working tree as a place to read them from."""
+"""The files of a taxonomy that are read, and the working tree as a source of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_ENTRIES = 200_000  # a few small Git objects can stand for billions of file
 MOST_FILES = 10_000  # InstructLab's own taxonomy has 151
 MOST_PATH = 1024  # characters
 DEEPEST = 32  # folders
-TOO_LARGE = f"is larger than {MOST_BYTES:,} bytes, the most that is read of a {QNA}"
+TOO_LARGE = f"is larger than {MOST_BYTES:,} bytes, the limit for a {QNA}"
 
 Kind = Literal["folder", "file", "link", "other"]
 
@@ -37,32 +37,32 @@ class TaxonomyEntry:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """Return the last part of the path."""
         return self.path.rpartition("/")[2]
 
     @property
     def is_hidden(self) -> bool:
-        """Whether its name begins with a dot and is that of a file or folder."""
+        """Return whether its name begins with a dot and is that of a file or folder."""
         return self.name.startswith(".") and self.name not in {".", ".."}
 
     @property
     def flaw(self) -> str | None:
-        """Why it is not read, wherever it comes from; None where nothing is against it."""
+        """Return why it must not be read, from any source; None where it may be."""
         if self.problem:
             return self.problem
         if len(self.path) > MOST_PATH:
             return f"has a path of more than {MOST_PATH:,} characters"
         if self.kind == "folder" and self.path.count("/") >= DEEPEST:
-            return f"lies deeper than {DEEPEST} folders"
+            return f"is more than {DEEPEST} folders deep"
         if self.name == QNA and self.kind == "link":
-            return f"is a symbolic link; a {QNA} must be a file of its own"
+            return f"is a symbolic link; a {QNA} must be a regular file"
         if self.name == QNA and self.kind == "other":
-            return f"is no file; a {QNA} must be one"
+            return f"is not a regular file; a {QNA} must be one"
         return None
 
 
 class TaxonomySource(Protocol):
-    """Where files come from: a commit or the working tree."""
+    """A source of files: a commit or the working tree."""
 
     commit: str | None
 
@@ -104,13 +104,13 @@ def taxonomy_entries(source: TaxonomySource, left_out: Collection[str] = ()) -> 
 def qna_entries(source: TaxonomySource, knowledge: bool) -> dict[str, TaxonomyEntry]:
     """Return every qna.yaml that is read, and everything that must be refused, sorted by path."""
     left_out = LEFT_OUT if knowledge else LEFT_OUT | {KNOWLEDGE}
-    found: dict[str, TaxonomyEntry] = {}
+    selected: dict[str, TaxonomyEntry] = {}
     for entry in taxonomy_entries(source, left_out):
         if entry.problem or entry.name == QNA:
-            found[entry.path] = entry
-        if len(found) > MOST_FILES:
+            selected[entry.path] = entry
+        if len(selected) > MOST_FILES:
             raise DataError(f"the taxonomy has more than {MOST_FILES:,} files named {QNA}")
-    return dict(sorted(found.items()))
+    return dict(sorted(selected.items()))
 
 
 def refuse_file(entry: TaxonomyEntry, problem: str) -> NoReturn:
@@ -141,21 +141,21 @@ class WorkingTree:
     def children(self, folder: TaxonomyEntry) -> list[TaxonomyEntry]:
         """See `TaxonomySource`; the repository's own folder is no part of the taxonomy."""
         try:
-            with os.scandir(self._folder / folder.path) as found:
-                return [self._entry(folder, entry) for entry in found if entry.name != ".git"]
+            with os.scandir(self._folder / folder.path) as listing:
+                return [self._entry(folder, entry) for entry in listing if entry.name != ".git"]
         except OSError as error:
-            refuse_file(folder, f"can't be read ({error.strerror})")
+            refuse_file(folder, f"cannot be read ({error.strerror})")
 
-    def _entry(self, folder: TaxonomyEntry, found: os.DirEntry[str]) -> TaxonomyEntry:
-        path = child_path(folder, found.name)
-        if found.is_symlink():
-            target = Path(os.path.realpath(found.path))
+    def _entry(self, folder: TaxonomyEntry, listed: os.DirEntry[str]) -> TaxonomyEntry:
+        path = child_path(folder, listed.name)
+        if listed.is_symlink():
+            target = Path(os.path.realpath(listed.path))
             leads_out = target.is_dir() and not target.is_relative_to(self._folder)
             problem = "is a symbolic link to a folder outside the taxonomy" if leads_out else None
             return TaxonomyEntry(path, "link", problem=problem)
-        if found.is_dir(follow_symlinks=False):
+        if listed.is_dir(follow_symlinks=False):
             return TaxonomyEntry(path, "folder")
-        return TaxonomyEntry(path, "file" if found.is_file(follow_symlinks=False) else "other")
+        return TaxonomyEntry(path, "file" if listed.is_file(follow_symlinks=False) else "other")
 
     def data(self, entry: TaxonomyEntry) -> bytes:
         """See `TaxonomySource`."""

@@ -1,4 +1,4 @@
-"""What one qna.yaml says: its pairs of question and answer, each with its line; nothing in it is ever run."""
+"""Reads one qna.yaml: its pairs of question and answer, each with its line; nothing in it is ever run."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class QnaPair:
 
     @property
     def content(self) -> tuple[str, str, str | None]:
-        """What is asked and expected, wherever it stands."""
+        """Return the question and the expected answer, wherever the pair stands."""
         return self.question, self.answer, self.context
 
     @property
     def id(self) -> str:
-        """What the test is called by: no two pairs share it, and a terminal can show it."""
+        """Return the name of the test: no two pairs share it, and a terminal can show it."""
         return f"{printable_name(self.path)}:{self.number}"
 
 
@@ -64,7 +64,7 @@ class QnaFile:
 
     @property
     def is_knowledge(self) -> bool:
-        """Whether it teaches the content of a document, and not a skill."""
+        """Return whether it teaches the content of a document, and not a skill."""
         return self.path.split("/")[0] == KNOWLEDGE
 
 
@@ -74,21 +74,21 @@ def parse_qna(data: bytes, path: str, *, commit: str | None = None, blob: str | 
     Numbers, dates and truth values are taken as they are written. Raises DataError, which begins with
     the path and line, for what isn't such a file, and for aliases, tags of its own and a key twice.
     """
-    place = printable_name(path)
+    location = printable_name(path)
     if len(data) > MOST_BYTES:
-        raise DataError(f"{place} is larger than {MOST_BYTES:,} bytes, the most that is read")
-    document = YamlDocument(decode_utf8(data, place), place)
+        raise DataError(f"{location} is larger than {MOST_BYTES:,} bytes, the limit for a qna.yaml")
+    document = YamlDocument(decode_utf8(data, location), location)
     root = document.root()
     if root is None:
         document.refuse(1, "the file is empty")
     for node in root.inside():
-        taken = OF_SCALARS if isinstance(node.value, str) else OF_COLLECTIONS
-        if node.tag not in taken:
+        allowed = OF_SCALARS if isinstance(node.value, str) else OF_COLLECTIONS
+        if node.tag not in allowed:
             document.refuse(
-                node.line, f"the tag {escape(node.tag)} is not taken; write the value as plain text"
+                node.line, f"tags are not supported (got {escape(node.tag)}); write the value as plain text"
             )
     if not isinstance(root.value, dict):
-        document.refuse(root.line, "a qna.yaml must be a mapping with seed_examples")
+        document.refuse(root.line, "expected a mapping with seed_examples")
     return QnaFile(
         path=path,
         version=_version(document, root),

@@ -42,20 +42,20 @@ class Repository:
     """The repository that a folder lies in, read by `git cat-file`; `prefix` is the way to the folder."""
 
     def __init__(self, folder: Path, git: Git) -> None:
-        self._place = printable_name(str(folder))
+        self._name = printable_name(str(folder))
         self._git = git
         facts = ("--show-object-format", "--is-shallow-repository", "--absolute-git-dir", "--show-prefix")
         object_format, shallow, git_dir, *prefix = self._run("rev_parse", *facts).split("\n", 3)
         if object_format == "sha256":
             raise ConfigurationError(
-                f"{self._place} is a repository of SHA-256 objects; only SHA-1 can be read"
+                f"{self._name} is a repository of SHA-256 objects; only SHA-1 is supported"
             )
         # Files of a pull request may look like a bare repository with refs of their own.
         parents = Path(git_dir).parents
         around = next((parent for parent in parents if (parent / ".git").exists()), None)
         if around is not None and ".git" not in Path(git_dir).parts:
             raise ConfigurationError(
-                f"{self._place} is a bare repository inside the repository {printable_name(str(around))}, "
+                f"{self._name} is a bare repository inside the repository {printable_name(str(around))}, "
                 "as a stranger could have put it there; move it out of that one to read it"
             )
         self._shallow = shallow == "true"
@@ -64,7 +64,7 @@ class Repository:
     @classmethod
     @contextlib.contextmanager
     def of(cls, folder: Path) -> Iterator[Repository]:
-        """Open while it is needed: its two processes end with it."""
+        """Yield the repository of a folder, whose two Git processes end with the context."""
         git = _git(folder)
         try:
             yield cls(folder, git)
@@ -74,10 +74,10 @@ class Repository:
     def resolve(self, ref: str) -> str:
         """Return the id of a commit; raises ConfigurationError where there is none of that name."""
         if not ref.isprintable() or ref[:1] in {"", "-", ":"}:
-            raise ConfigurationError(f"'{printable_name(ref)}' can't name a branch, tag or commit")
-        found = self._id(f"{ref}^{{commit}}")
-        if found is not None:
-            return found
+            raise ConfigurationError(f"'{printable_name(ref)}' cannot name a branch, tag or commit")
+        commit = self._id(f"{ref}^{{commit}}")
+        if commit is not None:
+            return commit
         listed = self._run(
             "for_each_ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags"
         )
@@ -86,7 +86,7 @@ class Repository:
         close = [name for name in names if name.endswith(f"/{ref}")] or difflib.get_close_matches(ref, names)
         if close:
             hint = f"did you mean {_alternatives(close)}?"
-        raise ConfigurationError(f"{self._place} has no branch, tag or commit {ref!r}; {hint}")
+        raise ConfigurationError(f"{self._name} has no branch, tag or commit {ref!r}; {hint}")
 
     def tree(self, commit: str) -> str:
         """Return the id of a commit's top folder."""
@@ -114,20 +114,21 @@ class Repository:
                     "this clone is shallow; fetch more history (git fetch --unshallow, or fetch-depth: 0)"
                 )
             raise ConfigurationError(
-                f"{self._place} has no commit that {one[:12]} and {other[:12]} both come from: {advice}"
+                f"{self._name} has no commit that {one[:12]} and {other[:12]} both come from: {advice}"
             ) from None
 
     def _id(self, name: str) -> str | None:
         try:
-            found: str | bytes = self._git.get_object_header(name)[0]  # bytes, whatever its annotation says
+            # These are bytes, whatever the annotation of GitPython says.
+            object_id: str | bytes = self._git.get_object_header(name)[0]
         except (ValueError, OSError):
             return None
-        return found.decode("ascii") if isinstance(found, bytes) else found
+        return object_id.decode("ascii") if isinstance(object_id, bytes) else object_id
 
     def _missing(self, object_id: str) -> NoReturn:
         raise ConfigurationError(
-            f"{self._place} lacks the object {object_id}, and nothing is fetched here; "
-            "clone it without --filter, or run `git fsck` where it should be whole"
+            f"{self._name} lacks the object {object_id}, and nothing is fetched here; clone the repository "
+            "without --filter, or check it with `git fsck`"
         )
 
     def _run(self, command: str, *arguments: str) -> str:
@@ -137,30 +138,30 @@ class Repository:
             return str(getattr(self._git, command)(*arguments))
         except CommandError as error:
             stderr = str(error.stderr)
-            problem = f"can't be read by Git: {printable_name(stderr.strip())}"
+            problem = f"cannot be read by Git: {printable_name(stderr.strip())}"
             if "not a git repository" in stderr:
                 problem = "is not in a Git repository, so it has no branches; leave the branch out"
                 problem += " to read it as it is"
             if owned := re.search("dubious ownership in repository at '(.*)'", stderr):
                 problem = (
-                    "belongs to another user, so Git doesn't read it; if you trust it, run: "
+                    "belongs to another user, so Git does not read it; if you trust it, run: "
                     f"git config --global --add safe.directory {printable_name(owned[1])}"
                 )
-            raise ConfigurationError(f"{self._place} {problem}") from None
+            raise ConfigurationError(f"{self._name} {problem}") from None
 
 
 def _git(folder: Path) -> Git:
     redirected = [name for name in REDIRECTIONS if name in os.environ]
     if redirected:
         raise ConfigurationError(
-            f"{redirected[0]} is set, as in a Git hook, so that Git would read another repository than "
+            f"{redirected[0]} is set, as in a Git hook, so Git would read another repository than "
             f"{printable_name(str(folder))}; run pytest without it: env -u {redirected[0]} pytest ..."
         )
     try:
         import git
     except ImportError:
         raise ConfigurationError(
-            "reading a taxonomy at a Git ref takes the git command; install Git"
+            "reading a taxonomy at a Git ref needs the git command; install Git"
         ) from None
     _check_regular(Path(os.path.abspath(folder)))
     command = git.Git(os.path.abspath(folder))
@@ -176,7 +177,7 @@ def _check_regular(folder: Path) -> None:
     for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ConfigurationError(
-                f"{printable_name(str(path))} is neither a file nor a folder, so Git can't read the "
+                f"{printable_name(str(path))} is neither a file nor a folder, so Git cannot read the "
                 "repository; remove it, or clone the taxonomy again"
             )
 
@@ -212,9 +213,9 @@ class CommitFiles:
         if folder.id not in self._lists:
             data = self._repository.data(folder.id, MOST_TREE)
             if data is None:
-                refuse_file(folder, f"has a list of more than {MOST_TREE:,} bytes")
+                refuse_file(folder, f"has a list of names of more than {MOST_TREE:,} bytes")
             if TREE_ENTRY.sub(b"", data):
-                refuse_file(folder, "is no folder in the object store, but damaged")
+                refuse_file(folder, "is damaged: it is not a folder in the object store")
             self._lists[folder.id] = data
         children = []
         for listed in TREE_ENTRY.finditer(self._lists[folder.id]):

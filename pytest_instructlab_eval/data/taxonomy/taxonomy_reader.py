@@ -40,7 +40,7 @@ class Survey:
 
     @property
     def knowledge(self) -> int:
-        """How many of the files are of knowledge."""
+        """Return how many of the files are of knowledge."""
         return sum(path.startswith(f"{KNOWLEDGE}/") for path in self.files)
 
 
@@ -53,8 +53,7 @@ class Taxonomy:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
             raise ConfigurationError(
-                f"{printable_name(str(folder))} is not a folder that can be read; a taxonomy is "
-                "expected there"
+                f"{printable_name(str(folder))} is not a folder that can be read; give the taxonomy's folder"
             )
         self._folder = folder
 
@@ -73,16 +72,16 @@ class Taxonomy:
         """
         with self._source(ref) as source:
             entries = qna_entries(source, include_knowledge)
-            wanted = entries if only is None else {path: entries[path] for path in entries if path in only}
-            files = self._parsed(source, wanted.values(), ref)
+            selected = entries if only is None else {path: entries[path] for path in entries if path in only}
+            files = self._parsed(source, selected.values(), ref)
         if not entries and only is None and not may_be_empty:
             hint = (
-                f"those in docs, scripts and hidden folders are left out, those in {KNOWLEDGE} "
+                f"files in docs, scripts and hidden folders do not count, nor do those in {KNOWLEDGE} "
                 "unless they are asked for"
             )
             if ref is None and (self._folder / "HEAD").is_file() and (self._folder / "objects").is_dir():
                 hint = "it is a bare repository, which has no working tree: name a branch"
-            raise DataError(f"{self._named(ref)} has no {QNA} to take questions from; {hint}")
+            raise DataError(f"{self._named(ref)} has no {QNA} with questions; {hint}")
         return files
 
     def changed(self, base: str, ref: str | None = None) -> list[str]:
@@ -147,7 +146,7 @@ class Taxonomy:
                 raise DataError(f"{self._named(ref)} has more than {MOST_TOTAL:,} bytes of {QNA}")
         if len(problems) > 1:
             more = len(problems) - MOST_NAMED
-            problems = [f"{len(problems)} files can't be read", *problems[:MOST_NAMED]]
+            problems = [f"{len(problems)} files cannot be read", *problems[:MOST_NAMED]]
             problems += [f"and {more} more"] if more > 0 else []
         if problems:
             raise DataError(f"{self._named(ref)}: " + "\n  ".join(problems))
@@ -159,9 +158,9 @@ class Taxonomy:
 
 
 def _changed(
-    source: TaxonomySource, found: Iterable[TaxonomyEntry], earlier: Mapping[str, TaxonomyEntry]
+    source: TaxonomySource, entries: Iterable[TaxonomyEntry], earlier: Mapping[str, TaxonomyEntry]
 ) -> list[TaxonomyEntry]:
-    return [entry for entry in found if not source.same(entry, earlier.get(entry.path))]
+    return [entry for entry in entries if not source.same(entry, earlier.get(entry.path))]
 
 
 def _fork(repository: Repository, base: str, ref: str | None) -> str:

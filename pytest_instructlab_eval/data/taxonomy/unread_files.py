@@ -15,8 +15,8 @@ CONTENT_FOLDERS = ("compositional_skills", "foundational_skills", KNOWLEDGE)
 WRONG_PLACE = f"it must lie in a folder below {', '.join(CONTENT_FOLDERS[:-1])} or {CONTENT_FOLDERS[-1]}"
 WRONG: Mapping[Kind, str] = {
     "file": f"its name must be {QNA}",
-    "link": f"it is a symbolic link; a {QNA} must be a file of its own",
-    "other": "it is a submodule or no plain file; add the files themselves",
+    "link": f"it is a symbolic link; a {QNA} must be a regular file",
+    "other": "it is a submodule or not a regular file; add the files themselves",
 }
 
 # What lies beside a qna.yaml and holds no questions: who wrote it, notes, documents, pictures.

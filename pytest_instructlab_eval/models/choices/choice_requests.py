@@ -1,4 +1,4 @@
-"""What the ways to a choice's log-likelihood share: how the server is asked, and what it has refused."""
+"""The part that all ways to a choice's log-likelihood share: requests to the server, and its refusals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ChoiceWay(Protocol):
 
 
 class ChoiceRequests:
-    """Asks one server, and keeps what it is known to have.
+    """Asks one server, and remembers its abilities.
 
     `send` asks for one completion; `tokenize` gives None where the server can't. `lacking` and `worked` are
     the names of ways, `refusals` what was said of each; `answers` counts the completions that came, with
@@ -52,8 +52,8 @@ class ChoiceRequests:
             if NOT_FINITE not in str(error):
                 raise
             raise ModelError(
-                "a log-probability is no finite number: the model's weights are broken, or its precision is "
-                f"too low ({error})",
+                "expected finite log-probabilities; check the model's weights, or serve it with a higher "
+                f"precision ({error})",
                 prompt=error.prompt,
             ) from None
 
@@ -63,7 +63,7 @@ class ChoiceRequests:
         return whole[-1] if whole and whole[:-1] == head else None
 
     def pass_by(self, way: str, error: ModelError) -> None:
-        """Go on to another way where the server refused this one; if it has worked, it's the question."""
+        """Note that the server refused a way; raise the error where that way has worked before."""
         if way in self.worked or not is_refusal(error):
             raise error
         self.refusals[way] = str(error)

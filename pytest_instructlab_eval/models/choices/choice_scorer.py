@@ -1,4 +1,4 @@
-"""The log-likelihoods of choices: which way is tried, kept and given up."""
+"""The log-likelihoods of choices: tries several ways, and drops those that the server does not have."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class ChoiceScorer:
     ) -> None:
         self._asking = asking = ChoiceRequests(complete, tokenize)
         top = TopLogprobs(asking)
-        known: Mapping[str, ChoiceWay] = {
+        all_ways: Mapping[str, ChoiceWay] = {
             "token_ids": TokenIds(asking), "top_logprobs": top, "echo": Echo(asking, top, note)
         }  # fmt: skip
-        self._ways = {name: known[name] for name in ways}
+        self._ways = {name: all_ways[name] for name in ways}
         self._proof: asyncio.Event | None = None
         self._proven = False
         self._in_vain: list[NoLogprobsError] = []
@@ -63,9 +63,9 @@ class ChoiceScorer:
             return await self._by_any_way(prompt, tuple(choices))
         self._proof = asyncio.Event()  # this question finds the way, the others wait and take it
         try:
-            found = await self._by_any_way(prompt, tuple(choices))
+            values = await self._by_any_way(prompt, tuple(choices))
             self._proven = True
-            return found
+            return values
         except NoLogprobsError:
             self._proven = self._in_vain == [] or self._hopeless
             raise
@@ -79,7 +79,7 @@ class ChoiceScorer:
 
     @property
     def _hopeless(self) -> bool:
-        """Whether so many questions were asked in vain that no more are."""
+        """Return whether so many questions failed that no more are asked."""
         gives_some = "top_logprobs" in self._ways.keys() - self._asking.lacking
         return len(self._in_vain) >= (CHOICES_IN_VAIN if gives_some else QUESTIONS_IN_VAIN)
 
@@ -89,16 +89,16 @@ class ChoiceScorer:
         asking = self._asking
         before = asking.answers
         for name, way in self._ways.items():  # as they were when the question began
-            found = await way.logprobs(prompt, choices)
-            if found is not None:
+            values = await way.logprobs(prompt, choices)
+            if values is not None:
                 asking.worked.add(name)
                 if useless := (self._ways.keys() & asking.lacking) - asking.worked:
                     self._ways = {other: self._ways[other] for other in self._ways if other not in useless}
-                return ChoiceLogprobs(found, name)
-        said = f" ({'; '.join(dict.fromkeys(asking.refusals.values()))})" if asking.refusals else ""
+                return ChoiceLogprobs(values, name)
+        refusals = f" ({'; '.join(dict.fromkeys(asking.refusals.values()))})" if asking.refusals else ""
         error = NoLogprobsError(
             "the server gives no log-probabilities of the choices: multiple choice needs a server whose "
-            f"/completions has logprobs, such as vLLM{said}",
+            f"/completions has logprobs, such as vLLM{refusals}",
             prompt=prompt,
         )
         if not asking.worked and asking.answers > before:  # else it may be the prompt that was refused

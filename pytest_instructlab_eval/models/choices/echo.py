@@ -37,8 +37,8 @@ class Echo:
         verdict = await self._verdict(prompt, choices)
         if verdict == "wrong":
             return None
-        found = await asyncio.gather(*(self._echoed(prompt, choice) for choice in choices))
-        values = [sum(value) for value in found if value is not None]
+        echoes = await asyncio.gather(*(self._echoed(prompt, choice) for choice in choices))
+        values = [sum(value) for value in echoes if value is not None]
         if len(values) < len(choices):
             self._asking.lacking.add(NAME)
             self._asking.refusals.setdefault(NAME, "it does not echo a prompt with log-probabilities")
@@ -83,7 +83,7 @@ class Echo:
         return verdict
 
     async def _compare(self, prompt: str, choices: tuple[str, ...]) -> Verdict | None:
-        """Compare an echo's likelihood of likely next tokens with what the server says of them otherwise.
+        """Return whether an echo agrees with the server's other log-probabilities of the next token.
 
         A server may echo each token with the likelihood of the one after it (llama-cpp-python does).
         """

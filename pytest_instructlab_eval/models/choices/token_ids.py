@@ -29,17 +29,17 @@ class TokenIds:
         # What text a token has in the reply shows once that it is the choice's.
         if tuple(ids) not in self._known:
             top = await self._likeliest(prompt, parameters)
-            found = all_log_likelihoods(choices, top)
+            values = all_log_likelihoods(choices, top)
             # Some servers tell a choice's token without the blank that the text begins with.
             stripped = set(map(str.strip, top)).issuperset(map(str.strip, choices))
-            if found or (stripped and not top.keys() & set(choices)):
+            if values or (stripped and not top.keys() & set(choices)):
                 self._known.add(tuple(ids))
-            if found:
-                return found
+            if values:
+                return values
         if tuple(ids) in self._known:
             top = await self._likeliest(prompt, {**parameters, "return_tokens_as_token_ids": True})
-            if found := all_log_likelihoods([f"token_id:{token}" for token in ids], top):
-                return found
+            if values := all_log_likelihoods([f"token_id:{token}" for token in ids], top):
+                return values
         self._asking.lacking.add(NAME)
         return None
 
@@ -67,8 +67,8 @@ class TokenIds:
             self._asking.lacking.add(NAME)
             return None
         ids = await asyncio.gather(*(self._asking.single_token(head, tail, choice) for choice in choices))
-        found = [token for token in ids if token is not None]
-        return found if len(set(found)) == len(choices) else None
+        tokens = [token for token in ids if token is not None]
+        return tokens if len(set(tokens)) == len(choices) else None
 
 
 def last_line(prompt: str) -> str:

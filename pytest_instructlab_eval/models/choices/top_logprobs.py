@@ -25,8 +25,8 @@ class TopLogprobs:
         if not top:
             self._asking.lacking.add(NAME)
             return None
-        found = all_log_likelihoods(choices, top)
-        if found is None and self._allows_many is None:
+        values = all_log_likelihoods(choices, top)
+        if values is None and self._allows_many is None:
             few = len(top)
             try:
                 top = likeliest_tokens(await self._asking.complete(prompt, {"logprobs": MANY}))
@@ -37,10 +37,10 @@ class TopLogprobs:
             self._allows_many = len(top) > few
             if self._allows_many and MANY not in self._counts:
                 self._counts.insert(0, MANY)  # one request a question from now on
-            found = all_log_likelihoods(choices, top)
-        if found is None:
+            values = all_log_likelihoods(choices, top)
+        if values is None:
             self._asking.refusals[NAME] = "a choice is not among the likeliest tokens that it names"
-        return found
+        return values
 
     async def likeliest(self, prompt: str) -> Top:
         """Return as many of the likeliest tokens as the server gives; empty where it gives none."""

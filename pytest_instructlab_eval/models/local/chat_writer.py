@@ -19,8 +19,7 @@ from pytest_instructlab_eval.models.protocol import Completion
 MOST_CHATS = {"cuda": 64, "mps": 8}
 MOST_CHATS_ON_CPU = 8
 NOT_FINITE = (
-    "a log-probability of {model} is no finite number (got {value}): its weights are broken, or its "
-    "precision is too low"
+    "expected finite log-probabilities of {model} (got {value}); check its weights, or use a higher precision"
 )
 
 
@@ -49,18 +48,18 @@ class ChatWriter:
         mask = [[0] * gap + [1] * (width - gap) for gap in gaps]
         started = time.perf_counter()
         with quiet_transformers():
-            found = self._loaded.network.generate(
+            output = self._loaded.network.generate(
                 torch.tensor(ids, device=device),
                 attention_mask=torch.tensor(mask, device=device),
                 max_new_tokens=max(chat.max_tokens for chat in chats),
                 logits_processor=[TokenSampler(chats, self._loaded.name)],
                 stopping_criteria=[AnswerLimits(chats, width)],
             )
-        rows: list[list[int]] = found[:, width:].tolist()  # of each answer, and what follows it
+        rows: list[list[int]] = output[:, width:].tolist()  # of each answer, and what follows it
         latency = time.perf_counter() - started
         completions = []
         for chat, row in zip(chats, rows, strict=True):
-            ends = (place for place, token in enumerate(row) if token in self._loaded.ends)
+            ends = (index for index, token in enumerate(row) if token in self._loaded.ends)
             end = next(ends, len(row))
             stopped = end < min(len(row), chat.max_tokens)
             tokens = row[: min(end, chat.max_tokens)]
@@ -86,18 +85,18 @@ class TokenSampler:
     def __init__(self, chats: Sequence[ChatJob], name: str) -> None:
         self._name = name
         self._rows: list[tuple[int, float, torch.Generator]] = []
-        for place, chat in enumerate(chats):
+        for row, chat in enumerate(chats):
             if chat.temperature > 0:
                 seed = secrets.randbits(63) if chat.seed is None else chat.seed
-                self._rows.append((place, chat.temperature, torch.Generator().manual_seed(seed)))
+                self._rows.append((row, chat.temperature, torch.Generator().manual_seed(seed)))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the next token's scores, of shape (rows, vocabulary); raises ModelError where one is NaN."""
         if scores.isnan().any():
             raise ModelError(NOT_FINITE.format(model=self._name, value=math.nan))
-        for place, temperature, generator in self._rows:
+        for row, temperature, generator in self._rows:
             noise = -torch.empty(scores.shape[1]).exponential_(generator=generator).log()
-            scores[place] = scores[place].float() / temperature + noise.to(scores.device)
+            scores[row] = scores[row].float() / temperature + noise.to(scores.device)
         return scores
 
 

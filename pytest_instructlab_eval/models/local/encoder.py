@@ -30,7 +30,7 @@ class Encoder:
         self._ends: dict[tuple[str, tuple[str, ...], bool], list[list[int]] | None] = {}
 
     def render(self, job: LocalJob[object]) -> None:
-        """Put messages through the chat template; raises ModelError for a text that has no tokens."""
+        """Render messages by the chat template; raises ModelError for a text that has no tokens."""
         if isinstance(job, ChatJob):
             job.rendered = self._rendered(job.messages)
         elif isinstance(job, ChoiceJob):
@@ -38,9 +38,7 @@ class Encoder:
         try:
             job.head.encode()
         except UnicodeEncodeError:
-            raise ModelError(
-                "the prompt has half of a character (a lone surrogate)", prompt=job.head
-            ) from None
+            raise ModelError("the prompt has half a character (a lone surrogate)", prompt=job.head) from None
 
     def heads(self, jobs: Sequence[LocalJob[object]]) -> list[list[int]]:
         """Return the tokens of what precedes an answer or a choice, of all jobs at once: on all cores."""
@@ -48,16 +46,16 @@ class Encoder:
         plain = [
             isinstance(job, ChatJob) or self._has_first(text) for job, text in zip(jobs, texts, strict=True)
         ]
-        found: list[list[int]] = [[] for _ in jobs]
+        heads: list[list[int]] = [[] for _ in jobs]
         for flag in set(plain):
-            places = [place for place, other in enumerate(plain) if other == flag]
-            encoded = self._encode([texts[place] for place in places], flag)
-            for place, tokens in zip(places, encoded, strict=True):
-                found[place] = tokens
-        return found
+            indices = [index for index, other in enumerate(plain) if other == flag]
+            encoded = self._encode([texts[index] for index in indices], flag)
+            for index, tokens in zip(indices, encoded, strict=True):
+                heads[index] = tokens
+        return heads
 
     def encode(self, job: LocalJob[object], head: list[int]) -> None:
-        """Keep the tokens with the job; raises ModelError where it can't be asked."""
+        """Store the tokens in the job; raises ModelError where the model cannot take it."""
         if isinstance(job, ChatJob):
             job.prompt = head
             self._check_length(len(head) + job.max_tokens, job.max_tokens)
@@ -70,11 +68,11 @@ class Encoder:
             job.context = head
             job.continuations = self._continuations(context, head, choices)
         elif self._first is None:
-            raise ModelError(f"{self._name} has no token to begin with: an empty prompt can't be asked")
+            raise ModelError(f"{self._name} has no token to begin an empty prompt with")
         else:
             job.context = [self._first]
-            found = self._encode(choices, plain=True)
-            job.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in found]
+            token_lists = self._encode(choices, plain=True)
+            job.continuations = [tokens[tokens[:1] == [self._first] :] for tokens in token_lists]
         for choice, continuation in zip(job.choices, job.continuations, strict=True):
             if not continuation or not job.context:
                 raise ModelError(
@@ -90,27 +88,28 @@ class Encoder:
             start, *wholes = self._encode([line, *(line + choice for choice in choices)], plain)
             changed = any(whole[: len(start)] != start for whole in wholes)  # by a choice that follows
             self._ends[key] = None if changed else [whole[len(start) :] for whole in wholes]
-        found = self._ends[key]
-        if found is None:
+        continuations = self._ends[key]
+        if continuations is None:
             wholes = self._encode([context + choice for choice in choices], plain)
-            found = [whole[len(head) :] for whole in wholes]
-        return found
+            continuations = [whole[len(head) :] for whole in wholes]
+        return continuations
 
     def _has_first(self, text: str) -> bool:
         return self._first_text is not None and text.startswith(self._first_text)
 
     def _encode(self, texts: Sequence[str], plain: bool) -> list[list[int]]:
         options = {"add_special_tokens": False} if plain else {}
-        found: list[list[int]] = self._tokenizer(list(texts), verbose=False, **options)["input_ids"]
+        token_lists: list[list[int]] = self._tokenizer(list(texts), verbose=False, **options)["input_ids"]
         if self._added_first is None or plain:
-            return found
+            return token_lists
         return [
-            tokens if tokens[:1] == [self._added_first] else [self._added_first, *tokens] for tokens in found
+            tokens if tokens[:1] == [self._added_first] else [self._added_first, *tokens]
+            for tokens in token_lists
         ]
 
     def _rendered(self, messages: Sequence[Message]) -> str:
         if not self._tokenizer.chat_template:
-            raise ModelError(f"{self._name} has no chat template, so it can't be asked a chat")
+            raise ModelError(f"{self._name} has no chat template, so it cannot answer a chat")
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -122,9 +121,9 @@ class Encoder:
                 f"{self._name}'s chat template refuses the chat ({short_error(error)})"
             ) from None
 
-    def _check_length(self, count: int, max_tokens: int = 0) -> None:
+    def _check_length(self, count: int, answer_tokens: int = 0) -> None:
         if count > self._context:
-            answer = f", {max_tokens:,} of which are for the answer" if max_tokens else ""
+            answer = f", {answer_tokens:,} of which are for the answer" if answer_tokens else ""
             raise ContextLengthError(
-                f"the prompt has {count:,} tokens{answer} and the model's context is {self._context:,}"
+                f"the prompt needs {count:,} tokens{answer}, and the model's context has {self._context:,}"
             )

@@ -1,4 +1,4 @@
-"""Which questions are computed together, by the tokens that they begin with alike."""
+"""Groups of questions that are computed together, since they begin with the same tokens."""
 
 from __future__ import annotations
 

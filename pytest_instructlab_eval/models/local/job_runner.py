@@ -1,4 +1,4 @@
-"""Does what is asked, in the thread that owns the weights."""
+"""Does the jobs, in the thread that owns the weights."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class JobRunner:
                     layer.register_forward_pre_hook(look)
 
     def work(self, arrivals: Sequence[LocalJob[object]]) -> None:
-        """Take these in, and do the first batch of chats or group of questions."""
+        """Queue the new jobs, and do the first batch of chats or group of questions."""
         rendered: list[LocalJob[object]] = []
         for job in arrivals:
             with self._failing([job]):
@@ -94,9 +94,9 @@ class JobRunner:
         group = questions[: first_group([question.context for question in questions])]
         self._leave(group)
         with self._failing(group):
-            for batch, found in self._scorer.score(group):
+            for batch, values in self._scorer.score(group):
                 self._count(len(batch), sum(len(question.context) for question in batch))
-                for question, logprobs in zip(batch, found, strict=True):
+                for question, logprobs in zip(batch, values, strict=True):
                     with self._failing([question]):
                         broken = next(itertools.filterfalse(math.isfinite, logprobs), None)
                         if broken is not None:
@@ -110,7 +110,8 @@ class JobRunner:
         with self._failing(batch):
             completions = self._writer.write(batch)
             self._count(
-                len(batch), sum(found.prompt_tokens + found.completion_tokens for found in completions)
+                len(batch),
+                sum(completion.prompt_tokens + completion.completion_tokens for completion in completions),
             )
             settle_jobs(batch, completions)
 
@@ -124,7 +125,7 @@ class JobRunner:
 
     @contextlib.contextmanager
     def _failing(self, jobs: Sequence[LocalJob[object]]) -> Iterator[None]:
-        """What goes wrong is the failure of those of the jobs that have no result yet."""
+        """Fail those of the jobs that have no result yet, where an error is raised in the context."""
         try:
             yield
         except ModelError as error:

@@ -1,4 +1,4 @@
-"""What is asked of the model, and how each asker is told: a result, or an error of its own."""
+"""The jobs of the model's thread; each ends in a result or in an error of its own."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class LocalJob(Generic[R_co]):
 
     @property
     def text(self) -> str:
-        """What the model is asked, for errors."""
+        """Return the question as errors quote it."""
         return ""
 
     @property
     def head(self) -> str:
-        """What precedes an answer or a choice, once it is rendered."""
+        """Return the rendered text before an answer or a choice."""
         return ""
 
 
@@ -45,17 +45,17 @@ class ChoiceJob(LocalJob[list[float]]):
 
     @property
     def size(self) -> int:
-        """How many tokens a row has that takes the context and all choices."""
+        """Return the length, in tokens, of a row with the context and all choices."""
         return len(self.context) + sum(len(tokens) - 1 for tokens in self.continuations)
 
     @property
     def text(self) -> str:
-        """What the model is asked, for errors."""
+        """Return the question as errors quote it."""
         return self.prompt if isinstance(self.prompt, str) else _last_content(self.prompt)
 
     @property
     def head(self) -> str:
-        """The context: white space at its end belongs to the choices."""
+        """Return the context, without the white space at its end, which belongs to the choices."""
         return self.rendered.rstrip()
 
 
@@ -72,17 +72,17 @@ class ChatJob(LocalJob[Completion]):
 
     @property
     def text(self) -> str:
-        """What the model is asked, for errors."""
+        """Return the question as errors quote it."""
         return _last_content(self.messages)
 
     @property
     def head(self) -> str:
-        """The whole prompt."""
+        """Return the whole prompt."""
         return self.rendered
 
 
 def settle_jobs(jobs: Sequence[LocalJob[R]], results: Sequence[R]) -> None:
-    """Hand results over to the loops that wait for them."""
+    """Deliver the results to the loops that wait for them."""
     for job, result in zip(jobs, results, strict=True):
         _in_loop(job, functools.partial(job.done.set_result, result))
 
@@ -106,7 +106,7 @@ def _in_loop(job: LocalJob[object], settle: Callable[[], None]) -> None:
 
 
 def short_error(error: BaseException) -> str:
-    """Someone else's error in a line."""
+    """Return an error of another library in one line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return text if len(text) <= 300 else text[:300] + "…"
 

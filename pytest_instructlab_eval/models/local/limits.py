@@ -1,4 +1,4 @@
-"""What a checkpoint's configuration says of its limits."""
+"""The limits that a checkpoint's configuration states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a model could not be loaded, in one sentence."""
+"""The reason why a model could not be loaded, in one sentence."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ CAUSES: tuple[tuple[Set[str], Sequence[str], str], ...] = (
     (
         {"GatedRepoError", "RepositoryNotFoundError"},
         (),
-        "the hub has no model {source}, or not for you; check the name, or log in with `hf auth login`",
+        "the hub has no model {source} that you may read; check the name, or log in with `hf auth login`",
     ),
     (
         {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"},
         (),
-        "{source} is neither a folder here nor in the hub's cache, and the hub can't be reached; give a "
+        "{source} is neither a folder here nor in the hub's cache, and the hub cannot be reached; give a "
         "model's folder",
     ),
     (
@@ -27,11 +27,11 @@ CAUSES: tuple[tuple[Set[str], Sequence[str], str], ...] = (
     (
         set(),
         ("trust_remote_code",),
-        "{source} brings code of its own, which is not run; evaluate it at a server of yours, and give the "
-        "URL with --eval-base-url",
+        "{source} needs code of its own, which is not run; serve it yourself, and give the URL with "
+        "--eval-base-url",
     ),
 )
-"""The names of an error's types, or words that it has, and what it means; the first that fits is told."""
+"""Types of errors, or words in them, with what they mean; the first that fits is taken."""
 
 
 def load_error_text(name: str, source: str, error: Exception) -> str:
@@ -41,8 +41,8 @@ def load_error_text(name: str, source: str, error: Exception) -> str:
     while cause is not None:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
-    found, said = {type(cause).__name__ for cause in causes}, "\n".join(map(str, causes))
+    type_names, messages = {type(cause).__name__ for cause in causes}, "\n".join(map(str, causes))
     for kinds, words, sentence in CAUSES:
-        if kinds & found or any(word in said for word in words):
+        if kinds & type_names or any(word in messages for word in words):
             return sentence.format(source=source)
-    return f"{name} can't be loaded by transformers ({short_error(error)})"
+    return f"{name} cannot be loaded by transformers ({short_error(error)})"

@@ -1,4 +1,4 @@
-"""A model on its device, and what there is to know of it."""
+"""A model on its device, and its properties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A causal language model on its device, and what there is to know of it.
+    """A causal language model on its device, and its properties.
 
     `context` is the most tokens of a prompt and its answer, `ends` the tokens that end an answer,
     `token_bytes` what the keys and values of one token take.
@@ -32,17 +32,17 @@ class LoadedModel:
 
     @functools.cached_property
     def vocabulary(self) -> int:
-        """How many logits there are of each token."""
+        """Return the number of logits of each token."""
         return int(self.network.config.get_text_config().vocab_size)
 
     @functools.cached_property
     def shares(self) -> bool:
-        """Whether the keys and values of a prefix can be shared: not so with a recurrent state."""
+        """Return whether the keys and values of a prefix can be shared; a recurrent state cannot."""
         return self._cache_layers() <= {DynamicLayer, DynamicSlidingWindowLayer}
 
     @functools.cached_property
     def packs(self) -> bool:
-        """Whether several choices can share a row: with a mask and positions that are ours."""
+        """Return whether several choices can share a row, by our own mask and positions."""
         return (
             self._cache_layers() == {DynamicLayer}
             and "position_ids" in self._parameters

@@ -43,18 +43,18 @@ def _from_pretrained(source: str, device: torch.device, spec: ModelSpec) -> Load
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     configuration = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
     _forget_kernels(configuration)
-    network, found = transformers.AutoModelForCausalLM.from_pretrained(
+    network, info = transformers.AutoModelForCausalLM.from_pretrained(
         source,
         config=configuration,
         dtype=spec.dtype or ("float32" if device.type == "cpu" else "auto"),
         trust_remote_code=False,
         output_loading_info=True,
     )
-    missing = sorted(found["missing_keys"])
+    missing = sorted(info["missing_keys"])
     if missing:  # transformers would go on with random ones
         raise ConfigurationError(
-            f"the weights of {source} are incomplete: {len(missing)} are missing, such as {missing[0]}; get "
-            "the checkpoint anew"
+            f"the weights of {source} are incomplete: {len(missing)} are missing, such as {missing[0]}; "
+            "copy the checkpoint again"
         )
     ends = ends_of(network, tokenizer)
     # How the checkpoint would like to be sampled is left out: the request says.
@@ -75,7 +75,7 @@ def _from_pretrained(source: str, device: torch.device, spec: ModelSpec) -> Load
 
 
 def _forget_kernels(value: object) -> None:
-    """Have transformers choose how a model attends: its configuration could name code on the hub for it."""
+    """Remove a model's own choice of attention code, which could be code on the hub."""
     if isinstance(value, transformers.PretrainedConfig):
         value._attn_implementation = None
         value._experts_implementation = None
@@ -93,7 +93,7 @@ def _device(name: str | None, worker: int) -> torch.device:
         torch.empty(1, device=device)
     except Exception as error:
         raise ConfigurationError(
-            f"the device {name!r} can't be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
+            f"the device {name!r} cannot be used ({short_error(error)}); name cpu, cuda, cuda:N or mps"
         ) from None
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", worker % torch.cuda.device_count())
@@ -102,7 +102,7 @@ def _device(name: str | None, worker: int) -> torch.device:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without transformers' progress bars and advice on the terminal that the tests report to."""
+    """Silence transformers' progress bars and advice on the terminal that the tests report to."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)  # an error shows what a stranger wrote; exceptions say it too
     logging.disable_progress_bar()

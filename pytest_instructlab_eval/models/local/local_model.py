@@ -55,7 +55,7 @@ class LocalModel:
 
     @property
     def name(self) -> str:
-        """As the user names it."""
+        """Return the name that the user gave."""
         return self._spec.name
 
     async def load(self) -> None:
@@ -90,7 +90,7 @@ class LocalModel:
         return ChoiceLogprobs(await self._answer(ChoiceJob(done, prompt, choices)), "local")
 
     async def close(self) -> None:
-        """Stop within a layer of the model, and free its memory; what waits raises ModelError."""
+        """Stop within a layer of the model, and free its memory; waiting requests raise ModelError."""
         self._stop.set()
         self._queue.put([])
         if self._thread is not None:
@@ -132,7 +132,7 @@ class LocalModel:
         fail_jobs(self._arrivals(wait=False), error)
 
     def _work(self, waiting: collections.deque[LocalJob[object]]) -> EvalError:
-        """Load the model and work until it is closed or fails; return what those who still wait are told."""
+        """Load the model and work until it is closed or fails; return the error for the waiting requests."""
         try:
             source = self._spec.source()
             with heavy_libraries:
@@ -156,13 +156,13 @@ class LocalModel:
 
     def _arrivals(self, *, wait: bool) -> list[LocalJob[object]]:
         """Return what has come since the last look; where there is nothing else to do, wait for it."""
-        found: list[LocalJob[object]] = []
+        jobs: list[LocalJob[object]] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                found += self._queue.get(block=wait and not found)
-                if not found:
-                    return found  # woken to be closed
-        return found
+                jobs += self._queue.get(block=wait and not jobs)
+                if not jobs:
+                    return jobs  # woken to be closed
+        return jobs
 
     def __repr__(self) -> str:
         return f"LocalModel({self.name!r})"

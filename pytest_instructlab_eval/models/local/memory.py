@@ -1,4 +1,4 @@
-"""How much fits the device at once, by what is free and by what has failed."""
+"""The amount of work that fits the device at once, by its free memory and by earlier failures."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class BatchFit:
         if device.type != "cuda":
             return max(1, self._most)
         free, _ = torch.cuda.mem_get_info(device)
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         logits = computed * self._loaded.vocabulary * 8  # and once more as float32
-        fitting = int((free + kept) * PART_OF_MEMORY) // (tokens * self._loaded.token_bytes + logits)
+        fitting = int((free + reusable) * PART_OF_MEMORY) // (tokens * self._loaded.token_bytes + logits)
         return max(1, min(self._most, fitting))
 
     def run(self, work: Callable[[Sequence[J]], list[T]], jobs: Sequence[J]) -> list[T]:
@@ -54,7 +54,7 @@ class BatchFit:
 
 
 def free_memory() -> None:
-    """Give back to the device what nothing uses any more."""
+    """Free the device's memory that nothing uses any more."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

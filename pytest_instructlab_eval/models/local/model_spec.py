@@ -41,9 +41,7 @@ class ModelSpec:
                 raise ConfigurationError(problem)
             return str(path)
         if path.exists():
-            raise ConfigurationError(
-                f"{self.name} is a file; a model is a folder with config.json and weights"
-            )
+            raise ConfigurationError(f"{self.name} is a file; expected a folder with config.json and weights")
         if path.is_absolute() or self.name.startswith((".", "~")) or self.name.count("/") > 1:
             raise ConfigurationError(
                 f"there is no folder {self.name}; give a model's folder or its name on the hub"
@@ -56,17 +54,17 @@ def folder_problem(path: Path) -> str | None:
     missing = [what for what, patterns in NEEDED.items() if not any(any(path.glob(p)) for p in patterns)]
     if missing:
         return (
-            f"{path} is no model that transformers can load: it has no {', no '.join(missing)}; give a "
-            "folder as `save_pretrained` writes it"
+            f"{path} is not a model that transformers can load: it has no {', no '.join(missing)}; give a "
+            "folder that `save_pretrained` wrote"
         )
     try:
         configuration = json.loads(read_text(path / "config.json", MOST_BYTES))
     except (DataError, ValueError, RecursionError):
         configuration = None
     if not isinstance(configuration, dict):
-        return f"{path / 'config.json'} is not a JSON object; get the model anew"
+        return f"{path / 'config.json'} is not a JSON object; copy the model again"
     pickles = [] if any(path.glob("*.safetensors")) else path.glob("pytorch_model*.bin")
     broken = next(itertools.filterfalse(zipfile.is_zipfile, pickles), None)
     if broken is not None:
-        return f"{broken} has no weights that can be read; get the model anew, with weights as safetensors"
+        return f"{broken} has no readable weights; copy the model again, with weights as safetensors"
     return None

@@ -19,13 +19,13 @@ class Prefix:
         self._cache = DynamicCache()
 
     def become(self, tokens: list[int]) -> None:
-        """Hold just these tokens, computing those that aren't there yet."""
-        kept = shared_length(self._tokens, tokens)
+        """Hold exactly these tokens; compute those that are not there yet."""
+        shared = shared_length(self._tokens, tokens)
         for layer in self._cache.layers:  # one that an error has left behind may have more
-            layer.keys, layer.values = layer.keys[..., :kept, :], layer.values[..., :kept, :]
-        self._tokens = tokens[:kept]
-        if tokens[kept:]:
-            ids = torch.tensor([tokens[kept:]], device=self._loaded.device)
+            layer.keys, layer.values = layer.keys[..., :shared, :], layer.values[..., :shared, :]
+        self._tokens = tokens[:shared]
+        if tokens[shared:]:
+            ids = torch.tensor([tokens[shared:]], device=self._loaded.device)
             self._loaded.logits(ids, [0], self._cache)
             self._tokens = tokens
 
@@ -35,7 +35,7 @@ class Prefix:
 
 
 class SharedLayer(DynamicLayer):  # type: ignore[misc]
-    """What precedes every row; what the rows add is read once and not kept."""
+    """The prefix of every row; the additions of the rows are read once and not kept."""
 
     def __init__(self, prefix: DynamicLayer) -> None:
         super().__init__()

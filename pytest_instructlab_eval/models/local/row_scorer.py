@@ -49,8 +49,8 @@ class RowScorer:
                 number, question.context[shared:], question.continuations, packed=self._loaded.packs
             )
         ]
-        reads = [(place, *read) for place, row in enumerate(rows) for read in row.reads]
-        places, numbers, choices, read_columns, tokens = zip(*reads, strict=True)
+        reads = [(row_index, *read) for row_index, row in enumerate(rows) for read in row.reads]
+        row_indices, numbers, choices, read_columns, tokens = zip(*reads, strict=True)
         columns = sorted(set(read_columns))
         where = {column: index for index, column in enumerate(columns)}
         logits = self._loaded.logits(
@@ -59,10 +59,10 @@ class RowScorer:
             self._prefix.shared() if shared else None,
             **choice_mask(rows, shared, self._loaded.network),
         )
-        picked = logits[list(places), [where[column] for column in read_columns]]
-        wanted = torch.tensor(tokens, device=picked.device)[:, None]
-        values = picked.float().log_softmax(dim=-1).gather(-1, wanted)[:, 0].tolist()
-        found = [[0.0] * len(question.choices) for question in questions]
+        picked = logits[list(row_indices), [where[column] for column in read_columns]]
+        targets = torch.tensor(tokens, device=picked.device)[:, None]
+        values = picked.float().log_softmax(dim=-1).gather(-1, targets)[:, 0].tolist()
+        sums = [[0.0] * len(question.choices) for question in questions]
         for number, choice, value in zip(numbers, choices, values, strict=True):
-            found[number][choice] += value
-        return found
+            sums[number][choice] += value
+        return sums

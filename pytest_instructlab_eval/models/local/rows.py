@@ -68,10 +68,10 @@ def choice_mask(
     width = max(len(row.tokens) for row in rows)
     seen = torch.ones(width, shared + width, dtype=torch.bool).tril(shared).repeat(len(rows), 1, 1)
     positions = torch.arange(shared, shared + width).repeat(len(rows), 1)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         for start, end in row.spans:
-            seen[place, start:end, shared + row.context : shared + start] = False
-            positions[place, start:end] -= start - row.context
+            seen[index, start:end, shared + row.context : shared + start] = False
+            positions[index, start:end] -= start - row.context
     mask = torch.zeros(seen.shape, dtype=network.dtype).masked_fill_(~seen, torch.finfo(network.dtype).min)
     return {
         "attention_mask": mask[:, None].to(network.device),

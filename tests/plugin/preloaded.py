@@ -1,0 +1,70 @@
+"""What the process that runs are forked from has done already, since each run would do it again.
+
+It has imported the libraries, this plugin and pytest's own plugins, has read what is installed, and knows the
+file of each module (`inspect` looks for it when the first traceback is shown).
+"""
+
+import functools
+import gc
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import sys
+from importlib.metadata import PathDistribution
+
+from _pytest.config import default_plugins
+
+import pytest_instructlab_eval
+
+LIBRARIES = (
+    "pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet", "xdist.plugin",
+    "xdist.newhooks", "xdist.looponfail", "lm_eval.api.task", "lm_eval.tasks", "platformdirs.pytest_plugin",
+    "faulthandler", "pdb", "readline",
+    "_pytest._argcomplete", *(f"_pytest.{name}" for name in default_plugins),
+)  # fmt: skip
+ALONE = (
+    "pytest_instructlab_eval.__main__",
+    "pytest_instructlab_eval.models.local",
+)  # no run imports them at once
+OWN = tuple(
+    module.name
+    for module in pkgutil.walk_packages(pytest_instructlab_eval.__path__, "pytest_instructlab_eval.")
+    if not module.name.startswith((*ALONE, "pytest_instructlab_eval.benchmarks"))
+)
+
+
+class Installed(PathDistribution):
+    """A distribution whose metadata is read once: nothing is installed or removed while the tests run."""
+
+    read_text = functools.cache(PathDistribution.read_text)  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Installed) and self._path == other._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
+
+
+def _read_what_is_installed() -> None:
+    """Have each distribution's metadata in memory, and its modules as ones that pytest need not rewrite.
+
+    Pytest warns of a plugin's modules that were loaded before it, unless they say that they may be.
+    """
+    for name in ("metadata", "entry_points", "files"):
+        setattr(Installed, name, property(functools.cache(getattr(PathDistribution, name).fget)))
+    importlib.metadata.PathDistribution = Installed  # type: ignore[misc]
+    for distribution in importlib.metadata.distributions():
+        if any(entry.group == "pytest11" for entry in distribution.entry_points):
+            for file in distribution.files or ():
+                module = sys.modules.get(file.parts[0].removesuffix(".py"))
+                if module is not None:
+                    module.__doc__ = "PYTEST_DONT_REWRITE"
+
+
+for name in (*LIBRARIES, *OWN):
+    importlib.import_module(name)
+_read_what_is_installed()
+inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
+gc.collect()
+gc.freeze()  # to look at what was imported would copy its memory in each process
