@@ -54,7 +54,7 @@ def test_an_option_that_is_not_allowed(project: Project) -> None:
         (["--eval-few-shots", "-1"], rf"{few_shots} \(got '-1'\)"),
         (["--eval-model=tiny"], r"--eval-model must name each model once"),
     ]
-    no_server = (["--eval-model=tiny", "--eval-serve=never"], r"needs a server that runs: .* --eval-base-url")
+    no_server = (["--eval-model=tiny", "--eval-serve=never"], r"needs a running server; .* --eval-base-url")
     refuse(project, no_server, *(([*project.model, *args], says) for args, says in cases))
     assert project.server.requests == []
 

@@ -86,8 +86,8 @@ def test_the_environment_and_several_models_and_a_folder_beside_the_project(
         ("pythonpath = .", "pythonpath"),
         ("addopts = -o pythonpath=.", "pythonpath"),
         ("addopts = -p granite.evil", "-p in addopts"),
-        ("filterwarnings = error::granite.evil.Evil", "a warning of some module"),
-        ("addopts = -W error::granite.evil.Evil", "a warning of some module"),
+        ("filterwarnings = error::granite.evil.Evil", "a warning filter that names a module"),
+        ("addopts = -W error::granite.evil.Evil", "a warning filter that names a module"),
     ],
 )
 def test_where_pytest_may_have_run_code_already_the_run_ends(
@@ -95,7 +95,7 @@ def test_where_pytest_may_have_run_code_already_the_run_ends(
 ) -> None:
     make_model(project, "pytest.ini", f"[pytest]\n{text}\n")
     finished = evaluate(project, mark, "--eval-model", "./granite", ret=4)
-    assert f"granite/pytest.ini has {why}" in finished.err
+    assert f"granite/pytest.ini sets {why}" in finished.err
     assert finished.err.rstrip().endswith("write --eval-model=./granite")
 
 

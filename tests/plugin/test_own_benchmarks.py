@@ -514,7 +514,7 @@ def test_the_marker_takes_a_benchmark_as_an_object(project: Project) -> None:
     ("given", "says"),
     [
         ("7", "the marker eval takes a name or a Benchmark (got 7)"),
-        ("replace(PASSAGES, name='mmlu')", "a benchmark with the name of another one, mmlu; give it its own"),
+        ("replace(PASSAGES, name='mmlu')", "a second benchmark named mmlu; give it another name"),
     ],
 )
 def test_a_marker_of_something_else_ends_the_run(project: Project, given: str, says: str) -> None:
