@@ -137,7 +137,7 @@ def test_of_a_test_that_pytest_retry_runs_again_the_last_attempt_counts(project:
     ("option", "mark", "reason"),
     [
         (("--forked", "-n", "2"), "", "--forked: test_own.py::test_own asks a model, which a forked test *"),
-        ((), "@pytest.mark.forked", "test_own.py::test_own asks a model, * remove its mark `forked`, or *"),
+        ((), "@pytest.mark.forked", "test_own.py::test_own asks a model, * remove its marker `forked`, or *"),
     ],
     ids=["option", "mark"],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -99,20 +100,20 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     set_git_up(monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def _first_commit(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """Made once: four processes of git take longer than a copy."""
+@functools.cache
+def first_commit(folders: pytest.TempPathFactory) -> Repository:
+    """Return a repository to copy; made once, since four processes of git take longer than a copy."""
     with pytest.MonkeyPatch.context() as patch:
         set_git_up(patch)
-        made = Repository(tmp_path_factory.mktemp("first") / "taxonomy")
+        made = Repository(folders.mktemp("first") / "taxonomy")
         made.commit({KNOTS: content("k1", "k2"), BOATS: content("b1"), PIERS: content("p1")})
     return made
 
 
 @pytest.fixture
-def repository(tmp_path: Path, _first_commit: Repository) -> Repository:
+def repository(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """One commit on main with two skills and a file of knowledge; main is checked out and clean."""
-    return Repository(tmp_path / "taxonomy", copied=_first_commit)
+    return Repository(tmp_path / "taxonomy", copied=first_commit(tmp_path_factory))
 
 
 def questions(files: list[QnaFile]) -> list[str]:
