@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import shutil
@@ -100,20 +99,20 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     set_git_up(monkeypatch)
 
 
-@functools.cache
-def first_commit(folders: pytest.TempPathFactory) -> Repository:
-    """Return a repository to copy; made once, since four processes of git take longer than a copy."""
+@pytest.fixture(scope="session")
+def first_commit(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository to copy; made once, since four processes of git take longer than a copy."""
     with pytest.MonkeyPatch.context() as patch:
         set_git_up(patch)
-        made = Repository(folders.mktemp("first") / "taxonomy")
+        made = Repository(tmp_path_factory.mktemp("first") / "taxonomy")
         made.commit({KNOTS: content("k1", "k2"), BOATS: content("b1"), PIERS: content("p1")})
     return made
 
 
 @pytest.fixture
-def repository(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def repository(tmp_path: Path, first_commit: Repository) -> Repository:
     """One commit on main with two skills and a file of knowledge; main is checked out and clean."""
-    return Repository(tmp_path / "taxonomy", copied=first_commit(tmp_path_factory))
+    return Repository(tmp_path / "taxonomy", copied=first_commit)
 
 
 def questions(files: list[QnaFile]) -> list[str]:

@@ -15,9 +15,9 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.selection import unasked_notes
 from tests.branch_tasks import rows, write_task
 
-from .test_taxonomy import BOATS, KNOTS, PIERS, Repository, content, repository
+from .test_taxonomy import BOATS, KNOTS, PIERS, Repository, content, first_commit, repository
 
-__all__ = ["repository"]  # a fixture
+__all__ = ["first_commit", "repository"]  # fixtures
 
 
 def settings(**given: Any) -> Settings:
