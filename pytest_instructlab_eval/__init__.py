@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Judge,
         JudgePrompt,
         Scale,
+        Submission,
     )
     from pytest_instructlab_eval.models import BlockingModel, Completion, Message, Model
     from pytest_instructlab_eval.records.recorder import Recorder
@@ -53,6 +54,7 @@ __all__ = [
     "Scale",
     "Score",
     "Settings",
+    "Submission",
 ]
 
 # Imported when they are asked for: every pytest run loads this module, and most evaluate nothing.
@@ -67,7 +69,7 @@ _LATER = {
     "Settings": "settings",
     "BlockingModel": "models",
     "Completion": "models",
-    **dict.fromkeys(("BlockingJudge", "Judge", "JudgePrompt", "Scale"), "judges"),
+    **dict.fromkeys(("BlockingJudge", "Judge", "JudgePrompt", "Scale", "Submission"), "judges"),
     **dict.fromkeys(("ONE_TO_FIVE", "ONE_TO_TEN", "PASS_OR_FAIL", "ZERO_TO_ONE"), "judges"),
     "Message": "models",
     "Model": "models",

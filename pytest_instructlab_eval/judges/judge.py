@@ -39,7 +39,16 @@ class JudgePrompt:
 
 @dataclass(frozen=True)
 class Submission:
-    """An answer to grade, with its question, reference, scale and prompt; see `Judge.grade`."""
+    """An answer to grade, as a judge gets it.
+
+    question: what the model was asked.
+    answer: what it answered.
+    reference: the right answer, None where there is none.
+    scale: what the rating is on.
+    prompt: what the answer is put into for a judge that is a model; None for the judge's own prompt.
+    metric: the name of the score.
+    answer_id: what tells this answer from others of the run; seeds are made from it.
+    """
 
     question: str
     answer: str
