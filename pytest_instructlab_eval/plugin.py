@@ -108,26 +108,21 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_instructlab_eval.session import garbage_collection
 
     garbage_collection.pause_collection(config)
-    from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file, with_installed_file
+    from pytest_instructlab_eval.session.installed_benchmarks import collected_arguments
     from pytest_instructlab_eval.session.parts import parts_of
     from pytest_instructlab_eval.session.session import EvalSession
-    from pytest_instructlab_eval.suites.selection import selected_benchmarks
 
     config.stash[SESSION] = session = EvalSession(config, settings)
     for part in parts_of(session):
         config.pluginmanager.register(part, f"instructlab-eval-{type(part).__name__.lower()}")
+    try:
+        config.args[:] = collected_arguments(config, settings)
+    except ConfigurationError as error:
+        raise _refused(config, config.option, error) from None
     if configuration.asks_for_benchmarks(config):
-        try:
-            config.args[:] = [str(benchmark_file(name)) for name in selected_benchmarks(settings)]
-        except ConfigurationError as error:
-            raise _refused(config, config.option, error) from None
         # Otherwise xdist's workers would search for the root and the ini file at the installed benchmarks.
         config.option.rootdir = str(config.rootpath)
         config.option.inifilename = str(config.inipath) if config.inipath else None
-    else:
-        config.args[:] = [
-            with_installed_file(argument, config.invocation_params.dir) for argument in config.args
-        ]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

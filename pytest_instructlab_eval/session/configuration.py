@@ -75,14 +75,15 @@ def names_a_model(config: pytest.Config) -> bool:
 
 
 def asks_for_benchmarks(config: pytest.Config) -> bool:
-    """Return whether the built-in benchmarks are collected instead of the folder's own tests.
+    """Return whether benchmarks are collected, and not only tests of the user.
 
-    That is so if the command line names a model or a benchmark but no file. A model in the ini file is for
-    the project's own tests.
+    That is so if the command line names a benchmark, beside the files that it names, or if it names a model
+    and no file. A model in the ini file is for the project's own tests.
     """
-    if config.args_source is config.ArgsSource.ARGS:
-        return False
-    return any(config.getoption(name) for name in ("eval_model", "eval_checkpoints", "eval_benchmark"))
+    if config.getoption("eval_benchmark"):
+        return True
+    names_files = config.args_source is config.ArgsSource.ARGS
+    return not names_files and any(config.getoption(name) for name in ("eval_model", "eval_checkpoints"))
 
 
 def read_settings(config: pytest.Config) -> Settings | None:

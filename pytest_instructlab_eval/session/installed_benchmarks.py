@@ -6,8 +6,13 @@ import contextlib
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.session.configuration import asks_for_benchmarks
+from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, find_benchmark
+from pytest_instructlab_eval.suites.selection import selected_benchmarks
 
 
 def benchmark_module(name: str) -> str:
@@ -46,3 +51,19 @@ def with_installed_file(argument: str, folder: Path) -> str:
     if file != f"test_{name}.py" or name not in benchmark_names() or (folder / file).exists():
         return argument
     return f"{benchmark_file(name)}{separator}{rest}"
+
+
+def collected_arguments(config: pytest.Config, settings: Settings) -> list[str]:
+    """Return the files and node ids that the run collects: the user's, and the files of its benchmarks.
+
+    A benchmark of which the user names single tests is not collected whole. Raises ConfigurationError.
+    """
+    folder = config.invocation_params.dir
+    arguments = [with_installed_file(argument, folder) for argument in config.args]
+    if not asks_for_benchmarks(config):
+        return arguments
+    if config.args_source is not config.ArgsSource.ARGS:
+        arguments = []
+    files = [str(benchmark_file(name)) for name in selected_benchmarks(settings)]
+    of_named_tests = {argument.partition("::")[0] for argument in arguments}
+    return [*arguments, *(file for file in files if file not in of_named_tests)]

@@ -92,6 +92,16 @@ def test_a_named_file_is_run_instead_of_the_benchmarks(project: Project) -> None
     assert project.server.requests == []
 
 
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_benchmark_and_a_file_that_are_both_named_are_both_run(project: Project, processes: str) -> None:
+    """Else the gates of a benchmark that was named would decide nothing."""
+    project.write("test_own.py", "def test_plain(): pass\n")
+    finished = project.evaluate(*project.mt_bench_only, "test_own.py", "-n", processes, passed=8 + 1)
+    finished.shows("benchmarks: mt_bench")
+    one = "test_mt_bench.py::test_mt_bench[81-writing]"
+    project.evaluate(*project.mt_bench_only, "test_own.py", one, "-n", processes, passed=1 + 1)
+
+
 def test_a_node_id_of_a_benchmark_can_be_given_back(project: Project) -> None:
     ids = ("test_mt_bench.py::test_mt_bench[82-roleplay]", "test_mmlu.py::test_mmlu[anatomy]")
     finished = project.evaluate(*ids, *project.judge, *project.data, "-v", passed=2)
