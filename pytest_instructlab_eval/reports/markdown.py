@@ -11,7 +11,7 @@ from pytest_instructlab_eval.reports.changes_table import change_cells, comparis
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.verdicts import noteworthy_reports, verdict_counts
-from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
 LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
 # Limits for one table, tried in this order until the page is short enough.
@@ -72,6 +72,8 @@ def refusal_page(models: Sequence[str], reason: str) -> str:
 def _findings(report: RunReport) -> str:
     """Return the counts of gates and failed tests, then the problems and notes."""
     lines = [f"Gates: {verdict_counts(report.verdicts)}."] if report.verdicts else []
+    if any(verdict.verdict == "inconclusive" for verdict in report.failed_gates):
+        lines.append("An inconclusive gate fails this run (`--eval-inconclusive fail`).")
     if failed := report.failed_tests:
         lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
     if not report.summaries:
@@ -120,4 +122,11 @@ def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Se
         if change.kind == kind:
             _, *numbers = change_cells("", change)
             named = f"{label} ({entry.model})" if several else label
-            yield markdown_code(named), *numbers, "" if change.certain else "may be chance"
+            yield markdown_code(named), *numbers, _doubt(change)
+
+
+def _doubt(change: MeanChange) -> str:
+    """Return why a change may be none; empty where chance alone would hardly make it."""
+    if change.certain:
+        return ""
+    return "too few for an interval" if change.interval is None else "may be chance"

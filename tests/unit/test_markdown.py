@@ -81,6 +81,12 @@ def test_what_an_undecided_gate_means_is_the_users_choice(inconclusive: str, wor
     assert found.startswith(f"## {word}: evaluation of `lab`")
 
 
+@pytest.mark.parametrize(("inconclusive", "said"), [("warn", False), ("fail", True), ("pass", False)])
+def test_where_an_inconclusive_gate_fails_the_run_the_page_says_so(inconclusive: str, said: bool) -> None:
+    found = page(reports=[report("inconclusive"), report("passed")], inconclusive=inconclusive)
+    assert ("An inconclusive gate fails this run (`--eval-inconclusive fail`)." in found) == said
+
+
 def test_a_run_that_asked_nothing_has_not_passed_but_was_skipped() -> None:
     found = page(results=0, reports=[report("skipped")])
     assert found.startswith("## skipped: evaluation of `lab`\n\nGates: 1 skipped.\nNo question was asked.")
@@ -109,6 +115,8 @@ def test_what_got_worse_stands_with_its_interval() -> None:
     found = page(results=12)
     assert "| `own as a whole` | 0.5000 | 0.2500 | -0.2500 | -0.3066 to -0.1934 |" in found
     assert "| `own: group00003` | 0.5000 | 0.2500 | -0.2500 |" in found
+    (row,) = [line for line in found.splitlines() if "group00003" in line]
+    assert row.endswith("| 1 | too few for an interval |")
 
 
 def test_it_is_never_too_long_and_says_what_is_left_out() -> None:
