@@ -14,7 +14,8 @@ class Scale:
 
     Where there are `words`, the first stands for the lowest rating and the second for the highest, and there
     is nothing between. A score is a number either way, and its maximum is the highest rating. Raises
-    ValueError for a number below 0 or of more than three digits, and for a word shorter than its number.
+    ValueError for a number below 0 or of more than three digits, for other than two words, and for a word
+    shorter than its number.
     """
 
     lowest: float
@@ -26,6 +27,10 @@ class Scale:
             raise ValueError(
                 f"expected a scale that goes up from 0 or more to less than {LIMIT:,} (got {self.lowest:g} "
                 f"to {self.highest:g})"
+            )
+        if self.words is not None and len(self.words) != 2:
+            raise ValueError(
+                f"expected two words, for the lowest and the highest rating (got {len(self.words)})"
             )
         for word, number in self.numbers.items():
             if not word.isalpha() or len(word) < len(number):

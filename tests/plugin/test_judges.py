@@ -108,3 +108,41 @@ def test_the_trial_can_be_left_out_and_is_left_out_where_nothing_is_judged(proje
     project.write("test_own.py", OWN)
     project.evaluate(*project.judge, "test_own.py", passed=1)
     assert not any(map(is_of_trial, project.server.chats))
+
+
+OWN_JUDGE = """
+    import pytest
+
+    from pytest_instructlab_eval import Judge, Score
+
+    class Brevity(Judge):
+        @property
+        def name(self):
+            return "brevity"
+
+        async def rate(self, submission):
+            return Score(9.0, submission.metric, maximum=submission.scale.highest)
+
+    @pytest.fixture
+    def judge({argument}):
+        return Brevity()
+
+    @pytest.mark.eval("brevity", max_score=10, gates=["brevity >= 5"])
+    async def test_brevity(served_model, judge, record_score):
+        reply = await served_model.chat("Hello")
+        record_score(await judge.grade("Hello", reply.text))
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_fixture_of_ones_own_needs_no_judge_of_the_run(project: Project, processes: str) -> None:
+    project.write("test_own.py", OWN_JUDGE.format(argument=""))
+    finished = project.evaluate("test_own.py", "-n", processes, passed=1)
+    assert finished.row("brevity")[0] == "9.00 of 10"
+
+
+def test_one_that_asks_for_the_runs_judge_is_skipped_without_it_and_its_gate_refused(
+    project: Project,
+) -> None:
+    project.write("test_own.py", OWN_JUDGE.format(argument="judge"))
+    project.evaluate("test_own.py", "-rs", ret=1, skipped=1).shows("SKIPPED *needs a judge; name one with *")

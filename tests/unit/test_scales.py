@@ -112,12 +112,12 @@ def test_the_reference_judge_rates_by_degrees_alone() -> None:
 
 @pytest.mark.parametrize(
     ("lowest", "highest", "words"), [(5, 1, None), (-1, 1, None), (0, 1000, None), (0, 10, ("f", "p")),
-                                     (0, 1, ("no!", "yes"))],
+                                     (0, 1, ("no!", "yes")), (0, 1, ("bad", "good", "best"))],
 )  # fmt: skip
-def test_a_scale_that_no_rating_could_be_on_is_refused(
-    lowest: float, highest: float, words: tuple[str, str] | None
-) -> None:
-    with pytest.raises(ValueError, match=r"expected a scale that goes up|letters as a rating"):
+def test_a_scale_that_no_rating_could_be_on_is_refused(lowest: float, highest: float, words: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"expected a scale that goes up|letters as a rating|expected two words"
+    ):
         Scale(lowest, highest, words)
 
 
