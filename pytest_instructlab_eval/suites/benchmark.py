@@ -103,14 +103,16 @@ class Benchmark:
     - `version` must be raised where a release asks or grades in another way, so that scores do not compare.
     - `compared` is "whole" where two runs must have the same data, and "each" where single questions may
       differ, as on a branch that changes some of them.
-    - `fixed_groups` says that every run has the same groups.
+    - `fixed_groups` says that every run has the same groups. A gate of the ini file on any other group ends
+      the run.
 
     When it runs:
 
     - `needs` has the settings without which it is left out.
     - `own_settings` has the names of settings that mean this benchmark: where one is given and the
       benchmark is left out, the header says so.
-    - `by_default` says that it is meant where no benchmark is named.
+    - `by_default` says that the header gives the reason where a run that names no benchmark leaves it out.
+      Each benchmark that has all that it needs is a part of such a run.
     - `tests` is the module that `--eval-benchmark` collects, called `test_NAME`.
     - `options` has options of its own, whose values are in `Settings.own`.
     - `files` has its place in InstructLab's file layout.

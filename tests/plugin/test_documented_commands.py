@@ -192,6 +192,7 @@ class Reader:
             env={**FEW_TASKS, **self.env}, folder=self.folder, fresh="PYTHONPATH" in self.env,
         ).finish()  # fmt: skip
         self.project.expect(finished, status)
+        assert "without a judge" not in finished.out, "the command skips its test"
         if values(arguments, ("--eval-base-url",)):  # the page's models in its folders have other scores
             self.output += finished.out
 

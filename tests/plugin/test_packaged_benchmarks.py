@@ -132,7 +132,7 @@ JUDGED = """
 
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_it_is_answered_and_judged_in_two_runs(packaged: Packaged, processes: str) -> None:
-    packaged.change("    fixed_groups=True,\n", "    fixed_groups=True,\n    judged=True,\n")
+    packaged.change('    title="Countries",\n', '    title="Countries",\n    judged=True,\n')
     packaged.change('metrics={"named": 1.0}', 'metrics={"rating": 10.0}')
     (packaged.site / EXAMPLE.name / "test_countries.py").write_text(dedent(JUDGED), "utf-8")
     judge = ("--eval-judge-model=reference", "-n", processes)

@@ -56,7 +56,6 @@ BENCHMARK = Benchmark(
     read=read,
     metrics={"named": 1.0},
     own_settings=("continent",),
-    fixed_groups=True,
     tests="countries_benchmark.test_countries",
     options=(Option("continent", "NAME", "Countries: of this continent alone", parse_continent),),
 )
