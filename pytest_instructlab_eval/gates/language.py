@@ -186,7 +186,7 @@ class _Parser:
         raise self.error(f"one of {', '.join(FIGURES)}")
 
     def figure(self) -> Figure | None:
-        """Read a figure and return it; read nothing and return None where there is no such figure."""
+        """Read a figure and return it; where no figure comes next, return None and read nothing."""
         before = self.position
         word = self.take(NAME)
         figure = FIGURES.get(word.group()) if word else None

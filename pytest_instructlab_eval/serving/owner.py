@@ -141,12 +141,12 @@ class Owner:
                 self._fail(model, str(error))
 
     def _without_place_of(self, model: str, up: Mapping[str, str]) -> dict[str, str]:
-        place = self._launches[model].location
-        return {other: url for other, url in up.items() if self._launches[other].location != place}
+        location = self._launches[model].location
+        return {other: url for other, url in up.items() if self._launches[other].location != location}
 
     def _serve(self, model: str) -> None:
-        place = self._launches[model].location
-        for other in [other for other in self._processes if self._launches[other].location == place]:
+        location = self._launches[model].location
+        for other in [other for other in self._processes if self._launches[other].location == location]:
             self._processes.pop(other).stop()
         started = self._launches[model].launcher.start(self._say, self._ended.is_set)
         if started.process is not None:

@@ -42,23 +42,27 @@ def headings(text: str) -> list[Heading]:
 
 def section(text: str, title: str) -> tuple[int, int]:
     """Return where the section of a title begins and ends, with the sections below it."""
-    known = headings(text)
-    for number, heading in enumerate(known):
+    all_headings = headings(text)
+    for number, heading in enumerate(all_headings):
         if heading.text.replace("`", "") == title:
-            after = (other.start for other in known[number + 1 :] if other.level <= heading.level)
+            after = (other.start for other in all_headings[number + 1 :] if other.level <= heading.level)
             return heading.end, next(after, len(text))
     raise LookupError(f"there is no section {title!r}")
 
 
+def slug(title: str) -> str:
+    """Return the anchor of a heading that no heading above it shares, as Git hosts and MyST make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
+
+
 def anchors(text: str) -> set[str]:
-    """Return the anchors of a page's headings, as Git hosts and MyST make them."""
-    found: set[str] = set()
+    """Return the anchors of a page's headings; those of one title are numbered."""
+    result: set[str] = set()
     for heading in headings(text):
-        shown = LINK.sub(lambda link: link[0][1 : link[0].index("](")], heading.text)
-        slug = re.sub(r"[^\w\- ]", "", shown.lower()).strip().replace(" ", "-")
-        names = (f"{slug}-{number}" if number else slug for number in itertools.count())
-        found.add(next(name for name in names if name not in found))
-    return found
+        name = slug(LINK.sub(lambda link: link[0][1 : link[0].index("](")], heading.text))
+        names = (f"{name}-{number}" if number else name for number in itertools.count())
+        result.add(next(one for one in names if one not in result))
+    return result
 
 
 def links(text: str) -> Iterator[str]:

@@ -45,13 +45,13 @@ def commands() -> Mapping[str, click.Command]:
     return main.commands
 
 
-def command_options(name: str) -> list[str]:
-    """Return the options of a command."""
-    return [
-        max(parameter.opts, key=len)
+def command_options(name: str) -> dict[str, click.Option]:
+    """Return the options of a command by their long names."""
+    return {
+        max(parameter.opts, key=len): parameter
         for parameter in commands()[name].params
         if isinstance(parameter, click.Option)
-    ]
+    }
 
 
 def figures() -> list[str]:
@@ -88,17 +88,17 @@ def evidence_entries() -> list[str]:
 def schema(name: str) -> dict[str, Any]:
     """Return a published schema."""
     file = resources.files("pytest_instructlab_eval.records") / f"{name}.schema.json"
-    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return found
+    document: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return document
 
 
 def objects(name: str) -> dict[str, dict[str, Any]]:
     """Return the objects of a schema that have keys of their own, by name; the file itself is ""."""
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
 
     def add(where: str, part: dict[str, Any]) -> None:
         if part.get("properties"):
-            found[where] = part["properties"]
+            result[where] = part["properties"]
         for key, inner in part.get("properties", {}).items():
             for nested in (inner, inner.get("items")):
                 if isinstance(nested, dict):
@@ -108,7 +108,7 @@ def objects(name: str) -> dict[str, dict[str, Any]]:
     add("", document)
     for where, part in document["$defs"].items():
         add(where, part)
-    return found
+    return result
 
 
 @cache
@@ -126,21 +126,28 @@ def texts(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
+@cache
+def all_texts() -> frozenset[str]:
+    """Return the texts of all modules."""
+    return frozenset(text for tree in sources().values() for text in texts(tree))
+
+
+def texts_like(pattern: str) -> set[str]:
+    """Return the texts of the package that a pattern matches whole."""
+    return {text for text in all_texts() if re.fullmatch(pattern, text)}
+
+
 def environment_variables() -> list[str]:
-    """Return the environment variables in the code: texts in capitals that are no constants."""
-    pattern = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
-    found = {text for tree in sources().values() for text in texts(tree) if pattern.fullmatch(text)}
+    """Return the environment variables in the code: texts in capitals that are not names of constants."""
     constants = {
         node.id
         for tree in sources().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    return sorted(found - constants)
+    return sorted(texts_like(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+") - constants)
 
 
 def junit_properties() -> list[str]:
     """Return the properties that tests and gates have in the JUnit file."""
-    pattern = re.compile(r"eval\.[a-z_]+")
-    found = {text for tree in sources().values() for text in texts(tree) if pattern.fullmatch(text)}
-    return sorted(found)
+    return sorted(texts_like(r"eval\.[a-z_]+"))

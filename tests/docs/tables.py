@@ -19,7 +19,7 @@ from pytest_instructlab_eval.gates.figures import FIGURES, MEAN, Figure
 from pytest_instructlab_eval.options import OPTIONS
 from pytest_instructlab_eval.suites.option import Option
 
-from .markdown import REFERENCE
+from .markdown import REFERENCE, slug
 from .product import command_options, commands, objects, schema
 
 BLOCK = re.compile(r"(?<=<!-- table: )(?P<name>[\w. -]+) -->\n.*?(?=<!-- end of table -->)", re.DOTALL)
@@ -86,11 +86,11 @@ def code(text: str) -> str:
 
 def facts(option: Option) -> list[str]:
     """Return what the page of options must say of each: repeatable, default, ini name."""
-    known = ["Repeatable."] if option.repeatable else []
-    known += [f"Default: `{option.default}`."] if option.default else []
-    known += [f"Ini name: `{option.name}`."] if option.places == "both" else []
-    others = [*option.flags[1:], *option.names[1:]]
-    return [*known, f"Also: {', '.join(map(code, others))}."] if others else known
+    sentences = ["Repeatable."] if option.repeatable else []
+    sentences += [f"Default: `{option.default}`."] if option.default else []
+    sentences += [f"Ini name: `{option.name}`."] if option.places == "both" else []
+    aliases = [*option.flags[1:], *option.names[1:]]
+    return [*sentences, f"Also: {', '.join(map(code, aliases))}."] if aliases else sentences
 
 
 def ini_table() -> str:
@@ -119,29 +119,24 @@ def _flag(option: Option) -> str:
     if option.places == "ini":
         return "[`--eval-gate`](options.md#--eval-gate-expr)"
     heading = option.flag if option.metavar is None else f"{option.flag} {option.metavar}"
-    anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-    return f"[`{option.flag}`](options.md#{anchor})"
+    return f"[`{option.flag}`](options.md#{slug(heading)})"
 
 
 def command_table(name: str) -> str:
     """Return the options of a command."""
-    parameters = {max(found.opts, key=len): found for found in commands()[name].params}
     return table(
         ["option", "default", "what it does"],
-        (_command_row(parameters[option]) for option in command_options(name)),
+        (_command_row(*entry) for entry in command_options(name).items()),
     )
 
 
-def _command_row(option: click.Parameter) -> Sequence[str]:
-    assert isinstance(option, click.Option)
-    long = max(option.opts, key=len)
+def _command_row(long: str, option: click.Option) -> Sequence[str]:
     metavar = option.metavar or ("" if option.is_flag else getattr(option.type, "name", "").upper())
     short = [f" or {code(name)}" for name in option.opts if name != long]
-    known = (
-        isinstance(option.default, (str, Path)) and not option.multiple
-    )  # a flag's default is that it is off
+    # A flag's default is that it is off.
+    has_default = isinstance(option.default, (str, Path)) and not option.multiple
     note = "required" if option.required else "repeatable" if option.multiple else ""
-    shown = code(str(option.default)) if known else note
+    shown = code(str(option.default)) if has_default else note
     return [code(f"{long} {metavar}".strip()) + "".join(short), shown, option.help or ""]
 
 

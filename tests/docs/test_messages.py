@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from .markdown import REFERENCE, headings
-from .product import sources, texts
+from .product import all_texts
 
 FEWEST_LETTERS = 9  # of a heading without its ellipses: fewer would be found anywhere
 
@@ -26,9 +26,6 @@ def is_said(message: str, said: Iterable[str]) -> bool:
     return any(pattern.search(text) for text in said)
 
 
-SAID = [text for tree in sources().values() for text in texts(tree)]
-
-
 each_message = pytest.mark.parametrize(
     "message", explained(), ids=lambda message: message.replace("…", "...")
 )
@@ -37,13 +34,13 @@ each_message = pytest.mark.parametrize(
 @each_message
 def test_the_code_says_it(message: str) -> None:
     assert len(re.sub(r"[\W\d]", "", message)) >= FEWEST_LETTERS
-    assert is_said(message, SAID)
+    assert is_said(message, all_texts())
 
 
 @each_message
 def test_a_message_that_was_rewritten_is_found(message: str) -> None:
     word = max(re.findall(r"\w+", message), key=len)
-    assert not is_said(message.replace(word, word[::-1] + "x"), SAID)
+    assert not is_said(message.replace(word, word[::-1] + "x"), all_texts())
 
 
 def test_each_is_explained_once_with_a_cause_and_what_to_do() -> None:

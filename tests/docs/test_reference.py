@@ -54,10 +54,8 @@ class Kind:
     def documented(self, text: str) -> dict[str, tuple[int, int]]:
         """Return the names that a text documents, each with its place."""
         start, end = (0, len(text)) if self.section is None else section(text, self.section)
-        found: dict[str, tuple[int, int]] = {}
-        for match in re.compile(self.pattern, re.MULTILINE).finditer(text, start, end):
-            found[match["name"]] = match.span("name")
-        return found
+        matches = re.compile(self.pattern, re.MULTILINE).finditer(text, start, end)
+        return {match["name"]: match.span("name") for match in matches}
 
     def problems(self, text: str) -> list[str]:
         """Return what a page lacks, and what it has that does not exist."""
@@ -81,7 +79,7 @@ KINDS = [
     Kind("public names in the table", public_names(), "api.md", r"\[`(?P<name>\w+)`\]\(#\w+\)(?=.*\|)"),
     Kind("commands", list(commands()), "commands.md", r"^## (?P<name>\w+)$"),
     *(
-        Kind(f"options of {name}", command_options(name), "commands.md", section=name)
+        Kind(f"options of {name}", list(command_options(name)), "commands.md", section=name)
         for name in commands()
         if command_options(name)
     ),

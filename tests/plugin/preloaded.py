@@ -47,9 +47,9 @@ class Installed(PathDistribution):
 
 
 def _read_what_is_installed() -> None:
-    """Have each distribution's metadata in memory, and its modules as ones that pytest need not rewrite.
+    """Read each distribution's metadata, and mark the modules of plugins as not to be rewritten.
 
-    Pytest warns of a plugin's modules that were loaded before it, unless they say that they may be.
+    Without the mark pytest warns of a plugin's module that was imported before pytest could rewrite it.
     """
     for name in ("metadata", "entry_points", "files"):
         setattr(Installed, name, property(functools.cache(getattr(PathDistribution, name).fget)))

@@ -68,32 +68,35 @@ class Fence:
 
     @property
     def commands(self) -> Iterator[str]:
+        """The commands of a block of the console."""
+        if self.language != "console":
+            return
         for line in self.text.replace("\\\n", " ").splitlines():
             yield from (part.strip() for part in line.split("&&"))
 
     @property
     def status(self) -> int:
         """The exit status that the page tells the reader to expect."""
-        told = STATUS.match(self.after)
-        return int(told[1]) if told else 0
+        named = STATUS.match(self.after)
+        return int(named[1]) if named else 0
 
 
 def fences(page: Path) -> list[Fence]:
-    text, end, found = page.read_text("utf-8"), 0, []
+    text, end, blocks = page.read_text("utf-8"), 0, []
     for match in FENCE.finditer(text):
-        found.append(Fence("\n#" in text[end : match.start()], **match.groupdict()))
+        blocks.append(Fence("\n#" in text[end : match.start()], **match.groupdict()))
         end = match.end()
-    return found
+    return blocks
 
 
 def values(arguments: list[str], names: tuple[str, ...]) -> list[str]:
     """The values of options, after a blank or a `=`."""
-    found = []
-    for place, argument in enumerate(arguments):
+    result = []
+    for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name in names:
-            found.append(value if equals else arguments[place + 1])
-    return found
+            result.append(value if equals else arguments[index + 1])
+    return result
 
 
 def answer(body: Body) -> str:
@@ -189,7 +192,7 @@ class Reader:
         given = list(self.given(arguments)) if evaluates else []
         finished = self.project.start(
             *self.located(arguments), *given,
-            env={**FEW_TASKS, **self.env}, folder=self.folder, fresh="PYTHONPATH" in self.env,
+            env={**FEW_TASKS, **self.env}, folder=self.folder,
         ).finish()  # fmt: skip
         self.project.expect(finished, status)
         assert "without a judge" not in finished.out, "the command skips its test"
@@ -309,9 +312,5 @@ def test_each_python_block_of_a_page_is_a_file_that_a_command_runs(page: Path) -
 
 
 def test_no_command_is_left_out_for_nothing() -> None:
-    commands = [one for page in PAGES for fence in fences(page) for one in console_commands(fence)]
+    commands = [one for page in PAGES for fence in fences(page) for one in fence.commands]
     assert [start for start in NOT_RUN if not any(one.startswith(start) for one in commands)] == []
-
-
-def console_commands(fence: Fence) -> Iterator[str]:
-    yield from fence.commands if fence.language == "console" else ()

@@ -1,4 +1,4 @@
-"""Which model is to be loaded and how; a folder that is none is refused before anything heavy is imported."""
+"""The model to load and how; a folder without a model is refused before anything heavy is imported."""
 
 from __future__ import annotations
 
