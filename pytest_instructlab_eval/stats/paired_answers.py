@@ -132,7 +132,7 @@ class PairedAnswers:
 
 
 def _most_likely_gains(losses: _Share, gains: _Share, drop: float) -> _Share:
-    """Return the most likely share of gains where the drop is this one, of these shares of losses and gains."""
+    """Return the most likely share of gains at a drop, where these shares of losses and gains were found."""
     linear = 2 * drop - losses * (1 + drop) - gains * (1 - drop)
     square = abs(linear**2 + 8 * gains * drop * (1 - drop))  # below 0 by rounding alone
     root: _Share = square**0.5

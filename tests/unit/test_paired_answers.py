@@ -12,7 +12,7 @@ from scipy.stats import binom, norm
 
 from pytest_instructlab_eval.stats.paired_answers import PairedAnswers
 
-QUANTILE = norm.ppf(0.975)
+QUANTILE = float(norm.ppf(0.975))
 UNEVEN = (3, 5, 8, 20, 60, 100)
 
 
