@@ -34,7 +34,7 @@ def detectable_drop(
     `ours` and `theirs` have the paired ratings by cluster, `scale` their lowest and highest value. Of each
     drop the ratings are lowered by it and kept on the scale, and clusters are drawn with replacement. The
     spread of each draw is scaled by sqrt((G - 1) / chi^2), G clusters and chi^2 with G - 1 degrees of
-    freedom: how far the spread of so few may be from the true one. None where not even the whole scale would do.
+    freedom: how far the spread of so few may be from the true one. None where no drop on the scale would do.
     """
     import numpy as np
 
