@@ -56,7 +56,7 @@ def answers_interval(ours: Answers, theirs: Answers, confidence: float = CONFIDE
     return t_interval(drop_of_answers(ours, theirs), stderr, freedom, confidence)
 
 
-def detectable_drop(ours: Answers, theirs: Answers) -> float | None:
+def detectable_drop_of_answers(ours: Answers, theirs: Answers) -> float | None:
     """Return how far above its limit a drop must be to fail in 80 % of runs; None without an interval."""
     errors = standard_errors(ours, theirs)
     if errors is None or math.isinf(welch_degrees_of_freedom(errors)):
