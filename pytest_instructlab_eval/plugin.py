@@ -88,9 +88,12 @@ def _refused(
 def pytest_choose_distribution(config: pytest.Config) -> Generator[None, object, object]:
     """Choose the distribution of xdist, in a wrapper, which always runs before xdist's own hook."""
     if configuration.names_a_model(config):
-        from pytest_instructlab_eval.session.xdist_internals import choose_work_stealing
+        from pytest_instructlab_eval.session import xdist_internals
 
-        choose_work_stealing(config)
+        if config.getoption("eval_plan"):
+            xdist_internals.choose_one_process(config)
+        else:
+            xdist_internals.choose_work_stealing(config)
     return (yield)
 
 

@@ -78,6 +78,8 @@ class Settings:
     base_model_api_key_env: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
+    plan: bool = False
+    require_power: tuple[str, ...] = ()
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def value(self, name: str) -> object:

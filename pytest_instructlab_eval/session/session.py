@@ -64,7 +64,7 @@ class EvalSession:
             models=self.models,
             questions=self.questions,
             signs=self.signs,
-            say=self._say,
+            say=self.say,
         )
         self._lock = OutputLock(settings.output_dir)
         self.has_refused = False
@@ -95,7 +95,9 @@ class EvalSession:
 
     @property
     def without_tests(self) -> bool:
-        """True if pytest will not run the tests, as with --collect-only."""
+        """True if pytest will not run the tests, as with --eval-plan or --collect-only."""
+        if self.settings.plan:
+            return True
         named = ("collectonly", "setuponly", "setupplan")
         return any(self.config.getoption(name, False) for name in named)
 
@@ -139,7 +141,7 @@ class EvalSession:
             return NOT_JUDGED
         return None
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Show the user what the run waits for; any thread may call this."""
         reporter = terminal_reporter(self.config)
         if reporter is not None and self.config.get_verbosity() >= 0:
