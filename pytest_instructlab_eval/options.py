@@ -160,6 +160,8 @@ OPTIONS = (
            "seconds", parse_timeout, "600", expert=True),
     Option("max_reply", "MIB", "read at most this many MiB of a reply; a longer reply is an error",
            parse_integer(1, 4096), "16", expert=True),
+    Option("keep_previous", "N", "keep the results of the last N runs in the folder `previous` of the output "
+           "folder", parse_integer(0), "5", expert=True),
     Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
            "folder, judge grades the answers in that folder (default: both steps)",
            parse_one_of(*STAGES), expert=True),

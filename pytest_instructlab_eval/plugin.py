@@ -79,8 +79,10 @@ def _refused(
     folder = configuration.refused_folder(config, arguments)
     if folder is not None:
         from pytest_instructlab_eval.session.run_output import write_refusal
+        from pytest_instructlab_eval.settings import Settings
 
-        write_refusal(folder, arguments.eval_model or ("the model",), str(error))
+        keep = None if arguments.eval_baseline else Settings.keep_previous
+        write_refusal(folder, arguments.eval_model or ("the model",), str(error), keep=keep)
     return pytest.UsageError(escape_text(str(error)))
 
 

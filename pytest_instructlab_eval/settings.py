@@ -60,6 +60,7 @@ class Settings:
     add_bos: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
+    keep_previous: int = 5
     stage: str | None = None
     serve: str = "auto"
     vllm_python: str | None = None

@@ -15,6 +15,7 @@ from pytest_instructlab_eval.gates.gate_plan import (
     planned_seconds,
 )
 from pytest_instructlab_eval.gates.sentences import known_names
+from pytest_instructlab_eval.records.previous_runs import last_results
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result
@@ -115,7 +116,7 @@ def _earlier_run(settings: Settings, baseline: Sequence[Result] | None) -> Earli
     Where there is none, or it cannot be read, nothing is known.
     """
     with contextlib.suppress(EvalError, OSError):
-        run = read_run(settings.output_dir / "results.json")
+        run = read_run(last_results(settings.output_dir))
         against = run.of_base if settings.base_model is not None else baseline
         return EarlierRun(run.candidates, list(against or ()))
     return EarlierRun((), list(baseline or ()))

@@ -119,6 +119,8 @@ class Preparation:
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
             self._warn_of_power()
+            if not self._eval.without_tests:
+                self._eval.set_aside_last_run()
 
     def _warn_of_power(self) -> None:
         """Plan the run, and warn of gates that cannot fail; --eval-plan shows that and more at the end."""
