@@ -22,12 +22,14 @@ from pytest_instructlab_eval.records.baseline import (
     read_baseline,
     save_run,
 )
+from pytest_instructlab_eval.records.previous_runs import results_path, set_aside
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
+from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked_reasons
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
@@ -51,10 +53,6 @@ def _errors_as_sentences() -> Iterator[None]:
         raise click.ClickException(escape_text(str(error))) from None
 
 
-def _results_file(path: Path) -> Path:
-    return path / "results.json" if path.is_dir() else path
-
-
 @main.command()
 @click.argument("output", type=RUN)
 def best(output: Path) -> None:
@@ -63,8 +61,8 @@ def best(output: Path) -> None:
     A model without a score is never the best; it is named on standard error. The exit status is 1 if there is
     no best model, and if errors may be the only reason why a model is ahead.
     """
-    file = _results_file(output)
     with _errors_as_sentences():
+        file = results_path(output)
         run = read_run(file, check_gate=parse_gate)
     report = RunReport.of(run, gated=False)
     left_out = [f"{model} {reason}" for model, reason in unranked_reasons(run.candidates).items()]
@@ -104,8 +102,8 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
     """
     with _errors_as_sentences():
         theirs, ours = (
-            read_baseline(_results_file(before), check_gate=parse_gate),
-            read_baseline(_results_file(after), check_gate=parse_gate),
+            read_baseline(results_path(before), check_gate=parse_gate),
+            read_baseline(results_path(after), check_gate=parse_gate),
         )
         if theirs.shard != ours.shard:
             part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
@@ -157,7 +155,7 @@ def merge(
     """
     with _errors_as_sentences():
         run = merge_shards(
-            {_results_file(path): read_run(_results_file(path), check_gate=parse_gate) for path in runs}
+            {results_path(path): read_run(results_path(path), check_gate=parse_gate) for path in runs}
         )
         run = dataclasses.replace(run, gates=(*run.gates, *(parse_gate(text).text for text in gates)))
         allow_flag = None if allow_mismatch else "--allow-mismatch"
@@ -166,6 +164,7 @@ def merge(
             with _check_writable("--save-baseline", save_baseline):
                 save_run(save_baseline, run)
         with _check_writable("--out", out, "; name another"):
+            set_aside(out, Settings.keep_previous)
             write_run_folder(out, report, write_answers)
     lines = [
         *terminal_lines(report, verbose=verbose, sampled=benchmark_names()),
@@ -181,7 +180,7 @@ def _baseline_for(run: Run, given: Path | None, allow_flag: str | None) -> Basel
     path = given if given is not None else Path(configured) if configured else None
     if path is None:
         return None
-    earlier = read_baseline(_results_file(path), check_gate=parse_gate)
+    earlier = read_baseline(results_path(path), check_gate=parse_gate)
     if allow_flag is not None and not run.configuration.get("allow_mismatch"):
         check_comparable(fingerprint(run.fingerprint), earlier, str(path), ALLOW)
     return earlier

@@ -12,6 +12,7 @@ from pytest_instructlab_eval.parsers import (
     parse_integer,
     parse_one_of,
     parse_path,
+    parse_power,
     parse_program,
     parse_prompt,
     parse_seconds,
@@ -88,6 +89,8 @@ OPTIONS = (
            parse_gate_text, repeatable=True, places="ini"),
     Option("inconclusive", "VERDICT", "what to do where a gate is inconclusive, since there are too few "
            f"questions to decide it: {', '.join(INCONCLUSIVE)}", parse_one_of(*INCONCLUSIVE), "warn"),
+    Option("plan", None, "ask nothing; show what the run would ask for each gate, and the smallest drop that "
+           "would fail it (default: run)", parse_boolean, places="flag"),
     Option("baseline", "FILE", "measure drops from this earlier run: a file of --eval-save-baseline, or a "
            "results.json (default: none)", parse_path, is_path=True),
     Option("save_baseline", "FILE", "save this run's scores to a small file, for --eval-baseline later "
@@ -127,6 +130,10 @@ OPTIONS = (
            parse_variable, expert=True),
     Option("trust_tasks", None, "MMLU-Branch: load tasks of any form; such a task can run its author's code "
            "(default: load only the form that InstructLab's SDG writes)", parse_boolean, expert=True),
+    Option("require_power", "BENCHMARK=X", "end the run before anything is asked where the gate on the "
+           "benchmark's drop could not see a drop of X, in its unit or in per cent of its scale; may be "
+           "given several times (default: only warn where no drop could fail it)", parse_power,
+           repeatable=True, expert=True),
     Option("allow_mismatch", None, "compare with a baseline of another configuration (default: refuse it)",
            parse_boolean, expert=True),
     Option("judge_repeat", "K", "judge each answer K times and take the mean; where K is above 1 the judge's "
@@ -153,6 +160,8 @@ OPTIONS = (
            "seconds", parse_timeout, "600", expert=True),
     Option("max_reply", "MIB", "read at most this many MiB of a reply; a longer reply is an error",
            parse_integer(1, 4096), "16", expert=True),
+    Option("keep_previous", "N", "keep the results of the last N runs in the folder `previous` of the output "
+           "folder", parse_integer(0), "5", expert=True),
     Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
            "folder, judge grades the answers in that folder (default: both steps)",
            parse_one_of(*STAGES), expert=True),

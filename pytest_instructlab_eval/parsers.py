@@ -106,6 +106,15 @@ def parse_shard(value: str) -> tuple[int, int]:
     return part, parts
 
 
+def parse_power(value: str) -> str:
+    """Return BENCHMARK=X as it was written; X is a drop above 0, or a percentage."""
+    benchmark, _, drop = value.strip().partition("=")
+    number = re.fullmatch(r"([0-9]+(?:[.][0-9]+)?|[.][0-9]+)%?", drop.strip())
+    if not benchmark.strip() or number is None or float(number[1]) == 0:
+        raise ValueError(f"expected BENCHMARK=X, such as mmlu=0.02 or mt_bench=5% (got {value!r})")
+    return f"{benchmark.strip()}={drop.strip()}"
+
+
 def parse_variable(value: str) -> str:
     """Return the name of an environment variable that is set; its value is never shown."""
     if value not in os.environ:

@@ -79,8 +79,10 @@ def _refused(
     folder = configuration.refused_folder(config, arguments)
     if folder is not None:
         from pytest_instructlab_eval.session.run_output import write_refusal
+        from pytest_instructlab_eval.settings import Settings
 
-        write_refusal(folder, arguments.eval_model or ("the model",), str(error))
+        keep = None if arguments.eval_baseline else Settings.keep_previous
+        write_refusal(folder, arguments.eval_model or ("the model",), str(error), keep=keep)
     return pytest.UsageError(escape_text(str(error)))
 
 
@@ -88,9 +90,12 @@ def _refused(
 def pytest_choose_distribution(config: pytest.Config) -> Generator[None, object, object]:
     """Choose the distribution of xdist, in a wrapper, which always runs before xdist's own hook."""
     if configuration.names_a_model(config):
-        from pytest_instructlab_eval.session.xdist_internals import choose_work_stealing
+        from pytest_instructlab_eval.session import xdist_internals
 
-        choose_work_stealing(config)
+        if config.getoption("eval_plan"):
+            xdist_internals.choose_one_process(config)
+        else:
+            xdist_internals.choose_work_stealing(config)
     return (yield)
 
 

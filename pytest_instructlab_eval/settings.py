@@ -60,6 +60,7 @@ class Settings:
     add_bos: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
+    keep_previous: int = 5
     stage: str | None = None
     serve: str = "auto"
     vllm_python: str | None = None
@@ -78,6 +79,8 @@ class Settings:
     base_model_api_key_env: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
+    plan: bool = False
+    require_power: tuple[str, ...] = ()
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def value(self, name: str) -> object:

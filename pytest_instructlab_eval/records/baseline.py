@@ -24,6 +24,7 @@ from pytest_instructlab_eval.data.typed_json import (
 )
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import escape, escape_json
+from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
@@ -287,7 +288,7 @@ def read_baseline(path: Path, *, check_gate: Callable[[str], object] | None = No
     Raises DataError where the file cannot be read, is none of these, is damaged, or has a newer schema; for
     `check_gate` see `read_run`.
     """
-    path = path / "results.json" if path.is_dir() else path
+    path = results_path(path)
     try:
         document = load_json(path)
     except DataError as error:

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_instructlab_eval.records.scores import Result
+
+
+class PlannedTest(NamedTuple):
+    """A test that the run will ask.
+
+    `requests` is the number of its requests, None where unknown. `is_task` says that each request is a
+    question of its own, and `is_judged` that a judge rates its answers.
+    """
+
+    benchmark: str
+    question: str
+    group: str
+    cluster: str
+    model: str | None
+    requests: int | None
+    is_task: bool
+    is_judged: bool
 
 
 @dataclass(frozen=True)

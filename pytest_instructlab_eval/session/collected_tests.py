@@ -8,8 +8,17 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import plain_data
-from pytest_instructlab_eval.session.items import ROLES, identity_of, is_empty, model_roles, scoring_tests
+from pytest_instructlab_eval.session.items import (
+    ROLES,
+    ItemIdentity,
+    identity_of,
+    is_empty,
+    model_roles,
+    questions_of_item,
+    scoring_tests,
+)
 from pytest_instructlab_eval.session.marker import marked_gates, marker_problem
 
 
@@ -21,7 +30,8 @@ class CollectedTests:
     benchmark, and `empty` the benchmarks without a question. `part` describes, by benchmark, the collected
     tests where pytest did not collect all. `tests` are all tests of the run that this is a shard of.
     `unselected` are, by benchmark, the groups without a selected test, with "" where the benchmark has none.
-    `judged` are the benchmarks of tests that request a model and a judge. `problem` is that of a marker.
+    `judged` are the benchmarks of tests that request a model and a judge. `planned` are the tests that the
+    run will ask. `problem` is that of a marker.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -32,6 +42,7 @@ class CollectedTests:
     unselected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tests: Sequence[str] = ()
     judged: Sequence[str] = ()
+    planned: Sequence[PlannedTest] = ()
     problem: str | None = None
 
     @classmethod
@@ -60,6 +71,7 @@ class CollectedTests:
             unselected=_by_benchmark(part for part in left.parts() if part not in run),
             tests=tests,
             judged=chosen.judged(),
+            planned=chosen.planned(),
             problem=chosen.problem(),
         )
 
@@ -112,9 +124,29 @@ class _ScoringTests:
         pairs = [(about.benchmark, group) for about in self._about.values() for group in ("", about.group)]
         return dict.fromkeys(pairs)
 
+    def planned(self) -> list[PlannedTest]:
+        """Return what is known of each test that asks a question, before it is asked."""
+        return [_planned_test(item, about) for item, about in self._about.items() if not is_empty(item)]
+
     def problem(self) -> str | None:
         """Return the problem of the first invalid marker."""
         return next(filter(None, map(marker_problem, self._about)), None)
+
+
+def _planned_test(item: pytest.Function, about: ItemIdentity) -> PlannedTest:
+    """Return what is known of a test before it is asked."""
+    questions = questions_of_item(item)
+    requests = [question.requests for question, _ in questions]
+    return PlannedTest(
+        about.benchmark,
+        about.question,
+        about.group,
+        about.cluster,
+        about.model,
+        requests[0] if requests else None,
+        is_task=any(benchmark.of_tasks for _, benchmark in questions),
+        is_judged="judge" in model_roles([item]),
+    )
 
 
 def _by_benchmark(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.gates import Gate, parse_gate
@@ -24,6 +25,9 @@ from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_versions
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.session.planning import Planning
 
 ADVICE = (
     "save a baseline of this configuration with --eval-save-baseline, or allow the comparison with "
@@ -50,6 +54,7 @@ class Gating:
         self.baseline: Baseline | None = None
         self._gates: list[Gate] = []
         self.collected = CollectedTests()
+        self.planning: Planning | None = None
 
     @cached_property
     def fingerprint(self) -> dict[str, object]:
@@ -100,6 +105,19 @@ class Gating:
             if problem := problem_of(gate):
                 raise ConfigurationError(f"gate {gate.text!r}: {problem}")
 
+    def plan(self, in_flight: int) -> Planning:
+        """Make and return the plan of the run, where so many tests run at once.
+
+        Raises ConfigurationError where a gate cannot see what --eval-require-power asks for.
+        """
+        from pytest_instructlab_eval.session.planning import Planning
+
+        baseline = None if self.baseline is None else self.baseline.results
+        planned = self.collected.planned
+        self.planning = Planning(self._settings, self._gates, planned, baseline, in_flight=in_flight)
+        self.planning.check_power()
+        return self.planning
+
     # --- at the end ---
 
     def run(
@@ -125,7 +143,7 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
-            notes=(*notes, *_silent_notes(silent)),
+            notes=(*notes, *self._power_notes(), *_silent_notes(silent)),
             silent=tuple(silent),
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),
@@ -140,6 +158,10 @@ class Gating:
         gated_names = {gate.selector.benchmark for gate in self._gates}
         has_any = bool(run.results) or not gated_names.isdisjoint(self.collected.groups)
         return RunReport.of(run, self.baseline, gated=gated and has_any)
+
+    def _power_notes(self) -> Sequence[str]:
+        """Return the warnings about gates that cannot fail."""
+        return () if self.planning is None else self.planning.warnings
 
     def _left_out(self) -> dict[str, str]:
         """Return, by benchmark, why its figures would not be those of the whole benchmark."""

@@ -77,7 +77,7 @@ class Preparation:
         wanted = [item for item in session.items if model_roles([item])]
         self.check_forked(forked_problem(wanted))
         self.check_collected(self._collection.collected(session))
-        if wanted:
+        if wanted and not self._settings.plan:
             with self._eval.refusing():
                 self._eval.servers.check()
                 self._eval.servers.check_judge([pair for item in wanted for pair in questions_of_item(item)])
@@ -85,10 +85,10 @@ class Preparation:
             self.serve(model_roles(wanted))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Check the names of the ini file, and under xdist the servers, while the workers collect.
 
-        pytest reports the unknown names only after the collection.
+        pytest reports the unknown names only after the collection. Run no test with --eval-plan.
         """
         with self._eval.refusing():
             for name in self._unknown_names:
@@ -98,6 +98,7 @@ class Preparation:
                 with self._eval.refusing():
                     self._eval.servers.check()
             garbage_collection.exempt_existing_objects()
+        return True if self._settings.plan and not session.testsfailed else None
 
     # --- checks of the collected tests, from here or from a worker; each ends a run that cannot start ---
 
@@ -117,6 +118,15 @@ class Preparation:
                 self._eval.lock_output()
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
+            self._warn_of_power()
+            if not self._eval.without_tests:
+                self._eval.set_aside_last_run()
+
+    def _warn_of_power(self) -> None:
+        """Plan the run, and warn of gates that cannot fail; --eval-plan shows that and more at the end."""
+        plan = self._eval.gating.plan(self._eval.window)
+        for warning in () if self._settings.plan else plan.warnings:
+            self._eval.say(warning)
 
     def serve(self, fixtures: set[str]) -> None:
         """Try the judges if tests use one, and start the run's own servers; only once.

@@ -105,6 +105,11 @@ class RunEnd:
         """Print the table of scores."""
         if self._ending is None:
             return
+        if self._eval.gating.planning is not None and self._eval.settings.plan:
+            terminalreporter.section("instructlab-eval: plan")
+            for line in self._eval.gating.planning.lines():
+                terminalreporter.write_line(escape_line(line))
+            return
         verbosity = self._config.get_verbosity()
         lines = self._ending.lines(verbose=verbosity > 0)
         if count := len(self._results.without_judge):

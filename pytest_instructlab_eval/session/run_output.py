@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import save_run
+from pytest_instructlab_eval.records.previous_runs import set_aside
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -104,15 +105,19 @@ class RunOutput:
         return [*lines, f"baseline: {self.saved}"] if self.saved is not None else lines
 
 
-def write_refusal(folder: Path | None, models: Sequence[str], reason: str) -> None:
+def write_refusal(folder: Path | None, models: Sequence[str], reason: str, *, keep: int | None) -> None:
     """Write the summary of a run that could not start, so that nobody reads an earlier one as its result.
 
-    `folder` is the output folder, None where another run uses it. The summary goes to the CI job too.
+    `folder` is the output folder, None where another run uses it. The last run in it is set aside, where
+    `keep` runs are kept; None leaves it, since the user's next command may name it as the baseline. The
+    summary goes to the CI job too.
     """
     page = refusal_page(models, reason)
     with contextlib.suppress(OSError):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+            if keep is not None:
+                set_aside(folder, keep)
             replace_text(folder / "summary.md", page)
     with contextlib.suppress(OSError):
         _show(page)

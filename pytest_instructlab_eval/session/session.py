@@ -6,11 +6,12 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_instructlab_eval.errors import EvalError, OutputInUseError
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError, OutputInUseError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.models import Blocking
 from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
@@ -64,7 +65,7 @@ class EvalSession:
             models=self.models,
             questions=self.questions,
             signs=self.signs,
-            say=self._say,
+            say=self.say,
         )
         self._lock = OutputLock(settings.output_dir)
         self.has_refused = False
@@ -95,7 +96,9 @@ class EvalSession:
 
     @property
     def without_tests(self) -> bool:
-        """True if pytest will not run the tests, as with --collect-only."""
+        """True if pytest will not run the tests, as with --eval-plan or --collect-only."""
+        if self.settings.plan:
+            return True
         named = ("collectonly", "setuponly", "setupplan")
         return any(self.config.getoption(name, False) for name in named)
 
@@ -139,7 +142,7 @@ class EvalSession:
             return NOT_JUDGED
         return None
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Show the user what the run waits for; any thread may call this."""
         reporter = terminal_reporter(self.config)
         if reporter is not None and self.config.get_verbosity() >= 0:
@@ -153,6 +156,19 @@ class EvalSession:
     def lock_output(self) -> None:
         """Lock the output folder; raises ConfigurationError where another run has it."""
         self._lock.acquire()
+
+    def set_aside_last_run(self) -> None:
+        """Move the files of the output folder's last run; raises ConfigurationError where that fails."""
+        from pytest_instructlab_eval.records.previous_runs import FOLDER, set_aside
+
+        folder = self.settings.output_dir
+        try:
+            set_aside(folder, self.settings.keep_previous)
+        except OSError as error:
+            raise ConfigurationError(
+                f"--eval-output-dir: the last run in {folder} cannot be moved to {folder / FOLDER} "
+                f"({error.strerror}); name another folder"
+            ) from None
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
@@ -174,8 +190,15 @@ class EvalSession:
 
         lists = self.config.option.collectonly or is_worker(self.config)
         if not self.has_refused and not lists:
-            write_refusal(None if of_another else self.settings.output_dir, self.settings.candidates, reason)
+            folder = None if of_another else self.settings.output_dir
+            keep = None if self._baseline_is_in(folder) else self.settings.keep_previous
+            write_refusal(folder, self.settings.candidates, reason, keep=keep)
         self.has_refused = True
+
+    def _baseline_is_in(self, folder: Path | None) -> bool:
+        """Return whether the baseline is the last run of this folder."""
+        baseline = self.settings.baseline
+        return baseline is not None and folder in (baseline, baseline.parent)
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop the engine within `timeout` seconds; running tests are cancelled."""

@@ -122,6 +122,13 @@ def choose_work_stealing(config: pytest.Config) -> None:
         option.dist = "worksteal"
 
 
+def choose_one_process(config: pytest.Config) -> None:
+    """Let this process run all items, whatever `-n` says; call it when `choose_work_stealing` may be."""
+    option = config.option
+    if hasattr(option, "numprocesses"):  # there is no such option without xdist
+        option.numprocesses, option.dist, option.tx = 0, "no", []
+
+
 def make_scheduler(config: pytest.Config, log: Producer, window: int) -> Scheduling | None:
     """Return a work-stealing scheduler that does not steal started items; None for another distribution.
 

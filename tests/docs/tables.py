@@ -36,6 +36,7 @@ KINDS = {  # what an ini name takes, by the parser of its value
     "parse_one_of": "one word",
     "_parse_benchmark": "name of a benchmark",
     "parse_shard": "K/N",
+    "parse_power": "BENCHMARK=X",
     "parse_gate_text": "gate",
     "parse_prompt": "text, or @ and a file",
     "parse_vllm_arguments": "text",

@@ -1,0 +1,172 @@
+"""The plan of a run's gates: the questions and requests of each, and the smallest drop that would fail it.
+
+It is made before anything is asked, from the collected tests and, where there is one, an earlier run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.gates.language import Gate, Selector
+from pytest_instructlab_eval.gates.scope import GateCase, Scope
+from pytest_instructlab_eval.gates.sentences import question_count
+from pytest_instructlab_eval.records.run import PlannedTest
+from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.comparison import Comparison
+from pytest_instructlab_eval.stats.statistics import CONFIDENCE
+
+FEWEST_CLUSTERS = 6  # with fewer there is no 95 % interval; see `cluster_interval`
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """The results of an earlier run, and those of the side that this run's drops are measured against."""
+
+    results: Sequence[Result] = ()
+    against: Sequence[Result] = ()
+
+
+@dataclass(frozen=True)
+class GatePlan:
+    """What a run will ask for one gate, over all of its models, and what the gate could see.
+
+    `questions` are those of one model; None where their number is not known yet. `requests` are those to the
+    models and the judges, `seconds` how long they may take by the earlier run; None where unknown.
+    `smallest_drop` is the smallest true drop that would fail the gate in 80 % of runs, in the unit of the
+    score; None where it is not known, or where the gate is not about a drop. It `is_estimated` where the
+    earlier run had other questions. `cannot_fail` is why no drop can fail the gate; empty where one can.
+    """
+
+    gate: Gate
+    questions: int | None
+    clusters: int
+    requests: int | None
+    seconds: float | None
+    smallest_drop: float | None = None
+    is_estimated: bool = False
+    cannot_fail: str = ""
+
+    @property
+    def about_a_drop(self) -> bool:
+        """True if the gate is about a drop."""
+        return self.gate.selector.figure.compares
+
+
+def plan_gates(
+    gates: Iterable[Gate], tests: Sequence[PlannedTest], earlier: EarlierRun, *, in_flight: int
+) -> list[GatePlan]:
+    """Return the plan of each gate that has tests in this run.
+
+    `in_flight` is the number of tests that run at once.
+    """
+    drops = [gate for gate in gates if gate.selector.figure.compares]
+    # Of several drops, the first must pass the most severe level of Holm's correction.
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(drops))
+    plans = []
+    for gate in gates:
+        if own := [test for test in tests if _is_of(test, gate.selector)]:
+            plan = _plan(gate, own, earlier, in_flight)
+            plans.append(_with_power(plan, own, earlier, confidence) if plan.about_a_drop else plan)
+    return plans
+
+
+def planned_requests(tests: Iterable[PlannedTest]) -> int | None:
+    """Return the number of requests of the tests; None where one is unknown."""
+    requests = [test.requests for test in tests]
+    return None if None in requests else sum(number or 0 for number in requests)
+
+
+def planned_seconds(tests: Sequence[PlannedTest], earlier: Iterable[Result], in_flight: int) -> float | None:
+    """Return how many seconds the tests may take, by the earlier tests of their benchmarks; None if unknown.
+
+    A question that was asked before takes as long again, another as long as the mean of its benchmark.
+    """
+    known: dict[tuple[str, str], float] = {}
+    by_benchmark: dict[str, list[float]] = {}
+    for result in earlier:
+        if result.duration > 0:
+            known[result.benchmark, result.question] = result.duration
+            by_benchmark.setdefault(result.benchmark, []).append(result.duration)
+    durations = []
+    for test in tests:
+        others = by_benchmark.get(test.benchmark)
+        if not others:
+            return None
+        mean = math.fsum(others) / len(others)
+        durations.append(known.get((test.benchmark, test.question), mean))
+    return max(*durations, math.fsum(durations) / in_flight) if durations else None
+
+
+def _is_of(test: PlannedTest, selector: Selector) -> bool:
+    return test.benchmark == selector.benchmark and selector.group in (None, test.group)
+
+
+def _plan(gate: Gate, tests: Sequence[PlannedTest], earlier: EarlierRun, in_flight: int) -> GatePlan:
+    """Return the plan of a gate, without what it could see."""
+    of_one_model = list({test.question: test for test in tests}.values())
+    names = {test.cluster or test.question for test in of_one_model}
+    sizes = [test.requests if test.is_task else 1 for test in of_one_model]
+    questions = None if None in sizes else sum(size or 0 for size in sizes)
+    independent = len(names)
+    if any(test.is_task for test in of_one_model):
+        independent = questions or len(names)
+    elif len({test.cluster for test in of_one_model}) == 1:  # within one cluster each question counts
+        independent = len(of_one_model)
+    requests = planned_requests(tests)
+    seconds = planned_seconds(tests, [*earlier.results, *earlier.against], in_flight)
+    return GatePlan(gate, questions, independent, requests, seconds)
+
+
+def _with_power(
+    plan: GatePlan, tests: Sequence[PlannedTest], earlier: EarlierRun, confidence: float
+) -> GatePlan:
+    """Return the plan of a drop with the smallest drop that would fail the gate, or why none can."""
+    judged = any(test.is_judged for test in tests)
+    if judged and plan.clusters < FEWEST_CLUSTERS:
+        return dataclasses.replace(plan, cannot_fail=_too_few(tests, plan.clusters))
+    names = {test.question for test in tests}
+    same = _comparisons(plan.gate, earlier, names)
+    comparisons = same or _comparisons(plan.gate, earlier, None)
+    drops = [_scaled_drop(plan, comparison, confidence) for comparison in comparisons]
+    if not drops:
+        return plan
+    if None in drops:
+        scale = f"no drop up to {comparisons[0].maximum:g} would be seen in 80 % of runs"
+        return dataclasses.replace(plan, cannot_fail=f"{scale}, by the earlier run")
+    drop = max(drop for drop in drops if drop is not None)
+    exact = bool(same) and all(comparison.n == plan.questions for comparison in same)
+    return dataclasses.replace(plan, smallest_drop=drop, is_estimated=not exact)
+
+
+def _comparisons(gate: Gate, earlier: EarlierRun, names: Collection[str] | None) -> list[Comparison]:
+    """Return the comparisons of the gate in the earlier run, one for each model, over these questions."""
+    chosen = [result for result in earlier.results if names is None or result.question in names]
+    scope = Scope(chosen, list(earlier.against), "", {}, (), None)
+    cases = [case for case in scope.cases(gate) if isinstance(case, GateCase)]
+    return [case.target.comparison for case in cases if case.target.comparison is not None]
+
+
+def _scaled_drop(plan: GatePlan, comparison: Comparison, confidence: float) -> float | None:
+    """Return the smallest drop that as many questions as planned would see, None where none on the scale.
+
+    How far it is above the limit falls with the square root of the number of questions.
+    """
+    limit = plan.gate.limit
+    drop = comparison.detectable_drop(limit, confidence)
+    if drop is None:
+        return None
+    ratio = comparison.n / plan.questions if plan.questions else 1.0
+    scaled = limit + (drop - limit) * math.sqrt(ratio)
+    return scaled if scaled <= comparison.maximum else None
+
+
+def _too_few(tests: Sequence[PlannedTest], clusters: int) -> str:
+    """Return why a drop of so few judged questions cannot be told from chance."""
+    questions = question_count(len({test.question for test in tests}))
+    files = len({test.cluster for test in tests if test.cluster})
+    groups = "1 file or group" if files == 1 else f"{files} files or groups"
+    are = questions if files == 0 else f"{questions} of {groups}"
+    return f"it has {are}, and a drop needs {FEWEST_CLUSTERS} that do not depend on each other"

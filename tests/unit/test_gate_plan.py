@@ -1,0 +1,108 @@
+"""The plan of gates: how long a run may take, and what its gates could see."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_instructlab_eval.gates import parse_gate
+from pytest_instructlab_eval.gates.gate_plan import EarlierRun, plan_gates, planned_requests, planned_seconds
+from pytest_instructlab_eval.parsers import parse_power
+from pytest_instructlab_eval.records.run import PlannedTest
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
+
+TEST = PlannedTest("own", "q", "", "", None, 2, is_task=False, is_judged=False)
+DROP = parse_gate("own.drop <= 0.1")
+
+
+def timed(name: str, seconds: float) -> Result:
+    return Result("own", name, "", "m", scores=(Score(1.0),), duration=seconds)
+
+
+def test_a_question_takes_as_long_as_before_and_a_new_one_as_long_as_the_mean() -> None:
+    tests = [TEST._replace(question=name) for name in ("a", "b", "new")]
+    earlier = [timed("a", 1.0), timed("b", 5.0)]
+    assert planned_seconds(tests, earlier, in_flight=1) == 1 + 5 + 3
+    assert planned_seconds(tests, earlier, in_flight=100) == 5
+    assert planned_seconds([TEST._replace(benchmark="other")], earlier, in_flight=1) is None
+    assert planned_seconds([], earlier, in_flight=1) is None
+
+
+def test_requests_are_unknown_where_those_of_one_test_are() -> None:
+    assert planned_requests([TEST, TEST]) == 4
+    assert planned_requests([TEST, TEST._replace(requests=None)]) is None
+
+
+def answers(model: str, task: str, right: int, of: int) -> Result:
+    samples = [Sample(str(number), float(number < right)) for number in range(of)]
+    return Result("own", task, task, model, scores=(Score.mean_of(samples, metric="acc"),))
+
+
+def test_more_questions_see_a_smaller_drop() -> None:
+    """Four times as many questions see half as much above the limit."""
+    earlier = EarlierRun([answers("m", "t", 60, 100)], [answers("m", "t", 70, 100)])
+    few = TEST._replace(question="t", group="t", requests=100, is_task=True)
+    (plan,) = plan_gates([DROP], [few], earlier, in_flight=1)
+    assert plan.questions == plan.clusters == 100
+    assert plan.smallest_drop is not None
+    assert not plan.is_estimated
+    (larger,) = plan_gates([DROP], [few._replace(requests=400)], earlier, in_flight=1)
+    assert larger.is_estimated
+    assert larger.smallest_drop == pytest.approx(0.1 + (plan.smallest_drop - 0.1) / 2)
+
+
+def judged(count: int, *, clusters: int) -> list[PlannedTest]:
+    return [
+        TEST._replace(
+            question=f"q{number}", cluster=f"c{number % clusters}" if clusters else "", is_judged=True
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "clusters", "can"),
+    [(5, 0, False), (6, 0, True), (5, 1, False), (6, 1, True), (30, 2, False), (30, 5, False), (30, 6, True)],
+)
+def test_a_drop_of_ratings_needs_six_clusters(count: int, clusters: int, can: bool) -> None:
+    (plan,) = plan_gates([DROP], judged(count, clusters=clusters), EarlierRun(), in_flight=1)
+    assert (plan.cannot_fail == "") is can
+
+
+def test_a_gate_on_a_mean_can_always_decide() -> None:
+    (plan,) = plan_gates([parse_gate("own >= 0.5")], judged(1, clusters=0), EarlierRun(), in_flight=1)
+    assert (plan.cannot_fail, plan.smallest_drop) == ("", None)
+
+
+def test_a_gate_without_a_test_has_no_plan() -> None:
+    assert plan_gates([parse_gate("other >= 0.5")], [TEST], EarlierRun(), in_flight=1) == []
+
+
+def test_of_several_drop_gates_each_sees_less() -> None:
+    earlier = EarlierRun([answers("m", "t", 60, 100)], [answers("m", "t", 70, 100)])
+    task = TEST._replace(question="t", group="t", requests=100, is_task=True)
+    (alone,) = plan_gates([DROP], [task], earlier, in_flight=1)
+    both = plan_gates([DROP, dataclasses.replace(DROP, limit=0.2)], [task], earlier, in_flight=1)
+    assert alone.smallest_drop is not None
+    assert both[0].smallest_drop is not None
+    assert both[0].smallest_drop > alone.smallest_drop
+
+
+@pytest.mark.parametrize("text", ["mmlu=0.02", "mmlu=2%", " a b = .5 ", "x=1"])
+def test_a_power_is_a_benchmark_and_a_drop(text: str) -> None:
+    assert parse_power(text).count("=") == 1
+
+
+@given(st.text(max_size=12).filter(lambda text: "=" not in text))
+def test_any_other_text_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected BENCHMARK=X, such as mmlu=0.02 or mt_bench=5%"):
+        parse_power(text)
+
+
+@pytest.mark.parametrize("text", ["mmlu=0", "mmlu=-1", "mmlu=1e400", "=1", "mmlu=%", "mmlu=1=2", "mmlu=nan"])
+def test_a_drop_is_a_number_above_0(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected BENCHMARK=X"):
+        parse_power(text)
