@@ -25,6 +25,7 @@ from pytest_instructlab_eval.records.baseline import (
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
+from pytest_instructlab_eval.reports.ranking_table import equals_of_best, luck_of_best
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
@@ -60,8 +61,9 @@ def _results_file(path: Path) -> Path:
 def best(output: Path) -> None:
     """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder.
 
-    A model without a score is never the best; it is named on standard error. The exit status is 1 if there is
-    no best model, and if errors may be the only reason why a model is ahead.
+    A model without a score is never the best; it is named on standard error. So are the models that may equal
+    the best, and how much its score is too high by luck. The exit status is 1 if there is no best model, and
+    if errors may be the only reason why a model is ahead.
     """
     file = _results_file(output)
     with _errors_as_sentences():
@@ -78,6 +80,9 @@ def best(output: Path) -> None:
     doubt = doubt_about_best(run.candidates, report.ranking) if report.ranking else None
     if doubt:
         raise click.ClickException(escape_text(f"{file}: {doubt}"))
+    if report.ranking:
+        for note in filter(None, (equals_of_best(report.ranking), luck_of_best(report.ranking))):
+            click.echo(f"note: {escape_line(note)}", err=True)
     click.echo(escape_line(_from_here(run.models.get(report.best, report.best), run.directory)))
 
 
