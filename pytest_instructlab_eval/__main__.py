@@ -25,7 +25,7 @@ from pytest_instructlab_eval.records.baseline import (
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
-from pytest_instructlab_eval.reports.ranking_table import equals_of_best, luck_of_best
+from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
@@ -80,9 +80,8 @@ def best(output: Path) -> None:
     doubt = doubt_about_best(run.candidates, report.ranking) if report.ranking else None
     if doubt:
         raise click.ClickException(escape_text(f"{file}: {doubt}"))
-    if report.ranking:
-        for note in filter(None, (equals_of_best(report.ranking), luck_of_best(report.ranking))):
-            click.echo(f"note: {escape_line(note)}", err=True)
+    for note in doubts_about_best(report.ranking):
+        click.echo(f"note: {escape_line(note)}", err=True)
     click.echo(escape_line(_from_here(run.models.get(report.best, report.best), run.directory)))
 
 

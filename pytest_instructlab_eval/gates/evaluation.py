@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pytest_instructlab_eval.gates.family import GatedDrop, family_confidences
 from pytest_instructlab_eval.gates.figures import FIGURES, Limit, Measurement
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
@@ -69,7 +70,7 @@ def evaluate_gates(
     all tests are silent, the gate is refused.
 
     The mean alone decides a gate on a mean; its interval is only shown. The interval decides a gate on a
-    drop. The more gates on drops there are, the wider their intervals: see `_confidences`.
+    drop. The more gates on drops there are, the wider their intervals: see `family_confidences`.
     """
     scope = Scope(
         list(results),
@@ -80,7 +81,13 @@ def evaluate_gates(
         incomparable,
     )
     cases = [case for gate in gates for case in scope.cases(gate)]
-    confidences = _confidences(cases)
+    confidences = family_confidences(
+        {
+            index: GatedDrop(case.target.comparison, case.gate.limit)
+            for index, case in enumerate(cases)
+            if isinstance(case, GateCase) and case.target.comparison is not None
+        }
+    )
     return [
         _report(case, confidences.get(index, CONFIDENCE)) if isinstance(case, GateCase) else case
         for index, case in enumerate(cases)
@@ -147,42 +154,3 @@ def _within_margin(drop: Measurement, margin: float, confidence: float) -> tuple
     where = {"passed": "is within", "failed": "is above", "inconclusive": "contains"}[verdict]
     reason = f"the {level} interval ({low} to {high}) {where} the limit {margin:g}"
     return verdict, [f"inconclusive: {reason}" if verdict == "inconclusive" else reason]
-
-
-def _confidences(cases: Sequence[GateCase | GateReport]) -> dict[int, float]:
-    """Return the confidence of the interval that decides on each drop, by its index in `cases`.
-
-    All drops of a run are one family, whatever they are of: of two gates on the same questions, too, each
-    can fail by chance. The drop with the i-th smallest p value of K is decided at 1 - alpha / (K - i + 1),
-    alpha = 1 - CONFIDENCE, as long as its interval lies above the limit. The first one that does not sets the
-    confidence of all others. Where no drop is truly above its limit, one or more fail in at most alpha / 2
-    of runs (Holm, Scandinavian Journal of Statistics 6, 1979). A single drop is decided at CONFIDENCE.
-    """
-    drops = {
-        index: (case.target.comparison, case.gate.limit)
-        for index, case in enumerate(cases)
-        if isinstance(case, GateCase) and case.target.comparison is not None
-    }
-
-    def lies_above(index: int, confidence: float) -> bool:
-        comparison, limit = drops[index]
-        interval = comparison.interval(confidence)
-        return interval is not None and margin_verdict(interval, limit) == "failed"
-
-    def p_value(index: int) -> float:
-        comparison, limit = drops[index]
-        return comparison.p_value(limit)
-
-    def level(gates: int) -> float:
-        return 1 - (1 - CONFIDENCE) / gates
-
-    # Only these can fail at a higher confidence too, so only these need p values.
-    above = [index for index in drops if len(drops) > 1 and lies_above(index, CONFIDENCE)]
-    failing: dict[int, float] = {}
-    for index in sorted(above, key=p_value):
-        confidence = level(len(drops) - len(failing))
-        if not lies_above(index, confidence):
-            break
-        failing[index] = confidence
-    rest = level(max(1, len(drops) - len(failing)))
-    return {index: failing.get(index, rest) for index in drops}

@@ -23,27 +23,28 @@ def ranking_table(ranks: Sequence[Rank]) -> list[str]:
         )
     interval = f"{confidence_text(simultaneous_confidence(len(others)))} interval"
     head = ["ranking", "score (0 to 1)", "std. error", "behind the best", interval, ""]
-    luck = luck_of_best(ranks)
-    return [*fit_table(head, rows, text=(5,)), *(paragraph(luck) if luck else [])]
+    lines = fit_table(head, rows, text=(5,))
+    return [*lines, *(line for note in _luck_of_best(ranks) for line in paragraph(note))]
 
 
-def luck_of_best(ranks: Sequence[Rank]) -> str | None:
-    """Return the sentence on how much too high the best score is; None where it is nothing, or unknown."""
-    best, bias = ranks[0], _share_text(ranks[0].selection_bias)
-    if not bias.strip("0."):
-        return None
-    return (
-        f"the score of {best.model} is about {bias} too high, since the highest of {len(ranks)} scores is "
-        "partly luck"
+def doubts_about_best(ranks: Sequence[Rank]) -> list[str]:
+    """Return the sentences on the models that may equal the best, and on the luck in its score."""
+    equals = [rank.model for rank in ranks if rank.tied]
+    tied = (
+        [f"{ranks[0].model} may not be the best: {name_list(equals)} may equal it; ask more questions"]
+        if equals
+        else []
     )
+    return [*tied, *_luck_of_best(ranks)]
 
 
-def equals_of_best(ranks: Sequence[Rank]) -> str | None:
-    """Return the sentence on the models that may equal the best; None where there are none."""
-    names = [rank.model for rank in ranks if rank.tied]
-    if not names:
-        return None
-    return f"{ranks[0].model} may not be the best: {name_list(names)} may equal it; ask more questions"
+def _luck_of_best(ranks: Sequence[Rank]) -> list[str]:
+    """Return the sentence on how much too high the best score is; none where it is nothing, or unknown."""
+    bias = _share_text(ranks[0].selection_bias) if ranks else ""
+    if not bias.strip("0."):
+        return []
+    too_high = f"the score of {ranks[0].model} is about {bias} too high"
+    return [f"{too_high}, since the highest of {len(ranks)} scores is partly luck"]
 
 
 def _share_text(value: float | None) -> str:

@@ -42,24 +42,37 @@ def rank_models(results: Iterable[Result]) -> list[Rank]:
 
     A model's score is the unweighted mean over the benchmarks of score / maximum. So is a difference.
     """
-    by_model = group_by(results, lambda result: result.model)
-    summaries = summarise(itertools.chain.from_iterable(by_model.values()))
+    parts = {
+        model: group_by(part, lambda result: result.benchmark)
+        for model, part in group_by(results, lambda result: result.model).items()
+    }
+    scores = _scores_of_all(parts)
+    if len(scores) < 2:
+        return []
+    best, *others = order = sorted(scores, key=lambda model: -scores[model][0])
+    bias = selection_bias([scores[model][0] for model in order], [parts[model] for model in order])
+    first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False, selection_bias=bias)
+    confidence = simultaneous_confidence(len(others))
+    behind = (_rank_behind(model, scores[model], parts[model], parts[best], confidence) for model in others)
+    return [first, *behind]
+
+
+def _scores_of_all(
+    parts: Mapping[str, Mapping[str, Sequence[Result]]],
+) -> dict[str, tuple[float, float | None]]:
+    """Return the mean score over the benchmarks, and its standard error, of each model that has all of them.
+
+    `parts` are the results by model and benchmark.
+    """
+    every = [result for benchmarks in parts.values() for part in benchmarks.values() for result in part]
+    summaries = summarise(every)
     benchmarks = {summary.benchmark for summary in summaries}
     scored = [summary for summary in summaries if summary.overall.value is not None]
-    scores = {
+    return {
         model: _mean_score([summary.overall for summary in part])
         for model, part in group_by(scored, lambda summary: summary.model).items()
         if len(part) == len(benchmarks)
     }
-    if len(scores) < 2:
-        return []
-    best, *others = order = sorted(scores, key=lambda model: -scores[model][0])
-    parts = {model: group_by(by_model[model], lambda result: result.benchmark) for model in order}
-    bias = selection_bias([scores[model][0] for model in order], list(parts.values()))
-    first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False, selection_bias=bias)
-    confidence = simultaneous_confidence(len(others))
-    ranks = (_rank_behind(model, scores[model], parts[model], parts[best], confidence) for model in others)
-    return [first, *ranks]
 
 
 def simultaneous_confidence(others: int) -> float:

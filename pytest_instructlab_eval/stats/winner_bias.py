@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.values import Unit, Values, group_by, units_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 DRAWS = 5_000  # each is used with both signs
 EXTRA = 0.5  # the variance that is added to the scores', as a multiple of it
@@ -35,7 +30,7 @@ def selection_bias(
     """
     import numpy as np
 
-    shares = [_deviations_of_shares(benchmarks) for benchmarks in results]
+    shares = [_deviations(benchmarks) for benchmarks in results]
     known = [share for share in shares if share is not None]
     if len(known) < len(shares):
         return None
@@ -43,65 +38,54 @@ def selection_bias(
     deviations = np.zeros((len(rows), len(known)))
     for column, share in enumerate(known):
         deviations[[rows[key] for key in share], column] = list(share.values())
-    errors = math.sqrt(EXTRA) * _drawn(deviations.T @ deviations)
+    variances, axes = np.linalg.eigh(deviations.T @ deviations)
+    drawn = np.random.default_rng(0).standard_normal((DRAWS, len(known)))
+    errors = (drawn * np.sqrt(EXTRA * np.maximum(variances, 0))) @ axes.T
+    errors = np.concatenate([errors, -errors])
     chosen = np.argmax(np.asarray(scores) + errors, axis=1)
     luck = float(errors[np.arange(len(errors)), chosen].mean())
     return luck * math.sqrt(1 + EXTRA) / EXTRA
 
 
-def _drawn(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return normal errors of this covariance, a row a draw; their mean is 0."""
-    import numpy as np
+def _deviations(results: Mapping[str, Sequence[Result]]) -> dict[Hashable, float] | None:
+    """Return how far each cluster moves a model's mean over benchmarks of score / maximum.
 
-    values, vectors = np.linalg.eigh(covariance)
-    standard = np.random.default_rng(0).standard_normal((DRAWS, len(values)))
-    errors = (standard * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    return np.concatenate([errors, -errors])
-
-
-def _deviations_of_shares(results: Mapping[str, Sequence[Result]]) -> dict[Hashable, float] | None:
-    """Return how far each cluster moves the mean over benchmarks of score / maximum; None where unknown."""
-    parts: dict[Hashable, float] = {}
+    The deviations are from the mean of their part (see `_parts`), with the usual correction for few clusters.
+    None where a part is a single cluster, whose spread is unknown.
+    """
+    deviations: dict[Hashable, float] = {}
     for benchmark, part in results.items():
         values = Values.scored(units_of(part))
-        deviations = _deviations(values)
-        if deviations is None:
-            return None
-        scale = values.maximum * len(results)
-        parts.update({(benchmark, key): moved / scale for key, moved in deviations.items()})
-    return parts
-
-
-def _deviations(values: Values) -> dict[Hashable, float] | None:
-    """Return how far each independent part moves the mean; None where there is only one.
-
-    A part is a question of a task, and otherwise a cluster. The questions of a task are compared with the
-    task's mean; those that are the only ones of their task are compared with each other.
-    """
-    strata = group_by(values.entries, lambda entry: entry[0].stratum)
-    tasks = [part for stratum, part in strata.items() if stratum is not None]
-    weight = 1 / (len(tasks) + len(strata.get(None, ())))
-    others = [*strata.get(None, ()), *(part[0] for part in tasks if len(part) == 1)]
-    deviations: dict[Hashable, float] = {}
-    for part, share in [*((part, weight / len(part)) for part in tasks if len(part) > 1), (others, weight)]:
-        moved = _moved(part, values.clustered)
-        if len(moved) == 1:
-            return None
-        deviations.update({key: share * far for key, far in moved.items()})
+        for weight, clusters in _parts(values):
+            if len(clusters) == 1:
+                return None
+            mean = statistics.fmean(value for members in clusters.values() for _, value in members)
+            scale = math.sqrt(len(clusters) / (len(clusters) - 1)) * weight / values.maximum / len(results)
+            for key, members in clusters.items():
+                deviations[benchmark, key] = scale * sum(value - mean for _, value in members)
     return deviations
 
 
-def _moved(entries: Sequence[tuple[Unit, float]], clustered: bool) -> dict[Hashable, float]:
-    """Return the sum of each cluster's deviations from the mean, with the correction for few clusters."""
-    if not entries:
-        return {}
-    mean = statistics.fmean(value for _, value in entries)
-    clusters = group_by(entries, lambda entry: _cluster(entry[0], clustered))
-    correction = math.sqrt(len(clusters) / (len(clusters) - 1)) if len(clusters) > 1 else 1.0
-    return {key: correction * sum(value - mean for _, value in part) for key, part in clusters.items()}
+def _parts(values: Values) -> Iterator[tuple[float, Mapping[Hashable, Sequence[tuple[Unit, float]]]]]:
+    """Yield the weight of a value in the mean, and the values that are compared with each other, by cluster.
 
+    These are the questions of a task, which are independent, and all values without a task. Tasks of a single
+    question are compared with each other, since their own spread is unknown.
+    """
 
-def _cluster(unit: Unit, clustered: bool) -> Hashable:
-    if unit.stratum is not None:
-        return unit.key
-    return (unit.cluster if clustered else "") or unit.key.question
+    def cluster(entry: tuple[Unit, float]) -> Hashable:
+        unit, _ = entry
+        if unit.stratum is not None:
+            return unit.key
+        return (unit.cluster if values.clustered else "") or unit.key.question
+
+    strata = group_by(values.entries, lambda entry: entry[0].stratum)
+    single = strata.pop(None, [])
+    weight = 1 / (len(strata) + len(single))
+    for task in strata.values():
+        if len(task) == 1:
+            single += task
+        else:
+            yield weight / len(task), group_by(task, cluster)
+    if single:
+        yield weight, group_by(single, cluster)

@@ -130,6 +130,7 @@ def test_each_verdict_is_read_off_its_interval_and_those_that_fail_are_holms(
     for report, comparison in zip(found, compared, strict=True):
         assert comparison is not None
         assert report.confidence is not None
+        assert report.interval is not None
         assert report.interval == comparison.interval(report.confidence)
         same = comparison.unchanged and report.gate.limit >= 0
         assert report.verdict == ("passed" if same else margin_verdict(report.interval, report.gate.limit))
