@@ -26,6 +26,7 @@ from pytest_instructlab_eval.records.previous_runs import results_path, set_asid
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
+from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
@@ -58,8 +59,9 @@ def _errors_as_sentences() -> Iterator[None]:
 def best(output: Path) -> None:
     """Print the path or name of the best model of the run in OUTPUT, a results.json or its folder.
 
-    A model without a score is never the best; it is named on standard error. The exit status is 1 if there is
-    no best model, and if errors may be the only reason why a model is ahead.
+    A model without a score is never the best; it is named on standard error. So are the models that may equal
+    the best, and how much its score is too high by luck. The exit status is 1 if there is no best model, and
+    if errors may be the only reason why a model is ahead.
     """
     with _errors_as_sentences():
         file = results_path(output)
@@ -76,6 +78,8 @@ def best(output: Path) -> None:
     doubt = doubt_about_best(run.candidates, report.ranking) if report.ranking else None
     if doubt:
         raise click.ClickException(escape_text(f"{file}: {doubt}"))
+    for note in doubts_about_best(report.ranking):
+        click.echo(f"note: {escape_line(note)}", err=True)
     click.echo(escape_line(_from_here(run.models.get(report.best, report.best), run.directory)))
 
 

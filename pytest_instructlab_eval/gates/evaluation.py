@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-import functools
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from pytest_instructlab_eval.gates.family import GatedDrop, family_confidences
 from pytest_instructlab_eval.gates.figures import FIGURES, Limit, Measurement
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
 from pytest_instructlab_eval.gates.scope import GateCase, Scope
-from pytest_instructlab_eval.gates.sentences import expected_text, number_text
+from pytest_instructlab_eval.gates.sentences import confidence_text, expected_text, number_text
 from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.statistics import CONFIDENCE, holm, margin_verdict
+from pytest_instructlab_eval.stats.statistics import CONFIDENCE, margin_verdict
 
 NONE_LEFT_OUT: Mapping[str, str] = {}
 NO_BASELINE = "a drop needs an earlier run to compare with; name one with --eval-baseline"
@@ -71,8 +70,7 @@ def evaluate_gates(
     all tests are silent, the gate is refused.
 
     The mean alone decides a gate on a mean; its interval is only shown. The interval decides a gate on a
-    drop. If several groups of a benchmark have such gates, a gate fails only if its drop is significant
-    after Holm's correction.
+    drop. The more gates on drops there are, the wider their intervals: see `family_confidences`.
     """
     scope = Scope(
         list(results),
@@ -83,9 +81,15 @@ def evaluate_gates(
         incomparable,
     )
     cases = [case for gate in gates for case in scope.cases(gate)]
-    adjusted = _adjusted_p_values(cases)
+    confidences = family_confidences(
+        {
+            index: GatedDrop(case.target.comparison, case.gate.limit)
+            for index, case in enumerate(cases)
+            if isinstance(case, GateCase) and case.target.comparison is not None
+        }
+    )
     return [
-        _report(case, adjusted.get(index)) if isinstance(case, GateCase) else case
+        _report(case, confidences.get(index, CONFIDENCE)) if isinstance(case, GateCase) else case
         for index, case in enumerate(cases)
     ]
 
@@ -112,14 +116,14 @@ def gate_verdicts(
     )
 
 
-def _report(case: GateCase, adjusted: float | None) -> GateReport:
-    """Return the verdict on a case; `adjusted` is the p value of its drop after Holm's correction."""
+def _report(case: GateCase, confidence: float) -> GateReport:
+    """Return the verdict on a case; `confidence` is that of the interval which decides on a drop."""
     gate, target = case.gate, case.target
-    measured = gate.selector.figure.measure(target, Limit(gate.limit, gate.from_above, CONFIDENCE))
+    measured = gate.selector.figure.measure(target, Limit(gate.limit, gate.from_above, confidence))
     verdict: Verdict = "failed"  # also where there is no value
     reasons: list[str] = []
     if measured.value is not None and gate.selector.figure.compares:
-        verdict, reasons = _within_margin(measured, gate.limit, adjusted)
+        verdict, reasons = _within_margin(measured, gate.limit, confidence)
     elif measured.value is not None and gate.holds(measured.value):
         verdict = "passed"
     value = expected_text(gate.operator, gate.limit, measured.value, measured.digits)
@@ -131,42 +135,22 @@ def _report(case: GateCase, adjusted: float | None) -> GateReport:
     return GateReport(
         gate, verdict, "; ".join(sentences), case.model, measured.value, measured.interval, measured.n,
         measured.minimum_detectable_drop, measured.correlation, measured.worst, measured.unpaired,
+        None if measured.interval is None else confidence,
     )  # fmt: skip
 
 
-def _within_margin(drop: Measurement, margin: float, adjusted: float | None) -> tuple[Verdict, list[str]]:
+def _within_margin(drop: Measurement, margin: float, confidence: float) -> tuple[Verdict, list[str]]:
     """Return the verdict that a drop's interval gives, and the reasons.
 
     A run with the same scores passes, even one of so few questions that there is no interval.
     """
     if drop.unchanged and margin >= 0:
         return "passed", []
+    level = confidence_text(confidence)
     if drop.interval is None:
-        return "inconclusive", ["inconclusive: too few independent questions for a 95 % interval"]
+        return "inconclusive", [f"inconclusive: too few independent questions for a {level} interval"]
     verdict = margin_verdict(drop.interval, margin)
     low, high = (number_text(end, drop.digits) for end in drop.interval)
     where = {"passed": "is within", "failed": "is above", "inconclusive": "contains"}[verdict]
-    reason = f"the 95 % interval ({low} to {high}) {where} the limit {margin:g}"
-    if verdict == "failed" and adjusted is not None and adjusted > 1 - CONFIDENCE:
-        correction = f"with Holm's correction for several gated groups p is {adjusted:.2f}"
-        return "inconclusive", [f"inconclusive: {reason}, but {correction}"]
+    reason = f"the {level} interval ({low} to {high}) {where} the limit {margin:g}"
     return verdict, [f"inconclusive: {reason}" if verdict == "inconclusive" else reason]
-
-
-def _adjusted_p_values(cases: Sequence[GateCase | GateReport]) -> dict[int, float]:
-    """Return the adjusted p value (Holm) of each gated drop of a group, by its index in `cases`.
-
-    A benchmark with only one such gate needs no correction and has no entry.
-    """
-    families: dict[tuple[str, str], dict[int, Callable[[], float]]] = defaultdict(dict)
-    for index, case in enumerate(cases):
-        if isinstance(case, GateCase) and case.gate.selector.group is not None:
-            comparison = case.target.comparison
-            if comparison is not None:
-                p_value = functools.partial(comparison.p_value, case.gate.limit)
-                families[case.gate.selector.benchmark, case.model][index] = p_value
-    adjusted: dict[int, float] = {}
-    for family in families.values():
-        if len(family) > 1:
-            adjusted.update(zip(family, holm([p_value() for p_value in family.values()]), strict=True))
-    return adjusted

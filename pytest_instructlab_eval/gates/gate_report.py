@@ -17,12 +17,12 @@ Verdict = Literal["passed", "failed", "inconclusive", "refused", "skipped"]
 class GateReport:
     """The verdict of one gate on one model.
 
-    `value`, `interval` (95 %) and `minimum_detectable_drop` are in the unit of the gate's figure, None
-    where it has none. `n` is the number of questions. `worst` are the questions behind the figure, worst
-    first: the lowest scores, the largest drops, those without a score. `unpaired` are the questions that a
-    drop does not compare, since only one side has a score for them, or they were changed. `model` is None
-    if the gate's benchmark is not in the run. A refused gate could not be evaluated, a skipped gate does
-    not apply to this run; `message` says why.
+    `value`, `interval` and `minimum_detectable_drop` are in the unit of the gate's figure, None where it has
+    none. `confidence` is that of the interval: 0.95, or more for one of several drops. `n` is the number of
+    questions. `worst` are the questions behind the figure, worst first: the lowest scores, the largest drops,
+    those without a score. `unpaired` are the questions that a drop does not compare, since only one side has
+    a score for them, or they were changed. `model` is None if the gate's benchmark is not in the run. A
+    refused gate could not be evaluated, a skipped gate does not apply to this run; `message` says why.
     """
 
     gate: Gate
@@ -36,6 +36,7 @@ class GateReport:
     correlation: float | None = None
     worst: tuple[Contribution, ...] = ()
     unpaired: tuple[str, ...] = ()
+    confidence: float | None = None
 
     def to_plain(self) -> dict[str, object]:
         """Return the report as plain data, with the name of the gate's figure."""

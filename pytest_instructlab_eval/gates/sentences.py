@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,13 @@ def expected_text(operator: str, limit: float, value: float | None, digits: int)
     # 0.49999 would read as "expected >= 0.5, got 0.5000".
     hides_the_difference = value != limit and round(value, digits) == limit
     return f"expected {operator} {limit:g}, got {value if hides_the_difference else rounded}"
+
+
+def confidence_text(confidence: float) -> str:
+    """Return a confidence in per cent, as precise as what it leaves out: "95 %", "98.75 %", "99.912 %"."""
+    left_out = 100 * (1 - confidence)
+    digits = 2 + max(0, math.floor(-math.log10(left_out)))
+    return f"{100 - left_out:.{digits}f}".rstrip("0").rstrip(".") + " %"
 
 
 def interval_text(interval: Interval | None, digits: int) -> str:

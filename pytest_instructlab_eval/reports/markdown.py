@@ -10,7 +10,7 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
-from pytest_instructlab_eval.reports.verdicts import noteworthy_reports, verdict_counts
+from pytest_instructlab_eval.reports.verdicts import family_note, noteworthy_reports, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
 LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
@@ -72,6 +72,8 @@ def refusal_page(models: Sequence[str], reason: str) -> str:
 def _findings(report: RunReport) -> str:
     """Return the counts of gates and failed tests, then the problems and notes."""
     lines = [f"Gates: {verdict_counts(report.verdicts)}."] if report.verdicts else []
+    if note := family_note(report.verdicts):
+        lines.append(f"{note}.")
     if any(verdict.verdict == "inconclusive" for verdict in report.failed_gates):
         lines.append("An inconclusive gate fails this run (`--eval-inconclusive fail`).")
     if failed := report.failed_tests:

@@ -1,11 +1,12 @@
-"""The table of ranked models, the best first."""
+"""The table of ranked models, the best first, and what it leaves in doubt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_instructlab_eval.reports.tables import fit_table
-from pytest_instructlab_eval.stats.ranking import Rank
+from pytest_instructlab_eval.gates.sentences import confidence_text, name_list
+from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
 
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
@@ -20,8 +21,30 @@ def ranking_table(ranks: Sequence[Rank]) -> list[str]:
         rows.append(
             [row.model, f"{row.score:.4f}", _share_text(row.stderr), _share_text(row.behind), between, tied]
         )
-    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", "95 % interval", ""]
-    return fit_table(head, rows, text=(5,))
+    interval = f"{confidence_text(simultaneous_confidence(len(others)))} interval"
+    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", interval, ""]
+    lines = fit_table(head, rows, text=(5,))
+    return [*lines, *(line for note in _luck_of_best(ranks) for line in paragraph(note))]
+
+
+def doubts_about_best(ranks: Sequence[Rank]) -> list[str]:
+    """Return the sentences on the models that may equal the best, and on the luck in its score."""
+    equals = [rank.model for rank in ranks if rank.tied]
+    tied = (
+        [f"{ranks[0].model} may not be the best: {name_list(equals)} may equal it; ask more questions"]
+        if equals
+        else []
+    )
+    return [*tied, *_luck_of_best(ranks)]
+
+
+def _luck_of_best(ranks: Sequence[Rank]) -> list[str]:
+    """Return the sentence on how much too high the best score is; none where it is nothing, or unknown."""
+    bias = _share_text(ranks[0].selection_bias) if ranks else ""
+    if not bias.strip("0."):
+        return []
+    too_high = f"the score of {ranks[0].model} is about {bias} too high"
+    return [f"{too_high}, since the highest of {len(ranks)} scores is partly luck"]
 
 
 def _share_text(value: float | None) -> str:

@@ -24,10 +24,20 @@ def verdict_counts(reports: Sequence[GateReport]) -> str:
     return ", ".join(f"{numbers[verdict]} {verdict}" for verdict in ORDER if numbers[verdict])
 
 
+def family_note(reports: Sequence[GateReport]) -> str | None:
+    """Return why the intervals of drops have more than 95 % confidence; None where they have not."""
+    decided = ("passed", "failed", "inconclusive")
+    drops = sum(report.gate.selector.figure.compares and report.verdict in decided for report in reports)
+    if drops < 2:
+        return None
+    return f"{drops} drops are gated together, so their intervals are wider"
+
+
 def verdict_lines(reports: Sequence[GateReport]) -> list[str]:
-    """Return the counts, and the lines of each noteworthy gate; none without gates."""
+    """Return the counts, a note on several drops, and each noteworthy gate's lines; none without gates."""
     models = {report.model for report in reports if report.model is not None}
-    lines = []
+    note = family_note(reports)
+    lines = [] if note is None else paragraph(f"  {note}")
     for report in noteworthy_reports(reports):
         of = f" ({report.model})" if len(models) > 1 and report.model is not None else ""
         lines += paragraph(f"  {report.verdict}: {report.gate}{of}: {report.message}")

@@ -89,6 +89,7 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
         "eval.limit": report.gate.limit,
         "eval.interval_low": low,
         "eval.interval_high": high,
+        "eval.confidence": report.confidence,
         "eval.questions": report.n,
         "eval.minimum_detectable_drop": report.minimum_detectable_drop,
         "eval.message": report.message,

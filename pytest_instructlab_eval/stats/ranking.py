@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, paired_comparison
-from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
+from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, interval_of_mean
 from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
 from pytest_instructlab_eval.stats.values import group_by
+from pytest_instructlab_eval.stats.winner_bias import selection_bias
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Rank:
     """A model's rank: `score` and `stderr` are shares of the maximum, 0 to 1.
 
     `behind` is how much lower the model is than the best one, over the questions that both have a score
-    for, and `interval` is the 95 % interval of that difference; None where it cannot be measured. `tied`
-    says that the model may equal the best: the interval contains 0, or there is none.
+    for, and `interval` is the interval of that difference, of this `confidence`; None where it cannot be
+    measured. `tied` says that the model may equal the best: the interval contains 0, or there is none. Of the
+    best one alone, `selection_bias` is how much its score is too high on the average, an estimate.
     """
 
     model: str
@@ -31,6 +33,8 @@ class Rank:
     behind: float | None
     interval: Interval | None
     tied: bool
+    confidence: float | None = None
+    selection_bias: float | None = None
 
 
 def rank_models(results: Iterable[Result]) -> list[Rank]:
@@ -38,20 +42,49 @@ def rank_models(results: Iterable[Result]) -> list[Rank]:
 
     A model's score is the unweighted mean over the benchmarks of score / maximum. So is a difference.
     """
-    by_model = group_by(results, lambda result: result.model)
-    summaries = summarise(itertools.chain.from_iterable(by_model.values()))
+    parts = {
+        model: group_by(part, lambda result: result.benchmark)
+        for model, part in group_by(results, lambda result: result.model).items()
+    }
+    scores = _scores_of_all(parts)
+    if len(scores) < 2:
+        return []
+    best, *others = order = sorted(scores, key=lambda model: -scores[model][0])
+    bias = selection_bias([scores[model][0] for model in order], [parts[model] for model in order])
+    first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False, selection_bias=bias)
+    confidence = simultaneous_confidence(len(others))
+    behind = (_rank_behind(model, scores[model], parts[model], parts[best], confidence) for model in others)
+    return [first, *behind]
+
+
+def _scores_of_all(
+    parts: Mapping[str, Mapping[str, Sequence[Result]]],
+) -> dict[str, tuple[float, float | None]]:
+    """Return the mean score over the benchmarks, and its standard error, of each model that has all of them.
+
+    `parts` are the results by model and benchmark.
+    """
+    every = [result for benchmarks in parts.values() for part in benchmarks.values() for result in part]
+    summaries = summarise(every)
     benchmarks = {summary.benchmark for summary in summaries}
     scored = [summary for summary in summaries if summary.overall.value is not None]
-    scores = {
+    return {
         model: _mean_score([summary.overall for summary in part])
         for model, part in group_by(scored, lambda summary: summary.model).items()
         if len(part) == len(benchmarks)
     }
-    if len(scores) < 2:
-        return []
-    best, *others = sorted(scores, key=lambda model: -scores[model][0])
-    first = Rank(best, *scores[best], behind=0.0, interval=None, tied=False)
-    return [first, *(_rank_behind(model, scores[model], by_model[model], by_model[best]) for model in others)]
+
+
+def simultaneous_confidence(others: int) -> float:
+    """Return the confidence of the intervals behind the best, so that the true best is rarely left out.
+
+    The true best is left out only if another model leads it, by more than chance. Each of these `others`
+    does so in at most (1 - CONFIDENCE) / others of runs (Bonferroni), and so one or more in 5 %. That is
+    multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981) without his assumption of equal
+    variances. For one or two others it is CONFIDENCE, as for any other difference.
+    """
+    one_sided = (1 - CONFIDENCE) / max(others, 2)
+    return 1 - 2 * one_sided
 
 
 def unranked_reasons(results: Iterable[Result]) -> dict[str, str]:
@@ -95,20 +128,24 @@ def _mean_score(rows: Sequence[SummaryRow]) -> tuple[float, float | None]:
 
 
 def _rank_behind(
-    model: str, score: tuple[float, float | None], own: Iterable[Result], best: Iterable[Result]
+    model: str,
+    score: tuple[float, float | None],
+    own: Mapping[str, Sequence[Result]],
+    best: Mapping[str, Sequence[Result]],
+    confidence: float,
 ) -> Rank:
     """Return the rank of a model behind the best one; both have a score on all benchmarks."""
-    ours, theirs = (group_by(side, lambda result: result.benchmark) for side in (own, best))
-    comparisons = [paired_comparison(ours[benchmark], theirs[benchmark]) for benchmark in theirs]
+    comparisons = [paired_comparison(own[benchmark], best[benchmark]) for benchmark in best]
     paired = [comparison for comparison in comparisons if comparison is not None]
     if len(paired) < len(comparisons):
         return Rank(model, *score, behind=None, interval=None, tied=True)
     behind = statistics.fmean(comparison.drop / comparison.maximum for comparison in paired)
-    interval = _interval(paired)
-    return Rank(model, *score, behind, interval, tied=interval is None or interval.low <= 0)
+    interval = _interval(paired, confidence)
+    tied = interval is None or interval.low <= 0
+    return Rank(model, *score, behind, interval, tied, confidence if interval is not None else None)
 
 
-def _interval(paired: Sequence[Comparison]) -> Interval | None:
+def _interval(paired: Sequence[Comparison], confidence: float) -> Interval | None:
     """Return the interval of the mean over the benchmarks; None where one of them has no interval.
 
     The interval of a benchmark is the one that gates use. With too few clusters for it, Student's interval
@@ -116,8 +153,9 @@ def _interval(paired: Sequence[Comparison]) -> Interval | None:
     """
     parts = []
     for comparison in paired:
-        interval, maximum = comparison.interval() or comparison.t_interval(), comparison.maximum
+        interval = comparison.interval(confidence) or comparison.t_interval(confidence)
         if interval is None:
             return None
-        parts.append((comparison.drop / maximum, Interval(interval.low / maximum, interval.high / maximum)))
+        low, high = (end / comparison.maximum for end in interval)
+        parts.append((comparison.drop / comparison.maximum, Interval(low, high)))
     return interval_of_mean(parts)

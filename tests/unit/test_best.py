@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,13 @@ def best(tmp_path: Path, *results: Found) -> Result:
 
 def test_the_path_of_the_best_model_is_printed(tmp_path: Path) -> None:
     done = best(tmp_path, task("a", "0111"), task("b", "0011"))
-    assert (done.exit_code, done.output) == (0, "/checkpoints/a\n")
+    assert (done.exit_code, done.stdout) == (0, "/checkpoints/a\n")
 
 
 def test_a_model_without_a_measured_question_is_never_the_best_and_is_named(tmp_path: Path) -> None:
     done = best(tmp_path, task("broken", "----"), task("a", "0001"), task("b", "0011"))
     assert (done.exit_code, done.stdout) == (0, "/checkpoints/b\n")
-    assert done.stderr == (
+    assert done.stderr.startswith(
         "not ranked: broken has no score on mmlu (4 of 4 questions could not be asked; the first, question 0"
         f": {NO_NUMBER})\n"
     )
@@ -78,7 +79,7 @@ def test_a_model_that_may_be_ahead_only_for_its_errors_is_not_printed(tmp_path: 
 
 def test_a_model_that_is_ahead_whatever_its_errors_would_have_been_is_the_best(tmp_path: Path) -> None:
     done = best(tmp_path, task("a", "111-"), task("b", "0100"))
-    assert (done.exit_code, done.output) == (0, "/checkpoints/a\n")
+    assert (done.exit_code, done.stdout) == (0, "/checkpoints/a\n")
 
 
 def test_a_folder_is_printed_by_its_path_from_here_wherever_the_run_was_started(
@@ -92,4 +93,20 @@ def test_a_folder_is_printed_by_its_path_from_here_wherever_the_run_was_started(
     write_results(tmp_path / "results.json", RunReport.of(run))
     monkeypatch.chdir(here)
     done = CliRunner().invoke(main, ["best", str(tmp_path)])
-    assert (done.exit_code, done.output) == (0, "../training/models/a\n")
+    assert (done.exit_code, done.stdout) == (0, "../training/models/a\n")
+
+
+def test_who_may_equal_the_best_and_how_much_of_its_score_is_luck_is_said_beside_the_path(
+    tmp_path: Path,
+) -> None:
+    done = best(tmp_path, task("a", "0111"), task("b", "0011"), task("c", "1010"))
+    equal, luck = done.stderr.splitlines()
+    assert equal == "note: a may not be the best: b, c may equal it; ask more questions"
+    assert re.fullmatch(
+        r"note: the score of a is about 0\.\d{4} too high, since the highest of 3 scores is partly luck", luck
+    )
+
+
+def test_of_a_best_model_that_leads_by_far_nothing_is_said_beside_the_path(tmp_path: Path) -> None:
+    done = best(tmp_path, task("a", "1" * 90 + "0" * 10), task("b", "1" * 10 + "0" * 90))
+    assert (done.stdout, done.stderr) == ("/checkpoints/a\n", "")

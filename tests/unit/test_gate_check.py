@@ -457,38 +457,6 @@ def test_samples_that_are_more_than_right_or_wrong_are_compared_by_test() -> Non
     assert found.value == pytest.approx(0.1)
 
 
-# --- many groups ---
-
-
-def groups(losses: int, names: str = "abcdefgh") -> tuple[list[Result], list[Result]]:
-    """Tasks of 40 questions; in the first of them `losses` answers turned wrong."""
-    ours = [task(name, "1" * 40) for name in names]
-    ours[0] = task(names[0], "0" * losses + "1" * (40 - losses))
-    return ours, [task(name, "1" * 40, "base") for name in names]
-
-
-@pytest.mark.parametrize(("losses", "verdict"), [(8, "inconclusive"), (12, "failed")])
-def test_of_many_groups_that_are_gated_only_what_holms_correction_leaves_has_failed(
-    losses: int, verdict: str
-) -> None:
-    ours, base = groups(losses)
-    gates = [parse_gate(f"mmlu[{name}].drop <= 0") for name in "abcdefgh"]
-    first, *rest = evaluate_gates(gates, ours, baseline=base)
-    assert first.verdict == verdict
-    assert {report.verdict for report in rest} == {"passed"}
-    assert ("Holm's correction for several gated groups p is 0.06" in first.message) == (
-        verdict == "inconclusive"
-    )
-    assert evaluate_gates(gates[:1], ours, baseline=base)[0].verdict == "failed"
-
-
-def test_the_gates_of_one_benchmark_are_no_family_with_those_of_another() -> None:
-    ours, base = groups(8)
-    gates = [parse_gate("mmlu[a].drop <= 0"), parse_gate("mt_bench[writing].drop <= 9")]
-    found = evaluate_gates(gates, [*ours, *noisy(0.0)], baseline=[*base, *BASE])
-    assert [report.verdict for report in found] == ["failed", "passed"]
-
-
 # --- refusals ---
 
 

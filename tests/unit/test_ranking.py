@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 import statistics
 
 import pytest
@@ -142,6 +144,81 @@ def test_the_table_marks_the_best_and_its_ties() -> None:
     assert lines[2].endswith("best")
     assert lines[3].endswith("may equal the best")
     assert lines[4].startswith("c")
+
+
+def test_the_more_models_there_are_the_wider_are_the_intervals_behind_the_best() -> None:
+    close = [5.0, 6.0, 7.0, 8.0, 9.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    shown = [0.9, 0.2, 0.6, 0.1, 0.4, 0.8, 0.7, 0.1, 0.5, -0.6]
+    models = {"best": close} | {
+        f"next{number}": [rating - less for rating, less in zip(close, shown, strict=True)]
+        for number in range(20)
+    }
+    widths, tied = [], []
+    for count in (2, 3, 4, 11, 21):
+        ranks = rank_models(
+            [result for name in list(models)[:count] for result in graded(name, models[name])]
+        )
+        assert ranks[1].interval is not None
+        assert ranks[1].confidence == pytest.approx(min(1, 1 - 2 * min(0.025, 0.05 / (count - 1))))
+        widths.append(ranks[1].interval.high - ranks[1].interval.low)
+        tied.append(ranks[1].tied)
+    assert widths[0] == widths[1] < widths[2] < widths[3] < widths[4]
+    assert tied == [False, False, False, True, True]
+
+
+def test_the_table_says_the_confidence_of_its_intervals() -> None:
+    models = [graded(f"m{number}", [5 + number / 10, 6, 7, 8 - number / 7]) for number in range(11)]
+    lines = ranking_table(rank_models(itertools.chain.from_iterable(models)))
+    assert "99 %" in lines[0] + lines[1]
+    assert "95 %" not in "".join(lines)
+
+
+def test_the_luck_of_the_best_is_said_below_the_table_and_of_a_clear_winner_nothing_is() -> None:
+    draw = random.Random(0)
+    alike = [graded(f"m{number}", [draw.gauss(5, 1) for _ in range(40)]) for number in range(20)]
+    ranks = rank_models(itertools.chain.from_iterable(alike))
+    bias = ranks[0].selection_bias
+    assert bias is not None
+    assert bias == pytest.approx(1.87 * 0.1 / math.sqrt(40), rel=0.3)  # the mean of the highest of 20
+    assert [rank.selection_bias for rank in ranks[1:]] == [None] * 19
+    luck = f"the score of {ranks[0].model} is about {bias:.4f} too high, since the highest of 20 scores is"
+    assert luck in " ".join(" ".join(ranking_table(ranks)).split())
+    clear = rank_models([*alike[0], *graded("clear", [9.0] * 40)])
+    assert clear[0].selection_bias == 0
+    assert not any("luck" in line for line in ranking_table(clear))
+
+
+def test_luck_that_all_models_share_is_none_for_the_choice_among_them() -> None:
+    """Questions that are hard for all say nothing about which is best."""
+    hard = [1.0, 9.0, 2.0, 8.0, 5.0, 3.0, 7.0, 4.0]
+    ranks = rank_models([*graded("a", hard), *graded("b", [rating - 0.1 for rating in hard])])
+    assert ranks[0].selection_bias == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [*graded("a", [9]), *graded("b", [1])],
+        [*branch("a", {"one": [9, 8]}), *branch("b", {"one": [1]})],
+        [task("a", "1"), task("b", "0")],
+    ],
+)
+def test_where_the_spread_is_unknown_so_is_the_luck(results: list[Result]) -> None:
+    assert rank_models(results)[0].selection_bias is None
+
+
+def test_the_luck_is_in_the_unit_of_the_score_whatever_the_scale_and_over_benchmarks() -> None:
+    draw = random.Random(1)
+    marks = ["".join(draw.choice("01") for _ in range(60)) for _ in range(6)]
+    answers = [task(f"m{number}", marks[number]) for number in range(6)]
+    ratings = [graded(f"m{number}", [10.0 * int(mark) for mark in marks[number]]) for number in range(6)]
+    biases = [
+        rank_models(part)[0].selection_bias
+        for part in (answers, list(itertools.chain.from_iterable(ratings)))
+    ]
+    assert biases[0] == pytest.approx(biases[1])
+    both = rank_models([*answers, *itertools.chain.from_iterable(ratings)])[0].selection_bias
+    assert both == pytest.approx((biases[0] or 0) / math.sqrt(2), rel=0.25)
 
 
 def test_a_sample_of_one_question_a_task_can_tell_models_apart() -> None:
