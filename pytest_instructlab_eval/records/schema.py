@@ -14,7 +14,7 @@ from pytest_instructlab_eval.data.typed_json import MisfitError, RecordProblem, 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.evidence import Evidence, split_evidence
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, answers_problem
 
 LARGEST_SCALE = 1e50  # so that computed values, such as fourth powers of scores, stay finite
 MOST = 10**9  # questions
@@ -61,6 +61,17 @@ def _score_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
     if value is None and not score["unscored"] and not score["errors"]:
         yield RecordProblem("or errors must be above 0 where the value is null", 0, "unscored")
     yield from _sample_problems(score)
+    yield from rating_problems(score.get("answers", ()), value, maximum, "answers")
+
+
+def rating_problems(
+    answers: Sequence[float | None], value: float | None, maximum: float, *place: str | int
+) -> Iterator[MisfitError]:
+    """Yield what is wrong with the ratings of the answers to one question."""
+    for index, rating in enumerate(answers):
+        yield from value_problems(rating, maximum, *place, index)
+    if problem := answers_problem(answers, value):
+        yield MisfitError(problem, *place)
 
 
 def _sample_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
