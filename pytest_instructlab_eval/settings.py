@@ -6,13 +6,15 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a language model
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
 INCONCLUSIVE = ("warn", "fail", "pass")
+GateAbout = Literal["these", "like-these"]
+"""What the verdict on a drop is about: the questions of the run alone, or questions like them."""
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
 MIN_TASKS_VARIABLE = "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS"
 MIN_TASKS = 4  # of MMLU's 57, as in `ilab model evaluate` where the variable is set
@@ -81,6 +83,7 @@ class Settings:
     inconclusive: str = "warn"
     plan: bool = False
     require_power: tuple[str, ...] = ()
+    gate_about: GateAbout | None = None
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def value(self, name: str) -> object:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pytest_instructlab_eval.gates.family import GatedDrop, family_confidences
 from pytest_instructlab_eval.gates.figures import FIGURES, Limit, Measurement
@@ -15,6 +15,7 @@ from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import confidence_text, expected_text, number_text
 from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, margin_verdict
 
 NONE_LEFT_OUT: Mapping[str, str] = {}
@@ -57,6 +58,8 @@ def evaluate_gates(
     left_out: Mapping[str, str] = NONE_LEFT_OUT,
     silent: Sequence[SilentTest] = (),
     incomparable: str | None = None,
+    about: GateAbout | None = None,
+    about_these: Collection[str] = (),
 ) -> list[GateReport]:
     """Return a report for each gate and each model of its benchmark, in their order.
 
@@ -69,6 +72,8 @@ def evaluate_gates(
     gate is skipped. `silent` are the tests that recorded no score. They are counted beside the others; if
     all tests are silent, the gate is refused.
 
+    `about` and `about_these` say what drops are about: see `comparison_about` and `Run.about_these`.
+
     The mean alone decides a gate on a mean; its interval is only shown. The interval decides a gate on a
     drop. The more gates on drops there are, the wider their intervals: see `family_confidences`.
     """
@@ -79,6 +84,8 @@ def evaluate_gates(
         left_out,
         silent,
         incomparable,
+        about,
+        about_these,
     )
     cases = [case for gate in gates for case in scope.cases(gate)]
     confidences = family_confidences(
@@ -113,6 +120,8 @@ def gate_verdicts(
         left_out=run.left_out,
         incomparable=incomparable,
         silent=[test for test in run.silent if test.model != run.base],
+        about=run.configuration.get("gate_about"),
+        about_these=run.about_these,
     )
 
 
@@ -136,6 +145,7 @@ def _report(case: GateCase, confidence: float) -> GateReport:
         gate, verdict, "; ".join(sentences), case.model, measured.value, measured.interval, measured.n,
         measured.minimum_detectable_drop, measured.correlation, measured.worst, measured.unpaired,
         None if measured.interval is None else confidence,
+        about=measured.scope,
     )  # fmt: skip
 
 
@@ -146,9 +156,9 @@ def _within_margin(drop: Measurement, margin: float, confidence: float) -> tuple
     """
     if drop.unchanged and margin >= 0:
         return "passed", []
-    level = confidence_text(confidence)
     if drop.interval is None:
-        return "inconclusive", [f"inconclusive: too few independent questions for a {level} interval"]
+        return "inconclusive", [f"inconclusive: {drop.no_interval}"]
+    level = confidence_text(confidence)
     verdict = margin_verdict(drop.interval, margin)
     low, high = (number_text(end, drop.digits) for end in drop.interval)
     where = {"passed": "is within", "failed": "is above", "inconclusive": "contains"}[verdict]

@@ -17,7 +17,8 @@ def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> 
     `parts` has them by name, and `mark` says what the names are of. Its evidence has each part's own
     judgments, marked with its name. A part that could not be had makes an error of the whole; one without a
     rating leaves it unscored where `all_needed`, and is else left out: a mean of some judges is not
-    comparable with that of all, but one of fewer repeats is.
+    comparable with that of all, but one of fewer repeats is. The values of several answers are kept beside
+    their mean.
     """
     scores = list(parts.values())
     explanations = {
@@ -33,6 +34,7 @@ def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> 
         error="; ".join(_named_texts(mark, {name: score.error for name, score in parts.items()})) or None,
         metadata=dict(ChainMap(*(dict(score.metadata) for score in scores))),
         evidence=_merged_evidence(parts, mark),
+        answers=tuple(score.value for score in scores) if mark == "answer" else (),
     )
 
 

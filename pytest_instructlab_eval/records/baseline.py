@@ -1,7 +1,8 @@
 """Baselines: the scores of a run in a small JSON file to commit, with a readable diff.
 
 Each question has a line, sorted by name. So has an MMLU task, whose answers are a text with one character
-for each question: 1 right, 0 wrong, "-" no score.
+for each question: 1 right, 0 wrong, "-" no score. A question that was asked several times has the list of
+its answers' ratings beside its score.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -27,8 +28,9 @@ from pytest_instructlab_eval.escaping import escape, escape_json
 from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.schema import scale_problems, value_problems
+from pytest_instructlab_eval.records.schema import rating_problems, scale_problems, value_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain_data
+from pytest_instructlab_eval.settings import GateAbout
 
 SCHEMA_VERSION = 1
 FINGERPRINT = (
@@ -61,8 +63,8 @@ LONGEST = 60  # characters of a value in a message
 class Baseline:
     """An earlier run: the fingerprint of its configuration, and its results with only their scores.
 
-    One read from a results.json also has `left_out` and `incomplete` of the `Run`, and `shard`, the part of a
-    run that it is, such as "1/4" (None for a whole run).
+    One read from a results.json also has `left_out`, `incomplete` and `about_these` of the `Run`, its
+    setting `gate_about`, and `shard`, the part of a run that it is, such as "1/4" (None for a whole run).
     """
 
     fingerprint: Mapping[str, object]
@@ -70,13 +72,18 @@ class Baseline:
     left_out: Mapping[str, str] = field(default_factory=dict)
     incomplete: str | None = None
     shard: str | None = None
+    about_these: tuple[str, ...] = ()
+    gate_about: GateAbout | None = None
 
     @classmethod
     def of(cls, run: Run) -> Baseline:
         """Return the baseline of a finished run."""
         known = run.fingerprint or run.configuration
         shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
-        return cls(fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
+        return cls(
+            fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard, run.about_these,
+            run.configuration.get("gate_about"),
+        )  # fmt: skip
 
 
 # --- configurations ---
@@ -215,20 +222,27 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
 
 
 def _entry(results: Sequence[Result]) -> dict[str, object]:
-    """Return a question's scores by metric, and its content, group and cluster.
+    """Return a question's scores by metric, its repeated answers, and its content, group and cluster.
 
-    A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
-    cluster that follows from the group.
+    A metric that was recorded twice has a list, and its answers are left out, which could be of either. A
+    group equal to the question is left out, and so is a cluster that follows from the group.
     """
-    metrics: dict[str, list[_Value]] = defaultdict(list)
+    metrics: dict[str, list[Score]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
-        metrics[score.metric].append(_compact(score))
-    scores = {name: values[0] if len(values) == 1 else values for name, values in metrics.items()}
+        metrics[score.metric].append(score)
+    scores = {
+        name: _compact(parts[0]) if len(parts) == 1 else list(map(_compact, parts))
+        for name, parts in metrics.items()
+    }
+    single = [score for (score, *others) in metrics.values() if not others and not score.samples]
+    answers = {score.metric: score.answers for score in single if score.answers}
+    same = [score.metric for score in single if score.answers and score.same_answers]
     first = results[0]
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
-    return {**content, **group, **cluster, "scores": scores}
+    repeated = {name: part for name, part in (("answers", answers), ("same_answers", same)) if part}
+    return {**repeated, **content, **group, **cluster, "scores": scores}
 
 
 def _compact(score: Score) -> _Value:
@@ -273,6 +287,8 @@ class _QuestionBlock(_Scores, total=False):
     content: str
     group: str
     cluster: str
+    answers: Mapping[str, tuple[float | None, ...]]
+    same_answers: tuple[str, ...]
 
 
 class _BaselineFile(TypedDict):
@@ -326,22 +342,46 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
     for benchmark, block in file["benchmarks"].items():
         place, maxima = ("benchmarks", benchmark), block["maxima"]
         for question, entry in block["questions"].items():
-            scores: list[Score] = []
-            for metric, value in entry["scores"].items():
-                if metric not in maxima:
-                    lacking = f"has no {escape(metric)}, of which {escape(question)} has a score"
-                    raise MisfitError(lacking, *place, "maxima")
-                for problem in scale_problems(maxima[metric], *place, "maxima", metric):
-                    raise problem
-                own_place = (*place, "questions", question, "scores", metric)
-                values = value if isinstance(value, tuple) else (value,)
-                scores += [_baseline_score(sample, metric, maxima[metric], *own_place) for sample in values]
+            scores = _baseline_scores(entry, maxima, place, question)
             result = Result(
                 benchmark, question, entry.get("group", question), model, scores=tuple(scores),
                 content=entry.get("content", ""), cluster=entry.get("cluster"),
             )  # fmt: skip
             results.append(result)
     return Baseline(configuration, tuple(results))
+
+
+def _baseline_scores(
+    entry: _QuestionBlock, maxima: Mapping[str, float], place: tuple[str, ...], question: str
+) -> list[Score]:
+    """Return the scores of a question, with the ratings of its repeated answers; raises Misfit."""
+    scores: list[Score] = []
+    in_question = (*place, "questions", question)
+    for metric, value in entry["scores"].items():
+        if metric not in maxima:
+            lacking = f"has no {escape(metric)}, of which {escape(question)} has a score"
+            raise MisfitError(lacking, *place, "maxima")
+        for problem in scale_problems(maxima[metric], *place, "maxima", metric):
+            raise problem
+        values = value if isinstance(value, tuple) else (value,)
+        in_scores = (*in_question, "scores", metric)
+        scores += [_baseline_score(sample, metric, maxima[metric], *in_scores) for sample in values]
+    repeated = entry.get("answers", {})
+    for metric in (*repeated, *entry.get("same_answers", ())):
+        if isinstance(entry["scores"].get(metric, ()), (tuple, str, Mapping)) or metric not in repeated:
+            raise MisfitError(f"has answers of {escape(metric)}, which must have one score", *in_question)
+    return [
+        _with_answers(score, entry, in_question) if score.metric in repeated else score for score in scores
+    ]
+
+
+def _with_answers(score: Score, entry: _QuestionBlock, place: tuple[str, ...]) -> Score:
+    """Return the score with the ratings of its answers; raises Misfit where they contradict it."""
+    ratings = entry["answers"][score.metric]
+    for problem in rating_problems(ratings, score.value, score.maximum, *place, "answers", score.metric):
+        raise problem
+    same = score.metric in entry.get("same_answers", ())
+    return replace(score, answers=ratings, same_answers=same)
 
 
 def _baseline_score(value: _Value, metric: str, maximum: float, *place: str) -> Score:

@@ -14,7 +14,7 @@ from pytest_instructlab_eval.data.typed_json import MisfitError, RecordProblem, 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.evidence import Evidence, split_evidence
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, answers_problem
 
 LARGEST_SCALE = 1e50  # so that computed values, such as fourth powers of scores, stay finite
 MOST = 10**9  # questions
@@ -33,6 +33,10 @@ class Configuration(TypedDict, total=False):
     allow_mismatch: bool
     first_n: int | None
     sample: int | None
+    gate_about: Literal["these", "like-these"] | None
+
+
+LATER = ("gate_about",)  # settings that the first files of schema version 1 do not have
 
 
 def scale_problems(maximum: float, *place: str | int) -> Iterator[MisfitError]:
@@ -61,6 +65,17 @@ def _score_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
     if value is None and not score["unscored"] and not score["errors"]:
         yield RecordProblem("or errors must be above 0 where the value is null", 0, "unscored")
     yield from _sample_problems(score)
+    yield from rating_problems(score.get("answers", ()), value, maximum, "answers")
+
+
+def rating_problems(
+    answers: Sequence[float | None], value: float | None, maximum: float, *place: str | int
+) -> Iterator[MisfitError]:
+    """Yield what is wrong with the ratings of the answers to one question."""
+    for index, rating in enumerate(answers):
+        yield from value_problems(rating, maximum, *place, index)
+    if problem := answers_problem(answers, value):
+        yield MisfitError(problem, *place)
 
 
 def _sample_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
@@ -142,7 +157,7 @@ def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:
 def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[MisfitError]:
     if "model" in configuration:  # all settings are there
         for name in Configuration.__annotations__:
-            if name not in configuration:
+            if name not in configuration and name not in LATER:
                 yield MisfitError(f"has no {name}", "configuration")
     try:
         shard = read_as(Configuration, configuration).get("shard")

@@ -104,6 +104,10 @@ class Score:
     None where it cannot be measured. `error` is the reason of an error. `evidence` is what the score
     rests on, where that is known, and `metadata` holds plain data of the test's own; its texts
     "question", "answer" and "judgment" are shown when a test fails.
+
+    Of a question that was asked several times, `answers` has the mean rating of each answer, None for one
+    without a rating, and the value is the mean of these ratings. `same_answers` says that all the answers
+    were given at temperature 0 and have the same text, so that asking again would change nothing.
     """
 
     value: float | None
@@ -118,6 +122,8 @@ class Score:
     samples: tuple[Sample, ...] = ()
     metadata: Mapping[str, object] = dataclasses.field(default_factory=dict)
     evidence: Evidence | None = None
+    answers: tuple[float | None, ...] = ()
+    same_answers: bool = False
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -129,6 +135,8 @@ class Score:
         if not math.isfinite(value):
             raise ValueError(f"a score must be a finite number (got {value}); record None for no score")
         object.__setattr__(self, "value", value)
+        if problem := answers_problem(self.answers, value):
+            raise ValueError(f"the answers {problem}")
 
     @property
     def outcome(self) -> Outcome:
@@ -150,6 +158,9 @@ class Score:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         data = self.data
         fields |= {"metadata": data, "evidence": [name for name in data if name not in self.metadata]}
+        for name in ("answers", "same_answers"):
+            if not fields[name]:  # as in files from before there were such fields
+                del fields[name]
         samples = [sample.to_plain() for sample in self.samples]
         return {**plain_data({**fields, "samples": ()}), "samples": samples}
 
@@ -160,8 +171,11 @@ class Score:
             evidence, metadata = split_evidence(record["metadata"], record.get("evidence"), record["value"])
         except MisfitError:
             evidence, metadata = None, dict(record["metadata"])
-        samples = tuple(map(Sample.from_plain, record["samples"]))
-        return cls(**{**record, "samples": samples, "metadata": metadata, "evidence": evidence})
+        lists = {
+            "samples": tuple(map(Sample.from_plain, record["samples"])),
+            "answers": tuple(record.get("answers", ())),
+        }
+        return cls(**{**record, **lists, "metadata": metadata, "evidence": evidence})
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
@@ -188,6 +202,19 @@ class Score:
             error=error,
             samples=tuple(samples),
         )
+
+
+def answers_problem(answers: Sequence[float | None], value: float | None) -> str | None:
+    """Return why a score of this value cannot have answers of these ratings; None where it can."""
+    rated = [rating for rating in answers if rating is not None]
+    if not all(map(math.isfinite, rated)):
+        return f"must have finite ratings (got {list(answers)})"
+    if not answers or value is None:
+        return None
+    mean = statistics.fmean(rated) if rated else math.nan
+    if math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9):
+        return None
+    return f"must have the score, {value:g}, as the mean of their ratings (got {list(answers)})"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import benchmark_versions
+from pytest_instructlab_eval.suites.registry import benchmark_versions, find_benchmark
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.session.planning import Planning
@@ -147,6 +147,7 @@ class Gating:
             silent=tuple(silent),
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),
+            about_these=self._about_these(),
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 
@@ -162,6 +163,11 @@ class Gating:
     def _power_notes(self) -> Sequence[str]:
         """Return the warnings about gates that cannot fail."""
         return () if self.planning is None else self.planning.warnings
+
+    def _about_these(self) -> tuple[str, ...]:
+        """Return the benchmarks of the run whose drops are about its very questions by default."""
+        known = ((name, find_benchmark(name)) for name in self.collected.groups)
+        return tuple(name for name, found in known if found is not None and found.about_these(self._settings))
 
     def _left_out(self) -> dict[str, str]:
         """Return, by benchmark, why its figures would not be those of the whole benchmark."""

@@ -213,7 +213,9 @@ async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge
         of_turn = graded[first : first + len(answers)]
         score = pool_scores(dict(zip(answers, of_turn, strict=True)), "answer", all_needed=False)
         replies = tuple(reply for part in of_turn if part.evidence for reply in part.evidence.replies)
-        scores.append(replace(score, evidence=replace(score.evidence or Evidence(), replies=replies)))
+        evidence = replace(score.evidence or Evidence(), replies=replies)
+        same = question.temperature == 0 and len({reply.text for reply in replies}) == 1
+        scores.append(replace(score, evidence=evidence, same_answers=same))
     return scores
 
 
