@@ -15,7 +15,9 @@ from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import question_count
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import Comparison
+from pytest_instructlab_eval.stats.repeated_answers import AnswersComparison
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 
 FEWEST_CLUSTERS = 6  # with fewer there is no 95 % interval; see `cluster_interval`
@@ -55,8 +57,33 @@ class GatePlan:
         return self.gate.selector.figure.compares
 
 
+@dataclass(frozen=True)
+class Answering:
+    """How often the run asks its questions, and what its drops are about.
+
+    `repeats` is the number of answers to a question of a benchmark that is asked repeatedly, None where the
+    run finds it out, and `on_both_sides` says that the side that is compared with has several answers too.
+    `about` and `about_these` are those of `evaluate_gates`.
+    """
+
+    repeats: int | None = 1
+    on_both_sides: bool = False
+    about: GateAbout | None = None
+    about_these: Collection[str] = ()
+
+    def repeated(self, tests: Iterable[PlannedTest]) -> bool:
+        """Return whether a drop of these tests can be about these questions."""
+        several = self.repeats != 1 and self.on_both_sides and self.about != "like-these"
+        return several and all(test.is_repeated for test in tests)
+
+
 def plan_gates(
-    gates: Iterable[Gate], tests: Sequence[PlannedTest], earlier: EarlierRun, *, in_flight: int
+    gates: Iterable[Gate],
+    tests: Sequence[PlannedTest],
+    earlier: EarlierRun,
+    *,
+    in_flight: int,
+    answering: Answering = Answering(),
 ) -> list[GatePlan]:
     """Return the plan of each gate that has tests in this run.
 
@@ -65,11 +92,12 @@ def plan_gates(
     drops = [gate for gate in gates if gate.selector.figure.compares]
     # Of several drops, the first must pass the most severe level of Holm's correction.
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(drops))
+    power = _Power(earlier, confidence, answering)
     plans = []
     for gate in gates:
         if own := [test for test in tests if _is_of(test, gate.selector)]:
             plan = _plan(gate, own, earlier, in_flight)
-            plans.append(_with_power(plan, own, earlier, confidence) if plan.about_a_drop else plan)
+            plans.append(_with_power(plan, own, power) if plan.about_a_drop else plan)
     return plans
 
 
@@ -120,17 +148,47 @@ def _plan(gate: Gate, tests: Sequence[PlannedTest], earlier: EarlierRun, in_flig
     return GatePlan(gate, questions, independent, requests, seconds)
 
 
-def _with_power(
-    plan: GatePlan, tests: Sequence[PlannedTest], earlier: EarlierRun, confidence: float
-) -> GatePlan:
+@dataclass(frozen=True)
+class _Power:
+    """What the power of a gate depends on beside its tests."""
+
+    earlier: EarlierRun
+    confidence: float
+    answering: Answering
+
+    def comparisons(self, gate: Gate, names: Collection[str] | None) -> list[Comparison]:
+        """Return those of the gate in the earlier run, one for each model, over these questions or all."""
+        chosen = [result for result in self.earlier.results if names is None or result.question in names]
+        about, about_these = self.answering.about, self.answering.about_these
+        scope = Scope(chosen, list(self.earlier.against), "", {}, (), None, about, about_these)
+        cases = [case for case in scope.cases(gate) if isinstance(case, GateCase)]
+        return [case.target.comparison for case in cases if case.target.comparison is not None]
+
+    def drop(self, plan: GatePlan, comparison: Comparison) -> float | None:
+        """Return the smallest drop that as many questions as planned would see, None where none on the scale.
+
+        How far it is above the limit falls with the square root of the number of questions, and of answers
+        where the drop is about these questions.
+        """
+        limit = plan.gate.limit
+        drop = comparison.detectable_drop(limit, self.confidence)
+        if drop is None:
+            return None
+        ratio = comparison.n / plan.questions if plan.questions else 1.0
+        if isinstance(comparison, AnswersComparison) and self.answering.repeats:
+            ratio *= comparison.counts[0] / self.answering.repeats
+        scaled = limit + (drop - limit) * math.sqrt(ratio)
+        return scaled if scaled <= comparison.maximum else None
+
+
+def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> GatePlan:
     """Return the plan of a drop with the smallest drop that would fail the gate, or why none can."""
     judged = any(test.is_judged for test in tests)
-    if judged and plan.clusters < FEWEST_CLUSTERS:
+    if judged and plan.clusters < FEWEST_CLUSTERS and not power.answering.repeated(tests):
         return dataclasses.replace(plan, cannot_fail=_too_few(tests, plan.clusters))
-    names = {test.question for test in tests}
-    same = _comparisons(plan.gate, earlier, names)
-    comparisons = same or _comparisons(plan.gate, earlier, None)
-    drops = [_scaled_drop(plan, comparison, confidence) for comparison in comparisons]
+    same = power.comparisons(plan.gate, {test.question for test in tests})
+    comparisons = same or power.comparisons(plan.gate, None)
+    drops = [power.drop(plan, comparison) for comparison in comparisons]
     if not drops:
         return plan
     if None in drops:
@@ -141,32 +199,13 @@ def _with_power(
     return dataclasses.replace(plan, smallest_drop=drop, is_estimated=not exact)
 
 
-def _comparisons(gate: Gate, earlier: EarlierRun, names: Collection[str] | None) -> list[Comparison]:
-    """Return the comparisons of the gate in the earlier run, one for each model, over these questions."""
-    chosen = [result for result in earlier.results if names is None or result.question in names]
-    scope = Scope(chosen, list(earlier.against), "", {}, (), None)
-    cases = [case for case in scope.cases(gate) if isinstance(case, GateCase)]
-    return [case.target.comparison for case in cases if case.target.comparison is not None]
-
-
-def _scaled_drop(plan: GatePlan, comparison: Comparison, confidence: float) -> float | None:
-    """Return the smallest drop that as many questions as planned would see, None where none on the scale.
-
-    How far it is above the limit falls with the square root of the number of questions.
-    """
-    limit = plan.gate.limit
-    drop = comparison.detectable_drop(limit, confidence)
-    if drop is None:
-        return None
-    ratio = comparison.n / plan.questions if plan.questions else 1.0
-    scaled = limit + (drop - limit) * math.sqrt(ratio)
-    return scaled if scaled <= comparison.maximum else None
-
-
 def _too_few(tests: Sequence[PlannedTest], clusters: int) -> str:
     """Return why a drop of so few judged questions cannot be told from chance."""
     questions = question_count(len({test.question for test in tests}))
     files = len({test.cluster for test in tests if test.cluster})
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
     are = questions if files == 0 else f"{questions} of {groups}"
-    return f"it has {are}, and a drop needs {FEWEST_CLUSTERS} that do not depend on each other"
+    return (
+        f"it has {are}, and a drop needs {FEWEST_CLUSTERS} that do not depend on each other, or several answers "
+        "to each question on both sides (--eval-repeat)"
+    )

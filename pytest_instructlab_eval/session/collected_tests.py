@@ -146,6 +146,7 @@ def _planned_test(item: pytest.Function, about: ItemIdentity) -> PlannedTest:
         requests[0] if requests else None,
         is_task=any(benchmark.of_tasks for _, benchmark in questions),
         is_judged="judge" in model_roles([item]),
+        is_repeated=any(benchmark.with_repeats is not None for _, benchmark in questions),
     )
 
 

@@ -113,8 +113,14 @@ class Gating:
         from pytest_instructlab_eval.session.planning import Planning
 
         baseline = None if self.baseline is None else self.baseline.results
-        planned = self.collected.planned
-        self.planning = Planning(self._settings, self._gates, planned, baseline, in_flight=in_flight)
+        self.planning = Planning(
+            self._settings,
+            self._gates,
+            self.collected.planned,
+            baseline,
+            in_flight=in_flight,
+            about_these=self._about_these(),
+        )
         self.planning.check_power()
         return self.planning
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.gates import Gate
 from pytest_instructlab_eval.gates.gate_plan import (
+    Answering,
     EarlierRun,
     GatePlan,
     plan_gates,
@@ -20,7 +21,7 @@ from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.plan_table import UNKNOWN, plan_lines, power_warning, seconds_text
-from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.settings import AUTO, Settings
 from pytest_instructlab_eval.suites.registry import find_benchmark
 
 OPTION = "--eval-require-power"
@@ -30,7 +31,7 @@ class Planning:
     """The plans of a run's gates.
 
     `in_flight` is the number of tests that run at once, `baseline` has the results that drops are measured
-    against where that is an earlier run.
+    against where that is an earlier run, `about_these` the benchmarks whose drops are about their questions.
     """
 
     def __init__(
@@ -41,12 +42,20 @@ class Planning:
         baseline: Sequence[Result] | None,
         *,
         in_flight: int,
+        about_these: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._tests = [PlannedTest(*test) for test in tests]  # a worker sends them as plain lists
         self._in_flight = in_flight
         self._earlier = _earlier_run(settings, baseline)
-        self.plans = plan_gates(gates, self._tests, self._earlier, in_flight=in_flight)
+        answered = any(score.answers for result in baseline or () for score in result.scores)
+        answering = Answering(
+            None if settings.repeat == AUTO else int(settings.repeat),
+            on_both_sides=settings.base_model is not None or answered,
+            about=settings.gate_about,
+            about_these=about_these,
+        )
+        self.plans = plan_gates(gates, self._tests, self._earlier, in_flight=in_flight, answering=answering)
 
     @property
     def warnings(self) -> list[str]:

@@ -11,7 +11,8 @@ DROP = "--eval-gate=mt_bench_branch.drop <= 0.5"
 BASE = "--eval-base-model=base"
 WARNING = (
     "warning: mt_bench_branch.drop <= 0.5 cannot decide: it has 4 questions of 2 files or groups, and a drop "
-    "needs 6 that do not depend on each other"
+    "needs 6 that do not depend on each other, or several answers to each question on both sides "
+    "(--eval-repeat)"
 )
 
 

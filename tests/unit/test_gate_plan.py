@@ -9,12 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.gate_plan import EarlierRun, plan_gates, planned_requests, planned_seconds
+from pytest_instructlab_eval.gates.gate_plan import (
+    Answering,
+    EarlierRun,
+    plan_gates,
+    planned_requests,
+    planned_seconds,
+)
 from pytest_instructlab_eval.parsers import parse_power
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 
-TEST = PlannedTest("own", "q", "", "", None, 2, is_task=False, is_judged=False)
+TEST = PlannedTest("own", "q", "", "", None, 2, is_task=False, is_judged=False, is_repeated=False)
 DROP = parse_gate("own.drop <= 0.1")
 
 
@@ -106,3 +112,27 @@ def test_any_other_text_is_refused_in_a_sentence(text: str) -> None:
 def test_a_drop_is_a_number_above_0(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected BENCHMARK=X"):
         parse_power(text)
+
+
+@pytest.mark.parametrize(
+    ("answering", "can"),
+    [
+        (Answering(4, on_both_sides=True), True),
+        (Answering(None, on_both_sides=True), True),
+        (Answering(1, on_both_sides=True), False),
+        (Answering(4, on_both_sides=False), False),
+        (Answering(4, on_both_sides=True, about="like-these"), False),
+    ],
+)
+def test_a_drop_about_these_questions_needs_several_answers_on_both_sides(
+    answering: Answering, can: bool
+) -> None:
+    tests = [test._replace(is_repeated=True) for test in judged(5, clusters=1)]
+    (plan,) = plan_gates([DROP], tests, EarlierRun(), in_flight=1, answering=answering)
+    assert (plan.cannot_fail == "") is can
+
+
+def test_repeats_are_no_help_to_tests_that_are_not_repeated() -> None:
+    answering = Answering(4, on_both_sides=True)
+    (plan,) = plan_gates([DROP], judged(5, clusters=1), EarlierRun(), in_flight=1, answering=answering)
+    assert plan.cannot_fail
