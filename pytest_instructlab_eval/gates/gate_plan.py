@@ -206,6 +206,6 @@ def _too_few(tests: Sequence[PlannedTest], clusters: int) -> str:
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
     are = questions if files == 0 else f"{questions} of {groups}"
     return (
-        f"it has {are}, and a drop needs {FEWEST_CLUSTERS} that do not depend on each other, or several answers "
-        "to each question on both sides (--eval-repeat)"
+        f"it has {are}, and a drop needs {FEWEST_CLUSTERS} that do not depend on each other, or several "
+        "answers to each question on both sides (--eval-repeat)"
     )

@@ -13,8 +13,8 @@ class PlannedTest(NamedTuple):
     """A test that the run will ask.
 
     `requests` is the number of its requests, None where unknown. `is_task` says that each request is a
-    question of its own, `is_judged` that a judge rates its answers, and `is_repeated` that --eval-repeat holds
-    for it.
+    question of its own, `is_judged` that a judge rates its answers, and `is_repeated` that --eval-repeat
+    holds for it.
     """
 
     benchmark: str
