@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.detectable import detectable_drop
+from pytest_instructlab_eval.stats.paired_answers import PairedAnswers
 from pytest_instructlab_eval.stats.statistics import (
     CONFIDENCE,
     ROUNDING,
@@ -18,11 +20,7 @@ from pytest_instructlab_eval.stats.statistics import (
     correlation,
     even_interval,
     have_different_means,
-    mcnemar,
-    minimum_detectable_drop,
-    minimum_detectable_drop_of_answers,
     p_value,
-    paired_answers_interval,
     stratified_wilson_interval,
     t_interval,
     welch_degrees_of_freedom,
@@ -119,19 +117,18 @@ class Comparison:
     @property
     def answers(self) -> tuple[int, int] | None:
         """The numbers of answers that became wrong and right; None for scores that are not right or wrong."""
-        if not self._are_answers:
-            return None
-        losses, gains, _ = self._changes
-        return sum(losses), sum(gains)
+        found = self._paired_answers
+        return None if found is None else (sum(found.losses), sum(found.gains))
 
     @property
     def mcnemar(self) -> float | None:
-        """The p value of exact McNemar; None for scores that are not right or wrong, and for several tasks.
+        """The p value of McNemar's test, with half the usual correction; see `PairedAnswers`.
 
-        The drop gives each task the same weight, but McNemar would give each question the same weight.
+        None for scores that are not right or wrong, and for several tasks: the drop gives each task the same
+        weight, but McNemar would give each question the same weight.
         """
-        changes = self.answers
-        return None if changes is None or len(self._drops.strata) > 1 else mcnemar(*changes)
+        found = self._paired_answers
+        return None if found is None or len(found.counts) > 1 else found.p_value_of_no_change
 
     @property
     def correlation(self) -> float | None:
@@ -143,18 +140,19 @@ class Comparison:
 
         None where unknown.
         """
-        if self._are_answers:
-            return minimum_detectable_drop_of_answers(*self._changes)
-        return minimum_detectable_drop(self._drops.clusters)
+        if self._paired_answers is not None:
+            return self._paired_answers.detectable_drop(margin, confidence)
+        scale = (0.0, self.maximum)
+        return detectable_drop(self._ours.clusters, self._theirs.clusters, scale, margin, confidence)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Return the interval of the drop; None where it cannot be measured.
 
-        It is `paired_answers_interval` for right and wrong answers, `even_interval` where the mean drop is
+        It is that of `PairedAnswers` for right and wrong answers, `even_interval` where the mean drop is
         the same in all clusters, and else `cluster_interval`.
         """
-        if self._are_answers:
-            return paired_answers_interval(*self._changes, confidence)
+        if self._paired_answers is not None:
+            return self._paired_answers.interval(confidence)
         clusters = self._drops.clusters
         return (cluster_interval if have_different_means(clusters) else even_interval)(clusters, confidence)
 
@@ -164,11 +162,15 @@ class Comparison:
 
     def p_value(self, margin: float) -> float:
         """Return the two-sided p value of a drop of at most the margin, against a larger drop."""
+        if self._paired_answers is not None:
+            return self._paired_answers.p_value(margin)
         return p_value(self.interval, margin)
 
     @property
     def p_value_of_no_change(self) -> float:
         """The two-sided p value of no change, against a drop or a rise."""
+        if self._paired_answers is not None:
+            return self._paired_answers.p_value_of_no_change
         return _p_value_of_no_change(self.interval)
 
     def worst(self, most: int) -> tuple[Contribution, ...]:
@@ -184,14 +186,12 @@ class Comparison:
         return tuple(sorted(dropped, key=lambda entry: entry.drop, reverse=True)[:most])
 
     @functools.cached_property
-    def _are_answers(self) -> bool:
-        return self._ours.are_answers and self._theirs.are_answers
-
-    @functools.cached_property
-    def _changes(self) -> tuple[list[int], list[int], list[int]]:
-        """The numbers of answers that became wrong, that became right, and of all, by stratum."""
+    def _paired_answers(self) -> PairedAnswers | None:
+        """The right and wrong answers by stratum; None for other scores."""
+        if not (self._ours.are_answers and self._theirs.are_answers):
+            return None
         strata = self._drops.strata
-        return (
+        return PairedAnswers(
             [sum(drop > 0 for drop in stratum) for stratum in strata],
             [sum(drop < 0 for drop in stratum) for stratum in strata],
             [len(stratum) for stratum in strata],
