@@ -13,8 +13,8 @@ from pytest_instructlab_eval.stats.detectable import detectable_drop
 from pytest_instructlab_eval.stats.paired_answers import PairedAnswers
 from pytest_instructlab_eval.stats.statistics import (
     CONFIDENCE,
-    ROUNDING,
     Interval,
+    bounded_interval,
     cluster_interval,
     cluster_t_interval,
     correlation,
@@ -23,6 +23,7 @@ from pytest_instructlab_eval.stats.statistics import (
     p_value,
     stratified_wilson_interval,
     t_interval,
+    total_error,
     welch_degrees_of_freedom,
 )
 from pytest_instructlab_eval.stats.values import (
@@ -236,7 +237,7 @@ class Difference:
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Return Student's interval of the drop (Welch, Biometrika 34, 1947); None where there is none."""
-        if self.stderr is None or self.stderr <= ROUNDING:
+        if self.stderr is None:
             return None
         return t_interval(self.drop, self.stderr, self.degrees_of_freedom, confidence)
 
@@ -264,13 +265,13 @@ def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Differe
     mine, other = Values.scored(units_of(ours)), Values.scored(units_of(theirs))
     if not mine.entries or not other.entries:
         return None
-    errors = [*(mine.errors or ()), *(other.errors or ())]
+    errors = None if None in (mine.errors, other.errors) else [*(mine.errors or ()), *(other.errors or ())]
     return Difference(
         means=(mine.mean, other.mean),
-        stderr=None if None in (mine.errors, other.errors) else math.hypot(*(error for error, _ in errors)),
+        stderr=total_error(errors),
         n=mine.n,
         maximum=mine.maximum,
-        degrees_of_freedom=welch_degrees_of_freedom(errors),
+        degrees_of_freedom=welch_degrees_of_freedom(errors or ()),
     )
 
 
@@ -309,7 +310,7 @@ def _unpaired(units: Iterable[Unit], paired: Collection[QuestionKey]) -> tuple[s
 def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> Interval | None:
     """Return the interval of a benchmark's mean; None where it cannot be measured.
 
-    It is `stratified_wilson_interval` for right and wrong answers, else `cluster_interval`.
+    It is `stratified_wilson_interval` for right and wrong answers, else `bounded_interval`.
     """
     scored = Values.scored(units_of(results))
     if not scored.entries:
@@ -317,7 +318,7 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     if scored.are_answers:
         right = [sum(value > 0 for value in stratum) for stratum in scored.strata]
         return stratified_wilson_interval(right, [len(stratum) for stratum in scored.strata], confidence)
-    return cluster_interval(scored.clusters, confidence)
+    return bounded_interval(scored.clusters, scored.maximum, confidence)
 
 
 def lowest_scores(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:

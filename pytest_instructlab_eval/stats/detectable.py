@@ -56,11 +56,13 @@ def detectable_drop(
     if not variances.any():
         return None
     ends = _standard_lower_ends(variances, sizes, confidence)
+    if not np.isfinite(ends).all():
+        return None
 
     def power(lowered: float) -> float:
         found = drops(lowered)
         error = math.sqrt(float((sizes**2 * cluster_variances(found, sizes)).sum())) / len(found)
-        return float((found.mean() + error * ends > margin).mean())
+        return float((found.mean() + error * ends > margin).mean())  # at the bottom of the scale error is 0
 
     width = scale[1] - scale[0]
     lowered = smallest_seen(power, margin, width + float(np.ptp(after)), width / NEAR)
@@ -141,8 +143,8 @@ def _lower_ends(sums: Floats, sizes: Floats, confidence: float) -> Floats:
     count, total = len(sizes), sizes.sum()
     if count >= FEW_CLUSTERS:
         mean = sums.sum(axis=1) / total
-        squares = ((sums - mean[:, None] * sizes) ** 2).sum(axis=1)
-        errors = np.sqrt(count / (count - 1) * squares) / total
+        without = (sums - mean[:, None] * sizes) / (total - sizes)
+        errors = np.sqrt((count - 1) / count * (without**2).sum(axis=1))
         ends = mean - stdtrit(total**2 / (sizes**2).sum() - 1, (1 + confidence) / 2) * errors
     else:
         rank = math.floor((1 - confidence) / 2 * 2**count)

@@ -48,14 +48,34 @@ def clustered_standard_error(clusters: Clusters) -> float | None:
     sqrt(G / (G - 1) * sum over clusters of (sum of its deviations)^2) / N for G clusters of N values
     in all: the clustered estimate of https://arxiv.org/abs/2411.00640 (section 2.2) with the usual
     correction for few clusters; for clusters of one value, the sample standard error. None where there
-    are fewer than two clusters.
+    are fewer than two clusters, and where all have the same mean: equal scores do not show how far others
+    would be.
     """
     count = sum(len(cluster) for cluster in clusters)
-    if len(clusters) < 2:
+    if not have_different_means(clusters):
         return None
     mean = sum(value for cluster in clusters for value in cluster) / count
     squares = sum(sum(value - mean for value in cluster) ** 2 for cluster in clusters)
     return math.sqrt(len(clusters) / (len(clusters) - 1) * squares) / count
+
+
+def jackknife_error(clusters: Clusters) -> float | None:
+    """Return the standard error of the mean of all values, from the means without one cluster each.
+
+    sqrt((G - 1) / G * sum of squared differences of these means from the mean of all) for G clusters. It is
+    `clustered_standard_error` for clusters of one size, and does not fall short where one is much larger
+    than others (MacKinnon, Nielsen and Webb, Journal of Applied Econometrics 38, 2023). 0 where all clusters
+    have the same mean, None for fewer than two.
+    """
+    if len(clusters) < 2:
+        return None
+    total, sums = sum(map(len, clusters)), [math.fsum(cluster) for cluster in clusters]
+    mean = math.fsum(sums) / total
+    without = [
+        (own - mean * len(cluster)) / (total - len(cluster))
+        for own, cluster in zip(sums, clusters, strict=True)
+    ]
+    return math.sqrt((len(clusters) - 1) / len(clusters) * math.fsum(part**2 for part in without))
 
 
 def t_interval(
@@ -69,8 +89,8 @@ def t_interval(
 def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
     """Return the interval of the mean of all values, which are independent only between clusters.
 
-    From ten clusters on, the t interval of the clustered standard error (Cameron and Miller, Journal of
-    Human Resources 50, 2015, section VI.D); its degrees of freedom are one less than the effective
+    From ten clusters on, the t interval of `jackknife_error` (Cameron and Miller, Journal of Human
+    Resources 50, 2015, section VI.D); its degrees of freedom are one less than the effective
     number of clusters, (sum n)^2 / sum n^2 for n values in each (Kish, Survey Sampling, 1965), which is
     G where all are of one size.
 
@@ -101,11 +121,37 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
     It is exact only for clusters of one size with normal errors. None for fewer than two clusters, and
     where all have the same mean.
     """
-    stderr = clustered_standard_error(clusters)
+    stderr = jackknife_error(clusters)
     if stderr is None or not have_different_means(clusters):
         return None
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
-    return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
+    return t_interval(mean, stderr, degrees_of_freedom(clusters), confidence)
+
+
+def bounded_interval(clusters: Clusters, maximum: float, confidence: float = CONFIDENCE) -> Interval | None:
+    """Return the interval of the mean of scores from 0 to the maximum, independent only between clusters.
+
+    It is Wilson's for the share p of the maximum, at the effective number of questions p (1 - p) / error^2
+    (Korn and Graubard, Survey Methodology 24, 1998), with `jackknife_error` and Student's quantile instead
+    of the normal one. So it stays on the scale, and reaches further to the side that has more room, as it
+    must near the top: few clusters of ratings of 9.7 of 10 are in the t interval in 88 % of runs.
+
+    Where all clusters have the same mean, others would differ in at most a share q of clusters, at the
+    confidence: 1 - (1 - confidence)^(1 / G) for none of G, their effective number (Clopper and Pearson,
+    Biometrika 26, 1934). They could be anywhere on the scale. None for fewer than six clusters at 95 %, and
+    for scores off the scale.
+    """
+    count = len(clusters)
+    mean = statistics.fmean(value for cluster in clusters for value in cluster)
+    if 2 ** (1 - count) > 1 - confidence or not 0 <= mean <= maximum:
+        return None
+    stderr, freedom, share = jackknife_error(clusters), degrees_of_freedom(clusters), mean / maximum
+    if not have_different_means(clusters) or not stderr or not 0 < share < 1:
+        others = 1 - (1 - confidence) ** (1 / (freedom + 1))
+        return Interval(mean * (1 - others), mean + others * (maximum - mean))
+    effective = share * (1 - share) / (stderr / maximum) ** 2
+    low, high = _score_interval(share, effective, t_quantile((1 + confidence) / 2, freedom))
+    return Interval(low * maximum, high * maximum)
 
 
 def even_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
@@ -138,6 +184,15 @@ def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
     return Interval(mean - below, mean + above)
 
 
+def total_error(errors: Sequence[tuple[float, float]] | None) -> float | None:
+    """Return the standard error of a sum of independent means, each with its error and degrees of freedom.
+
+    None where one is not known, and where there is no more than rounding.
+    """
+    total = math.hypot(*(error for error, _ in errors or ()))
+    return total if errors and total > ROUNDING else None
+
+
 def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
     """Return those of a sum of independent means, each with standard error e and degrees of freedom d.
 
@@ -156,7 +211,11 @@ def have_different_means(clusters: Clusters) -> bool:
     return len(means) > 1 and max(means) - min(means) > ROUNDING
 
 
-def _degrees_of_freedom(clusters: Clusters) -> float:
+def degrees_of_freedom(clusters: Clusters) -> float:
+    """Return one less than the effective number of clusters: (sum n)^2 / sum n^2.
+
+    n is the size of each (Kish, Survey Sampling, 1965).
+    """
     sizes = [len(cluster) for cluster in clusters]
     return sum(sizes) ** 2 / sum(size**2 for size in sizes) - 1
 
@@ -170,9 +229,13 @@ def wilson_interval(successes: float, count: float, confidence: float = CONFIDEN
     (p + z^2/2n ± z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n) (Wilson, JASA 22, 1927; recommended by
     Brown, Cai and DasGupta, Statistical Science 16, 2001). Counts may be fractions, as effective ones are.
     """
-    share, z2 = successes / count, z_quantile((1 + confidence) / 2) ** 2
-    half = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2)))
-    centre, scale = share + z2 / (2 * count), 1 + z2 / count
+    return _score_interval(successes / count, count, z_quantile((1 + confidence) / 2))
+
+
+def _score_interval(share: float, count: float, quantile: float) -> Interval:
+    square = quantile**2
+    half = math.sqrt(square * (share * (1 - share) / count + square / (4 * count**2)))
+    centre, scale = share + square / (2 * count), 1 + square / count
     return Interval(
         (centre - half) / scale if share > 0 else 0.0, (centre + half) / scale if share < 1 else 1.0
     )

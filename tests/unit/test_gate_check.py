@@ -125,7 +125,7 @@ def test_a_mean_that_passes_says_so_in_short() -> None:
 def test_what_is_too_high_names_the_highest() -> None:
     found = report_of("mt_bench <= 4", MT_BENCH)
     assert (
-        "expected <= 4, got 4.49 (95 % interval 3.91 to 5.06, 40 questions); highest scores: 83-writing (7)"
+        "expected <= 4, got 4.49 (95 % interval 3.92 to 5.07, 40 questions); highest scores: 83-writing (7)"
         in found.message
     )
 

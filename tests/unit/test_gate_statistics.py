@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from pytest_instructlab_eval.stats.paired_answers import PairedAnswers
 from pytest_instructlab_eval.stats.statistics import (
     Interval,
+    bounded_interval,
     cluster_interval,
     clustered_standard_error,
     correlation,
     even_interval,
     holm,
+    jackknife_error,
     margin_verdict,
     minimum_detectable_effect,
     p_value,
@@ -54,7 +56,12 @@ def test_of_fewer_than_two_values_there_is_no_standard_error(values: list[float]
 @given(st.lists(FINITE, min_size=2, max_size=20))
 def test_for_clusters_of_one_it_is_the_standard_error_of_the_mean(values: list[float]) -> None:
     expected = statistics.stdev(values) / math.sqrt(len(values))
-    assert clustered_standard_error([[value] for value in values]) == pytest.approx(expected, abs=1e-9)
+    found = clustered_standard_error([[value] for value in values])
+    assert jackknife_error([[value] for value in values]) == pytest.approx(expected, abs=1e-9)
+    if found is None:
+        assert expected == pytest.approx(0.0, abs=1e-8), "equal scores do not show how far others would be"
+    else:
+        assert found == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("clusters", [[], [[1.0]], [[1.0, 2.0, 3.0]]])
@@ -110,7 +117,7 @@ def test_ten_clusters_have_the_t_interval_of_their_standard_error() -> None:
     stderr = clustered_standard_error(clusters)
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
     assert stderr is not None
-    assert cluster_interval(clusters) == t_interval(mean, stderr, 9)
+    assert cluster_interval(clusters) == pytest.approx(t_interval(mean, stderr, 9))
 
 
 def test_clusters_of_unequal_size_count_as_fewer() -> None:
@@ -179,6 +186,42 @@ def test_the_degrees_of_freedom_of_a_difference_are_welchs() -> None:
     expected = scipy.stats.ttest_ind(ours, theirs, equal_var=False).df
     assert welch_degrees_of_freedom(list(zip(errors, [4.0, 2.0], strict=True))) == pytest.approx(expected)
     assert welch_degrees_of_freedom([(0.0, 4.0), (0.0, 0.0), (1e-95, 3.0)]) == math.inf
+
+
+def test_scores_that_are_all_equal_have_an_interval_of_a_width_and_no_standard_error() -> None:
+    clusters = [[7.0]] * 80
+    assert clustered_standard_error(clusters) is None
+    found = bounded_interval(clusters, 10.0)
+    assert found is not None
+    others = 1 - 0.05 ** (1 / 80)  # of so many others, none of 80 is one in 5 % of runs
+    assert found == pytest.approx((7 - 7 * others, 7 + 3 * others))
+    assert bounded_interval([[10.0]] * 6, 10.0) == pytest.approx((10 * 0.05 ** (1 / 6), 10.0))
+    assert bounded_interval([[10.0]] * 5, 10.0) is None
+
+
+@given(st.lists(st.lists(st.floats(0, 10), min_size=1, max_size=3), min_size=1, max_size=14))
+def test_the_interval_of_scores_on_a_scale_stays_on_it_and_holds_their_mean(
+    clusters: list[list[float]],
+) -> None:
+    interval = bounded_interval(clusters, 10.0)
+    mean = statistics.fmean(value for cluster in clusters for value in cluster)
+    assert (interval is None) == (len(clusters) < 6)
+    if interval is not None:
+        assert -1e-9 <= interval.low <= mean + 1e-9
+        assert mean - 1e-9 <= interval.high <= 10 + 1e-9
+        assert interval.high > interval.low or mean in (0.0, 10.0)
+
+
+def test_the_jackknifes_error_is_that_of_the_means_without_one_cluster_each() -> None:
+    clusters = [[1.0, 2.5], [4.0], [3.0, 3.5, 9.0], [0.0, 1.0], [7.0]]
+    values = [value for cluster in clusters for value in cluster]
+    without = [
+        statistics.fmean(value for other in clusters if other is not cluster for value in other)
+        for cluster in clusters
+    ]
+    expected = math.sqrt(4 / 5 * sum((mean - statistics.fmean(values)) ** 2 for mean in without))
+    assert jackknife_error(clusters) == pytest.approx(expected)
+    assert jackknife_error([[1.0]]) is None
 
 
 @given(CLUSTERS)
