@@ -198,7 +198,7 @@ def power_notes(comparison: Comparison, smallest: float | None, digits: int) -> 
     if comparison.answers is not None and not comparison.unchanged:
         wrong, right = comparison.answers
         p_value = comparison.mcnemar
-        exact = "" if p_value is None else f" (exact McNemar p = {p_value:.2g})"
+        exact = "" if p_value is None else f" (McNemar p = {p_value:.2g})"
         notes.append(f"{wrong:,} answers became wrong and {right:,} became right{exact}")
     if smallest is not None:
         notes.append(detectable_drop_text(smallest, digits, comparison.maximum))

@@ -9,22 +9,21 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.detectable import detectable_drop
+from pytest_instructlab_eval.stats.paired_answers import PairedAnswers
 from pytest_instructlab_eval.stats.statistics import (
     CONFIDENCE,
-    ROUNDING,
     Interval,
+    bounded_interval,
     cluster_interval,
     cluster_t_interval,
     correlation,
     even_interval,
     have_different_means,
-    mcnemar,
-    minimum_detectable_drop,
-    minimum_detectable_drop_of_answers,
     p_value,
-    paired_answers_interval,
     stratified_wilson_interval,
     t_interval,
+    total_error,
     welch_degrees_of_freedom,
 )
 from pytest_instructlab_eval.stats.values import (
@@ -119,19 +118,18 @@ class Comparison:
     @property
     def answers(self) -> tuple[int, int] | None:
         """The numbers of answers that became wrong and right; None for scores that are not right or wrong."""
-        if not self._are_answers:
-            return None
-        losses, gains, _ = self._changes
-        return sum(losses), sum(gains)
+        found = self._paired_answers
+        return None if found is None else (sum(found.losses), sum(found.gains))
 
     @property
     def mcnemar(self) -> float | None:
-        """The p value of exact McNemar; None for scores that are not right or wrong, and for several tasks.
+        """The p value of McNemar's test, with half the usual correction; see `PairedAnswers`.
 
-        The drop gives each task the same weight, but McNemar would give each question the same weight.
+        None for scores that are not right or wrong, and for several tasks: the drop gives each task the same
+        weight, but McNemar would give each question the same weight.
         """
-        changes = self.answers
-        return None if changes is None or len(self._drops.strata) > 1 else mcnemar(*changes)
+        found = self._paired_answers
+        return None if found is None or len(found.counts) > 1 else found.p_value_of_no_change
 
     @property
     def correlation(self) -> float | None:
@@ -143,18 +141,19 @@ class Comparison:
 
         None where unknown.
         """
-        if self._are_answers:
-            return minimum_detectable_drop_of_answers(*self._changes)
-        return minimum_detectable_drop(self._drops.clusters)
+        if self._paired_answers is not None:
+            return self._paired_answers.detectable_drop(margin, confidence)
+        scale = (0.0, self.maximum)
+        return detectable_drop(self._ours.clusters, self._theirs.clusters, scale, margin, confidence)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Return the interval of the drop; None where it cannot be measured.
 
-        It is `paired_answers_interval` for right and wrong answers, `even_interval` where the mean drop is
+        It is that of `PairedAnswers` for right and wrong answers, `even_interval` where the mean drop is
         the same in all clusters, and else `cluster_interval`.
         """
-        if self._are_answers:
-            return paired_answers_interval(*self._changes, confidence)
+        if self._paired_answers is not None:
+            return self._paired_answers.interval(confidence)
         clusters = self._drops.clusters
         return (cluster_interval if have_different_means(clusters) else even_interval)(clusters, confidence)
 
@@ -164,11 +163,15 @@ class Comparison:
 
     def p_value(self, margin: float) -> float:
         """Return the two-sided p value of a drop of at most the margin, against a larger drop."""
+        if self._paired_answers is not None:
+            return self._paired_answers.p_value(margin)
         return p_value(self.interval, margin)
 
     @property
     def p_value_of_no_change(self) -> float:
         """The two-sided p value of no change, against a drop or a rise."""
+        if self._paired_answers is not None:
+            return self._paired_answers.p_value_of_no_change
         return _p_value_of_no_change(self.interval)
 
     def worst(self, most: int) -> tuple[Contribution, ...]:
@@ -184,14 +187,12 @@ class Comparison:
         return tuple(sorted(dropped, key=lambda entry: entry.drop, reverse=True)[:most])
 
     @functools.cached_property
-    def _are_answers(self) -> bool:
-        return self._ours.are_answers and self._theirs.are_answers
-
-    @functools.cached_property
-    def _changes(self) -> tuple[list[int], list[int], list[int]]:
-        """The numbers of answers that became wrong, that became right, and of all, by stratum."""
+    def _paired_answers(self) -> PairedAnswers | None:
+        """The right and wrong answers by stratum; None for other scores."""
+        if not (self._ours.are_answers and self._theirs.are_answers):
+            return None
         strata = self._drops.strata
-        return (
+        return PairedAnswers(
             [sum(drop > 0 for drop in stratum) for stratum in strata],
             [sum(drop < 0 for drop in stratum) for stratum in strata],
             [len(stratum) for stratum in strata],
@@ -236,7 +237,7 @@ class Difference:
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
         """Return Student's interval of the drop (Welch, Biometrika 34, 1947); None where there is none."""
-        if self.stderr is None or self.stderr <= ROUNDING:
+        if self.stderr is None:
             return None
         return t_interval(self.drop, self.stderr, self.degrees_of_freedom, confidence)
 
@@ -264,13 +265,13 @@ def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Differe
     mine, other = Values.scored(units_of(ours)), Values.scored(units_of(theirs))
     if not mine.entries or not other.entries:
         return None
-    errors = [*(mine.errors or ()), *(other.errors or ())]
+    errors = None if None in (mine.errors, other.errors) else [*(mine.errors or ()), *(other.errors or ())]
     return Difference(
         means=(mine.mean, other.mean),
-        stderr=None if None in (mine.errors, other.errors) else math.hypot(*(error for error, _ in errors)),
+        stderr=total_error(errors),
         n=mine.n,
         maximum=mine.maximum,
-        degrees_of_freedom=welch_degrees_of_freedom(errors),
+        degrees_of_freedom=welch_degrees_of_freedom(errors or ()),
     )
 
 
@@ -309,7 +310,7 @@ def _unpaired(units: Iterable[Unit], paired: Collection[QuestionKey]) -> tuple[s
 def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> Interval | None:
     """Return the interval of a benchmark's mean; None where it cannot be measured.
 
-    It is `stratified_wilson_interval` for right and wrong answers, else `cluster_interval`.
+    It is `stratified_wilson_interval` for right and wrong answers, else `bounded_interval`.
     """
     scored = Values.scored(units_of(results))
     if not scored.entries:
@@ -317,7 +318,7 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     if scored.are_answers:
         right = [sum(value > 0 for value in stratum) for stratum in scored.strata]
         return stratified_wilson_interval(right, [len(stratum) for stratum in scored.strata], confidence)
-    return cluster_interval(scored.clusters, confidence)
+    return bounded_interval(scored.clusters, scored.maximum, confidence)
 
 
 def lowest_scores(results: Iterable[Result], most: int, *, highest: bool = False) -> tuple[Contribution, ...]:

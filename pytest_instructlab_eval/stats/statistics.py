@@ -13,13 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 CONFIDENCE = 0.95
 POWER = 0.8
 FEW_CLUSTERS = 10  # with fewer, the t interval of clustered means is too narrow when clusters are unequal
-FEWEST_CHANGES = 7.9  # exact McNemar needs six changes; a Poisson count of this mean has six in 80 % of runs
 
 ROUNDING = 1e-9  # values that are closer count as equal
 
@@ -50,29 +48,49 @@ def clustered_standard_error(clusters: Clusters) -> float | None:
     sqrt(G / (G - 1) * sum over clusters of (sum of its deviations)^2) / N for G clusters of N values
     in all: the clustered estimate of https://arxiv.org/abs/2411.00640 (section 2.2) with the usual
     correction for few clusters; for clusters of one value, the sample standard error. None where there
-    are fewer than two clusters.
+    are fewer than two clusters, and where all have the same mean: equal scores do not show how far others
+    would be.
     """
     count = sum(len(cluster) for cluster in clusters)
-    if len(clusters) < 2:
+    if not have_different_means(clusters):
         return None
     mean = sum(value for cluster in clusters for value in cluster) / count
     squares = sum(sum(value - mean for value in cluster) ** 2 for cluster in clusters)
     return math.sqrt(len(clusters) / (len(clusters) - 1) * squares) / count
 
 
+def jackknife_error(clusters: Clusters) -> float | None:
+    """Return the standard error of the mean of all values, from the means without one cluster each.
+
+    sqrt((G - 1) / G * sum of squared differences of these means from the mean of all) for G clusters. It is
+    `clustered_standard_error` for clusters of one size, and does not fall short where one is much larger
+    than others (MacKinnon, Nielsen and Webb, Journal of Applied Econometrics 38, 2023). 0 where all clusters
+    have the same mean, None for fewer than two.
+    """
+    if len(clusters) < 2:
+        return None
+    total, sums = sum(map(len, clusters)), [math.fsum(cluster) for cluster in clusters]
+    mean = math.fsum(sums) / total
+    without = [
+        (own - mean * len(cluster)) / (total - len(cluster))
+        for own, cluster in zip(sums, clusters, strict=True)
+    ]
+    return math.sqrt((len(clusters) - 1) / len(clusters) * math.fsum(part**2 for part in without))
+
+
 def t_interval(
     mean: float, stderr: float, degrees_of_freedom: float, confidence: float = CONFIDENCE
 ) -> Interval:
     """Return mean ± t * stderr, t the quantile of Student's distribution (Student, Biometrika 6, 1908)."""
-    half = _t_quantile((1 + confidence) / 2, degrees_of_freedom) * stderr
+    half = t_quantile((1 + confidence) / 2, degrees_of_freedom) * stderr
     return Interval(mean - half, mean + half)
 
 
 def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
     """Return the interval of the mean of all values, which are independent only between clusters.
 
-    From ten clusters on, the t interval of the clustered standard error (Cameron and Miller, Journal of
-    Human Resources 50, 2015, section VI.D); its degrees of freedom are one less than the effective
+    From ten clusters on, the t interval of `jackknife_error` (Cameron and Miller, Journal of Human
+    Resources 50, 2015, section VI.D); its degrees of freedom are one less than the effective
     number of clusters, (sum n)^2 / sum n^2 for n values in each (Kish, Survey Sampling, 1965), which is
     G where all are of one size.
 
@@ -103,11 +121,37 @@ def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> In
     It is exact only for clusters of one size with normal errors. None for fewer than two clusters, and
     where all have the same mean.
     """
-    stderr = clustered_standard_error(clusters)
+    stderr = jackknife_error(clusters)
     if stderr is None or not have_different_means(clusters):
         return None
     mean = statistics.fmean(value for cluster in clusters for value in cluster)
-    return t_interval(mean, stderr, _degrees_of_freedom(clusters), confidence)
+    return t_interval(mean, stderr, degrees_of_freedom(clusters), confidence)
+
+
+def bounded_interval(clusters: Clusters, maximum: float, confidence: float = CONFIDENCE) -> Interval | None:
+    """Return the interval of the mean of scores from 0 to the maximum, independent only between clusters.
+
+    It is Wilson's for the share p of the maximum, at the effective number of questions p (1 - p) / error^2
+    (Korn and Graubard, Survey Methodology 24, 1998), with `jackknife_error` and Student's quantile instead
+    of the normal one. So it stays on the scale, and reaches further to the side that has more room, as it
+    must near the top: few clusters of ratings of 9.7 of 10 are in the t interval in 88 % of runs.
+
+    Where all clusters have the same mean, others would differ in at most a share q of clusters, at the
+    confidence: 1 - (1 - confidence)^(1 / G) for none of G, their effective number (Clopper and Pearson,
+    Biometrika 26, 1934). They could be anywhere on the scale. None for fewer than six clusters at 95 %, and
+    for scores off the scale.
+    """
+    count = len(clusters)
+    mean = statistics.fmean(value for cluster in clusters for value in cluster)
+    if 2 ** (1 - count) > 1 - confidence or not 0 <= mean <= maximum:
+        return None
+    stderr, freedom, share = jackknife_error(clusters), degrees_of_freedom(clusters), mean / maximum
+    if not have_different_means(clusters) or not stderr or not 0 < share < 1:
+        others = 1 - (1 - confidence) ** (1 / (freedom + 1))
+        return Interval(mean * (1 - others), mean + others * (maximum - mean))
+    effective = share * (1 - share) / (stderr / maximum) ** 2
+    low, high = _score_interval(share, effective, t_quantile((1 + confidence) / 2, freedom))
+    return Interval(low * maximum, high * maximum)
 
 
 def even_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:
@@ -140,6 +184,15 @@ def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
     return Interval(mean - below, mean + above)
 
 
+def total_error(errors: Sequence[tuple[float, float]] | None) -> float | None:
+    """Return the standard error of a sum of independent means, each with its error and degrees of freedom.
+
+    None where one is not known, and where there is no more than rounding.
+    """
+    total = math.hypot(*(error for error, _ in errors or ()))
+    return total if errors and total > ROUNDING else None
+
+
 def welch_degrees_of_freedom(errors: Sequence[tuple[float, float]]) -> float:
     """Return those of a sum of independent means, each with standard error e and degrees of freedom d.
 
@@ -158,7 +211,11 @@ def have_different_means(clusters: Clusters) -> bool:
     return len(means) > 1 and max(means) - min(means) > ROUNDING
 
 
-def _degrees_of_freedom(clusters: Clusters) -> float:
+def degrees_of_freedom(clusters: Clusters) -> float:
+    """Return one less than the effective number of clusters: (sum n)^2 / sum n^2.
+
+    n is the size of each (Kish, Survey Sampling, 1965).
+    """
     sizes = [len(cluster) for cluster in clusters]
     return sum(sizes) ** 2 / sum(size**2 for size in sizes) - 1
 
@@ -172,9 +229,13 @@ def wilson_interval(successes: float, count: float, confidence: float = CONFIDEN
     (p + z^2/2n ± z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n) (Wilson, JASA 22, 1927; recommended by
     Brown, Cai and DasGupta, Statistical Science 16, 2001). Counts may be fractions, as effective ones are.
     """
-    share, z2 = successes / count, _z_quantile((1 + confidence) / 2) ** 2
-    half = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2)))
-    centre, scale = share + z2 / (2 * count), 1 + z2 / count
+    return _score_interval(successes / count, count, z_quantile((1 + confidence) / 2))
+
+
+def _score_interval(share: float, count: float, quantile: float) -> Interval:
+    square = quantile**2
+    half = math.sqrt(square * (share * (1 - share) / count + square / (4 * count**2)))
+    centre, scale = share + square / (2 * count), 1 + square / count
     return Interval(
         (centre - half) / scale if share > 0 else 0.0, (centre + half) / scale if share < 1 else 1.0
     )
@@ -204,67 +265,6 @@ def stratified_wilson_interval(
 
 
 # --- two models on the same questions ---
-
-
-def mcnemar(losses: int, gains: int) -> float:
-    """Return the p value of exact McNemar: the two-sided binomial test of losses of losses + gains at 1/2.
-
-    `losses` are the questions that became wrong, `gains` those that became right (McNemar,
-    Psychometrika 12, 1947). 1 where nothing changed.
-    """
-    from scipy.special import bdtr  # scipy.stats has the test, and takes most of a second to import
-
-    changes = losses + gains
-    return min(1.0, 2 * float(bdtr(min(losses, gains), changes, 0.5))) if changes else 1.0
-
-
-def paired_answers_interval(
-    losses: Sequence[int], gains: Sequence[int], counts: Sequence[int], confidence: float = CONFIDENCE
-) -> Interval:
-    """Return the interval of the drop in the share of right answers; each argument has a value a stratum.
-
-    The drop is the unweighted mean over the T strata of (losses - gains) / count. It is written as
-    W * (2 * theta - 1): W the (weighted) share of questions that changed, theta the (weighted) share of
-    losses among these. theta gets the exact interval of Clopper and Pearson (Biometrika 26, 1934), with
-    several strata at the effective number of changes, (sum w)^2 / sum w^2 for the weights
-    w = 1 / (T * count) (Korn and Graubard, Survey Methodology 24, 1998). W gets `stratified_wilson_interval`.
-    The drop's interval is the hull of their products.
-
-    So a margin of 0 and one above it share one interval. With one stratum it excludes 0 exactly where
-    exact McNemar has p < 1 - confidence; for other margins, which McNemar does not have, the hull is a
-    little wide, as W and theta would have to err at once. Where nothing changed it still has a width.
-    """
-    import numpy as np
-
-    lost, gained = np.asarray(losses, dtype=float), np.asarray(gains, dtype=float)
-    weights = _weights(counts)
-    changed = float((weights * (lost + gained)).sum())
-    share = stratified_wilson_interval(list(lost + gained), list(counts), confidence)
-    balance = Interval(-1.0, 1.0)
-    if changed:
-        effective = changed**2 / float((weights**2 * (lost + gained)).sum())
-        exact = _clopper_pearson(float((weights * lost).sum()) / changed * effective, effective, confidence)
-        balance = Interval(2 * exact.low - 1, 2 * exact.high - 1)
-    return Interval(
-        balance.low * (share.low if balance.low > 0 else share.high),
-        balance.high * (share.high if balance.high > 0 else share.low),
-    )
-
-
-def _clopper_pearson(successes: float, count: float, confidence: float) -> Interval:
-    from scipy.special import betaincinv
-
-    tail, failures = (1 - confidence) / 2, count - successes
-    low = float(betaincinv(successes, failures + 1, tail)) if successes > 1e-9 else 0.0
-    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures > 1e-9 else 1.0
-    return Interval(low, high)
-
-
-def _weights(counts: Sequence[int]) -> NDArray[np.float64]:
-    """Return the weight of one question of each stratum in the unweighted mean over strata."""
-    import numpy as np
-
-    return 1 / (len(counts) * np.asarray(counts, dtype=float))
 
 
 def correlation(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
@@ -331,46 +331,32 @@ def minimum_detectable_effect(stderr: float, degrees_of_freedom: float = math.in
 
     Bloom, Evaluation Review 19 (1995); for evaluations, https://arxiv.org/abs/2411.00640, section 5.
     """
-    quantiles = _t_quantile((1 + CONFIDENCE) / 2, degrees_of_freedom) + _t_quantile(POWER, degrees_of_freedom)
+    quantiles = t_quantile((1 + CONFIDENCE) / 2, degrees_of_freedom) + t_quantile(POWER, degrees_of_freedom)
     return float(quantiles * stderr)
 
 
-def minimum_detectable_drop(clusters: Clusters) -> float | None:
-    """Return the smallest drop that paired differences of this spread detect in 80 % of runs.
+def smallest_seen(power: Callable[[float], float], low: float, high: float, near: float) -> float | None:
+    """Return the smallest drop that is found in 80 % of runs, to within `near`; None where `high` is not.
 
-    It is half the width of `cluster_interval` and t_0.8 * stderr, which for a t interval is
-    `minimum_detectable_effect`. None where there is no interval.
+    `power` gives the share of runs that find a drop.
     """
-    interval, stderr = cluster_interval(clusters), clustered_standard_error(clusters)
-    if interval is None or stderr is None:
+    if power(high) < POWER:
         return None
-    return (interval.high - interval.low) / 2 + _t_quantile(POWER, _degrees_of_freedom(clusters)) * stderr
+    while high - low > near:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
+    return high
 
 
-def minimum_detectable_drop_of_answers(
-    losses: Sequence[int], gains: Sequence[int], counts: Sequence[int]
-) -> float:
-    """Return that of right and wrong answers, with McNemar's standard error: sqrt(sum of w^2 * changes).
-
-    w as in `paired_answers_interval`. It is at least 7.9 questions, since exact McNemar detects nothing in
-    fewer than six changes.
-    """
-    import numpy as np
-
-    weights = _weights(counts)
-    changes = np.asarray(losses, dtype=float) + np.asarray(gains, dtype=float)
-    effect = minimum_detectable_effect(math.sqrt(float((weights**2 * changes).sum())))
-    typical = float((weights**2 * counts).sum() / (weights * counts).sum())
-    return max(effect, FEWEST_CHANGES * typical)
-
-
-def _z_quantile(probability: float) -> float:
+def z_quantile(probability: float) -> float:
+    """Return the quantile of the normal distribution."""
     return statistics.NormalDist().inv_cdf(probability)  # every run needs it, and scipy takes 0.2 s to import
 
 
-def _t_quantile(probability: float, degrees_of_freedom: float) -> float:
+def t_quantile(probability: float, degrees_of_freedom: float) -> float:
+    """Return the quantile of Student's distribution; the normal one's for endless degrees of freedom."""
     from scipy.special import stdtrit
 
     if math.isinf(degrees_of_freedom):
-        return _z_quantile(probability)
+        return z_quantile(probability)
     return float(stdtrit(degrees_of_freedom, probability))

@@ -143,7 +143,7 @@ def _mean_and_error(
         return statistics.fmean(values), clustered_standard_error(clusters)
     means = _means(scores)
     variance = variance_of_sum(means)
-    return statistics.fmean(values), None if variance is None else math.sqrt(variance) / len(means)
+    return statistics.fmean(values), math.sqrt(variance) / len(means) if variance else None
 
 
 def _question_weighted(results: Sequence[Result]) -> SummaryRow | None:
@@ -157,7 +157,7 @@ def _question_weighted(results: Sequence[Result]) -> SummaryRow | None:
         return dataclasses.replace(row, value=None, stderr=None)
     value = sum(mean.n * mean.value for mean in means) / n
     variance = variance_of_sum([mean.times_its_size for mean in means])
-    return dataclasses.replace(row, value=value, stderr=None if variance is None else math.sqrt(variance) / n)
+    return dataclasses.replace(row, value=value, stderr=math.sqrt(variance) / n if variance else None)
 
 
 class Mean(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -18,7 +17,12 @@ from typing import NamedTuple, TypeVar
 
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.stats.statistics import clustered_standard_error, standard_error
+from pytest_instructlab_eval.stats.statistics import (
+    degrees_of_freedom,
+    jackknife_error,
+    standard_error,
+    total_error,
+)
 
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
@@ -187,9 +191,8 @@ class Values:
 
     @property
     def stderr(self) -> float | None:
-        """The standard error of the mean; None where it cannot be measured."""
-        errors = self.errors
-        return None if errors is None else math.hypot(*(error for error, _ in errors))
+        """The standard error of the mean; None where it cannot be measured, as where all scores are equal."""
+        return total_error(self.errors)
 
     @functools.cached_property
     def errors(self) -> list[tuple[float, float]] | None:
@@ -198,8 +201,8 @@ class Values:
         There is one for all clusters, or one for each task. None where one cannot be measured.
         """
         if any(unit.stratum is None for unit, _ in self.entries):
-            error = clustered_standard_error(self.clusters)
-            return None if error is None else [(error, len(self.clusters) - 1.0)]
+            error = jackknife_error(self.clusters)
+            return None if error is None else [(error, degrees_of_freedom(self.clusters))]
         errors = [(standard_error(stratum), len(stratum) - 1.0) for stratum in self.strata]
         measured = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
         return measured if len(measured) == len(errors) else None

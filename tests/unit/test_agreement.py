@@ -91,7 +91,7 @@ def test_the_spread_is_inside_an_answer_and_a_judge() -> None:
     first = judged({"answer": "1", "rating": 2.0}, {"answer": "1", "rating": 4.0},
                    {"answer": "2", "rating": 9.0}, {"answer": "2", "rating": 9.0})  # fmt: skip
     spread, answers = judge_spread([first])
-    assert spread == pytest.approx(2**0.5 / 2)
+    assert spread == pytest.approx(((2 + 0) / 2) ** 0.5)
     assert answers == 2
 
 

@@ -191,10 +191,10 @@ def test_answers_judges_and_repeats_are_averaged_inside_the_question(mt_bench_fo
 
 def test_the_judges_own_spread_is_in_the_table(mt_bench_folder: Path) -> None:
     (summary,) = summarise([repeated_panel(mt_bench_folder)])
-    assert summary.judge_spread == pytest.approx((2**0.5 + 0) / 2)
+    assert summary.judge_spread == pytest.approx(((2 + 0) / 2) ** 0.5)
     assert (summary.judge_spread_n, summary.agreement_n) == (8, 4)
     (row,) = [line for line in scores_table([summary]) if "judge's spread" in line]
-    assert row.split() == ["judge's", "spread", "0.71", "8"]
+    assert row.split() == ["judge's", "spread", "1.00", "8"]
 
 
 def test_a_question_takes_as_many_requests_as_it_has_answers_and_judgments(mt_bench_folder: Path) -> None:
