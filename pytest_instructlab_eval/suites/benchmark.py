@@ -34,7 +34,7 @@ class Question(Protocol):
 
     @property
     def requests(self) -> int | None:
-        """Return the number of its requests; None if not known yet."""
+        """Return the number of its requests as far as it is known now; None if not known yet."""
         ...
 
 

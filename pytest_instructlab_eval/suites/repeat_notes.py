@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from pytest_instructlab_eval.gates.sentences import question_count
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import (
@@ -62,7 +63,7 @@ def _count_note(settings: Settings, benchmark: str, results: Sequence[Result]) -
     least, most = min(counts), max(counts)
     questions, models = ({getattr(result, of) for result in results} for of in ("question", "model"))
     by = f" by {len(models)} models" if len(models) > 1 else ""
-    sentence = f"{benchmark}: {_often(least, most)} to each of {len(questions):,} questions{by}, "
+    sentence = f"{benchmark}: {_often(least, most)} to each of {question_count(len(questions))}{by}, "
     sentence += f"{_requests_more(settings, results):,} requests more"
     if same := sum(all(score.same_answers for score in result.scores) for result in results):
         sentence += f"; at temperature 0 {same:,} got the same answer twice, and were not asked again"
@@ -88,23 +89,35 @@ def _shortfalls(settings: Settings, benchmark: Benchmark, results: Sequence[Resu
     """Yield a warning for each gate that needs more answers than there can be."""
     if settings.shard is not None or settings.stage == "answer":
         return  # a part of the questions, or no ratings
-    earlier = EarlierAnswers()
+    purposes = _purposes_of_results(settings, benchmark, results)
+    if settings.baseline is not None:
+        yield from _gates_without_purpose(settings, benchmark.name, [purpose.text for purpose in purposes])
+    for purpose in purposes:
+        of_purpose = (result.scores for result in results if result.question in purpose.questions)
+        if shortfall := _shortfall(purpose, spreads_of(of_purpose, purpose.metric)):
+            yield f"warning: {shortfall}"
+
+
+def _purposes_of_results(
+    settings: Settings, benchmark: Benchmark, results: Sequence[Result]
+) -> list[Purpose]:
+    """Return what the answers of a finished run decide."""
+    earlier = EarlierAnswers()  # without a baseline, those of an earlier run change nothing any more
     if settings.baseline is not None:
         earlier = EarlierAnswers.of(settings, benchmark.name)
     questions = questions_of_results(result for result in results if result.model != settings.base_label)
-    purposes = purposes_of(settings, benchmark.name, benchmark.maximum, questions, earlier)
-    decided = {purpose.text for purpose in purposes}
-    for gate in drop_gates(settings) if earlier.compared else ():
-        if gate.selector.benchmark == benchmark.name and gate.text not in decided:
+    return purposes_of(settings, benchmark.name, benchmark.maximum, questions, earlier)
+
+
+def _gates_without_purpose(settings: Settings, benchmark: str, decided: Sequence[str]) -> Iterator[str]:
+    """Yield a warning for each drop gate that the baseline has too little for."""
+    for gate in drop_gates(settings):
+        if gate.selector.benchmark == benchmark and gate.text not in decided:
             yield (
                 f"warning: {gate.text}: the baseline has no repeated answers to each of these questions, so "
                 "the number of answers was not made for this gate; save a baseline of a run with "
                 "--eval-repeat auto"
             )
-    for purpose in purposes:
-        of_purpose = (result.scores for result in results if result.question in purpose.questions)
-        if shortfall := _shortfall(purpose, spreads_of(of_purpose, purpose.metric)):
-            yield f"warning: {shortfall}"
 
 
 def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:
@@ -112,7 +125,6 @@ def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:
     needed = needed_repeats(purpose.aim, spreads)
     if needed is not None and needed <= MOST:
         return None
-    questions = len(purpose.questions)
     if not has_spread(spreads):
         return (
             f"{purpose.text}: all answers to a question have the same rating, so their spread is not known, "
@@ -122,6 +134,6 @@ def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:
     if needed is None:
         return f"{purpose.text}: no number of answers decides it, since the baseline has too few"
     return (
-        f"{purpose.text}: {MOST} answers are too few; with {questions:,} questions and a spread of "
-        f"{spread:.2g} it needs {needed:,} answers to each; ask more questions, or take a larger limit"
+        f"{purpose.text}: {MOST} answers are too few; with {question_count(len(purpose.questions))} and a "
+        f"spread of {spread:.2g} it needs {needed:,} answers to each; ask more questions, or take a larger limit"
     )

@@ -68,28 +68,37 @@ class Repetition:
         self._spreads: dict[str | None, dict[Key, AnswerSpread]] = {
             purpose.metric: {} for purpose in purposes
         }
-        self._counts: dict[Key, int] = {}
+        self._firsts: dict[str, int] = {}
+        self._counts = dict(self._recorded)
         self._under_way: Counter[Key] = Counter()
         self._news = asyncio.Event()
 
     def first(self, key: Key) -> int:
         """Return how often a question is asked before its answers are judged."""
-        question, _ = key
         if self.when == "recorded":
             return self._recorded.get(key, 1)
-        own = self._of(question)
-        least = max((first_repeats(purpose.aim) for purpose in own), default=2)
+        if key[0] not in self._firsts:
+            self._firsts[key[0]] = self._first(self._of(key[0]))
+        return self._firsts[key[0]]
+
+    def _first(self, purposes: Sequence[Purpose]) -> int:
+        """Return how often the questions of these purposes are asked before any answer is judged."""
+        least = max((first_repeats(purpose.aim) for purpose in purposes), default=2)
         if self.when == "judged":
             return least
         needed = (
-            needed_repeats(purpose.aim, self._earlier.spreads(purpose.metric) or [WIDEST]) for purpose in own
+            needed_repeats(purpose.aim, self._earlier.spreads(purpose.metric) or [WIDEST])
+            for purpose in purposes
         )
-        return max([least, *(min(MOST, MOST if count is None else count) for count in needed)])
+        return max([least, *(MOST if count is None else min(MOST, count) for count in needed)])
 
     def expected(self, question: str) -> int:
-        """Return how often a question is asked as far as is known, rounded up where models differ."""
-        counts = [count for (name, _), count in self._counts.items() if name == question]
-        counts = counts or [count for (name, _), count in self._recorded.items() if name == question]
+        """Return how often a question is asked as far as is known, rounded up where models differ.
+
+        Any thread may call it.
+        """
+        known = list(self._counts.items())  # a copy, as the loop's thread may add to it
+        counts = [count for (name, _), count in known if name == question]
         return math.ceil(statistics.fmean(counts)) if counts else self.first((question, ""))
 
     def add(self, key: Key, scores: Sequence[Score], answers: int) -> None:

@@ -83,7 +83,7 @@ async def _shares(case: Case, drop: float, runs: int, seed: int) -> Shares:
 def _ratings(case: Case, drop: float, generator: np.random.Generator) -> dict[Key, list[float]]:
     """Return the ratings of the most answers to each question by each model."""
     level = generator.uniform(4, 8, case.questions)
-    ratings = {}
+    ratings: dict[Key, list[float]] = {}
     for model in MODELS:
         noise = generator.normal(0, case.spread, (case.questions, MOST))
         values = level[:, None] + noise - drop * (model == "candidate")

@@ -6,12 +6,14 @@ import asyncio
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_instructlab_eval.records.evidence import Evidence, ModelReply
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import (
@@ -25,6 +27,7 @@ from pytest_instructlab_eval.stats.needed_repeats import (
     needed_repeats,
 )
 from pytest_instructlab_eval.stats.repeated_answers import standard_errors
+from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.answer_aims import (
     AskedQuestion,
     EarlierAnswers,
@@ -32,7 +35,9 @@ from pytest_instructlab_eval.suites.answer_aims import (
     answer_ratings,
     purposes_of,
 )
+from pytest_instructlab_eval.suites.repeat_notes import repeat_notes
 from pytest_instructlab_eval.suites.repetition import Repetition, when_decided
+from pytest_instructlab_eval.suites.selection import asked_questions
 
 QUESTIONS = [AskedQuestion(f"q{number}", "ab"[number % 2]) for number in range(6)]
 NAMES = frozenset(question.name for question in QUESTIONS)
@@ -304,3 +309,66 @@ def test_the_last_runs_answers_count_where_its_judges_were_the_same(tmp_path: Pa
     assert spreads("other", base_model=None, baseline=tmp_path / "results.json") == [AnswerSpread(2.0, 1.0)]
     (tmp_path / "results.json").write_text("{", "utf-8")
     assert spreads("j") == []
+
+
+# --- what the questions say, and the notes ---
+
+
+def test_a_questions_requests_are_what_is_known_now(mt_bench_folder: Path) -> None:
+    (question, *_) = asked_questions(
+        mt_bench.BENCHMARK,
+        Settings(("tiny",), ("url",), judge_model=("j",), mt_bench_data=mt_bench_folder, repeat="auto"),
+    )
+    assert isinstance(question, mt_bench.MTBenchQuestion)
+    assert question.auto is not None
+    first = question.requests
+    assert first == 2 * 3 * (1 + 1)  # turns, answers, an answer and its judgment
+    plan, key = question.auto.repetition, (question.id, "tiny")
+    plan.add(key, [score(1, 9, 5, metric="turn_1"), score(2, 8, 5, metric="turn_2")], 3)
+    asyncio.run(plan.decide(key, 3))
+    assert question.requests == 2 * MOST * 2
+    plan.add((question.id, "base"), [], 3)
+    assert question.requests == 2 * 10 * 2  # 9.5 of each model
+
+
+def test_equal_questions_are_equal_however_often_they_are_asked(mt_bench_folder: Path) -> None:
+    by_repeat = [
+        asked_questions(mt_bench.BENCHMARK, Settings(("tiny",), mt_bench_data=mt_bench_folder, repeat=repeat))
+        for repeat in (1, "auto")
+    ]
+    assert by_repeat[0] == by_repeat[1]
+
+
+def answered(question: str, model: str, *ratings: float) -> Result:
+    evidence = Evidence(replies=tuple(ModelReply("text") for _ in ratings))
+    scores = (replace(score(*ratings), evidence=evidence),)
+    return Result("mt_bench_branch", question, "a", model, scores=scores)
+
+
+def test_a_run_without_auto_has_no_note() -> None:
+    assert repeat_notes(replace(settings(), repeat=3), [answered("q0", "tiny", 4, 6)]) == []
+
+
+def test_the_notes_of_a_shard_only_count() -> None:
+    results = [answered("q0", "tiny", 1, 9), answered("q0", "base", 2, 8, 5)]
+    own = settings("mt_bench_branch.drop <= 1", judge_model=("j",), base_url=("url",))
+    count, few = repeat_notes(own, results)
+    assert count == "mt_bench_branch: 2 to 3 answers to each of 1 question by 2 models, 6 requests more"
+    assert few.startswith(
+        "warning: mt_bench_branch.drop <= 1: 16 answers are too few; with 1 question and a "
+    )
+    assert repeat_notes(replace(own, shard=(1, 2)), results) == [count]
+
+
+@given(st.lists(st.tuples(
+    st.sampled_from(["mt_bench", "mt_bench_branch", "mmlu", "own"]), st.sampled_from(["q0", "q1"]),
+    st.sampled_from(["tiny", "base"]), st.lists(st.floats(1, 10), max_size=5),
+), max_size=6))  # fmt: skip
+def test_any_results_have_notes_in_plain_sentences(parts: list[tuple[str, str, str, list[float]]]) -> None:
+    results = [
+        replace(answered(question, model, *ratings), benchmark=name)
+        for name, question, model, ratings in parts
+    ]
+    for note in repeat_notes(settings("mt_bench_branch.drop <= 1", "mt_bench.turn_1.drop <= 0"), results):
+        assert note.removeprefix("warning: ").startswith(("mt_bench", "a 95 % interval"))
+        assert "nan" not in note
