@@ -135,5 +135,6 @@ def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:
         return f"{purpose.text}: no number of answers decides it, since the baseline has too few"
     return (
         f"{purpose.text}: {MOST} answers are too few; with {question_count(len(purpose.questions))} and a "
-        f"spread of {spread:.2g} it needs {needed:,} answers to each; ask more questions, or take a larger limit"
+        f"spread of {spread:.2g} it needs {needed:,} answers to each; ask more questions, or take a larger "
+        "limit"
     )
