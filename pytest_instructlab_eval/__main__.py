@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -28,6 +29,7 @@ from pytest_instructlab_eval.records.shards import merge_shards
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
+from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked_reasons
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
@@ -94,9 +96,19 @@ def _from_here(name: str, directory: str | None) -> str:
 @click.option(
     "--gate", "gates", metavar="EXPR", multiple=True, help="A gate that AFTER must pass; repeatable."
 )
+@click.option("--gate-about", type=click.Choice(get_args(GateAbout)),
+              help="Decide drops about this, like --eval-gate-about (default: as in AFTER).")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
-def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: bool, verbose: bool) -> None:
+def compare(
+    before: Path,
+    after: Path,
+    *,
+    gates: Sequence[str],
+    gate_about: GateAbout | None,
+    allow_mismatch: bool,
+    verbose: bool,
+) -> None:
     """Compare two finished runs question by question: what is worse in AFTER, and what is better.
 
     BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 if a gate
@@ -122,7 +134,12 @@ def compare(before: Path, after: Path, *, gates: Sequence[str], allow_mismatch: 
         if gates and ours.incomplete is not None:
             raise ConfigurationError(f"{after} cannot be gated: {ours.incomplete}; run it again")
         verdicts = evaluate_gates(
-            map(parse_gate, gates), run.results, baseline=theirs.results, left_out=run.left_out
+            map(parse_gate, gates),
+            run.results,
+            baseline=theirs.results,
+            left_out=run.left_out,
+            about=gate_about or ours.gate_about,
+            about_these=ours.about_these,
         )
         report = dataclasses.replace(report, verdicts=tuple(verdicts))
     _print_lines(comparison_lines(report, verbose=verbose))

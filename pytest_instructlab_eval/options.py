@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import get_args
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.parsers import (
@@ -30,6 +31,7 @@ from pytest_instructlab_eval.settings import (
     REFERENCE_JUDGE,
     SERVE,
     STAGES,
+    GateAbout,
 )
 from pytest_instructlab_eval.suites.option import Option
 from pytest_instructlab_eval.suites.registry import BUILT_IN, benchmark_names, packaged_benchmarks
@@ -131,6 +133,10 @@ OPTIONS = (
            "(default: load only the form that InstructLab's SDG writes)", parse_boolean, expert=True),
     Option("allow_mismatch", None, "compare with a baseline of another configuration (default: refuse it)",
            parse_boolean, expert=True),
+    Option("gate_about", "WHAT", "decide drops about this: these, the questions of the run, by the spread of "
+           "several answers to each; like-these, questions like them (default: these for a pull request's "
+           "questions with --eval-repeat, or where no other interval is possible)",
+           parse_one_of(*get_args(GateAbout)), expert=True),
     Option("judge_repeat", "K", "judge each answer K times and take the mean; where K is above 1 the judge's "
            "temperature is not 0", parse_integer(1), "1", expert=True),
     Option("no_judge_trial", None, "skip the judge's trial: before a gated run each judge rates six answers, "

@@ -14,6 +14,8 @@ SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
 INCONCLUSIVE = ("warn", "fail", "pass")
 AUTO = "auto"  # as many repeats as the gates need
+GateAbout = Literal["these", "like-these"]
+"""What the verdict on a drop is about: the questions of the run alone, or questions like them."""
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
 MIN_TASKS_VARIABLE = "INSTRUCTLAB_EVAL_MMLU_MIN_TASKS"
 MIN_TASKS = 4  # of MMLU's 57, as in `ilab model evaluate` where the variable is set
@@ -79,6 +81,7 @@ class Settings:
     base_model_api_key_env: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
+    gate_about: GateAbout | None = None
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def value(self, name: str) -> object:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from pytest_instructlab_eval.gates.figures import FIGURES, Limit, Measurement
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
@@ -16,6 +16,7 @@ from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import expected_text, number_text
 from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, holm, margin_verdict
 
 NONE_LEFT_OUT: Mapping[str, str] = {}
@@ -58,6 +59,8 @@ def evaluate_gates(
     left_out: Mapping[str, str] = NONE_LEFT_OUT,
     silent: Sequence[SilentTest] = (),
     incomparable: str | None = None,
+    about: GateAbout | None = None,
+    about_these: Collection[str] = (),
 ) -> list[GateReport]:
     """Return a report for each gate and each model of its benchmark, in their order.
 
@@ -70,6 +73,8 @@ def evaluate_gates(
     gate is skipped. `silent` are the tests that recorded no score. They are counted beside the others; if
     all tests are silent, the gate is refused.
 
+    `about` and `about_these` say what drops are about: see `comparison_about` and `Run.about_these`.
+
     The mean alone decides a gate on a mean; its interval is only shown. The interval decides a gate on a
     drop. If several groups of a benchmark have such gates, a gate fails only if its drop is significant
     after Holm's correction.
@@ -81,6 +86,8 @@ def evaluate_gates(
         left_out,
         silent,
         incomparable,
+        about,
+        about_these,
     )
     cases = [case for gate in gates for case in scope.cases(gate)]
     adjusted = _adjusted_p_values(cases)
@@ -109,6 +116,8 @@ def gate_verdicts(
         left_out=run.left_out,
         incomparable=incomparable,
         silent=[test for test in run.silent if test.model != run.base],
+        about=run.configuration.get("gate_about"),
+        about_these=run.about_these,
     )
 
 
@@ -131,6 +140,7 @@ def _report(case: GateCase, adjusted: float | None) -> GateReport:
     return GateReport(
         gate, verdict, "; ".join(sentences), case.model, measured.value, measured.interval, measured.n,
         measured.minimum_detectable_drop, measured.correlation, measured.worst, measured.unpaired,
+        about=measured.scope,
     )  # fmt: skip
 
 
@@ -142,7 +152,7 @@ def _within_margin(drop: Measurement, margin: float, adjusted: float | None) -> 
     if drop.unchanged and margin >= 0:
         return "passed", []
     if drop.interval is None:
-        return "inconclusive", ["inconclusive: too few independent questions for a 95 % interval"]
+        return "inconclusive", [f"inconclusive: {drop.no_interval}"]
     verdict = margin_verdict(drop.interval, margin)
     low, high = (number_text(end, drop.digits) for end in drop.interval)
     where = {"passed": "is within", "failed": "is above", "inconclusive": "contains"}[verdict]

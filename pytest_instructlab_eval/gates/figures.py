@@ -21,6 +21,7 @@ from pytest_instructlab_eval.gates.sentences import (
 if TYPE_CHECKING:
     from pytest_instructlab_eval.gates.target import Target
     from pytest_instructlab_eval.records.scores import Result
+    from pytest_instructlab_eval.settings import GateAbout
     from pytest_instructlab_eval.stats.comparison import Comparison, Contribution
     from pytest_instructlab_eval.stats.statistics import Interval
 
@@ -31,7 +32,8 @@ class Measurement:
 
     `value` is None where there is nothing to measure; such a gate fails. `digits` are the decimal digits of
     its unit, and `about` says what it was measured over. `worst` are the questions behind the figure, and
-    `worst_are` is their heading. The other fields are those of `GateReport`.
+    `worst_are` is their heading. `scope` is what a drop is about, and `no_interval` why it has no interval.
+    The other fields are those of `GateReport`.
     """
 
     about: str
@@ -46,6 +48,8 @@ class Measurement:
     minimum_detectable_drop: float | None = None
     correlation: float | None = None
     unpaired: tuple[str, ...] = ()
+    scope: GateAbout | None = None
+    no_interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,25 +159,36 @@ def unscored_count(result: Result) -> int:
 
 def drop_of(target: Target, limit: Limit) -> Measurement:
     """Return how much lower the mean is than the baseline's, over the questions that both have."""
+    from pytest_instructlab_eval.gates.about import about, spread_notes, without_interval
+
     comparison = target.comparison
     if comparison is None:
         return Measurement("nothing to compare with")
+    interval = comparison.interval(limit.confidence)
     smallest = comparison.detectable_drop(limit.value, limit.confidence)
     direction = "a rise, " if comparison.drop < 0 else ""
     same = ", all with the same score" if comparison.unchanged else ""
     return Measurement(
-        f"{direction}{question_count(comparison.n)} {target.against}{same}",
+        f"{direction}{target.subject}{same}",
         comparison.drop,
         target.digits,
-        comparison.interval(limit.confidence),
+        interval,
         comparison.n,
         worst=comparison.worst(WORST),
         worst_are="largest drops",
-        notes=(*power_notes(comparison, smallest, target.digits), *unpaired_notes(comparison)),
+        notes=(
+            *spread_notes(comparison),
+            *power_notes(comparison, smallest, target.digits),
+            *unpaired_notes(comparison),
+        ),
         unchanged=comparison.unchanged,
         minimum_detectable_drop=smallest,
         correlation=comparison.correlation,
         unpaired=tuple(dict.fromkeys(comparison.only_ours + comparison.only_theirs + comparison.changed)),
+        scope=about(comparison),
+        no_interval=""
+        if interval is not None
+        else without_interval(comparison, target.results, limit.confidence),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pytest_instructlab_eval.gates.language import Gate
 from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import Contribution
 from pytest_instructlab_eval.stats.statistics import Interval
 
@@ -22,7 +23,8 @@ class GateReport:
     first: the lowest scores, the largest drops, those without a score. `unpaired` are the questions that a
     drop does not compare, since only one side has a score for them, or they were changed. `model` is None
     if the gate's benchmark is not in the run. A refused gate could not be evaluated, a skipped gate does
-    not apply to this run; `message` says why.
+    not apply to this run; `message` says why. `about` says of a drop whether the verdict is about these
+    questions or about questions like these.
     """
 
     gate: Gate
@@ -36,6 +38,7 @@ class GateReport:
     correlation: float | None = None
     worst: tuple[Contribution, ...] = ()
     unpaired: tuple[str, ...] = ()
+    about: GateAbout | None = None
 
     def to_plain(self) -> dict[str, object]:
         """Return the report as plain data, with the name of the gate's figure."""

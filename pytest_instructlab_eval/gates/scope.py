@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_instructlab_eval.gates.about import comparison_about
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.gates.language import Gate, Selector
 from pytest_instructlab_eval.gates.sentences import known_names
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import counterpart, paired_comparison
 from pytest_instructlab_eval.stats.values import results_of_metric
 
@@ -59,6 +61,8 @@ class Scope:
     left_out: Mapping[str, str]
     silent: Sequence[SilentTest]
     incomparable: str | None
+    about: GateAbout | None = None
+    about_these: Collection[str] = ()
 
     def cases(self, gate: Gate) -> list[GateCase | GateReport]:
         """Return a case for each model of the gate's benchmark, or a report of why there is none."""
@@ -141,6 +145,8 @@ class Scope:
             if any(result.content for result in target.results):  # a branch may have new questions only
                 raise _Unjudged.lacking(gate, reason)
             raise _Unjudged("refused", reason)
+        by_default = name in self.about_these
+        comparison = comparison_about(comparison, target.results, other, self.about, by_default=by_default)
         side = f"against {against}" if against != model else "against the baseline"
         return dataclasses.replace(target, comparison=comparison, against=side)
 

@@ -6,6 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.gates.about import subject
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, lowest_scores, mean_interval
 from pytest_instructlab_eval.stats.statistics import Interval, t_interval
@@ -52,6 +53,11 @@ class Target:
         recorded = sum(bool(result.scores) or result.error is not None for result in self.results)
         tests = len(self.results) + self.silent
         return "" if recorded == tests else f"{recorded:,} of {tests:,} tests recorded a score"
+
+    @property
+    def subject(self) -> str:
+        """The questions of a drop and what they are compared with, in words."""
+        return "" if self.comparison is None else subject(self.comparison, self.against)
 
     def interval_of_mean(self) -> Interval | None:
         """Return the interval over questions, or, for a recorded mean, that of its standard error."""

@@ -29,6 +29,7 @@ from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import rating_problems, scale_problems, value_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain_data
+from pytest_instructlab_eval.settings import GateAbout
 
 SCHEMA_VERSION = 1
 FINGERPRINT = (
@@ -61,8 +62,8 @@ LONGEST = 60  # characters of a value in a message
 class Baseline:
     """An earlier run: the fingerprint of its configuration, and its results with only their scores.
 
-    One read from a results.json also has `left_out` and `incomplete` of the `Run`, and `shard`, the part of a
-    run that it is, such as "1/4" (None for a whole run).
+    One read from a results.json also has `left_out`, `incomplete` and `about_these` of the `Run`, its
+    setting `gate_about`, and `shard`, the part of a run that it is, such as "1/4" (None for a whole run).
     """
 
     fingerprint: Mapping[str, object]
@@ -70,13 +71,18 @@ class Baseline:
     left_out: Mapping[str, str] = field(default_factory=dict)
     incomplete: str | None = None
     shard: str | None = None
+    about_these: tuple[str, ...] = ()
+    gate_about: GateAbout | None = None
 
     @classmethod
     def of(cls, run: Run) -> Baseline:
         """Return the baseline of a finished run."""
         known = run.fingerprint or run.configuration
         shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
-        return cls(fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard)
+        return cls(
+            fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard, run.about_these,
+            run.configuration.get("gate_about"),
+        )  # fmt: skip
 
 
 # --- configurations ---
@@ -227,18 +233,15 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
         name: _compact(parts[0]) if len(parts) == 1 else list(map(_compact, parts))
         for name, parts in metrics.items()
     }
-    repeated = [
-        score for (score, *others) in metrics.values() if not others and score.answers and not score.samples
-    ]
-    answers = {score.metric: score.answers for score in repeated}
-    same = [score.metric for score in repeated if score.same_answers]
+    single = [score for (score, *others) in metrics.values() if not others and not score.samples]
+    answers = {score.metric: score.answers for score in single if score.answers}
+    same = [score.metric for score in single if score.answers and score.same_answers]
     first = results[0]
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
-    beside = {"answers": answers} if answers else {}
-    alike = {"same_answers": same} if same else {}
-    return {**beside, **content, **group, **cluster, **alike, "scores": scores}
+    repeated = {name: part for name, part in (("answers", answers), ("same_answers", same)) if part}
+    return {**repeated, **content, **group, **cluster, "scores": scores}
 
 
 def _compact(score: Score) -> _Value:

@@ -46,7 +46,9 @@ class Run:
     `left_out` gives, by benchmark, why some of its questions are missing, `incomplete` why tests have no
     result. `tests` are all tests of the run that this is a shard of. `notes` are sentences on questions that
     were not asked, `silent` are the tests that recorded no score, and `adaptations` those of requests to
-    servers. Relative paths of models start at `directory`, where the run was started.
+    servers. Relative paths of models start at `directory`, where the run was started. `about_these` are the
+    benchmarks whose drops are about these very questions where they have several answers, unless
+    --eval-gate-about says otherwise.
     """
 
     results: tuple[Result, ...]
@@ -63,6 +65,7 @@ class Run:
     silent: tuple[SilentTest, ...] = ()
     adaptations: tuple[ModelAdaptation, ...] = ()
     directory: str | None = None
+    about_these: tuple[str, ...] = ()
 
     @property
     def adaptation_notes(self) -> list[str]:

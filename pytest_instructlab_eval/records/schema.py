@@ -33,6 +33,10 @@ class Configuration(TypedDict, total=False):
     allow_mismatch: bool
     first_n: int | None
     sample: int | None
+    gate_about: Literal["these", "like-these"] | None
+
+
+LATER = ("gate_about",)  # settings that the first files of schema version 1 do not have
 
 
 def scale_problems(maximum: float, *place: str | int) -> Iterator[MisfitError]:
@@ -153,7 +157,7 @@ def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:
 def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[MisfitError]:
     if "model" in configuration:  # all settings are there
         for name in Configuration.__annotations__:
-            if name not in configuration:
+            if name not in configuration and name not in LATER:
                 yield MisfitError(f"has no {name}", "configuration")
     try:
         shard = read_as(Configuration, configuration).get("shard")

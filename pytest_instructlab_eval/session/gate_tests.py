@@ -90,6 +90,7 @@ def _properties(report: GateReport) -> list[tuple[str, object]]:
         "eval.interval_low": low,
         "eval.interval_high": high,
         "eval.questions": report.n,
+        "eval.about": report.about,
         "eval.minimum_detectable_drop": report.minimum_detectable_drop,
         "eval.message": report.message,
     }

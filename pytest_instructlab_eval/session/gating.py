@@ -23,7 +23,7 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart
 from pytest_instructlab_eval.settings import Settings
-from pytest_instructlab_eval.suites.registry import benchmark_versions
+from pytest_instructlab_eval.suites.registry import benchmark_versions, find_benchmark
 
 ADVICE = (
     "save a baseline of this configuration with --eval-save-baseline, or allow the comparison with "
@@ -129,6 +129,7 @@ class Gating:
             silent=tuple(silent),
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),
+            about_these=self._about_these(),
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 
@@ -140,6 +141,11 @@ class Gating:
         gated_names = {gate.selector.benchmark for gate in self._gates}
         has_any = bool(run.results) or not gated_names.isdisjoint(self.collected.groups)
         return RunReport.of(run, self.baseline, gated=gated and has_any)
+
+    def _about_these(self) -> tuple[str, ...]:
+        """Return the benchmarks of the run whose drops are about its very questions by default."""
+        known = ((name, find_benchmark(name)) for name in self.collected.groups)
+        return tuple(name for name, found in known if found is not None and found.about_these(self._settings))
 
     def _left_out(self) -> dict[str, str]:
         """Return, by benchmark, why its figures would not be those of the whole benchmark."""

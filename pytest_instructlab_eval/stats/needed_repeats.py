@@ -6,8 +6,10 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
+from pytest_instructlab_eval.stats.repeated_answers import bound_without_spread
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, POWER
 
 MOST = 16
@@ -56,7 +58,8 @@ class Aim:
     `questions` questions are asked so often on each of `sides` sides: two for a drop, one for a mean. A drop
     is to be told from its limit where it is `distance` away from it, in `POWER` of runs at this `confidence`.
     The interval of a mean is to reach `distance` to either side. `fixed` are the independent errors of a side
-    that is not asked again, such as a baseline, as `repeated_answers.standard_errors` has them.
+    that is not asked again, such as a baseline, as `repeated_answers.standard_errors` has them. `maximum` is
+    that of the ratings.
     """
 
     questions: int
@@ -64,6 +67,7 @@ class Aim:
     sides: int = 2
     fixed: tuple[tuple[float, float], ...] = ()
     confidence: float = CONFIDENCE
+    maximum: float = 10.0
 
     def reach(self, moments: Moments, repeats: int) -> float:
         """Return the distance that so many answers to each question can tell.
@@ -90,6 +94,12 @@ class Aim:
             quantile += float(stdtrit(degrees, POWER))
         return quantile * math.sqrt(total)
 
+    def reach_of_equals(self, repeats: int) -> float:
+        """Return the distance that so many answers can tell where those to each question are rated alike."""
+        one_side = [[0.0] * repeats] * self.questions
+        other = one_side if self.sides > 1 or self.fixed else []
+        return bound_without_spread(one_side, other, self.maximum, self.confidence)
+
 
 def decisive_distance(limit: float, maximum: float) -> float:
     """Return how far from the limit of a gate a drop is to be decided.
@@ -114,24 +124,23 @@ def first_repeats(aim: Aim) -> int:
 def needed_repeats(aim: Aim, spreads: Sequence[AnswerSpread]) -> int | None:
     """Return the smallest number of answers to each question that reaches the aim, at least 2.
 
-    None where no number does: there is no spread to judge by, or a `fixed` side alone has too large an error.
+    Where no two answers to a question differ, it is that with which so many equal ratings reach it. None
+    where no number does, because a `fixed` side alone has too large an error.
 
     So that the choice raises no false alarm, a question's number should come from the spread of the *other*
     questions' answers: then its own variance, which the interval is made of, isn't small because few answers
     were asked for. With its own among them, 2.7 to 3.3 % of true drops of the limit fail instead of 2.5 %
     (`tests/statistics/needed_answers.py`).
     """
-    if not has_spread(spreads):
-        return None
-    moments = Moments.of(spreads)
+    reach = partial(aim.reach, Moments.of(spreads)) if has_spread(spreads) else aim.reach_of_equals
     low, high = 1, 2
-    while aim.reach(moments, high) > aim.distance:
+    while reach(high) > aim.distance:
         low, high = high, 2 * high
         if low > HOPELESS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if aim.reach(moments, middle) <= aim.distance else (middle, high)
+        low, high = (low, middle) if reach(middle) <= aim.distance else (middle, high)
     return high
 
 

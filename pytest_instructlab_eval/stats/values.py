@@ -38,7 +38,7 @@ class Unit:
     """One value about one question, such as a turn's rating or a sample of a task; None for no score.
 
     `cluster` is that of the question, empty where the question is a cluster of its own. `content` is the
-    digest of the question, empty where unknown.
+    digest of the question, empty where unknown. `answers` and `same_answers` are those of the score.
     """
 
     key: QuestionKey
@@ -46,6 +46,8 @@ class Unit:
     value: float | None
     maximum: float
     content: str = ""
+    answers: tuple[float | None, ...] = ()
+    same_answers: bool = False
 
     @property
     def label(self) -> str:
@@ -79,6 +81,8 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
                     value,
                     score.maximum,
                     result.content,
+                    () if score.samples else score.answers,
+                    score.same_answers,
                 )
                 for sample, value in parts
             ]

@@ -128,7 +128,9 @@ def _gate_purpose(
     chosen = [question for question in questions if group in (None, question.group)]
     if not chosen:
         return None
-    aim: Aim | None = Aim(len(chosen), decisive_distance(gate.limit, maximum), confidence=confidence)
+    aim: Aim | None = Aim(
+        len(chosen), decisive_distance(gate.limit, maximum), confidence=confidence, maximum=maximum
+    )
     if aim is not None and earlier.compared:
         aim = _against_baseline(aim, chosen, metric, earlier.results)
     return None if aim is None else Purpose(gate.text, _question_names(chosen), metric, aim)
@@ -137,7 +139,7 @@ def _gate_purpose(
 def _score_purpose(questions: Sequence[AskedQuestion], maximum: float) -> list[Purpose]:
     """Return the purpose of questions that no gate decides about, where there are any."""
     half = HALF_WIDTH * maximum
-    aim = Aim(len(questions), half, sides=1)
+    aim = Aim(len(questions), half, sides=1, maximum=maximum)
     text = f"a 95 % interval of ±{half:g} around the score"
     return [Purpose(text, _question_names(questions), None, aim)] if questions else []
 

@@ -102,6 +102,8 @@ class Benchmark:
     Comparisons:
 
     - `version` must be raised where a release asks or grades in another way, so that scores do not compare.
+    - `about_these` says whether a run's drops are about its very questions, where these have several answers,
+      and not about questions like them.
     - `compared` is "whole" where two runs must have the same data, and "each" where single questions may
       differ, as on a branch that changes some of them.
     - `fixed_groups` says that every run has the same groups. A gate of the ini file on any other group ends
@@ -132,6 +134,7 @@ class Benchmark:
     by_default: bool = False
     compared: Literal["whole", "each"] = "whole"
     fixed_groups: bool = False
+    about_these: Callable[[Settings], bool] = lambda settings: False
     read_of_base: Callable[[Settings], Sequence[Question]] | None = None
     check: Callable[[Sequence[Any]], None] | None = None
     with_repeats: Callable[[Sequence[Any], Settings], Sequence[Question]] | None = None

@@ -240,6 +240,7 @@ BENCHMARK = Benchmark(
     needs=(Need("taxonomy", unless=_asked_before),),
     own_settings=("taxonomy", "branch", "base_branch", "changed_only", "include_knowledge"),
     compared="each",
+    about_these=lambda settings: settings.changed_only,
     read_of_base=_read_of_base,
     unasked=unasked_pairs,
     with_repeats=_pairs_with_repeats,

@@ -122,19 +122,15 @@ def _gates_without_purpose(settings: Settings, benchmark: str, decided: Sequence
 
 def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:
     """Return why a purpose cannot be met with the most answers; None where it can."""
-    needed = needed_repeats(purpose.aim, spreads)
-    if needed is not None and needed <= MOST:
-        return None
-    if not has_spread(spreads):
-        return (
-            f"{purpose.text}: all answers to a question have the same rating, so their spread is not known, "
-            f"and {MOST} answers are the most"
-        )
-    spread = math.sqrt(Moments.of(spreads).variance)
+    needed = needed_repeats(purpose.aim, spreads) if spreads else 0
     if needed is None:
         return f"{purpose.text}: no number of answers decides it, since the baseline has too few"
+    if needed <= MOST:
+        return None
+    spread = "equal ratings of all answers to each"
+    if has_spread(spreads):
+        spread = f"a spread of {math.sqrt(Moments.of(spreads).variance):.2g}"
     return (
-        f"{purpose.text}: {MOST} answers are too few; with {question_count(len(purpose.questions))} and a "
-        f"spread of {spread:.2g} it needs {needed:,} answers to each; ask more questions, or take a larger "
-        "limit"
+        f"{purpose.text}: {MOST} answers are too few; with {question_count(len(purpose.questions))} and "
+        f"{spread} it needs {needed:,} answers to each; ask more questions, or take a larger limit"
     )

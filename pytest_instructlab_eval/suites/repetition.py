@@ -152,7 +152,7 @@ class Repetition:
         ]
 
     def _needed(self, purpose: Purpose, key: Key) -> int:
-        """Return how often a purpose needs a question asked; `MOST` where no spread is seen."""
+        """Return how often a purpose needs a question asked; 0 where no answer has a rating."""
         spreads = self._others(purpose, key)
         if sum(spread.freedom for spread in spreads) < SURE:
             spreads = self._others(purpose, key, of_all=True)
@@ -161,6 +161,8 @@ class Repetition:
         own = self._spreads[purpose.metric].get(key)
         if not spreads and own is not None:
             spreads = [own]
+        if not spreads:
+            return 0
         needed = needed_repeats(purpose.aim, spreads)
         return MOST if needed is None else needed
 

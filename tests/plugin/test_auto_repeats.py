@@ -134,13 +134,16 @@ def test_where_16_are_too_few_the_run_says_how_many_it_would_take(
     )
 
 
-def test_equal_ratings_are_asked_for_more_and_the_run_says_so(
+def test_equal_ratings_are_asked_for_until_so_many_say_enough(
     project: Project, pull_request: tuple[str, ...]
 ) -> None:
     project.server.reply = noisy(0)
     finished = project.evaluate(*pull_request, GATE)
-    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {16}
-    finished.shows("warning: mt_bench_branch.drop <= 1: all answers to a question have the same rating, so *")
+    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {9}
+    assert finished.gates == {"passed": 3}
+    narrow = project.evaluate(*pull_request, "--eval-gate=mt_bench_branch.drop <= 0.1")
+    assert {*counts(narrow)["tiny"], *counts(narrow)["base"]} == {16}
+    narrow.shows("*: 16 answers are too few; with 5 questions and equal ratings of all answers to each it *")
 
 
 def test_without_a_drop_gate_the_score_is_the_purpose(
