@@ -3,7 +3,7 @@
     python -m tests.statistics.needed_answers
 
 prints their table (some minutes). Every question of two models is put through `Repetition`, and the verdict
-is that of `answers_interval` on all of its ratings.
+is that of `answers_interval` on all of its ratings, or of `bound_without_spread` where they are all equal.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ import numpy as np
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import MOST
-from pytest_instructlab_eval.stats.repeated_answers import answers_interval
-from pytest_instructlab_eval.stats.statistics import margin_verdict
+from pytest_instructlab_eval.stats.repeated_answers import (
+    answers_interval,
+    bound_without_spread,
+    drop_of_answers,
+)
+from pytest_instructlab_eval.stats.statistics import Interval, margin_verdict
 from pytest_instructlab_eval.suites.answer_aims import AskedQuestion, EarlierAnswers, Purpose, purposes_of
 from pytest_instructlab_eval.suites.repetition import Key, Repetition
 
@@ -74,7 +78,10 @@ async def _shares(case: Case, drop: float, runs: int, seed: int) -> Shares:
             for model in MODELS
         )
         interval = answers_interval(ours, theirs)
-        verdict = None if interval is None else margin_verdict(interval, case.limit)
+        if interval is None:  # of equal ratings, as a gate has it
+            middle, half = drop_of_answers(ours, theirs), bound_without_spread(ours, theirs, 10)
+            interval = Interval(middle - half, middle + half)
+        verdict = margin_verdict(interval, case.limit)
         red += verdict == "failed"
         green += verdict == "passed"
     return Shares(red / runs, green / runs, float(np.mean(answers)))
