@@ -26,16 +26,17 @@ def comparison_about(
 
     The results are those of both sides. Samples of a task are always about questions like them. Unless
     `asked_for` decides it, the verdict is about these questions where each has several rated answers on both
-    sides, and `by_default` says so or there is no other interval.
+    sides, and `by_default` says so or there is no other interval. Where there is no other interval and only
+    some questions have several, it is about these too, to say which lack them.
     """
     if asked_for == "like-these" or any(pair.unit.stratum is not None for pair in comparison.pairs):
         return comparison
     these = AnswersComparison.of(comparison, ours, theirs)
     if asked_for == "these":
         return these
-    if not these.asked_once and (by_default or comparison.interval() is None):
-        return these
-    return comparison
+    if comparison.interval() is None:
+        return these if len(these.asked_once) < these.n else comparison
+    return these if by_default and not these.asked_once else comparison
 
 
 def about(comparison: Comparison) -> GateAbout:

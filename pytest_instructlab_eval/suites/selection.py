@@ -43,7 +43,9 @@ def asked_questions(benchmark: Benchmark, settings: Settings, *, of_base: bool =
     """
     read = benchmark.read_of_base if of_base and benchmark.read_of_base is not None else benchmark.read
     questions = list(read(settings))
-    return questions if benchmark.of_tasks else sample_questions(questions[: settings.first_n], settings)
+    if not benchmark.of_tasks:
+        questions = sample_questions(questions[: settings.first_n], settings)
+    return questions if benchmark.with_repeats is None else list(benchmark.with_repeats(questions, settings))
 
 
 def unasked_notes(name: str, settings: Settings) -> list[str]:

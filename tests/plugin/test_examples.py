@@ -143,8 +143,8 @@ def test_a_pull_request_is_judged_by_the_base_branchs_rules_and_runs_nothing_of_
         }
     assert finished.returncode == 1, finished.stdout + finished.stderr
     assert "FAILED gates::mt_bench_branch >= 5 - expected >= 5, got 3.00" in finished.stdout
-    (asked,) = project.server.chats
-    assert "a stop" in str(asked), "the file that didn't change isn't asked"
+    assert len(project.server.chats) == 4  # eval_repeat
+    assert all("a stop" in str(asked) for asked in project.server.chats), "a file that didn't change is asked"
     assert shown.read_text("utf-8").startswith("## ❌ failed: evaluation of `tiny-7`")
     assert list(repository.rglob("planted")) == []
     said = finished.stdout + finished.stderr + shown.read_text("utf-8") + fetched.stdout + fetched.stderr
