@@ -214,7 +214,7 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
 
 
 def _entry(results: Sequence[Result]) -> dict[str, object]:
-    """Return a question's scores by metric, and its content, group and cluster.
+    """Return a question's scores by metric, and its content, group, cluster and its samples' passages.
 
     A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
     cluster that follows from the group.
@@ -227,7 +227,10 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
-    return {**content, **group, **cluster, "scores": scores}
+    samples = [sample for result in results for score in result.scores for sample in score.samples]
+    known = {sample.id: sample.passage for sample in samples if sample.passage}
+    passages = {"passages": known} if known else {}
+    return {**content, **group, **cluster, **passages, "scores": scores}
 
 
 def _compact(score: Score) -> _Value:
@@ -272,6 +275,7 @@ class _QuestionBlock(_Scores, total=False):
     content: str
     group: str
     cluster: str
+    passages: Mapping[str, str]
 
 
 class _BaselineFile(TypedDict):
@@ -334,7 +338,10 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
                     raise problem
                 own_place = (*place, "questions", question, "scores", metric)
                 values = value if isinstance(value, tuple) else (value,)
-                scores += [_baseline_score(sample, metric, maxima[metric], *own_place) for sample in values]
+                scores += [
+                    _baseline_score(one, metric, maxima[metric], entry.get("passages", {}), *own_place)
+                    for one in values
+                ]
             result = Result(
                 benchmark, question, entry.get("group", question), model, scores=tuple(scores),
                 content=entry.get("content", ""), cluster=entry.get("cluster"),
@@ -343,7 +350,9 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
     return Baseline(configuration, tuple(results))
 
 
-def _baseline_score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
+def _baseline_score(
+    value: _Value, metric: str, maximum: float, passages: Mapping[str, str], *place: str
+) -> Score:
     """Return the score of a value in a baseline; raises Misfit where it is not on its scale."""
     if isinstance(value, str):
         if not value or set(value) - set(ANSWERS):
@@ -356,4 +365,5 @@ def _baseline_score(value: _Value, metric: str, maximum: float, *place: str) -> 
     for key, number in value.items():
         for problem in value_problems(number, maximum, *place, key):
             raise problem
-    return Score.mean_of([Sample(*entry) for entry in value.items()], metric=metric, maximum=maximum)
+    samples = [Sample(*entry, passage=passages.get(entry[0], "")) for entry in value.items()]
+    return Score.mean_of(samples, metric=metric, maximum=maximum)

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -69,7 +70,8 @@ class Sample:
     `value` is None where there is no score, and then `error` says why. `choice` is the model's choice,
     `answer` the right one, `logprobs` has the log-likelihood of each choice (nats). `question` is the
     question's text without solved examples, `choices` are the texts of its choices, and `way` is how their
-    likelihoods were measured.
+    likelihoods were measured. Samples of one `passage` are about one text, so their errors are not
+    independent; it is empty for a sample that is alone with its text.
     """
 
     id: str
@@ -81,11 +83,12 @@ class Sample:
     question: str = ""
     choices: tuple[str, ...] = ()
     way: str = ""
+    passage: str = ""
 
     def to_plain(self) -> dict[str, object]:
         """Return the sample as plain data, without unknown fields of the question and its choices."""
         fields: dict[str, object] = plain_data(self)
-        optional = ("question", "choices", "way")
+        optional = ("question", "choices", "way", "passage")
         return {name: value for name, value in fields.items() if value or name not in optional}
 
     @classmethod
@@ -165,11 +168,7 @@ class Score:
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
-        """Return the score that is the mean of the samples with a value.
-
-        Its standard error is the sample standard deviation over the square root of n, as in lm-eval
-        (https://arxiv.org/abs/2411.00640, equation 1).
-        """
+        """Return the score that is the mean of the samples with a value; see `_standard_error`."""
         values = [sample.value for sample in samples if sample.value is not None]
         failed = [sample for sample in samples if sample.value is None]
         error = None
@@ -184,10 +183,30 @@ class Score:
             maximum=maximum,
             n=len(values),
             errors=len(failed),
-            stderr=statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None,
+            stderr=_standard_error(samples),
             error=error,
             samples=tuple(samples),
         )
+
+
+def _standard_error(samples: Sequence[Sample]) -> float | None:
+    """Return the standard error of the samples' mean; None for fewer than two that are independent.
+
+    It is the sample standard deviation over the square root of n, as in lm-eval
+    (https://arxiv.org/abs/2411.00640, equation 1). The samples of one passage are one cluster (section 2.2
+    there, with G / (G - 1) for G clusters).
+    """
+    scored = [(sample, sample.value) for sample in samples if sample.value is not None]
+    values = [value for _, value in scored]
+    if not any(sample.passage for sample, _ in scored):
+        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    mean, deviations = statistics.fmean(values), defaultdict[object, float](float)
+    for number, (sample, value) in enumerate(scored):
+        deviations[sample.passage or number] += value - mean
+    if len(deviations) < 2:
+        return None
+    squares = math.fsum(deviation**2 for deviation in deviations.values())
+    return math.sqrt(len(deviations) / (len(deviations) - 1) * squares) / len(values)
 
 
 @dataclasses.dataclass(frozen=True)

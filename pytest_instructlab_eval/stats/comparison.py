@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.design_effect import independent_share
 from pytest_instructlab_eval.stats.statistics import (
     CONFIDENCE,
     ROUNDING,
@@ -128,10 +129,13 @@ class Comparison:
     def mcnemar(self) -> float | None:
         """The p value of exact McNemar; None for scores that are not right or wrong, and for several tasks.
 
-        The drop gives each task the same weight, but McNemar would give each question the same weight.
+        The drop gives each task the same weight, but McNemar would give each question the same weight. None
+        too where several questions are about one passage, as McNemar's need to be independent.
         """
         changes = self.answers
-        return None if changes is None or len(self._drops.strata) > 1 else mcnemar(*changes)
+        if changes is None or len(self._drops.strata) > 1 or self._drops.have_passages:
+            return None
+        return mcnemar(*changes)
 
     @property
     def correlation(self) -> float | None:
@@ -142,7 +146,7 @@ class Comparison:
     def minimum_detectable_drop(self) -> float | None:
         """The smallest true drop that so many questions detect in 80 % of runs; None where unknown."""
         if self._are_answers:
-            return minimum_detectable_drop_of_answers(*self._changes)
+            return minimum_detectable_drop_of_answers(*self._independent_changes(CONFIDENCE))
         return minimum_detectable_drop(self._drops.clusters)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
@@ -152,7 +156,7 @@ class Comparison:
         the same in all clusters, and else `cluster_interval`.
         """
         if self._are_answers:
-            return paired_answers_interval(*self._changes, confidence)
+            return paired_answers_interval(*self._independent_changes(confidence), confidence)
         clusters = self._drops.clusters
         return (cluster_interval if have_different_means(clusters) else even_interval)(clusters, confidence)
 
@@ -194,6 +198,12 @@ class Comparison:
             [sum(drop < 0 for drop in stratum) for stratum in strata],
             [len(stratum) for stratum in strata],
         )
+
+    def _independent_changes(self, confidence: float) -> tuple[list[float], list[float], list[float]]:
+        """Return `_changes` of as many independent questions as those of passages count for."""
+        share = independent_share(self._drops.passages, confidence)
+        losses, gains, counts = ([share * count for count in part] for part in self._changes)
+        return losses, gains, counts
 
     @functools.cached_property
     def _drops(self) -> Values:
@@ -313,8 +323,10 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     if not scored.entries:
         return None
     if scored.are_answers:
-        right = [sum(value > 0 for value in stratum) for stratum in scored.strata]
-        return stratified_wilson_interval(right, [len(stratum) for stratum in scored.strata], confidence)
+        share = independent_share(scored.passages, confidence)
+        right = [share * sum(value > 0 for value in stratum) for stratum in scored.strata]
+        counts = [share * len(stratum) for stratum in scored.strata]
+        return stratified_wilson_interval(right, counts, confidence)
     return cluster_interval(scored.clusters, confidence)
 
 

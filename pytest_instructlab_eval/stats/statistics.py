@@ -219,9 +219,11 @@ def mcnemar(losses: int, gains: int) -> float:
 
 
 def paired_answers_interval(
-    losses: Sequence[int], gains: Sequence[int], counts: Sequence[int], confidence: float = CONFIDENCE
+    losses: Sequence[float], gains: Sequence[float], counts: Sequence[float], confidence: float = CONFIDENCE
 ) -> Interval:
     """Return the interval of the drop in the share of right answers; each argument has a value a stratum.
+
+    Counts may be fractions, as effective ones are.
 
     The drop is the unweighted mean over the T strata of (losses - gains) / count. It is written as
     W * (2 * theta - 1): W the (weighted) share of questions that changed, theta the (weighted) share of
@@ -260,7 +262,7 @@ def _clopper_pearson(successes: float, count: float, confidence: float) -> Inter
     return Interval(low, high)
 
 
-def _weights(counts: Sequence[int]) -> NDArray[np.float64]:
+def _weights(counts: Sequence[float]) -> NDArray[np.float64]:
     """Return the weight of one question of each stratum in the unweighted mean over strata."""
     import numpy as np
 
@@ -348,7 +350,7 @@ def minimum_detectable_drop(clusters: Clusters) -> float | None:
 
 
 def minimum_detectable_drop_of_answers(
-    losses: Sequence[int], gains: Sequence[int], counts: Sequence[int]
+    losses: Sequence[float], gains: Sequence[float], counts: Sequence[float]
 ) -> float:
     """Return that of right and wrong answers, with McNemar's standard error: sqrt(sum of w^2 * changes).
 

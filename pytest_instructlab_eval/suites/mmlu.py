@@ -93,7 +93,8 @@ class MMLUQuestion:
     """One question as it is put to the model; `answer` is the index of the right choice.
 
     `continuations` are what is scored after the prompt. `text` is the question itself, without solved
-    examples, and `choices` the texts of its choices.
+    examples, and `choices` the texts of its choices. Questions of a task with one `passage` are about one
+    text; it is empty where no other question is about the same.
     """
 
     id: str
@@ -102,6 +103,7 @@ class MMLUQuestion:
     answer: int
     text: str = ""
     choices: tuple[str, ...] = ()
+    passage: str = ""
 
 
 def mmlu_subjects() -> tuple[str, ...]:
@@ -168,6 +170,7 @@ async def _answer_mmlu_question(question: MMLUQuestion, model: Model) -> Sample:
         answer=ascii_uppercase[question.answer],
         question=question.text,
         choices=question.choices,
+        passage=question.passage,
     )
     try:
         logprobs = await model.choice_logprobs(question.prompt, question.continuations)

@@ -11,12 +11,13 @@ import contextlib
 import functools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
+from pytest_instructlab_eval.data.passages import own_passage, passages_of
 from pytest_instructlab_eval.data.task_files import Form, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
@@ -175,6 +176,7 @@ def _load_branch_questions(task: MMLUBranchTask) -> list[MMLUQuestion]:
     asked too, so that those of a sample are those of the whole.
     """
     rows = _branch_task_rows(task)
+    passages = _read(task.data).passages if task.data is not None else ()
     draw = random.Random(SEED)  # noqa: S311 - nothing secret; it must be lm-eval's
     examples = [draw.sample(rows, task.few_shots) for _ in rows]
     blank = " " if task.system_prompt is None else ""  # a chat template ends where the answer begins
@@ -186,6 +188,7 @@ def _load_branch_questions(task: MMLUBranchTask) -> list[MMLUQuestion]:
             row.answer,
             row.question.strip(),
             tuple(row.choices),
+            passages[number],
         )
         for number, row in choose_rows(rows, task.first_n, task.rows)
     ]
@@ -224,9 +227,14 @@ def _load_by_lm_eval(task: MMLUBranchTask) -> list[MMLUQuestion]:
     """Return the questions of any multiple-choice task; this runs the code in the task."""
     try:
         definition = _branch_definition(task)
-        docs = list(definition.eval_docs)[: task.first_n]
-        questions = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
-        return [question for _, question in choose_rows(questions, numbers=task.rows)]
+        docs = list(definition.eval_docs)
+        questions = [_ask(definition, task, doc, number) for number, doc in enumerate(docs[: task.first_n])]
+        texts = [str(definition.doc_to_text(doc)).strip() for doc in docs]
+        passages = passages_of([own_passage(doc) for doc in docs], texts)
+        return [
+            replace(question, passage=passages[number])
+            for number, question in choose_rows(questions, numbers=task.rows)
+        ]
     except DataError:
         raise
     except Exception as error:
