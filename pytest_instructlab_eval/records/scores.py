@@ -106,7 +106,8 @@ class Score:
     `errors` count the rest. `stderr` is the standard error of that mean in the score's own unit,
     None where it cannot be measured. `error` is the reason of an error. `evidence` is what the score
     rests on, where that is known, and `metadata` holds plain data of the test's own; its texts
-    "question", "answer" and "judgment" are shown when a test fails.
+    "question", "answer" and "judgment" are shown when a test fails. `sample_of` is the number of questions
+    that the asked ones are a sample of, None where all were asked.
     """
 
     value: float | None
@@ -121,6 +122,7 @@ class Score:
     samples: tuple[Sample, ...] = ()
     metadata: Mapping[str, object] = dataclasses.field(default_factory=dict)
     evidence: Evidence | None = None
+    sample_of: int | None = None
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -154,7 +156,10 @@ class Score:
         data = self.data
         fields |= {"metadata": data, "evidence": [name for name in data if name not in self.metadata]}
         samples = [sample.to_plain() for sample in self.samples]
-        return {**plain_data({**fields, "samples": ()}), "samples": samples}
+        plain = {**plain_data({**fields, "samples": ()}), "samples": samples}
+        if self.sample_of is None:
+            del plain["sample_of"]
+        return plain
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Score:

@@ -267,6 +267,13 @@ def counterpart(model: str | None, models: Collection[str]) -> str | None:
     return model if model in models else next(iter(models)) if len(models) == 1 else None
 
 
+def counterpart_results(results: Iterable[Result], benchmark: str, model: str | None) -> list[Result]:
+    """Return the results of a benchmark of the model to compare with; none where there is no such model."""
+    of_benchmark = [result for result in results if result.benchmark == benchmark]
+    other = counterpart(model, dict.fromkeys(result.model for result in of_benchmark))
+    return [result for result in of_benchmark if result.model == other]
+
+
 def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
     """Return the difference of two means, each over its own questions; None where one side has no score."""
     mine, other = Values.scored(units_of(ours)), Values.scored(units_of(theirs))

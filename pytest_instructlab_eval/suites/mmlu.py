@@ -23,7 +23,7 @@ from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark
-from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
+from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks, sampled_score
 
 PREFIX = "mmlu_"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
@@ -146,7 +146,7 @@ async def score_mmlu(task: MMLUTask, model: Model) -> Score:
     counted as an error and left out of the mean.
     """
     questions = await in_daemon_thread(functools.partial(_load_mmlu_questions, task), lock=heavy_libraries)
-    return await score_mmlu_questions(questions, model)
+    return sampled_score(await score_mmlu_questions(questions, model), task.rows, task.size)
 
 
 async def score_mmlu_questions(questions: Sequence[MMLUQuestion], model: Model) -> Score:

@@ -28,7 +28,7 @@ from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Need
 from pytest_instructlab_eval.suites.mmlu import MMLUQuestion, score_mmlu_questions
-from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
+from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks, sampled_score
 
 SEED = 1234  # with which lm-eval's `simple_evaluate` draws the solved examples
 
@@ -82,7 +82,9 @@ class MMLUBranchTask:
     @property
     def size(self) -> int:
         """Return the number of its questions."""
-        return _count(self.data) if self.form and self.data else len(_load_by_lm_eval(self))
+        if self.form and self.data:
+            return _count(self.data)
+        return _count_by_lm_eval(replace(self, rows=None))
 
     @property
     def is_empty(self) -> bool:
@@ -154,7 +156,7 @@ async def score_mmlu_branch(task: MMLUBranchTask, model: Model) -> Score:
     """
     load = _load_branch_questions if task.form is not None else _load_by_lm_eval
     questions = await in_daemon_thread(functools.partial(load, task), lock=heavy_libraries)
-    return await score_mmlu_questions(questions, model)
+    return sampled_score(await score_mmlu_questions(questions, model), task.rows, task.size)
 
 
 # --- SDG's own tasks ---
@@ -241,6 +243,11 @@ def _load_by_lm_eval(task: MMLUBranchTask) -> list[MMLUQuestion]:
         raise DataError(
             f"{escape(task.file)}: lm-eval could not load the task ({type(error).__name__}: {escape(error)})"
         ) from None
+
+
+@functools.cache
+def _count_by_lm_eval(task: MMLUBranchTask) -> int:
+    return len(_load_by_lm_eval(task))
 
 
 def _branch_definition(task: MMLUBranchTask) -> Any:
