@@ -9,7 +9,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pytest_instructlab_eval.gates.figures import FIGURES, Measurement
+from pytest_instructlab_eval.gates.figures import FIGURES, Limit, Measurement
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
 from pytest_instructlab_eval.gates.scope import GateCase, Scope
@@ -115,7 +115,7 @@ def gate_verdicts(
 def _report(case: GateCase, adjusted: float | None) -> GateReport:
     """Return the verdict on a case; `adjusted` is the p value of its drop after Holm's correction."""
     gate, target = case.gate, case.target
-    measured = gate.selector.figure.measure(target, gate.from_above)
+    measured = gate.selector.figure.measure(target, Limit(gate.limit, gate.from_above, CONFIDENCE))
     verdict: Verdict = "failed"  # also where there is no value
     reasons: list[str] = []
     if measured.value is not None and gate.selector.figure.compares:

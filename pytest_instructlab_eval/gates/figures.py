@@ -50,11 +50,23 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """The limit that a figure is held to: an upper one (`from_above`) or a lower one, in the figure's unit.
+
+    `confidence` is that of the interval which decides the verdict on a drop.
+    """
+
+    value: float
+    from_above: bool
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Figure:
     """One figure that a gate can name.
 
     `unit` is the unit of its limit: the score's own, a share of all questions, or a number of questions.
-    `measure` takes the target, and whether the limit is an upper one. A figure that `compares` is a drop
+    `measure` takes the target and the limit. A figure that `compares` is a drop
     from a baseline or a base model: its limit is a margin, and its interval decides its verdict. A figure
     `about_the_run` measures the run and not the model, so it applies to a part of a benchmark too. One
     `before_judging` can be measured before the answers are judged. `default` is the upper limit that every
@@ -63,7 +75,7 @@ class Figure:
 
     name: str
     unit: Literal["score", "share", "count"]
-    measure: Callable[[Target, bool], Measurement] = field(repr=False)
+    measure: Callable[[Target, Limit], Measurement] = field(repr=False)
     compares: bool = False
     about_the_run: bool = False
     before_judging: bool = False
@@ -80,7 +92,7 @@ class Figure:
 # --- the measuring of each ---
 
 
-def mean_of(target: Target, from_above: bool) -> Measurement:
+def mean_of(target: Target, limit: Limit) -> Measurement:
     """Return the mean, its interval, and the lowest scores (the highest under an upper limit).
 
     The mean of a sample is that with the baseline's answers as control, where there is one: it is nearer to
@@ -102,19 +114,19 @@ def mean_of(target: Target, from_above: bool) -> Measurement:
         digits,
         interval,
         row.n,
-        worst=target.extreme(WORST, highest=from_above),
-        worst_are="highest scores" if from_above else "lowest scores",
+        worst=target.extreme(WORST, highest=limit.from_above),
+        worst_are="highest scores" if limit.from_above else "lowest scores",
     )
 
 
-def count_of(target: Target, from_above: bool) -> Measurement:
+def count_of(target: Target, limit: Limit) -> Measurement:
     """Return the number of questions with a score."""
     count = target.row.n
     return Measurement("questions with a score", float(count), digits=0, n=count)
 
 
 def rate_of(
-    target: Target, from_above: bool, *, lost: Callable[[Result], int], what_happened: str
+    target: Target, limit: Limit, *, lost: Callable[[Result], int], what_happened: str
 ) -> Measurement:
     """Return the share of lost answers in all: turns, samples, and tests that ended early."""
     from pytest_instructlab_eval.stats.comparison import Contribution
@@ -152,19 +164,19 @@ def unscored_count(result: Result) -> int:
     return sum(score.unscored for score in result.scores)
 
 
-def drop_of(target: Target, from_above: bool) -> Measurement:
+def drop_of(target: Target, limit: Limit) -> Measurement:
     """Return how much lower the mean is than the baseline's, over the questions that both have."""
     comparison = target.comparison
     if comparison is None:
         return Measurement("nothing to compare with")
-    smallest = comparison.minimum_detectable_drop
+    smallest = comparison.detectable_drop(limit.value, limit.confidence)
     direction = "a rise, " if comparison.drop < 0 else ""
     same = ", all with the same score" if comparison.unchanged else ""
     return Measurement(
         f"{direction}{question_count(comparison.n)} {target.against}{same}",
         comparison.drop,
         target.digits,
-        comparison.interval(),
+        comparison.interval(limit.confidence),
         comparison.n,
         worst=comparison.worst(WORST),
         worst_are="largest drops",

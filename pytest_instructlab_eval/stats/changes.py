@@ -127,7 +127,7 @@ def changes_between(
         if isinstance(whole, Comparison):
             entry = dataclasses.replace(
                 entry,
-                minimum_detectable_drop=whole.minimum_detectable_drop,
+                minimum_detectable_drop=whole.detectable_drop(),
                 correlation=whole.correlation,
                 unpaired=len({*whole.only_ours, *whole.only_theirs, *whole.changed}),
             )

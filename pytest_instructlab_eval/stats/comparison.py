@@ -142,11 +142,13 @@ class Comparison:
         """Pearson's correlation of the two sides' scores."""
         return correlation([pair.ours for pair in self.pairs], [pair.theirs for pair in self.pairs])
 
-    @property
-    def minimum_detectable_drop(self) -> float | None:
-        """The smallest true drop that so many questions detect in 80 % of runs; None where unknown."""
+    def detectable_drop(self, margin: float = 0.0, confidence: float = CONFIDENCE) -> float | None:
+        """Return the smallest true drop whose interval lies above the margin in 80 % of runs like this one.
+
+        None where unknown.
+        """
         if self._are_answers:
-            return minimum_detectable_drop_of_answers(*self._independent_changes(CONFIDENCE))
+            return minimum_detectable_drop_of_answers(*self._independent_changes(confidence))
         return minimum_detectable_drop(self._drops.clusters)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:

@@ -148,7 +148,7 @@ def _passage(sample: Sample) -> tuple[str, str]:
 
 
 def _estimate(tasks: Sequence[_Task], maximum: float) -> ControlledMean | None:
-    slope, freedom = _slope(tasks), _freedom(tasks)
+    slope, freedom = _slope(tasks), _freedom_within(tasks)
     if slope is None or freedom < FEWEST_FREEDOM:
         return None
     residuals = [task.residual(slope) for task in tasks]
@@ -187,7 +187,7 @@ def _slope(tasks: Sequence[_Task]) -> float | None:
     return together / control if control > ROUNDING else None
 
 
-def _freedom(tasks: Sequence[_Task]) -> int:
+def _freedom_within(tasks: Sequence[_Task]) -> int:
     """Return the degrees of freedom of the variance within tasks; those of one cluster are taken together."""
     singles = sum(len(task.passages) == 1 for task in tasks)
     return sum(len(task.passages) - 1 for task in tasks) + max(singles - 1, 0)

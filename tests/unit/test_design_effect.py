@@ -96,8 +96,8 @@ def test_where_questions_share_passages_mcnemars_test_is_not_shown() -> None:
 
 def test_the_drop_that_could_be_seen_is_larger_with_passages() -> None:
     before = task(*RIGHT)
-    apart = compared(task(*HALF), before).minimum_detectable_drop
-    together = compared(task(*HALF, passages="aaaaabbbbb"), before).minimum_detectable_drop
+    apart = compared(task(*HALF), before).detectable_drop()
+    together = compared(task(*HALF, passages="aaaaabbbbb"), before).detectable_drop()
     assert apart is not None
     assert together is not None
     assert together > apart

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_instructlab_eval.gates import FIGURES, MEAN, Figure, Gate, Selector, parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates, is_default_gate, with_default_gates
-from pytest_instructlab_eval.gates.figures import Measurement
+from pytest_instructlab_eval.gates.figures import Limit, Measurement
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.scores import Result, Score
 
@@ -45,7 +45,7 @@ def test_each_figure_fails_where_it_is_beyond_its_limit(figure: Figure) -> None:
     assert report.value == pytest.approx(values[figure.name])
 
 
-def lowest_score(target: Target, from_above: bool) -> Measurement:
+def lowest_score(target: Target, limit: Limit) -> Measurement:
     values = [result.value for result in target.results if result.value is not None]
     return Measurement(f"{target.name} has {min(values):g} at least", min(values), n=len(values))
 
@@ -67,7 +67,9 @@ def test_where_nothing_could_be_measured_the_gate_fails() -> None:
 
 
 def test_a_drop_from_nothing_fails() -> None:
-    found = FIGURES["drop"].measure(Target("own", tuple(RESULTS)), True)
+    found = FIGURES["drop"].measure(
+        Target("own", tuple(RESULTS)), Limit(0.0, from_above=True, confidence=0.95)
+    )
     assert found == Measurement("nothing to compare with")
 
 
