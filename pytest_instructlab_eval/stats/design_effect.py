@@ -30,8 +30,6 @@ def independent_share(strata: Sequence[Clusters], confidence: float = CONFIDENCE
     question. The tasks with two passages or more stand for all. Where they have no spread, or there are none,
     only the number of passages is certain: the share is that of passages in questions.
     """
-    from scipy.special import stdtrit
-
     clusters = [cluster for stratum in strata for cluster in stratum]
     questions = sum(map(len, clusters))
     if len(clusters) == questions:
@@ -43,6 +41,8 @@ def independent_share(strata: Sequence[Clusters], confidence: float = CONFIDENCE
     clustered = math.hypot(*(error for error, _ in together))
     if min(apart, clustered) <= ROUNDING:
         return len(clusters) / questions
+    from scipy.special import stdtrit
+
     freedom = (sum(len(stratum) - 1 for stratum in values), max(welch_degrees_of_freedom(together), 1.0))
     quantiles = stdtrit(freedom, (1 + max(confidence, 0.5)) / 2)  # both are 0 at 0
     return min(1.0, float(apart / clustered * quantiles[0] / quantiles[1]) ** 2)
