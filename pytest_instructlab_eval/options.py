@@ -103,8 +103,9 @@ OPTIONS = (
     Option("base_model_url", "URL", "ask the base model at this server; may be given several times "
            "(default: the servers of --eval-base-url)", parse_url, repeatable=True),
     Option("output_dir", "DIR", "write the results to this folder", parse_path, "eval_output", is_path=True),
-    Option("sample", "N", "ask a sample of N questions of each benchmark, drawn from its tasks, categories "
-           "or files in proportion to their sizes, and the same in every run (default: ask every question)",
+    Option("sample", "N", "ask a sample of N questions of each benchmark: as many of each task, or of "
+           "categories and files in proportion to their sizes, and the same in every run (default: ask every "
+           "question)",
            parse_integer(1)),
     Option("first_n", "N", "ask only the first N questions of each benchmark, and of each task of MMLU "
            f"(default: all, or as many as ${FIRST_N_VARIABLE} says)", parse_integer(1)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
+from pytest_instructlab_eval.data.passages import own_passage, passages_of
 from pytest_instructlab_eval.data.text_files import read_lines
 from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, parse_json
 from pytest_instructlab_eval.errors import DataError
@@ -22,14 +23,19 @@ OWN_TEXT = re.compile(r"\s*([A-D])\s*(?:\)(.*)|)", re.DOTALL)
 
 @dataclass(frozen=True)
 class TaskRows:
-    """The questions of a task; of so many of them the right choice is not the row's number but its text's."""
+    """The questions of a task.
+
+    Of `recovered` of them the right choice is not the row's number but its text's. `passages` has a digest of
+    the passage that each question shares with others, else "".
+    """
 
     questions: tuple[MMLURow, ...]
     recovered: int = 0
+    passages: tuple[str, ...] = ()
 
 
 def read_rows(path: Path) -> TaskRows:
-    """Return the questions of a JSONL file, with the index of the right choice.
+    """Return the questions of a JSONL file, with the index of the right choice, and their passages.
 
     SDG numbers the letters that occur in a file: where no answer is A, B becomes 0. So where a row's own text
     of the right choice, such as "B) In spring", has another letter than its number, the text decides. Raises
@@ -37,15 +43,16 @@ def read_rows(path: Path) -> TaskRows:
     or, in a file with such numbers, that has no text.
     """
     rows = [_checked_row(line, location) for location, line in _row_lines(path)]
-    recovered = sum(own is not None and own != row.answer for row, own, _ in rows)
-    unknown = next((location for _, own, location in rows if own is None), None)
+    recovered = sum(own is not None and own != row.answer for row, own, *_ in rows)
+    unknown = next((location for _, own, _, location in rows if own is None), None)
     if recovered and unknown is not None:
         raise DataError(
             f"{unknown}: in other rows the number of the right choice differs from its text, and this row "
             "has no such text (mmlubench_answer); correct its answer and add the text"
         )
-    questions = (row if own is None else replace(row, answer=own) for row, own, _ in rows)
-    return TaskRows(tuple(questions), recovered)
+    questions = tuple(row if own is None else replace(row, answer=own) for row, own, *_ in rows)
+    passages = passages_of([passage for *_, passage, _ in rows], [row.question.strip() for row in questions])
+    return TaskRows(questions, recovered, passages)
 
 
 def count_rows(path: Path) -> int:
@@ -57,8 +64,8 @@ def _row_lines(path: Path) -> Iterator[tuple[str, str]]:
     return read_lines(path, most_bytes=MOST_DATA_BYTES, most_in_a_line=MOST_ROW_BYTES, location=escape(path))
 
 
-def _checked_row(line: str, location: str) -> tuple[MMLURow, int | None, str]:
-    """Return the question with the choice of its number, the choice of its own text, and the place."""
+def _checked_row(line: str, location: str) -> tuple[MMLURow, int | None, str, str]:
+    """Return the question with the choice of its number, the choice of its own text, passage and place."""
     try:
         record = parse_json(line)
     except (NotJSONError, MisfitError) as error:
@@ -78,7 +85,7 @@ def _checked_row(line: str, location: str) -> tuple[MMLURow, int | None, str]:
         raise DataError(f"{location}: answer must be 0 to 3, for A to D (got {escape(repr(answer), 40)})")
     first, second, third, fourth = choices
     row = MMLURow(question, (first, second, third, fourth), index)
-    return row, _own_answer(record, row, location), location
+    return row, _own_answer(record, row, location), own_passage(record), location
 
 
 def _choice_index(answer: object) -> int | None:

@@ -15,6 +15,7 @@ from pytest_instructlab_eval.gates.sentences import (
     detectable_drop_text,
     interval_text,
     name_list,
+    number_text,
     question_count,
 )
 
@@ -96,14 +97,24 @@ class Figure:
 
 
 def mean_of(target: Target, limit: Limit) -> Measurement:
-    """Return the mean, its interval, and the lowest scores (the highest under an upper limit)."""
-    row = target.row
+    """Return the mean, its interval, and the lowest scores (the highest under an upper limit).
+
+    The mean of a sample is that with the baseline's answers as control, where there is one: it is nearer to
+    the mean of all questions.
+    """
+    row, control, digits = target.row, target.controlled, target.digits
     if row.value is None:
         return Measurement(f"{row.errors:,} errors, {row.unscored:,} unscored")
-    interval, digits = target.interval_of_mean(), target.digits
+    value, interval, how = row.value, None, ""
+    if control is None:
+        interval = target.interval_of_mean()
+    else:
+        value, interval = control.value, control.interval()
+        plain = number_text(row.value, digits)
+        how = f"with the baseline's answers as control, the sample's own mean is {plain}; "
     return Measurement(
-        f"{interval_text(interval, digits)}, {question_count(row.n)}",
-        row.value,
+        f"{how}{interval_text(interval, digits)}, {question_count(row.n)}",
+        value,
         digits,
         interval,
         row.n,

@@ -16,7 +16,7 @@ from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import GateAbout
-from pytest_instructlab_eval.stats.comparison import counterpart, paired_comparison
+from pytest_instructlab_eval.stats.comparison import counterpart, counterpart_results, paired_comparison
 from pytest_instructlab_eval.stats.values import results_of_metric
 
 
@@ -115,7 +115,12 @@ class Scope:
         metrics = {score.metric for result in ran for score in result.scores}
         if unknown := unknown_part(selector, groups, metrics):
             raise _Unjudged("refused", unknown)
-        target = Target(selector.target, _selected(ran, selector), len(silent))
+        earlier = (
+            () if self.incomparable else counterpart_results(self.baseline or (), selector.benchmark, model)
+        )
+        target = Target(
+            selector.target, _selected(ran, selector), len(silent), baseline=_selected(earlier, selector)
+        )
         if unusable := _unusable(gate, target):
             raise _Unjudged("refused", unusable)
         return self._compared(gate, model, target) if selector.figure.compares else target

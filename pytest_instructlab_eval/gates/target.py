@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.gates.about import subject
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, lowest_scores, mean_interval
+from pytest_instructlab_eval.stats.control_variate import ControlledMean, controlled_mean
 from pytest_instructlab_eval.stats.statistics import Interval, t_interval
 from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
 
@@ -18,7 +19,8 @@ class Target:
     """The gated results of one model, reduced to the gated scores.
 
     `name` is the selector without its figure. `silent` counts the tests that recorded no score. For a drop,
-    `comparison` is that with the baseline or the base model, and `against` names which of them.
+    `comparison` is that with the baseline or the base model, and `against` names which of them. `baseline`
+    are the gated results of the baseline; they are the control of a sample's mean.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Target:
     silent: int = 0
     comparison: Comparison | None = None
     against: str = ""
+    baseline: tuple[Result, ...] = ()
 
     @functools.cached_property
     def row(self) -> SummaryRow:
@@ -58,6 +61,11 @@ class Target:
     def subject(self) -> str:
         """The questions of a drop and what they are compared with, in words."""
         return "" if self.comparison is None else subject(self.comparison, self.against)
+
+    @functools.cached_property
+    def controlled(self) -> ControlledMean | None:
+        """The mean of a sample with the baseline's answers as control; see `controlled_mean`."""
+        return controlled_mean(self.results, self.baseline)
 
     def interval_of_mean(self) -> Interval | None:
         """Return the interval over questions, or, for a recorded mean, that of its standard error."""

@@ -222,7 +222,7 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
 
 
 def _entry(results: Sequence[Result]) -> dict[str, object]:
-    """Return a question's scores by metric, its repeated answers, and its content, group and cluster.
+    """Return a question's scores by metric, its repeated answers, and what else is known of it.
 
     A metric that was recorded twice has a list, and its answers are left out, which could be of either. A
     group equal to the question is left out, and so is a cluster that follows from the group.
@@ -241,8 +241,11 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
-    repeated = {name: part for name, part in (("answers", answers), ("same_answers", same)) if part}
-    return {**repeated, **content, **group, **cluster, "scores": scores}
+    samples = [sample for result in results for score in result.scores for sample in score.samples]
+    known = {sample.id: sample.passage for sample in samples if sample.passage}
+    optional = (("answers", answers), ("same_answers", same), ("passages", known))
+    more = {name: part for name, part in optional if part}
+    return {**more, **content, **group, **cluster, "scores": scores}
 
 
 def _compact(score: Score) -> _Value:
@@ -289,6 +292,7 @@ class _QuestionBlock(_Scores, total=False):
     cluster: str
     answers: Mapping[str, tuple[float | None, ...]]
     same_answers: tuple[str, ...]
+    passages: Mapping[str, str]
 
 
 class _BaselineFile(TypedDict):
@@ -365,7 +369,8 @@ def _baseline_scores(
             raise problem
         values = value if isinstance(value, tuple) else (value,)
         in_scores = (*in_question, "scores", metric)
-        scores += [_baseline_score(sample, metric, maxima[metric], *in_scores) for sample in values]
+        passages = entry.get("passages", {})
+        scores += [_baseline_score(one, metric, maxima[metric], passages, *in_scores) for one in values]
     repeated = entry.get("answers", {})
     for metric in (*repeated, *entry.get("same_answers", ())):
         if isinstance(entry["scores"].get(metric, ()), (tuple, str, Mapping)) or metric not in repeated:
@@ -384,7 +389,9 @@ def _with_answers(score: Score, entry: _QuestionBlock, place: tuple[str, ...]) -
     return replace(score, answers=ratings, same_answers=same)
 
 
-def _baseline_score(value: _Value, metric: str, maximum: float, *place: str) -> Score:
+def _baseline_score(
+    value: _Value, metric: str, maximum: float, passages: Mapping[str, str], *place: str
+) -> Score:
     """Return the score of a value in a baseline; raises Misfit where it is not on its scale."""
     if isinstance(value, str):
         if not value or set(value) - set(ANSWERS):
@@ -397,4 +404,5 @@ def _baseline_score(value: _Value, metric: str, maximum: float, *place: str) -> 
     for key, number in value.items():
         for problem in value_problems(number, maximum, *place, key):
             raise problem
-    return Score.mean_of([Sample(*entry) for entry in value.items()], metric=metric, maximum=maximum)
+    samples = [Sample(*entry, passage=passages.get(entry[0], "")) for entry in value.items()]
+    return Score.mean_of(samples, metric=metric, maximum=maximum)

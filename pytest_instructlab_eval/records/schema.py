@@ -60,6 +60,9 @@ def _score_problems(score: Mapping[str, Any]) -> Iterator[MisfitError]:
     for name in ("n", "unscored", "errors"):
         if not 0 <= score[name] <= MOST:
             yield RecordProblem(f"must be a whole number from 0 to {MOST:,}", score[name], name)
+    whole = score.get("sample_of")
+    if whole is not None and not max(n, 1) <= whole <= MOST:
+        yield RecordProblem(f"must be a whole number from {max(n, 1)} to {MOST:,}", whole, "sample_of")
     if (value is None) != (n == 0):
         yield RecordProblem("must be above 0 where there is a value, and 0 where it is null", n, "n")
     if value is None and not score["unscored"] and not score["errors"]:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -69,7 +70,8 @@ class Sample:
     `value` is None where there is no score, and then `error` says why. `choice` is the model's choice,
     `answer` the right one, `logprobs` has the log-likelihood of each choice (nats). `question` is the
     question's text without solved examples, `choices` are the texts of its choices, and `way` is how their
-    likelihoods were measured.
+    likelihoods were measured. Samples of one `passage` are about one text, so their errors are not
+    independent; it is empty for a sample that is alone with its text.
     """
 
     id: str
@@ -81,11 +83,12 @@ class Sample:
     question: str = ""
     choices: tuple[str, ...] = ()
     way: str = ""
+    passage: str = ""
 
     def to_plain(self) -> dict[str, object]:
         """Return the sample as plain data, without unknown fields of the question and its choices."""
         fields: dict[str, object] = plain_data(self)
-        optional = ("question", "choices", "way")
+        optional = ("question", "choices", "way", "passage")
         return {name: value for name, value in fields.items() if value or name not in optional}
 
     @classmethod
@@ -103,7 +106,8 @@ class Score:
     `errors` count the rest. `stderr` is the standard error of that mean in the score's own unit,
     None where it cannot be measured. `error` is the reason of an error. `evidence` is what the score
     rests on, where that is known, and `metadata` holds plain data of the test's own; its texts
-    "question", "answer" and "judgment" are shown when a test fails.
+    "question", "answer" and "judgment" are shown when a test fails. `sample_of` is the number of questions
+    that the asked ones are a sample of, None where all were asked.
 
     Of a question that was asked several times, `answers` has the mean rating of each answer, None for one
     without a rating, and the value is the mean of these ratings. `same_answers` says that all the answers
@@ -124,6 +128,7 @@ class Score:
     evidence: Evidence | None = None
     answers: tuple[float | None, ...] = ()
     same_answers: bool = False
+    sample_of: int | None = None
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -162,7 +167,10 @@ class Score:
             if not fields[name]:  # as in files from before there were such fields
                 del fields[name]
         samples = [sample.to_plain() for sample in self.samples]
-        return {**plain_data({**fields, "samples": ()}), "samples": samples}
+        plain = {**plain_data({**fields, "samples": ()}), "samples": samples}
+        if self.sample_of is None:
+            del plain["sample_of"]
+        return plain
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Score:
@@ -179,11 +187,7 @@ class Score:
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
-        """Return the score that is the mean of the samples with a value.
-
-        Its standard error is the sample standard deviation over the square root of n, as in lm-eval
-        (https://arxiv.org/abs/2411.00640, equation 1).
-        """
+        """Return the score that is the mean of the samples with a value; see `_standard_error`."""
         values = [sample.value for sample in samples if sample.value is not None]
         failed = [sample for sample in samples if sample.value is None]
         error = None
@@ -198,7 +202,7 @@ class Score:
             maximum=maximum,
             n=len(values),
             errors=len(failed),
-            stderr=statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None,
+            stderr=_standard_error(samples),
             error=error,
             samples=tuple(samples),
         )
@@ -215,6 +219,26 @@ def answers_problem(answers: Sequence[float | None], value: float | None) -> str
     if math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9):
         return None
     return f"must have the score, {value:g}, as the mean of their ratings (got {list(answers)})"
+
+
+def _standard_error(samples: Sequence[Sample]) -> float | None:
+    """Return the standard error of the samples' mean; None for fewer than two that are independent.
+
+    It is the sample standard deviation over the square root of n, as in lm-eval
+    (https://arxiv.org/abs/2411.00640, equation 1). The samples of one passage are one cluster (section 2.2
+    there, with G / (G - 1) for G clusters).
+    """
+    scored = [(sample, sample.value) for sample in samples if sample.value is not None]
+    values = [value for _, value in scored]
+    if not any(sample.passage for sample, _ in scored):
+        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    mean, deviations = statistics.fmean(values), defaultdict[object, float](float)
+    for number, (sample, value) in enumerate(scored):
+        deviations[sample.passage or number] += value - mean
+    if len(deviations) < 2:
+        return None
+    squares = math.fsum(deviation**2 for deviation in deviations.values())
+    return math.sqrt(len(deviations) / (len(deviations) - 1) * squares) / len(values)
 
 
 @dataclasses.dataclass(frozen=True)

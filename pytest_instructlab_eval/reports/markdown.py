@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.escaping import escape_text, markdown_code, markdown_text
+from pytest_instructlab_eval.gates.sentences import interval_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -109,6 +110,10 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     for summary in report.summaries:
         _, *numbers = row_cells("", summary.overall)
         scores.append((markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers))
+        if summary.controlled is not None:
+            _, *numbers = row_cells("", summary.controlled)
+            ends = interval_text(summary.controlled_interval, 2 if summary.controlled.maximum > 1 else 4)
+            scores.append((f"{summary.controlled.label}: {ends}", *numbers))
         scores += [(label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary)]
     yield _Table("Scores", SCORE_HEAD, scores)
 

@@ -49,7 +49,9 @@ class RunReport:
         given. A file does not say which tests failed, so tests that ended in an error count as failed.
         """
         earlier = None if baseline is None else baseline.results
-        summaries = tuple(summarise(run.results))
+        incomparable = _incomparable(run, baseline, allow_flag)
+        controls = () if earlier is None or incomparable or run.base is not None else earlier
+        summaries = tuple(summarise(run.results, controls))
         if gated is None:
             gated = run.incomplete is None and _shard(run) is None
         return cls(
@@ -58,9 +60,7 @@ class RunReport:
             summaries,
             ranking=tuple(rank_models(run.candidates)),
             changes=tuple(run_changes(run, earlier)),
-            verdicts=tuple(gate_verdicts(run, earlier, incomparable=_incomparable(run, baseline, allow_flag)))
-            if gated
-            else (),
+            verdicts=tuple(gate_verdicts(run, earlier, incomparable=incomparable)) if gated else (),
             problems=tuple(_problems(run, summaries)),
             failed_tests=sum(result.outcome == "error" for result in run.results),
         )

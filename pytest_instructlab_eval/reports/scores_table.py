@@ -43,6 +43,8 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
     if weighted is not None:
         rows = [row_cells(f"{label}, {summary.overall.label}", summary.overall)]
         rows.append(row_cells(f"  {weighted.label}", weighted))
+    if summary.controlled is not None:
+        rows.append(row_cells(f"  {summary.controlled.label}", summary.controlled))
     rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
     if summary.agreement_n:
         alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"

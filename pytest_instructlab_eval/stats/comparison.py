@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.stats.design_effect import independent_share
 from pytest_instructlab_eval.stats.detectable import detectable_drop
 from pytest_instructlab_eval.stats.paired_answers import PairedAnswers
 from pytest_instructlab_eval.stats.statistics import (
@@ -119,17 +120,19 @@ class Comparison:
     def answers(self) -> tuple[int, int] | None:
         """The numbers of answers that became wrong and right; None for scores that are not right or wrong."""
         found = self._paired_answers
-        return None if found is None else (sum(found.losses), sum(found.gains))
+        return None if found is None else (int(sum(found.losses)), int(sum(found.gains)))
 
     @property
     def mcnemar(self) -> float | None:
         """The p value of McNemar's test, with half the usual correction; see `PairedAnswers`.
 
         None for scores that are not right or wrong, and for several tasks: the drop gives each task the same
-        weight, but McNemar would give each question the same weight.
+        weight, but McNemar would give each question the same weight. None too where several questions are
+        about one passage, as McNemar's need to be independent.
         """
         found = self._paired_answers
-        return None if found is None or len(found.counts) > 1 else found.p_value_of_no_change
+        alone = found is not None and len(found.counts) == 1 and not self._drops.have_passages
+        return found.p_value_of_no_change if found is not None and alone else None
 
     @property
     def correlation(self) -> float | None:
@@ -141,8 +144,9 @@ class Comparison:
 
         None where unknown.
         """
-        if self._paired_answers is not None:
-            return self._paired_answers.detectable_drop(margin, confidence)
+        answers = self._independent_answers(confidence)
+        if answers is not None:
+            return answers.detectable_drop(margin, confidence)
         scale = (0.0, self.maximum)
         return detectable_drop(self._ours.clusters, self._theirs.clusters, scale, margin, confidence)
 
@@ -152,8 +156,9 @@ class Comparison:
         It is that of `PairedAnswers` for right and wrong answers, `even_interval` where the mean drop is
         the same in all clusters, and else `cluster_interval`.
         """
-        if self._paired_answers is not None:
-            return self._paired_answers.interval(confidence)
+        answers = self._independent_answers(confidence)
+        if answers is not None:
+            return answers.interval(confidence)
         clusters = self._drops.clusters
         return (cluster_interval if have_different_means(clusters) else even_interval)(clusters, confidence)
 
@@ -163,16 +168,16 @@ class Comparison:
 
     def p_value(self, margin: float) -> float:
         """Return the two-sided p value of a drop of at most the margin, against a larger drop."""
-        if self._paired_answers is not None:
-            return self._paired_answers.p_value(margin)
-        return p_value(self.interval, margin)
+        if self._paired_answers is None or self._drops.have_passages:
+            return p_value(self.interval, margin)
+        return self._paired_answers.p_value(margin)
 
     @property
     def p_value_of_no_change(self) -> float:
         """The two-sided p value of no change, against a drop or a rise."""
-        if self._paired_answers is not None:
-            return self._paired_answers.p_value_of_no_change
-        return _p_value_of_no_change(self.interval)
+        if self._paired_answers is None or self._drops.have_passages:
+            return _p_value_of_no_change(self.interval)
+        return self._paired_answers.p_value_of_no_change
 
     def worst(self, most: int) -> tuple[Contribution, ...]:
         """Return the questions with the largest drops, or whole tasks if there are several."""
@@ -197,6 +202,13 @@ class Comparison:
             [sum(drop < 0 for drop in stratum) for stratum in strata],
             [len(stratum) for stratum in strata],
         )
+
+    def _independent_answers(self, confidence: float) -> PairedAnswers | None:
+        """Return the right and wrong answers of as many questions as those about passages count for."""
+        found = self._paired_answers
+        if found is None or not self._drops.have_passages:
+            return found
+        return found.scaled(independent_share(self._drops.passages, confidence))
 
     @functools.cached_property
     def _drops(self) -> Values:
@@ -260,6 +272,13 @@ def counterpart(model: str | None, models: Collection[str]) -> str | None:
     return model if model in models else next(iter(models)) if len(models) == 1 else None
 
 
+def counterpart_results(results: Iterable[Result], benchmark: str, model: str | None) -> list[Result]:
+    """Return the results of a benchmark of the model to compare with; none where there is no such model."""
+    of_benchmark = [result for result in results if result.benchmark == benchmark]
+    other = counterpart(model, dict.fromkeys(result.model for result in of_benchmark))
+    return [result for result in of_benchmark if result.model == other]
+
+
 def mean_difference(ours: Iterable[Result], theirs: Iterable[Result]) -> Difference | None:
     """Return the difference of two means, each over its own questions; None where one side has no score."""
     mine, other = Values.scored(units_of(ours)), Values.scored(units_of(theirs))
@@ -316,8 +335,10 @@ def mean_interval(results: Iterable[Result], confidence: float = CONFIDENCE) -> 
     if not scored.entries:
         return None
     if scored.are_answers:
-        right = [sum(value > 0 for value in stratum) for stratum in scored.strata]
-        return stratified_wilson_interval(right, [len(stratum) for stratum in scored.strata], confidence)
+        share = independent_share(scored.passages, confidence)
+        right = [share * sum(value > 0 for value in stratum) for stratum in scored.strata]
+        counts = [share * len(stratum) for stratum in scored.strata]
+        return stratified_wilson_interval(right, counts, confidence)
     return bounded_interval(scored.clusters, scored.maximum, confidence)
 
 

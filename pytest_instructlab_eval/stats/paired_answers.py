@@ -63,9 +63,16 @@ class PairedAnswers:
     interval never differ.
     """
 
-    losses: Sequence[int]
-    gains: Sequence[int]
-    counts: Sequence[int]
+    losses: Sequence[float]
+    gains: Sequence[float]
+    counts: Sequence[float]
+
+    def scaled(self, share: float) -> PairedAnswers:
+        """Return the answers as if they were fewer, as those about passages are."""
+        losses, gains, counts = (
+            [share * count for count in part] for part in (self.losses, self.gains, self.counts)
+        )
+        return PairedAnswers(losses, gains, counts)
 
     @functools.cached_property
     def drop(self) -> float:
@@ -140,7 +147,7 @@ class PairedAnswers:
     def _strata(self) -> _Strata:
         import numpy as np
 
-        by_size: dict[int, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
+        by_size: dict[float, tuple[float, float, int]] = defaultdict(lambda: (0, 0, 0))
         for lost, gained, count in zip(self.losses, self.gains, self.counts, strict=True):
             losses, gains, strata = by_size[count]
             by_size[count] = (losses + lost, gains + gained, strata + 1)
@@ -205,10 +212,10 @@ class PairedAnswers:
         strata, gain = self._strata, self._gain(drop)
         runs = max(DRAWN // len(strata.questions), DRAWS // 4)
         shares = (gain + drop, gain, max(1 - 2 * gain - drop, 0.0))
-        drawn = np.random.default_rng(0).multinomial(
-            strata.questions.astype(int), shares, (min(runs, DRAWS), len(strata.questions))
-        )
-        losses, gains = drawn[..., 0] / strata.questions, drawn[..., 1] / strata.questions
+        questions = np.maximum(np.rint(strata.questions), 1)
+        size = (min(runs, DRAWS), len(questions))
+        drawn = np.random.default_rng(0).multinomial(questions.astype(int), shares, size)
+        losses, gains = drawn[..., 0] / questions, drawn[..., 1] / questions
         return float((self._scores(losses, gains, margin, 1.0) > quantile).mean())
 
 

@@ -8,11 +8,13 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
-from pytest_instructlab_eval.stats.statistics import clustered_standard_error
+from pytest_instructlab_eval.stats.comparison import counterpart_results
+from pytest_instructlab_eval.stats.control_variate import ControlledMean, controlled_mean
+from pytest_instructlab_eval.stats.means import means_of, variance_of_sum
+from pytest_instructlab_eval.stats.statistics import Interval, clustered_standard_error
 from pytest_instructlab_eval.stats.values import evidence_of, group_by, results_of_metric
 
 
@@ -42,7 +44,8 @@ class Summary:
     only one. `agreement` is Krippendorff's alpha of a panel's judges and `judge_spread` the spread of a
     judge's repeated ratings, None where unknown; `agreement_n` and `judge_spread_n` are the numbers of
     answers behind them. `cut_off` counts the answers that the token limit ended, `contradictory` the
-    judgments that stated different ratings.
+    judgments that stated different ratings. `controlled` is the mean over tasks of a sample with the
+    baseline's answers as control, and `controlled_interval` its 95 % interval; see `controlled_mean`.
     """
 
     benchmark: str
@@ -58,11 +61,16 @@ class Summary:
     judge_spread_n: int = 0
     cut_off: int = 0
     contradictory: int = 0
+    controlled: SummaryRow | None = None
+    controlled_interval: Interval | None = None
 
 
-def summarise(results: Iterable[Result]) -> list[Summary]:
-    """Return the summary of each benchmark and model, in the order of their first results."""
-    summaries = []
+def summarise(results: Iterable[Result], baseline: Iterable[Result] = ()) -> list[Summary]:
+    """Return the summary of each benchmark and model, in the order of their first results.
+
+    The answers of the `baseline` to all questions control the mean of a sample.
+    """
+    summaries, earlier = [], list(baseline)
     for (benchmark, model), part in group_by(
         results, lambda result: (result.benchmark, result.model)
     ).items():
@@ -74,6 +82,7 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
         agreement, agreement_n = judges_agreement(scores)
         spread, spread_n = judge_spread(scores)
         evidence = evidence_of(scores)
+        control = controlled_mean(part, counterpart_results(earlier, benchmark, model))
         summary = Summary(
             benchmark=benchmark,
             model=model,
@@ -90,6 +99,8 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
             contradictory=sum(
                 bool(judgment.contradictory) for entry in evidence for judgment in entry.judgments
             ),
+            controlled=None if control is None else _controlled_row(control, part),
+            controlled_interval=None if control is None else control.interval(),
         )
         summaries.append(summary)
     return summaries
@@ -119,6 +130,15 @@ def _summary_row(label: str, results: Sequence[Result]) -> SummaryRow:
     )
 
 
+def _controlled_row(control: ControlledMean, results: Sequence[Result]) -> SummaryRow:
+    """Return the row of the mean with the baseline's answers as control."""
+    return dataclasses.replace(
+        _summary_row("with the baseline's answers as control", results),
+        value=control.value,
+        stderr=control.stderr,
+    )
+
+
 def _clusters(results: Iterable[Result]) -> list[list[float]]:
     """Return the values of each test, or of all tests of a cluster that a marker names.
 
@@ -141,53 +161,23 @@ def _mean_and_error(
         return None, None
     if not any(score.n > 1 for score in scores):
         return statistics.fmean(values), clustered_standard_error(clusters)
-    means = _means(scores)
-    variance = variance_of_sum(means)
+    means = means_of(scores)
+    variance = variance_of_sum(means, [1.0] * len(means))
     return statistics.fmean(values), math.sqrt(variance) / len(means) if variance else None
 
 
 def _question_weighted(results: Sequence[Result]) -> SummaryRow | None:
-    """Return the mean over the questions of all tests; None where each test is one question."""
+    """Return the mean over the questions of all tests; None where each test is one question.
+
+    A sample of a task stands for all questions of the task.
+    """
     scores = _scores(results)
     if not any(score.n > 1 for score in scores):
         return None
-    row, means = _summary_row("mean over questions", results), _means(scores)
-    n = sum(mean.n for mean in means)
+    row, means = _summary_row("mean over questions", results), means_of(scores)
+    n = sum(mean.size for mean in means)
     if row.value is None or not n:
         return dataclasses.replace(row, value=None, stderr=None)
-    value = sum(mean.n * mean.value for mean in means) / n
-    variance = variance_of_sum([mean.times_its_size for mean in means])
+    value = sum(mean.size * mean.value for mean in means) / n
+    variance = variance_of_sum(means, [mean.size for mean in means])
     return dataclasses.replace(row, value=value, stderr=math.sqrt(variance) / n if variance else None)
-
-
-class Mean(NamedTuple):
-    """A mean over `n` questions, with its standard error, None where it is unknown."""
-
-    value: float
-    stderr: float | None
-    n: int
-
-    @property
-    def times_its_size(self) -> Mean:
-        """The mean with the error of the sum over its questions."""
-        return self._replace(stderr=None if self.stderr is None else self.stderr * self.n)
-
-
-def _means(scores: Iterable[Score]) -> list[Mean]:
-    return [Mean(score.value, score.stderr, score.n) for score in scores if score.value is not None]
-
-
-def variance_of_sum(means: Sequence[Mean]) -> float | None:
-    """Return the variance of the sum of independent means.
-
-    A mean of one question, as in a small sample of a task, shows no variance. All m of these means are taken
-    together, with m times their sample variance, which on average exceeds the true sum (collapsed strata:
-    Cochran, Sampling Techniques, 3rd ed., 5A.12). None for m = 1, or where the error of a mean over several
-    questions is unknown.
-    """
-    errors = [mean.stderr for mean in means if mean.stderr is not None]
-    singles = [mean.value for mean in means if mean.stderr is None and mean.n == 1]
-    if len(singles) == 1 or len(errors) + len(singles) < len(means):
-        return None
-    between = len(singles) * statistics.variance(singles) if singles else 0.0
-    return sum(error**2 for error in errors) + between

@@ -1,8 +1,8 @@
 """The single values in results, each about one question, and their clusters and strata.
 
 Values that depend on each other are one cluster: the turns of an MT-Bench question, the pairs of one qna
-file. The questions of an MMLU task are independent, and the tasks are strata of equal weight, so the means
-equal those of `summarise`.
+file. The questions of an MMLU task are independent, and those of an MMLU-Branch task but for the questions
+about one passage. The tasks are strata of equal weight, so the means equal those of `summarise`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeVar
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.statistics import (
+    clustered_standard_error,
     degrees_of_freedom,
     jackknife_error,
-    standard_error,
     total_error,
 )
 
@@ -42,7 +42,8 @@ class Unit:
     """One value about one question, such as a turn's rating or a sample of a task; None for no score.
 
     `cluster` is that of the question, empty where the question is a cluster of its own. `content` is the
-    digest of the question, empty where unknown. `answers` and `same_answers` are those of the score.
+    digest of the question, empty where unknown. `answers` and `same_answers` are those of the score. Samples
+    of a task with one `passage` are a cluster in it.
     """
 
     key: QuestionKey
@@ -52,6 +53,7 @@ class Unit:
     content: str = ""
     answers: tuple[float | None, ...] = ()
     same_answers: bool = False
+    passage: str = ""
 
     @property
     def label(self) -> str:
@@ -76,8 +78,8 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
     for result in results:
         for score in result.scores:
             name = (result.question, score.metric)
-            parts: list[tuple[str | None, float | None]]
-            parts = [(sample.id, sample.value) for sample in score.samples] or [(None, score.value)]
+            parts: list[tuple[str | None, float | None, str]]
+            parts = [(sample.id, sample.value, sample.passage) for sample in score.samples]
             members += [
                 Unit(
                     QuestionKey(*name, sample, seen[name]),
@@ -87,8 +89,9 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
                     result.content,
                     () if score.samples else score.answers,
                     score.same_answers,
+                    passage,
                 )
-                for sample, value in parts
+                for sample, value, passage in parts or [(None, score.value, "")]
             ]
             seen[name] += 1
     return members
@@ -181,8 +184,26 @@ class Values:
         return [[value for _, value in part] for part in group_by(self._cells, cluster).values()]
 
     @functools.cached_property
+    def passages(self) -> list[list[list[float]]]:
+        """The values of each task by passage; a value without a passage is alone."""
+
+        def passage(entry: tuple[Unit, float]) -> Hashable:
+            unit, _ = entry
+            return unit.passage or unit.key
+
+        return [
+            [[value for _, value in cluster] for cluster in group_by(part, passage).values()]
+            for part in group_by(self.entries, lambda entry: entry[0].stratum).values()
+        ]
+
+    @property
+    def have_passages(self) -> bool:
+        """True if several questions of a task are about one passage."""
+        return any(len(cluster) > 1 for stratum in self.passages for cluster in stratum)
+
+    @functools.cached_property
     def are_answers(self) -> bool:
-        """True if all values are right or wrong (1 or 0), and independent."""
+        """True if all values are right or wrong (1 or 0), and independent but for `passages`."""
         members = [unit for unit, _ in self.entries]
         if self.clustered or len({unit.key.sample is None for unit in members}) > 1:
             return False
@@ -203,7 +224,7 @@ class Values:
         if any(unit.stratum is None for unit, _ in self.entries):
             error = jackknife_error(self.clusters)
             return None if error is None else [(error, degrees_of_freedom(self.clusters))]
-        errors = [(standard_error(stratum), len(stratum) - 1.0) for stratum in self.strata]
+        errors = [(clustered_standard_error(stratum), len(stratum) - 1.0) for stratum in self.passages]
         measured = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
         return measured if len(measured) == len(errors) else None
 

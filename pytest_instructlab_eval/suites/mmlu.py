@@ -23,7 +23,7 @@ from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark
-from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
+from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks, sampled_score
 
 PREFIX = "mmlu_"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
@@ -93,7 +93,8 @@ class MMLUQuestion:
     """One question as it is put to the model; `answer` is the index of the right choice.
 
     `continuations` are what is scored after the prompt. `text` is the question itself, without solved
-    examples, and `choices` the texts of its choices.
+    examples, and `choices` the texts of its choices. Questions of a task with one `passage` are about one
+    text; it is empty where no other question is about the same.
     """
 
     id: str
@@ -102,6 +103,7 @@ class MMLUQuestion:
     answer: int
     text: str = ""
     choices: tuple[str, ...] = ()
+    passage: str = ""
 
 
 def mmlu_subjects() -> tuple[str, ...]:
@@ -144,7 +146,7 @@ async def score_mmlu(task: MMLUTask, model: Model) -> Score:
     counted as an error and left out of the mean.
     """
     questions = await in_daemon_thread(functools.partial(_load_mmlu_questions, task), lock=heavy_libraries)
-    return await score_mmlu_questions(questions, model)
+    return sampled_score(await score_mmlu_questions(questions, model), task.rows, task.size)
 
 
 async def score_mmlu_questions(questions: Sequence[MMLUQuestion], model: Model) -> Score:
@@ -168,6 +170,7 @@ async def _answer_mmlu_question(question: MMLUQuestion, model: Model) -> Sample:
         answer=ascii_uppercase[question.answer],
         question=question.text,
         choices=question.choices,
+        passage=question.passage,
     )
     try:
         logprobs = await model.choice_logprobs(question.prompt, question.continuations)

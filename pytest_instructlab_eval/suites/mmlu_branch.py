@@ -11,12 +11,13 @@ import contextlib
 import functools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from pytest_instructlab_eval.data.mmlu_rows import LETTERS, MMLURow
+from pytest_instructlab_eval.data.passages import own_passage, passages_of
 from pytest_instructlab_eval.data.task_files import Form, find_task_files, sdg_folders
 from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, read_rows
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
@@ -27,7 +28,7 @@ from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Need
 from pytest_instructlab_eval.suites.mmlu import MMLUQuestion, score_mmlu_questions
-from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks
+from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks, sampled_score
 
 SEED = 1234  # with which lm-eval's `simple_evaluate` draws the solved examples
 
@@ -81,7 +82,9 @@ class MMLUBranchTask:
     @property
     def size(self) -> int:
         """Return the number of its questions."""
-        return _count(self.data) if self.form and self.data else len(_load_by_lm_eval(self))
+        if self.form and self.data:
+            return _count(self.data)
+        return _count_by_lm_eval(replace(self, rows=None))
 
     @property
     def is_empty(self) -> bool:
@@ -153,7 +156,7 @@ async def score_mmlu_branch(task: MMLUBranchTask, model: Model) -> Score:
     """
     load = _load_branch_questions if task.form is not None else _load_by_lm_eval
     questions = await in_daemon_thread(functools.partial(load, task), lock=heavy_libraries)
-    return await score_mmlu_questions(questions, model)
+    return sampled_score(await score_mmlu_questions(questions, model), task.rows, task.size)
 
 
 # --- SDG's own tasks ---
@@ -175,6 +178,7 @@ def _load_branch_questions(task: MMLUBranchTask) -> list[MMLUQuestion]:
     asked too, so that those of a sample are those of the whole.
     """
     rows = _branch_task_rows(task)
+    passages = _read(task.data).passages if task.data is not None else ()
     draw = random.Random(SEED)  # noqa: S311 - nothing secret; it must be lm-eval's
     examples = [draw.sample(rows, task.few_shots) for _ in rows]
     blank = " " if task.system_prompt is None else ""  # a chat template ends where the answer begins
@@ -186,6 +190,7 @@ def _load_branch_questions(task: MMLUBranchTask) -> list[MMLUQuestion]:
             row.answer,
             row.question.strip(),
             tuple(row.choices),
+            passages[number],
         )
         for number, row in choose_rows(rows, task.first_n, task.rows)
     ]
@@ -224,15 +229,25 @@ def _load_by_lm_eval(task: MMLUBranchTask) -> list[MMLUQuestion]:
     """Return the questions of any multiple-choice task; this runs the code in the task."""
     try:
         definition = _branch_definition(task)
-        docs = list(definition.eval_docs)[: task.first_n]
-        questions = [_ask(definition, task, doc, number) for number, doc in enumerate(docs)]
-        return [question for _, question in choose_rows(questions, numbers=task.rows)]
+        docs = list(definition.eval_docs)
+        questions = [_ask(definition, task, doc, number) for number, doc in enumerate(docs[: task.first_n])]
+        texts = [str(definition.doc_to_text(doc)).strip() for doc in docs]
+        passages = passages_of([own_passage(doc) for doc in docs], texts)
+        return [
+            replace(question, passage=passages[number])
+            for number, question in choose_rows(questions, numbers=task.rows)
+        ]
     except DataError:
         raise
     except Exception as error:
         raise DataError(
             f"{escape(task.file)}: lm-eval could not load the task ({type(error).__name__}: {escape(error)})"
         ) from None
+
+
+@functools.cache
+def _count_by_lm_eval(task: MMLUBranchTask) -> int:
+    return len(_load_by_lm_eval(task))
 
 
 def _branch_definition(task: MMLUBranchTask) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,16 +19,19 @@ T = TypeVar("T")
 Q = TypeVar("Q", bound="Question")
 
 
-def stratum_sizes(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, int]:
-    """Return how many of `n` questions each stratum gets, in proportion to its size.
+def stratum_sizes(sizes: Mapping[str, int], n: int, seed: int = 0, *, alike: bool = False) -> dict[str, int]:
+    """Return how many of `n` questions each stratum gets: in proportion to its size, or all `alike`.
 
-    Each gets one before any gets a second; the next goes to the stratum of size p with s questions so far
-    that has the largest p^2 / (s(s+1)), as seats of the U.S. House are apportioned (Huntington-Hill,
-    2 U.S.C. 2a). A larger `n` takes none away. Equals, and the first ones where `n` is less than the
-    number of strata, come in an order that the seed decides.
+    Each gets one before any gets a second. Where the score gives each question the same weight, the next goes
+    to the stratum of size p with s questions so far that has the largest p^2 / (s(s+1)), as seats of the U.S.
+    House are apportioned (Huntington-Hill, 2 U.S.C. 2a). Where it gives each stratum the same weight, the
+    next goes to the stratum that has the fewest: for strata of one spread this has the smallest standard
+    error (Neyman, Journal of the Royal Statistical Society 97, 1934). A larger `n` takes none away. Equals,
+    and the first ones where `n` is less than the number of strata, come in an order that the seed decides.
     """
+    weights = {name: 1 if alike else size for name, size in sizes.items() if size > 0}
     waiting = [
-        (_priority(size, 0), _shuffled_position(seed, name), name) for name, size in sizes.items() if size > 0
+        (_priority(weight, 0), _shuffled_position(seed, name), name) for name, weight in weights.items()
     ]
     heapq.heapify(waiting)
     shares = dict.fromkeys(sizes, 0)
@@ -35,22 +39,25 @@ def stratum_sizes(sizes: Mapping[str, int], n: int, seed: int = 0) -> dict[str, 
         _, rank, name = heapq.heappop(waiting)
         shares[name] += 1
         if shares[name] < sizes[name]:
-            heapq.heappush(waiting, (_priority(sizes[name], shares[name]), rank, name))
+            heapq.heappush(waiting, (_priority(weights[name], shares[name]), rank, name))
     return shares
 
 
-def _priority(size: int, seats: int) -> tuple[bool, Fraction]:
+def _priority(weight: int, seats: int) -> tuple[bool, Fraction]:
     """Return the sort key of a stratum with so many questions: the smallest gets the next question."""
-    return (False, Fraction(0)) if seats == 0 else (True, Fraction(seats * (seats + 1), size * size))
+    return (False, Fraction(0)) if seats == 0 else (True, Fraction(seats * (seats + 1), weight * weight))
 
 
-def stratified_sample(strata: Mapping[str, Sequence[T]], n: int, seed: int = 0) -> dict[str, list[T]]:
+def stratified_sample(
+    strata: Mapping[str, Sequence[T]], n: int, seed: int = 0, *, alike: bool = False
+) -> dict[str, list[T]]:
     """Return `n` questions of all strata, or all where there are fewer: by stratum, each in its own order.
 
-    Strata that get none are left out. A question is known by its text (`str`), which must be unique in its
-    stratum: whether it is drawn doesn't depend on where it stands.
+    For `alike` see `stratum_sizes`. Strata that get none are left out. A question is known by its text
+    (`str`), which must be unique in its stratum: whether it is drawn doesn't depend on where it stands.
     """
-    share = stratum_sizes({name: len(questions) for name, questions in strata.items()}, n, seed)
+    sizes = {name: len(questions) for name, questions in strata.items()}
+    share = stratum_sizes(sizes, n, seed, alike=alike)
     sample = {}
     for name, questions in strata.items():
         ranks = [_shuffled_position(seed, name, str(question)) for question in questions]
@@ -75,7 +82,10 @@ def choose_rows(
 
 
 def sample_questions(questions: Sequence[Q], settings: Settings) -> list[Q]:
-    """Return the sample that the settings ask for, over the groups: categories, or qna.yaml files."""
+    """Return the sample that the settings ask for, over the groups: categories, or qna.yaml files.
+
+    The score gives each question the same weight, so larger groups get more of them.
+    """
     if settings.sample is None:
         return list(questions)
     groups: dict[str, list[str]] = {}
@@ -87,9 +97,18 @@ def sample_questions(questions: Sequence[Q], settings: Settings) -> list[Q]:
 
 
 def sample_tasks(tasks: Sequence[Any], settings: Settings) -> list[Any]:
-    """Return the tasks that have a part of the sample, with their rows of it."""
+    """Return the tasks that have a part of the sample, with their rows of it.
+
+    The score gives each task the same weight, so each gets as many, as far as it has them.
+    """
     if settings.sample is None:
         return list(tasks)
     rows = {task.id: range(task.size) for task in tasks}
-    drawn = stratified_sample(rows, settings.sample, settings.sample_seed or 0)
+    drawn = stratified_sample(rows, settings.sample, settings.sample_seed or 0, alike=True)
     return [dataclasses.replace(task, rows=tuple(drawn[task.id])) for task in tasks if task.id in drawn]
+
+
+def sampled_score(score: Score, rows: Sequence[int] | None, size: int) -> Score:
+    """Return the score of a task of this size with what it is a sample of; `rows` are those of the sample."""
+    whole = rows is None or len(rows) >= size
+    return score if whole else dataclasses.replace(score, sample_of=size)

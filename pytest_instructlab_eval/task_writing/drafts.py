@@ -54,11 +54,15 @@ IN_WORDS = re.compile(r"\b(?i:answer)\W{1,10}(?:(?i:is)\W{1,10})?([A-D])\b")
 
 @dataclass(frozen=True)
 class Draft:
-    """A question as the teacher gave it, each text one line; `wrong` are three other answers."""
+    """A question as the teacher gave it, each text one line; `wrong` are three other answers.
+
+    `passage` is the text that the question was asked about.
+    """
 
     question: str
     answer: str
     wrong: tuple[str, str, str]
+    passage: str = ""
 
     @property
     def flaw(self) -> str | None:
@@ -74,11 +78,12 @@ class Draft:
 
 @dataclass(frozen=True)
 class TaskQuestion:
-    """A question with its choices in order; `answer` is the index of the right one."""
+    """A question with its choices in order; `answer` is the index of the right one, `passage` its text."""
 
     question: str
     choices: tuple[str, ...]
     answer: int
+    passage: str = ""
 
 
 def read_drafts(reply: str) -> list[Draft | str]:
@@ -123,7 +128,7 @@ def arrange_questions(drafts: Sequence[Draft], draw: random.Random) -> list[Task
     for draft, index in zip(drafts, indices, strict=True):
         choices = draw.sample(draft.wrong, len(draft.wrong))
         choices.insert(index, draft.answer)
-        questions.append(TaskQuestion(draft.question, tuple(choices), index))
+        questions.append(TaskQuestion(draft.question, tuple(choices), index, draft.passage))
     return questions
 
 

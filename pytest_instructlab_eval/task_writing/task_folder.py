@@ -22,6 +22,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import escape, escape_json
 from pytest_instructlab_eval.task_writing.drafts import TaskQuestion
 
+MOST_PASSAGE = 10_000  # characters of a passage in each of its rows, which have a limit
 MOST_NAME = 120  # characters; a file's name has 255 bytes
 OTHER = re.compile(r"[^A-Za-z0-9_-]+")
 DIGITS = 16  # of a digest in a name
@@ -94,6 +95,7 @@ class TaskFolder:
                 "question": question.question,
                 "choices": list(question.choices),
                 "answer": question.answer,
+                "context": question.passage[:MOST_PASSAGE],  # whose questions are not independent
                 "subject": subject,
                 "mmlubench_answer": f"{LETTERS[question.answer]}) {question.choices[question.answer]}",
                 "dataset_type": "mcq_qa",

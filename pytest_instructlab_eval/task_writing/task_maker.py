@@ -7,7 +7,7 @@ import collections
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_instructlab_eval.data.taxonomy import KNOWLEDGE, QnaFile
 from pytest_instructlab_eval.errors import ContextLengthError, ModelError, UnreachableError
@@ -143,7 +143,7 @@ async def _examine(passage: Passage, teacher: Teacher, gate: asyncio.Semaphore) 
     )
     for look in looks:
         if isinstance(look, Draft):
-            exam.drafts.append(look)
+            exam.drafts.append(replace(look, passage=passage.text.strip()))
         else:
             exam.rejected[look if isinstance(look, str) else FAILED] += 1
     return exam

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from pytest_instructlab_eval.suites.mt_bench import TEMPERATURES
+from tests.branch_tasks import rows, write_task
 from tests.scripted_server import Body
 
 from .conftest import MMLU_ROWS, Project, is_judgment
@@ -56,3 +57,25 @@ def test_repeats_make_no_more_questions_and_show_the_judges_spread(project: Proj
     assert len(seeds) == len(set(seeds)) == 2 * (3 * sampled + 2 * times)
     assert finished.document["configuration"]["seed"] == 7
     assert "seed" not in finished.document["fingerprint"]
+
+
+def test_a_baseline_of_all_questions_is_the_control_of_a_sample(project: Project) -> None:
+    for name in ("lamps", "owls"):
+        records = [{**row, "document": f"Passage {number // 4}."} for number, row in enumerate(rows(40))]
+        write_task(project.folder / "tasks", name, records)
+    args = ("--eval-benchmark=mmlu_branch", "--eval-tasks-dir=tasks")
+    project.evaluate(*args, "--eval-save-baseline=whole.json", passed=2)
+    finished = project.evaluate(
+        *args, "--eval-sample=30", "--eval-baseline=whole.json", "--eval-gate=mmlu_branch >= 0", passed=5
+    )
+    (summary,) = finished.document["summaries"]
+    control, (low, high) = summary["controlled"], summary["controlled_interval"]
+    shown = finished.row("with the baseline's answers as control")
+    assert shown[:3] == [f"{control['value']:.4f}", f"{control['stderr']:.4f}", "30"]
+    scores = [score for record in finished.document["results"] for score in record["scores"]]
+    assert [score["sample_of"] for score in scores] == [40, 40]
+    assert [len(score["samples"]) for score in scores] == [15, 15]
+    assert all(len(sample["passage"]) == 12 for score in scores for sample in score["samples"])
+    (verdict,) = [entry for entry in finished.document["verdicts"] if "as control" in entry["message"]]
+    assert (verdict["value"], verdict["interval"]) == (control["value"], [low, high])
+    assert low < control["value"] < high

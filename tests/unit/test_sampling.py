@@ -40,11 +40,28 @@ def test_seats_of_the_house_are_apportioned_as_the_census_did() -> None:
     assert found == {"California": 52, "Texas": 38, "Rhode Island": 2, "Wyoming": 1}
 
 
-@given(SIZES, st.integers(1, 200))
-def test_a_sample_has_the_size_that_was_asked_for_and_leaves_out_nothing_that_fits(
-    sizes: dict[str, int], n: int
+def test_tasks_that_weigh_alike_get_as_many_as_far_as_they_have_them() -> None:
+    assert stratum_sizes({"tiny": 1, "small": 30, "huge": 900}, 21, alike=True) == {
+        "tiny": 1,
+        "small": 10,
+        "huge": 10,
+    }
+
+
+@given(SIZES, st.integers(1, 200), st.integers(0, 3))
+def test_of_tasks_that_weigh_alike_none_has_two_more_than_one_that_has_some_left(
+    sizes: dict[str, int], n: int, seed: int
 ) -> None:
-    found = stratum_sizes(sizes, n)
+    found = stratum_sizes(sizes, n, seed, alike=True)
+    left = [found[name] for name, size in sizes.items() if found[name] < size]
+    assert not left or max(found.values()) - min(left) <= 1
+
+
+@given(SIZES, st.integers(1, 200), st.booleans())
+def test_a_sample_has_the_size_that_was_asked_for_and_leaves_out_nothing_that_fits(
+    sizes: dict[str, int], n: int, alike: bool
+) -> None:
+    found = stratum_sizes(sizes, n, alike=alike)
     assert sum(found.values()) == min(n, sum(sizes.values()))
     assert all(found[name] <= size for name, size in sizes.items())
     some = [name for name, size in sizes.items() if size]
@@ -63,10 +80,10 @@ def test_where_there_are_more_strata_than_questions_the_seed_says_which_are_aske
 # --- which ---
 
 
-@given(SIZES, st.integers(1, 40))
-def test_a_sample_is_part_of_every_larger_one(sizes: dict[str, int], n: int) -> None:
+@given(SIZES, st.integers(1, 40), st.booleans())
+def test_a_sample_is_part_of_every_larger_one(sizes: dict[str, int], n: int, alike: bool) -> None:
     strata = {name: range(size) for name, size in sizes.items()}
-    small, large = stratified_sample(strata, n), stratified_sample(strata, n + 1)
+    small, large = (stratified_sample(strata, count, alike=alike) for count in (n, n + 1))
     assert all(set(drawn) <= set(large[name]) for name, drawn in small.items())
 
 
@@ -137,6 +154,7 @@ def test_a_sample_of_mmlu_is_of_rows_in_tasks(mmlu_folder: Path) -> None:
     tasks = sampled("mmlu_task", mmlu_data=mmlu_folder, sample=100)
     assert len(tasks) == 57
     assert sum(task.requests for task in tasks) == 100
+    assert {task.requests for task in tasks} == {1, 2}
     few = sampled("mmlu_task", mmlu_data=mmlu_folder, sample=12)
     assert [task.requests for task in few] == [1] * 12
 

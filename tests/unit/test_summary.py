@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from typing import Any
@@ -76,6 +77,32 @@ def test_tasks_of_a_single_question_each_are_taken_for_one_stratum() -> None:
     assert summary.overall.stderr == pytest.approx(math.sqrt(own + 2 * 0.5) / 3)
     assert summary.question_weighted is not None
     assert summary.question_weighted.stderr == pytest.approx(math.sqrt(3**2 * own + 2 * 0.5) / 5)
+
+
+def sampled(subject: str, size: int, *values: float) -> Result:
+    """A result of a sample of a task of this size."""
+    result = task(subject, *values)
+    return dataclasses.replace(result, scores=(dataclasses.replace(result.scores[0], sample_of=size),))
+
+
+def test_the_mean_over_questions_of_a_sample_counts_each_task_with_its_size() -> None:
+    summary = summary_of(sampled("anatomy", 300, 1.0, 0.0, 1.0, 1.0), sampled("law", 100, 0.0, 1.0, 0.0, 0.0))
+    weighted = summary.question_weighted
+    assert weighted is not None
+    assert weighted.value == pytest.approx((300 * 0.75 + 100 * 0.25) / 400)
+    assert weighted.stderr == pytest.approx(math.hypot(300 * 0.25, 100 * 0.25) / 400)
+    assert (weighted.n, summary.overall.value) == (8, 0.5)
+
+
+def test_a_sample_of_a_single_passage_of_some_tasks_is_taken_for_one_stratum() -> None:
+    def about_one_passage(subject: str, *values: float) -> Result:
+        samples = [Sample(str(number), value, passage="a") for number, value in enumerate(values)]
+        return Result("mmlu", subject, subject, "tiny", scores=(Score.mean_of(samples, metric="acc"),))
+
+    summary = summary_of(about_one_passage("anatomy", 1.0, 1.0), about_one_passage("law", 0.0, 0.0))
+    assert summary.overall.stderr == pytest.approx(math.sqrt(2 * 0.5) / 2)
+    alone = summary_of(about_one_passage("anatomy", 1.0, 1.0), task("law", 0.0, 1.0))
+    assert alone.overall.stderr is None
 
 
 def test_questions_scored_one_by_one_have_no_question_weighted_mean() -> None:

@@ -1,0 +1,193 @@
+"""The mean of a sample, corrected with a baseline's answers to all questions: a control variate.
+
+The baseline shows whether the questions of the sample are harder or easier than the others. As far as the two
+models find the same questions hard, this takes the luck of the draw out of the sample's mean.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.stats.means import Mean, variance_of_sum
+from pytest_instructlab_eval.stats.statistics import (
+    CONFIDENCE,
+    ROUNDING,
+    Clusters,
+    Interval,
+    clustered_standard_error,
+    t_interval,
+    wilson_interval,
+)
+from pytest_instructlab_eval.stats.values import group_by
+
+FEWEST_FREEDOM = 10  # degrees of freedom: with fewer, the slope is hardly known
+
+
+@dataclass(frozen=True)
+class ControlledMean:
+    """The mean over tasks of y + b (X - x), of a sample of `n` questions.
+
+    y and x are the means of the model's and of the baseline's scores over the sampled questions of a task, X
+    is the baseline's over all its questions, and b the `slope`. `stderr` is about questions like these, as
+    that of any mean. `even` is the effective number of right and wrong answers, for tasks of one spread; None
+    for other scores.
+    """
+
+    value: float
+    stderr: float
+    n: int
+    maximum: float
+    slope: float
+    degrees_of_freedom: float
+    even: float | None = None
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Return the interval of the mean.
+
+        For right and wrong answers it is Wilson's at the effective number of questions, as for the plain
+        mean, corrected for the degrees of freedom (Korn and Graubard, Survey Methodology 24, 1998). Else it
+        is Student's, as far as it is on the scale.
+        """
+        student = t_interval(self.value, self.stderr, self.degrees_of_freedom, confidence)
+        if self.even is None:
+            return Interval(max(student.low, 0.0), min(student.high, self.maximum))
+        normal = t_interval(self.value, self.stderr, math.inf, confidence)
+        narrower = ((normal.high - normal.low) / (student.high - student.low)) ** 2
+        variance = self.value * (1 - self.value)
+        effective = narrower * (variance / self.stderr**2 if variance > ROUNDING else self.even)
+        return wilson_interval(self.value * effective, effective, confidence)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The sampled questions of a task, by passage: our score of each, and x - X, the control.
+
+    `baseline` has the baseline's scores of all questions, by passage.
+    """
+
+    passages: Sequence[Sequence[tuple[float, float]]]
+    baseline: Clusters
+
+    @functools.cached_property
+    def pairs(self) -> list[tuple[float, float]]:
+        """Our score and the control of each question."""
+        return list(itertools.chain.from_iterable(self.passages))
+
+    def residual(self, slope: float) -> Mean:
+        """Return the mean of y - b (x - X), with its standard error."""
+        clusters = [[own - slope * known for own, known in passage] for passage in self.passages]
+        mean = statistics.fmean(itertools.chain.from_iterable(clusters))
+        return Mean(mean, clustered_standard_error(clusters), len(self.pairs), single=len(clusters) == 1)
+
+
+def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> ControlledMean | None:
+    """Return the mean over tasks of a sample, with the baseline's answers as control.
+
+    b is pooled over tasks: the slope that makes the standard error smallest (the combined regression
+    estimator of Cochran, Sampling Techniques, 3rd ed., 7.10). That it is estimated gives the mean a bias of
+    order 1 / n, and takes a degree of freedom. The variance has two parts: that of y - b x over the sample,
+    and that of b X over all questions of the tasks. Right and wrong answers never have less than that of two
+    answers which differ from the baseline's.
+
+    None where the results are no sample of tasks, where the baseline lacks an answer to any question of these
+    tasks or has other questions, and for samples of fewer than ten degrees of freedom.
+    """
+    scores = {(result.question, score.metric): (result, score) for result in ours for score in result.scores}
+    others = {
+        (result.question, score.metric): (result, score) for result in baseline for score in result.scores
+    }
+    maxima = {score.maximum for _, score in scores.values()}
+    if len(maxima) != 1 or all(score.sample_of is None for _, score in scores.values()):
+        return None
+    tasks = []
+    for name, (result, score) in scores.items():
+        if score.value is None:
+            continue
+        task = _task(score, others[name][1]) if _same_task(result, others.get(name)) else None
+        if task is None:
+            return None
+        tasks.append(task)
+    return _estimate(tasks, maxima.pop())
+
+
+def _same_task(result: Result, other: tuple[Result, Score] | None) -> bool:
+    """Return whether the baseline has the task with the same content, as far as that is known."""
+    return other is not None and (
+        result.content == other[0].content or not (result.content and other[0].content)
+    )
+
+
+def _task(score: Score, other: Score) -> _Task | None:
+    """Return a task; None where the baseline lacks an answer to any of its questions."""
+    answers = {sample.id: sample.value for sample in other.samples if sample.value is not None}
+    asked = [sample for sample in score.samples if sample.value is not None]
+    size = score.sample_of or len(score.samples)
+    if len(answers) != size or other.maximum != score.maximum or any(s.id not in answers for s in asked):
+        return None
+    mean = statistics.fmean(answers.values())
+    return _Task(
+        [
+            [(sample.value or 0.0, answers[sample.id] - mean) for sample in passage]
+            for passage in group_by(asked, _passage).values()
+        ],
+        [
+            [answers[sample.id] for sample in passage]
+            for passage in group_by(other.samples, _passage).values()
+        ],
+    )
+
+
+def _passage(sample: Sample) -> tuple[str, str]:
+    return (sample.passage, "") if sample.passage else ("", sample.id)
+
+
+def _estimate(tasks: Sequence[_Task], maximum: float) -> ControlledMean | None:
+    slope, freedom = _slope(tasks), _freedom_within(tasks)
+    if slope is None or freedom < FEWEST_FREEDOM:
+        return None
+    residuals = [task.residual(slope) for task in tasks]
+    sampled = variance_of_sum(residuals, [1.0] * len(tasks))
+    if sampled is None:
+        return None
+    whole = sum((slope * (clustered_standard_error(task.baseline) or 0.0)) ** 2 for task in tasks)
+    variance = (sampled * freedom / (freedom - 1) + whole) / len(tasks) ** 2
+    scores = [own for task in tasks for own, _ in task.pairs]
+    even = len(tasks) ** 2 / sum(1 / len(task.pairs) for task in tasks)
+    answers = maximum == 1 and all(score in (0.0, 1.0) for score in scores)
+    if answers:
+        variance = max(variance, 2 / (even * len(scores)))
+    if math.sqrt(variance) <= ROUNDING:
+        return None
+    value = statistics.fmean(mean.value for mean in residuals)
+    return ControlledMean(
+        min(max(value, 0.0), maximum), math.sqrt(variance), len(scores), maximum, slope,
+        freedom - 1, even if answers else None,
+    )  # fmt: skip
+
+
+def _slope(tasks: Sequence[_Task]) -> float | None:
+    """Return b; None where the baseline's scores do not vary within tasks.
+
+    The tasks of one question are taken together, as for the variance.
+    """
+    singles = [task.pairs[0] for task in tasks if len(task.pairs) == 1]
+    parts = [(1 / len(task.pairs), task.pairs) for task in tasks if len(task.pairs) > 1]
+    parts += [(float(len(singles)), singles)] if len(singles) > 1 else []
+    together = control = 0.0
+    for weight, pairs in parts:
+        ours, known = zip(*pairs, strict=True)
+        together += weight * statistics.covariance(ours, known)
+        control += weight * statistics.variance(known)
+    return together / control if control > ROUNDING else None
+
+
+def _freedom_within(tasks: Sequence[_Task]) -> int:
+    """Return the degrees of freedom of the variance within tasks; those of one cluster are taken together."""
+    singles = sum(len(task.passages) == 1 for task in tasks)
+    return sum(len(task.passages) - 1 for task in tasks) + max(singles - 1, 0)

@@ -1,0 +1,58 @@
+"""Means over the questions of tasks, and the variance of their sum."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pytest_instructlab_eval.records.scores import Score
+
+
+class Mean(NamedTuple):
+    """A mean over the questions of a task or of a sample of it, with its standard error, None where unknown.
+
+    `size` is the number of the task's questions. `single` says that those of the mean are one cluster.
+    """
+
+    value: float
+    stderr: float | None
+    size: int
+    single: bool
+
+
+def means_of(scores: Iterable[Score]) -> list[Mean]:
+    """Return the means of the scores that have a value."""
+    return [
+        Mean(score.value, score.stderr, score.sample_of or score.n, score.n == 1 or _of_one_passage(score))
+        for score in scores
+        if score.value is not None
+    ]
+
+
+def _of_one_passage(score: Score) -> bool:
+    """Return whether all questions with a value are about one passage, as those of a small sample can be."""
+    passages = {sample.passage for sample in score.samples if sample.value is not None}
+    return len(passages) == 1 and "" not in passages
+
+
+def variance_of_sum(means: Sequence[Mean], weights: Sequence[float]) -> float | None:
+    """Return the variance of the weighted sum of independent means.
+
+    A mean of one question, or of several about one passage, as in a small sample of a task, shows no
+    variance. All m of these means are taken together, with their sample variance times the sum of their
+    squared weights, which on average exceeds the true sum (collapsed strata: Cochran, Sampling Techniques,
+    3rd ed., 5A.12). None for m = 1, or where the error of another mean is unknown.
+    """
+    errors = [
+        weight * mean.stderr for mean, weight in zip(means, weights, strict=True) if mean.stderr is not None
+    ]
+    singles = [
+        (mean.value, weight)
+        for mean, weight in zip(means, weights, strict=True)
+        if mean.stderr is None and mean.single
+    ]
+    if len(singles) == 1 or len(errors) + len(singles) < len(means):
+        return None
+    between = statistics.variance(value for value, _ in singles) if singles else 0.0
+    return sum(error**2 for error in errors) + between * sum(weight**2 for _, weight in singles)
