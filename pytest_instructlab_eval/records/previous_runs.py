@@ -39,7 +39,7 @@ def set_aside(folder: Path, keep: int) -> None:
 
 def previous_runs(folder: Path) -> list[Path]:
     """Return the folders of the earlier runs, the newest first."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # a null byte in the folder's name
         runs = [path for path in (folder / FOLDER).iterdir() if NAME.fullmatch(path.name) and path.is_dir()]
         return sorted(runs, key=lambda path: path.name, reverse=True)
     return []
@@ -58,7 +58,7 @@ def results_path(path: Path) -> Path:
     """
     folder = path.parent if path.name == RESULTS else path
     runs = previous_runs(folder)
-    if runs and not (folder / RESULTS).exists():
+    if runs and not os.path.exists(folder / RESULTS):
         raise DataError(
             f"{folder} has no {RESULTS}, since its last run was refused or did not end (see summary.md "
             f"there); the run before it is {runs[0]}"

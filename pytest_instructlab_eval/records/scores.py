@@ -202,7 +202,7 @@ class Score:
             maximum=maximum,
             n=len(values),
             errors=len(failed),
-            stderr=_standard_error(samples),
+            stderr=_error_of_mean(samples),
             error=error,
             samples=tuple(samples),
         )
@@ -221,7 +221,7 @@ def answers_problem(answers: Sequence[float | None], value: float | None) -> str
     return f"must have the score, {value:g}, as the mean of their ratings (got {list(answers)})"
 
 
-def _standard_error(samples: Sequence[Sample]) -> float | None:
+def _error_of_mean(samples: Sequence[Sample]) -> float | None:
     """Return the standard error of the samples' mean; None for fewer than two that are independent.
 
     It is the sample standard deviation over the square root of n, as in lm-eval

@@ -21,6 +21,7 @@ from pytest_instructlab_eval.stats.statistics import (
     Clusters,
     Interval,
     clustered_standard_error,
+    stratum_error,
     t_interval,
     wilson_interval,
 )
@@ -83,7 +84,7 @@ class _Task:
         """Return the mean of y - b (x - X), with its standard error."""
         clusters = [[own - slope * known for own, known in passage] for passage in self.passages]
         mean = statistics.fmean(itertools.chain.from_iterable(clusters))
-        return Mean(mean, clustered_standard_error(clusters), len(self.pairs), single=len(clusters) == 1)
+        return Mean(mean, stratum_error(clusters), len(self.pairs), single=len(clusters) == 1)
 
 
 def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> ControlledMean | None:

@@ -186,7 +186,7 @@ class PairedAnswers:
 
     def _gain(self, drop: float) -> float:
         """Return the share of gains in runs with this true drop."""
-        return min(sum(self.gains) / sum(self.counts), (1 - drop) / 2)
+        return max(min(sum(self.gains) / sum(self.counts), (1 - drop) / 2), -drop)
 
     def _normal_power(self, drop: float, margin: float, quantile: float) -> float:
         """Return the share of runs with this true drop whose interval lies above the margin, by a formula.

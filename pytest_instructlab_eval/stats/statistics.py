@@ -184,6 +184,14 @@ def interval_of_mean(parts: Sequence[tuple[float, Interval]]) -> Interval:
     return Interval(mean - below, mean + above)
 
 
+def stratum_error(clusters: Clusters) -> float | None:
+    """Return `clustered_standard_error` of one of several strata: 0 where its clusters have the same mean.
+
+    Beside other strata, equal scores in one are no reason to know nothing. None for fewer than two clusters.
+    """
+    return clustered_standard_error(clusters) or 0.0 if len(clusters) > 1 else None
+
+
 def total_error(errors: Sequence[tuple[float, float]] | None) -> float | None:
     """Return the standard error of a sum of independent means, each with its error and degrees of freedom.
 

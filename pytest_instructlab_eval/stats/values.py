@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeVar
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.statistics import (
-    clustered_standard_error,
     degrees_of_freedom,
     jackknife_error,
+    stratum_error,
     total_error,
 )
 
@@ -224,7 +224,7 @@ class Values:
         if any(unit.stratum is None for unit, _ in self.entries):
             error = jackknife_error(self.clusters)
             return None if error is None else [(error, degrees_of_freedom(self.clusters))]
-        errors = [(clustered_standard_error(stratum), len(stratum) - 1.0) for stratum in self.passages]
+        errors = [(stratum_error(stratum), len(stratum) - 1.0) for stratum in self.passages]
         measured = [(error / len(errors), freedom) for error, freedom in errors if error is not None]
         return measured if len(measured) == len(errors) else None
 

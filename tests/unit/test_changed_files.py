@@ -91,6 +91,17 @@ def refusal(path: Path, document: Any) -> str:
 # --- files as they were written ---
 
 
+def without_zeros(record: Any) -> Any:
+    """The summaries as they are now: equal scores have an unknown standard error, which was 0 then."""
+    if isinstance(record, list):
+        return [without_zeros(entry) for entry in record]
+    if not isinstance(record, dict):
+        return record
+    return {
+        key: None if key == "stderr" and value == 0 else without_zeros(value) for key, value in record.items()
+    }
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_of_schema_1_is_read_as_it_was_written(name: str) -> None:
     run = read_run(SCHEMA_1 / f"{name}.json")
@@ -99,7 +110,7 @@ def test_a_run_of_schema_1_is_read_as_it_was_written(name: str) -> None:
         {key: now[key] for key in before}
         for now, before in zip(summaries, sample(name)["summaries"], strict=True)
     ]
-    assert kept == sample(name)["summaries"]
+    assert kept == without_zeros(sample(name)["summaries"])
 
     def now(record: Mapping[str, Any]) -> dict[str, Any]:
         """With the cluster, which was not recorded then; a pair's is its file."""
