@@ -15,6 +15,7 @@ from pytest_instructlab_eval.parsers import (
     parse_path,
     parse_program,
     parse_prompt,
+    parse_repeat,
     parse_seconds,
     parse_shard,
     parse_text,
@@ -107,7 +108,8 @@ OPTIONS = (
     Option("few_shots", "N", "put N solved examples, from 0 to 5, before each question of MMLU and "
            "MMLU-Branch", parse_integer(0, 5), "5"),
     Option("repeat", "K", "ask a question of MT-Bench or MT-Bench-Branch K times where its answer is sampled "
-           "(at a temperature above 0), and score the mean", parse_integer(1), "1"),
+           "(at a temperature above 0), and score the mean; auto asks as often as the drop gates need, at "
+           "most 16 times", parse_repeat, "1"),
     Option("max_concurrency", "N", "send at most N requests at a time to each server", parse_integer(1),
            "64"),
     Option("wait", "SECONDS", "wait this many seconds for a server to start; a server that stops replying "

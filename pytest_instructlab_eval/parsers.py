@@ -9,8 +9,10 @@ import shlex
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.settings import AUTO
 
 # Of vLLM's arguments, those by which the run finds its own server.
 VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
@@ -76,6 +78,16 @@ def parse_integer(least: int, most: int | None = None) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def parse_repeat(value: str) -> int | Literal["auto"]:
+    """Return a whole number of repeats, 1 or more, or "auto"."""
+    if value.strip() == AUTO:
+        return "auto"
+    try:
+        return parse_integer(1)(value)
+    except ValueError:
+        raise ValueError(f"expected a whole number 1 or more, or {AUTO} (got {value!r})") from None
 
 
 def parse_seconds(value: str) -> float:

@@ -13,6 +13,7 @@ STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
 INCONCLUSIVE = ("warn", "fail", "pass")
+AUTO = "auto"  # as many repeats as the gates need
 GateAbout = Literal["these", "like-these"]
 """What the verdict on a drop is about: the questions of the run alone, or questions like them."""
 FIRST_N_VARIABLE = "INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS"
@@ -51,7 +52,7 @@ class Settings:
     min_tasks: bool = False
     sample: int | None = None
     sample_seed: int | None = None
-    repeat: int = 1
+    repeat: int | Literal["auto"] = 1
     seed: int = 0
     max_concurrency: int = 64
     request_timeout: float = 600.0
@@ -177,6 +178,18 @@ class Settings:
         judges = len([name for name in self.hosted if name not in self.evaluated])
         others = len(self.hosted) - judges
         return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
+
+    @property
+    def fixed_repeat(self) -> int:
+        """How often a question is asked where the options give a number, else 1."""
+        return 1 if self.repeat == "auto" else self.repeat
+
+    @property
+    def swaps_judges(self) -> bool:
+        """True if a judge that this run serves is not served all the time, but in turn with other models."""
+        served = [name for name in self.judging_models if name in self.hosted]
+        beside = self.judge_gpus is not None and len(served) == 1 and served[0] not in self.evaluated
+        return bool(served) and self.rotates_models and not beside
 
     def seed_of(self, *names: object, repeat: int) -> int:
         """Return the seed of one repeat, from 0, of a question of an own benchmark, given by its name.

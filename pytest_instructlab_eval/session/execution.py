@@ -133,8 +133,11 @@ class Execution:
         """Count the expected requests of these items, and add those of the judges' trials."""
         progress = self._eval.progress
         for item in items:
-            requests = [question.requests for question, _ in questions_of_item(item)]
-            progress.expect(requests[0] if requests else None)
+            questions = [question for question, _ in questions_of_item(item)]
+            if questions:
+                progress.follow(questions[0])
+            else:
+                progress.expect(None)
         progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
 
     def unreported(self, session: pytest.Session) -> list[Result]:

@@ -9,6 +9,7 @@ from pytest_instructlab_eval.reports.notes import note_line
 from pytest_instructlab_eval.session.configuration import asks_for_benchmarks
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 from pytest_instructlab_eval.suites.registry import all_benchmarks
+from pytest_instructlab_eval.suites.repeat_notes import repeat_plan
 from pytest_instructlab_eval.suites.selection import left_out_benchmarks, selected_benchmarks
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def header_lines(
         "with --eval-judge-model"
         for label in settings.self_judged
     ]
+    if (plan := repeat_plan(settings)) is not None:
+        lines.append(plan)
     if settings.shard is not None:
         lines.append(
             "shard: {} of {}; join all shards with python -m pytest_instructlab_eval merge".format(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_instructlab_eval.models.endpoint import Traffic
+    from pytest_instructlab_eval.suites.benchmark import Question
 
 LOG_INTERVAL = 30.0  # seconds between two lines if the output is not a terminal
 LIVE_INTERVAL = 0.5
@@ -21,8 +22,9 @@ class Progress:
     """A counter of expected requests, which shows the progress."""
 
     def __init__(self) -> None:
-        self.expected = 0
-        self.unknown = False
+        self._questions: list[Question] = []
+        self._others = 0
+        self._unknown = False
         self._started: float | None = None
         self._last_shown = 0.0
         self._shown = False
@@ -30,9 +32,20 @@ class Progress:
     def expect(self, requests: int | None) -> None:
         """Add to the expected requests; None where their number is unknown."""
         if requests is None:
-            self.unknown = True
+            self._unknown = True
         else:
-            self.expected += requests
+            self._others += requests
+
+    def follow(self, question: Question) -> None:
+        """Add the requests of a question, whose number may change while it is asked."""
+        self._questions.append(question)
+
+    @property
+    def expected(self) -> int | None:
+        """The number of expected requests as far as it is known now; None where it is unknown."""
+        requests = [question.requests for question in self._questions]
+        known = [count for count in requests if count is not None]
+        return None if self._unknown or len(known) < len(requests) else self._others + sum(known)
 
     def start(self) -> None:
         """Start the clock, at the first request."""
@@ -41,16 +54,16 @@ class Progress:
 
     def line(self, requests: int, tokens: int, seconds: float) -> str:
         """Return the text of the progress."""
+        expected = self.expected
         rate = requests / seconds if seconds > 0 else 0.0
         parts = [
-            f"{requests:,} of {self.expected:,} requests"
-            if max(requests, 1) <= self.expected and not self.unknown  # judges may get repeated requests
+            f"{requests:,} of {expected:,} requests"
+            if expected is not None and max(requests, 1) <= expected  # judges may get repeated requests
             else f"{requests:,} requests"
         ]
         parts.append(f"{rate:,.1f} requests/s, {tokens / seconds if seconds > 0 else 0:,.0f} tokens/s")
-        rest = self.expected - requests
-        if not self.unknown and rate > 0 and rest > 0:
-            parts.append(f"{duration_text(rest / rate)} left")
+        if expected is not None and rate > 0 and expected > requests:
+            parts.append(f"{duration_text((expected - requests) / rate)} left")
         return "; ".join(parts)
 
     def show(self, config: pytest.Config, traffic: Iterable[Traffic]) -> None:

@@ -144,13 +144,17 @@ class RunEnd:
     def _make_ending(self, session: pytest.Session, *, gated: bool) -> RunOutput:
         """Return the ending with the report of the run; called once, before any gate is reported."""
         from pytest_instructlab_eval.session.run_output import RunOutput
+        from pytest_instructlab_eval.suites.repeat_notes import repeat_notes
 
         gating, results = self._eval.gating, self._results
         run = gating.run(
             list(results),
             tuple(results.silent.values()),
             incomplete=self._why_incomplete(session),
-            notes=self._eval.questions.notes(gating.collected.groups),
+            notes=(
+                *self._eval.questions.notes(gating.collected.groups),
+                *repeat_notes(self._eval.settings, list(results)),
+            ),
             adaptations=results.adaptations,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))

@@ -34,7 +34,7 @@ class Question(Protocol):
 
     @property
     def requests(self) -> int | None:
-        """Return the number of its requests; None if not known yet."""
+        """Return the number of its requests as far as it is known now; None if not known yet."""
         ...
 
 
@@ -86,6 +86,7 @@ class Benchmark:
     - `question` is the type of its questions, and `read` returns them for the settings of a run.
     - `read_of_base` returns those of the base model, where it gets questions of its own.
     - `check` raises DataError where a selected question cannot be asked.
+    - `with_repeats` returns the asked questions with how often each is asked, for `--eval-repeat auto`.
     - `unasked` returns a sentence for each part of the data that a run leaves out.
     - `of_tasks` says that a test is a task of many questions. Then `read` itself takes the part that
       `--eval-sample` and `--eval-first-n` ask for. Of any other benchmark they take a part of the tests.
@@ -136,6 +137,7 @@ class Benchmark:
     about_these: Callable[[Settings], bool] = lambda settings: False
     read_of_base: Callable[[Settings], Sequence[Question]] | None = None
     check: Callable[[Sequence[Any]], None] | None = None
+    with_repeats: Callable[[Sequence[Any], Settings], Sequence[Question]] | None = None
     references: Callable[[Any], Sequence[str]] | None = None
     judged_like: Callable[[Any], Put] | None = None
     unasked: Callable[[Settings], list[str]] = lambda settings: []

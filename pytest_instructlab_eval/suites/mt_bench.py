@@ -8,11 +8,11 @@ text that is put to the judge can pass for a rating or for a heading of the prom
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
 from pytest_instructlab_eval.judges.judge import Judge, JudgePrompt
@@ -26,6 +26,14 @@ from pytest_instructlab_eval.seeds import seed_of
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import AnswerFiles, Benchmark
 from pytest_instructlab_eval.suites.mt_bench_files import MTBenchFiles, mt_bench_files
+from pytest_instructlab_eval.suites.mt_bench_prompts import (
+    conversation_template,
+    judge_prompt,
+    reference_answers,
+)
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.suites.repetition import AutoRepeats
 
 ANSWER_TOKENS = 1024
 TEMPERATURES = {
@@ -33,22 +41,14 @@ TEMPERATURES = {
     "stem": 0.1, "humanities": 0.1,
 }  # fmt: skip
 OTHER_TEMPERATURE = 0.7
-WITH_REFERENCE = ("math", "reasoning", "coding")
-TEMPLATES = {
-    r"mistral|mixtral|prometheus": "mistral",
-    r"labradorite": "labrador-chat",
-    r"merlinite|(?s:\A(?!.*granite-(?:old|chat|code)).*granite)": "ibm-generic",
-    r"granite-chat|labrador": "granite-chat",
-}
-"""InstructLab's conversation templates by what a model's name has in small letters, the first first."""
 
 
 @dataclass(frozen=True)
 class MTBenchQuestion:
     """One question: a conversation's user turns, and how the judge is asked about each.
 
-    It is asked `repeats` times, and an answer gets so many `judgments`. `seed` is the run's, from which the
-    seeds of its repeats are made.
+    It is asked `repeats` times, or as often as `auto` decides, and an answer gets so many `judgments`. `seed`
+    is the run's, from which the seeds of its repeats are made.
     """
 
     number: str
@@ -61,6 +61,7 @@ class MTBenchQuestion:
     repeats: int = 1
     judgments: int = 1
     seed: int = 0
+    auto: AutoRepeats | None = field(default=None, compare=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -80,15 +81,33 @@ class MTBenchQuestion:
 
     @property
     def requests(self) -> int:
-        """Return the number of its requests: an answer and its judgments for each turn and repeat."""
-        return len(self.turns) * self.repeats * (1 + self.judgments)
+        """Return the number of its requests: an answer and its judgments for each turn and repeat.
+
+        Where `auto` decides the repeats, it is their number as far as it is known.
+        """
+        repeats = self.repeats
+        if self.auto is not None:
+            repeats = self.auto.repetition.expected(self.auto.name)
+        return len(self.turns) * repeats * (1 + self.judgments)
+
+
+@dataclass(frozen=True)
+class MoreAnswers:
+    """The model that answered, and the means to ask it again; None where that would bring nothing.
+
+    `ask` takes the number of the repeat, from 0.
+    """
+
+    model: str
+    ask: Callable[[int], Awaitable[MTBenchAnswer]] | None
 
 
 @dataclass(frozen=True)
 class MTBenchAnswer:
     """A model's answers to the turns that it could be asked; `error` says why one is missing.
 
-    `again` has the further answers of a question that is asked repeatedly. `finish_reasons` and `reasonings`
+    `again` has the further answers of a question that is asked repeatedly, and `more` is how to get yet more
+    of them where `auto` decides their number. `finish_reasons` and `reasonings`
     are why each answer ended and the reasoning before it, also of a turn that has reasoning and no answer.
     """
 
@@ -97,6 +116,7 @@ class MTBenchAnswer:
     again: tuple[MTBenchAnswer, ...] = ()
     finish_reasons: tuple[str, ...] = ()
     reasonings: tuple[str, ...] = ()
+    more: MoreAnswers | None = field(default=None, compare=False, repr=False)
 
     def reply(self, number: int) -> ModelReply:
         """Return the answer to this turn, counted from 1."""
@@ -147,14 +167,42 @@ async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAns
     """Return the model's answer to each turn, with the turns before it in view.
 
     Ends at the first turn that could not be asked. Where the question is asked repeatedly, each time has a
-    seed of its own.
+    seed of its own. Where `auto` decides how often, these are the first answers, and `grade_mt_bench` asks
+    for the others.
     """
+    if question.auto is not None:
+        return await _answer_first(question, model, question.auto)
     if question.repeats == 1:
         return await _answer_conversation(question, model, None)
-    first, *others = await asyncio.gather(
-        *(_answer_conversation(question, model, repeat) for repeat in range(question.repeats))
-    )
+    first, *others = await _ask_repeats(partial(_answer_conversation, question, model), 0, question.repeats)
     return replace(first, again=tuple(others))
+
+
+async def _ask_repeats(
+    ask: Callable[[int], Awaitable[MTBenchAnswer]], first: int, end: int
+) -> list[MTBenchAnswer]:
+    return await asyncio.gather(*(ask(repeat) for repeat in range(first, end)))
+
+
+async def _answer_first(question: MTBenchQuestion, model: Model, auto: AutoRepeats) -> MTBenchAnswer:
+    """Return the answers before any is judged.
+
+    At temperature 0 these are two at first, and no more where the model has repeated itself.
+    """
+    repetition, key = auto.repetition, (auto.name, model.name)
+    ask, count = partial(_answer_conversation, question, model), repetition.first(key)
+    with repetition.under_way(key):
+        if question.temperature > 0 or repetition.when == "recorded":
+            answers, repeated_itself = await _ask_repeats(ask, 0, count), False
+        else:
+            answers = await _ask_repeats(ask, 0, 2)
+            repeated_itself = len({one.turns for one in answers}) == 1
+        failed = any(one.error for one in answers)
+        if not (failed or repeated_itself):
+            answers += await _ask_repeats(ask, len(answers), count)
+    asks_later = repetition.when == "judged" and not (failed or repeated_itself)
+    more = MoreAnswers(model.name, ask if asks_later else None)
+    return replace(answers[0], again=tuple(answers[1:]), more=more)
 
 
 async def _answer_conversation(question: MTBenchQuestion, model: Model, repeat: int | None) -> MTBenchAnswer:
@@ -197,21 +245,46 @@ async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge
     A turn without an answer is an error and isn't judged. A turn that can't be asked about leaves
     the other turn's score as it is. Of several answers the mean counts, as one question.
     """
-    answers = {str(count): one_answer for count, one_answer in enumerate((answer, *answer.again), start=1)}
+    answers = [answer, *answer.again]
+    more = answer.more
+    if question.auto is None or more is None:
+        return _pooled(question, await _grade_answers(question, answers, judge, 0))
+    repetition, key = question.auto.repetition, (question.auto.name, more.model)
+    with repetition.under_way(key):
+        graded = await _grade_answers(question, answers, judge, 0)
+        scores = _pooled(question, graded)
+        repetition.add(key, scores, len(answers))
+    if more.ask is None or any(score.error for score in scores):
+        return scores
+    later = await _ask_repeats(more.ask, len(answers), await repetition.decide(key, len(answers)))
+    further = await _grade_answers(question, later, judge, len(answers))
+    return _pooled(question, [[*first, *then] for first, then in zip(graded, further, strict=True)])
+
+
+async def _grade_answers(
+    question: MTBenchQuestion, answers: Sequence[MTBenchAnswer], judge: Judge, before: int
+) -> list[list[Score]]:
+    """Return the scores of each turn, one for each answer; so many answers were graded before these."""
     # All at the same time, so that judges that are swapped have one each.
     graded = await asyncio.gather(
         *(
-            _grade_turn(question, one_answer, judge, turn, count)
+            _grade_turn(question, one_answer, judge, turn, str(count))
             for turn in range(1, len(question.turns) + 1)
-            for count, one_answer in answers.items()
+            for count, one_answer in enumerate(answers, start=before + 1)
         )
     )
-    if len(answers) == 1:
-        return graded
+    return [graded[turn * len(answers) : (turn + 1) * len(answers)] for turn in range(len(question.turns))]
+
+
+def _pooled(question: MTBenchQuestion, graded: Sequence[Sequence[Score]]) -> list[Score]:
+    """Return the score of each turn from those of its answers."""
     scores = []
-    for first in range(0, len(graded), len(answers)):
-        of_turn = graded[first : first + len(answers)]
-        score = pool_scores(dict(zip(answers, of_turn, strict=True)), "answer", all_needed=False)
+    for of_turn in graded:
+        if len(of_turn) == 1:
+            scores.append(of_turn[0])
+            continue
+        parts = {str(count): score for count, score in enumerate(of_turn, start=1)}
+        score = pool_scores(parts, "answer", all_needed=False)
         replies = tuple(reply for part in of_turn if part.evidence for reply in part.evidence.replies)
         evidence = replace(score.evidence or Evidence(), replies=replies)
         same = question.temperature == 0 and len({reply.text for reply in replies}) == 1
@@ -258,26 +331,6 @@ def prompt_of_first_turn(question: MTBenchQuestion) -> Put:
     return put
 
 
-def conversation_template(model_name: str, *, default: str) -> str:
-    """Return the name of the conversation template that InstructLab takes for a model.
-
-    It decides by the end of the name, then by the whole; `default` is a name that stands in for one
-    that it doesn't know ("granite" for candidates, "mixtral" for judges).
-    """
-    for name in (model_name.rstrip("/").rpartition("/")[2], model_name, default):
-        for pattern, template in TEMPLATES.items():
-            if re.search(pattern, name.lower()):
-                return template
-        if name == "gpt-4":  # InstructLab takes this name as it is written
-            return "chatgpt"
-    return ""
-
-
-def merges_system(judge: str) -> bool:
-    """Return whether InstructLab puts the system message at the head of the user's for a judge."""
-    return conversation_template(judge, default="mixtral") == "mistral"
-
-
 def _mt_bench_question(
     record: Mapping[str, Any],
     prompts: Mapping[str, Mapping[str, Any]],
@@ -298,7 +351,7 @@ def _mt_bench_question(
         )
     if not 1 <= len(turns) <= 2:
         raise DataError(f"question.jsonl of {location}: question {identifier} must have one or two turns")
-    reference = _reference(references, identifier, len(turns), location) if category in WITH_REFERENCE else ()
+    reference = reference_answers(references, category, identifier, len(turns), location)
     stem = "single-math-v1" if reference else "single-v1"
     names: Sequence[str] = (stem, f"{stem}-multi-turn")[: len(turns)]
     file = f"judge_prompts.jsonl of {location}"
@@ -315,51 +368,20 @@ def _mt_bench_question(
     )
 
 
-def _reference(
-    references: Mapping[str, Mapping[str, Any]], identifier: str, turns: int, location: str
-) -> tuple[str, ...]:
-    try:
-        answers = tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
-    except (LookupError, TypeError):
-        raise DataError(
-            f"{location}: expected a reference answer for question {identifier} (got none)"
-        ) from None
-    if answers and len(answers) < turns:
-        raise DataError(
-            f"{location}: expected a reference answer for each of the {turns} turns of question {identifier} "
-            f"(got {len(answers)})"
-        )
-    return answers
-
-
-def judge_prompt(prompts: Mapping[str, Mapping[str, Any]], name: str, turn: int, file: str) -> JudgePrompt:
-    """Return the prompt of that name for turn 1 or 2; raises DataError where it cannot be filled in."""
-    try:
-        record = prompts[name]
-        prompt = JudgePrompt(
-            str(record["system_prompt"]), str(record["prompt_template"]), name, merges_system=merges_system
-        )
-    except KeyError as error:
-        raise DataError(f"{file} lacks {error} of {name}") from None
-    fields = {"ref_answer_1", "ref_answer_2"}
-    fields |= {"question", "answer"} if turn == 1 else {"question_1", "question_2", "answer_1", "answer_2"}
-    try:
-        prompt.template.format(**dict.fromkeys(fields, ""))
-    except (LookupError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{file}: {name} cannot be filled in ({type(error).__name__}: {error}); "
-            f"its braces may name {', '.join(sorted(fields))}"
-        ) from None
-    return prompt
-
-
 def _read_mt_bench(settings: Settings) -> list[MTBenchQuestion]:
     return mt_bench_questions(
         settings.mt_bench_data,
-        repeats=settings.repeat,
+        repeats=settings.fixed_repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
+
+
+def _with_repeats(questions: Sequence[MTBenchQuestion], settings: Settings) -> list[MTBenchQuestion]:
+    from pytest_instructlab_eval.suites.repetition import auto_repeats  # with the gates, for `auto` alone
+
+    autos = auto_repeats(BENCHMARK, questions, settings)
+    return [replace(question, auto=auto) for question, auto in zip(questions, autos, strict=True)]
 
 
 BENCHMARK = Benchmark(
@@ -371,6 +393,7 @@ BENCHMARK = Benchmark(
     judged=True,
     by_default=True,
     fixed_groups=True,
+    with_repeats=_with_repeats,
     references=lambda question: question.references,
     judged_like=prompt_of_first_turn,
     files=AnswerFiles(lambda ref: Path("mt_bench"), lambda question: question),

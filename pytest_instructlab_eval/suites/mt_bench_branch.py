@@ -27,9 +27,9 @@ from pytest_instructlab_eval.suites.mt_bench import (
     OTHER_TEMPERATURE,
     MTBenchAnswer,
     MTBenchQuestion,
-    judge_prompt,
 )
 from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files
+from pytest_instructlab_eval.suites.mt_bench_prompts import judge_prompt
 from pytest_instructlab_eval.suites.taxonomy_pairs import base_pairs, branch_pairs, unasked_pairs
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _questions_of_pairs(
         pairs,
         settings.mt_bench_data,
         ref=ref,
-        repeats=settings.repeat,
+        repeats=settings.fixed_repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
@@ -208,10 +208,20 @@ def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
         recorded,
         settings.mt_bench_data,
         ref=ref,
-        repeats=settings.repeat,
+        repeats=settings.fixed_repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
+
+
+def _pairs_with_repeats(questions: Sequence[BranchQuestion], settings: Settings) -> list[BranchQuestion]:
+    from pytest_instructlab_eval.suites.repetition import auto_repeats  # with the gates, for `auto` alone
+
+    autos = auto_repeats(BENCHMARK, questions, settings, ref=questions[0].ref if questions else None)
+    return [
+        replace(question, conversation=replace(question.conversation, auto=auto))
+        for question, auto in zip(questions, autos, strict=True)
+    ]
 
 
 def _asked_before(settings: Settings) -> bool:
@@ -234,6 +244,7 @@ BENCHMARK = Benchmark(
     about_these=lambda settings: settings.changed_only,
     read_of_base=_read_of_base,
     unasked=unasked_pairs,
+    with_repeats=_pairs_with_repeats,
     references=lambda question: question.conversation.references,
     judged_like=lambda question: mt_bench.prompt_of_first_turn(question.conversation),
     files=AnswerFiles(branch_folder, lambda question: question.conversation, with_questions=True),

@@ -43,7 +43,11 @@ def asked_questions(benchmark: Benchmark, settings: Settings, *, of_base: bool =
     """
     read = benchmark.read_of_base if of_base and benchmark.read_of_base is not None else benchmark.read
     questions = list(read(settings))
-    return questions if benchmark.of_tasks else sample_questions(questions[: settings.first_n], settings)
+    if not benchmark.of_tasks:
+        questions = sample_questions(questions[: settings.first_n], settings)
+    if settings.repeat == "auto" and benchmark.with_repeats is not None:
+        questions = list(benchmark.with_repeats(questions, settings))
+    return questions
 
 
 def unasked_notes(name: str, settings: Settings) -> list[str]:

@@ -30,6 +30,7 @@ KINDS = {  # what an ini name takes, by the parser of its value
     "parse_url": "URL",
     "parse_boolean": "`true` or `false`",
     "parse_integer": "whole number",
+    "parse_repeat": "whole number, or `auto`",
     "parse_seconds": "seconds, 0 or more",
     "parse_timeout": "seconds, more than 0",
     "parse_variable": "name of an environment variable",

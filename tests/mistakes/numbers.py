@@ -35,7 +35,7 @@ MISTAKES = [
     number("concurrency 0", "no requests at the same time", "--eval-max-concurrency=0",
            r"--eval-max-concurrency: expected a whole number 1 or more \(got '0'\)"),
     number("repeat 0", "no repeats", "--eval-repeat=0",
-           r"--eval-repeat: expected a whole number 1 or more \(got '0'\)"),
+           r"--eval-repeat: expected a whole number 1 or more, or auto \(got '0'\)"),
     number("judge-repeat two", "a number is given as a word", "--eval-judge-repeat=two",
            r"--eval-judge-repeat: expected a whole number 1 or more \(got 'two'\)"),
     number("inconclusive yes", "a verdict that there isn't", "--eval-inconclusive=yes",

@@ -26,8 +26,8 @@ from pytest_instructlab_eval.suites.mt_bench import (
     MTBenchAnswer,
     MTBenchQuestion,
     check_judge_references,
-    conversation_template,
 )
+from pytest_instructlab_eval.suites.mt_bench_prompts import conversation_template
 from pytest_instructlab_eval.suites.selection import asked_questions
 from tests.examples_data import REFERENCES, SYSTEM_PROMPTS, TURNS
 

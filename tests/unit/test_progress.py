@@ -43,6 +43,17 @@ def test_where_the_need_is_not_known_neither_the_whole_nor_the_rest_is_told() ->
     assert expecting(1500, None).line(500, 0, 10.0) == "500 requests; 50.0 requests/s, 0 tokens/s"
 
 
+def test_a_question_that_turns_out_to_be_asked_more_often_makes_the_whole_larger() -> None:
+    question = SimpleNamespace(requests=6)
+    progress = expecting(4)
+    progress.follow(cast(Any, question))
+    assert progress.line(5, 0, 1.0).startswith("5 of 10 requests")
+    question.requests = 26
+    assert progress.line(5, 0, 1.0) == "5 of 30 requests; 5.0 requests/s, 0 tokens/s; 5 s left"
+    question.requests = None
+    assert progress.line(5, 0, 1.0) == "5 requests; 5.0 requests/s, 0 tokens/s"
+
+
 def test_at_the_start_there_is_no_rate() -> None:
     assert expecting(10).line(0, 0, 0.0) == "0 of 10 requests; 0.0 requests/s, 0 tokens/s"
 

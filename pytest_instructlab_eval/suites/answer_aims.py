@@ -1,0 +1,190 @@
+"""What repeated answers to a benchmark's questions are to decide: its drop gates, or else its score."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.gates import Gate, parse_gate
+from pytest_instructlab_eval.gates.evaluation import with_default_gates
+from pytest_instructlab_eval.records.baseline import Baseline, read_baseline
+from pytest_instructlab_eval.records.scores import Result, Score, plain_data
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.stats.needed_repeats import Aim, AnswerSpread, decisive_distance
+from pytest_instructlab_eval.stats.repeated_answers import standard_errors
+from pytest_instructlab_eval.stats.statistics import CONFIDENCE
+
+HALF_WIDTH = 0.05  # of the scale, which the interval of a score without a drop gate is to reach
+
+
+@dataclass(frozen=True)
+class AskedQuestion:
+    """One question of a benchmark: its name, its group, and the digest of its content, which may be empty."""
+
+    name: str
+    group: str
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """One thing that the answers to some questions decide.
+
+    `text` is the gate, or a phrase where there is none. `questions` are the names of the questions that count
+    in it, and `metric` is the one that it is about, None for the mean of all.
+    """
+
+    text: str
+    questions: frozenset[str]
+    metric: str | None
+    aim: Aim
+
+
+@dataclass(frozen=True)
+class EarlierAnswers:
+    """The repeated answers of an earlier run to the questions of a benchmark.
+
+    `results` are all of them, and `compared` says that the drops of this run are measured from them.
+    """
+
+    results: tuple[Result, ...] = ()
+    compared: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, benchmark: str) -> EarlierAnswers:
+        """Return those of the baseline, or of the output folder's last run where its judges were the same.
+
+        A file that cannot be read has none: the run itself reports a baseline that it cannot use.
+        """
+        compared = settings.baseline is not None
+        path = settings.baseline or settings.output_dir / "results.json"
+        if not compared and not path.is_file():
+            return cls()
+        with contextlib.suppress(EvalError, OSError):
+            earlier = read_baseline(path)
+            if compared or _judged_alike(settings, earlier):
+                return cls(
+                    tuple(result for result in earlier.results if result.benchmark == benchmark), compared
+                )
+        return cls(compared=compared)
+
+    def spreads(self, metric: str | None) -> list[AnswerSpread]:
+        """Return the spread of the answers to each question that was asked several times."""
+        return spreads_of((result.scores for result in self.results), metric)
+
+
+def _judged_alike(settings: Settings, earlier: Baseline) -> bool:
+    return bool(earlier.fingerprint.get("judge_model") == plain_data(settings.judge_model))
+
+
+def drop_gates(settings: Settings) -> list[Gate]:
+    """Return the drop gates of the options, none in a run that has nothing to measure a drop from.
+
+    Those on one figure replace each other as in the verdicts.
+    """
+    if settings.base_model is None and settings.baseline is None:
+        return []
+    texts = [(text, True) for text in settings.gates] + [(text, False) for text in settings.gate]
+    gates = with_default_gates((parse_gate(text, standing=standing) for text, standing in texts), ())
+    return [gate for gate in gates if gate.selector.figure.compares]
+
+
+def purposes_of(
+    settings: Settings,
+    benchmark: str,
+    maximum: float,
+    questions: Sequence[AskedQuestion],
+    earlier: EarlierAnswers,
+) -> list[Purpose]:
+    """Return what the answers to the questions decide.
+
+    That is each drop gate on them. Where several gates share the chance of a false alarm, each has a part of
+    it. Without such a gate it is the score: its interval is to reach 5 % of the scale to either side.
+    """
+    gates = drop_gates(settings)
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(gates) * len(settings.candidates))
+    of_gates = (
+        _gate_purpose(gate, confidence, maximum, questions, earlier)
+        for gate in gates
+        if gate.selector.benchmark == benchmark
+    )
+    purposes = [purpose for purpose in of_gates if purpose is not None]
+    decided = frozenset[str]().union(*(purpose.questions for purpose in purposes))
+    return [*purposes, *_score_purpose([one for one in questions if one.name not in decided], maximum)]
+
+
+def _gate_purpose(
+    gate: Gate,
+    confidence: float,
+    maximum: float,
+    questions: Sequence[AskedQuestion],
+    earlier: EarlierAnswers,
+) -> Purpose | None:
+    """Return the purpose of the questions that a gate is about; None where it cannot be decided."""
+    metric, group = gate.selector.metric, gate.selector.group
+    chosen = [question for question in questions if group in (None, question.group)]
+    if not chosen:
+        return None
+    aim: Aim | None = Aim(
+        len(chosen), decisive_distance(gate.limit, maximum), confidence=confidence, maximum=maximum
+    )
+    if aim is not None and earlier.compared:
+        aim = _against_baseline(aim, chosen, metric, earlier.results)
+    return None if aim is None else Purpose(gate.text, _question_names(chosen), metric, aim)
+
+
+def _score_purpose(questions: Sequence[AskedQuestion], maximum: float) -> list[Purpose]:
+    """Return the purpose of questions that no gate decides about, where there are any."""
+    half = HALF_WIDTH * maximum
+    aim = Aim(len(questions), half, sides=1, maximum=maximum)
+    text = f"a 95 % interval of ±{half:g} around the score"
+    return [Purpose(text, _question_names(questions), None, aim)] if questions else []
+
+
+def _question_names(questions: Iterable[AskedQuestion]) -> frozenset[str]:
+    return frozenset(question.name for question in questions)
+
+
+def _against_baseline(
+    aim: Aim, questions: Collection[AskedQuestion], metric: str | None, results: Iterable[Result]
+) -> Aim | None:
+    """Return the aim where a drop is one from a baseline, whose answers stay as they are.
+
+    None where its questions were not asked several times: then no drop on these questions can be decided.
+    """
+    known = {(result.question, result.content): result.scores for result in results}
+    pairs = [known[one.name, one.content] for one in questions if (one.name, one.content) in known]
+    answers = [ratings for scores in pairs if len(ratings := answer_ratings(scores, metric)) > 1]
+    errors = standard_errors(answers, [[0.0, 0.0]] * len(answers)) if answers else None
+    if errors is None or len(answers) < len(pairs):
+        return None
+    return replace(aim, questions=len(pairs), sides=1, fixed=tuple(errors[: len(answers)]))
+
+
+# --- ratings ---
+
+
+def answer_ratings(scores: Sequence[Score], metric: str | None) -> list[float]:
+    """Return the rating of each answer to a question, the mean of its turns; empty for a single answer.
+
+    An answer without a rating of one of the turns is left out.
+    """
+    chosen = [score for score in scores if score.metric == metric] or list(scores)
+    answers = zip(*(score.answers for score in chosen), strict=False)
+    rated = ([rating for rating in ratings if rating is not None] for ratings in answers)
+    return [statistics.fmean(ratings) for ratings in rated if len(ratings) == len(chosen)]
+
+
+def spreads_of(scores: Iterable[Sequence[Score]], metric: str | None) -> list[AnswerSpread]:
+    """Return the spread of the answers to each question that has several, given by its scores."""
+    spreads = (AnswerSpread.of(answer_ratings(of_question, metric)) for of_question in scores)
+    return [spread for spread in spreads if spread is not None]
+
+
+def questions_of_results(results: Iterable[Result]) -> list[AskedQuestion]:
+    """Return the questions of results, each once."""
+    questions = (AskedQuestion(result.question, result.group, result.content) for result in results)
+    return list(dict.fromkeys(questions))

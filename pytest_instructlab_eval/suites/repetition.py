@@ -1,0 +1,226 @@
+"""`--eval-repeat auto` in one process: how often each question is asked, from the spread seen so far.
+
+A question is asked a few times, and its answers are judged. Then it waits for the other questions that are
+under way, and is asked as often again as their spread says. Its own spread isn't looked at, so that no
+question has a small spread because few answers were asked for (see `needed_repeats`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_instructlab_eval.data.answers import read_answers
+from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.settings import Settings
+from pytest_instructlab_eval.stats.needed_repeats import (
+    MOST,
+    SURE,
+    AnswerSpread,
+    first_repeats,
+    needed_repeats,
+)
+from pytest_instructlab_eval.suites.answer_aims import (
+    AskedQuestion,
+    EarlierAnswers,
+    Purpose,
+    purposes_of,
+    spreads_of,
+)
+from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
+from pytest_instructlab_eval.suites.digests import digest
+
+Key = tuple[str, str]
+"""A question by its name, and the model that is asked."""
+
+ENOUGH = 4 * SURE  # degrees of freedom of the other questions' spread with which none waits for more
+WIDEST = AnswerSpread((10**2 - 1) / 12, 1e6)  # of ratings from 1 to 10 that are all equally frequent
+
+When = Literal["judged", "answered", "recorded"]
+"""When the number of answers is decided: once the first are judged, before any is, or in an earlier run."""
+
+
+class Repetition:
+    """How often the questions of one benchmark are asked.
+
+    `purposes` is what the answers decide, `earlier` has those of an earlier run. `recorded` are the
+    numbers of answers to each question that a judging run has, by question and model.
+    """
+
+    def __init__(
+        self,
+        purposes: Sequence[Purpose],
+        earlier: EarlierAnswers,
+        when: When = "judged",
+        recorded: Mapping[Key, int] | None = None,
+    ) -> None:
+        self.when = when
+        self._purposes = purposes
+        self._earlier = earlier
+        self._recorded = recorded or {}
+        self._spreads: dict[str | None, dict[Key, AnswerSpread]] = {
+            purpose.metric: {} for purpose in purposes
+        }
+        self._firsts: dict[str, int] = {}
+        self._counts = dict(self._recorded)
+        self._under_way: Counter[Key] = Counter()
+        self._news = asyncio.Event()
+
+    def first(self, key: Key) -> int:
+        """Return how often a question is asked before its answers are judged."""
+        if self.when == "recorded":
+            return self._recorded.get(key, 1)
+        if key[0] not in self._firsts:
+            self._firsts[key[0]] = self._first(self._of(key[0]))
+        return self._firsts[key[0]]
+
+    def _first(self, purposes: Sequence[Purpose]) -> int:
+        """Return how often the questions of these purposes are asked before any answer is judged."""
+        least = max((first_repeats(purpose.aim) for purpose in purposes), default=2)
+        if self.when == "judged":
+            return least
+        needed = (
+            needed_repeats(purpose.aim, self._earlier.spreads(purpose.metric) or [WIDEST])
+            for purpose in purposes
+        )
+        return max([least, *(MOST if count is None else min(MOST, count) for count in needed)])
+
+    def expected(self, question: str) -> int:
+        """Return how often a question is asked as far as is known, rounded up where models differ.
+
+        Any thread may call it.
+        """
+        known = list(self._counts.items())  # a copy, as the loop's thread may add to it
+        counts = [count for (name, _), count in known if name == question]
+        return math.ceil(statistics.fmean(counts)) if counts else self.first((question, ""))
+
+    def add(self, key: Key, scores: Sequence[Score], answers: int) -> None:
+        """Add the scores of so many answers to a question."""
+        self._counts[key] = answers
+        for metric, spreads in self._spreads.items():
+            for spread in spreads_of([scores], metric):
+                spreads[key] = spread
+
+    @contextlib.contextmanager
+    def under_way(self, key: Key) -> Iterator[None]:
+        """Have the other questions wait, as long as the context, for the first answers to this one."""
+        self._under_way[key] += 1
+        try:
+            yield
+        finally:
+            self._under_way[key] -= 1
+            self._under_way += Counter()  # without those that are at 0
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def decide(self, key: Key, asked: int) -> int:
+        """Return how often a question is to be asked in all, after it was asked so often and added.
+
+        Waits for the questions whose first answers are under way now, not for later ones, and for none where
+        the spread is known well enough.
+        """
+        awaited = set(self._under_way) - {key}
+        while awaited & set(self._under_way) and not self._is_sure(key):
+            await self._news.wait()
+        needed = [self._needed(purpose, key) for purpose in self._of(key[0])]
+        self._counts[key] = max([asked, *(min(MOST, count) for count in needed)])
+        return self._counts[key]
+
+    def _is_sure(self, key: Key) -> bool:
+        return all(
+            sum(spread.freedom for spread in self._others(purpose, key)) >= ENOUGH
+            for purpose in self._of(key[0])
+        )
+
+    def _of(self, question: str) -> list[Purpose]:
+        """Return the purposes in which a question counts."""
+        return [purpose for purpose in self._purposes if question in purpose.questions]
+
+    def _others(self, purpose: Purpose, key: Key, *, of_all: bool = False) -> list[AnswerSpread]:
+        """Return the spreads of the other questions of a purpose, and of this one by other models."""
+        return [
+            spread
+            for other, spread in self._spreads[purpose.metric].items()
+            if other != key and (of_all or other[0] in purpose.questions)
+        ]
+
+    def _needed(self, purpose: Purpose, key: Key) -> int:
+        """Return how often a purpose needs a question asked; 0 where no answer has a rating."""
+        spreads = self._others(purpose, key)
+        if sum(spread.freedom for spread in spreads) < SURE:
+            spreads = self._others(purpose, key, of_all=True)
+        if sum(spread.freedom for spread in spreads) < SURE:
+            spreads += self._earlier.spreads(purpose.metric)
+        own = self._spreads[purpose.metric].get(key)
+        if not spreads and own is not None:
+            spreads = [own]
+        if not spreads:
+            return 0
+        needed = needed_repeats(purpose.aim, spreads)
+        return MOST if needed is None else needed
+
+
+@dataclass(frozen=True)
+class AutoRepeats:
+    """The part of a `Repetition` of one question, given by its name."""
+
+    repetition: Repetition
+    name: str
+
+
+def auto_repeats(
+    benchmark: Benchmark, questions: Sequence[Question], settings: Settings, *, ref: str | None = None
+) -> list[AutoRepeats]:
+    """Return, for each of a benchmark's asked questions, its part of one `Repetition`.
+
+    `ref` is the Git ref that the questions were read at, by which a judging run finds their answers.
+    """
+    earlier, when = EarlierAnswers.of(settings, benchmark.name), when_decided(settings)
+    by_name = {
+        question.id: AskedQuestion(
+            question.id, question.group, digest(question.content) if benchmark.compared == "each" else ""
+        )
+        for question in questions
+    }
+    purposes = purposes_of(settings, benchmark.name, benchmark.maximum, list(by_name.values()), earlier)
+    recorded = _recorded_counts(benchmark, questions, settings, ref) if when == "recorded" else {}
+    repetition = Repetition(purposes, earlier, when, recorded)
+    return [AutoRepeats(repetition, question.id) for question in questions]
+
+
+def _recorded_counts(
+    benchmark: Benchmark, questions: Sequence[Question], settings: Settings, ref: str | None
+) -> dict[Key, int]:
+    """Return how many answers there are to each question, by its name and the label of the model.
+
+    A model without a file of answers has none here; the run itself reports that.
+    """
+    counts: dict[Key, int] = {}
+    if benchmark.files is None:
+        return counts
+    for label in settings.labels:
+        with contextlib.suppress(EvalError):
+            recorded = read_answers(settings.output_dir / benchmark.files.folder(ref), label)
+            for question in questions:
+                turns = recorded.get(benchmark.files.conversation(question).number)
+                if turns:
+                    counts[question.id, label] = len(turns[0])
+    return counts
+
+
+def when_decided(settings: Settings) -> When:
+    """Return when a run decides how often a question is asked.
+
+    Where the model cannot be asked again after the judge, or would have to be loaded again for it, that is
+    before any answer is judged.
+    """
+    if settings.stage == "judge":
+        return "recorded"
+    return "answered" if settings.stage == "answer" or settings.swaps_judges else "judged"
