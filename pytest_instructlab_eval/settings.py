@@ -183,6 +183,11 @@ class Settings:
         return max(judges, others) > 1 if self.judge_gpus is not None else judges + others > 1
 
     @property
+    def fixed_repeat(self) -> int:
+        """How often a question is asked where the options give a number, else 1."""
+        return 1 if self.repeat == "auto" else self.repeat
+
+    @property
     def swaps_judges(self) -> bool:
         """True if a judge that this run serves is not served all the time, but in turn with other models."""
         served = [name for name in self.judging_models if name in self.hosted]

@@ -86,7 +86,7 @@ class Benchmark:
     - `question` is the type of its questions, and `read` returns them for the settings of a run.
     - `read_of_base` returns those of the base model, where it gets questions of its own.
     - `check` raises DataError where a selected question cannot be asked.
-    - `with_repeats` returns the asked questions with how often each is asked, where that depends on all.
+    - `with_repeats` returns the asked questions with how often each is asked, for `--eval-repeat auto`.
     - `unasked` returns a sentence for each part of the data that a run leaves out.
     - `of_tasks` says that a test is a task of many questions. Then `read` itself takes the part that
       `--eval-sample` and `--eval-first-n` ask for. Of any other benchmark they take a part of the tests.

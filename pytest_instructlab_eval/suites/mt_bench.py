@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
 from pytest_instructlab_eval.judges.judge import Judge, JudgePrompt
@@ -31,7 +31,9 @@ from pytest_instructlab_eval.suites.mt_bench_prompts import (
     judge_prompt,
     reference_answers,
 )
-from pytest_instructlab_eval.suites.repetition import AutoRepeats, auto_repeats, fixed_repeats
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.suites.repetition import AutoRepeats
 
 ANSWER_TOKENS = 1024
 TEMPERATURES = {
@@ -39,7 +41,6 @@ TEMPERATURES = {
     "stem": 0.1, "humanities": 0.1,
 }  # fmt: skip
 OTHER_TEMPERATURE = 0.7
-WITH_REFERENCE = ("math", "reasoning", "coding")
 
 
 @dataclass(frozen=True)
@@ -350,9 +351,7 @@ def _mt_bench_question(
         )
     if not 1 <= len(turns) <= 2:
         raise DataError(f"question.jsonl of {location}: question {identifier} must have one or two turns")
-    reference = (
-        reference_answers(references, identifier, len(turns), location) if category in WITH_REFERENCE else ()
-    )
+    reference = reference_answers(references, category, identifier, len(turns), location)
     stem = "single-math-v1" if reference else "single-v1"
     names: Sequence[str] = (stem, f"{stem}-multi-turn")[: len(turns)]
     file = f"judge_prompts.jsonl of {location}"
@@ -372,13 +371,15 @@ def _mt_bench_question(
 def _read_mt_bench(settings: Settings) -> list[MTBenchQuestion]:
     return mt_bench_questions(
         settings.mt_bench_data,
-        repeats=fixed_repeats(settings),
+        repeats=settings.fixed_repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
 
 
 def _with_repeats(questions: Sequence[MTBenchQuestion], settings: Settings) -> list[MTBenchQuestion]:
+    from pytest_instructlab_eval.suites.repetition import auto_repeats  # with the gates, for `auto` alone
+
     autos = auto_repeats(BENCHMARK, questions, settings)
     return [replace(question, auto=auto) for question, auto in zip(questions, autos, strict=True)]
 

@@ -30,7 +30,6 @@ from pytest_instructlab_eval.suites.mt_bench import (
 )
 from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files
 from pytest_instructlab_eval.suites.mt_bench_prompts import judge_prompt
-from pytest_instructlab_eval.suites.repetition import auto_repeats, fixed_repeats
 from pytest_instructlab_eval.suites.taxonomy_pairs import base_pairs, branch_pairs, unasked_pairs
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ def _questions_of_pairs(
         pairs,
         settings.mt_bench_data,
         ref=ref,
-        repeats=fixed_repeats(settings),
+        repeats=settings.fixed_repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
@@ -209,13 +208,15 @@ def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
         recorded,
         settings.mt_bench_data,
         ref=ref,
-        repeats=fixed_repeats(settings),
+        repeats=settings.fixed_repeat,
         judgments=settings.judgments,
         seed=settings.seed,
     )
 
 
 def _pairs_with_repeats(questions: Sequence[BranchQuestion], settings: Settings) -> list[BranchQuestion]:
+    from pytest_instructlab_eval.suites.repetition import auto_repeats  # with the gates, for `auto` alone
+
     autos = auto_repeats(BENCHMARK, questions, settings, ref=questions[0].ref if questions else None)
     return [
         replace(question, conversation=replace(question.conversation, auto=auto))

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.judges.judge import JudgePrompt
 
+WITH_REFERENCE = ("math", "reasoning", "coding")
 TEMPLATES = {
     r"mistral|mixtral|prometheus": "mistral",
     r"labradorite": "labrador-chat",
@@ -39,9 +40,14 @@ def merges_system(judge: str) -> bool:
 
 
 def reference_answers(
-    references: Mapping[str, Mapping[str, Any]], identifier: str, turns: int, location: str
+    references: Mapping[str, Mapping[str, Any]], category: str, identifier: str, turns: int, location: str
 ) -> tuple[str, ...]:
-    """Return the reference answer to each turn of a question; raises DataError where one is missing."""
+    """Return the reference answer to each turn of a question, none of a category that has none.
+
+    Raises DataError where one is missing.
+    """
+    if category not in WITH_REFERENCE:
+        return ()
     try:
         answers = tuple(str(turn) for turn in references[identifier]["choices"][0]["turns"])
     except (LookupError, TypeError):

@@ -175,20 +175,13 @@ class AutoRepeats:
     name: str
 
 
-def fixed_repeats(settings: Settings) -> int:
-    """Return how often a question is asked where the options give a number, else 1."""
-    return 1 if settings.repeat == "auto" else settings.repeat
-
-
 def auto_repeats(
     benchmark: Benchmark, questions: Sequence[Question], settings: Settings, *, ref: str | None = None
-) -> list[AutoRepeats | None]:
-    """Return, for each of a benchmark's asked questions, its part of one `Repetition`; None without `auto`.
+) -> list[AutoRepeats]:
+    """Return, for each of a benchmark's asked questions, its part of one `Repetition`.
 
     `ref` is the Git ref that the questions were read at, by which a judging run finds their answers.
     """
-    if settings.repeat != "auto":
-        return [None] * len(questions)
     earlier, when = EarlierAnswers.of(settings, benchmark.name), when_decided(settings)
     by_name = {
         question.id: AskedQuestion(

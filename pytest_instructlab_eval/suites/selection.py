@@ -45,7 +45,9 @@ def asked_questions(benchmark: Benchmark, settings: Settings, *, of_base: bool =
     questions = list(read(settings))
     if not benchmark.of_tasks:
         questions = sample_questions(questions[: settings.first_n], settings)
-    return questions if benchmark.with_repeats is None else list(benchmark.with_repeats(questions, settings))
+    if settings.repeat == "auto" and benchmark.with_repeats is not None:
+        questions = list(benchmark.with_repeats(questions, settings))
+    return questions
 
 
 def unasked_notes(name: str, settings: Settings) -> list[str]:
