@@ -255,6 +255,26 @@ def test_a_drop_that_cannot_be_told_is_inconclusive(
     assert "inconclusive: the 95 % interval (" in finished.out
 
 
+def test_several_drops_of_a_run_say_the_confidence_of_their_intervals_everywhere(
+    project: Project, earlier: str
+) -> None:
+    project.write("main.json", earlier)
+    gates = ("--eval-gate=own.drop <= 0.01", "--eval-gate=own.score.drop <= 0.02")
+    finished = own(project, "--eval-baseline=main.json", *gates, *JUNIT, right=36)
+    finished.shows(
+        "gates: 2 inconclusive, 3 passed",
+        "  2 drops are gated together, so their intervals are wider",
+        "*the 97.5 % interval (*",
+    )
+    assert "95 % interval (" not in finished.out
+    verdicts = [verdict for verdict in finished.document["verdicts"] if verdict["minimum_detectable_drop"]]
+    assert [verdict["confidence"] for verdict in verdicts] == [pytest.approx(0.975)] * 2
+    assert properties(finished.gate_cases["own.drop <= 0.01"])["eval.confidence"].startswith("0.975")
+    page = (project.folder / "eval_output" / "summary.md").read_text("utf-8")
+    assert "2 drops are gated together, so their intervals are wider." in page
+    assert "97.5 % interval" in page
+
+
 def test_a_whole_results_json_is_a_baseline_too(project: Project) -> None:
     own(project, "--eval-output-dir=before", right=30)
     finished = own(project, "--eval-baseline=before/results.json", right=31)
