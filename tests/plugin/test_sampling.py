@@ -66,7 +66,7 @@ def test_a_baseline_of_all_questions_is_the_control_of_a_sample(project: Project
     args = ("--eval-benchmark=mmlu_branch", "--eval-tasks-dir=tasks")
     project.evaluate(*args, "--eval-save-baseline=whole.json", passed=2)
     finished = project.evaluate(
-        *args, "--eval-sample=30", "--eval-baseline=whole.json", "--eval-gate=mmlu_branch >= 0", passed=5
+        *args, "--eval-sample=30", "--eval-baseline=whole.json", "--eval-gate=mmlu_branch >= 0", passed=2
     )
     (summary,) = finished.document["summaries"]
     control, (low, high) = summary["controlled"], summary["controlled_interval"]
