@@ -132,7 +132,7 @@ class Outcome:
 def shares(reports: Sequence[GateReport]) -> Counter[str]:
     """Return the share of runs by verdict."""
     counts = Counter(report.verdict for report in reports)
-    return Counter({verdict: count / len(reports) for verdict, count in counts.items()})  # type: ignore[misc]
+    return Counter({verdict: count / len(reports) for verdict, count in counts.items()})
 
 
 def outcome(setting: Setting, runs: int) -> Outcome:

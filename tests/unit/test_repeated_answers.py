@@ -209,7 +209,7 @@ def test_samples_of_a_task_are_always_questions_like_these() -> None:
     samples = [Sample(str(number), number % 2 * 1.0) for number in range(6)]
     task = Result("mmlu_branch", "t", "t", "lab", scores=(Score.mean_of(samples, metric="acc"),))
     for about in ("these", None):
-        found = report_of([task], [dataclasses.replace(task, model="base")], about=about, by_default=True)  # type: ignore[arg-type]
+        found = report_of([task], [dataclasses.replace(task, model="base")], about=about, by_default=True)
         assert found.about == "like-these"
 
 
