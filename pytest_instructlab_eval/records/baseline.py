@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -25,10 +25,11 @@ from pytest_instructlab_eval.data.typed_json import (
 )
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import escape, escape_json
+from pytest_instructlab_eval.records.answer_ratings import AnswersEntry, answers_entry, with_answers
 from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.schema import rating_problems, scale_problems, value_problems
+from pytest_instructlab_eval.records.schema import scale_problems, value_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain_data
 from pytest_instructlab_eval.settings import GateAbout
 
@@ -224,8 +225,8 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
 def _entry(results: Sequence[Result]) -> dict[str, object]:
     """Return a question's scores by metric, its repeated answers, and what else is known of it.
 
-    A metric that was recorded twice has a list, and its answers are left out, which could be of either. A
-    group equal to the question is left out, and so is a cluster that follows from the group.
+    A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
+    cluster that follows from the group.
     """
     metrics: dict[str, list[Score]] = defaultdict(list)
     for score in (score for result in results for score in result.scores):
@@ -234,18 +235,15 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
         name: _compact(parts[0]) if len(parts) == 1 else list(map(_compact, parts))
         for name, parts in metrics.items()
     }
-    single = [score for (score, *others) in metrics.values() if not others and not score.samples]
-    answers = {score.metric: score.answers for score in single if score.answers}
-    same = [score.metric for score in single if score.answers and score.same_answers]
     first = results[0]
     content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
     samples = [sample for result in results for score in result.scores for sample in score.samples]
     known = {sample.id: sample.passage for sample in samples if sample.passage}
-    optional = (("answers", answers), ("same_answers", same), ("passages", known))
-    more = {name: part for name, part in optional if part}
-    return {**more, **content, **group, **cluster, "scores": scores}
+    passages = {"passages": known} if known else {}
+    answers = answers_entry(metrics.values())
+    return {**answers, **content, **group, **cluster, **passages, "scores": scores}
 
 
 def _compact(score: Score) -> _Value:
@@ -284,14 +282,12 @@ class _Scores(TypedDict):
     scores: Mapping[str, _Value | tuple[_Value, ...]]
 
 
-class _QuestionBlock(_Scores, total=False):
+class _QuestionBlock(_Scores, AnswersEntry, total=False):
     """One question in a baseline file; a metric that was recorded several times has several scores."""
 
     content: str
     group: str
     cluster: str
-    answers: Mapping[str, tuple[float | None, ...]]
-    same_answers: tuple[str, ...]
     passages: Mapping[str, str]
 
 
@@ -371,22 +367,7 @@ def _baseline_scores(
         in_scores = (*in_question, "scores", metric)
         passages = entry.get("passages", {})
         scores += [_baseline_score(one, metric, maxima[metric], passages, *in_scores) for one in values]
-    repeated = entry.get("answers", {})
-    for metric in (*repeated, *entry.get("same_answers", ())):
-        if isinstance(entry["scores"].get(metric, ()), (tuple, str, Mapping)) or metric not in repeated:
-            raise MisfitError(f"has answers of {escape(metric)}, which must have one score", *in_question)
-    return [
-        _with_answers(score, entry, in_question) if score.metric in repeated else score for score in scores
-    ]
-
-
-def _with_answers(score: Score, entry: _QuestionBlock, place: tuple[str, ...]) -> Score:
-    """Return the score with the ratings of its answers; raises Misfit where they contradict it."""
-    ratings = entry["answers"][score.metric]
-    for problem in rating_problems(ratings, score.value, score.maximum, *place, "answers", score.metric):
-        raise problem
-    same = score.metric in entry.get("same_answers", ())
-    return replace(score, answers=ratings, same_answers=same)
+    return with_answers(scores, entry, *in_question)
 
 
 def _baseline_score(

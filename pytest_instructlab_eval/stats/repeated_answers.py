@@ -149,17 +149,20 @@ class RatedAnswers:
         So the turns of one answer are not taken for independent. An answer without a rating for one of its
         turns is left out. A question that was asked once has one rating, its score.
         """
-        lists = [unit.answers for unit in units]
-        ratings: tuple[float, ...] = ()
-        if len({len(answers) for answers in lists}) == 1:
-            turns = [
-                [rating for rating in answer if rating is not None] for answer in zip(*lists, strict=True)
-            ]
-            ratings = tuple(statistics.fmean(answer) for answer in turns if len(answer) == len(units))
+        ratings = tuple(_ratings_over_turns([unit.answers for unit in units]))
         if not ratings:
             ratings = (statistics.fmean(unit.value for unit in units if unit.value is not None),)
         same = len(ratings) > 1 and max(ratings) == min(ratings)
         return cls(ratings, same and all(unit.same_answers for unit in units))
+
+
+def _ratings_over_turns(turns: Sequence[Sequence[float | None]]) -> Iterator[float]:
+    """Yield the mean rating of each answer that has one for each turn; none where the turns are not alike."""
+    if len({len(answers) for answers in turns}) == 1:
+        for answer in zip(*turns, strict=True):
+            rated = [rating for rating in answer if rating is not None]
+            if len(rated) == len(turns):
+                yield statistics.fmean(rated)
 
 
 @dataclass(frozen=True)
