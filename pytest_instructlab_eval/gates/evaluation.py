@@ -14,6 +14,7 @@ from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
 from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import expected_text, number_text
+from pytest_instructlab_eval.gates.sure_mean import sure_verdict
 from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, holm, margin_verdict
@@ -70,8 +71,8 @@ def evaluate_gates(
     gate is skipped. `silent` are the tests that recorded no score. They are counted beside the others; if
     all tests are silent, the gate is refused.
 
-    The mean alone decides a gate on a mean; its interval is only shown. The interval decides a gate on a
-    drop. If several groups of a benchmark have such gates, a gate fails only if its drop is significant
+    The mean alone decides a gate on a mean, and its interval is only shown, unless it must hold surely. The
+    interval decides a gate on a drop. If several groups of a benchmark have such gates, a gate fails only if its drop is significant
     after Holm's correction.
     """
     scope = Scope(
@@ -120,9 +121,11 @@ def _report(case: GateCase, adjusted: float | None) -> GateReport:
     reasons: list[str] = []
     if measured.value is not None and gate.selector.figure.compares:
         verdict, reasons = _within_margin(measured, gate.limit, adjusted)
+    elif measured.value is not None and gate.surely:
+        verdict, reasons = sure_verdict(gate, measured)
     elif measured.value is not None and gate.holds(measured.value):
         verdict = "passed"
-    value = expected_text(gate.operator, gate.limit, measured.value, measured.digits)
+    value = expected_text(gate.expected, gate.limit, measured.value, measured.digits)
     sentences = [f"{value} ({measured.about})", *reasons, *measured.notes]
     if measured.worst and verdict != "passed":
         sentences.append(f"{measured.worst_are}: {', '.join(map(str, measured.worst))}")

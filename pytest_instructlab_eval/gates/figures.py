@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_instructlab_eval.gates.sentences import (
     WORST,
-    detectable_drop_text,
+    failing_drop_text,
     interval_text,
+    measured_on,
     name_list,
-    question_count,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def mean_of(target: Target, limit: Limit) -> Measurement:
         return Measurement(f"{row.errors:,} errors, {row.unscored:,} unscored")
     interval, digits = target.interval_of_mean(), target.digits
     return Measurement(
-        f"{interval_text(interval, digits)}, {question_count(row.n)}",
+        f"{interval_text(interval, digits)}, {questions_text(target, row.n)}",
         row.value,
         digits,
         interval,
@@ -106,6 +106,18 @@ def mean_of(target: Target, limit: Limit) -> Measurement:
         worst=target.extreme(WORST, highest=limit.from_above),
         worst_are="highest scores" if limit.from_above else "lowest scores",
     )
+
+
+def questions_text(target: Target, count: int) -> str:
+    """Return how many questions a figure is measured on, in how many clusters, with how many answers each."""
+    replies = [
+        len(score.evidence.replies)
+        for result in target.results
+        for score in result.scores
+        if score.value is not None and score.evidence is not None
+    ]
+    scored = [result for result in target.results if result.value is not None]
+    return measured_on(count, [result.cluster or "" for result in scored], replies)
 
 
 def count_of(target: Target, limit: Limit) -> Measurement:
@@ -162,7 +174,7 @@ def drop_of(target: Target, limit: Limit) -> Measurement:
     direction = "a rise, " if comparison.drop < 0 else ""
     same = ", all with the same score" if comparison.unchanged else ""
     return Measurement(
-        f"{direction}{question_count(comparison.n)} {target.against}{same}",
+        f"{direction}{questions_text(target, comparison.n)} {target.against}{same}",
         comparison.drop,
         target.digits,
         comparison.interval(limit.confidence),
@@ -185,8 +197,8 @@ def power_notes(comparison: Comparison, smallest: float | None, digits: int) -> 
         p_value = comparison.mcnemar
         exact = "" if p_value is None else f" (McNemar p = {p_value:.2g})"
         notes.append(f"{wrong:,} answers became wrong and {right:,} became right{exact}")
-    if smallest is not None:
-        notes.append(detectable_drop_text(smallest, digits, comparison.maximum))
+    if smallest is not None or comparison.answers is not None:
+        notes.append(failing_drop_text(smallest, digits))
     return notes
 
 
