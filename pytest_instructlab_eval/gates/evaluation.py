@@ -72,8 +72,8 @@ def evaluate_gates(
     all tests are silent, the gate is refused.
 
     The mean alone decides a gate on a mean, and its interval is only shown, unless it must hold surely. The
-    interval decides a gate on a drop. If several groups of a benchmark have such gates, a gate fails only if its drop is significant
-    after Holm's correction.
+    interval decides a gate on a drop. If several groups of a benchmark have such gates, a gate fails only if
+    its drop is significant after Holm's correction.
     """
     scope = Scope(
         list(results),
