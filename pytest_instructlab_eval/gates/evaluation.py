@@ -13,6 +13,7 @@ from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
 from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import confidence_text, expected_text, number_text
+from pytest_instructlab_eval.gates.sure_mean import sure_verdict
 from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import GateAbout
@@ -74,8 +75,9 @@ def evaluate_gates(
 
     `about` and `about_these` say what drops are about: see `comparison_about` and `Run.about_these`.
 
-    The mean alone decides a gate on a mean; its interval is only shown. The interval decides a gate on a
-    drop. The more gates on drops there are, the wider their intervals: see `family_confidences`.
+    The mean alone decides a gate on a mean, and its interval is only shown, unless it must hold surely. The
+    interval decides a gate on a drop. The more gates on drops there are, the wider their intervals: see
+    `family_confidences`.
     """
     scope = Scope(
         list(results),
@@ -133,9 +135,11 @@ def _report(case: GateCase, confidence: float) -> GateReport:
     reasons: list[str] = []
     if measured.value is not None and gate.selector.figure.compares:
         verdict, reasons = _within_margin(measured, gate.limit, confidence)
+    elif measured.value is not None and gate.surely:
+        verdict, reasons = sure_verdict(gate, measured)
     elif measured.value is not None and gate.holds(measured.value):
         verdict = "passed"
-    value = expected_text(gate.operator, gate.limit, measured.value, measured.digits)
+    value = expected_text(gate.expected, gate.limit, measured.value, measured.digits)
     sentences = [f"{value} ({measured.about})", *reasons, *measured.notes]
     if measured.worst and verdict != "passed":
         sentences.append(f"{measured.worst_are}: {', '.join(map(str, measured.worst))}")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_instructlab_eval.gates.sentences import (
     WORST,
-    detectable_drop_text,
+    failing_drop_text,
     interval_text,
+    measured_on,
     name_list,
     number_text,
-    question_count,
 )
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def mean_of(target: Target, limit: Limit) -> Measurement:
         plain = number_text(row.value, digits)
         how = f"with the baseline's answers as control, the sample's own mean is {plain}; "
     return Measurement(
-        f"{how}{interval_text(interval, digits)}, {question_count(row.n)}",
+        f"{how}{interval_text(interval, digits)}, {questions_text(target, row.n)}",
         value,
         digits,
         interval,
@@ -121,6 +121,18 @@ def mean_of(target: Target, limit: Limit) -> Measurement:
         worst=target.extreme(WORST, highest=limit.from_above),
         worst_are="highest scores" if limit.from_above else "lowest scores",
     )
+
+
+def questions_text(target: Target, count: int) -> str:
+    """Return how many questions a figure is measured on, in how many clusters, with how many answers each."""
+    replies = [
+        len(score.evidence.replies)
+        for result in target.results
+        for score in result.scores
+        if score.value is not None and score.evidence is not None
+    ]
+    scored = [result for result in target.results if result.value is not None]
+    return measured_on(count, [result.cluster or "" for result in scored], replies)
 
 
 def count_of(target: Target, limit: Limit) -> Measurement:
@@ -179,8 +191,12 @@ def drop_of(target: Target, limit: Limit) -> Measurement:
     smallest = comparison.detectable_drop(limit.value, limit.confidence)
     direction = "a rise, " if comparison.drop < 0 else ""
     same = ", all with the same score" if comparison.unchanged else ""
+    is_about = about(comparison)
+    compared = f"{questions_text(target, comparison.n)} {target.against}"
+    if is_about == "these":
+        compared = target.subject
     return Measurement(
-        f"{direction}{target.subject}{same}",
+        f"{direction}{compared}{same}",
         comparison.drop,
         target.digits,
         interval,
@@ -196,7 +212,7 @@ def drop_of(target: Target, limit: Limit) -> Measurement:
         minimum_detectable_drop=smallest,
         correlation=comparison.correlation,
         unpaired=tuple(dict.fromkeys(comparison.only_ours + comparison.only_theirs + comparison.changed)),
-        scope=about(comparison),
+        scope=is_about,
         no_interval=""
         if interval is not None
         else without_interval(comparison, target.results, limit.confidence),
@@ -211,8 +227,8 @@ def power_notes(comparison: Comparison, smallest: float | None, digits: int) -> 
         p_value = comparison.mcnemar
         exact = "" if p_value is None else f" (McNemar p = {p_value:.2g})"
         notes.append(f"{wrong:,} answers became wrong and {right:,} became right{exact}")
-    if smallest is not None:
-        notes.append(detectable_drop_text(smallest, digits, comparison.maximum))
+    if smallest is not None or comparison.answers is not None:
+        notes.append(failing_drop_text(smallest, digits))
     return notes
 
 

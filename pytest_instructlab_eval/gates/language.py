@@ -1,4 +1,4 @@
-"""The gates' small language: `SELECTOR OP NUMBER`, parsed into frozen objects.
+"""The gates' small language: `SELECTOR OP NUMBER [surely]`, parsed into frozen objects.
 
 SELECTOR    BENCHMARK [GROUP] .METRIC .FIGURE, all but the benchmark optional, in this order
 BENCHMARK   letters, digits, "_" and "-", or a JSON string in double quotes; METRIC likewise
@@ -6,6 +6,7 @@ GROUP       any text in brackets; in double quotes if it contains brackets or qu
 FIGURE      drop, error_rate, unscored_rate or n; without one, the mean
 OP          >=, >, <= or <; only <= for a drop
 NUMBER      a decimal number or a percentage
+surely      only after a mean: its whole interval must meet the limit, not only the mean
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 BARE_GROUP = re.compile(r'[^][\x00-\x1f\x7f"]+')
 COMPARISON = re.compile(r"[<>=!~]+")
 NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,4}))?\s*(%?)")
+SURELY = re.compile(r"surely\b")
 WORD = re.compile(r"[\w.+-]+|[<>=!~]+|\S")
 SPACE = re.compile(r"\s*")
 
@@ -70,7 +72,8 @@ def _quoted_name(name: str, bare: re.Pattern[str], reserved: Collection[str] = (
 class Gate:
     """One condition; `percent` says that the limit 0.5 was written as 50%.
 
-    `text` is the gate as the user wrote it, its canonical form by default. A `standing` gate, of the ini
+    `surely` says that the whole interval of the mean must meet the limit. `text` is the gate as the user
+    wrote it, its canonical form by default. A `standing` gate, of the ini
     file or a marker, applies to the runs that have its benchmark; any other gate must be evaluated. Equal
     gates may differ in `text` and `standing`.
     """
@@ -81,6 +84,7 @@ class Gate:
     percent: bool = False
     text: str = field(default="", compare=False)
     standing: bool = field(default=False, compare=False)
+    surely: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", self.text.strip() or str(self))
@@ -89,7 +93,7 @@ class Gate:
         number = repr(self.limit).removesuffix(".0")
         if self.percent:  # Decimal, as 0.07 * 100 is 7.000000000000001
             number = format(Decimal(repr(self.limit)).scaleb(2), "f") + "%"
-        return f"{self.selector} {self.operator} {number}"
+        return f"{self.selector} {self.operator} {number}{' surely' if self.surely else ''}"
 
     @property
     def from_above(self) -> bool:
@@ -99,6 +103,11 @@ class Gate:
     def holds(self, value: float) -> bool:
         """Return whether the value meets the limit."""
         return OPERATORS[self.operator](value, self.limit)
+
+    @property
+    def expected(self) -> str:
+        """The operator, before the limit, in a sentence: "surely >="."""
+        return f"surely {self.operator}" if self.surely else self.operator
 
 
 def parse_gate(text: str, *, benchmarks: Collection[str] | None = None, standing: bool = False) -> Gate:
@@ -110,9 +119,10 @@ def parse_gate(text: str, *, benchmarks: Collection[str] | None = None, standing
     selector = parser.selector(benchmarks)
     sign = parser.operator(selector.figure)
     limit, percent = parser.limit(selector.figure)
+    surely = parser.surely(selector.figure)
     if parser.rest():
         raise parser.error("the end of the gate")
-    return Gate(selector, sign, limit, percent, text, standing)
+    return Gate(selector, sign, limit, percent, text, standing, surely)
 
 
 class _Parser:
@@ -254,3 +264,13 @@ class _Parser:
         if not math.isfinite(limit):
             raise self.error("a finite number", start)
         return limit, bool(sign)
+
+    def surely(self, figure: Figure) -> bool:
+        """Read the word at the end, and return whether it is there."""
+        self._skip()
+        start = self.position
+        if not self.take(SURELY):
+            return False
+        if figure != MEAN:
+            raise self.error("the end of the gate, as only a mean may have to meet its limit surely", start)
+        return True

@@ -43,16 +43,34 @@ def interval_text(interval: Interval | None, digits: int) -> str:
     return f"95 % interval {number_text(interval.low, digits)} to {number_text(interval.high, digits)}"
 
 
-def detectable_drop_text(drop: float, digits: int, maximum: float) -> str:
-    """Return how small a drop this many questions can detect, of scores up to the maximum."""
-    if drop > maximum:
-        return "with so few questions no drop can be detected reliably"
+def detectable_drop_text(drop: float, digits: int) -> str:
+    """Return how small a drop this many questions can detect."""
     return f"with this many questions a drop of {number_text(drop, digits)} is detected in 80 % of runs"
+
+
+def failing_drop_text(drop: float | None, digits: int) -> str:
+    """Return how small a drop fails a gate on so many questions; None for no drop at all."""
+    if drop is None:
+        return "with so few questions no drop fails this gate in 80 % of runs"
+    return f"with this many questions a drop of {number_text(drop, digits)} fails this gate in 80 % of runs"
 
 
 def question_count(count: int) -> str:
     """Return the number of questions with its noun."""
     return "1 question" if count == 1 else f"{count:,} questions"
+
+
+def measured_on(count: int, clusters: Collection[str], answers: Collection[int]) -> str:
+    """Return what a figure is measured on: "15 questions in 3 clusters, 4 answers each".
+
+    `clusters` are those of the questions, "" for one of its own, and `answers` the numbers of answers of
+    each; what is plain (a question a cluster, one answer) is not said.
+    """
+    named = set(clusters)
+    several = f" in {len(named):,} clusters" if 1 < len(named) < count and "" not in named else ""
+    least, most = min(answers, default=1), max(answers, default=1)
+    number = f"{least} to {most}" if least < most else str(most)
+    return f"{question_count(count)}{several}" + (f", {number} answers each" if most > 1 else "")
 
 
 def name_list(names: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ def comparison_notes(entry: BenchmarkChanges) -> list[str]:
     sentences = []
     if entry.minimum_detectable_drop is not None:
         digits = 2 if entry.overall.maximum > 1 else 4
-        power = detectable_drop_text(entry.minimum_detectable_drop, digits, entry.overall.maximum)
+        power = detectable_drop_text(entry.minimum_detectable_drop, digits)
         correlation = (
             "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
         )

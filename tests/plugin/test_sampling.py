@@ -49,7 +49,7 @@ def test_repeats_make_no_more_questions_and_show_the_judges_spread(project: Proj
     sampled = sum(temperature > 0 for temperature in TEMPERATURES.values())
     times = 3 * sampled + (8 - sampled)
     assert len(project.server.chats) == 2 * times * (1 + 2)
-    assert finished.row("mt_bench") == ["5.50 of 10", "0.00", "8", "0", "0"]
+    assert finished.row("mt_bench") == ["5.50 of 10", "8", "0", "0"]
     assert finished.row("judge's spread") == ["0.71", str(2 * times)]
     (summary,) = finished.document["summaries"]
     assert (summary["overall"]["n"], summary["judge_spread_n"]) == (8, 2 * times)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pytest_instructlab_eval.stats import detectable
 from pytest_instructlab_eval.stats.detectable import detectable_drop
+from pytest_instructlab_eval.stats.paired_answers import PairedAnswers
 from pytest_instructlab_eval.stats.statistics import cluster_interval
 
 SCALE = (1.0, 10.0)
@@ -59,3 +62,23 @@ def test_the_limit_is_added() -> None:
     assert at_0 is not None
     assert at_1 is not None
     assert 0.9 <= at_1 - at_0 <= 1.1
+
+
+def test_it_costs_one_draw_of_runs_however_many_drops_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = []
+    once = detectable._lower_ends
+
+    def counted(*given: Any) -> Any:
+        draws.append(given)
+        return once(*given)
+
+    monkeypatch.setattr(detectable, "_lower_ends", counted)
+    assert detectable_drop(*run(np.random.default_rng(0), (2,) * 80, 0.0), SCALE, 0.5) is not None
+    assert len(draws) == 1
+    assert detectable_drop(*run(np.random.default_rng(0), (1,) * 14_042, 0.0), SCALE, 0.5) is not None
+    assert len(draws) == 1, "so many clusters need none"
+
+
+def test_many_answers_need_no_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PairedAnswers, "_simulated_power", None)
+    assert PairedAnswers([500], [500], [14_042]).detectable_drop(0.01) == pytest.approx(0.017, abs=0.001)

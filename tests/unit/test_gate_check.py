@@ -12,6 +12,7 @@ import pytest
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
 from pytest_instructlab_eval.gates.gate_report import GateReport
+from pytest_instructlab_eval.records.evidence import Evidence, ModelReply
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.stats.comparison import Contribution, mean_interval, paired_comparison
 from pytest_instructlab_eval.stats.statistics import (
@@ -332,7 +333,7 @@ def test_a_drop_that_fails_says_the_figure_the_limit_the_interval_and_what_could
     assert found.message.startswith(
         f"expected <= 0.5, got {found.value:.2f} (80 questions against base); the 95 % interval "
         f"({found.interval.low:.2f} to {found.interval.high:.2f}) is above the limit 0.5; with this many "
-        f"questions a drop of {found.minimum_detectable_drop:.2f} is detected in 80 % of runs; "
+        f"questions a drop of {found.minimum_detectable_drop:.2f} fails this gate in 80 % of runs; "
         "largest drops: "
     )
     assert f"; largest drops: {found.worst[0]}, {found.worst[1]}, " in found.message
@@ -589,3 +590,59 @@ def test_scores_of_several_scales_are_refused() -> None:
 def test_reports_come_in_the_order_of_their_gates() -> None:
     gates: list[Gate] = [parse_gate(text) for text in ("mt_bench >= 1", "nothing >= 1", "mmlu >= 0")]
     assert [report.gate for report in evaluate_gates(gates, [*MMLU, *MT_BENCH])] == gates
+
+
+# --- means that must meet their limits surely ---
+
+
+@pytest.mark.parametrize(
+    ("gate", "verdict", "reason"),
+    [
+        ("mmlu >= 0.5 surely", "passed", "meets the limit 0.5"),
+        ("mmlu >= 0.75 surely", "inconclusive", "contains the limit 0.75"),
+        ("mmlu >= 0.9 surely", "failed", "is below the limit 0.9"),
+        ("mmlu <= 0.9 surely", "passed", "meets the limit 0.9"),
+        ("mmlu < 0.5 surely", "failed", "is above the limit 0.5"),
+    ],
+)
+def test_the_interval_decides_a_gate_that_must_hold_surely(gate: str, verdict: str, reason: str) -> None:
+    found = report_of(gate, [task("law", "1" * 80 + "0" * 20)])
+    low, high = wilson_interval(80, 100)
+    sure = f"the 95 % interval ({low:.4f} to {high:.4f}) {reason}"
+    assert found.verdict == verdict
+    expected = f"expected surely {gate.split()[1]} {gate.split()[2]}, got 0.8000 (95 % interval "
+    assert found.message.startswith(expected)
+    assert f"; {'inconclusive: ' if verdict == 'inconclusive' else ''}{sure}" in found.message
+
+
+def test_a_mean_without_an_interval_is_not_sure() -> None:
+    found = report_of("own >= 0.5 surely", [own(number, 0.7) for number in range(5)])
+    assert found.verdict == "inconclusive"
+    assert "inconclusive: too few independent questions for a 95 % interval" in found.message
+
+
+def test_equal_scores_are_surely_above_what_is_far_below_them() -> None:
+    ratings = [own(number, 9.0, maximum=10.0) for number in range(80)]
+    assert report_of("own >= 8 surely", ratings).verdict == "passed"
+    assert report_of("own >= 8.9 surely", ratings).verdict == "inconclusive"
+
+
+def test_a_sentence_says_clusters_and_answers_where_they_are_not_the_plain_case() -> None:
+    files = [pair(f"file{number % 3}/qna.yaml", number, 5.0 + number % 2) for number in range(15)]
+    assert "15 questions in 3 clusters)" in report_of("mt_bench_branch >= 5", files).message
+    one_file = [pair("file/qna.yaml", number, 5.0 + number % 2) for number in range(15)]
+    assert "15 questions)" in report_of("mt_bench_branch >= 5", one_file).message
+    evidence = Evidence(replies=(ModelReply("a"),) * 4)
+    repeated = [
+        dataclasses.replace(
+            result, scores=tuple(dataclasses.replace(score, evidence=evidence) for score in result.scores)
+        )
+        for result in files
+    ]
+    message = report_of("mt_bench_branch.drop <= 0.5", repeated, repeated).message
+    assert "15 questions in 3 clusters, 4 answers each against the baseline" in message
+
+
+def test_so_few_answers_that_no_drop_fails_the_gate_are_said() -> None:
+    found = report_of("mmlu.drop <= 0", [task("law", "110")], [task("law", "111", "base")])
+    assert "with so few questions no drop fails this gate in 80 % of runs" in found.message

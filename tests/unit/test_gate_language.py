@@ -169,3 +169,32 @@ def test_an_unknown_benchmark_is_refused_with_what_may_be_meant() -> None:
 
 def test_a_known_benchmark_is_taken() -> None:
     assert parse_gate("mmlu > 0", benchmarks={"mmlu"}).selector.benchmark == "mmlu"
+
+
+def test_a_mean_may_have_to_meet_its_limit_surely() -> None:
+    gate = parse_gate("mmlu >= 50%  surely ")
+    assert gate == Gate(Selector("mmlu"), ">=", 0.5, percent=True, surely=True)
+    assert str(gate) == "mmlu >= 50% surely"
+    assert gate != parse_gate("mmlu >= 50%")
+    assert parse_gate("mt_bench[coding].turn_1 < 4 surely").surely
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("mmlu.drop <= 0 surely", "column 16: expected the end of the gate, as only a mean may have"),
+        ("mmlu.error_rate <= 0 surely", "column 22: expected the end of the gate, as only a mean may have"),
+        ("mmlu >= 0.5 surelyx", "column 13: expected the end of the gate (got 'surelyx')"),
+        ("mmlu surely >= 0.5", "column 6: expected one of >=, >, <=, < (got 'surely')"),
+    ],
+)
+def test_what_may_not_be_sure_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_gate(text)
+    assert reason in str(caught.value)
+
+
+@given(SELECTORS.filter(lambda selector: selector.figure == MEAN), FINITE)
+def test_a_sure_gate_is_read_back(selector: Selector, limit: float) -> None:
+    gate = Gate(selector, ">=", limit, surely=True)
+    assert parse_gate(str(gate)) == gate
