@@ -73,6 +73,28 @@ def limit_beyond_scale(gate: Gate, settings: Settings, collected: CollectedTests
     return None if definition is None else scope.limit_off_scale(gate, definition.maximum)
 
 
+def skipped_tests(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
+    """Return why tests of the gate will be skipped, so that its figure would be that of the others.
+
+    A gate on tests that are all skipped in the judging run was evaluated where they were asked.
+    """
+    selector = gate.selector
+    counts = collected.requested(selector.benchmark, selector.group)
+    judged = sum(count for roles, count in counts.items() if "judge" in roles)
+    other, total = counts["served_model"], counts.total()
+    if judged and not settings.judge_model and settings.stage != "answer":
+        return (
+            f"{judged:,} of {total:,} tests of {selector.target} need a judge, and this run has none; "
+            "name one with --eval-judge-model"
+        )
+    if settings.stage == "judge" and judged and other:
+        return (
+            f"{other:,} of {total:,} tests of {selector.target} need no judge, and --eval-stage judge "
+            "skips them; ask and judge all of them in one run, without --eval-stage"
+        )
+    return None
+
+
 def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why a drop cannot be measured in this run."""
     if not gate.selector.figure.compares:
@@ -88,7 +110,7 @@ def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests
 
 
 OF_THIS_RUN: tuple[Rule, ...] = (absent_benchmark, unselected_part, empty_benchmark)
-OF_EVERY_GATE: tuple[Rule, ...] = (unknown_group_or_metric, limit_beyond_scale)
+OF_EVERY_GATE: tuple[Rule, ...] = (unknown_group_or_metric, limit_beyond_scale, skipped_tests)
 
 
 def missing_counterpart(gate: Gate, baseline: Baseline) -> str | None:

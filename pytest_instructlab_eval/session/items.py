@@ -179,6 +179,12 @@ def model_roles(items: Iterable[pytest.Item]) -> set[str]:
     return used.intersection(ROLES)
 
 
+def run_roles(item: pytest.Function) -> list[str]:
+    """Return the models' fixtures of the run that a test uses; one that it overrides may need none."""
+    used = fixture_names(item)
+    return [name for name in ROLES if name in used and is_ours(item, name)]
+
+
 def forked_problem(items: Iterable[pytest.Item]) -> str | None:
     """Return the problem of the first item that uses a model and that pytest-forked would fork.
 
