@@ -10,12 +10,13 @@ from typing import Literal
 
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.gates.language import Gate, Selector
+from pytest_instructlab_eval.gates.no_pairs import no_pairs_reason
 from pytest_instructlab_eval.gates.sentences import known_names
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import counterpart, paired_comparison
-from pytest_instructlab_eval.stats.values import results_of_metric
+from pytest_instructlab_eval.stats.values import main_metric, main_scores, results_of_metric
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,11 @@ class Scope:
         if against is None:
             several = f"the baseline has {name} of several models ({', '.join(models)})"
             raise _Unjudged("refused", f"{several}, but none of {model}")
-        other = _selected(_of(earlier, name, against), gate.selector)
+        other = _selected(_of(earlier, name, against), gate.selector, main_metric(target.results))
         comparison = paired_comparison(target.results, other)
         if comparison is None:
-            reason = f"no question of {target.name} has both the same content and a score in the baseline"
-            if any(result.content for result in target.results):  # a branch may have new questions only
+            reason = no_pairs_reason(target.name, target.results, other)
+            if any(result.of_branch for result in target.results):  # a branch may have new questions only
                 raise _Unjudged.lacking(gate, reason)
             raise _Unjudged("refused", reason)
         side = f"against {against}" if against != model else "against the baseline"
@@ -150,10 +151,12 @@ def _of(results: Sequence[Result], benchmark: str, model: str | None = None) -> 
     return [result for result in results if result.benchmark == benchmark and model in (None, result.model)]
 
 
-def _selected(results: Sequence[Result], selector: Selector) -> tuple[Result, ...]:
-    """Return the results of the selected group, with the scores of the selected metric."""
+def _selected(results: Sequence[Result], selector: Selector, main: str = "") -> tuple[Result, ...]:
+    """Return the results of the selected group, with the scores of the selected metric, else the main one."""
     chosen = [result for result in results if selector.group in (None, result.group)]
-    return tuple(chosen if selector.metric is None else results_of_metric(chosen, selector.metric))
+    if selector.metric is None:  # errors and missing ratings of every metric count
+        return tuple(main_scores(chosen, main) if selector.figure.unit == "score" else chosen)
+    return tuple(results_of_metric(chosen, selector.metric))
 
 
 def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[str] | None) -> str | None:

@@ -224,10 +224,14 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
         metrics[score.metric].append(_compact(score))
     scores = {name: values[0] if len(values) == 1 else values for name, values in metrics.items()}
     first = results[0]
-    content = {"content": first.content} if first.content else {}
+    # Tests of one name, in two files, may ask different things, and then have no content together.
+    asked = {result.content for result in results}
+    content = {"content": first.content} if first.content and len(asked) == 1 else {}
+    is_graded_alike = first.gradings and all(result.gradings == first.gradings for result in results)
+    gradings = {"gradings": first.gradings} if is_graded_alike else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
-    return {**content, **group, **cluster, "scores": scores}
+    return {**content, **gradings, **group, **cluster, "scores": scores}
 
 
 def _compact(score: Score) -> _Value:
@@ -272,6 +276,7 @@ class _QuestionBlock(_Scores, total=False):
     content: str
     group: str
     cluster: str
+    gradings: Mapping[str, str]
 
 
 class _BaselineFile(TypedDict):
@@ -338,6 +343,7 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
             result = Result(
                 benchmark, question, entry.get("group", question), model, scores=tuple(scores),
                 content=entry.get("content", ""), cluster=entry.get("cluster"),
+                gradings=entry.get("gradings", {}),
             )  # fmt: skip
             results.append(result)
     return Baseline(configuration, tuple(results))

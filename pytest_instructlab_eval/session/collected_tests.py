@@ -28,9 +28,9 @@ class CollectedTests:
     benchmark, and `empty` the benchmarks without a question. `part` describes, by benchmark, the collected
     tests where pytest did not collect all. `tests` are all tests of the run that this is a shard of.
     `unselected` are, by benchmark, the groups without a selected test, with "" where the benchmark has none.
-    `judged` are the benchmarks of tests that request a model and a judge. `roles` has, by benchmark and group,
-    the number of selected tests that request these fixtures: "served_model", "judge", both with a blank
-    between them, or none. `problem` is that of a marker.
+    `judged` are the benchmarks of tests that request a model and a judge. `roles` has, by benchmark and
+    group, the number of selected tests that request these fixtures: "served_model", "judge", both with a
+    blank between them, or none. `problem` is that of a marker.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)

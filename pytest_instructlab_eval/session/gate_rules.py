@@ -70,7 +70,9 @@ def unknown_group_or_metric(gate: Gate, settings: Settings, collected: Collected
 def limit_beyond_scale(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why the limit makes no sense on the benchmark's scale."""
     definition = find_benchmark(gate.selector.benchmark)
-    return None if definition is None else scope.limit_off_scale(gate, definition.maximum)
+    if definition is None:
+        return None
+    return scope.limit_off_scale(gate, definition.metrics.get(gate.selector.metric or "", definition.maximum))
 
 
 def skipped_tests(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:

@@ -103,9 +103,9 @@ class Gating:
     # --- at the end ---
 
     def skipped_problems(self, without_judge: Sequence[SilentTest]) -> list[str]:
-        """Return a sentence for each benchmark of which gated tests were skipped, as they are `without_judge`.
+        """Return a sentence for each benchmark of which gated tests were skipped for want of a judge.
 
-        Before the run only those tests are known that name the fixture, and not those that ask for it late.
+        Before the run only the tests that name the fixture are known, and not those that ask for it late.
         """
         gated = {(gate.selector.benchmark, gate.selector.group) for gate in self._gates}
         counts = Counter(
@@ -114,8 +114,8 @@ class Gating:
             if not gated.isdisjoint({(test.benchmark, None), (test.benchmark, test.group)})
         )
         return [
-            f"{count:,} {'test' if count == 1 else 'tests'} of {name} had no judge and no score, so its gates "
-            "are about the others; name a judge with --eval-judge-model"
+            f"{count:,} {'test' if count == 1 else 'tests'} of {name} had no judge and no score, so its "
+            "gates are about the others; name a judge with --eval-judge-model"
             for name, count in counts.items()
         ]
 

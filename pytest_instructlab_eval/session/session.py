@@ -12,6 +12,7 @@ import pytest
 
 from pytest_instructlab_eval.errors import EvalError, OutputInUseError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
+from pytest_instructlab_eval.judges.transcribed_judge import TranscribedJudge
 from pytest_instructlab_eval.models import Blocking
 from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
 from pytest_instructlab_eval.serving import Rotation
@@ -118,11 +119,11 @@ class EvalSession:
                 model = self.models.answered(label, about.benchmark, about.question)
             else:
                 model = self.models.candidate(label)
-            value = TranscribedModel(model, state_of(item).chats)
+            value = TranscribedModel(model, state_of(item).chats, state_of(item).requests)
         elif name == "judge":
-            value = self.models.judge
-            if value is None:
+            if self.models.judge is None:
                 pytest.skip(NEEDS_JUDGE)
+            value = TranscribedJudge(self.models.judge, state_of(item).gradings)
         else:
             raise LookupError(name)
         is_async = isinstance(item, pytest.Function) and coroutine_function(item) is not None

@@ -13,7 +13,7 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, paired_comparison
 from pytest_instructlab_eval.stats.statistics import Interval, interval_of_mean
 from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
-from pytest_instructlab_eval.stats.values import group_by
+from pytest_instructlab_eval.stats.values import group_by, main_scores
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ def _rank_behind(
 ) -> Rank:
     """Return the rank of a model behind the best one; both have a score on all benchmarks."""
     ours, theirs = (group_by(side, lambda result: result.benchmark) for side in (own, best))
-    comparisons = [paired_comparison(ours[benchmark], theirs[benchmark]) for benchmark in theirs]
+    comparisons = [
+        paired_comparison(main_scores(ours[benchmark]), main_scores(theirs[benchmark]))
+        for benchmark in theirs
+    ]
     paired = [comparison for comparison in comparisons if comparison is not None]
     if len(paired) < len(comparisons):
         return Rank(model, *score, behind=None, interval=None, tied=True)

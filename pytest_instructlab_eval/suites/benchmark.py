@@ -92,7 +92,9 @@ class Benchmark:
 
     The scores:
 
-    - `metrics` has the scores of a question by name, each with its maximum. The first is the main one.
+    - `metrics` has the scores of a question by name, each with its maximum. The benchmark's score is the
+      mean over all of them where they have one maximum. Where they have several, it is the first one's mean.
+      A judge's grade is called "rating" and a bare number "score", unless `metric=` says otherwise.
     - `judged` says that answers are graded by a judge.
     - `references` returns the reference answers of a question.
     - `judged_like` puts an answer to the judge as the benchmark does, for the judge's trial.
@@ -143,5 +145,13 @@ class Benchmark:
 
     @property
     def maximum(self) -> float:
-        """Return the largest score of any metric."""
-        return max(self.metrics.values())
+        """Return the largest score of the main metric."""
+        return next(iter(self.metrics.values()))
+
+    @property
+    def main_metric(self) -> str:
+        """Return the first metric where the metrics have several scales, so that no mean is over all.
+
+        Empty where they have one: then the benchmark's score is the mean over all of them.
+        """
+        return next(iter(self.metrics)) if len(set(self.metrics.values())) > 1 else ""

@@ -1,0 +1,30 @@
+"""The reason why a run and its baseline have no question to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_instructlab_eval.records.scores import OWN_CONTENT, Result
+from pytest_instructlab_eval.stats.values import units_of
+
+
+def no_pairs_reason(name: str, ours: Sequence[Result], theirs: Sequence[Result]) -> str:
+    """Return why no question of the gated tests, called `name`, is compared, and what to do."""
+    earlier = {unit.key: unit for unit in units_of(theirs) if unit.value is not None}
+    pairs = [
+        (unit, earlier[unit.key]) for unit in units_of(ours) if unit.value is not None and unit.key in earlier
+    ]
+    if pairs and all(mine.maximum != their.maximum for mine, their in pairs):
+        mine, their = pairs[0]
+        return (
+            f"the scores of {name} went up to {their.maximum:g} in the baseline and go up to "
+            f"{mine.maximum:g} here; save a new baseline with --eval-save-baseline"
+        )
+    reason = f"no question of {name} has both the same content and a score in the baseline"
+    if pairs and all(result.content.startswith(OWN_CONTENT) for result in ours):
+        return (
+            f"{reason}: the tests' first messages, or the judge's prompt, scale or reference, were others "
+            "there; save a new baseline with --eval-save-baseline, or, if they differ in every run, state "
+            'what stays the same in the marker, such as content="1"'
+        )
+    return reason
