@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pytest_instructlab_eval.gates.figures import FIGURES, Limit, Measurement
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.scope import GateCase, Scope
+from pytest_instructlab_eval.gates.scope import UNPAIRED, GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import expected_text, number_text
 from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
@@ -20,10 +20,6 @@ from pytest_instructlab_eval.stats.statistics import CONFIDENCE, holm, margin_ve
 
 NONE_LEFT_OUT: Mapping[str, str] = {}
 NO_BASELINE = "a drop needs an earlier run to compare with; name one with --eval-baseline"
-UNPAIRED = (
-    "a drop needs the same questions on both sides, and the base model got others; leave out "
-    "--eval-base-questions base"
-)
 
 
 def with_default_gates(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate]:

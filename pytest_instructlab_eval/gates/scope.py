@@ -18,6 +18,11 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import counterpart, paired_comparison
 from pytest_instructlab_eval.stats.values import main_metric, main_scores, results_of_metric
 
+UNPAIRED = (
+    "a drop needs the same questions on both sides, and the base model got others; leave out "
+    "--eval-base-questions base"
+)
+
 
 @dataclass(frozen=True)
 class GateCase:
@@ -120,6 +125,8 @@ class Scope:
     def _compared(self, gate: Gate, model: str, target: Target) -> Target:
         """Return the target with its comparison with the baseline or the base model."""
         if self.baseline is None:
+            if self.no_baseline == UNPAIRED:  # a standing gate too: no run of these settings can have it
+                raise _Unjudged("refused", UNPAIRED)
             raise _Unjudged.lacking(gate, self.no_baseline)
         if self.incomparable:
             raise _Unjudged("refused", self.incomparable)

@@ -122,7 +122,10 @@ class ReplyReader:
     def _refused(self, status: int | None, message: str, headers: Mapping[str, str], path: str) -> FailedTry:
         """Return the problem behind an error status."""
         if status in REFUSED_KEY:
-            text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
+            refused = f"refused the key ({status})"
+            if self.api_key is None:
+                refused = f"asks for a key ({status}), and none was sent"
+            text = f"{self} {refused}: {self._key_advice()}{self._past_proxy()}"
             return FailedTry(ModelError(text, status=status))
         target = f" to {path}" if path and status in MISSING else ""
         answered = "with an error" if status is None else f"{status}{target}"

@@ -151,7 +151,8 @@ def different_requests(ours: Sequence[str], theirs: object, where: str, allow_fl
 def _difference(name: str, ours: object, theirs: object) -> list[str]:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         common = [key for key in ours if key in theirs]
-        return [text for key in common for text in _difference(f"{name} of {key}", ours[key], theirs[key])]
+        kind = "version" if name == "prompts" else name  # as a benchmark's author calls it
+        return [text for key in common for text in _difference(f"{kind} of {key}", ours[key], theirs[key])]
     ours, theirs = (None if value is False else value for value in (ours, theirs))
     if ours == theirs:
         return []

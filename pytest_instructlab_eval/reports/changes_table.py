@@ -24,8 +24,10 @@ def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False)
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
+    several = len({entry.model for entry in changes}) > 1
     for entry in changes:
-        rows.append(change_cells(escape_line(entry.title), entry.overall))
+        of = f" ({entry.model})" if several and entry.model == entry.against else ""
+        rows.append(change_cells(escape_line(f"{entry.title}{of}"), entry.overall))
         for kind, (most, others) in SHOWN.items():
             part = entry.of(kind)
             shown = part if verbose else part[:most]

@@ -104,6 +104,7 @@ def read_settings(config: pytest.Config) -> Settings | None:
     given |= _derived(config, given)
     of_packages = known_options()[len(OPTIONS) :]
     own = {option.field: _option_value(config, option, config.option) for option in of_packages}
+    own |= {option.field: () for option in of_packages if option.repeatable and own[option.field] is None}
     settings = Settings(**given, own=own)
     check_settings(settings)
     _check_use(config, settings)
@@ -179,7 +180,7 @@ def _given(
 def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
     try:
         return parse(text)
-    except ValueError as error:
+    except (ValueError, ConfigurationError) as error:  # a package's parser may raise either
         raise ConfigurationError(f"{source}: {error}") from None
 
 

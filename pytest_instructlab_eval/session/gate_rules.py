@@ -106,13 +106,39 @@ def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests
             "a drop needs something to compare with; name an earlier run with --eval-baseline, or a model "
             "with --eval-base-model"
         )
-    if settings.base_questions == "base":
-        return "a drop needs the same questions on both sides; leave out --eval-base-questions base"
     return None
 
 
+def other_questions(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
+    """Return why a drop cannot be measured: the base model gets other questions."""
+    if gate.selector.figure.compares and settings.base_questions == "base":
+        return (
+            "a drop needs the same questions on both sides; leave out --eval-base-questions base, or the gate"
+        )
+    return None
+
+
+def misspelt_group(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
+    """Return why the group of a standing gate may be misspelt: it is nearly that of another.
+
+    A benchmark of a branch has other groups in each run, and so has a part of a benchmark.
+    """
+    name, group = gate.selector.benchmark, gate.selector.group
+    definition, groups = find_benchmark(name), collected.groups.get(name, ())
+    has_part = name in collected.part or (settings.sample, settings.first_n) != (None, None)
+    of_branch = definition is not None and definition.compared == "each"
+    if not gate.standing or group is None or has_part or of_branch or not close_matches(group, groups):
+        return None
+    return scope.unknown_part(gate.selector, groups, None)
+
+
 OF_THIS_RUN: tuple[Rule, ...] = (absent_benchmark, unselected_part, empty_benchmark)
-OF_EVERY_GATE: tuple[Rule, ...] = (unknown_group_or_metric, limit_beyond_scale, skipped_tests)
+OF_EVERY_GATE: tuple[Rule, ...] = (
+    unknown_group_or_metric,
+    limit_beyond_scale,
+    skipped_tests,
+    other_questions,
+)
 
 
 def missing_counterpart(gate: Gate, baseline: Baseline) -> str | None:

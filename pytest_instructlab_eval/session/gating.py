@@ -21,7 +21,7 @@ from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
-from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart
+from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart, misspelt_group
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_versions
 
@@ -49,6 +49,7 @@ class Gating:
         self._directory = directory
         self.baseline: Baseline | None = None
         self._gates: list[Gate] = []
+        self._warnings: list[str] = []
         self.collected = CollectedTests()
 
     @cached_property
@@ -87,6 +88,8 @@ class Gating:
         standing = (parse_gate(text, standing=True) for text in settings.gates)
         self._gates = [*marked, *standing, *map(parse_gate, settings.gate)]
         self._check(lambda gate: gate_problem(gate, settings, collected))
+        doubtful = ((gate, misspelt_group(gate, settings, collected)) for gate in self._gates)
+        self._warnings = [f"warning: gate {gate.text!r} is skipped: {why}" for gate, why in doubtful if why]
         if settings.baseline is not None:
             self.baseline = baseline = read_baseline(settings.baseline, check_gate=parse_gate)
             if not settings.allow_mismatch:
@@ -142,7 +145,7 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
-            notes=(*notes, *_silent_notes(silent)),
+            notes=(*self._warnings, *notes, *_silent_notes(silent)),
             silent=tuple(silent),
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),

@@ -251,3 +251,18 @@ def test_without_a_declaration_scores_of_several_scales_have_no_mean(project: Pr
     assert "bread against the baseline" not in run.out
     run = project.evaluate("test_bread.py", *arguments[:1], "--eval-gate=bread.rating.drop <= 1", ret=0)
     assert "expected <= 1, got 2.00" in run.out
+
+
+def test_a_misspelt_group_of_a_standing_gate_is_a_warning(project: Project) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.eval("bread", group="shaping", gates=["bread[shapping] >= 3", "bread[xyz] >= 3"])
+        async def test_bread(record_score):
+            record_score(1)
+    """
+    project.write("test_bread.py", source)
+    run = project.evaluate("test_bread.py", passed=1)
+    assert "warning: gate 'bread[shapping] >= 3' is skipped: bread has no group 'shapping' in" in run.out
+    assert sum(line.startswith("warning: gate") for line in run.lines) == 1
+    assert "did you mean shaping?" in (project.folder / "eval_output/summary.md").read_text("utf-8")
