@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.records.scores import OWN_CONTENT, Result
-from pytest_instructlab_eval.stats.values import units_of
+from pytest_instructlab_eval.stats.values import QuestionKey, Values, units_of
 
 
 def no_pairs_reason(name: str, ours: Sequence[Result], theirs: Sequence[Result]) -> str:
     """Return why no question of the gated tests, called `name`, is compared, and what to do."""
-    earlier = {unit.key: unit for unit in units_of(theirs) if unit.value is not None}
-    pairs = [
-        (unit, earlier[unit.key]) for unit in units_of(ours) if unit.value is not None and unit.key in earlier
-    ]
-    if pairs and all(mine.maximum != their.maximum for mine, their in pairs):
+    here, there = _maxima(ours), _maxima(theirs)
+    pairs = [(here[key], there[key]) for key in here if key in there]
+    if pairs and all(mine != their for mine, their in pairs):
         mine, their = pairs[0]
         return (
-            f"the scores of {name} went up to {their.maximum:g} in the baseline and go up to "
-            f"{mine.maximum:g} here; save a new baseline with --eval-save-baseline"
+            f"the scores of {name} went up to {their:g} in the baseline and go up to {mine:g} here; save a "
+            "new baseline with --eval-save-baseline"
         )
     reason = f"no question of {name} has both the same content and a score in the baseline"
     if pairs and all(result.content.startswith(OWN_CONTENT) for result in ours):
@@ -28,3 +26,8 @@ def no_pairs_reason(name: str, ours: Sequence[Result], theirs: Sequence[Result])
             'what stays the same in the marker, such as content="1"'
         )
     return reason
+
+
+def _maxima(results: Sequence[Result]) -> dict[QuestionKey, float]:
+    """Return the maximum of each score."""
+    return {unit.key: unit.maximum for unit, _ in Values.scored(units_of(results)).entries}

@@ -44,9 +44,12 @@ class _Unjudged(Exception):
     def lacking(cls, gate: Gate, message: str, silent: Sequence[SilentTest] = ()) -> _Unjudged:
         """Return the reason for a gate on something that the run does not have.
 
-        A standing gate is skipped, since other runs may have it. Where all tests are silent, which is an
+        A standing gate is skipped, since other runs may have it, but not where the two sides of this run were
+        asked other questions. Where all tests are silent, which is an
         error of the tests, any gate is refused.
         """
+        if message == UNPAIRED:
+            return cls("refused", message)
         if not silent:
             return cls("skipped" if gate.standing else "refused", message)
         counts = Counter(test.outcome for test in silent)
@@ -125,8 +128,6 @@ class Scope:
     def _compared(self, gate: Gate, model: str, target: Target) -> Target:
         """Return the target with its comparison with the baseline or the base model."""
         if self.baseline is None:
-            if self.no_baseline == UNPAIRED:  # a standing gate too: no run of these settings can have it
-                raise _Unjudged("refused", UNPAIRED)
             raise _Unjudged.lacking(gate, self.no_baseline)
         if self.incomparable:
             raise _Unjudged("refused", self.incomparable)

@@ -122,10 +122,7 @@ class ReplyReader:
     def _refused(self, status: int | None, message: str, headers: Mapping[str, str], path: str) -> FailedTry:
         """Return the problem behind an error status."""
         if status in REFUSED_KEY:
-            refused = f"refused the key ({status})"
-            if self.api_key is None:
-                refused = f"asks for a key ({status}), and none was sent"
-            text = f"{self} {refused}: {self._key_advice()}{self._past_proxy()}"
+            text = f"{self} {self._key_refusal(status)}{self._past_proxy()}"
             return FailedTry(ModelError(text, status=status))
         target = f" to {path}" if path and status in MISSING else ""
         answered = "with an error" if status is None else f"{status}{target}"
@@ -168,6 +165,12 @@ class ReplyReader:
             raise ConfigurationError(
                 f"the key for {self} has characters that a key cannot have; {self._key_advice()}"
             )
+
+    def _key_refusal(self, status: int | None) -> str:
+        """Return the predicate of a server that wants a key, or another one, and what to do."""
+        if self.api_key is None:
+            return f"asks for a key ({status}), and none was sent: {self._key_advice()}"
+        return f"refused the key ({status}): {self._key_advice()}"
 
     def _key_advice(self) -> str:
         if self.api_key is None:

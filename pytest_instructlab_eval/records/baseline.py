@@ -52,6 +52,7 @@ OPTIONAL = frozenset(
 _Value = float | str | Mapping[str, float | None] | None
 """The entry of a score: a number or none, a text of a task's answers, or values by sample."""
 
+CALLED = {"prompts": "version"}  # what a benchmark's author calls an entry of the fingerprint
 ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
 LONGEST = 60  # characters of a value in a message
 
@@ -151,7 +152,7 @@ def different_requests(ours: Sequence[str], theirs: object, where: str, allow_fl
 def _difference(name: str, ours: object, theirs: object) -> list[str]:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         common = [key for key in ours if key in theirs]
-        kind = "version" if name == "prompts" else name  # as a benchmark's author calls it
+        kind = CALLED.get(name, name)
         return [text for key in common for text in _difference(f"{kind} of {key}", ours[key], theirs[key])]
     ours, theirs = (None if value is False else value for value in (ours, theirs))
     if ours == theirs:
@@ -225,14 +226,22 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
         metrics[score.metric].append(_compact(score))
     scores = {name: values[0] if len(values) == 1 else values for name, values in metrics.items()}
     first = results[0]
-    # Tests of one name, in two files, may ask different things, and then have no content together.
-    asked = {result.content for result in results}
-    content = {"content": first.content} if first.content and len(asked) == 1 else {}
-    is_graded_alike = first.gradings and all(result.gradings == first.gradings for result in results)
-    gradings = {"gradings": first.gradings} if is_graded_alike else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
-    return {**content, **gradings, **group, **cluster, "scores": scores}
+    return {**_contents(results), **group, **cluster, "scores": scores}
+
+
+def _contents(results: Sequence[Result]) -> dict[str, object]:
+    """Return the digests of what the tests of one name asked, and of how they were graded.
+
+    In two files they may ask different things, and then have no content together.
+    """
+    entries: dict[str, object] = {"content": results[0].content, "gradings": results[0].gradings}
+    return {
+        name: value
+        for name, value in entries.items()
+        if value and all(getattr(result, name) == value for result in results)
+    }
 
 
 def _compact(score: Score) -> _Value:

@@ -104,7 +104,6 @@ def read_settings(config: pytest.Config) -> Settings | None:
     given |= _derived(config, given)
     of_packages = known_options()[len(OPTIONS) :]
     own = {option.field: _option_value(config, option, config.option) for option in of_packages}
-    own |= {option.field: () for option in of_packages if option.repeatable and own[option.field] is None}
     settings = Settings(**given, own=own)
     check_settings(settings)
     _check_use(config, settings)
@@ -154,7 +153,7 @@ def _option_value(config: pytest.Config, option: Option, arguments: argparse.Nam
     """Return the option's parsed value from the command line, else the ini file, else its default."""
     source, base, given = _given(config, option, arguments)
     if given is None:
-        return None
+        return () if option.repeatable else None
     if option.repeatable:
         return tuple(_parse_option(source, option.parse, text) for text in given)
     value = _parse_option(source, option.parse, str(given))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pytest_instructlab_eval.gates import Gate, scope
 from pytest_instructlab_eval.gates.sentences import close_matches
@@ -130,6 +130,12 @@ def misspelt_group(gate: Gate, settings: Settings, collected: CollectedTests) ->
     if not gate.standing or group is None or has_part or of_branch or not close_matches(group, groups):
         return None
     return scope.unknown_part(gate.selector, groups, None)
+
+
+def misspelt_groups(gates: Sequence[Gate], settings: Settings, collected: CollectedTests) -> list[str]:
+    """Return a warning for each gate whose group may be misspelt."""
+    doubtful = ((gate, misspelt_group(gate, settings, collected)) for gate in gates)
+    return [f"warning: gate {gate.text!r} is skipped: {why}" for gate, why in doubtful if why]
 
 
 OF_THIS_RUN: tuple[Rule, ...] = (absent_benchmark, unselected_part, empty_benchmark)

@@ -21,7 +21,7 @@ from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
-from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart, misspelt_group
+from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart, misspelt_groups
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_versions
 
@@ -88,8 +88,7 @@ class Gating:
         standing = (parse_gate(text, standing=True) for text in settings.gates)
         self._gates = [*marked, *standing, *map(parse_gate, settings.gate)]
         self._check(lambda gate: gate_problem(gate, settings, collected))
-        doubtful = ((gate, misspelt_group(gate, settings, collected)) for gate in self._gates)
-        self._warnings = [f"warning: gate {gate.text!r} is skipped: {why}" for gate, why in doubtful if why]
+        self._warnings = misspelt_groups(self._gates, settings, collected)
         if settings.baseline is not None:
             self.baseline = baseline = read_baseline(settings.baseline, check_gate=parse_gate)
             if not settings.allow_mismatch:
