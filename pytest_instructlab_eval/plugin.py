@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
 MARKER = (
-    "eval(name, max_score=1, group='', cluster=None, gates=()): a test of the benchmark `name`, with scores "
-    "up to `max_score` and gates that the run must pass. Tests of one `cluster` ('group', or the name of a "
-    "parameter) are not independent (pytest-instructlab-eval)"
+    "eval(name, max_score=1, group='', cluster=None, gates=(), content=None): a test of the benchmark "
+    "`name`, with scores up to `max_score` and gates that the run must pass. Tests of one `cluster` "
+    "('group', or the name of a parameter) are not independent, and tests of another `content` are not "
+    "compared with an earlier run (pytest-instructlab-eval)"
 )
 INERT = "needs a model to evaluate; name one with --eval-model"
 

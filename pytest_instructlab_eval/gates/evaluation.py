@@ -11,7 +11,7 @@ from pytest_instructlab_eval.gates.family import GatedDrop, family_confidences
 from pytest_instructlab_eval.gates.figures import FIGURES, Limit, Measurement
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.language import Gate, Selector, parse_gate
-from pytest_instructlab_eval.gates.scope import GateCase, Scope
+from pytest_instructlab_eval.gates.scope import UNPAIRED, GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import confidence_text, expected_text, number_text
 from pytest_instructlab_eval.gates.sure_mean import sure_verdict
 from pytest_instructlab_eval.records.run import Run, SilentTest
@@ -21,10 +21,6 @@ from pytest_instructlab_eval.stats.statistics import CONFIDENCE, margin_verdict
 
 NONE_LEFT_OUT: Mapping[str, str] = {}
 NO_BASELINE = "a drop needs an earlier run to compare with; name one with --eval-baseline"
-UNPAIRED = (
-    "a drop needs the same questions on both sides, and the base model got others; leave out "
-    "--eval-base-questions base"
-)
 
 
 def with_default_gates(gates: Iterable[Gate], benchmarks: Iterable[str]) -> list[Gate]:

@@ -11,13 +11,19 @@ from typing import Literal
 from pytest_instructlab_eval.gates.about import comparison_about
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.gates.language import Gate, Selector
+from pytest_instructlab_eval.gates.no_pairs import no_pairs_reason
 from pytest_instructlab_eval.gates.sentences import known_names
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import counterpart, counterpart_results, paired_comparison
-from pytest_instructlab_eval.stats.values import results_of_metric
+from pytest_instructlab_eval.stats.values import main_metric, main_scores, results_of_metric
+
+UNPAIRED = (
+    "a drop needs the same questions on both sides, and the base model got others; leave out "
+    "--eval-base-questions base"
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,12 @@ class _Unjudged(Exception):
     def lacking(cls, gate: Gate, message: str, silent: Sequence[SilentTest] = ()) -> _Unjudged:
         """Return the reason for a gate on something that the run does not have.
 
-        A standing gate is skipped, since other runs may have it. Where all tests are silent, which is an
+        A standing gate is skipped, since other runs may have it, but not where the two sides of this run were
+        asked other questions. Where all tests are silent, which is an
         error of the tests, any gate is refused.
         """
+        if message == UNPAIRED:
+            return cls("refused", message)
         if not silent:
             return cls("skipped" if gate.standing else "refused", message)
         counts = Counter(test.outcome for test in silent)
@@ -143,11 +152,11 @@ class Scope:
         if against is None:
             several = f"the baseline has {name} of several models ({', '.join(models)})"
             raise _Unjudged("refused", f"{several}, but none of {model}")
-        other = _selected(_of(earlier, name, against), gate.selector)
+        other = _selected(_of(earlier, name, against), gate.selector, main_metric(target.results))
         comparison = paired_comparison(target.results, other)
         if comparison is None:
-            reason = f"no question of {target.name} has both the same content and a score in the baseline"
-            if any(result.content for result in target.results):  # a branch may have new questions only
+            reason = no_pairs_reason(target.name, target.results, other)
+            if any(result.of_branch for result in target.results):  # a branch may have new questions only
                 raise _Unjudged.lacking(gate, reason)
             raise _Unjudged("refused", reason)
         by_default = name in self.about_these
@@ -161,10 +170,12 @@ def _of(results: Sequence[Result], benchmark: str, model: str | None = None) -> 
     return [result for result in results if result.benchmark == benchmark and model in (None, result.model)]
 
 
-def _selected(results: Sequence[Result], selector: Selector) -> tuple[Result, ...]:
-    """Return the results of the selected group, with the scores of the selected metric."""
+def _selected(results: Sequence[Result], selector: Selector, main: str = "") -> tuple[Result, ...]:
+    """Return the results of the selected group, with the scores of the selected metric, else the main one."""
     chosen = [result for result in results if selector.group in (None, result.group)]
-    return tuple(chosen if selector.metric is None else results_of_metric(chosen, selector.metric))
+    if selector.metric is None:  # errors and missing ratings of every metric count
+        return tuple(main_scores(chosen, main) if selector.figure.unit == "score" else chosen)
+    return tuple(results_of_metric(chosen, selector.metric))
 
 
 def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[str] | None) -> str | None:

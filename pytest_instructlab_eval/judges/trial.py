@@ -12,12 +12,16 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+from pytest_instructlab_eval.escaping import escape
 from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.records.scores import Score
 
 Put = Callable[[Judge, str, str, str], Awaitable[Score]]
 """How a benchmark puts an answer to a judge: the judge, the question, its reference answer and the answer."""
+
+
+QUOTED = 200  # characters of a judgment in a message
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,30 @@ TRIAL_QUESTIONS = (
 )
 
 
+def checked_put(benchmark: str, make: Callable[[], Put]) -> Put:
+    """Return how a benchmark puts an answer to a judge, made on first use.
+
+    It raises ConfigurationError where the benchmark's own function fails or returns no Score.
+    """
+
+    async def put(judge: Judge, question: str, reference: str, answer: str) -> Score:
+        problem = (
+            f"judged_like of the benchmark {benchmark} must return an `async def` function that takes a "
+            "judge, a question, its reference answer and an answer, and returns the judge's Score"
+        )
+        try:
+            score: object = await make()(judge, question, reference, answer)
+        except EvalError:
+            raise
+        except Exception as error:  # a package's function may raise anything
+            raise ConfigurationError(f"{problem} ({type(error).__name__}: {escape(error)})") from None
+        if not isinstance(score, Score):
+            raise ConfigurationError(f"{problem} (got {escape(repr(score))})")
+        return score
+
+    return put
+
+
 async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     """Raise ConfigurationError where the judge doesn't rate every good answer above every bad one.
 
@@ -82,9 +110,19 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     if not all(better > worse for better, worse in itertools.product(good, bad)):
         raise ConfigurationError(
             f"the judge {name} does not rate every good answer of its trial above every bad one (good: "
-            f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing; name "
-            "another judge with --eval-judge-model, or skip the trial with --eval-no-judge-trial"
+            f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing"
+            f"{_first_unrated(scores)}; name another judge with --eval-judge-model, or skip the trial with "
+            "--eval-no-judge-trial"
         )
+
+
+def _first_unrated(scores: Sequence[Score]) -> str:
+    """Return the beginning of the first judgment without a rating; empty where there is none."""
+    for judgment in (one for score in scores if score.evidence for one in score.evidence.judgments):
+        if judgment.rating is None:
+            text = " ".join(judgment.text.split())
+            return f"; in place of a rating it wrote {escape(repr(text), QUOTED) if text else 'nothing'}"
+    return ""
 
 
 def _ratings_text(ratings: Sequence[float]) -> str:

@@ -122,7 +122,7 @@ class ReplyReader:
     def _refused(self, status: int | None, message: str, headers: Mapping[str, str], path: str) -> FailedTry:
         """Return the problem behind an error status."""
         if status in REFUSED_KEY:
-            text = f"{self} refused the key ({status}): {self._key_advice()}{self._past_proxy()}"
+            text = f"{self._key_refusal(status)}{self._past_proxy()}"
             return FailedTry(ModelError(text, status=status))
         target = f" to {path}" if path and status in MISSING else ""
         answered = "with an error" if status is None else f"{status}{target}"
@@ -165,6 +165,12 @@ class ReplyReader:
             raise ConfigurationError(
                 f"the key for {self} has characters that a key cannot have; {self._key_advice()}"
             )
+
+    def _key_refusal(self, status: int | None) -> str:
+        """Return that the server wants a key, or another one, and what to do."""
+        if self.api_key is None:
+            return f"{self} asks for a key ({status}), and none was sent: {self._key_advice()}"
+        return f"{self} refused the key ({status}): {self._key_advice()}"
 
     def _key_advice(self) -> str:
         if self.api_key is None:

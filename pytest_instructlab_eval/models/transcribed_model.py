@@ -11,11 +11,15 @@ from pytest_instructlab_eval.records.evidence import Chat
 
 
 class TranscribedModel:
-    """A `Model` that asks another, `model`, and adds each chat to the `chats` as it ends."""
+    """A `Model` that asks another, `model`, and adds each chat to the `chats` as it ends.
 
-    def __init__(self, model: Model, chats: list[Chat]) -> None:
+    `requests` gets the messages, or the prompt and its choices, of each request as it starts.
+    """
+
+    def __init__(self, model: Model, chats: list[Chat], requests: list[object] | None = None) -> None:
         self.model = model
         self._chats = chats
+        self._requests = [] if requests is None else requests
 
     @property
     def name(self) -> str:
@@ -32,6 +36,7 @@ class TranscribedModel:
     ) -> Completion:
         """Return the model's answer to a chat; see `Model`."""
         sent = tuple({**message} for message in as_messages(messages))  # the test may go on with its list
+        self._requests.append(sent)
         chat = Chat(sent, None, temperature=temperature, max_tokens=max_tokens, seed=seed)
         try:
             reply = await self.model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
@@ -55,6 +60,8 @@ class TranscribedModel:
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """Return the log-likelihood of each choice; see `Model`."""
+        asked = prompt if isinstance(prompt, str) else tuple({**message} for message in prompt)
+        self._requests.append((asked, tuple(choices)))
         return await self.model.choice_logprobs(prompt, choices)
 
     async def close(self) -> None:

@@ -56,6 +56,7 @@ OPTIONAL = frozenset(
 _Value = float | str | Mapping[str, float | None] | None
 """The entry of a score: a number or none, a text of a task's answers, or values by sample."""
 
+CALLED = {"prompts": "version"}  # what a benchmark's author calls an entry of the fingerprint
 ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
 LONGEST = 60  # characters of a value in a message
 
@@ -160,7 +161,8 @@ def different_requests(ours: Sequence[str], theirs: object, where: str, allow_fl
 def _difference(name: str, ours: object, theirs: object) -> list[str]:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         common = [key for key in ours if key in theirs]
-        return [text for key in common for text in _difference(f"{name} of {key}", ours[key], theirs[key])]
+        kind = CALLED.get(name, name)
+        return [text for key in common for text in _difference(f"{kind} of {key}", ours[key], theirs[key])]
     ours, theirs = (None if value is False else value for value in (ours, theirs))
     if ours == theirs:
         return []
@@ -236,14 +238,26 @@ def _entry(results: Sequence[Result]) -> dict[str, object]:
         for name, parts in metrics.items()
     }
     first = results[0]
-    content = {"content": first.content} if first.content else {}
     group = {"group": first.group} if first.group != first.question else {}
     cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
     samples = [sample for result in results for score in result.scores for sample in score.samples]
     known = {sample.id: sample.passage for sample in samples if sample.passage}
     passages = {"passages": known} if known else {}
     answers = answers_entry(metrics.values())
-    return {**answers, **content, **group, **cluster, **passages, "scores": scores}
+    return {**answers, **_contents(results), **group, **cluster, **passages, "scores": scores}
+
+
+def _contents(results: Sequence[Result]) -> dict[str, object]:
+    """Return the digests of what the tests of one name asked, and of how they were graded.
+
+    In two files they may ask different things, and then have no content together.
+    """
+    entries: dict[str, object] = {"content": results[0].content, "gradings": results[0].gradings}
+    return {
+        name: value
+        for name, value in entries.items()
+        if value and all(getattr(result, name) == value for result in results)
+    }
 
 
 def _compact(score: Score) -> _Value:
@@ -289,6 +303,7 @@ class _QuestionBlock(_Scores, AnswersEntry, total=False):
     group: str
     cluster: str
     passages: Mapping[str, str]
+    gradings: Mapping[str, str]
 
 
 class _BaselineFile(TypedDict):
@@ -346,6 +361,7 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
             result = Result(
                 benchmark, question, entry.get("group", question), model, scores=tuple(scores),
                 content=entry.get("content", ""), cluster=entry.get("cluster"),
+                gradings=entry.get("gradings", {}),
             )  # fmt: skip
             results.append(result)
     return Baseline(configuration, tuple(results))

@@ -12,16 +12,21 @@ from pytest_instructlab_eval.escaping import escape_text
 from pytest_instructlab_eval.records.scores import Score
 
 ROUNDING = 1e-9
+NO_MAXIMA: Mapping[str, float] = {}
 EVIDENCE = ("question", "answer", "judgment")
 
 
 class Recorder:
-    """A recorder of the scores of one test; `maximum` is that of a bare number."""
+    """A recorder of the scores of one test.
 
-    def __init__(self, maximum: float = 1.0) -> None:
+    `maximum` is that of a bare number, and `maxima` has those of metrics that have their own.
+    """
+
+    def __init__(self, maximum: float = 1.0, maxima: Mapping[str, float] = NO_MAXIMA) -> None:
         self.scores: list[Score] = []
         self.closed = False
         self._maximum = maximum
+        self._maxima = maxima
 
     def __call__(
         self,
@@ -46,7 +51,7 @@ class Recorder:
             score = Score(
                 _score_number(score),
                 metric,
-                self._maximum if maximum is None else maximum,
+                self._maxima.get(metric, self._maximum) if maximum is None else maximum,
                 explanation=explanation,
                 metadata=dict(metadata or {}),
             )

@@ -20,6 +20,10 @@ from pytest_instructlab_eval.records.evidence import Chat, Evidence, split_evide
 
 Outcome = Literal["scored", "unscored", "error"]
 
+OWN_CONTENT = "own-"  # begins the digest of what a test of one's own asked
+
+OF_SOME = ("gradings", "main_metric")  # the fields of a result that only some have
+
 SCALARS: Mapping[type, Callable[..., object]] = {
     type(None): lambda value: value,
     bool: lambda value: value,
@@ -249,7 +253,9 @@ class Result:
     early, `duration` the seconds of its coroutine. `content` is a digest of the question, for questions that
     a branch can change under the same name. Questions of one `cluster` have errors that are not independent,
     such as the pairs of one qna.yaml; "" is a cluster of the question alone, and None the default of its
-    group. `chats` are the test's chats with the model, in order.
+    group. `chats` are the test's chats with the model, in order. `gradings` has a digest of how a judge was
+    asked to grade each metric, for tests of one's own. `main_metric` is the first metric of a benchmark whose
+    metrics have several scales; its scores alone are the benchmark's.
     """
 
     benchmark: str
@@ -264,6 +270,8 @@ class Result:
     content: str = ""
     cluster: str | None = None
     chats: tuple[Chat, ...] = ()
+    gradings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    main_metric: str = ""
 
     def __post_init__(self) -> None:
         if self.cluster is None:
@@ -279,9 +287,21 @@ class Result:
 
     @property
     def value(self) -> float | None:
-        """The mean of its scores, None where there is none."""
-        values = [score.value for score in self.scores if score.value is not None]
+        """The mean of its scores, None where there is none.
+
+        Of scores on several scales there is no mean: those of the main metric count, or of the first one.
+        """
+        scores = self.scores
+        if len({score.maximum for score in scores}) > 1 or self.main_metric:
+            main = self.main_metric or scores[0].metric
+            scores = tuple(score for score in scores if score.metric == main)
+        values = [score.value for score in scores if score.value is not None]
         return statistics.fmean(values) if values else None
+
+    @property
+    def of_branch(self) -> bool:
+        """True if it is of a question that a branch can change under the same name."""
+        return bool(self.content) and not self.content.startswith(OWN_CONTENT)
 
     @property
     def answered(self) -> bool:
@@ -289,8 +309,9 @@ class Result:
         return any(score.evidence is not None and score.evidence.answered for score in self.scores)
 
     def to_plain(self) -> dict[str, object]:
-        """Return the result as plain data, with its outcome."""
+        """Return the result as plain data, with its outcome, without what only some tests have."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {name: value for name, value in fields.items() if value or name not in OF_SOME}
         scores = [score.to_plain() for score in self.scores]
         return {**plain_data({**fields, "scores": ()}), "scores": scores, "outcome": self.outcome}
 

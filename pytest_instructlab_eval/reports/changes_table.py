@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.gates.sentences import detectable_drop_text, question_count
@@ -24,16 +25,23 @@ def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False)
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
+    several = len(set(map(attrgetter("model"), changes))) > 1
     for entry in changes:
-        rows.append(change_cells(escape_line(entry.title), entry.overall))
-        for kind, (most, others) in SHOWN.items():
-            part = entry.of(kind)
-            shown = part if verbose else part[:most]
-            rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
-            if hidden := len(part) - len(shown):
-                rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
+        of = f" ({entry.model})" if several and entry.model == entry.against else ""
+        rows.append(change_cells(escape_line(f"{entry.title}{of}"), entry.overall))
+        rows += _group_rows(entry, verbose=verbose)
     lines = [line for entry in changes for note in comparison_notes(entry) for line in paragraph(note)]
     return [*fit_table(head, rows), *lines]
+
+
+def _group_rows(entry: BenchmarkChanges, *, verbose: bool) -> Iterator[list[str]]:
+    """Yield the rows of a benchmark's groups, regressions first."""
+    for kind, (most, others) in SHOWN.items():
+        part = entry.of(kind)
+        shown = part if verbose else part[:most]
+        yield from (change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown)
+        if hidden := len(part) - len(shown):
+            yield [f"  … {hidden} {others}, with -v", *[""] * 6]
 
 
 def change_cells(label: str, change: MeanChange) -> list[str]:

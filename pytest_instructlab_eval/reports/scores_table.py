@@ -80,7 +80,8 @@ def _best_and_worst(groups: Sequence[SummaryRow]) -> list[list[str]]:
 def row_cells(label: str, row: SummaryRow) -> list[str]:
     """Return the cells of a row: label, score, standard error, questions, unscored, errors."""
     digits = 2 if row.maximum > 1 else 4
-    value = "no score" if row.value is None else f"{row.value:.{digits}f}"
+    missing = "several scales" if row.n else "no score"  # scores that have no mean, or none
+    value = missing if row.value is None else f"{row.value:.{digits}f}"
     if row.value is not None and row.maximum != 1:
         value += f" of {row.maximum:g}"
     stderr = "" if row.stderr is None else f"{row.stderr:.{digits}f}"

@@ -17,6 +17,7 @@ from pytest_instructlab_eval.session.items import (
     is_empty,
     model_roles,
     questions_of_item,
+    run_roles,
     scoring_tests,
 )
 from pytest_instructlab_eval.session.marker import marked_gates, marker_problem
@@ -30,8 +31,9 @@ class CollectedTests:
     benchmark, and `empty` the benchmarks without a question. `part` describes, by benchmark, the collected
     tests where pytest did not collect all. `tests` are all tests of the run that this is a shard of.
     `unselected` are, by benchmark, the groups without a selected test, with "" where the benchmark has none.
-    `judged` are the benchmarks of tests that request a model and a judge. `planned` are the tests that the
-    run will ask. `problem` is that of a marker.
+    `judged` are the benchmarks of tests that request a model and a judge. `roles` has, by benchmark and
+    group, the number of selected tests that request these fixtures: "served_model", "judge", both with a
+    blank between them, or none. `planned` are the tests that the run will ask. `problem` is that of a marker.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class CollectedTests:
     tests: Sequence[str] = ()
     judged: Sequence[str] = ()
     planned: Sequence[PlannedTest] = ()
+    roles: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     problem: str | None = None
 
     @classmethod
@@ -72,8 +75,17 @@ class CollectedTests:
             tests=tests,
             judged=chosen.judged(),
             planned=chosen.planned(),
+            roles=chosen.roles(),
             problem=chosen.problem(),
         )
+
+    def requested(self, benchmark: str, group: str | None = None) -> Counter[str]:
+        """Return the number of selected tests of a benchmark, or of its group, by requested fixtures."""
+        counts: Counter[str] = Counter()
+        for name, numbers in self.roles.get(benchmark, {}).items():
+            if group in (None, name):
+                counts.update(numbers)
+        return counts
 
     def to_plain(self) -> dict[str, object]:
         """Return the facts as plain data, for another process."""
@@ -108,6 +120,15 @@ class _ScoringTests:
         return sorted(
             {about.benchmark for item, about in self._about.items() if model_roles([item]) == {*ROLES}}
         )
+
+    def roles(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the number of tests by benchmark, group and the run's models that they request."""
+        counts: dict[str, dict[str, Counter[str]]] = {}
+        for item, about in self._about.items():
+            if not is_empty(item):
+                of_group = counts.setdefault(about.benchmark, {}).setdefault(about.group, Counter())
+                of_group[" ".join(run_roles(item))] += 1
+        return {name: {group: dict(of) for group, of in groups.items()} for name, groups in counts.items()}
 
     def asked(self) -> set[str]:
         """Return the benchmarks that have a question."""

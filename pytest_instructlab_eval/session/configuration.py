@@ -153,7 +153,7 @@ def _option_value(config: pytest.Config, option: Option, arguments: argparse.Nam
     """Return the option's parsed value from the command line, else the ini file, else its default."""
     source, base, given = _given(config, option, arguments)
     if given is None:
-        return None
+        return () if option.repeatable else None
     if option.repeatable:
         return tuple(_parse_option(source, option.parse, text) for text in given)
     value = _parse_option(source, option.parse, str(given))
@@ -179,7 +179,7 @@ def _given(
 def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
     try:
         return parse(text)
-    except ValueError as error:
+    except (ValueError, ConfigurationError) as error:  # a package's parser may raise either
         raise ConfigurationError(f"{source}: {error}") from None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pytest_instructlab_eval.gates import Gate, scope
 from pytest_instructlab_eval.gates.sentences import close_matches
@@ -70,7 +70,31 @@ def unknown_group_or_metric(gate: Gate, settings: Settings, collected: Collected
 def limit_beyond_scale(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
     """Return why the limit makes no sense on the benchmark's scale."""
     definition = find_benchmark(gate.selector.benchmark)
-    return None if definition is None else scope.limit_off_scale(gate, definition.maximum)
+    if definition is None:
+        return None
+    return scope.limit_off_scale(gate, definition.metrics.get(gate.selector.metric or "", definition.maximum))
+
+
+def skipped_tests(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
+    """Return why tests of the gate will be skipped, so that its figure would be that of the others.
+
+    A gate on tests that are all skipped in the judging run was evaluated where they were asked.
+    """
+    selector = gate.selector
+    counts = collected.requested(selector.benchmark, selector.group)
+    judged = sum(count for roles, count in counts.items() if "judge" in roles)
+    other, total = counts["served_model"], counts.total()
+    if judged and not settings.judge_model and settings.stage != "answer":
+        return (
+            f"{judged:,} of {total:,} tests of {selector.target} need a judge, and this run has none; "
+            "name one with --eval-judge-model"
+        )
+    if settings.stage == "judge" and judged and other:
+        return (
+            f"{other:,} of {total:,} tests of {selector.target} need no judge, and --eval-stage judge "
+            "skips them; ask and judge all of them in one run, without --eval-stage"
+        )
+    return None
 
 
 def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
@@ -82,13 +106,45 @@ def missing_comparison(gate: Gate, settings: Settings, collected: CollectedTests
             "a drop needs something to compare with; name an earlier run with --eval-baseline, or a model "
             "with --eval-base-model"
         )
-    if settings.base_questions == "base":
-        return "a drop needs the same questions on both sides; leave out --eval-base-questions base"
     return None
 
 
+def other_questions(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
+    """Return why a drop cannot be measured: the base model gets other questions."""
+    if gate.selector.figure.compares and settings.base_questions == "base":
+        return (
+            "a drop needs the same questions on both sides; leave out --eval-base-questions base, or the gate"
+        )
+    return None
+
+
+def misspelt_group(gate: Gate, settings: Settings, collected: CollectedTests) -> str | None:
+    """Return why the group of a standing gate may be misspelt: it is nearly that of another.
+
+    A benchmark of a branch has other groups in each run, and so has a part of a benchmark.
+    """
+    name, group = gate.selector.benchmark, gate.selector.group
+    definition, groups = find_benchmark(name), collected.groups.get(name, ())
+    has_part = name in collected.part or (settings.sample, settings.first_n) != (None, None)
+    of_branch = definition is not None and definition.compared == "each"
+    if not gate.standing or group is None or has_part or of_branch or not close_matches(group, groups):
+        return None
+    return scope.unknown_part(gate.selector, groups, None)
+
+
+def misspelt_groups(gates: Sequence[Gate], settings: Settings, collected: CollectedTests) -> list[str]:
+    """Return a warning for each gate whose group may be misspelt."""
+    doubtful = ((gate, misspelt_group(gate, settings, collected)) for gate in gates)
+    return [f"warning: gate {gate.text!r} is skipped: {why}" for gate, why in doubtful if why]
+
+
 OF_THIS_RUN: tuple[Rule, ...] = (absent_benchmark, unselected_part, empty_benchmark)
-OF_EVERY_GATE: tuple[Rule, ...] = (unknown_group_or_metric, limit_beyond_scale)
+OF_EVERY_GATE: tuple[Rule, ...] = (
+    unknown_group_or_metric,
+    limit_beyond_scale,
+    skipped_tests,
+    other_questions,
+)
 
 
 def missing_counterpart(gate: Gate, baseline: Baseline) -> str | None:

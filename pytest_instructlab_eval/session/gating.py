@@ -22,7 +22,7 @@ from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
-from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart
+from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart, misspelt_groups
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.registry import benchmark_versions, find_benchmark
 
@@ -53,6 +53,7 @@ class Gating:
         self._directory = directory
         self.baseline: Baseline | None = None
         self._gates: list[Gate] = []
+        self._warnings: list[str] = []
         self.collected = CollectedTests()
         self.planning: Planning | None = None
 
@@ -92,6 +93,7 @@ class Gating:
         standing = (parse_gate(text, standing=True) for text in settings.gates)
         self._gates = [*marked, *standing, *map(parse_gate, settings.gate)]
         self._check(lambda gate: gate_problem(gate, settings, collected))
+        self._warnings = misspelt_groups(self._gates, settings, collected)
         if settings.baseline is not None:
             self.baseline = baseline = read_baseline(settings.baseline, check_gate=parse_gate)
             if not settings.allow_mismatch:
@@ -126,6 +128,23 @@ class Gating:
 
     # --- at the end ---
 
+    def skipped_problems(self, without_judge: Sequence[SilentTest]) -> list[str]:
+        """Return a sentence for each benchmark of which gated tests were skipped for want of a judge.
+
+        Before the run only the tests that name the fixture are known, and not those that ask for it late.
+        """
+        gated = {(gate.selector.benchmark, gate.selector.group) for gate in self._gates}
+        counts = Counter(
+            test.benchmark
+            for test in without_judge
+            if not gated.isdisjoint({(test.benchmark, None), (test.benchmark, test.group)})
+        )
+        return [
+            f"{count:,} {'test' if count == 1 else 'tests'} of {name} had no judge and no score, so its "
+            "gates are about the others; name a judge with --eval-judge-model"
+            for name, count in counts.items()
+        ]
+
     def run(
         self,
         results: Iterable[Result],
@@ -149,7 +168,7 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
-            notes=(*notes, *self._power_notes(), *_silent_notes(silent)),
+            notes=(*self._warnings, *notes, *self._power_notes(), *_silent_notes(silent)),
             silent=tuple(silent),
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),

@@ -8,15 +8,22 @@ import pytest
 
 from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.recorder import Recorder
-from pytest_instructlab_eval.session.marker import marked_maximum
+from pytest_instructlab_eval.session.marker import marked_maxima, marked_maximum
 
 
 @dataclass
 class ItemState:
-    """An item's recorder, its model's chats, its coroutine's seconds, and the failure of its last call."""
+    """The state of an item.
+
+    `chats` are those with its model, and `requests` what it asked that model, in the order of their starts.
+    `gradings` has the judge's first way of grading of each metric, `duration` the seconds of its coroutine,
+    and `failure` that of its last call.
+    """
 
     recorder: Recorder
     chats: list[Chat] = field(default_factory=list)
+    requests: list[object] = field(default_factory=list)
+    gradings: dict[str, object] = field(default_factory=dict)
     duration: float | None = None
     failure: pytest.ExceptionInfo[BaseException] | None = None
 
@@ -27,7 +34,7 @@ _STATE = pytest.StashKey[ItemState]()
 def state_of(item: pytest.Item) -> ItemState:
     """Return the state of an item, made on first use."""
     if _STATE not in item.stash:
-        item.stash[_STATE] = ItemState(Recorder(marked_maximum(item)))
+        item.stash[_STATE] = ItemState(Recorder(marked_maximum(item), marked_maxima(item)))
     return item.stash[_STATE]
 
 

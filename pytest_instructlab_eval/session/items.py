@@ -5,15 +5,22 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import pytest
 
 from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.records.scores import OWN_CONTENT
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_module
-from pytest_instructlab_eval.session.marker import marked_benchmark, marked_cluster, marked_group, marked_name
+from pytest_instructlab_eval.session.marker import (
+    marked_benchmark,
+    marked_cluster,
+    marked_content,
+    marked_group,
+    marked_name,
+)
 from pytest_instructlab_eval.session.pytest_internals import (
     argument_names,
     fixture_function,
@@ -26,7 +33,7 @@ from pytest_instructlab_eval.session.pytest_internals import (
 )
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.digests import digest
-from pytest_instructlab_eval.suites.registry import benchmark_fixtures, benchmark_of
+from pytest_instructlab_eval.suites.registry import benchmark_fixtures, benchmark_of, find_benchmark
 
 PLUGIN_MODULE = "pytest_instructlab_eval.plugin"
 FIXTURES = frozenset({"served_model", "judge", "record_score", "eval_settings"})
@@ -168,6 +175,24 @@ def content_digest(item: pytest.Function) -> str:
     )
 
 
+def own_contents(
+    item: pytest.Function, requests: Sequence[object], gradings: Mapping[str, object]
+) -> tuple[str, dict[str, str]]:
+    """Return the digests of what a test of one's own asks first, and of how it is graded, by metric.
+
+    Nothing of the model's answers may be in them: the questions whose answers changed would be left out of
+    comparisons, and the others would stay equal. So later requests do not count, as they may quote the first
+    answer. A marker's content stands for both. They are empty for a benchmark of the registry, which has
+    digests of its questions and a version.
+    """
+    if content_digest(item) or find_benchmark(identity_of(item).benchmark) is not None:
+        return "", {}
+    if (stated := marked_content(item)) is not None:
+        return f"{OWN_CONTENT}{digest(stated)}", {}
+    asked = f"{OWN_CONTENT}{digest(requests[0])}" if requests else ""
+    return asked, {metric: digest(way) for metric, way in gradings.items()}
+
+
 def scoring_tests(items: Iterable[object]) -> list[pytest.Function]:
     """Return the scoring tests among the items."""
     return [item for item in items if isinstance(item, pytest.Function) and may_score(item)]
@@ -177,6 +202,12 @@ def model_roles(items: Iterable[pytest.Item]) -> set[str]:
     """Return the models' fixtures that the items use; an item without a question uses none."""
     used = {name for item in items if not is_empty(item) for name in fixture_names(item)}
     return used.intersection(ROLES)
+
+
+def run_roles(item: pytest.Function) -> list[str]:
+    """Return the models' fixtures of the run that a test uses; one that it overrides may need none."""
+    used = fixture_names(item)
+    return [name for name in ROLES if name in used and is_ours(item, name)]
 
 
 def forked_problem(items: Iterable[pytest.Item]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -14,7 +14,7 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.registry import find_benchmark
 
 NAME = "eval"
-KEYWORDS = ("max_score", "group", "cluster", "gates")  # of the marker, beside the benchmark's name
+KEYWORDS = ("max_score", "group", "cluster", "gates", "content")  # of the marker, beside the benchmark's name
 
 
 def marked_name(item: pytest.Item) -> str | None:
@@ -49,6 +49,11 @@ def marked_cluster(item: pytest.Function) -> str:
     return escape_line(str(value)) if simple else f"{name}{parameter_index(item, name)}"
 
 
+def marked_content(item: pytest.Item) -> object:
+    """Return the marker's content, which stands for what the test asks; None without one."""
+    return _keyword(item, "content", None)
+
+
 def marked_gates(item: pytest.Item) -> tuple[str, ...]:
     """Return the gates of the marker: `@pytest.mark.eval("capitals", gates=["capitals >= 0.5"])`."""
     gates = _keyword(item, "gates", ())
@@ -59,9 +64,22 @@ def marked_gates(item: pytest.Item) -> tuple[str, ...]:
 
 def marked_maximum(item: pytest.Item) -> float:
     """Return the maximum of scores that are bare numbers: the marker's, else the benchmark's, else 1."""
-    given = marked_benchmark(item)
-    default = 1.0 if given is None else given.maximum
+    definition = definition_of(item)
+    default = 1.0 if definition is None else definition.maximum
     return _maximum(_keyword(item, "max_score", default)) or 1.0  # an invalid one ends the run
+
+
+def marked_maxima(item: pytest.Item) -> Mapping[str, float]:
+    """Return the maxima of the benchmark's metrics, by name; empty where the marker has one for all."""
+    definition = definition_of(item)
+    if definition is None or _keyword(item, "max_score", None) is not None:
+        return {}
+    return definition.metrics
+
+
+def definition_of(item: pytest.Item) -> Benchmark | None:
+    """Return the Benchmark that the marker has or names, None where tests alone know it."""
+    return marked_benchmark(item) or find_benchmark(marked_name(item) or "")
 
 
 def marker_problem(item: pytest.Item) -> str | None:
@@ -79,11 +97,9 @@ def _problem_of_marker(marker: pytest.Mark, parameters: Sequence[str]) -> str | 
         return f"the marker eval has no argument {unknown[0]!r} (known: {', '.join(KEYWORDS)}){hint}"
     if (problem := _name_problem(marker)) is not None:
         return problem
-    maximum, gates = marker.kwargs.get("max_score", 1.0), marker.kwargs.get("gates", ())
-    if _maximum(maximum) is None:
-        return f"max_score of the marker eval must be a number above 0 (got {maximum!r})"
-    if not isinstance(gates, (str, list, tuple)):
-        return f"gates of the marker eval must be a text or a list of texts (got {gates!r})"
+    for keyword, (is_usable, expected) in VALUES.items():
+        if keyword in marker.kwargs and not is_usable(value := marker.kwargs[keyword]):
+            return f"{keyword} of the marker eval must be {expected} (got {value!r})"
     cluster = marker.kwargs.get("cluster", "group")
     if cluster not in ("group", *parameters):
         return (
@@ -91,6 +107,14 @@ def _problem_of_marker(marker: pytest.Mark, parameters: Sequence[str]) -> str | 
             f"parameters: {', '.join(parameters) or 'none'})"
         )
     return None
+
+
+VALUES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "max_score": (lambda value: _maximum(value) is not None, "a number above 0"),
+    "gates": (lambda value: isinstance(value, (str, list, tuple)), "a text or a list of texts"),
+    "content": (lambda value: isinstance(value, (str, int)), "a text or a whole number"),
+}
+"""The marker's keywords whose values are checked by themselves, each with its check and what it expects."""
 
 
 def _name_problem(marker: pytest.Mark) -> str | None:

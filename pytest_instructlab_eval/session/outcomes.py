@@ -12,7 +12,8 @@ from pytest_instructlab_eval.records.recorder import describe_failure, without_t
 from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result, plain_data
 from pytest_instructlab_eval.session.item_state import drop_state, state_of
-from pytest_instructlab_eval.session.items import content_digest, has_question, identity_of
+from pytest_instructlab_eval.session.items import content_digest, has_question, identity_of, own_contents
+from pytest_instructlab_eval.session.marker import definition_of
 from pytest_instructlab_eval.session.report_data import put_adaptations, put_result, put_silent
 from pytest_instructlab_eval.session.session import NOT_JUDGED, EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
@@ -74,10 +75,13 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
 
     A failed assertion after a score is not an error of the result.
     """
-    about, scores, error = identity_of(item), tuple(state_of(item).recorder.scores), None
+    state = state_of(item)
+    about, scores, error = identity_of(item), tuple(state.recorder.scores), None
     if failure is not None and not scores:
         ours = isinstance(failure.value, EvalError)  # its first line is the reason
         error = str(failure.value).partition("\n")[0] if ours else failure.exconly(tryshort=True)
+    definition = definition_of(item)
+    asked, gradings = own_contents(item, state.requests, state.gradings)
     return Result(
         benchmark=about.benchmark,
         question=about.question,
@@ -86,11 +90,13 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
         judge=settings.judge if "judge" in item.fixturenames else None,
         scores=scores,
         error=error,
-        duration=state_of(item).duration or 0.0,
+        duration=state.duration or 0.0,
         nodeid=item.nodeid,
-        content=content_digest(item),
+        content=content_digest(item) or asked,
         cluster=about.cluster,
-        chats=tuple(state_of(item).chats),
+        chats=tuple(state.chats),
+        gradings=gradings,
+        main_metric="" if definition is None else definition.main_metric,
     )
 
 

@@ -70,6 +70,11 @@ class ReceivedResults:
         """Add the adaptations of another process."""
         self._adaptations += adaptations
 
+    @property
+    def silent_without_judge(self) -> list[SilentTest]:
+        """The tests that were skipped because the run has no judge."""
+        return [test for nodeid, test in self.silent.items() if nodeid in self.without_judge]
+
     def add(self, results: Iterable[Result]) -> None:
         """Add results without a report."""
         for result in results:

@@ -171,7 +171,8 @@ class RunEnd:
         if ended and not self._eval.without_tests:
             # A failed test explains more than a missing `await` does.
             unawaited = [] if session.testsfailed else self._unawaited
-            problems = [*self._eval.servers.problems, *unawaited]
+            skipped = self._eval.gating.skipped_problems(self._results.silent_without_judge)
+            problems = [*self._eval.servers.problems, *skipped, *unawaited]
             ending.add_problems(stopped=not self._completed, problems=problems)
             ending.save_baseline()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -42,7 +43,10 @@ class RunQuestions:
             assert definition is not None  # noqa: S101  (each fixture is of one)
             self._by_fixture[fixture] = questions = asked_questions(definition, self._settings)
             if questions and definition.judged_like is not None:
-                self.put = self.put or definition.judged_like(questions[0])
+                from pytest_instructlab_eval.judges.trial import checked_put
+
+                make = functools.partial(definition.judged_like, questions[0])
+                self.put = self.put or checked_put(definition.name, make)
         return self._by_fixture[fixture]
 
     @cached_property

@@ -13,13 +13,14 @@ import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, OutputInUseError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
+from pytest_instructlab_eval.judges.transcribed_judge import TranscribedJudge
 from pytest_instructlab_eval.models import Blocking
 from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
 from pytest_instructlab_eval.serving import Rotation
 from pytest_instructlab_eval.session import distribution
 from pytest_instructlab_eval.session.engine import Engine, current_run
 from pytest_instructlab_eval.session.item_state import state_of
-from pytest_instructlab_eval.session.items import coroutine_function, identity_of, is_ours
+from pytest_instructlab_eval.session.items import coroutine_function, identity_of, run_roles
 from pytest_instructlab_eval.session.output_lock import OutputLock
 from pytest_instructlab_eval.session.progress import Progress
 from pytest_instructlab_eval.session.pytest_internals import (
@@ -121,11 +122,11 @@ class EvalSession:
                 model = self.models.answered(label, about.benchmark, about.question)
             else:
                 model = self.models.candidate(label)
-            value = TranscribedModel(model, state_of(item).chats)
+            value = TranscribedModel(model, state_of(item).chats, state_of(item).requests)
         elif name == "judge":
-            value = self.models.judge
-            if value is None:
+            if self.models.judge is None:
                 pytest.skip(NEEDS_JUDGE)
+            value = TranscribedJudge(self.models.judge, state_of(item).gradings)
         else:
             raise LookupError(name)
         is_async = isinstance(item, pytest.Function) and coroutine_function(item) is not None
@@ -135,8 +136,8 @@ class EvalSession:
         """Return why the run does not have the models that an item uses, None where it has them."""
         used = fixture_names(item)
         # A fixture `judge` of the user's own may need no judge of the run.
-        has_own = isinstance(item, pytest.Function) and not is_ours(item, "judge")
-        if "judge" in used and self.models.judge is None and not has_own:
+        needs_judge = "judge" in (run_roles(item) if isinstance(item, pytest.Function) else used)
+        if needs_judge and self.models.judge is None:
             return NEEDS_JUDGE
         if self.settings.stage == "judge" and "served_model" in used and "judge" not in used:
             return NOT_JUDGED

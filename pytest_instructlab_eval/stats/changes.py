@@ -17,7 +17,7 @@ from pytest_instructlab_eval.stats.comparison import (
     paired_comparison,
 )
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, holm
-from pytest_instructlab_eval.stats.values import group_by
+from pytest_instructlab_eval.stats.values import group_by, has_one_scale, main_metric, main_scores
 
 Measure = Callable[[Iterable[Result], Iterable[Result]], Comparison | Difference | None]
 Kind = Literal["regression", "improvement", "unchanged", "new"]
@@ -114,11 +114,14 @@ def changes_between(
     mine = group_by(ours, lambda result: (result.benchmark, result.model))
     other = group_by(theirs, lambda result: (result.benchmark, result.model))
     entries = []
-    for (benchmark, model), results in mine.items():
+    for (benchmark, model), every in mine.items():
         against = counterpart(model, [other_model for name, other_model in other if name == benchmark])
         if against is None:
             continue
-        beside = other[benchmark, against]
+        results = main_scores(every)
+        beside = main_scores(other[benchmark, against], main_metric(results))
+        if not has_one_scale(results):
+            continue  # a mean over several scales would be about nothing
         whole = measure(results, beside)
         if whole is None:
             continue

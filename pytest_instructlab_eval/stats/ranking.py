@@ -13,7 +13,7 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, paired_comparison
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, interval_of_mean
 from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
-from pytest_instructlab_eval.stats.values import group_by
+from pytest_instructlab_eval.stats.values import group_by, main_scores
 from pytest_instructlab_eval.stats.winner_bias import selection_bias
 
 
@@ -135,7 +135,9 @@ def _rank_behind(
     confidence: float,
 ) -> Rank:
     """Return the rank of a model behind the best one; both have a score on all benchmarks."""
-    comparisons = [paired_comparison(own[benchmark], best[benchmark]) for benchmark in best]
+    comparisons = [
+        paired_comparison(main_scores(own[benchmark]), main_scores(best[benchmark])) for benchmark in best
+    ]
     paired = [comparison for comparison in comparisons if comparison is not None]
     if len(paired) < len(comparisons):
         return Rank(model, *score, behind=None, interval=None, tied=True)

@@ -15,7 +15,7 @@ from pytest_instructlab_eval.stats.comparison import counterpart_results
 from pytest_instructlab_eval.stats.control_variate import ControlledMean, controlled_mean
 from pytest_instructlab_eval.stats.means import means_of, variance_of_sum
 from pytest_instructlab_eval.stats.statistics import Interval, clustered_standard_error
-from pytest_instructlab_eval.stats.values import evidence_of, group_by, results_of_metric
+from pytest_instructlab_eval.stats.values import evidence_of, group_by, main_scores, results_of_metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +75,8 @@ def summarise(results: Iterable[Result], baseline: Iterable[Result] = ()) -> lis
         results, lambda result: (result.benchmark, result.model)
     ).items():
         scores = _scores(part)
-        weighted = _question_weighted(part)
-        groups = group_by(part, lambda result: result.group)
+        weighted = _question_weighted(main_scores(part))
+        groups = group_by(main_scores(part), lambda result: result.group)
         groups.pop("", None)
         metrics = dict.fromkeys(score.metric for score in scores)
         agreement, agreement_n = judges_agreement(scores)
@@ -87,7 +87,7 @@ def summarise(results: Iterable[Result], baseline: Iterable[Result] = ()) -> lis
             benchmark=benchmark,
             model=model,
             judge=next(filter(None, (result.judge for result in part)), None),
-            overall=_summary_row("mean" if weighted is None else "mean over tasks", part),
+            overall=_summary_row("mean" if weighted is None else "mean over tasks", main_scores(part)),
             question_weighted=weighted,
             metrics=_summary_rows({metric: results_of_metric(part, metric) for metric in metrics}),
             groups=_summary_rows(groups),

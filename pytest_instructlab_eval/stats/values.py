@@ -42,8 +42,8 @@ class Unit:
     """One value about one question, such as a turn's rating or a sample of a task; None for no score.
 
     `cluster` is that of the question, empty where the question is a cluster of its own. `content` is the
-    digest of the question, empty where unknown. `answers` and `same_answers` are those of the score. Samples
-    of a task with one `passage` are a cluster in it.
+    digest of the question and `grading` that of how its judge was asked, each empty where unknown. `answers`
+    and `same_answers` are those of the score. Samples of a task with one `passage` are a cluster in it.
     """
 
     key: QuestionKey
@@ -54,6 +54,7 @@ class Unit:
     answers: tuple[float | None, ...] = ()
     same_answers: bool = False
     passage: str = ""
+    grading: str = ""
 
     @property
     def label(self) -> str:
@@ -67,8 +68,9 @@ class Unit:
 
     def same_question(self, other: Unit) -> bool:
         """Return whether both have the same scale and, where known, the same content."""
-        same_content = self.content == other.content or not (self.content and other.content)
-        return same_content and self.maximum == other.maximum
+        contents = (self.content, other.content), (self.grading, other.grading)
+        is_same = all(mine == their or not (mine and their) for mine, their in contents)
+        return is_same and self.maximum == other.maximum
 
 
 def units_of(results: Iterable[Result]) -> list[Unit]:
@@ -90,6 +92,7 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
                     () if score.samples else score.answers,
                     score.same_answers,
                     passage,
+                    grading=result.gradings.get(score.metric, ""),
                 )
                 for sample, value, passage in parts or [(None, score.value, "")]
             ]
@@ -116,9 +119,33 @@ def unit_namer(units: Iterable[Unit]) -> Callable[[Unit], str]:
 def results_of_metric(results: Iterable[Result], metric: str) -> list[Result]:
     """Return the results with only their scores of one metric."""
     return [
-        dataclasses.replace(result, scores=tuple(score for score in result.scores if score.metric == metric))
+        dataclasses.replace(
+            result,
+            scores=tuple(score for score in result.scores if score.metric == metric),
+            main_metric=metric if result.main_metric == metric else "",
+        )
         for result in results
     ]
+
+
+def main_scores(results: Iterable[Result], main: str = "") -> list[Result]:
+    """Return the results with only the scores that count for the benchmark.
+
+    Those of the main metric, where its metrics have several scales, else all. `main` is that of another side.
+    """
+    members = list(results)
+    main = main or main_metric(members)
+    return results_of_metric(members, main) if main else members
+
+
+def main_metric(results: Iterable[Result]) -> str:
+    """Return the main metric of a benchmark whose metrics have several scales; else an empty text."""
+    return next((result.main_metric for result in results if result.main_metric), "")
+
+
+def has_one_scale(results: Iterable[Result]) -> bool:
+    """Return whether all scores have one maximum, so that they have a mean."""
+    return len({score.maximum for result in results for score in result.scores}) <= 1
 
 
 def evidence_of(scores: Iterable[Score]) -> list[Evidence]:

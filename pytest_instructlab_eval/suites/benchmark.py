@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pytest_instructlab_eval.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_instructlab_eval.judges.trial import Put
+    from pytest_instructlab_eval.judges.judge import Judge
+    from pytest_instructlab_eval.records.scores import Score
     from pytest_instructlab_eval.suites.option import Option
 
 
@@ -93,10 +94,15 @@ class Benchmark:
 
     The scores:
 
-    - `metrics` has the scores of a question by name, each with its maximum. The first is the main one.
-    - `judged` says that answers are graded by a judge.
+    - `metrics` has the scores of a question by name, each with its maximum. The benchmark's score is the
+      mean over all of them where they have one maximum. Where they have several, it is the first one's mean.
+      A judge's grade is called "rating" and a bare number "score", unless `metric=` says otherwise.
+    - `judged` says that answers are graded by a judge. A run without one leaves the benchmark out.
     - `references` returns the reference answers of a question.
-    - `judged_like` puts an answer to the judge as the benchmark does, for the judge's trial.
+    - `judged_like` is for the judge's trial. It takes a question and returns an `async def` function of a
+      judge, a question's text, its reference answer and an answer. That function grades the answer as the
+      benchmark does, and returns the Score. Without it the trial uses the judge's own prompt, and ratings
+      from 1 to 10.
     - `cluster` says whose errors are independent: those of each "question", or of each "group".
 
     Comparisons:
@@ -139,7 +145,7 @@ class Benchmark:
     check: Callable[[Sequence[Any]], None] | None = None
     with_repeats: Callable[[Sequence[Any], Settings], Sequence[Question]] | None = None
     references: Callable[[Any], Sequence[str]] | None = None
-    judged_like: Callable[[Any], Put] | None = None
+    judged_like: Callable[[Any], Callable[[Judge, str, str, str], Awaitable[Score]]] | None = None
     unasked: Callable[[Settings], list[str]] = lambda settings: []
     of_tasks: bool = False
     tests: str = ""
@@ -148,5 +154,13 @@ class Benchmark:
 
     @property
     def maximum(self) -> float:
-        """Return the largest score of any metric."""
-        return max(self.metrics.values())
+        """Return the largest score of the main metric."""
+        return next(iter(self.metrics.values()))
+
+    @property
+    def main_metric(self) -> str:
+        """Return the first metric where the metrics have several scales, so that no mean is over all.
+
+        Empty where they have one: then the benchmark's score is the mean over all of them.
+        """
+        return next(iter(self.metrics)) if len(set(self.metrics.values())) > 1 else ""

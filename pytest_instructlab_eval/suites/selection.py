@@ -26,7 +26,7 @@ def missing_options(benchmark: Benchmark, settings: Settings) -> str | None:
     needs = [need.setting for need in benchmark.needs if not need.unless(settings)]
     if benchmark.judged and settings.stage != "answer":
         needs.append("judge_model")
-    missing = [name for name in needs if not settings.value(name)]
+    missing = [name for name in dict.fromkeys(needs) if not settings.value(name)]
     return " and ".join("--eval-" + name.replace("_", "-") for name in missing) or None
 
 

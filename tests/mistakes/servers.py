@@ -257,7 +257,7 @@ MISTAKES = [
         "no key",
         "the server wants a key, and none is named",
         "pytest $MMLU",
-        r"the server at \S+ refused the key \(401\).*--eval-api-key-env",
+        r"the server at \S+ asks for a key \(401\), and none was sent: .*--eval-api-key-env",
         given=a_key,
     ),
     Mistake(

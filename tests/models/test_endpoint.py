@@ -434,7 +434,8 @@ def test_a_server_that_wants_a_key_names_the_option_that_gives_one() -> None:
     with ScriptedServer(api_key=KEY) as server, pytest.raises(ConfigurationError) as caught:
         with_model(server, lambda model: model.find())
     assert str(caught.value) == (
-        f"the server at {server.url} refused the key (401): name the environment variable that holds "
+        f"the server at {server.url} asks for a key (401), and none was sent: name the environment variable "
+        "that holds "
         "a key with --eval-api-key-env"
     )
 

@@ -106,7 +106,7 @@ def test_a_refused_key_is_named_and_never_shown(project: Project) -> None:
     args = (*project.model, *project.mt_bench_only)
     shown = refuse(
         project,
-        (args, r"refused the key \(401\): .* environment variable .* --eval-api-key-env"),
+        (args, r"asks for a key \(401\), and none was sent: .* environment variable .* --eval-api-key-env"),
         ([*args, "--eval-api-key-env=THE_KEY"], r"refused the key \(401\): .*THE_KEY"),
         (
             [*args, "--eval-api-key-env=NOT_SET"],

@@ -499,8 +499,8 @@ def test_a_misspelt_keyword_of_the_marker_is_not_ignored(project: Project, proce
     project.write("test_own.py", OWN.replace("gates=", "gate="))
     finished = project.evaluate("test_own.py", "-n", processes, ret=4)
     assert (
-        "the marker eval has no argument 'gate' (known: max_score, group, cluster, gates); did you mean "
-        "gates?" in (finished.out + finished.err)
+        "the marker eval has no argument 'gate' (known: max_score, group, cluster, gates, content); did you "
+        "mean gates?" in (finished.out + finished.err)
     )
 
 

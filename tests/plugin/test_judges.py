@@ -146,3 +146,69 @@ def test_one_that_asks_for_the_runs_judge_is_skipped_without_it_and_its_gate_ref
 ) -> None:
     project.write("test_own.py", OWN_JUDGE.format(argument="judge"))
     project.evaluate("test_own.py", "-rs", ret=1, skipped=1).shows("SKIPPED *needs a judge; name one with *")
+
+
+BREAD = """
+    import pytest
+
+    @pytest.mark.eval("bread", max_score=4, group="shaping", gates=["bread >= 2"])
+    @pytest.mark.parametrize("number", range(20))
+    async def test_shaping(number, served_model, judge, record_score):
+        reply = await served_model.chat(f"Question {number}")
+        record_score(await judge.grade("q", reply.text, reference="a"))
+
+    @pytest.mark.eval("bread", max_score=4, group="baking", gates=["bread >= 2"])
+    async def test_baking(served_model, record_score):
+        await served_model.chat("How hot is an oven?")
+        record_score(4)
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_gate_on_tests_of_which_some_lack_a_judge_is_refused_before_anything_is_asked(
+    project: Project, processes: str
+) -> None:
+    project.write("test_bread.py", BREAD)
+    refused = project.evaluate("test_bread.py", "-n", processes, ret=4)
+    assert (
+        "gate 'bread >= 2': 20 of 21 tests of bread need a judge, and this run has none; name one with "
+        "--eval-judge-model"
+    ) in refused.err
+    assert project.server.chats == []
+
+
+def test_a_gate_on_tests_that_need_no_judge_is_evaluated_beside_others_that_need_one(
+    project: Project,
+) -> None:
+    project.write("test_bread.py", BREAD.replace(', gates=["bread >= 2"]', ""))
+    finished = project.evaluate("test_bread.py", "--eval-gate=bread[baking] >= 2", passed=1, skipped=20)
+    assert finished.gates == {"passed": 3}
+    refused = project.evaluate("test_bread.py", "--eval-gate=bread[shaping].n >= 1", ret=4)
+    assert "20 of 20 tests of bread[shaping] need a judge" in refused.err
+
+
+def test_a_judging_run_does_not_gate_what_it_has_only_a_part_of(project: Project) -> None:
+    project.write("test_bread.py", BREAD)
+    arguments = ("test_bread.py", "--eval-judge-model=reference")
+    project.evaluate(*arguments, "--eval-stage=answer")
+    refused = project.evaluate(*arguments, "--eval-stage=judge", ret=4)
+    assert "1 of 21 tests of bread need no judge, and --eval-stage judge skips them" in refused.err
+
+
+def test_a_judge_that_is_asked_for_late_fails_a_gated_run_that_has_none(project: Project) -> None:
+    project.write(
+        "test_own.py",
+        """
+        import pytest
+
+        @pytest.mark.eval("late", gates=["late >= 1"])
+        @pytest.mark.parametrize("is_judged", [True, False])
+        def test_late(is_judged, request, served_model, record_score):
+            if is_judged:
+                request.getfixturevalue("judge").grade("q", "a")
+            record_score(1)
+        """,
+    )
+    finished = project.evaluate("test_own.py", ret=1, passed=1, skipped=1)
+    finished.shows("ERROR: 1 test of late had no judge and no score, so its gates are about the others; *")
+    assert "❌ failed" in (project.folder / "eval_output/summary.md").read_text("utf-8")

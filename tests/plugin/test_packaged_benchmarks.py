@@ -109,7 +109,7 @@ def test_it_has_a_baseline_that_knows_its_version_and_data(packaged: Packaged) -
     packaged.evaluate(*COUNTRIES, *drop, passed=6)
     packaged.change('    name="countries",\n', '    name="countries",\n    version=2,\n')
     refused = packaged.evaluate(*COUNTRIES, *drop, ret=4)
-    assert "prompts" in refused.out + refused.err
+    assert "version of countries is 2 here and 1 in the baseline" in refused.out + refused.err
     packaged.change("version=2", "version=1")
     packaged.change('"Nairobi"', '"Mombasa"')
     refused = packaged.evaluate(*COUNTRIES, *drop, ret=4)
@@ -185,3 +185,74 @@ def test_a_package_cannot_take_the_name_of_a_built_in_benchmark(packaged: Packag
         "must have a Python name that no built-in benchmark has, such as capitals"
         in refused.out + refused.err
     )
+
+
+def be_judged(packaged: Packaged, how: str) -> None:
+    """Have the package's benchmark judged, with these arguments."""
+    packaged.change('    title="Countries",\n', f'    title="Countries",\n    judged=True,\n{how}')
+    packaged.change('metrics={"named": 1.0}', 'metrics={"rating": 10.0}')
+    (packaged.site / EXAMPLE.name / "test_countries.py").write_text(dedent(JUDGED), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ("7", "(TypeError: 'int' object is not callable)"),
+        ("lambda judge, text, reference, answer: None", "(TypeError: "),
+        ("lambda *four: __import__('asyncio').sleep(0)", "(got None)"),
+        ("lambda judge: None", "(TypeError: "),
+        ("1 / 0", "(ZeroDivisionError: division by zero)"),
+    ],
+)
+def test_a_trial_by_a_function_of_another_kind_ends_in_a_sentence(
+    packaged: Packaged, made: str, says: str
+) -> None:
+    be_judged(packaged, f"    judged_like=lambda question: {made},\n")
+    gate = ("--eval-gate=countries >= 1", *packaged.project.judge)
+    refused = packaged.evaluate(*COUNTRIES, *gate, ret=4)
+    assert "judged_like of the benchmark countries must return an `async def` function that " in refused.err
+    assert says in refused.err
+    assert packaged.project.server.chats == []
+
+
+LIKE = """
+
+
+def like(country):
+    async def put(judge, question, reference, answer):
+        return await judge.grade("PUT " + question, answer, reference=reference)
+
+    return put
+
+
+BENCHMARK ="""
+
+
+def test_the_trial_is_put_as_judged_like_says(packaged: Packaged) -> None:
+    be_judged(packaged, "    judged_like=like,\n")
+    packaged.change("\n\nBENCHMARK =", LIKE)
+    gate = ("--eval-gate=countries >= 1", *packaged.project.judge)
+    packaged.project.server.reply = lambda body: "[[5]]"
+    refused = packaged.evaluate(*COUNTRIES, *gate, ret=4)
+    assert "does not rate every good answer" in refused.err
+    chats = packaged.project.server.chats
+    assert len(chats) == 6
+    assert all("PUT " in str(body["messages"]) for body in chats)
+
+
+def test_a_need_that_is_declared_twice_is_told_once(packaged: Packaged) -> None:
+    be_judged(packaged, '    needs=(Need("judge_model"),),\n')
+    packaged.change("import Benchmark,", "import Benchmark, Need,")
+    refused = packaged.evaluate(*COUNTRIES, ret=4)
+    assert "--eval-benchmark countries needs --eval-judge-model\n" in refused.err
+
+
+def test_its_parser_may_raise_either_error_and_a_list_may_be_empty(packaged: Packaged) -> None:
+    packaged.change("import Benchmark,", "import Benchmark, ConfigurationError,")
+    packaged.change("raise ValueError(f", "raise ConfigurationError(f")
+    refused = packaged.evaluate(*COUNTRIES, "--eval-continent=Atlantis", ret=4)
+    assert "--eval-continent: expected one of Africa, Europe (got 'Atlantis')" in refused.err
+    packaged.change("parse_continent),)", "parse_continent, repeatable=True),)")
+    packaged.change("if wanted in (None, continent)", "if wanted == () or continent in wanted")
+    packaged.evaluate(*COUNTRIES, passed=6)
+    packaged.evaluate(*COUNTRIES, "--eval-continent=Africa", passed=3)

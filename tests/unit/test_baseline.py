@@ -364,7 +364,7 @@ def test_the_fingerprint_has_what_scores_depend_on_and_nothing_of_the_machine() 
         ({"data": {"mmlu": "1"}}, {"data": {"mmlu": "3"}},
          ["data of mmlu is '1' here and '3' in the baseline"]),
         ({"prompts": {"mmlu": 2}}, {"prompts": {"mmlu": 1}},
-         ["prompts of mmlu is 2 here and 1 in the baseline"]),
+         ["version of mmlu is 2 here and 1 in the baseline"]),
         ({"data": "all"}, {"data": {"mmlu": "1"}}, ["data is 'all' here and {'mmlu': '1'} in the baseline"]),
         ({"few_shots": 1, "system_prompt": "a"}, {"few_shots": 3, "system_prompt": "b"},
          ["few_shots is 1 here and 3 in the baseline", "system_prompt is 'a' here and 'b' in the baseline"]),

@@ -93,3 +93,10 @@ def test_a_judge_that_cannot_be_asked_is_refused_with_the_reason() -> None:
 def test_the_trial_has_six_different_answers() -> None:
     texts = itertools.chain.from_iterable(dataclasses.astuple(trial)[2:] for trial in TRIAL_QUESTIONS)
     assert len(set(texts)) == 6
+
+
+def test_a_judge_that_gives_no_rating_is_quoted() -> None:
+    with pytest.raises(ConfigurationError, match=r"of a rating it wrote 'I would rather not say\.'; name"):
+        try_out(FakeModel(lambda _: "I would\nrather not say."))
+    with pytest.raises(ConfigurationError, match=r"it wrote 'aaa+…; name"):
+        try_out(FakeModel(lambda _: "a" * 10_000))
