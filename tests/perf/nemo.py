@@ -47,7 +47,7 @@ async def test_numbers(number, served_model, record_score):
     record_score(float(reply.text == "right"))
 """
 SAID = re.compile(r"VERDICT: .*|^Merging.*|^Warning.*|^Error.*|^\w*Error: .*", re.MULTILINE)
-OUR_GATE = re.compile(r"^ +(?:passed|failed|inconclusive|refused): numbers\.drop.*", re.MULTILINE | re.DOTALL)
+OUR_GATES = re.compile(r"^  \w+: numbers\..*?(?=^  \w+: |\Z)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def ours(folder: Path, url: str) -> dict[str, Said]:
 
 def lines(said: Said) -> str:
     """What of the output says how it ended."""
-    found = SAID.findall(said.text) or OUR_GATE.findall(said.text) or said.text.splitlines()[-3:]
+    found = SAID.findall(said.text) or OUR_GATES.findall(said.text) or said.text.splitlines()[-3:]
     return " / ".join(" ".join(text.split()) for text in found)
 
 
