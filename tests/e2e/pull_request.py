@@ -51,7 +51,7 @@ class Outcome:
     verdict: str
     base: float
     candidate: float
-    answers: int  # to each question, by each model
+    answers: int  # to each question, by each model: the fewest
     message: str
 
     @property
@@ -111,16 +111,15 @@ def outcome(status: int, document: dict[str, object], candidate: str, base: str)
     assert isinstance(results, list)
     (verdict,) = [each for each in verdicts if each["gate"]["text"] == GATE]
     ratings: dict[str, list[float]] = {candidate: [], base: []}
-    answers = 0
+    answers: list[int] = []
     for result in results:
         for score in result["scores"]:
             assert score["value"] is not None, result
             ratings[result["model"]].append(score["value"])
-            answers = len(score["metadata"].get("answers", [None]))
+            answers.append(len(score["metadata"].get("answers", [None])))
     assert len(ratings[candidate]) == len(ratings[base]) == len(PAIRS)
-    return Outcome(
-        status, verdict["verdict"], mean(ratings[base]), mean(ratings[candidate]), answers, verdict["message"]
-    )
+    means = (mean(ratings[base]), mean(ratings[candidate]))
+    return Outcome(status, verdict["verdict"], *means, min(answers), verdict["message"])
 
 
 @contextmanager
