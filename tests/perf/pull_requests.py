@@ -20,7 +20,7 @@ from tests.e2e import smollm2
 from tests.e2e.pull_request import ALIKE, GATE, WORSE, Outcome, PullRequest, server
 
 HEADER = (
-    "| candidate | runs | red | inconclusive | green | base model's mean | candidate's | answers, at least |\n"
+    "| candidate | runs | red | inconclusive | green | base's mean | candidate's mean | fewest answers |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 
