@@ -7,8 +7,8 @@ import atexit
 import contextlib
 import functools
 import json
-import math
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.forkserver
 import os
 import re
@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,12 +52,11 @@ class Forked:
         with _one_at_a_time:
             return self._process.exitcode
 
-    def wait(self, timeout: float = math.inf) -> int:
-        deadline = time.monotonic() + timeout
-        while (status := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(self._module, timeout)
-            time.sleep(0.005)
+    def wait(self, timeout: float | None = None) -> int:
+        multiprocessing.connection.wait([self._process.sentinel], timeout)
+        status = self.poll()
+        if status is None:
+            raise subprocess.TimeoutExpired(self._module, timeout or 0)
         return status
 
     def send_signal(self, number: int) -> None:

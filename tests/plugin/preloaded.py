@@ -13,6 +13,7 @@ import pkgutil
 import sys
 from importlib.metadata import PathDistribution
 
+import lm_eval.utils
 from _pytest.config import default_plugins
 
 import pytest_instructlab_eval
@@ -65,6 +66,7 @@ def _read_what_is_installed() -> None:
 for name in (*LIBRARIES, *OWN):
     importlib.import_module(name)
 _read_what_is_installed()
+lm_eval.utils.env.from_string = functools.cache(lm_eval.utils.env.from_string)  # it compiles at each use
 inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
 gc.collect()
 gc.freeze()  # to look at what was imported would copy its memory in each process

@@ -48,7 +48,7 @@ def test_a_run_is_ended_with_hundreds_of_requests_in_flight(
     project.write("test_own.py", MANY)
     project.server.fault(Hang(FOR_EVER), times=None, when=lambda body: not is_answered(body))
     args = ("test_own.py", "-n", processes, "--eval-max-concurrency=600")
-    running = project.start(*project.model, *args, fresh=True)
+    running = project.start(*project.model, *args)
     running.until(lambda: len(project.server.chats) == ITEMS, "the last request")
     assert project.server.in_flight_peak >= ITEMS - SCORED
     running.until(lambda: len(list(project.folder.glob("scored-*"))) == SCORED, "the last answer")

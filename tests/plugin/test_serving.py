@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -48,8 +47,10 @@ PYTHON = f"""
     signal.signal(signal.SIGTERM, stop)
     if "--hang" in sys.argv:
         signal.pause()
-    from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS
     from tests.scripted_server import default_reply
+
+    if "--fair" in sys.argv:  # else it would take a third of the start
+        from pytest_instructlab_eval.judges.trial import TRIAL_QUESTIONS
 
     def fair(body):
         text = body["messages"][-1]["content"]
@@ -165,9 +166,8 @@ def test_several_models_are_served_in_turn_and_ranked(hosting: Hosting) -> None:
     assert [event.removesuffix(" 0") for event in hosting.events] == started
     finished.shows("ranking *behind the best*", "* best")
     winner = finished.document["ranking"][0]["model"]
-    command = [sys.executable, "-m", "pytest_instructlab_eval", "best", "eval_output"]
-    said = subprocess.run(command, cwd=finished.folder, check=True, capture_output=True, text=True)
-    assert said.stdout == f"{winner}\n"
+    said = hosting.project.script("best", "eval_output")
+    assert (said.returncode, said.stdout) == (0, f"{winner}\n")
 
 
 def test_nothing_is_served_where_nothing_is_asked(hosting: Hosting) -> None:

@@ -21,14 +21,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugin.conftest import Project
+from tests.plugin.test_judges import fair
+from tests.plugin.test_serving import PYTHON
 from tests.scripted_server import Body, ScriptedServer, content_text
 from tests.scripted_teacher import is_look, teach
 
-from .conftest import Project
-from .test_judges import fair
-from .test_serving import PYTHON
+from .markdown import ROOT
 
-ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart"
 PAGES = (
     ROOT / "README.md",
@@ -46,7 +46,7 @@ NOT_RUN: Mapping[str, str] = {
 
 FEW_TASKS = {"INSTRUCTLAB_EVAL_MMLU_MIN_TASKS": "1"}  # 4 of MMLU's 57 tasks, for speed
 GROUP = "pytest_instructlab_eval.benchmarks"
-SUITE = "python -m pytest"  # alone it would run these tests
+TESTS = ("python -m pytest", "python -m pytest tests/docs")  # of this project: they would run these tests
 
 FENCE = re.compile(
     r"^```(?P<language>\w+)\n(?P<text>.*?)^```\n(?=(?P<after>\s*[^\n]*))", re.DOTALL | re.MULTILINE
@@ -143,7 +143,7 @@ class Reader:
         if any(command.startswith(start) for start in NOT_RUN):
             return
         arguments = [os.path.expandvars(word) for word in shlex.split(command)]
-        if not arguments or command == SUITE:
+        if not arguments or command in TESTS:
             return
         match arguments:
             case ["cd", folder]:
