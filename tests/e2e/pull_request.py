@@ -30,7 +30,7 @@ PAIRS = {
     "What does a doctor do? Answer in one sentence.": "A doctor treats and helps patients who are ill.",
     "What is the sun? Answer in one sentence.": "The sun is a star at the center of our solar system.",
 }
-LIMIT = 0.5
+LIMIT = 1.0  # of 10: by one answer at a temperature of 0.7 to the next, these ratings differ by some 2
 GATE = f"mt_bench_branch.drop <= {LIMIT}"
 WORSE, ALIKE = 0.17, 0.01  # noise in the candidate's weights
 TOKENS = 32  # at most, of an answer: a model with much noise does not end by itself
