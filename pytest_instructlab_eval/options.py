@@ -142,8 +142,8 @@ OPTIONS = (
     Option("allow_mismatch", None, "compare with a baseline of another configuration (default: refuse it)",
            parse_boolean, expert=True),
     Option("gate_about", "WHAT", "decide drops about this: these, the questions of the run, by the spread of "
-           "several answers to each; like-these, questions like them (default: these for a pull request's "
-           "questions with --eval-repeat, or where no other interval is possible)",
+           "several answers to each; like-these, questions like them (default: these for "
+           "repeated questions of a pull request)",
            parse_one_of(*get_args(GateAbout)), expert=True),
     Option("judge_repeat", "K", "judge each answer K times and take the mean; where K is above 1 the judge's "
            "temperature is not 0", parse_integer(1), "1", expert=True),
