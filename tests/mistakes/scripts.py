@@ -84,7 +84,7 @@ MISTAKES = [
     Mistake("tasks of a misspelt teacher", "the teacher's name is misspelt", TASKS.replace("tiny", "tinny"),
             r"has no model 'tinny'; it has: tiny", 1, files=READABLE),
     Mistake("tasks without a key", "the teacher's server wants a key", TASKS,
-            r"the server at \S+ refused the key \(401\).*--api-key-env", 1, files=READABLE, given=a_key),
+            r"the server at \S+ asks for a key \(401\).*--api-key-env", 1, files=READABLE, given=a_key),
     Mistake("tasks with the key itself", "the key is given, and not the name of its variable",
             f"{TASKS} --api-key-env $SECRET", r"--api-key-env'?: expected the name of an environment variable", 2,
             files=READABLE),
