@@ -127,14 +127,7 @@ def _report(case: GateCase, confidence: float) -> GateReport:
     """Return the verdict on a case; `confidence` is that of the interval which decides on a drop."""
     gate, target = case.gate, case.target
     measured = gate.selector.figure.measure(target, Limit(gate.limit, gate.from_above, confidence))
-    verdict: Verdict = "failed"  # also where there is no value
-    reasons: list[str] = []
-    if measured.value is not None and gate.selector.figure.compares:
-        verdict, reasons = _within_margin(measured, gate.limit, confidence)
-    elif measured.value is not None and gate.surely:
-        verdict, reasons = sure_verdict(gate, measured)
-    elif measured.value is not None and gate.holds(measured.value):
-        verdict = "passed"
+    verdict, reasons = _verdict(gate, measured, confidence)
     value = expected_text(gate.expected, gate.limit, measured.value, measured.digits)
     sentences = [f"{value} ({measured.about})", *reasons, *measured.notes]
     if measured.worst and verdict != "passed":
@@ -147,6 +140,17 @@ def _report(case: GateCase, confidence: float) -> GateReport:
         None if measured.interval is None else confidence,
         about=measured.scope,
     )  # fmt: skip
+
+
+def _verdict(gate: Gate, measured: Measurement, confidence: float) -> tuple[Verdict, list[str]]:
+    """Return the verdict on what was measured, and the reasons; where there is no value, a gate fails."""
+    if measured.value is None:
+        return "failed", []
+    if gate.selector.figure.compares:
+        return _within_margin(measured, gate.limit, confidence)
+    if gate.surely:
+        return sure_verdict(gate, measured)
+    return ("passed" if gate.holds(measured.value) else "failed"), []
 
 
 def _within_margin(drop: Measurement, margin: float, confidence: float) -> tuple[Verdict, list[str]]:

@@ -135,17 +135,18 @@ def _is_of(test: PlannedTest, selector: Selector) -> bool:
 def _plan(gate: Gate, tests: Sequence[PlannedTest], earlier: EarlierRun, in_flight: int) -> GatePlan:
     """Return the plan of a gate, without what it could see."""
     of_one_model = list({test.question: test for test in tests}.values())
-    names = {test.cluster or test.question for test in of_one_model}
-    sizes = [test.requests if test.is_task else 1 for test in of_one_model]
-    questions = None if None in sizes else sum(size or 0 for size in sizes)
-    independent = len(names)
-    if any(test.is_task for test in of_one_model):
-        independent = questions or len(names)
-    elif len({test.cluster for test in of_one_model}) == 1:  # within one cluster each question counts
-        independent = len(of_one_model)
-    requests = planned_requests(tests)
+    questions = planned_requests(test if test.is_task else test._replace(requests=1) for test in of_one_model)
+    are_tasks = any(test.is_task for test in of_one_model)
+    clusters = questions if are_tasks and questions else _independent_tests(of_one_model)
     seconds = planned_seconds(tests, [*earlier.results, *earlier.against], in_flight)
-    return GatePlan(gate, questions, independent, requests, seconds)
+    return GatePlan(gate, questions, clusters, planned_requests(tests), seconds)
+
+
+def _independent_tests(tests: Sequence[PlannedTest]) -> int:
+    """Return the number of clusters; within a single one each question counts."""
+    if len({test.cluster for test in tests}) == 1:
+        return len(tests)
+    return len({test.cluster or test.question for test in tests})
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,12 @@ class _Power:
         scope = Scope(chosen, list(self.earlier.against), "", {}, (), None, about, about_these)
         cases = [case for case in scope.cases(gate) if isinstance(case, GateCase)]
         return [case.target.comparison for case in cases if case.target.comparison is not None]
+
+    def largest_drop(self, plan: GatePlan, comparisons: Iterable[Comparison]) -> float | None:
+        """Return the smallest drop that every model's comparison would see, None where one sees none."""
+        drops = [self.drop(plan, comparison) for comparison in comparisons]
+        seen = [drop for drop in drops if drop is not None]
+        return max(seen) if len(seen) == len(drops) else None
 
     def drop(self, plan: GatePlan, comparison: Comparison) -> float | None:
         """Return the smallest drop that as many questions as planned would see, None where none on the scale.
@@ -188,14 +195,13 @@ def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> 
         return dataclasses.replace(plan, cannot_fail=_too_few(tests, plan.clusters))
     same = power.comparisons(plan.gate, {test.question for test in tests})
     comparisons = same or power.comparisons(plan.gate, None)
-    drops = [power.drop(plan, comparison) for comparison in comparisons]
-    if not drops:
+    if not comparisons:
         return plan
-    if None in drops:
+    drop = power.largest_drop(plan, comparisons)
+    if drop is None:
         scale = f"no drop up to {comparisons[0].maximum:g} would be seen in 80 % of runs"
         return dataclasses.replace(plan, cannot_fail=f"{scale}, by the earlier run")
-    drop = max(drop for drop in drops if drop is not None)
-    exact = bool(same) and all(comparison.n == plan.questions for comparison in same)
+    exact = bool(same) and {comparison.n for comparison in same} == {plan.questions}
     return dataclasses.replace(plan, smallest_drop=drop, is_estimated=not exact)
 
 

@@ -124,15 +124,17 @@ class Scope:
         metrics = {score.metric for result in ran for score in result.scores}
         if unknown := unknown_part(selector, groups, metrics):
             raise _Unjudged("refused", unknown)
-        earlier = (
-            () if self.incomparable else counterpart_results(self.baseline or (), selector.benchmark, model)
-        )
-        target = Target(
-            selector.target, _selected(ran, selector), len(silent), baseline=_selected(earlier, selector)
-        )
+        earlier = _selected(self._earlier(selector, model), selector)
+        target = Target(selector.target, _selected(ran, selector), len(silent), baseline=earlier)
         if unusable := _unusable(gate, target):
             raise _Unjudged("refused", unusable)
         return self._compared(gate, model, target) if selector.figure.compares else target
+
+    def _earlier(self, selector: Selector, model: str) -> Sequence[Result]:
+        """Return the baseline's results of the benchmark; none where they are not comparable."""
+        if self.incomparable or self.baseline is None:
+            return ()
+        return counterpart_results(self.baseline, selector.benchmark, model)
 
     def _compared(self, gate: Gate, model: str, target: Target) -> Target:
         """Return the target with its comparison with the baseline or the base model."""

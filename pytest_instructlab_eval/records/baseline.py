@@ -25,12 +25,13 @@ from pytest_instructlab_eval.data.typed_json import (
 )
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import escape, escape_json
-from pytest_instructlab_eval.records.answer_ratings import AnswersEntry, answers_entry, with_answers
+from pytest_instructlab_eval.records.answer_ratings import AnswersEntry, with_answers
+from pytest_instructlab_eval.records.baseline_entry import ANSWERS, Value, baseline_entry
 from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, cluster_before, plain_data
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
 from pytest_instructlab_eval.settings import GateAbout
 
 SCHEMA_VERSION = 1
@@ -53,11 +54,7 @@ BEFORE_THE_RUN = INFORMATIVE | {"adaptations"}
 OPTIONAL = frozenset(
     {"judge_model", "data", "prompts"}
 )  # missing in runs without a judge, and in older files
-_Value = float | str | Mapping[str, float | None] | None
-"""The entry of a score: a number or none, a text of a task's answers, or values by sample."""
-
 CALLED = {"prompts": "version"}  # what a benchmark's author calls an entry of the fingerprint
-ANSWERS = {"1": 1.0, "0": 0.0, "-": None}
 LONGEST = 60  # characters of a value in a message
 
 
@@ -216,59 +213,12 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
                 )
         questions = sorted(_by(part, "question").items())
         lines = ",\n".join(
-            f"    {_json_line(name)}: {_json_line(_entry(entries))}" for name, entries in questions
+            f"    {_json_line(name)}: {_json_line(baseline_entry(entries))}" for name, entries in questions
         )
         inner = f'   "maxima": {_json_line(maxima)},\n   "questions": {{\n{lines}\n   }}'
         blocks.append(f"\n  {_json_line(benchmark)}: {{\n{inner}\n  }}")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, escape_json(text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n"))
-
-
-def _entry(results: Sequence[Result]) -> dict[str, object]:
-    """Return a question's scores by metric, its repeated answers, and what else is known of it.
-
-    A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
-    cluster that follows from the group.
-    """
-    metrics: dict[str, list[Score]] = defaultdict(list)
-    for score in (score for result in results for score in result.scores):
-        metrics[score.metric].append(score)
-    scores = {
-        name: _compact(parts[0]) if len(parts) == 1 else list(map(_compact, parts))
-        for name, parts in metrics.items()
-    }
-    first = results[0]
-    group = {"group": first.group} if first.group != first.question else {}
-    cluster = {"cluster": first.cluster} if first.cluster != cluster_before(first.group) else {}
-    samples = [sample for result in results for score in result.scores for sample in score.samples]
-    known = {sample.id: sample.passage for sample in samples if sample.passage}
-    passages = {"passages": known} if known else {}
-    answers = answers_entry(metrics.values())
-    return {**answers, **_contents(results), **group, **cluster, **passages, "scores": scores}
-
-
-def _contents(results: Sequence[Result]) -> dict[str, object]:
-    """Return the digests of what the tests of one name asked, and of how they were graded.
-
-    In two files they may ask different things, and then have no content together.
-    """
-    entries: dict[str, object] = {"content": results[0].content, "gradings": results[0].gradings}
-    return {
-        name: value
-        for name, value in entries.items()
-        if value and all(getattr(result, name) == value for result in results)
-    }
-
-
-def _compact(score: Score) -> _Value:
-    """Return the entry of a score: a number or None; for samples, a text of answers or values by id."""
-    if not score.samples:
-        return score.value
-    signs = {value: sign for sign, value in ANSWERS.items()}
-    numbered = [sample.id for sample in score.samples] == [str(n) for n in range(len(score.samples))]
-    if numbered and all(sample.value in signs for sample in score.samples):
-        return "".join(signs[sample.value] for sample in score.samples)
-    return {sample.id: sample.value for sample in score.samples}
 
 
 def _by(results: Sequence[Result], attribute: str) -> dict[str, list[Result]]:
@@ -293,7 +243,7 @@ class _BenchmarkBlock(TypedDict):
 
 
 class _Scores(TypedDict):
-    scores: Mapping[str, _Value | tuple[_Value, ...]]
+    scores: Mapping[str, Value | tuple[Value, ...]]
 
 
 class _QuestionBlock(_Scores, AnswersEntry, total=False):
@@ -387,7 +337,7 @@ def _baseline_scores(
 
 
 def _baseline_score(
-    value: _Value, metric: str, maximum: float, passages: Mapping[str, str], *place: str
+    value: Value, metric: str, maximum: float, passages: Mapping[str, str], *place: str
 ) -> Score:
     """Return the score of a value in a baseline; raises Misfit where it is not on its scale."""
     if isinstance(value, str):

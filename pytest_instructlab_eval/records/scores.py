@@ -239,10 +239,9 @@ def _error_of_mean(samples: Sequence[Sample]) -> float | None:
     mean, deviations = statistics.fmean(values), defaultdict[object, float](float)
     for number, (sample, value) in enumerate(scored):
         deviations[sample.passage or number] += value - mean
-    if len(deviations) < 2:
-        return None
+    number = len(deviations)
     squares = math.fsum(deviation**2 for deviation in deviations.values())
-    return math.sqrt(len(deviations) / (len(deviations) - 1) * squares) / len(values)
+    return math.sqrt(number / (number - 1) * squares) / len(values) if number > 1 else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.verdicts import family_note, noteworthy_reports, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
+from pytest_instructlab_eval.stats.summary import Summary
 
 LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
 # Limits for one table, tried in this order until the page is short enough.
@@ -106,16 +107,17 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), below)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
     yield _Table("What is new", ("", "score", "questions"), new)
-    scores: list[Sequence[str]] = []
-    for summary in report.summaries:
-        _, *numbers = row_cells("", summary.overall)
-        scores.append((markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers))
-        if summary.controlled is not None:
-            _, *numbers = row_cells("", summary.controlled)
-            ends = interval_text(summary.controlled_interval, 2 if summary.controlled.maximum > 1 else 4)
-            scores.append((f"{summary.controlled.label}: {ends}", *numbers))
-        scores += [(label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary)]
-    yield _Table("Scores", SCORE_HEAD, scores)
+    yield _Table("Scores", SCORE_HEAD, [row for summary in report.summaries for row in _score_rows(summary)])
+
+
+def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
+    _, *numbers = row_cells("", summary.overall)
+    yield (markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers)
+    if summary.controlled is not None:
+        _, *numbers = row_cells("", summary.controlled)
+        ends = interval_text(summary.controlled_interval, 2 if summary.controlled.maximum > 1 else 4)
+        yield (f"{summary.controlled.label}: {ends}", *numbers)
+    yield from ((label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary))
 
 
 def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:

@@ -78,11 +78,7 @@ class Preparation:
         self.check_forked(forked_problem(wanted))
         self.check_collected(self._collection.collected(session))
         if wanted and not self._settings.plan:
-            with self._eval.refusing():
-                self._eval.servers.check()
-                self._eval.servers.check_judge([pair for item in wanted for pair in questions_of_item(item)])
-            self._eval.servers.expect(worker_id(self._config))
-            self.serve(model_roles(wanted))
+            self._reach_servers(wanted)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -99,6 +95,14 @@ class Preparation:
                     self._eval.servers.check()
             garbage_collection.exempt_existing_objects()
         return True if self._settings.plan and not session.testsfailed else None
+
+    def _reach_servers(self, wanted: Sequence[pytest.Item]) -> None:
+        """Check the servers that these tests use, and start the run's own."""
+        with self._eval.refusing():
+            self._eval.servers.check()
+            self._eval.servers.check_judge([pair for item in wanted for pair in questions_of_item(item)])
+        self._eval.servers.expect(worker_id(self._config))
+        self.serve(model_roles(wanted))
 
     # --- checks of the collected tests, from here or from a worker; each ends a run that cannot start ---
 

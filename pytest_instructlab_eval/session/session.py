@@ -116,13 +116,7 @@ class EvalSession:
             pytest.skip(reason)
         value: Model | Judge | None
         if name == "served_model":
-            if self.settings.stage == "judge":
-                assert isinstance(item, pytest.Function)  # noqa: S101  (only functions have fixtures)
-                about = identity_of(item)
-                model = self.models.answered(label, about.benchmark, about.question)
-            else:
-                model = self.models.candidate(label)
-            value = TranscribedModel(model, state_of(item).chats, state_of(item).requests)
+            value = TranscribedModel(self._model(item, label), state_of(item).chats, state_of(item).requests)
         elif name == "judge":
             if self.models.judge is None:
                 pytest.skip(NEEDS_JUDGE)
@@ -131,6 +125,14 @@ class EvalSession:
             raise LookupError(name)
         is_async = isinstance(item, pytest.Function) and coroutine_function(item) is not None
         return value if is_async else Blocking(value, self.engine.call)
+
+    def _model(self, item: pytest.Item, label: str | None) -> Model:
+        """Return the model that an item asks: in a judging run, the answers that it had."""
+        if self.settings.stage != "judge":
+            return self.models.candidate(label)
+        assert isinstance(item, pytest.Function)  # noqa: S101  (only functions have fixtures)
+        about = identity_of(item)
+        return self.models.answered(label, about.benchmark, about.question)
 
     def skip_reason(self, item: pytest.Item) -> str | None:
         """Return why the run does not have the models that an item uses, None where it has them."""

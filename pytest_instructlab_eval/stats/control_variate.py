@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
@@ -75,6 +75,19 @@ class _Task:
     passages: Sequence[Sequence[tuple[float, float]]]
     baseline: Clusters
 
+    @classmethod
+    def of(cls, asked: Sequence[Sample], samples: Sequence[Sample], answers: Mapping[str, float]) -> _Task:
+        """Return the task of our samples and the baseline's, whose `answers` are by the question's name."""
+        mean = statistics.fmean(answers.values())
+        passages = group_by(asked, _passage).values()
+        return cls(
+            [
+                [(sample.value or 0.0, answers[sample.id] - mean) for sample in passage]
+                for passage in passages
+            ],
+            [[answers[sample.id] for sample in passage] for passage in group_by(samples, _passage).values()],
+        )
+
     @functools.cached_property
     def pairs(self) -> list[tuple[float, float]]:
         """Our score and the control of each question."""
@@ -99,49 +112,36 @@ def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> Contr
     None where the results are no sample of tasks, where the baseline lacks an answer to any question of these
     tasks or has other questions, and for samples of fewer than ten degrees of freedom.
     """
-    scores = {(result.question, score.metric): (result, score) for result in ours for score in result.scores}
-    others = {
-        (result.question, score.metric): (result, score) for result in baseline for score in result.scores
-    }
+    scores, others = _scores_by_task(ours), _scores_by_task(baseline)
     maxima = {score.maximum for _, score in scores.values()}
     if len(maxima) != 1 or all(score.sample_of is None for _, score in scores.values()):
         return None
     tasks = []
     for name, (result, score) in scores.items():
-        if score.value is None:
-            continue
-        task = _task(score, others[name][1]) if _same_task(result, others.get(name)) else None
-        if task is None:
-            return None
-        tasks.append(task)
-    return _estimate(tasks, maxima.pop())
+        if score.value is not None:
+            tasks.append(_task(result, score, others.get(name)))
+    known = [task for task in tasks if task is not None]
+    return _estimate(known, maxima.pop()) if len(known) == len(tasks) else None
 
 
-def _same_task(result: Result, other: tuple[Result, Score] | None) -> bool:
-    """Return whether the baseline has the task with the same content, as far as that is known."""
-    return other is not None and (
-        result.content == other[0].content or not (result.content and other[0].content)
-    )
+def _scores_by_task(results: Iterable[Result]) -> dict[tuple[str, str], tuple[Result, Score]]:
+    """Return the scores by task and metric, each with its result."""
+    return {(result.question, score.metric): (result, score) for result in results for score in result.scores}
 
 
-def _task(score: Score, other: Score) -> _Task | None:
-    """Return a task; None where the baseline lacks an answer to any of its questions."""
+def _task(result: Result, score: Score, baseline: tuple[Result, Score] | None) -> _Task | None:
+    """Return a task; None where the baseline has another one, or lacks an answer to any of its questions."""
+    if baseline is None:
+        return None
+    before, other = baseline
+    if result.content != before.content and result.content and before.content:
+        return None
     answers = {sample.id: sample.value for sample in other.samples if sample.value is not None}
     asked = [sample for sample in score.samples if sample.value is not None]
-    size = score.sample_of or len(score.samples)
-    if len(answers) != size or other.maximum != score.maximum or any(s.id not in answers for s in asked):
+    whole = len(answers) == (score.sample_of or len(score.samples)) and other.maximum == score.maximum
+    if not whole or not answers.keys() >= {sample.id for sample in asked}:
         return None
-    mean = statistics.fmean(answers.values())
-    return _Task(
-        [
-            [(sample.value or 0.0, answers[sample.id] - mean) for sample in passage]
-            for passage in group_by(asked, _passage).values()
-        ],
-        [
-            [answers[sample.id] for sample in passage]
-            for passage in group_by(other.samples, _passage).values()
-        ],
-    )
+    return _Task.of(asked, other.samples, answers)
 
 
 def _passage(sample: Sample) -> tuple[str, str]:
@@ -158,18 +158,20 @@ def _estimate(tasks: Sequence[_Task], maximum: float) -> ControlledMean | None:
         return None
     whole = sum((slope * (clustered_standard_error(task.baseline) or 0.0)) ** 2 for task in tasks)
     variance = (sampled * freedom / (freedom - 1) + whole) / len(tasks) ** 2
-    scores = [own for task in tasks for own, _ in task.pairs]
-    even = len(tasks) ** 2 / sum(1 / len(task.pairs) for task in tasks)
-    answers = maximum == 1 and all(score in (0.0, 1.0) for score in scores)
-    if answers:
-        variance = max(variance, 2 / (even * len(scores)))
+    n, even = sum(len(task.pairs) for task in tasks), _even_number(tasks, maximum)
+    if even is not None:
+        variance = max(variance, 2 / (even * n))
     if math.sqrt(variance) <= ROUNDING:
         return None
-    value = statistics.fmean(mean.value for mean in residuals)
-    return ControlledMean(
-        min(max(value, 0.0), maximum), math.sqrt(variance), len(scores), maximum, slope,
-        freedom - 1, even if answers else None,
-    )  # fmt: skip
+    value = min(max(statistics.fmean(mean.value for mean in residuals), 0.0), maximum)
+    return ControlledMean(value, math.sqrt(variance), n, maximum, slope, freedom - 1, even)
+
+
+def _even_number(tasks: Sequence[_Task], maximum: float) -> float | None:
+    """Return the effective number of right and wrong answers, for tasks of one spread; None for others."""
+    if maximum != 1 or any(own not in (0.0, 1.0) for task in tasks for own, _ in task.pairs):
+        return None
+    return len(tasks) ** 2 / sum(1 / len(task.pairs) for task in tasks)
 
 
 def _slope(tasks: Sequence[_Task]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -44,15 +45,16 @@ def variance_of_sum(means: Sequence[Mean], weights: Sequence[float]) -> float | 
     squared weights, which on average exceeds the true sum (collapsed strata: Cochran, Sampling Techniques,
     3rd ed., 5A.12). None for m = 1, or where the error of another mean is unknown.
     """
-    errors = [
-        weight * mean.stderr for mean, weight in zip(means, weights, strict=True) if mean.stderr is not None
-    ]
-    singles = [
-        (mean.value, weight)
-        for mean, weight in zip(means, weights, strict=True)
-        if mean.stderr is None and mean.single
-    ]
+    weighted = list(zip(means, weights, strict=True))
+    errors = [weight * mean.stderr for mean, weight in weighted if mean.stderr is not None]
+    singles = [(mean.value, weight) for mean, weight in weighted if mean.stderr is None and mean.single]
     if len(singles) == 1 or len(errors) + len(singles) < len(means):
         return None
-    between = statistics.variance(value for value, _ in singles) if singles else 0.0
-    return sum(error**2 for error in errors) + between * sum(weight**2 for _, weight in singles)
+    known = math.fsum(error**2 for error in errors)
+    return known + _variance_of_singles(singles) if singles else known
+
+
+def _variance_of_singles(singles: Sequence[tuple[float, float]]) -> float:
+    """Return the variance of the weighted sum of single questions, each with its weight."""
+    values, weights = zip(*singles, strict=True)
+    return float(statistics.variance(values) * sum(weight**2 for weight in weights))

@@ -70,40 +70,42 @@ def summarise(results: Iterable[Result], baseline: Iterable[Result] = ()) -> lis
 
     The answers of the `baseline` to all questions control the mean of a sample.
     """
-    summaries, earlier = [], list(baseline)
-    for (benchmark, model), part in group_by(
-        results, lambda result: (result.benchmark, result.model)
-    ).items():
-        scores = _scores(part)
-        weighted = _question_weighted(main_scores(part))
-        groups = group_by(main_scores(part), lambda result: result.group)
-        groups.pop("", None)
-        metrics = dict.fromkeys(score.metric for score in scores)
-        agreement, agreement_n = judges_agreement(scores)
-        spread, spread_n = judge_spread(scores)
-        evidence = evidence_of(scores)
-        control = controlled_mean(part, counterpart_results(earlier, benchmark, model))
-        summary = Summary(
-            benchmark=benchmark,
-            model=model,
-            judge=next(filter(None, (result.judge for result in part)), None),
-            overall=_summary_row("mean" if weighted is None else "mean over tasks", main_scores(part)),
-            question_weighted=weighted,
-            metrics=_summary_rows({metric: results_of_metric(part, metric) for metric in metrics}),
-            groups=_summary_rows(groups),
-            agreement=agreement,
-            agreement_n=agreement_n,
-            judge_spread=spread,
-            judge_spread_n=spread_n,
-            cut_off=sum(reply.cut_off for entry in evidence for reply in entry.replies),
-            contradictory=sum(
-                bool(judgment.contradictory) for entry in evidence for judgment in entry.judgments
-            ),
-            controlled=None if control is None else _controlled_row(control, part),
-            controlled_interval=None if control is None else control.interval(),
-        )
-        summaries.append(summary)
-    return summaries
+    earlier = list(baseline)
+    parts = group_by(results, lambda result: (result.benchmark, result.model))
+    return [
+        _summary(benchmark, model, part, counterpart_results(earlier, benchmark, model))
+        for (benchmark, model), part in parts.items()
+    ]
+
+
+def _summary(benchmark: str, model: str, results: Sequence[Result], baseline: Sequence[Result]) -> Summary:
+    """Return the summary of one benchmark and model."""
+    scores = _scores(results)
+    weighted = _question_weighted(main_scores(results))
+    groups = group_by(main_scores(results), lambda result: result.group)
+    groups.pop("", None)
+    metrics = dict.fromkeys(score.metric for score in scores)
+    agreement, agreement_n = judges_agreement(scores)
+    spread, spread_n = judge_spread(scores)
+    evidence = evidence_of(scores)
+    control = controlled_mean(results, baseline)
+    return Summary(
+        benchmark=benchmark,
+        model=model,
+        judge=next(filter(None, (result.judge for result in results)), None),
+        overall=_summary_row("mean" if weighted is None else "mean over tasks", main_scores(results)),
+        question_weighted=weighted,
+        metrics=_summary_rows({metric: results_of_metric(results, metric) for metric in metrics}),
+        groups=_summary_rows(groups),
+        agreement=agreement,
+        agreement_n=agreement_n,
+        judge_spread=spread,
+        judge_spread_n=spread_n,
+        cut_off=sum(reply.cut_off for entry in evidence for reply in entry.replies),
+        contradictory=sum(bool(judgment.contradictory) for entry in evidence for judgment in entry.judgments),
+        controlled=None if control is None else _controlled_row(control, results),
+        controlled_interval=None if control is None else control.interval(),
+    )
 
 
 def _scores(results: Iterable[Result]) -> list[Score]:
