@@ -453,7 +453,7 @@ def test_a_server_that_refuses_the_key_is_told_with_where_the_key_is_from() -> N
 
 def test_a_key_that_is_refused_later_is_told_in_the_same_way(server: ScriptedServer) -> None:
     server.fault(Status(403, "expired"))
-    assert "refused the key (403)" in str(failure(server))
+    assert "asks for a key (403)" in str(failure(server))
 
 
 ECHOES: dict[str, Fault] = {
