@@ -44,14 +44,14 @@ def about(comparison: Comparison) -> GateAbout:
     return "these" if isinstance(comparison, AnswersComparison) else "like-these"
 
 
-def subject(comparison: Comparison, against: str) -> str:
-    """Return the questions of a comparison and what they are compared with, for the sentence of a verdict."""
+def compared_questions(comparison: Comparison, like_these: str) -> str:
+    """Return what a comparison is about, in words; `like_these` has those for questions like these."""
     if not isinstance(comparison, AnswersComparison):
-        return f"{question_count(comparison.n)} {against}"
+        return like_these
     these = "this 1 question" if comparison.n == 1 else f"these {question_count(comparison.n)}"
     fewest, most = comparison.counts
     number = str(most) if fewest == most else f"{fewest} to {most}"
-    return f"on {these}, {number} {'answer' if most == 1 else 'answers'} each, {against}"
+    return f"on {these}, {number} {'answer' if most == 1 else 'answers'} each,"
 
 
 def without_interval(comparison: Comparison, ours: Sequence[Result], confidence: float) -> str:

@@ -39,6 +39,11 @@ class GatedDrop:
         return interval is not None and margin_verdict(interval, self.limit) == "failed"
 
 
+def family_confidence(members: int) -> float:
+    """Return the confidence that decides one of so many drops: each has a part of the error (Bonferroni)."""
+    return 1 - (1 - CONFIDENCE) / max(members, 1)
+
+
 def family_confidences(drops: Mapping[_K, GatedDrop]) -> dict[_K, float]:
     """Return the confidence of the interval that decides each drop.
 
@@ -48,16 +53,12 @@ def family_confidences(drops: Mapping[_K, GatedDrop]) -> dict[_K, float]:
     confidence of all others. Where no drop is truly above its limit, any fails in at most alpha / 2 of runs
     (Holm, Scandinavian Journal of Statistics 6, 1979). A single drop is decided at CONFIDENCE.
     """
-
-    def confidence(members: int) -> float:
-        return 1 - (1 - CONFIDENCE) / max(members, 1)
-
     failing: dict[_K, float] = {}
     # Only what fails at CONFIDENCE can fail at a higher one, so only these need p values.
     suspects = [key for key, drop in drops.items() if len(drops) > 1 and drop.fails(CONFIDENCE)]
     for key in sorted(suspects, key=lambda key: drops[key].p_value):
-        level = confidence(len(drops) - len(failing))
+        level = family_confidence(len(drops) - len(failing))
         if not drops[key].fails(level):
             break
         failing[key] = level
-    return {key: failing.get(key, confidence(len(drops) - len(failing))) for key in drops}
+    return {key: failing.get(key, family_confidence(len(drops) - len(failing))) for key in drops}

@@ -182,7 +182,7 @@ def unscored_count(result: Result) -> int:
 
 def drop_of(target: Target, limit: Limit) -> Measurement:
     """Return how much lower the mean is than the baseline's, over the questions that both have."""
-    from pytest_instructlab_eval.gates.about import about, spread_notes, without_interval
+    from pytest_instructlab_eval.gates.about import about, compared_questions, spread_notes, without_interval
 
     comparison = target.comparison
     if comparison is None:
@@ -191,12 +191,9 @@ def drop_of(target: Target, limit: Limit) -> Measurement:
     smallest = comparison.detectable_drop(limit.value, limit.confidence)
     direction = "a rise, " if comparison.drop < 0 else ""
     same = ", all with the same score" if comparison.unchanged else ""
-    is_about = about(comparison)
-    compared = f"{questions_text(target, comparison.n)} {target.against}"
-    if is_about == "these":
-        compared = target.subject
+    questions = compared_questions(comparison, questions_text(target, comparison.n))
     return Measurement(
-        f"{direction}{compared}{same}",
+        f"{direction}{questions} {target.against}{same}",
         comparison.drop,
         target.digits,
         interval,
@@ -212,7 +209,7 @@ def drop_of(target: Target, limit: Limit) -> Measurement:
         minimum_detectable_drop=smallest,
         correlation=comparison.correlation,
         unpaired=tuple(dict.fromkeys(comparison.only_ours + comparison.only_theirs + comparison.changed)),
-        scope=is_about,
+        scope=about(comparison),
         no_interval=""
         if interval is not None
         else without_interval(comparison, target.results, limit.confidence),

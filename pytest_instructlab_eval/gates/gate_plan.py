@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.gates.family import family_confidence
 from pytest_instructlab_eval.gates.language import Gate, Selector
 from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import question_count
@@ -18,7 +19,6 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import Comparison
 from pytest_instructlab_eval.stats.repeated_answers import AnswersComparison
-from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 
 FEWEST_CLUSTERS = 6  # with fewer there is no 95 % interval; see `cluster_interval`
 
@@ -78,7 +78,7 @@ class Answering:
 
 
 def plan_gates(
-    gates: Iterable[Gate],
+    gates: Sequence[Gate],
     tests: Sequence[PlannedTest],
     earlier: EarlierRun,
     *,
@@ -89,10 +89,9 @@ def plan_gates(
 
     `in_flight` is the number of tests that run at once.
     """
-    drops = [gate for gate in gates if gate.selector.figure.compares]
+    drops = sum(gate.selector.figure.compares for gate in gates)
     # Of several drops, the first must pass the most severe level of Holm's correction.
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(drops))
-    power = _Power(earlier, confidence, answering)
+    power = _Power(earlier, family_confidence(drops), answering)
     plans = []
     for gate in gates:
         if own := [test for test in tests if _is_of(test, gate.selector)]:

@@ -6,7 +6,6 @@ import functools
 import math
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.gates.about import subject
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, lowest_scores, mean_interval
 from pytest_instructlab_eval.stats.control_variate import ControlledMean, controlled_mean
@@ -56,11 +55,6 @@ class Target:
         recorded = sum(bool(result.scores) or result.error is not None for result in self.results)
         tests = len(self.results) + self.silent
         return "" if recorded == tests else f"{recorded:,} of {tests:,} tests recorded a score"
-
-    @property
-    def subject(self) -> str:
-        """The questions of a drop and what they are compared with, in words."""
-        return "" if self.comparison is None else subject(self.comparison, self.against)
 
     @functools.cached_property
     def controlled(self) -> ControlledMean | None:

@@ -191,8 +191,12 @@ class Gating:
 
     def _about_these(self) -> tuple[str, ...]:
         """Return the benchmarks of the run whose drops are about its very questions by default."""
-        known = ((name, find_benchmark(name)) for name in self.collected.groups)
-        return tuple(name for name, found in known if found is not None and found.about_these(self._settings))
+        benchmarks = ((name, find_benchmark(name)) for name in self.collected.groups)
+        return tuple(
+            name
+            for name, benchmark in benchmarks
+            if benchmark is not None and benchmark.about_these(self._settings)
+        )
 
     def _left_out(self) -> dict[str, str]:
         """Return, by benchmark, why its figures would not be those of the whole benchmark."""

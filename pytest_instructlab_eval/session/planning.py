@@ -47,7 +47,9 @@ class Planning:
         self._settings = settings
         self._tests = [PlannedTest(*test) for test in tests]  # a worker sends them as plain lists
         self._in_flight = in_flight
-        self._earlier = _earlier_run(settings, baseline)
+        # Only --eval-plan shows the others; where there is nothing to plan, the last run need not be read.
+        planned = [gate for gate in gates if settings.plan or gate.selector.figure.compares]
+        self._earlier = _earlier_run(settings, baseline) if planned or settings.plan else EarlierRun()
         answered = any(score.answers for result in baseline or () for score in result.scores)
         answering = Answering(
             None if settings.repeat == AUTO else int(settings.repeat),
@@ -55,7 +57,7 @@ class Planning:
             about=settings.gate_about,
             about_these=about_these,
         )
-        self.plans = plan_gates(gates, self._tests, self._earlier, in_flight=in_flight, answering=answering)
+        self.plans = plan_gates(planned, self._tests, self._earlier, in_flight=in_flight, answering=answering)
 
     @property
     def warnings(self) -> list[str]:
@@ -69,8 +71,8 @@ class Planning:
         seconds = planned_seconds(
             self._tests, [*self._earlier.results, *self._earlier.against], self._in_flight
         )
-        asked = UNKNOWN if requests is None else f"{requests:,}"
-        whole = f"whole run: {len(self._tests):,} tests, {asked} requests, {seconds_text(seconds)}"
+        count = UNKNOWN if requests is None else f"{requests:,}"
+        whole = f"whole run: {len(self._tests):,} tests, {count} requests, {seconds_text(seconds)}"
         repeats = f"repeats: {settings.repeat}, judgments of an answer: {settings.judgments}"
         return [*plan_lines(self.plans), whole, repeats, "nothing was asked; leave out --eval-plan to run"]
 
@@ -90,18 +92,18 @@ class Planning:
             )
         for plan in plans:
             drop = _in_units(text, benchmark)
-            asked = f"{OPTION} {benchmark}={text}: gate {plan.gate.text!r}"
+            gate = f"{OPTION} {benchmark}={text}: gate {plan.gate.text!r}"
             if plan.cannot_fail:
-                raise ConfigurationError(f"{asked} cannot decide: {plan.cannot_fail}")
+                raise ConfigurationError(f"{gate} cannot decide: {plan.cannot_fail}")
             if plan.smallest_drop is None:
                 raise ConfigurationError(
-                    f"{asked}: it is not known how small a drop it would see, since "
+                    f"{gate}: it is not known how small a drop it would see, since "
                     f"{self._settings.output_dir} has no earlier run of these two models; run once "
                     f"without {OPTION}"
                 )
             if plan.smallest_drop > drop:
                 raise ConfigurationError(
-                    f"{asked} needs a drop of {plan.smallest_drop:.4g} to fail in 80 % of runs, expected at "
+                    f"{gate} needs a drop of {plan.smallest_drop:.4g} to fail in 80 % of runs, expected at "
                     f"most {drop:g}; ask more questions, or ask them more often"
                 )
 

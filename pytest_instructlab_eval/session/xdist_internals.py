@@ -125,7 +125,7 @@ def choose_work_stealing(config: pytest.Config) -> None:
 def choose_one_process(config: pytest.Config) -> None:
     """Let this process run all items, whatever `-n` says; call it when `choose_work_stealing` may be."""
     option = config.option
-    if hasattr(option, "numprocesses"):  # there is no such option without xdist
+    if hasattr(option, "numprocesses"):  # without xdist there is no such option
         option.numprocesses, option.dist, option.tx = 0, "no", []
 
 

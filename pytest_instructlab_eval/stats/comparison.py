@@ -119,8 +119,8 @@ class Comparison:
     @property
     def answers(self) -> tuple[int, int] | None:
         """The numbers of answers that became wrong and right; None for scores that are not right or wrong."""
-        found = self._paired_answers
-        return None if found is None else (int(sum(found.losses)), int(sum(found.gains)))
+        answers = self._paired_answers
+        return None if answers is None else (int(sum(answers.losses)), int(sum(answers.gains)))
 
     @property
     def mcnemar(self) -> float | None:
@@ -130,9 +130,10 @@ class Comparison:
         weight, but McNemar would give each question the same weight. None too where several questions are
         about one passage, as McNemar's need to be independent.
         """
-        found = self._paired_answers
-        alone = found is not None and len(found.counts) == 1 and not self._drops.have_passages
-        return found.p_value_of_no_change if found is not None and alone else None
+        answers = self._paired_answers
+        if answers is None or len(answers.counts) > 1 or self._drops.have_passages:
+            return None
+        return answers.p_value_of_no_change
 
     @property
     def correlation(self) -> float | None:
@@ -205,10 +206,10 @@ class Comparison:
 
     def _independent_answers(self, confidence: float) -> PairedAnswers | None:
         """Return the right and wrong answers of as many questions as those about passages count for."""
-        found = self._paired_answers
-        if found is None or not self._drops.have_passages:
-            return found
-        return found.scaled(independent_share(self._drops.passages, confidence))
+        answers = self._paired_answers
+        if answers is None or not self._drops.have_passages:
+            return answers
+        return answers.scaled(independent_share(self._drops.passages, confidence))
 
     @functools.cached_property
     def _drops(self) -> Values:
@@ -273,7 +274,7 @@ def counterpart(model: str | None, models: Collection[str]) -> str | None:
 
 
 def counterpart_results(results: Iterable[Result], benchmark: str, model: str | None) -> list[Result]:
-    """Return the results of a benchmark of the model to compare with; none where there is no such model."""
+    """Return a benchmark's results of the model to compare with; none without such a model."""
     of_benchmark = [result for result in results if result.benchmark == benchmark]
     other = counterpart(model, dict.fromkeys(result.model for result in of_benchmark))
     return [result for result in of_benchmark if result.model == other]

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.evaluation import with_default_gates
+from pytest_instructlab_eval.gates.family import family_confidence
 from pytest_instructlab_eval.records.baseline import Baseline, read_baseline
+from pytest_instructlab_eval.records.previous_runs import last_results
 from pytest_instructlab_eval.records.scores import Result, Score, plain_data
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import Aim, AnswerSpread, decisive_distance
 from pytest_instructlab_eval.stats.repeated_answers import standard_errors
-from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 
 HALF_WIDTH = 0.05  # of the scale, which the interval of a score without a drop gate is to reach
 
@@ -60,7 +61,7 @@ class EarlierAnswers:
         A file that cannot be read has none: the run itself reports a baseline that it cannot use.
         """
         compared = settings.baseline is not None
-        path = settings.baseline or settings.output_dir / "results.json"
+        path = settings.baseline or last_results(settings.output_dir)
         if not compared and not path.is_file():
             return cls()
         with contextlib.suppress(EvalError, OSError):
@@ -105,7 +106,7 @@ def purposes_of(
     it. Without such a gate it is the score: its interval is to reach 5 % of the scale to either side.
     """
     gates = drop_gates(settings)
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(gates) * len(settings.candidates))
+    confidence = family_confidence(len(gates) * len(settings.candidates))
     of_gates = (
         _gate_purpose(gate, confidence, maximum, questions, earlier)
         for gate in gates
@@ -128,11 +129,9 @@ def _gate_purpose(
     chosen = [question for question in questions if group in (None, question.group)]
     if not chosen:
         return None
-    aim: Aim | None = Aim(
-        len(chosen), decisive_distance(gate.limit, maximum), confidence=confidence, maximum=maximum
-    )
-    if aim is not None and earlier.compared:
-        aim = _against_baseline(aim, chosen, metric, earlier.results)
+    distance = decisive_distance(gate.limit, maximum)
+    both = Aim(len(chosen), distance, confidence=confidence, maximum=maximum)
+    aim = _against_baseline(both, chosen, metric, earlier.results) if earlier.compared else both
     return None if aim is None else Purpose(gate.text, _question_names(chosen), metric, aim)
 
 
