@@ -59,8 +59,8 @@ def test_a_drop_from_a_baseline_that_was_asked_otherwise_is_refused(project: Pro
     assert refused.gates == {"refused": 1, "passed": 2}
     refused.shows(
         "*requests were adapted differently ('model: merged_system_message' here, none in the baseline), "
-        "which can change answers; compare runs with the same adaptations, or allow the comparison with "
-        "--eval-al*"
+        "which can change answers; ask both with --eval-merge-model-system-message, or allow the comparison "
+        "with --eval-al*"
     )
     insisted = project.evaluate(*against, "--eval-allow-mismatch", ret=0)
     assert insisted.gates == {"passed": 3}
@@ -90,9 +90,7 @@ def test_parts_and_comparisons_know_it(project: Project) -> None:
     assert NOTE in (project.folder / "whole/summary.md").read_text("utf-8")
     compared = project.script("compare", "plain", "whole")
     assert compared.returncode == 1
-    assert (
-        "adaptations is ['model: merged_system_message'] here and not set in the baseline" in compared.stderr
-    )
+    assert "adaptations is ['model: merged_system_message'] in whole and not set in plain" in compared.stderr
     assert project.script("compare", "whole", "whole").returncode == 0
 
 
