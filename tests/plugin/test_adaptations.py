@@ -49,6 +49,26 @@ def test_it_is_told_in_the_terminal_and_in_every_file(project: Project, processe
     assert done.document["fingerprint"]["adaptations"] == ["model: merged_system_message"]
 
 
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_requests_that_were_sent_again_are_counted_in_every_file(project: Project, processes: str) -> None:
+    project.write(FILE, TEST)
+    project.server.fault(Status(500, "busy", headers={"Retry-After": "0"}), times=3)
+    done = project.evaluate(FILE, "-n", processes, passed=6)
+    note = f"requests to the server at {project.server.url} were sent again 3 times: 3 after status 500"
+    assert done.lines.count(f"note: {note}") == 1
+    assert done.document["notes"] == [note]
+    summary = (project.folder / "eval_output/summary.md").read_text("utf-8")
+    assert summary.count("were sent again 3 times: 3 after status 500") == 1
+
+
+def test_an_error_after_several_tries_says_how_many(project: Project) -> None:
+    project.write(FILE, TEST.replace("range(6)", "range(1)"))
+    project.server.fault(Status(500, "broken", headers={"Retry-After": "0"}), times=None)
+    done = project.evaluate(FILE, ret=1, failed=1)
+    (result,) = done.document["results"]
+    assert result["error"].endswith("answered 500: broken; it was asked 6 times")
+
+
 def test_a_drop_from_a_baseline_that_was_asked_otherwise_is_refused(project: Project) -> None:
     project.write(FILE, TEST)
     plain = project.evaluate(FILE, "--eval-save-baseline=plain.json", passed=6)
