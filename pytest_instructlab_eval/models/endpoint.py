@@ -224,6 +224,8 @@ class Endpoint:
             url = f"{parts.scheme}://{parts.netloc}{path}"
             if url != self.base_url and not isinstance(await self._listed(url, PROBE_TIME), FailedTry):
                 return f"; did you mean {url}?"
+        if parts.path.endswith("/v1"):
+            return "; check the path before /v1: a gateway may need one, as in https://HOST/PATH/v1"
         return "; the URL usually ends in /v1"
 
     def safe(self, value: object) -> str:
