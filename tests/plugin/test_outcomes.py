@@ -57,7 +57,7 @@ def troubled(make_project: Callable[[ScriptedServer], Project], troubled_server:
     """A run of MT-Bench in which five of eight questions have some trouble."""
     project = make_project(troubled_server)
     report = ("--junitxml=junit.xml", "-o", "junit_family=xunit1")
-    return project.evaluate(*project.mt_bench_only, "-v", *report, ret=1, passed=3, unscored=1, failed=4)
+    return project.evaluate(*project.mt_bench_only, "-v", *report, ret=7, passed=3, unscored=1, failed=4)
 
 
 def test_a_refused_question_fails_its_item_with_question_and_reason(troubled: Finished) -> None:
@@ -135,7 +135,7 @@ def test_the_rest_is_scored_and_the_table_counts_what_is_not(troubled: Finished)
 
 def test_a_benchmark_without_any_score_fails_the_run(project: Project) -> None:
     project.server.reply = lambda body: NO_RATING if is_judgment(body) else default_reply(body)
-    finished = project.evaluate(*project.mt_bench_only, "--eval-first-n=2", ret=1, unscored=2)
+    finished = project.evaluate(*project.mt_bench_only, "--eval-first-n=2", ret=7, unscored=2)
     finished.shows(
         "test_mt_bench.py uu *",
         "mt_bench * no score * 0 * 4 * 0",
@@ -160,7 +160,7 @@ def test_a_model_whose_log_probabilities_are_no_numbers_has_no_score_and_is_neve
         project = make_project(server)
         models = ("--eval-model=broken", "--eval-model=good", f"--eval-base-url={server.url}")
         data = (f"--eval-mmlu-data={project.own_mmlu()}", "-k", "anatomy")
-        finished = project.run(*models, *data, ret=1, passed=1, failed=1, deselected=112)
+        finished = project.run(*models, *data, ret=7, passed=1, failed=1, deselected=112)
         best = project.script("best", "eval_output")
     assert "expected a finite log-probability (got nan)" in finished.failure("test_mmlu[anatomy-broken]")
     assert finished.row("mmlu broken")[:2] == ["no score", "0"]
@@ -179,7 +179,7 @@ def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(proj
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     args = (f"--eval-mmlu-data={data}", "-k", "anatomy or virology")
-    finished = project.evaluate(*args, ret=1, passed=1, failed=1, deselected=55)
+    finished = project.evaluate(*args, ret=7, passed=1, failed=1, deselected=55)
     failure = finished.failure("test_mmlu[anatomy]")
     assert "acc: 1 of 3 questions could not be asked; the first, question 1: the prompt needs 5," in failure
     assert "tokens and the answer 1 more, and the model's context has 4,096" in failure

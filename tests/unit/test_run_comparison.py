@@ -79,7 +79,7 @@ def test_an_error_and_a_missing_rating_are_results_which_have_gates_of_their_own
     before = save(tmp_path / "before", own("a"), own("b"), own("c"))
     after = save(tmp_path / "after", own("a"), own("b", None), own("c", error="the server is away"))
     done = compare(before, after, "--gate", "own >= 0.1")
-    assert done.exit_code == 1
+    assert done.exit_code == 7
     assert "failed: own.error_rate <= 0" in done.stdout
     assert "failed: own.unscored_rate <= 0.05" in done.stdout
 
