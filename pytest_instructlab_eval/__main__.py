@@ -15,7 +15,6 @@ import click
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
 from pytest_instructlab_eval.records.baseline import (
     Baseline,
     check_comparable,
@@ -29,6 +28,7 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
 from pytest_instructlab_eval.reports.exit_status import exit_status, gate_cause
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
+from pytest_instructlab_eval.reports.run_comparison import Side, compare_runs
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
@@ -100,7 +100,10 @@ def _from_here(name: str, directory: str | None) -> str:
 )
 @click.option("--gate-about", type=click.Choice(get_args(GateAbout)),
               help="Decide drops about this, like --eval-gate-about (default: as in AFTER).")  # fmt: skip
-@click.option("--allow-mismatch", is_flag=True, help="Compare runs of different configurations.")
+@click.option("--before-model", metavar="NAME", help="Compare with this model of BEFORE (default: all).")
+@click.option("--after-model", metavar="NAME", help="Compare this model of AFTER (default: all).")
+@click.option("--allow-mismatch", is_flag=True,
+              help="Compare runs of different configurations, and gate what both have.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def compare(
     before: Path,
@@ -108,47 +111,26 @@ def compare(
     *,
     gates: Sequence[str],
     gate_about: GateAbout | None,
+    before_model: str | None,
+    after_model: str | None,
     allow_mismatch: bool,
     verbose: bool,
 ) -> None:
     """Compare two finished runs question by question: what is worse in AFTER, and what is better.
 
-    BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 if a gate
-    fails, and 7 if one cannot be evaluated. With --gate, AFTER must also pass the gates that every run has:
-    no errors, few unscored questions.
+    BEFORE and AFTER are each a results.json or its folder, or a baseline; both may be one run of several
+    models. The exit status is 1 if a gate fails, and 7 if one cannot be evaluated. With --gate, AFTER must
+    also pass the gates that every run has (no errors, few unscored questions), and have a result of each
+    question that BEFORE has.
     """
     with _errors_as_sentences():
-        theirs, ours = (
-            read_baseline(results_path(before), check_gate=parse_gate),
-            read_baseline(results_path(after), check_gate=parse_gate),
+        report = compare_runs(
+            Side.read(before, before_model),
+            Side.read(after, after_model),
+            gates,
+            about=gate_about,
+            allow_mismatch=allow_mismatch,
         )
-        if theirs.shard != ours.shard:
-            part, shard = (after, ours.shard) if theirs.shard is None else (before, theirs.shard)
-            raise ConfigurationError(
-                f"{part} is part {shard} of a run, and the other run is not the same part; join the parts "
-                "with python -m pytest_instructlab_eval merge, and compare the whole runs"
-            )
-        if not allow_mismatch:
-            check_comparable(ours.fingerprint, theirs, str(before), ALLOW)
-        run = Run(ours.results, fingerprint=ours.fingerprint, left_out=ours.left_out)
-        report = RunReport.of(run, theirs, gated=False)
-        if not report.changes:
-            raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
-        if gates and ours.incomplete is not None:
-            raise ConfigurationError(f"{after} cannot be gated: {ours.incomplete}; run it again")
-        if gates:
-            # As in a run: the questions that AFTER lost must not make its drop look like none.
-            benchmarks = (result.benchmark for result in run.results)
-            gates = [gate.text for gate in with_default_gates(map(parse_gate, gates), benchmarks)]
-        verdicts = evaluate_gates(
-            map(parse_gate, gates),
-            run.results,
-            baseline=theirs.results,
-            left_out=run.left_out,
-            about=gate_about or ours.gate_about,
-            about_these=ours.about_these,
-        )
-        report = dataclasses.replace(report, verdicts=tuple(verdicts))
     _print_lines(comparison_lines(report, verbose=verbose))
     sys.exit(exit_status({gate_cause(verdict, report.inconclusive) for verdict in report.verdicts}))
 

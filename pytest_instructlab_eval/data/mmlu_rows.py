@@ -43,12 +43,17 @@ class MMLURow:
     answer: int
 
 
+def mmlu_file(folder: Path, split: str, subject: str) -> Path:
+    """Return the file of a subject's test questions ("test") or solved examples ("dev")."""
+    return folder / split / f"{subject}_{split}.csv"
+
+
 def read_mmlu(folder: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
     """Return the rows of `folder/SPLIT/SUBJECT_SPLIT.csv`, without a header: question, A, B, C, D, letter.
 
     Raises DataError with the file and line of the first row that is not so.
     """
-    path = folder / split / f"{subject}_{split}.csv"
+    path = mmlu_file(folder, split, subject)
     text = read_data_file(path, f"MMLU's {split} questions on {subject}")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[MMLURow] = []

@@ -161,7 +161,8 @@ class CompletionBatcher:
             self._most = 1
             self._adaptations.note(
                 "one_prompt_a_request",
-                "the server takes one prompt per request, so each prompt was sent alone",
+                "the server takes one prompt per request, so each prompt was sent alone; this changes no "
+                "answer",
             )
         return len(jobs)
 

@@ -7,6 +7,7 @@ import dataclasses
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -88,6 +89,7 @@ class Endpoint:
         self.base_url = base_url
         self.budget = Budget(budget)
         self.traffic = Traffic()
+        self.resent: Counter[str] = Counter()  # requests that were sent again, by what had happened
         self.patience = patience
         self._timeout = timeout
         self._http = Http(base_url, api_key, max_reply)
@@ -154,9 +156,12 @@ class Endpoint:
                 self._silence.failing = reply.silent
                 error = UnreachableError(self.given_up) if reply.silent and self.given_up else reply.error
                 error.prompt = prompt
+                if tries > 1 and not reply.silent:
+                    error.args = (f"{error}; it was asked {tries} times",)
                 raise error
             if verdict == "away":
                 failures = 0
+            self.resent[reply.cause] += 1
             pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 30), LONGEST_PAUSE) * random.uniform(0.75, 1)  # noqa: S311
             await asyncio.sleep(pause if reply.pause is None else reply.pause)
 
@@ -219,6 +224,8 @@ class Endpoint:
             url = f"{parts.scheme}://{parts.netloc}{path}"
             if url != self.base_url and not isinstance(await self._listed(url, PROBE_TIME), FailedTry):
                 return f"; did you mean {url}?"
+        if parts.path.endswith("/v1"):
+            return "; check the path before /v1: a gateway may need one, as in https://HOST/PATH/v1"
         return "; the URL usually ends in /v1"
 
     def safe(self, value: object) -> str:

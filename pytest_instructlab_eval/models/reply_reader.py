@@ -43,6 +43,13 @@ class FailedTry:
     silent: bool = False
     pause: float | None = None  # seconds that the server asks for
 
+    @property
+    def cause(self) -> str:
+        """What happened, in few words."""
+        if self.error.status is not None:
+            return f"status {self.error.status}"
+        return "no reply" if self.silent else "a reply that could not be read"
+
 
 @dataclass(frozen=True)
 class ReplyReader:

@@ -37,7 +37,8 @@ from pytest_instructlab_eval.settings import GateAbout
 SCHEMA_VERSION = 1
 FINGERPRINT = (
     "model", "judge_model", "judge_repeat", "few_shots", "system_prompt", "add_bos",
-    "merge_system_user_message", "first_n", "sample", "sample_seed", "data", "prompts", "adaptations",
+    "merge_system_user_message", "mmlu_subject", "first_n", "sample", "sample_seed", "data", "prompts",
+    "adaptations",
 )  # fmt: skip
 """The settings that scores depend on. "data" has the digests of the benchmarks' data, "prompts" the versions
 of their prompts and scoring, "adaptations" the adaptations that can change answers, known only at the end of
@@ -55,7 +56,13 @@ OPTIONAL = frozenset(
     {"judge_model", "data", "prompts"}
 )  # missing in runs without a judge, and in older files
 CALLED = {"prompts": "version"}  # what a benchmark's author calls an entry of the fingerprint
+SUBJECTS = "mmlu_subject"
 LONGEST = 60  # characters of a value in a message
+MERGE_OPTIONS = {
+    "model: merged_system_message": "--eval-merge-model-system-message",
+    "judge: merged_system_message": "--eval-merge-system-user-message",
+}
+"""The options that make an adaptation the rule, so that servers which differ in it are asked alike."""
 
 
 @dataclass(frozen=True)
@@ -91,24 +98,28 @@ class Baseline:
 def fingerprint(configuration: Mapping[str, object]) -> dict[str, object]:
     """Return the settings that scores depend on, as plain data; "data" and "prompts" count as settings.
 
-    Missing settings are left out.
+    Missing settings are left out, and so are the subjects of MMLU where all are asked.
     """
-    return {name: plain_data(configuration[name]) for name in FINGERPRINT if name in configuration}
+    known = {name: plain_data(configuration[name]) for name in FINGERPRINT if name in configuration}
+    if subjects := known.pop(SUBJECTS, None):
+        known[SUBJECTS] = sorted(set(subjects))
+    return known
 
 
 def differences(
     ours: Mapping[str, object],
     theirs: Mapping[str, object],
     *,
+    ours_are: str = "here",
     theirs_are: str = "in the baseline",
     ignoring: Collection[str] = INFORMATIVE,
 ) -> list[str]:
     """Return the differences of two fingerprints that make scores incomparable; empty where there are none.
 
-    `ignoring` are settings that may differ: by default the model and the choice of questions, since only
-    common questions are compared. A judge, "data" and "prompts" are compared where both sides have them, the
-    latter two by benchmark. Any other missing setting counts as not set, which equals off, and missing
-    adaptations count as none.
+    `ours_are` and `theirs_are` say where the two were read. `ignoring` are settings that may differ: by
+    default the model and the choice of questions, since only common questions are compared. A judge, "data"
+    and "prompts" are compared where both sides have them, the latter two by benchmark. Any other missing
+    setting counts as not set, which equals off, and missing adaptations count as none.
     """
     sentences = []
     for name in dict.fromkeys([*ours, *theirs]):
@@ -117,7 +128,7 @@ def differences(
             value, other_value = value or None, other_value or None
         unknown = name in OPTIONAL and (not value or not other_value)
         if name not in ignoring and not unknown:
-            sentences += _difference(name, value, other_value)
+            sentences += _difference(name, value, other_value, ours_are)
     return [f"{difference} {theirs_are}" for difference in sentences]
 
 
@@ -127,15 +138,23 @@ def check_comparable(
     name: str,
     advice: str,
     *,
+    ours_are: str = "here",
+    theirs_are: str = "in the baseline",
     ignoring: Collection[str] = INFORMATIVE,
 ) -> None:
     """Raise ConfigurationError where a run of this fingerprint is not comparable with the baseline.
 
-    `name` is the baseline's name in the message, `advice` what to do next.
+    `name` is the baseline's name in the message, `advice` what to do next; for the others see `differences`.
     """
-    problems = differences(ours, baseline.fingerprint, ignoring=ignoring)
+    theirs = baseline.fingerprint
+    problems = differences(ours, theirs, ours_are=ours_are, theirs_are=theirs_are, ignoring=ignoring)
     if problems:
-        raise ConfigurationError(f"{name} has another configuration: {'; '.join(problems)}; {advice}")
+        alike = (
+            ""
+            if "adaptations" in ignoring
+            else _asked_alike(ours.get("adaptations"), theirs.get("adaptations"))
+        )
+        raise ConfigurationError(f"{name} has another configuration: {'; '.join(problems)}; {alike}{advice}")
 
 
 def different_requests(ours: Sequence[str], theirs: object, where: str, allow_flag: str) -> str | None:
@@ -151,19 +170,28 @@ def different_requests(ours: Sequence[str], theirs: object, where: str, allow_fl
     )
     return (
         f"requests were adapted differently ({here} here, {there} {where}), which can change answers; "
-        f"compare runs with the same adaptations, or allow the comparison with {allow_flag}"
+        f"{_asked_alike(ours, theirs) or 'compare runs with the same adaptations, or '}"
+        f"allow the comparison with {allow_flag}"
     )
 
 
-def _difference(name: str, ours: object, theirs: object) -> list[str]:
+def _asked_alike(ours: object, theirs: object) -> str:
+    """Return how to ask both sides alike, where one server alone refuses a system message; else empty."""
+    mine, other = (set(side) if isinstance(side, Sequence) else set() for side in (ours, theirs))
+    options = [option for name, option in MERGE_OPTIONS.items() if name in mine ^ other]
+    return f"ask both with {' and '.join(options)}, or " if options else ""
+
+
+def _difference(name: str, ours: object, theirs: object, ours_are: str) -> list[str]:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         common = [key for key in ours if key in theirs]
         kind = CALLED.get(name, name)
-        return [text for key in common for text in _difference(f"{kind} of {key}", ours[key], theirs[key])]
+        pairs = ((f"{kind} of {key}", ours[key], theirs[key]) for key in common)
+        return [text for pair in pairs for text in _difference(*pair, ours_are)]
     ours, theirs = (None if value is False else value for value in (ours, theirs))
     if ours == theirs:
         return []
-    return [f"{name} is {_setting_text(ours)} here and {_setting_text(theirs)}"]
+    return [f"{name} is {_setting_text(ours)} {ours_are} and {_setting_text(theirs)}"]
 
 
 def _setting_text(value: object) -> str:

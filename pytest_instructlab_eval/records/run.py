@@ -128,7 +128,15 @@ class Run:
     @property
     def problems(self) -> list[str]:
         """The problems that fail the run whatever its gates say."""
-        return [f"no question of {name} has a score" for name in self.without_scores]
+        return [f"no question of {name} has a score{self._cause(name)}" for name in self.without_scores]
+
+    def _cause(self, benchmark: str) -> str:
+        """Return the error of all its questions, where it is one; else an empty text."""
+        mine = [result for result in self.results if result.benchmark == benchmark]
+        samples = (sample for result in mine for score in result.scores for sample in score.samples)
+        errors = {result.error for result in mine if not result.scores} | {one.error for one in samples}
+        (cause, *others) = errors or {None}
+        return f": {cause}" if cause and not others else ""
 
     @property
     def paired(self) -> bool:

@@ -11,6 +11,9 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import differences
 from pytest_instructlab_eval.records.run import Run, distinct_adaptations
 
+DECIDING = ("gate_about", "inconclusive", "allow_mismatch")
+"""The settings that change verdicts, and no score."""
+
 
 def merge_shards(parts: Mapping[Path, Run]) -> Run:
     """Return the whole run of these parts, given by their files.
@@ -76,4 +79,8 @@ def _unlike(run: Run, first: Run) -> list[str]:
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
     if gates[0] != gates[1]:
         problems.append("the gates are {} here and {} there".format(*gates))
+    for name in DECIDING:
+        ours, theirs = (side.configuration.get(name) for side in (run, first))
+        if ours != theirs:
+            problems.append(f"{name} is {ours or 'not set'} here and {theirs or 'not set'} there")
     return problems

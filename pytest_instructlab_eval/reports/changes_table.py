@@ -30,7 +30,7 @@ def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False)
         of = f" ({entry.model})" if several and entry.model == entry.against else ""
         rows.append(change_cells(escape_line(f"{entry.title}{of}"), entry.overall))
         rows += _group_rows(entry, verbose=verbose)
-    lines = [line for entry in changes for note in comparison_notes(entry) for line in paragraph(note)]
+    lines = [line for note in comparison_notes(changes) for line in paragraph(note)]
     return [*fit_table(head, rows), *lines]
 
 
@@ -60,17 +60,23 @@ def change_cells(label: str, change: MeanChange) -> list[str]:
     ]  # fmt: skip
 
 
-def comparison_notes(entry: BenchmarkChanges) -> list[str]:
-    """Return the notes below a comparison: the smallest detectable drop, and what is not compared."""
+def comparison_notes(changes: Sequence[BenchmarkChanges]) -> list[str]:
+    """Return the notes below comparisons: the smallest detectable drop, and what is not compared.
+
+    Each names its benchmark, and its model where there are several.
+    """
     sentences = []
-    if entry.minimum_detectable_drop is not None:
-        digits = 2 if entry.overall.maximum > 1 else 4
-        power = detectable_drop_text(entry.minimum_detectable_drop, digits)
-        correlation = (
-            "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
-        )
-        sentences.append(f"{entry.benchmark}: {power}{correlation}")
-    if entry.unpaired:
-        count = question_count(entry.unpaired)
-        sentences.append(f"{entry.benchmark}: {count} not compared (changed, or no score on one side)")
+    several = len(set(map(attrgetter("model"), changes))) > 1
+    for entry in changes:
+        name = f"{entry.benchmark} ({entry.model})" if several else entry.benchmark
+        if entry.minimum_detectable_drop is not None:
+            digits = 2 if entry.overall.maximum > 1 else 4
+            power = detectable_drop_text(entry.minimum_detectable_drop, digits)
+            correlation = (
+                "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"
+            )
+            sentences.append(f"{name}: {power}{correlation}")
+        if entry.unpaired:
+            count = question_count(entry.unpaired)
+            sentences.append(f"{name}: {count} not compared (changed, or no score on one side)")
     return sentences

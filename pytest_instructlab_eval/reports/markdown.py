@@ -105,7 +105,7 @@ def _tables(report: RunReport) -> Iterator[_Table]:
     ]
     yield _Table("Gates", ("verdict", "gate", "why"), gates)
     yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
-    below = [note for entry in report.changes for note in comparison_notes(entry)]
+    below = comparison_notes(report.changes)
     yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), below)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
     yield _Table("What is new", ("", "score", "questions"), new)

@@ -19,9 +19,14 @@ def noteworthy_reports(reports: Sequence[GateReport]) -> list[GateReport]:
 
 
 def verdict_counts(reports: Sequence[GateReport]) -> str:
-    """Return the number of gates by verdict: "1 failed, 4 passed"."""
+    """Return the number of gates by verdict: "1 failed, 4 passed (2 default)".
+
+    Default gates that passed are the only ones without a line of their own.
+    """
     numbers = Counter(report.verdict for report in reports)
-    return ", ".join(f"{numbers[verdict]} {verdict}" for verdict in ORDER if numbers[verdict])
+    counts = ", ".join(f"{numbers[verdict]} {verdict}" for verdict in ORDER if numbers[verdict])
+    default = len(reports) - len(noteworthy_reports(reports))
+    return f"{counts} ({default} default)" if default else counts
 
 
 def family_note(reports: Sequence[GateReport]) -> str | None:

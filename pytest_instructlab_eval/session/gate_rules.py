@@ -58,7 +58,7 @@ def unknown_group_or_metric(gate: Gate, settings: Settings, collected: Collected
     if name not in collected.groups or name in collected.empty:
         return None
     definition = find_benchmark(name)
-    fewer = settings.min_tasks or (settings.sample, settings.first_n) != (None, None)
+    fewer = settings.asks_part_of(name)
     may_lack_groups = definition is None or not definition.fixed_groups or fewer or name in collected.part
     if gate.standing and may_lack_groups:
         return None
@@ -125,7 +125,7 @@ def misspelt_group(gate: Gate, settings: Settings, collected: CollectedTests) ->
     """
     name, group = gate.selector.benchmark, gate.selector.group
     definition, groups = find_benchmark(name), collected.groups.get(name, ())
-    has_part = name in collected.part or (settings.sample, settings.first_n) != (None, None)
+    has_part = name in collected.part or settings.asks_part_of(name)
     of_branch = definition is not None and definition.compared == "each"
     if not gate.standing or group is None or has_part or of_branch or not close_matches(group, groups):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -68,6 +69,12 @@ class Gating:
     def gated(self) -> bool:
         """True if the run's scores decide something: gates, or a comparison with a baseline."""
         return bool(self._gates) or self.baseline is not None
+
+    @property
+    def settings_with_marked_gates(self) -> Settings:
+        """The settings, with the gates of markers before those of the ini file."""
+        marked = itertools.chain.from_iterable(self.collected.gates.values())
+        return replace(self._settings, gates=(*marked, *self._settings.gates))
 
     # --- before the first request ---
 

@@ -17,6 +17,7 @@ from pytest_instructlab_eval.session.marker import definition_of
 from pytest_instructlab_eval.session.report_data import (
     put_adaptations,
     put_broken,
+    put_resent,
     put_result,
     put_silent,
 )
@@ -61,11 +62,17 @@ class Outcomes:
             _explain(report, item, failure)
             if failure is not None and isinstance(failure.value, EvalError):
                 put_broken(report)
-            if self._is_worker and len(adaptations := self._models.adaptations) > self._sent:
-                self._sent = len(adaptations)
-                put_adaptations(report, adaptations)  # now, as this worker may die
+            if self._is_worker:
+                self._put_news(report)  # now, as this worker may die
             report.longrepr = escape_failure(report.longrepr)
         return report
+
+    def _put_news(self, report: pytest.TestReport) -> None:
+        """Attach to a report what is new about the requests of this process."""
+        if len(adaptations := self._models.adaptations) > self._sent:
+            self._sent = len(adaptations)
+            put_adaptations(report, adaptations)
+        put_resent(report, self._models.take_resent())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:

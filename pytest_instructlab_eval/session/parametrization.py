@@ -11,6 +11,7 @@ import pytest
 from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.session.items import our_fixture_names
+from pytest_instructlab_eval.session.marker import marked_gates
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 from pytest_instructlab_eval.suites.benchmark import Question
@@ -41,7 +42,7 @@ class Parametrization:
 
     def _parametrize(self, metafunc: pytest.Metafunc, fixture: str, name: str) -> None:
         questions, definition = (
-            self._read(lambda: self._eval.questions.of_fixture(fixture)),
+            self._read(lambda: self._eval.questions.of_fixture(fixture, marked_gates(metafunc.definition))),
             find_benchmark(name),
         )
         settings = self._settings

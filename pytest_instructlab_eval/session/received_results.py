@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pytest
 
+from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.session.report_data import adaptations_on, outcome_on, result_on, silent_on
+from pytest_instructlab_eval.session.report_data import (
+    adaptations_on,
+    outcome_on,
+    resent_on,
+    result_on,
+    silent_on,
+)
 from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
 
 TestStatus = tuple[str, str, tuple[str, Mapping[str, bool]]]
@@ -18,12 +26,13 @@ class ReceivedResults:
     """The results by node id, and the hooks that collect them.
 
     `silent` are the tests that did not fail but recorded no score, `without_judge` those that were skipped
-    because the run has no judge.
+    because the run has no judge. `resent` counts the requests of other processes that were sent again.
     """
 
     def __init__(self, session: EvalSession) -> None:
         self.silent: dict[str, SilentTest] = {}
         self.without_judge: set[str] = set()
+        self.resent: Counter[Cause] = Counter()
         self._eval = session
         self._by_nodeid: dict[str, Result] = {}
         self._adaptations: list[ModelAdaptation] = []  # of other processes
@@ -43,6 +52,7 @@ class ReceivedResults:
         elif (silent := silent_on(report)) is not None:
             self.silent[report.nodeid] = silent
         self.add_adaptations(adaptations_on(report))
+        self.resent.update(resent_on(report))
         if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_JUDGE in report.longrepr[2]:
             self.without_judge.add(report.nodeid)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import pytest
 
+from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result, plain_data
 
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
-RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
+RESULT, SILENT, ADAPTATIONS, RESENT = "eval_result", "eval_silent", "eval_adaptations", "eval_resent"
 BROKEN = "eval_broken"
 
 
@@ -60,3 +62,14 @@ def put_adaptations(report: pytest.TestReport, adaptations: Iterable[ModelAdapta
 def adaptations_on(report: pytest.TestReport) -> list[ModelAdaptation]:
     """Return the adaptations of requests on a report."""
     return [ModelAdaptation(**record) for record in getattr(report, ADAPTATIONS, ())]
+
+
+def put_resent(report: pytest.TestReport, resent: Mapping[Cause, int]) -> None:
+    """Attach the counts of requests that were sent again to a report, if there are any."""
+    if resent:
+        setattr(report, RESENT, [[server, cause, count] for (server, cause), count in resent.items()])
+
+
+def resent_on(report: pytest.TestReport) -> Counter[Cause]:
+    """Return the counts of requests that were sent again on a report."""
+    return Counter({(server, cause): count for server, cause, count in getattr(report, RESENT, ())})

@@ -154,6 +154,7 @@ class RunEnd:
 
     def _make_ending(self, session: pytest.Session, *, gated: bool) -> RunOutput:
         """Return the ending with the report of the run; called once, before any gate is reported."""
+        from pytest_instructlab_eval.models.resent_requests import resent_notes
         from pytest_instructlab_eval.session.run_output import RunOutput
         from pytest_instructlab_eval.suites.repeat_notes import repeat_notes
 
@@ -164,7 +165,8 @@ class RunEnd:
             incomplete=self._why_incomplete(session),
             notes=(
                 *self._eval.questions.notes(gating.collected.groups),
-                *repeat_notes(self._eval.settings, list(results)),
+                *repeat_notes(gating.settings_with_marked_gates, list(results)),
+                *resent_notes(results.resent + self._eval.models.take_resent()),
             ),
             adaptations=results.adaptations,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,6 +14,7 @@ from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
 from pytest_instructlab_eval.models.adaptations import Adaptation, Role
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
 from pytest_instructlab_eval.models.replicas import Replicas
+from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.serving import LOCAL, RotatedModel, Rotation
 from pytest_instructlab_eval.session.engine import Engine
@@ -79,11 +81,21 @@ class RunModels:
         self._roles: dict[Address, set[Role]] = {}
         self._local: Model | None = None
         self._local_traffic: list[Traffic] = []
+        self._resent: Counter[Cause] = Counter()  # those that were taken
 
     @property
     def traffic(self) -> list[Traffic]:
         """The traffic so far with servers and models in this process."""
         return [endpoint.traffic for endpoint in self._endpoints.values()] + self._local_traffic
+
+    def take_resent(self) -> Counter[Cause]:
+        """Return how many requests were sent again since the last call, by server and cause."""
+        resent: Counter[Cause] = Counter()
+        for endpoint in self._endpoints.values():
+            for cause, count in dict(endpoint.resent).items():  # a copy, as the loop's thread may add to it
+                resent[str(endpoint), cause] += count
+        new, self._resent = resent - self._resent, resent
+        return new
 
     @property
     def adaptations(self) -> list[ModelAdaptation]:

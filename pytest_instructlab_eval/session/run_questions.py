@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,16 @@ class RunQuestions:
         self._settings = settings
         self._by_fixture: dict[str, Sequence[Question]] = {}
 
-    def of_fixture(self, fixture: str) -> Sequence[Question]:
-        """Return the questions or tasks behind a parametrized fixture; raises DataError."""
+    def of_fixture(self, fixture: str, gates: Sequence[str] = ()) -> Sequence[Question]:
+        """Return the questions or tasks behind a parametrized fixture; raises DataError.
+
+        `gates` are those of the marker of the test that asks them, for --eval-repeat auto.
+        """
         if fixture not in self._by_fixture:
             definition = find_benchmark(benchmark_fixtures()[fixture])
             assert definition is not None  # noqa: S101  (each fixture is of one)
-            self._by_fixture[fixture] = questions = asked_questions(definition, self._settings)
+            settings = replace(self._settings, gates=(*gates, *self._settings.gates))
+            self._by_fixture[fixture] = questions = asked_questions(definition, settings)
             if questions and definition.judged_like is not None:
                 from pytest_instructlab_eval.judges.trial import checked_put
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from pytest_instructlab_eval.data.mmlu_rows import MMLU_TEST_ROWS, MMLURow, read_mmlu
+from pytest_instructlab_eval.data.mmlu_rows import MMLU_TEST_ROWS, MMLURow, mmlu_file, read_mmlu
 from pytest_instructlab_eval.errors import ContextLengthError, DataError, ModelError
+from pytest_instructlab_eval.gates.sentences import close_matches, name_list
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
@@ -26,6 +27,7 @@ from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks, sampled_score
 
 PREFIX = "mmlu_"
+SUBJECT = "--eval-mmlu-subject"
 FEWER_SHOTS = "; --eval-few-shots says how many solved examples are in it"
 FEWER_TASKS = f"{MIN_TASKS_VARIABLE} is set, so only the first {MIN_TASKS} of MMLU's tasks are asked"
 NO_DIFFERENCE = (
@@ -130,13 +132,27 @@ def check_mmlu(tasks: Sequence[MMLUTask]) -> None:
             with heavy_libraries:
                 _load_mmlu_questions(task)
             return
-        _mmlu_rows(task.data, "test", task.subject)
-        examples = len(_mmlu_rows(task.data, "dev", task.subject))
+        try:
+            _mmlu_rows(task.data, "test", task.subject)
+            examples = len(_mmlu_rows(task.data, "dev", task.subject))
+        except DataError as error:
+            raise DataError(f"{error}{_advice_on_subjects(task.data, tasks)}") from None
         if examples < task.few_shots:
             raise DataError(
                 f"{task.data}: expected {task.few_shots} examples for {task.subject} (got {examples}); ask "
                 "for fewer with --eval-few-shots"
             )
+
+
+def _advice_on_subjects(data: Path, tasks: Sequence[MMLUTask]) -> str:
+    """Return what to do where a folder has only some subjects; empty where it has all or none."""
+    there = [task.subject for task in tasks if mmlu_file(data, "test", task.subject).is_file()]
+    if not there or len(there) == len(tasks):
+        return ""
+    return (
+        f"; the folder has {len(there)} of {len(tasks)} subjects: add the others, or ask only those that it "
+        f"has with {SUBJECT}, as in {SUBJECT} {there[0]}"
+    )
 
 
 async def score_mmlu(task: MMLUTask, model: Model) -> Score:
@@ -308,16 +324,31 @@ def _definitions() -> Path:
 
 
 def _read_mmlu_tasks(settings: Settings) -> list[MMLUTask]:
+    subjects = mmlu_subjects()
+    for name in settings.mmlu_subject:
+        if name not in subjects:
+            suggestion = close_matches(name, subjects) or "; see the names of the published files"
+            raise DataError(f"{SUBJECT}: expected a subject of MMLU (got {name!r}){suggestion}")
     tasks = mmlu_tasks(
         data=settings.mmlu_data,
         few_shots=settings.few_shots,
         first_n=settings.first_n,
         system_prompt=settings.system_prompt,
     )
+    if settings.mmlu_subject:
+        tasks = [task for task in tasks if task.subject in settings.mmlu_subject]
     if settings.min_tasks:
         tasks = tasks[:MIN_TASKS]
     check_mmlu(tasks)
     return sample_tasks(tasks, settings)
+
+
+def _unasked(settings: Settings) -> list[str]:
+    notes = [FEWER_TASKS] if settings.min_tasks else []
+    if settings.mmlu_subject:
+        chosen, every = sorted(set(settings.mmlu_subject)), len(mmlu_subjects())
+        notes.append(f"{len(chosen)} of MMLU's {every} subjects are asked ({SUBJECT}): {name_list(chosen)}")
+    return notes
 
 
 BENCHMARK = Benchmark(
@@ -327,8 +358,8 @@ BENCHMARK = Benchmark(
     read=_read_mmlu_tasks,
     of_tasks=True,
     metrics={"acc": 1.0},
-    own_settings=("mmlu_data",),
+    own_settings=("mmlu_data", "mmlu_subject"),
     by_default=True,
     fixed_groups=True,
-    unasked=lambda settings: [FEWER_TASKS] if settings.min_tasks else [],
+    unasked=_unasked,
 )

@@ -624,15 +624,26 @@ def test_without_a_wait_it_is_told_what_can_be_done() -> None:
 )
 def test_a_server_of_another_kind_is_told_so(server: ScriptedServer, fault: Fault) -> None:
     server.fault(fault, path=MODELS)
-    with pytest.raises(ConfigurationError, match=r"gave no list of models, .*; the URL usually ends in /v1"):
+    with pytest.raises(ConfigurationError, match=r"gave no list of models, .*; check the path before /v1: "):
         with_model(server, lambda model: model.find())
 
 
 @pytest.mark.parametrize("fault", [NotJSON(), BrokenJSON()], ids=["page", "broken"])
 def test_a_list_of_models_that_is_no_json_is_shown(server: ScriptedServer, fault: Fault) -> None:
     server.fault(fault, path=MODELS)
-    with pytest.raises(ConfigurationError, match=r"not JSON: [<{].*; the URL usually ends in /v1$"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"not JSON: [<{].*; check the path before /v1: .* as in https://HOST/PATH/v1$",
+    ):
         with_model(server, lambda model: model.find())
+
+
+def test_a_url_without_its_v1_that_is_no_server_of_models_is_told_how_urls_end(
+    server: ScriptedServer,
+) -> None:
+    server.fault(NotJSON(), path=MODELS, times=None)
+    with pytest.raises(ConfigurationError, match=r"; the URL usually ends in /v1$"):
+        with_model(server.url.removesuffix("/v1"), lambda model: model.find())
 
 
 def test_a_url_without_its_v1_is_told_at_once(server: ScriptedServer) -> None:

@@ -61,7 +61,7 @@ class Finished:
     def gates(self) -> dict[str, int]:
         """How many gates have which verdict."""
         told = next((line for line in self.lines if line.startswith("gates: ")), "gates: ")
-        found = re.findall(r"(\d+) (\w+)", told)
+        found = re.findall(r"(\d+) (\w+)", told.partition("(")[0])
         return {verdict: int(count) for count, verdict in found}
 
     @property

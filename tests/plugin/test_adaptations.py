@@ -49,6 +49,26 @@ def test_it_is_told_in_the_terminal_and_in_every_file(project: Project, processe
     assert done.document["fingerprint"]["adaptations"] == ["model: merged_system_message"]
 
 
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_requests_that_were_sent_again_are_counted_in_every_file(project: Project, processes: str) -> None:
+    project.write(FILE, TEST)
+    project.server.fault(Status(500, "busy", headers={"Retry-After": "0"}), times=3)
+    done = project.evaluate(FILE, "-n", processes, passed=6)
+    note = f"requests to the server at {project.server.url} were sent again 3 times: 3 after status 500"
+    assert done.lines.count(f"note: {note}") == 1
+    assert done.document["notes"] == [note]
+    summary = (project.folder / "eval_output/summary.md").read_text("utf-8")
+    assert summary.count("were sent again 3 times: 3 after status 500") == 1
+
+
+def test_an_error_after_several_tries_says_how_many(project: Project) -> None:
+    project.write(FILE, TEST.replace("range(6)", "range(1)"))
+    project.server.fault(Status(500, "broken", headers={"Retry-After": "0"}), times=None)
+    done = project.evaluate(FILE, ret=7, failed=1)
+    (result,) = done.document["results"]
+    assert result["error"].endswith("answered 500: broken; it was asked 6 times")
+
+
 def test_a_drop_from_a_baseline_that_was_asked_otherwise_is_refused(project: Project) -> None:
     project.write(FILE, TEST)
     plain = project.evaluate(FILE, "--eval-save-baseline=plain.json", passed=6)
@@ -59,8 +79,8 @@ def test_a_drop_from_a_baseline_that_was_asked_otherwise_is_refused(project: Pro
     assert refused.gates == {"refused": 1, "passed": 2}
     refused.shows(
         "*requests were adapted differently ('model: merged_system_message' here, none in the baseline), "
-        "which can change answers; compare runs with the same adaptations, or allow the comparison with "
-        "--eval-al*"
+        "which can change answers; ask both with --eval-merge-model-system-message, or allow the comparison "
+        "with --eval-al*"
     )
     insisted = project.evaluate(*against, "--eval-allow-mismatch", ret=0)
     assert insisted.gates == {"passed": 3}
@@ -90,9 +110,7 @@ def test_parts_and_comparisons_know_it(project: Project) -> None:
     assert NOTE in (project.folder / "whole/summary.md").read_text("utf-8")
     compared = project.script("compare", "plain", "whole")
     assert compared.returncode == 1
-    assert (
-        "adaptations is ['model: merged_system_message'] here and not set in the baseline" in compared.stderr
-    )
+    assert "adaptations is ['model: merged_system_message'] in whole and not set in plain" in compared.stderr
     assert project.script("compare", "whole", "whole").returncode == 0
 
 

@@ -9,9 +9,11 @@ import statistics
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from benchmarks import test_mt_bench_branch
 from pytest_instructlab_eval.suites.mt_bench import TEMPERATURES
 from tests.scripted_server import Body, Status, content_text
 
@@ -289,3 +291,18 @@ def test_the_ini_file_may_say_it(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\neval_repeat = auto\n")
     project.server.reply = noisy(1.0)
     project.evaluate(*project.mt_bench_only, passed=8).shows("repeat: auto (*", "note: mt_bench: *")
+
+
+# --- gates in the marker of a copied test ---
+
+
+def test_a_drop_gate_in_the_marker_decides_like_one_of_the_command_line(
+    project: Project, pull_request: tuple[str, ...]
+) -> None:
+    project.server.reply = noisy(0.5)
+    source = Path(test_mt_bench_branch.__file__).read_text("utf-8")
+    marked = source.replace("max_score=10", 'max_score=10, gates=["mt_bench_branch.drop <= 3"]')
+    project.write("test_copy.py", marked)
+    finished = project.evaluate("test_copy.py", *pull_request[1:])
+    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {3}
+    assert finished.gates == {"passed": 3}

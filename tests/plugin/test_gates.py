@@ -69,7 +69,7 @@ def test_each_gate_is_a_test_of_its_own(project: Project, processes: str) -> Non
         "gates::own.unscored_rate <= 0.05 PASSED *",
         "_* own >= 0.9 _*",
         "expected >= 0.9, got 0.5000 (95 % interval 0.3520 to 0.6480, 40 questions); *",
-        "gates: 1 failed, 3 passed",
+        "gates: 1 failed, 3 passed (1 default)",
         "  failed: own >= 0.9: expected >= 0.9, got 0.5000 *",
         "FAILED gates::own >= 0.9 - expected >= 0.9, got 0.5000 *",
     )
@@ -251,7 +251,7 @@ def test_a_drop_that_cannot_be_told_is_inconclusive(
     project.server.reply = right_up_to(36)
     gate = ("--eval-baseline=main.json", "--eval-gate=own.drop <= 0.01", f"--eval-inconclusive={verdict}")
     finished = project.evaluate("test_own.py", *gate, "-v", ret=ret)
-    finished.shows(f"gates::own.drop <= 0.01 {shown} *", "gates: 1 inconclusive, 3 passed")
+    finished.shows(f"gates::own.drop <= 0.01 {shown} *", "gates: 1 inconclusive, 3 passed (2 default)")
     assert "inconclusive: the 95 % interval (" in finished.out
 
 
@@ -262,7 +262,7 @@ def test_several_drops_of_a_run_say_the_confidence_of_their_intervals_everywhere
     gates = ("--eval-gate=own.drop <= 0.01", "--eval-gate=own.score.drop <= 0.02")
     finished = own(project, "--eval-baseline=main.json", *gates, *JUNIT, right=36)
     finished.shows(
-        "gates: 2 inconclusive, 3 passed",
+        "gates: 2 inconclusive, 3 passed (2 default)",
         "  2 drops are gated together, so their intervals are wider",
         "*the 97.5 % interval (*",
     )

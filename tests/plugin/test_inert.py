@@ -71,6 +71,7 @@ COMMON_FLAGS = """
 """
 
 EXPERT_FLAGS = """
+    --eval-mmlu-subject=SUBJECT (default: all 57)
     --eval-changed-only (default: ask the pairs that --eval-base-branch does not have)
     --eval-include-knowledge (default: skip them)
     --eval-base-questions=WHICH (default: same)

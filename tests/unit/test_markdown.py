@@ -108,7 +108,7 @@ def test_gates_come_worst_first_without_defaults_that_passed() -> None:
     found = page(reports=[default, report("passed", "own >= 0.1"), report("failed", "own >= 0.9")])
     rows = [line for line in found.splitlines() if line.startswith("| ✅") or line.startswith("| ❌")]
     assert [row.split(" | ")[1] for row in rows] == ["`own >= 0.9`", "`own >= 0.1`"]
-    assert "Gates: 1 failed, 2 passed." in found
+    assert "Gates: 1 failed, 2 passed (1 default)." in found
 
 
 def test_what_got_worse_stands_with_its_interval() -> None:

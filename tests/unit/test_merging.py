@@ -18,9 +18,15 @@ from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 
 
-def part(shard: tuple[int, int] | None, names: str, **changes: Any) -> Run:
+def part(
+    shard: tuple[int, int] | None, names: str, deciding: Mapping[str, str] | None = None, **changes: Any
+) -> Run:
     results = tuple(Result("own", name, "", "lab", scores=(Score(1.0),), nodeid=name) for name in names)
-    configuration: Mapping[str, Any] = {"shard": list(shard) if shard else None, "few_shots": 5}
+    configuration: Mapping[str, Any] = {
+        "shard": list(shard) if shard else None,
+        "few_shots": 5,
+        **(deciding or {}),
+    }
     given: dict[str, Any] = {
         "fingerprint": {"few_shots": 5}, "models": {"lab": "lab"}, "tests": tuple("gfabcde"), **changes,
     }  # fmt: skip
@@ -79,6 +85,14 @@ def test_what_was_left_out_of_a_part_was_left_out_of_the_whole() -> None:
             "not parts of one run: 5 tests are in only one of them, such as c",
         ),
         (
+            [part((1, 2), "a"), part((2, 2), "b", deciding={"gate_about": "these"})],
+            "not parts of one run: gate_about is these here and not set there",
+        ),
+        (
+            [part((1, 2), "a", deciding={"inconclusive": "fail"}), part((2, 2), "b")],
+            "not parts of one run: inconclusive is not set here and fail there",
+        ),
+        (
             [part((1, 2), "a"), part((2, 2), "b", incomplete="the run was stopped before its end")],
             "part2.json is incomplete: the run was stopped before its end; run this part again",
         ),
@@ -94,6 +108,8 @@ def test_what_was_left_out_of_a_part_was_left_out_of_the_whole() -> None:
         "standing gates",
         "sample",
         "tests",
+        "what drops are about",
+        "what becomes of inconclusive gates",
         "incomplete",
     ],
 )

@@ -16,7 +16,7 @@ from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.records.baseline import Baseline
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
-from pytest_instructlab_eval.records.scores import Result, Score
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -110,6 +110,17 @@ def test_a_run_that_lost_a_test_can_be_gated_all_the_same() -> None:
     report = RunReport.of(run(*LAB, gates=("own >= 0.6",), incomplete="1 test ended"), gated=True)
     assert report.verdicts
     assert report.not_gated is None
+
+
+def test_one_cause_of_all_errors_is_said_once_with_the_problem() -> None:
+    def task(name: str, *errors: str | None) -> Result:
+        samples = [Sample(str(number), None, error=error) for number, error in enumerate(errors)]
+        return Result("mmlu", name, name, "lab", scores=(Score.mean_of(samples, metric="acc"),))
+
+    one = RunReport.of(run(task("law", "no log-probabilities"), task("virology", "no log-probabilities")))
+    assert one.problems == ("no question of mmlu has a score: no log-probabilities",)
+    for errors in (("no log-probabilities", "too long"), ("no log-probabilities", None)):
+        assert RunReport.of(run(task("law", *errors))).problems == ("no question of mmlu has a score",)
 
 
 def test_scores_of_several_scales_and_benchmarks_without_scores_are_problems() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from pytest_instructlab_eval.data.taxonomy import Survey, Taxonomy
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.records.baseline import fingerprint
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mmlu, mmlu_branch
 from pytest_instructlab_eval.suites.benchmark import Benchmark
@@ -153,3 +157,37 @@ def test_instructlabs_variable_for_few_tasks_takes_the_first_four(mmlu_folder: P
     ]
     assert unasked_notes("mmlu", settings(mmlu_data=mmlu_folder)) == []
     assert unasked_notes("mt_bench", settings()) == []
+
+
+def test_only_the_named_subjects_are_asked_and_a_note_says_so(mmlu_folder: Path) -> None:
+    two = settings(mmlu_data=mmlu_folder, few_shots=0, mmlu_subject=("virology", "anatomy", "anatomy"))
+    assert [task.subject for task in read_tasks(mmlu.BENCHMARK, two)] == ["anatomy", "virology"]
+    assert unasked_notes("mmlu", two) == [
+        "2 of MMLU's 57 subjects are asked (--eval-mmlu-subject): anatomy, virology"
+    ]
+    assert fingerprint(dataclasses.asdict(two))["mmlu_subject"] == ["anatomy", "virology"]
+    assert "mmlu_subject" not in fingerprint(dataclasses.asdict(settings()))
+
+
+def test_a_folder_of_some_subjects_serves_those_and_says_how_to_ask_them(
+    mmlu_folder: Path, tmp_path: Path
+) -> None:
+    for split in ("dev", "test"):
+        (tmp_path / split).mkdir()
+        for subject in ("anatomy", "virology"):
+            shutil.copy(mmlu_folder / split / f"{subject}_{split}.csv", tmp_path / split)
+    two = settings(mmlu_data=tmp_path, few_shots=0, mmlu_subject=("anatomy", "virology"))
+    assert len(read_tasks(mmlu.BENCHMARK, two)) == 2
+    advice = (
+        "abstract_algebra; the folder has 2 of 57 subjects: add the others, or ask only those that it has "
+        "with --eval-mmlu-subject, as in --eval-mmlu-subject anatomy"
+    )
+    with pytest.raises(DataError, match=re.escape(advice)):
+        read_tasks(mmlu.BENCHMARK, settings(mmlu_data=tmp_path))
+
+
+def test_a_subject_that_is_misspelt_is_refused(mmlu_folder: Path) -> None:
+    for name, advice in (("anatmy", "did you mean anatomy?"), ("?", "the names of the published files")):
+        with pytest.raises(DataError, match=re.escape(f"expected a subject of MMLU (got {name!r}); ")) as why:
+            read_tasks(mmlu.BENCHMARK, settings(mmlu_data=mmlu_folder, mmlu_subject=(name,)))
+        assert advice in str(why.value)

@@ -98,7 +98,8 @@ class ChoiceScorer:
         refusals = f" ({'; '.join(dict.fromkeys(asking.refusals.values()))})" if asking.refusals else ""
         error = NoLogprobsError(
             "the server gives no log-probabilities of the choices: multiple choice needs a server whose "
-            f"/completions has logprobs, such as vLLM{refusals}",
+            "/completions has logprobs, such as vLLM; name such a server, or leave MMLU out with "
+            f"--eval-benchmark{refusals}",
             prompt=prompt,
         )
         if not asking.worked and asking.answers > before:  # else it may be the prompt that was refused
