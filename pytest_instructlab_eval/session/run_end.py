@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.execution import Execution
 from pytest_instructlab_eval.session.pytest_internals import terminal_reporter
 from pytest_instructlab_eval.session.received_results import ReceivedResults
+from pytest_instructlab_eval.session.run_hook import hook_problems
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.workers import Workers
 from pytest_instructlab_eval.session.xdist_internals import CRASHED
@@ -178,9 +180,8 @@ class RunEnd:
         else:
             ending.excuse()
         if self._has_results(status):
-            ending.write(
-                failed=session.testsfailed
-            )  # also counts failures of other plugins, such as a missed coverage
+            # The number also counts failures of other plugins, such as a missed coverage.
+            ending.write(failed=session.testsfailed, tell=partial(hook_problems, self._config))
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
         if ending.problems and ended:
