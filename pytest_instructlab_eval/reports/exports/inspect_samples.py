@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pytest_instructlab_eval.records.evidence import Chat, Judgment
 from pytest_instructlab_eval.records.scores import Sample, Score
@@ -20,30 +21,78 @@ STOP_REASONS = {
 ROLES = ("system", "user", "assistant")
 
 
-def samples_of(
-    question: AnsweredQuestion, sample_id: str, overall: str | None, log_id: str
-) -> Iterator[tuple[Plain, Plain]]:
-    """Yield each sample of a question with its summary, both as plain data.
+@dataclass(frozen=True)
+class InspectSample:
+    """One sample: an answer (`epoch`, from 1) to the question of this id, with its scores by scorer.
 
-    `overall` is the name of the mean over its metrics, None where it has only one. The samples' own ids are
-    made from `log_id`, so that they differ from those of other logs.
+    `usage` are the tokens, empty where they are unknown, and `error` is why there is no answer.
     """
-    whole = [
-        (answer.number, _answer_sample(question, answer, overall), answer.seconds, len(answer.conversation))
-        for answer in question.answers
-    ]
-    if question.in_task is not None:
-        whole = [(1, _choice_sample(question, *question.in_task), 0.0, 1)]
-    for epoch, fields, seconds, turns in whole:
-        head: Plain = {"id": sample_id, "epoch": epoch}
-        more = {
-            "total_time": round(seconds, 3),
-            "working_time": round(seconds, 3),
-            "uuid": short_digest(log_id, sample_id, str(epoch)),
-            "turn_count": turns,
+
+    id: str
+    input: str
+    target: str | list[str]
+    messages: list[Plain]
+    output: Plain
+    scores: dict[str, Plain]
+    metadata: dict[str, str]
+    choices: tuple[str, ...] = ()
+    usage: dict[str, dict[str, int]] = field(default_factory=dict)
+    error: str | None = None
+    epoch: int = 1
+    seconds: float = 0.0
+    turns: int = 1
+
+    def whole(self, log_id: str) -> Plain:
+        """Return all of the sample; `log_id` makes its own id differ from those of other logs."""
+        return {
+            **self._head(log_id),
+            "input": self.input,
+            "target": self.target,
+            "messages": self.messages,
+            "output": self.output,
+            "scores": self.scores,
+            "metadata": self.metadata,
+            "error": None if self.error is None else failure(self.error),
         }
-        sample = {**head, **fields, **more}
-        yield sample, _summary(sample)
+
+    def summary(self, log_id: str) -> Plain:
+        """Return the part that lists and data frames read, with long texts cut."""
+        target = self.target
+        return {
+            **self._head(log_id),
+            "input": _cut(self.input),
+            "target": _cut(target) if isinstance(target, str) else [_cut(entry) for entry in target],
+            "scores": {
+                name: {part: _cut(entry) for part, entry in score.items() if part != "metadata"}
+                for name, score in self.scores.items()
+            },
+            "metadata": {name: _cut(entry) for name, entry in self.metadata.items()},
+            "error": _cut(self.error),
+            "message_count": len(self.messages),
+            "completed": True,
+        }
+
+    def _head(self, log_id: str) -> Plain:
+        return {
+            "id": self.id,
+            "epoch": self.epoch,
+            "choices": self.choices or None,
+            "model_usage": self.usage,
+            "total_time": round(self.seconds, 3),
+            "working_time": round(self.seconds, 3),
+            "uuid": short_digest(log_id, self.id, str(self.epoch)),
+            "turn_count": self.turns,
+        }
+
+
+def samples_of(question: AnsweredQuestion, sample_id: str, overall: str | None) -> list[InspectSample]:
+    """Return the samples of a question.
+
+    `overall` is the name of the mean over its metrics, None where it has only one.
+    """
+    if question.in_task is not None:
+        return [_choice_sample(question, sample_id, *question.in_task)]
+    return [_answer_sample(question, sample_id, answer, overall) for answer in question.answers]
 
 
 def short_digest(*parts: str) -> str:
@@ -52,58 +101,48 @@ def short_digest(*parts: str) -> str:
     return digest.hexdigest()[:22]
 
 
-def _summary(sample: Plain) -> Plain:
-    """Return the part of a sample that lists and data frames read, with long texts cut."""
-    names = ("id", "epoch", "input", "choices", "target", "metadata", "scores", "model_usage", "total_time",
-             "working_time", "uuid", "turn_count")  # fmt: skip
-    summary: Plain = {name: _cut(sample[name]) for name in names if name in sample}
-    error, messages = sample.get("error"), sample["messages"]
-    if isinstance(error, dict):
-        summary["error"] = _cut(error["message"])
-    if isinstance(messages, list):
-        summary["message_count"] = len(messages)
-    return {**summary, "completed": True, "retries": 0}
+def failure(text: str) -> Plain:
+    """Return an error as inspect has it."""
+    return {"message": text, "traceback": "", "traceback_ansi": ""}
 
 
 def _cut(value: object) -> object:
-    """Return the value with long texts cut, and without the judgments, which only the whole sample has."""
-    if isinstance(value, str):
-        return value if len(value) <= MOST_IN_SUMMARY else value[:MOST_IN_SUMMARY] + "..."
-    if isinstance(value, dict):
-        return {name: _cut(entry) for name, entry in value.items() if name != "judgments"}
-    return [_cut(entry) for entry in value] if isinstance(value, list) else value
+    """Return a text cut, and any other value as it is."""
+    if isinstance(value, str) and len(value) > MOST_IN_SUMMARY:
+        return value[:MOST_IN_SUMMARY] + "..."
+    return value
 
 
 # --- multiple choice ---
 
 
-def _choice_sample(question: AnsweredQuestion, score: Score, sample: Sample) -> Plain:
-    messages: list[Plain] = [{"role": "user", "content": sample.question, "source": "input"}]
-    fields: Plain = {
-        "input": sample.question,
-        "choices": list(sample.choices),
-        "target": sample.answer or "",
-        "messages": messages,
-        "output": _output(question.result.model, None, "stop"),
-        "scores": {},
-        "metadata": _metadata(question, {"measured_by": sample.way, "passage": sample.passage}),
-        "model_usage": {},
-    }
-    if sample.value is None:
-        return {**fields, "error": _error(sample.error or "the question could not be asked")}
+def _choice_sample(question: AnsweredQuestion, sample_id: str, score: Score, sample: Sample) -> InspectSample:
+    likelihoods = {
+        letter: round(value, 6) for letter, value in zip(LETTERS, sample.logprobs, strict=False)
+    }  # more digits would take a third of the file
+    asked: Plain = {"role": "user", "content": sample.question, "source": "input"}
     answer: Plain = {"role": "assistant", "content": sample.choice or "", "source": "generate"}
-    likelihoods = dict(zip(LETTERS, sample.logprobs, strict=False))
-    fields["messages"] = [*messages, answer]
-    fields["output"] = _output(question.result.model, answer, "stop")
-    fields["scores"] = {
-        score.metric: {
-            "value": sample.value,
-            "answer": sample.choice,
-            "explanation": _likelihoods_text(likelihoods),
-            "metadata": {"log_likelihoods": likelihoods},
+    is_scored = sample.value is not None
+    return InspectSample(
+        sample_id,
+        sample.question,
+        sample.answer or "",
+        [asked, answer] if is_scored else [asked],
+        _output(question.result.model, sample.choice or "" if is_scored else None, answer, "stop"),
+        {
+            score.metric: {
+                "value": sample.value,
+                "answer": sample.choice,
+                "explanation": _likelihoods_text(likelihoods),
+                "metadata": {"log_likelihoods": likelihoods},
+            }
         }
-    }
-    return fields
+        if is_scored
+        else {},
+        _metadata(question, {"measured_by": sample.way, "passage": sample.passage}),
+        sample.choices,
+        error=None if is_scored else sample.error or "the question could not be asked",
+    )
 
 
 def _likelihoods_text(likelihoods: Mapping[str, float]) -> str:
@@ -119,25 +158,29 @@ def _likelihoods_text(likelihoods: Mapping[str, float]) -> str:
 # --- answers in words ---
 
 
-def _answer_sample(question: AnsweredQuestion, answer: QuestionAnswer, overall: str | None) -> Plain:
+def _answer_sample(
+    question: AnsweredQuestion, sample_id: str, answer: QuestionAnswer, overall: str | None
+) -> InspectSample:
     model = question.result.model
-    messages = _messages(question, answer)
-    said = messages[-1] if messages[-1]["role"] == "assistant" else None
+    messages, text = _messages(question, answer)
     scores = {part.metric: _score(part) for part in answer.scores if not part.failed}
     if overall is not None and scores:
         scores = {overall: _mean_score(answer.scores), **scores}
-    fields: Plain = {
-        "input": question.text,
-        "target": [part.evidence.reference for part in answer.scores if part.evidence.reference] or "",
-        "messages": messages,
-        "output": _output(model, said, STOP_REASONS.get(_finish_reason(answer), "unknown")),
-        "scores": scores,
-        "metadata": _metadata(question, {}),
-        "model_usage": {model: _usage(*answer.tokens)} if answer.chats else {},
-    }
-    if any(part.failed for part in answer.scores) or (question.outcome == "error" and not scores):
-        fields["error"] = _error(question.error or "a request failed")
-    return fields
+    has_failed = any(part.failed for part in answer.scores) or (question.outcome == "error" and not scores)
+    return InspectSample(
+        sample_id,
+        question.text,
+        [part.evidence.reference for part in answer.scores if part.evidence.reference] or "",
+        messages,
+        _output(model, text, messages[-1], STOP_REASONS.get(_finish_reason(answer), "unknown")),
+        scores,
+        _metadata(question, {}),
+        usage={model: _usage(*answer.tokens)} if answer.chats else {},
+        error=(question.error or "a request failed") if has_failed else None,
+        epoch=answer.number,
+        seconds=answer.seconds,
+        turns=len(answer.conversation),
+    )
 
 
 def _finish_reason(answer: QuestionAnswer) -> str:
@@ -151,8 +194,11 @@ def _usage(prompt: int, completion: int) -> dict[str, int]:
     return {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _messages(question: AnsweredQuestion, answer: QuestionAnswer) -> list[Plain]:
-    """Return the conversation of an answer, or the question and its reply where no chat was recorded."""
+def _messages(question: AnsweredQuestion, answer: QuestionAnswer) -> tuple[list[Plain], str | None]:
+    """Return the conversation of an answer, and its last text, None without one.
+
+    Without a recorded chat they are the question and its reply.
+    """
     if answer.conversation:
         last = answer.conversation[-1]
         asked = [_message(message, answer.conversation) for message in last.messages]
@@ -162,9 +208,8 @@ def _messages(question: AnsweredQuestion, answer: QuestionAnswer) -> list[Plain]
         reply = next((part.reply for part in answer.scores if part.reply is not None), None)
         text, reasoning = (None, "") if reply is None else (reply.text, reply.reasoning)
     if text is None:
-        return asked
-    return [*asked, {"role": "assistant", "content": _content(text, reasoning), "source": "generate",
-                     "model": question.result.model}]  # fmt: skip
+        return asked, None
+    return [*asked, {"role": "assistant", "content": _content(text, reasoning), "source": "generate"}], text
 
 
 def _message(message: Mapping[str, object], chain: Sequence[Chat]) -> Plain:
@@ -226,24 +271,18 @@ def _mean_score(parts: Sequence[MetricScore]) -> Plain:
 # --- of both ---
 
 
-def _metadata(question: AnsweredQuestion, more: Mapping[str, str]) -> Plain:
+def _metadata(question: AnsweredQuestion, more: Mapping[str, str]) -> dict[str, str]:
     result = question.result
     evidence = next((score.evidence for score in result.scores if score.evidence is not None), None)
-    origin = {} if evidence is None else vars(evidence.origin)
-    entries = {
+    origin: Mapping[str, str | None] = {} if evidence is None else vars(evidence.origin)
+    entries: dict[str, str | None] = {
         "question": result.question, "group": result.group, "outcome": question.outcome,
         "test": result.nodeid, "judge": result.judge, **origin, **more,
     }  # fmt: skip
     return {name: value for name, value in entries.items() if value}
 
 
-def _output(model: str, message: Plain | None, reason: str) -> Plain:
-    if message is None:
+def _output(model: str, text: str | None, message: Plain, reason: str) -> Plain:
+    if text is None:
         return {"model": model, "choices": [], "completion": ""}
-    content = message["content"]
-    text = content if isinstance(content, str) else content[-1]["text"] if isinstance(content, list) else ""
     return {"model": model, "choices": [{"message": message, "stop_reason": reason}], "completion": text}
-
-
-def _error(text: str) -> Plain:
-    return {"message": text, "traceback": "", "traceback_ansi": ""}
