@@ -42,6 +42,12 @@ class QuestionAnswer:
     chats: tuple[Chat, ...] = ()
 
     @property
+    def finish_reason(self) -> str:
+        """Why its last reply ended, empty where that is unknown."""
+        replies = [part.reply.finish_reason for part in self.scores if part.reply is not None]
+        return (replies or [chat.finish_reason for chat in self.conversation] or [""])[-1]
+
+    @property
     def tokens(self) -> tuple[int, int]:
         """The tokens of the prompts and of the completions."""
         return sum(chat.prompt_tokens for chat in self.chats), sum(
@@ -81,12 +87,17 @@ class AnsweredQuestion:
         """The text of the question: of a conversation its first turn."""
         if self.sample is not None:
             return self.sample.question
-        for score in self.result.scores:
-            if score.evidence is not None and score.evidence.question:
-                return score.evidence.question
+        for entry in self.evidence:
+            if entry.question:
+                return entry.question
         said = (str(message.get("content", "")) for chat in self.result.chats for message in chat.messages
                 if message.get("role") == "user")  # fmt: skip
         return next(said, "")
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """The evidence of its scores, as far as there is some."""
+        return [score.evidence for score in self.result.scores if score.evidence is not None]
 
     @property
     def outcome(self) -> Outcome:
@@ -201,24 +212,29 @@ def _chain_of(parts: Sequence[MetricScore], left: Sequence[tuple[Chat, ...]]) ->
 
 def _metric_scores(scores: Sequence[tuple[str, Score]], index: int, count: int) -> Iterator[MetricScore]:
     """Yield the scores of one of several answers; the first has that of a metric without ratings of each."""
-    own = ("", str(index + 1))  # the answer that a judgment names
     for name, score in scores:
-        evidence = score.evidence or NO_EVIDENCE
-        replies = evidence.replies
-        reply = replies[index] if index < len(replies) else None
-        if score.answers and index < len(score.answers):
-            value = score.answers[index]
+        if score.answers:
+            value = score.answers[index] if index < len(score.answers) else None
         elif index == 0:
             value = score.value
         else:
             continue
+        evidence = score.evidence or NO_EVIDENCE
+        reply = evidence.replies[index] if index < len(evidence.replies) else None
+        without_reply = reply is not None and reply.text is None
         yield MetricScore(
             name,
             value,
             score.maximum,
             score.explanation,
-            value is None and (bool(score.errors) or (reply is not None and reply.text is None)),
+            value is None and (score.errors > 0 or without_reply),
             evidence,
             reply,
-            tuple(entry for entry in evidence.judgments if count == 1 or entry.answer in own),
+            evidence.judgments if count == 1 else _judgments_of(evidence, index),
         )
+
+
+def _judgments_of(evidence: Evidence, index: int) -> tuple[Judgment, ...]:
+    """Return the judgments of one of several answers."""
+    own = ("", str(index + 1))
+    return tuple(entry for entry in evidence.judgments if entry.answer in own)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_instructlab_eval.gates.target import Target
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.statistics import Interval
@@ -67,3 +68,14 @@ def summary_scores(report: RunReport, summary: Summary) -> Iterator[BenchmarkSco
         yield score("metric", row, row.label, results_of_metric(results, row.label))
     for row in summary.groups:
         yield score("group", row, row.label, [result for result in main if result.group == row.label])
+
+
+def judge_names(label: str | None) -> list[str]:
+    """Return the judges' names from the label of a judge or panel."""
+    return label.split(", ") if label else []
+
+
+def fingerprint_of(run: Run, kind: str, benchmark: str) -> object:
+    """Return what a run's fingerprint says of a benchmark's "data" or "prompts"; None where it is silent."""
+    entries = run.fingerprint.get(kind)
+    return entries.get(benchmark) if isinstance(entries, dict) else None

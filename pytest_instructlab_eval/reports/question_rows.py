@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.records.evidence import Evidence
+from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Sample
 from pytest_instructlab_eval.reports.answered_questions import AnsweredQuestion, answered_questions
@@ -36,7 +36,7 @@ class QuestionTable:
         for question in answered_questions(self.run.results):
             values = question.values
             yield {
-                **_row(question, self.run.base),
+                **_question_row(question, self.run.base),
                 **{f"score_{name}": values.get(name) for name in metrics},
             }
 
@@ -48,7 +48,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def _row(question: AnsweredQuestion, base: str | None) -> QuestionRow:
+def _question_row(question: AnsweredQuestion, base: str | None) -> QuestionRow:
     result = question.result
     row: QuestionRow = {
         "benchmark": result.benchmark,
@@ -74,27 +74,31 @@ def _choice_cells(sample: Sample) -> QuestionRow:
 
 def _answer_cells(question: AnsweredQuestion) -> QuestionRow:
     """Return what a table says of answers: the first reply to each turn, the judgments, the tokens."""
-    evidence = [score.evidence for score in question.result.scores if score.evidence is not None]
+    evidence = question.evidence
     replies = [entry.replies[0] for entry in evidence if entry.replies]
-    chats = question.result.chats
+    files = [entry.origin.qna_file for entry in evidence]
     return {
-        "answer": _joined([reply.text or "" for reply in replies]),
-        "right_answer": _joined([entry.reference or "" for entry in evidence]),
-        "judgment": _joined([score.explanation for score in question.result.scores]),
-        "finish_reason": _joined([reply.finish_reason for reply in replies]),
+        "answer": _joined(reply.text for reply in replies),
+        "right_answer": _joined(entry.reference for entry in evidence),
+        "judgment": _joined(score.explanation for score in question.result.scores),
+        "finish_reason": _joined(reply.finish_reason for reply in replies),
         "answers": len(question.answers),
-        "prompt_tokens": sum(chat.prompt_tokens for chat in chats) if chats else None,
-        "completion_tokens": sum(chat.completion_tokens for chat in chats) if chats else None,
-        "seconds": round(sum(chat.seconds for chat in chats), 3) if chats else None,
-        "qna_file": _file(evidence),
+        "qna_file": _joined(files),
+        **_request_cells(question.result.chats),
     }
 
 
-def _joined(texts: Sequence[str]) -> str | None:
+def _request_cells(chats: Sequence[Chat]) -> QuestionRow:
+    if not chats:
+        return {}
+    return {
+        "prompt_tokens": sum(chat.prompt_tokens for chat in chats),
+        "completion_tokens": sum(chat.completion_tokens for chat in chats),
+        "seconds": round(sum(chat.seconds for chat in chats), 3),
+    }
+
+
+def _joined(texts: Iterable[str | None]) -> str | None:
     """Return the texts of the turns as one, and None where there is none."""
     kept = [text for text in dict.fromkeys(texts) if text]
     return "\n\n".join(kept) if kept else None
-
-
-def _file(evidence: Sequence[Evidence]) -> str | None:
-    return next((entry.origin.qna_file for entry in evidence if entry.origin.qna_file), None)

@@ -26,7 +26,12 @@ from pytest_instructlab_eval.reports.answered_questions import (
     answered_questions,
     named_scores,
 )
-from pytest_instructlab_eval.reports.benchmark_scores import BenchmarkScore, summary_scores
+from pytest_instructlab_eval.reports.benchmark_scores import (
+    BenchmarkScore,
+    fingerprint_of,
+    judge_names,
+    summary_scores,
+)
 from pytest_instructlab_eval.reports.exports.inspect_samples import Plain, failure, samples_of, short_digest
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
@@ -95,7 +100,7 @@ class InspectLog:
         # inspect takes what stands between the underscores for date, task and id.
         task = re.sub(r"[^A-Za-z0-9-]", "-", self.summary.benchmark)[:LONGEST_TASK]
         path = folder / f"{self.ended.strftime(DATED)}_{task}_{self.log_id}.eval"
-        # In memory first: zipfile seeks back after each of its files, which takes a third of the time on disk.
+        # In memory first: zipfile seeks back after each of its files, which takes long on disk.
         # Level 3 takes two thirds of the time of zlib's default, for a tenth more space.
         archived = io.BytesIO()
         with zipfile.ZipFile(archived, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
@@ -120,8 +125,7 @@ class InspectLog:
     def _spec(self, ids: Sequence[str], questions: Sequence[AnsweredQuestion]) -> Plain:
         """Return what was run: inspect's EvalSpec."""
         run, benchmark = self.report.run, self.summary.benchmark
-        prompts = run.fingerprint.get("prompts")
-        judges = self.summary.judge.split(", ") if self.summary.judge else []
+        judges = judge_names(self.summary.judge)
         gates = [gate for gate in self.report.verdicts if self._has_gate(gate)]
         return {
             "eval_id": self.log_id,
@@ -129,7 +133,7 @@ class InspectLog:
             "created": self.time,
             "task": benchmark,
             "task_id": self.log_id,
-            "task_version": prompts.get(benchmark, 0) if isinstance(prompts, dict) else 0,
+            "task_version": fingerprint_of(run, "prompts", benchmark) or 0,
             "task_display_name": benchmark,
             "task_args": plain_data(run.fingerprint),
             "dataset": {
@@ -141,7 +145,7 @@ class InspectLog:
                 for number, name in enumerate(judges, 1)
             },
             "config": {
-                "epochs": max((len(question.answers) for question in questions), default=0) or 1,
+                "epochs": max(1, *(len(question.answers) for question in questions)),
                 "epochs_reducer": ["mean"],
                 "fail_on_error": False,
             },
@@ -180,20 +184,27 @@ class InspectLog:
     def _scores(self) -> list[Plain]:
         """Return inspect's EvalScores: the benchmark's score with its groups, then those of its metrics."""
         whole, *others = summary_scores(self.report, self.summary)
-        names = (name for result in self.results for name, _ in named_scores(result))
-        name = self.overall or main_metric(self.results) or next(names, "score")
-        groups = [score for score in others if score.part == "group"]
-        metrics = [score for score in others if score.part == "metric" and score.name != name]
+        recorded = [name for result in self.results for name, _ in named_scores(result)]
+        name = self.overall or main_metric(self.results) or (recorded or ["score"])[0]
         return [
-            _score(name, whole, groups, self.summary.question_weighted),
-            *(_score(metric.name, metric) for metric in metrics),
+            _log_score(
+                name,
+                whole,
+                [score for score in others if score.part == "group"],
+                self.summary.question_weighted,
+            ),
+            *(
+                _log_score(score.name, score)
+                for score in others
+                if score.part == "metric" and score.name != name
+            ),
         ]
 
 
 PLAN: Plain = {"name": "plan", "steps": [{"solver": PACKAGE, "params": {}}], "config": {}}
 
 
-def _score(
+def _log_score(
     name: str,
     score: BenchmarkScore,
     groups: Sequence[BenchmarkScore] = (),
@@ -202,15 +213,15 @@ def _score(
     """Return inspect's EvalScore; `over_questions` is the mean over the questions of all tasks."""
     metrics: Plain = {}
     if score.value is not None:
-        metrics["mean"] = _metric("mean", score.value, maximum=score.maximum, interval_95=score.interval)
+        metrics["mean"] = _log_metric("mean", score.value, maximum=score.maximum, interval_95=score.interval)
     if score.stderr is not None:
-        metrics["stderr"] = _metric("stderr", score.stderr)
+        metrics["stderr"] = _log_metric("stderr", score.stderr)
     if over_questions is not None and over_questions.value is not None:
-        metrics["mean_over_questions"] = _metric("mean_over_questions", over_questions.value)
+        metrics["mean_over_questions"] = _log_metric("mean_over_questions", over_questions.value)
     for group in groups:
         if group.value is not None:
             metrics[f"group {group.name}"] = {
-                **_metric(group.name, group.value, stderr=group.stderr, interval_95=group.interval),
+                **_log_metric(group.name, group.value, stderr=group.stderr, interval_95=group.interval),
                 "group": "groups",
             }
     return {
@@ -219,7 +230,7 @@ def _score(
     }  # fmt: skip
 
 
-def _metric(name: str, value: float, **metadata: object) -> Plain:
+def _log_metric(name: str, value: float, **metadata: object) -> Plain:
     return {"name": name, "value": value, "params": {}, "metadata": metadata}
 
 

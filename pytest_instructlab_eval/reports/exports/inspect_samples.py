@@ -162,46 +162,45 @@ def _answer_sample(
     question: AnsweredQuestion, sample_id: str, answer: QuestionAnswer, overall: str | None
 ) -> InspectSample:
     model = question.result.model
-    messages, text = _messages(question, answer)
-    scores = {part.metric: _score(part) for part in answer.scores if not part.failed}
+    messages, text = _conversation(question, answer)
+    scores = {part.metric: _answer_score(part) for part in answer.scores if not part.failed}
     if overall is not None and scores:
-        scores = {overall: _mean_score(answer.scores), **scores}
-    has_failed = any(part.failed for part in answer.scores) or (question.outcome == "error" and not scores)
+        scores = {overall: _overall_score(answer.scores), **scores}
     return InspectSample(
         sample_id,
         question.text,
-        [part.evidence.reference for part in answer.scores if part.evidence.reference] or "",
+        [entry.reference for entry in question.evidence if entry.reference] or "",
         messages,
-        _output(model, text, messages[-1], STOP_REASONS.get(_finish_reason(answer), "unknown")),
+        _output(model, text, messages[-1], STOP_REASONS.get(answer.finish_reason, "unknown")),
         scores,
         _metadata(question, {}),
         usage={model: _usage(*answer.tokens)} if answer.chats else {},
-        error=(question.error or "a request failed") if has_failed else None,
+        error=_why_failed(question, answer),
         epoch=answer.number,
         seconds=answer.seconds,
         turns=len(answer.conversation),
     )
 
 
-def _finish_reason(answer: QuestionAnswer) -> str:
-    """Return why the last reply of an answer ended, empty where that is unknown."""
-    replies = [part.reply for part in answer.scores if part.reply is not None]
-    ends = [chat.finish_reason for chat in answer.conversation]
-    return replies[-1].finish_reason if replies else (ends or [""])[-1]
+def _why_failed(question: AnsweredQuestion, answer: QuestionAnswer) -> str | None:
+    """Return why a request for an answer failed; None where none did."""
+    if any(part.failed for part in answer.scores) or (question.outcome == "error" and not answer.scores):
+        return question.error or "a request failed"
+    return None
 
 
 def _usage(prompt: int, completion: int) -> dict[str, int]:
     return {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _messages(question: AnsweredQuestion, answer: QuestionAnswer) -> tuple[list[Plain], str | None]:
+def _conversation(question: AnsweredQuestion, answer: QuestionAnswer) -> tuple[list[Plain], str | None]:
     """Return the conversation of an answer, and its last text, None without one.
 
     Without a recorded chat they are the question and its reply.
     """
     if answer.conversation:
         last = answer.conversation[-1]
-        asked = [_message(message, answer.conversation) for message in last.messages]
+        asked = [_plain_message(message, answer.conversation) for message in last.messages]
         text, reasoning = last.answer, last.reasoning
     else:
         asked = [{"role": "user", "content": question.text, "source": "input"}]
@@ -212,7 +211,7 @@ def _messages(question: AnsweredQuestion, answer: QuestionAnswer) -> tuple[list[
     return [*asked, {"role": "assistant", "content": _content(text, reasoning), "source": "generate"}], text
 
 
-def _message(message: Mapping[str, object], chain: Sequence[Chat]) -> Plain:
+def _plain_message(message: Mapping[str, object], chain: Sequence[Chat]) -> Plain:
     """Return a message as inspect has it; a reply of the model has its reasoning."""
     role, text = message.get("role"), message.get("content")
     said = text if isinstance(text, str) else "" if text is None else str(text)
@@ -228,7 +227,7 @@ def _content(text: str, reasoning: str) -> object:
     return [{"type": "reasoning", "reasoning": reasoning}, {"type": "text", "text": text}]
 
 
-def _score(part: MetricScore) -> Plain:
+def _answer_score(part: MetricScore) -> Plain:
     """Return a score as inspect has it: an unscored answer has NaN there, which its means leave out."""
     value = math.nan if part.value is None else part.value
     entry: Plain = {
@@ -239,7 +238,7 @@ def _score(part: MetricScore) -> Plain:
             "maximum": part.maximum,
             "judge_prompt": part.evidence.judge_prompt,
             "asked_judge": part.evidence.user_prompt,
-            "judgments": [_judgment(entry) for entry in part.judgments],
+            "judgments": [_plain_judgment(entry) for entry in part.judgments],
         },
     }
     return entry if part.value is not None else {**entry, "reason": "grader_failed"}
@@ -252,7 +251,7 @@ def _explanation(part: MetricScore) -> str:
     return "\n\n".join(f"{entry.judge or 'judge'}: {entry.text}" for entry in part.judgments)
 
 
-def _judgment(judgment: Judgment) -> Plain:
+def _plain_judgment(judgment: Judgment) -> Plain:
     entries = {
         "judge": judgment.judge, "rating": judgment.rating, "text": judgment.text,
         "reasoning": judgment.reasoning, "repeat": judgment.repeat, "chrf": judgment.chrf,
@@ -261,7 +260,7 @@ def _judgment(judgment: Judgment) -> Plain:
     return {name: value for name, value in entries.items() if name in ("rating", "text") or value}
 
 
-def _mean_score(parts: Sequence[MetricScore]) -> Plain:
+def _overall_score(parts: Sequence[MetricScore]) -> Plain:
     values = [part.value for part in parts if part.value is not None]
     if not values:
         return {"value": math.nan, "reason": "grader_failed"}
@@ -273,8 +272,7 @@ def _mean_score(parts: Sequence[MetricScore]) -> Plain:
 
 def _metadata(question: AnsweredQuestion, more: Mapping[str, str]) -> dict[str, str]:
     result = question.result
-    evidence = next((score.evidence for score in result.scores if score.evidence is not None), None)
-    origin: Mapping[str, str | None] = {} if evidence is None else vars(evidence.origin)
+    origin: Mapping[str, str | None] = vars(question.evidence[0].origin) if question.evidence else {}
     entries: dict[str, str | None] = {
         "question": result.question, "group": result.group, "outcome": question.outcome,
         "test": result.nodeid, "judge": result.judge, **origin, **more,
