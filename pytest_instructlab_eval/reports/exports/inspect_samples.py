@@ -128,7 +128,7 @@ def _choice_sample(question: AnsweredQuestion, sample_id: str, score: Score, sam
         sample.question,
         sample.answer or "",
         [asked, answer] if is_scored else [asked],
-        _output(question.result.model, sample.choice or "" if is_scored else None, answer, "stop"),
+        _output(question.result.model, sample.choice or "" if is_scored else None, [answer], "stop"),
         {
             score.metric: {
                 "value": sample.value,
@@ -171,7 +171,7 @@ def _answer_sample(
         question.text,
         [entry.reference for entry in question.evidence if entry.reference] or "",
         messages,
-        _output(model, text, messages[-1], STOP_REASONS.get(answer.finish_reason, "unknown")),
+        _output(model, text, messages[-1:], STOP_REASONS.get(answer.finish_reason, "unknown")),
         scores,
         _metadata(question, {}),
         usage={model: _usage(*answer.tokens)} if answer.chats else {},
@@ -280,7 +280,7 @@ def _metadata(question: AnsweredQuestion, more: Mapping[str, str]) -> dict[str, 
     return {name: value for name, value in entries.items() if value}
 
 
-def _output(model: str, text: str | None, message: Plain, reason: str) -> Plain:
-    if text is None:
-        return {"model": model, "choices": [], "completion": ""}
-    return {"model": model, "choices": [{"message": message, "stop_reason": reason}], "completion": text}
+def _output(model: str, text: str | None, last: Sequence[Plain], reason: str) -> Plain:
+    """Return inspect's ModelOutput; `last` is the last message, where there is one."""
+    choices = [{"message": message, "stop_reason": reason} for message in last if text is not None]
+    return {"model": model, "choices": choices, "completion": text or ""}
