@@ -23,16 +23,18 @@ from pytest_instructlab_eval.records.baseline import (
     save_run,
 )
 from pytest_instructlab_eval.records.previous_runs import results_path, set_aside
-from pytest_instructlab_eval.records.results_file import read_run
+from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
 from pytest_instructlab_eval.reports.exit_status import exit_status, gate_cause
+from pytest_instructlab_eval.reports.exports import missing_library
+from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_comparison import Side, compare_runs
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
-from pytest_instructlab_eval.settings import GateAbout, Settings
+from pytest_instructlab_eval.settings import EXPORTS, GateAbout, Settings
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked_reasons
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
@@ -181,6 +183,32 @@ def merge(
     ]
     _print_lines([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
     sys.exit(report.exit_status)
+
+
+@main.command()
+@click.argument("name", metavar="FORMAT", type=click.Choice(EXPORTS))
+@click.argument("output", metavar="RUN", type=RUN)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="The folder of the files (default: export/FORMAT in the folder of the run).")  # fmt: skip
+@click.option(
+    "--baseline", type=RUN, help="The run that drops are measured against (default: that of the run)."
+)
+def export(name: str, output: Path, *, out: Path | None, baseline: Path | None) -> None:
+    """Write a finished run in the FORMAT of other tools, like --eval-export.
+
+    FORMAT is inspect, eee (Every Eval Ever), csv or parquet. RUN is a results.json or its folder. Its gates
+    are evaluated again, for the logs of inspect.
+    """
+    with _errors_as_sentences():
+        if missing := missing_library([name]):
+            raise ConfigurationError(missing)
+        file = results_path(output)
+        run = read_run(file, check_gate=parse_gate)
+        report = RunReport.of(run, _baseline_for(run, baseline, "--allow-mismatch"))
+        folder = out if out is not None else file.parent / FOLDER / name
+        with _check_writable("--out", folder, "; name another"):
+            write_export(name, report, folder, written_at(file))
+    click.echo(f"export: {escape_line(str(folder))}")
 
 
 def _baseline_for(run: Run, given: Path | None, allow_flag: str | None) -> Baseline | None:

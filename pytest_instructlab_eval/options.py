@@ -27,6 +27,7 @@ from pytest_instructlab_eval.parsers import (
 )
 from pytest_instructlab_eval.settings import (
     BASE_QUESTIONS,
+    EXPORTS,
     FIRST_N_VARIABLE,
     INCONCLUSIVE,
     REFERENCE_JUDGE,
@@ -173,6 +174,9 @@ OPTIONS = (
            parse_integer(1, 4096), "16", expert=True),
     Option("keep_previous", "N", "keep the results of the last N runs in the folder `previous` of the output "
            "folder", parse_integer(0), "5", expert=True),
+    Option("export", "FORMAT", "write the run in this format of other tools too, to the folder `export` of "
+           f"the output folder: {', '.join(EXPORTS)}; may be given several times (default: none)",
+           parse_one_of(*EXPORTS), repeatable=True, expert=True),
     Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
            "folder, judge grades the answers in that folder (default: both steps)",
            parse_one_of(*STAGES), expert=True),

@@ -34,6 +34,13 @@ MARKER = (
 INERT = "needs a model to evaluate; name one with --eval-model"
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks that the plugin calls."""
+    from pytest_instructlab_eval.session import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of the plugin."""
     configuration.add_options(parser)

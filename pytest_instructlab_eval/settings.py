@@ -12,6 +12,7 @@ REFERENCE_JUDGE = "reference"  # compares with the reference answer, without a l
 STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
+EXPORTS = ("inspect", "eee", "csv", "parquet")
 INCONCLUSIVE = ("warn", "fail", "pass")
 AUTO = "auto"  # as many repeats as the gates need
 GateAbout = Literal["these", "like-these"]
@@ -65,6 +66,7 @@ class Settings:
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
     keep_previous: int = 5
+    export: tuple[str, ...] = ()
     stage: str | None = None
     serve: str = "auto"
     vllm_python: str | None = None

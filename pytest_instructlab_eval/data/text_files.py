@@ -95,10 +95,15 @@ def decode_utf8(data: bytes, location: str, *, line: int = 1) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
+    """Write a text file whole or leave the old one as it is; raises OSError."""
+    replace_bytes(path, text.encode("utf-8"))
+
+
+def replace_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a file whole or leave the old one as it is; raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import datetime
 import itertools
 import os
 import re
+import shutil
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import DataError
@@ -14,12 +15,13 @@ from pytest_instructlab_eval.errors import DataError
 FOLDER = "previous"
 RESULTS = "results.json"
 FILES = (RESULTS, "summary.md")
+EXPORTS = "export"  # the folder of the run in the formats of other tools
 TIME = "%Y-%m-%dT%H-%M-%SZ"  # without colons, which Windows and artifacts of CI systems do not allow
 NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z(-[0-9]{3})?")
 
 
 def set_aside(folder: Path, keep: int) -> None:
-    """Move the results and the summary of the last run to `previous/TIME/`, and keep so many such runs.
+    """Move the results, summary and exports of the last run to `previous/TIME/`, and keep so many such runs.
 
     TIME is when the results were written, in UTC. Nothing else in the folder is touched. Raises OSError.
     """
@@ -28,7 +30,7 @@ def set_aside(folder: Path, keep: int) -> None:
         return
     written = datetime.datetime.fromtimestamp(results.stat().st_mtime, datetime.timezone.utc)
     target = _new_folder(folder / FOLDER, written.strftime(TIME))
-    for name in FILES:
+    for name in (*FILES, EXPORTS):
         with contextlib.suppress(FileNotFoundError):
             os.replace(folder / name, target / name)
     for old in previous_runs(folder)[keep:]:
@@ -80,5 +82,6 @@ def _remove(run: Path) -> None:
     """Remove an earlier run; files in it that this plugin did not write stay."""
     for name in FILES:
         (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / EXPORTS, ignore_errors=True)
     with contextlib.suppress(OSError):  # not empty
         run.rmdir()

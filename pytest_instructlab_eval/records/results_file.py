@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -33,6 +34,23 @@ def read_run(path: Path, *, check_gate: Callable[[str], object] | None = None) -
     except MisfitError as misfit:
         raise _damaged(path, misfit) from None
     return run_of(document, path, check_gate=check_gate)
+
+
+def written_at(path: Path) -> datetime.datetime:
+    """Return when a file's run ended (UTC): what it says, else when the file was written.
+
+    Raises DataError for a file that is no JSON.
+    """
+    try:
+        document = load_json(path)
+    except (NotJSONError, MisfitError) as error:
+        raise DataError(f"{path} is not a results.json of this plugin ({error})") from None
+    created = document.get("created") if isinstance(document, dict) else None
+    try:
+        time = datetime.datetime.fromisoformat(str(created))
+        return time.astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
 
 
 def run_of(document: object, path: Path, *, check_gate: Callable[[str], object] | None = None) -> Run:

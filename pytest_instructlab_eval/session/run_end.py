@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from pytest_instructlab_eval.session.execution import Execution
 from pytest_instructlab_eval.session.pytest_internals import add_junit_properties, terminal_reporter
 from pytest_instructlab_eval.session.received_results import ReceivedResults
 from pytest_instructlab_eval.session.report_data import is_broken
+from pytest_instructlab_eval.session.run_hook import hook_problems
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.workers import Workers
 from pytest_instructlab_eval.session.xdist_internals import CRASHED
@@ -190,7 +192,7 @@ class RunEnd:
             status=int(status), failed=session.testsfailed, broken=self._broken + len(self._collection.broken)
         )
         if self._has_results(status):
-            ending.write()
+            ending.write(tell=partial(hook_problems, self._config))
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
         session.exitstatus = ending.report.exit_status

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
@@ -27,13 +28,15 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows
 class RunOutput:
     """The outputs of a run's report.
 
-    `written` is the folder of its files and `saved` its baseline, None before they are written.
+    `written` is the folder of its files and `saved` its baseline, None before they are written; `exported`
+    are the folders of its exports.
     """
 
     def __init__(self, settings: Settings, report: RunReport) -> None:
         self.report = report
         self.written: Path | None = None
         self.saved: Path | None = None
+        self.exported: list[Path] = []
         self._settings = settings
 
     @property
@@ -77,11 +80,41 @@ class RunOutput:
             self.report, failed_tests=tests, broken_tests=min(broken, tests), pytest_status=status
         )
 
-    def write(self) -> None:
-        """Write the run's files, and its summary for a CI job.
+    def write(self, tell: Callable[[RunReport, Path], Iterable[str]]) -> None:
+        """Write the run's files and exports, and its summary for a CI job.
 
-        If the output folder is not writable, they go to a new temporary folder.
+        If the output folder is not writable, they go to a new temporary folder. `tell` calls the users' hook
+        and returns what went wrong.
         """
+        self._write_files()
+        if self.written is not None:
+            written = self.report
+            for problem in self._export_problems(self.written):
+                self._fail(problem)
+            for problem in tell(self.report, self.written):
+                self._fail(problem)
+            if self.report is not written:
+                with contextlib.suppress(OSError):  # they have been written once
+                    self._write_to(self.written)
+        try:
+            _show(summary_page(self.report))
+        except OSError as error:
+            self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
+
+    def _export_problems(self, folder: Path) -> Iterator[str]:
+        """Write the exports, and yield why one could not be written."""
+        ended = datetime.datetime.now(datetime.timezone.utc)
+        for name in self._settings.export:
+            from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
+
+            target = folder / FOLDER / name
+            try:
+                write_export(name, self.report, target, ended)
+                self.exported.append(target)
+            except OSError as error:
+                yield f"--eval-export {name}: {target} cannot be written ({error.strerror})"
+
+    def _write_files(self) -> None:
         report = self.report
         folder = self._settings.output_dir
         try:
@@ -96,10 +129,6 @@ class RunOutput:
                 self.report = report.with_problems(
                     f"{problem}, nor to {tempfile.gettempdir()} ({also.strerror})"
                 )
-        try:
-            _show(summary_page(self.report))
-        except OSError as error:
-            self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
 
     def _write_to(self, folder: Path) -> None:
         write_run_folder(folder, self.report, write_answers)
@@ -110,6 +139,7 @@ class RunOutput:
         lines = terminal_lines(self.report, verbose=verbose, sampled=benchmark_names())
         if lines and self.written is not None:
             lines.append(f"results: {self.written / 'results.json'}")
+            lines += [f"export: {folder}" for folder in self.exported]
         return [*lines, f"baseline: {self.saved}"] if self.saved is not None else lines
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.reports.exports import missing_library
 from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
 from pytest_instructlab_eval.suites.registry import find_benchmark
 from pytest_instructlab_eval.suites.selection import missing_options
@@ -91,6 +92,12 @@ def baseline_problems(settings: Settings) -> Iterator[str]:
         )
 
 
+def export_problems(settings: Settings) -> Iterator[str]:
+    """Yield why an export cannot be written."""
+    if missing := missing_library(settings.export):
+        yield f"--eval-export {missing}"
+
+
 def benchmark_problems(settings: Settings) -> Iterator[str]:
     """Yield the missing settings of the named benchmarks."""
     for name in settings.benchmark:
@@ -136,6 +143,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[str]], ...] = (  # the first problem
     comparison_problems,
     judge_problems,
     baseline_problems,
+    export_problems,
     benchmark_problems,
     change_problems,
     sample_problems,

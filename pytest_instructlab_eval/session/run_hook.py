@@ -1,0 +1,48 @@
+"""The call of the hook `pytest_eval_run_finished`."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.reports.run_report import RunReport
+
+HOOK = "pytest_eval_run_finished"
+# pytest.fail() and pytest.skip() raise what is no Exception; pytest.exit() is to end pytest.
+RAISED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+
+
+def hook_problems(config: pytest.Config, report: RunReport, folder: Path) -> Iterator[str]:
+    """Call each plugin's hook with the report, and yield a sentence for each that raised an exception.
+
+    `folder` is where the run's files were written.
+    """
+    manager = config.pluginmanager
+    plugins = [
+        implementation.plugin for implementation in config.hook.pytest_eval_run_finished.get_hookimpls()
+    ]
+    if not plugins:
+        return
+    from pytest_instructlab_eval.reports.finished_run import finished_run
+
+    view = finished_run(report, folder)
+    for plugin in reversed(plugins):  # as pytest calls them: the last registered first
+        others = [other for other in plugins if other is not plugin]
+        try:
+            manager.subset_hook_caller(HOOK, others)(report=view)
+        except RAISED as error:
+            yield _problem(manager.get_name(plugin) or "a plugin", error)
+
+
+def _problem(name: str, error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).name == Path(name).name] or frames
+    where = f", line {own[-1].lineno}" if own else ""
+    text = " ".join(str(error).split())
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"the hook {HOOK} of {name}{where} failed: {reason}; the results were written before it"
