@@ -19,8 +19,7 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import Comparison
 from pytest_instructlab_eval.stats.repeated_answers import AnswersComparison
-
-FEWEST_CLUSTERS = 6  # with fewer there is no 95 % interval; see `cluster_interval`
+from pytest_instructlab_eval.stats.statistics import fewest_clusters
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,24 @@ def plan_gates(
     *,
     in_flight: int,
     answering: Answering = Answering(),
+    base_model: str | None = None,
 ) -> list[GatePlan]:
     """Return the plan of each gate that has tests in this run.
 
-    `in_flight` is the number of tests that run at once.
+    `in_flight` is the number of tests that run at once, `base_model` the model that drops are measured
+    against, where the run asks it.
     """
-    drops = sum(gate.selector.figure.compares for gate in gates)
+    gated = [(gate, [test for test in tests if _is_of(test, gate.selector)]) for gate in gates]
+    drops = sum(
+        len({test.model for test in own if base_model is None or test.model != base_model})
+        for gate, own in gated
+        if gate.selector.figure.compares
+    )
     # Of several drops, the first must pass the most severe level of Holm's correction.
-    power = _Power(earlier, family_confidence(drops), answering)
+    power = _Power(earlier, drops, answering)
     plans = []
-    for gate in gates:
-        if own := [test for test in tests if _is_of(test, gate.selector)]:
+    for gate, own in gated:
+        if own:
             plan = _plan(gate, own, earlier, in_flight)
             plans.append(_with_power(plan, own, power) if plan.about_a_drop else plan)
     return plans
@@ -150,11 +156,16 @@ def _independent_tests(tests: Sequence[PlannedTest]) -> int:
 
 @dataclass(frozen=True)
 class _Power:
-    """What the power of a gate depends on beside its tests."""
+    """What the power of a gate depends on beside its tests; `drops` are decided together."""
 
     earlier: EarlierRun
-    confidence: float
+    drops: int
     answering: Answering
+
+    @property
+    def confidence(self) -> float:
+        """The confidence of the interval that decides the first of the drops."""
+        return family_confidence(self.drops)
 
     def comparisons(self, gate: Gate, names: Collection[str] | None) -> list[Comparison]:
         """Return those of the gate in the earlier run, one for each model, over these questions or all."""
@@ -190,8 +201,9 @@ class _Power:
 def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> GatePlan:
     """Return the plan of a drop with the smallest drop that would fail the gate, or why none can."""
     judged = any(test.is_judged for test in tests)
-    if judged and plan.clusters < FEWEST_CLUSTERS and not power.answering.repeated(tests):
-        return dataclasses.replace(plan, cannot_fail=_too_few(tests, plan.clusters))
+    fewest = fewest_clusters(power.confidence)
+    if judged and plan.clusters < fewest and not power.answering.repeated(tests):
+        return dataclasses.replace(plan, cannot_fail=_too_few(tests, fewest, power.drops))
     same = power.comparisons(plan.gate, {test.question for test in tests})
     comparisons = same or power.comparisons(plan.gate, None)
     if not comparisons:
@@ -204,13 +216,14 @@ def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> 
     return dataclasses.replace(plan, smallest_drop=drop, is_estimated=not exact)
 
 
-def _too_few(tests: Sequence[PlannedTest], clusters: int) -> str:
+def _too_few(tests: Sequence[PlannedTest], fewest: int, drops: int) -> str:
     """Return why a drop of so few judged questions cannot be told from chance."""
     questions = question_count(len({test.question for test in tests}))
     files = len({test.cluster for test in tests if test.cluster})
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
     are = questions if files == 0 else f"{questions} of {groups}"
+    together = f" where {drops} drops are decided together" if drops > 1 else ""
     return (
-        f"it has {are}, and a drop needs {FEWEST_CLUSTERS} that do not depend on each other, or several "
+        f"it has {are}, and a drop needs {fewest} that do not depend on each other{together}, or several "
         "answers to each question on both sides (--eval-repeat)"
     )

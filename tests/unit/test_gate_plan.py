@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.gates import parse_gate
+from pytest_instructlab_eval.gates.family import family_confidence
 from pytest_instructlab_eval.gates.gate_plan import (
     Answering,
     EarlierRun,
@@ -19,6 +20,7 @@ from pytest_instructlab_eval.gates.gate_plan import (
 from pytest_instructlab_eval.parsers import parse_power
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.stats.statistics import FEW_CLUSTERS, cluster_interval, fewest_clusters
 
 TEST = PlannedTest("own", "q", "", "", None, 2, is_task=False, is_judged=False, is_repeated=False)
 DROP = parse_gate("own.drop <= 0.1")
@@ -76,6 +78,37 @@ def judged(count: int, *, clusters: int) -> list[PlannedTest]:
 def test_a_drop_of_ratings_needs_six_clusters(count: int, clusters: int, can: bool) -> None:
     (plan,) = plan_gates([DROP], judged(count, clusters=clusters), EarlierRun(), in_flight=1)
     assert (plan.cannot_fail == "") is can
+
+
+@pytest.mark.parametrize(("drops", "fewest"), [(1, 6), (2, 7), (3, 7), (4, 8), (13, 10), (57, 10)])
+def test_the_more_drops_are_decided_together_the_more_clusters_each_needs(drops: int, fewest: int) -> None:
+    gates = [dataclasses.replace(DROP, limit=number / 100) for number in range(drops)]
+    for count in (fewest - 1, fewest):
+        plans = plan_gates(gates, judged(count, clusters=0), EarlierRun(), in_flight=1)
+        assert {plan.cannot_fail == "" for plan in plans} == {count == fewest}
+    (plan, *_) = plan_gates(gates, judged(5, clusters=0), EarlierRun(), in_flight=1)
+    assert f"a drop needs {fewest} that do not depend on each other" in plan.cannot_fail
+    assert ("drops are decided together" in plan.cannot_fail) is (drops > 1)
+
+
+@pytest.mark.parametrize(
+    ("models", "can"), [(("m",), True), (("m", "base"), True), (("m", "n", "base"), False)]
+)
+def test_a_drop_of_each_candidate_counts_and_none_of_the_base_model(
+    models: tuple[str, ...], can: bool
+) -> None:
+    tests = [test._replace(model=model) for model in models for test in judged(6, clusters=0)]
+    (plan,) = plan_gates([DROP], tests, EarlierRun(), in_flight=1, base_model="base")
+    assert (plan.cannot_fail == "") is can
+
+
+@pytest.mark.parametrize("drops", range(1, 30))
+def test_the_plan_needs_as_many_clusters_as_the_interval(drops: int) -> None:
+    confidence = family_confidence(drops)
+    fewest = fewest_clusters(confidence)
+    clusters = [[float(number)] for number in range(fewest)]
+    assert cluster_interval(clusters, confidence) is not None
+    assert cluster_interval(clusters[1:], confidence) is None or fewest - 1 >= FEW_CLUSTERS
 
 
 def test_a_gate_on_a_mean_can_always_decide() -> None:
