@@ -18,7 +18,7 @@ from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import Comparison
-from pytest_instructlab_eval.stats.repeated_answers import AnswersComparison
+from pytest_instructlab_eval.stats.repeated_answers import AnswersComparison, fewest_answers
 from pytest_instructlab_eval.stats.statistics import fewest_clusters
 
 
@@ -167,6 +167,11 @@ class _Power:
         """The confidence of the interval that decides the first of the drops."""
         return family_confidence(self.drops)
 
+    @property
+    def together(self) -> str:
+        """The words for what makes a single drop need more."""
+        return f" (one of {self.drops}, which are decided together)" if self.drops > 1 else ""
+
     def comparisons(self, gate: Gate, names: Collection[str] | None) -> list[Comparison]:
         """Return those of the gate in the earlier run, one for each model, over these questions or all."""
         chosen = [result for result in self.earlier.results if names is None or result.question in names]
@@ -200,10 +205,11 @@ class _Power:
 
 def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> GatePlan:
     """Return the plan of a drop with the smallest drop that would fail the gate, or why none can."""
-    judged = any(test.is_judged for test in tests)
-    fewest = fewest_clusters(power.confidence)
-    if judged and plan.clusters < fewest and not power.answering.repeated(tests):
-        return dataclasses.replace(plan, cannot_fail=_too_few(tests, fewest, power.drops))
+    if any(test.is_judged for test in tests) and plan.clusters < fewest_clusters(power.confidence):
+        few_answers = _too_few_answers(tests, power)
+        why = few_answers if power.answering.repeated(tests) else _too_few_clusters(tests, power)
+        if why:
+            return dataclasses.replace(plan, cannot_fail=why)
     same = power.comparisons(plan.gate, {test.question for test in tests})
     comparisons = same or power.comparisons(plan.gate, None)
     if not comparisons:
@@ -216,14 +222,26 @@ def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> 
     return dataclasses.replace(plan, smallest_drop=drop, is_estimated=not exact)
 
 
-def _too_few(tests: Sequence[PlannedTest], fewest: int, drops: int) -> str:
+def _too_few_answers(tests: Sequence[PlannedTest], power: _Power) -> str:
+    """Return why a drop on these judged questions cannot be told from chance; empty where it can."""
+    count, repeats = len({test.question for test in tests}), power.answering.repeats
+    fewest = fewest_answers(count, power.confidence)
+    if repeats is None or repeats >= fewest:
+        return ""
+    return (
+        f"it has {question_count(count)} with {repeats} answers each, and a drop{power.together} needs "
+        f"{fewest} answers to each (--eval-repeat {fewest})"
+    )
+
+
+def _too_few_clusters(tests: Sequence[PlannedTest], power: _Power) -> str:
     """Return why a drop of so few judged questions cannot be told from chance."""
     questions = question_count(len({test.question for test in tests}))
     files = len({test.cluster for test in tests if test.cluster})
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
     are = questions if files == 0 else f"{questions} of {groups}"
-    together = f" where {drops} drops are decided together" if drops > 1 else ""
+    fewest = fewest_clusters(power.confidence)
     return (
-        f"it has {are}, and a drop needs {fewest} that do not depend on each other{together}, or several "
-        "answers to each question on both sides (--eval-repeat)"
+        f"it has {are}, and a drop{power.together} needs {fewest} that do not depend on each other, or "
+        "several answers to each question on both sides (--eval-repeat)"
     )

@@ -20,6 +20,7 @@ from pytest_instructlab_eval.gates.gate_plan import (
 from pytest_instructlab_eval.parsers import parse_power
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.stats.repeated_answers import answers_interval
 from pytest_instructlab_eval.stats.statistics import FEW_CLUSTERS, cluster_interval, fewest_clusters
 
 TEST = PlannedTest("own", "q", "", "", None, 2, is_task=False, is_judged=False, is_repeated=False)
@@ -87,8 +88,8 @@ def test_the_more_drops_are_decided_together_the_more_clusters_each_needs(drops:
         plans = plan_gates(gates, judged(count, clusters=0), EarlierRun(), in_flight=1)
         assert {plan.cannot_fail == "" for plan in plans} == {count == fewest}
     (plan, *_) = plan_gates(gates, judged(5, clusters=0), EarlierRun(), in_flight=1)
-    assert f"a drop needs {fewest} that do not depend on each other" in plan.cannot_fail
-    assert ("drops are decided together" in plan.cannot_fail) is (drops > 1)
+    assert f"needs {fewest} that do not depend on each other" in plan.cannot_fail
+    assert (f"a drop (one of {drops}, which are decided together)" in plan.cannot_fail) is (drops > 1)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,34 @@ def test_a_drop_about_these_questions_needs_several_answers_on_both_sides(
     tests = [test._replace(is_repeated=True) for test in judged(5, clusters=1)]
     (plan,) = plan_gates([DROP], tests, EarlierRun(), in_flight=1, answering=answering)
     assert (plan.cannot_fail == "") is can
+
+
+@pytest.mark.parametrize(
+    ("questions", "repeats", "drops", "needed"),
+    [
+        (1, 2, 1, 4),
+        (1, 3, 1, 4),
+        (2, 2, 1, 3),
+        (3, 2, 1, None),
+        (1, 4, 1, None),
+        (1, 4, 2, 5),
+        (2, 3, 3, None),
+    ],
+)
+def test_few_questions_need_more_answers(
+    questions: int, repeats: int, drops: int, needed: int | None
+) -> None:
+    """As the interval does: even a complete separation of fewer answers could be chance."""
+    tests = [test._replace(is_repeated=True) for test in judged(questions, clusters=1)]
+    gates = [dataclasses.replace(DROP, limit=number / 100) for number in range(drops)]
+    answering = Answering(repeats, on_both_sides=True)
+    (plan, *_) = plan_gates(gates, tests, EarlierRun(), in_flight=1, answering=answering)
+    expected = f"{repeats} answers each, and a drop"
+    assert (plan.cannot_fail == "") is (needed is None)
+    assert needed is None or expected in plan.cannot_fail
+    assert needed is None or plan.cannot_fail.endswith(f"answers to each (--eval-repeat {needed})")
+    ours, theirs = ([[float(number + more) for number in range(repeats)]] * questions for more in (0, 20))
+    assert (answers_interval(ours, theirs, family_confidence(drops)) is None) is (needed is not None)
 
 
 def test_repeats_are_no_help_to_tests_that_are_not_repeated() -> None:
