@@ -90,17 +90,10 @@ def plan_gates(
     `in_flight` is the number of tests that run at once, `base_model` the model that drops are measured
     against, where the run asks it.
     """
-    gated = [(gate, [test for test in tests if _is_of(test, gate.selector)]) for gate in gates]
-    drops = sum(
-        len({test.model for test in own if base_model is None or test.model != base_model})
-        for gate, own in gated
-        if gate.selector.figure.compares
-    )
-    # Of several drops, the first must pass the most severe level of Holm's correction.
-    power = _Power(earlier, drops, answering)
+    power = _Power(earlier, _drops_decided_together(gates, tests, base_model), answering)
     plans = []
-    for gate, own in gated:
-        if own:
+    for gate in gates:
+        if own := [test for test in tests if _is_of(test, gate.selector)]:
             plan = _plan(gate, own, earlier, in_flight)
             plans.append(_with_power(plan, own, power) if plan.about_a_drop else plan)
     return plans
@@ -133,6 +126,15 @@ def planned_seconds(tests: Sequence[PlannedTest], earlier: Iterable[Result], in_
     return max(*durations, math.fsum(durations) / in_flight) if durations else None
 
 
+def _drops_decided_together(
+    gates: Sequence[Gate], tests: Sequence[PlannedTest], base_model: str | None
+) -> int:
+    """Return the number of drops: one for each gate on a drop and each candidate."""
+    candidates = [test for test in tests if base_model is None or test.model != base_model]
+    drops = [gate.selector for gate in gates if gate.selector.figure.compares]
+    return sum(len({test.model for test in candidates if _is_of(test, selector)}) for selector in drops)
+
+
 def _is_of(test: PlannedTest, selector: Selector) -> bool:
     return test.benchmark == selector.benchmark and selector.group in (None, test.group)
 
@@ -156,7 +158,10 @@ def _independent_tests(tests: Sequence[PlannedTest]) -> int:
 
 @dataclass(frozen=True)
 class _Power:
-    """What the power of a gate depends on beside its tests; `drops` are decided together."""
+    """What the power of a gate depends on beside its tests.
+
+    `drops` are decided together: the first must pass the most severe level of Holm's correction.
+    """
 
     earlier: EarlierRun
     drops: int
@@ -205,11 +210,8 @@ class _Power:
 
 def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> GatePlan:
     """Return the plan of a drop with the smallest drop that would fail the gate, or why none can."""
-    if any(test.is_judged for test in tests) and plan.clusters < fewest_clusters(power.confidence):
-        few_answers = _too_few_answers(tests, power)
-        why = few_answers if power.answering.repeated(tests) else _too_few_clusters(tests, power)
-        if why:
-            return dataclasses.replace(plan, cannot_fail=why)
+    if why := _too_few(plan, tests, power):
+        return dataclasses.replace(plan, cannot_fail=why)
     same = power.comparisons(plan.gate, {test.question for test in tests})
     comparisons = same or power.comparisons(plan.gate, None)
     if not comparisons:
@@ -222,8 +224,17 @@ def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> 
     return dataclasses.replace(plan, smallest_drop=drop, is_estimated=not exact)
 
 
+def _too_few(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> str:
+    """Return why a drop of so few questions, or answers, cannot be told from chance; empty where it can."""
+    if not any(test.is_judged for test in tests) or plan.clusters >= fewest_clusters(power.confidence):
+        return ""
+    if power.answering.repeated(tests):
+        return _too_few_answers(tests, power)
+    return _too_few_clusters(tests, power)
+
+
 def _too_few_answers(tests: Sequence[PlannedTest], power: _Power) -> str:
-    """Return why a drop on these judged questions cannot be told from chance; empty where it can."""
+    """Return why a drop on these questions cannot be told from chance; empty where it can."""
     count, repeats = len({test.question for test in tests}), power.answering.repeats
     fewest = fewest_answers(count, power.confidence)
     if repeats is None or repeats >= fewest:
@@ -235,7 +246,7 @@ def _too_few_answers(tests: Sequence[PlannedTest], power: _Power) -> str:
 
 
 def _too_few_clusters(tests: Sequence[PlannedTest], power: _Power) -> str:
-    """Return why a drop of so few judged questions cannot be told from chance."""
+    """Return why a drop of questions like these cannot be told from chance."""
     questions = question_count(len({test.question for test in tests}))
     files = len({test.cluster for test in tests if test.cluster})
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
