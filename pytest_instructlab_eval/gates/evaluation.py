@@ -124,7 +124,7 @@ def gate_verdicts(
 
 
 def _report(case: GateCase, confidence: float) -> GateReport:
-    """Return the verdict on a case; `confidence` is that of the interval which decides on a drop."""
+    """Return the verdict on a case; `confidence` is that of its interval."""
     gate, target = case.gate, case.target
     measured = gate.selector.figure.measure(target, Limit(gate.limit, gate.from_above, confidence))
     verdict, reasons = _verdict(gate, measured, confidence)
@@ -149,7 +149,7 @@ def _verdict(gate: Gate, measured: Measurement, confidence: float) -> tuple[Verd
     if gate.selector.figure.compares:
         return _within_margin(measured, gate.limit, confidence)
     if gate.surely:
-        return sure_verdict(gate, measured)
+        return sure_verdict(gate, measured, confidence)
     return ("passed" if gate.holds(measured.value) else "failed"), []
 
 

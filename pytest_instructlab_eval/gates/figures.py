@@ -57,7 +57,7 @@ class Measurement:
 class Limit:
     """The limit that a figure is held to: an upper one (`from_above`) or a lower one, in the figure's unit.
 
-    `confidence` is that of the interval which decides the verdict on a drop.
+    `confidence` is that of the interval of the figure, which decides the verdict on a drop.
     """
 
     value: float
@@ -107,13 +107,13 @@ def mean_of(target: Target, limit: Limit) -> Measurement:
         return Measurement(f"{row.errors:,} errors, {row.unscored:,} unscored")
     value, interval, how = row.value, None, ""
     if control is None:
-        interval = target.interval_of_mean()
+        interval = target.interval_of_mean(limit.confidence)
     else:
-        value, interval = control.value, control.interval()
+        value, interval = control.value, control.interval(limit.confidence)
         plain = number_text(row.value, digits)
         how = f"with the baseline's answers as control, the sample's own mean is {plain}; "
     return Measurement(
-        f"{how}{interval_text(interval, digits)}, {questions_text(target, row.n)}",
+        f"{how}{interval_text(interval, limit.confidence, digits)}, {questions_text(target, row.n)}",
         value,
         digits,
         interval,
@@ -158,10 +158,10 @@ def rate_of(
     # Turns of a question may fail together, so a question is one observation.
     observed = total if any(score.n > 1 for score in scores) else len(target.results)
     value = count / total
-    interval = wilson_interval(value * observed, observed)
+    interval = wilson_interval(value * observed, observed, limit.confidence)
     affected = [Contribution(result.question, result.value) for result in target.results if lost(result)]
     return Measurement(
-        f"{count:,} of {total:,} {what_happened}, {interval_text(interval, 4)}",
+        f"{count:,} of {total:,} {what_happened}, {interval_text(interval, limit.confidence, 4)}",
         value,
         interval=interval,
         n=observed,

@@ -18,9 +18,8 @@ from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import Comparison
-from pytest_instructlab_eval.stats.repeated_answers import AnswersComparison
-
-FEWEST_CLUSTERS = 6  # with fewer there is no 95 % interval; see `cluster_interval`
+from pytest_instructlab_eval.stats.repeated_answers import AnswersComparison, fewest_answers
+from pytest_instructlab_eval.stats.statistics import fewest_clusters
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,14 @@ def plan_gates(
     *,
     in_flight: int,
     answering: Answering = Answering(),
+    base_model: str | None = None,
 ) -> list[GatePlan]:
     """Return the plan of each gate that has tests in this run.
 
-    `in_flight` is the number of tests that run at once.
+    `in_flight` is the number of tests that run at once, `base_model` the model that drops are measured
+    against, where the run asks it.
     """
-    drops = sum(gate.selector.figure.compares for gate in gates)
-    # Of several drops, the first must pass the most severe level of Holm's correction.
-    power = _Power(earlier, family_confidence(drops), answering)
+    power = _Power(earlier, _drops_decided_together(gates, tests, base_model), answering)
     plans = []
     for gate in gates:
         if own := [test for test in tests if _is_of(test, gate.selector)]:
@@ -127,6 +126,15 @@ def planned_seconds(tests: Sequence[PlannedTest], earlier: Iterable[Result], in_
     return max(*durations, math.fsum(durations) / in_flight) if durations else None
 
 
+def _drops_decided_together(
+    gates: Sequence[Gate], tests: Sequence[PlannedTest], base_model: str | None
+) -> int:
+    """Return the number of drops: one for each gate on a drop and each candidate."""
+    candidates = [test for test in tests if base_model is None or test.model != base_model]
+    drops = [gate.selector for gate in gates if gate.selector.figure.compares]
+    return sum(len({test.model for test in candidates if _is_of(test, selector)}) for selector in drops)
+
+
 def _is_of(test: PlannedTest, selector: Selector) -> bool:
     return test.benchmark == selector.benchmark and selector.group in (None, test.group)
 
@@ -150,11 +158,24 @@ def _independent_tests(tests: Sequence[PlannedTest]) -> int:
 
 @dataclass(frozen=True)
 class _Power:
-    """What the power of a gate depends on beside its tests."""
+    """What the power of a gate depends on beside its tests.
+
+    `drops` are decided together: the first must pass the most severe level of Holm's correction.
+    """
 
     earlier: EarlierRun
-    confidence: float
+    drops: int
     answering: Answering
+
+    @property
+    def confidence(self) -> float:
+        """The confidence of the interval that decides the first of the drops."""
+        return family_confidence(self.drops)
+
+    @property
+    def together(self) -> str:
+        """The words for what makes a single drop need more."""
+        return f" (one of {self.drops}, which are decided together)" if self.drops > 1 else ""
 
     def comparisons(self, gate: Gate, names: Collection[str] | None) -> list[Comparison]:
         """Return those of the gate in the earlier run, one for each model, over these questions or all."""
@@ -189,9 +210,8 @@ class _Power:
 
 def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> GatePlan:
     """Return the plan of a drop with the smallest drop that would fail the gate, or why none can."""
-    judged = any(test.is_judged for test in tests)
-    if judged and plan.clusters < FEWEST_CLUSTERS and not power.answering.repeated(tests):
-        return dataclasses.replace(plan, cannot_fail=_too_few(tests, plan.clusters))
+    if why := _too_few(plan, tests, power):
+        return dataclasses.replace(plan, cannot_fail=why)
     same = power.comparisons(plan.gate, {test.question for test in tests})
     comparisons = same or power.comparisons(plan.gate, None)
     if not comparisons:
@@ -204,13 +224,35 @@ def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> 
     return dataclasses.replace(plan, smallest_drop=drop, is_estimated=not exact)
 
 
-def _too_few(tests: Sequence[PlannedTest], clusters: int) -> str:
-    """Return why a drop of so few judged questions cannot be told from chance."""
+def _too_few(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> str:
+    """Return why a drop of so few questions, or answers, cannot be told from chance; empty where it can."""
+    if not any(test.is_judged for test in tests) or plan.clusters >= fewest_clusters(power.confidence):
+        return ""
+    if power.answering.repeated(tests):
+        return _too_few_answers(tests, power)
+    return _too_few_clusters(tests, power)
+
+
+def _too_few_answers(tests: Sequence[PlannedTest], power: _Power) -> str:
+    """Return why a drop on these questions cannot be told from chance; empty where it can."""
+    count, repeats = len({test.question for test in tests}), power.answering.repeats
+    fewest = fewest_answers(count, power.confidence)
+    if repeats is None or repeats >= fewest:
+        return ""
+    return (
+        f"it has {question_count(count)} with {repeats} answers each, and a drop{power.together} needs "
+        f"{fewest} answers to each (--eval-repeat {fewest})"
+    )
+
+
+def _too_few_clusters(tests: Sequence[PlannedTest], power: _Power) -> str:
+    """Return why a drop of questions like these cannot be told from chance."""
     questions = question_count(len({test.question for test in tests}))
     files = len({test.cluster for test in tests if test.cluster})
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
     are = questions if files == 0 else f"{questions} of {groups}"
+    fewest = fewest_clusters(power.confidence)
     return (
-        f"it has {are}, and a drop needs {FEWEST_CLUSTERS} that do not depend on each other, or several "
-        "answers to each question on both sides (--eval-repeat)"
+        f"it has {are}, and a drop{power.together} needs {fewest} that do not depend on each other, or "
+        "several answers to each question on both sides (--eval-repeat)"
     )

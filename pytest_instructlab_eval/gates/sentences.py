@@ -36,16 +36,18 @@ def confidence_text(confidence: float) -> str:
     return f"{100 - left_out:.{digits}f}".rstrip("0").rstrip(".") + " %"
 
 
-def interval_text(interval: Interval | None, digits: int) -> str:
-    """Return an interval with its ends, or "no 95 % interval"."""
+def interval_text(interval: Interval | None, confidence: float, digits: int) -> str:
+    """Return an interval of this confidence with its ends, or "no 95 % interval"."""
+    level = confidence_text(confidence)
     if interval is None:
-        return "no 95 % interval"
-    return f"95 % interval {number_text(interval.low, digits)} to {number_text(interval.high, digits)}"
+        return f"no {level} interval"
+    return f"{level} interval {number_text(interval.low, digits)} to {number_text(interval.high, digits)}"
 
 
 def detectable_drop_text(drop: float, digits: int) -> str:
-    """Return how small a drop this many questions can detect."""
-    return f"with this many questions a drop of {number_text(drop, digits)} is detected in 80 % of runs"
+    """Return how small a drop this many questions can tell from no drop at all, whatever a gate allows."""
+    seen = f"a drop of {number_text(drop, digits)}"
+    return f"with this many questions {seen} can be told from none in 80 % of runs"
 
 
 def failing_drop_text(drop: float | None, digits: int) -> str:

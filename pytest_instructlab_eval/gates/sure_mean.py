@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.gates.sentences import number_text
+from pytest_instructlab_eval.gates.sentences import confidence_text, number_text
 
 if TYPE_CHECKING:
     from pytest_instructlab_eval.gates.figures import Measurement
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.gates.language import Gate
 
 
-def sure_verdict(gate: Gate, mean: Measurement) -> tuple[Verdict, list[str]]:
-    """Return the verdict that the 95 % interval of a mean gives, and the reason.
+def sure_verdict(gate: Gate, mean: Measurement, confidence: float) -> tuple[Verdict, list[str]]:
+    """Return the verdict that the interval of a mean, of this confidence, gives, and the reason.
 
     Passed where both ends meet the limit, failed where none does, else inconclusive; so it is where there is
     no interval.
     """
+    level = confidence_text(confidence)
     if mean.interval is None:
-        return "inconclusive", ["inconclusive: too few independent questions for a 95 % interval"]
+        return "inconclusive", [f"inconclusive: too few independent questions for a {level} interval"]
     met = [gate.holds(end) for end in mean.interval]
     low, high = (number_text(end, mean.digits) for end in mean.interval)
-    interval = f"the 95 % interval ({low} to {high})"
+    interval = f"the {level} interval ({low} to {high})"
     if all(met):
         return "passed", [f"{interval} meets the limit {gate.limit:g}"]
     if any(met):

@@ -61,12 +61,12 @@ class Target:
         """The mean of a sample with the baseline's answers as control; see `controlled_mean`."""
         return controlled_mean(self.results, self.baseline)
 
-    def interval_of_mean(self) -> Interval | None:
+    def interval_of_mean(self, confidence: float) -> Interval | None:
         """Return the interval over questions, or, for a recorded mean, that of its standard error."""
         row, scores = self.row, [score for result in self.results for score in result.scores]
         if row.value is not None and any(score.n > 1 and not score.samples for score in scores):
-            return t_interval(row.value, row.stderr, math.inf) if row.stderr else None
-        return mean_interval(self.results)
+            return t_interval(row.value, row.stderr, math.inf, confidence) if row.stderr else None
+        return mean_interval(self.results, confidence)
 
     def extreme(self, most: int, *, highest: bool) -> tuple[Contribution, ...]:
         """Return the questions with the lowest scores, or the highest; see `lowest`."""

@@ -13,6 +13,7 @@ from pytest_instructlab_eval.reports.run_report import COULD_NOT_START, RunRepor
 from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.verdicts import family_note, noteworthy_reports, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
+from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 from pytest_instructlab_eval.stats.summary import Summary
 
 LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
@@ -117,7 +118,8 @@ def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
     yield (markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers)
     if summary.controlled is not None:
         _, *numbers = row_cells("", summary.controlled)
-        ends = interval_text(summary.controlled_interval, 2 if summary.controlled.maximum > 1 else 4)
+        digits = 2 if summary.controlled.maximum > 1 else 4
+        ends = interval_text(summary.controlled_interval, CONFIDENCE, digits)
         yield (f"{summary.controlled.label}: {ends}", *numbers)
     yield from ((label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary))
 

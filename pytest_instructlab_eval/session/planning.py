@@ -57,7 +57,14 @@ class Planning:
             about=settings.gate_about,
             about_these=about_these,
         )
-        self.plans = plan_gates(planned, self._tests, self._earlier, in_flight=in_flight, answering=answering)
+        self.plans = plan_gates(
+            planned,
+            self._tests,
+            self._earlier,
+            in_flight=in_flight,
+            answering=answering,
+            base_model=settings.base_model,
+        )
 
     @property
     def warnings(self) -> list[str]:

@@ -78,7 +78,8 @@ class MeanChange:
 class BenchmarkChanges:
     """The changes of one benchmark between two models or runs; `groups` has the worst first, new ones last.
 
-    `minimum_detectable_drop` is the smallest true drop that this comparison detects in 80 % of runs.
+    `minimum_detectable_drop` is the smallest true drop that this comparison can tell from none in 80 % of
+    runs. That of a gate is larger where the gate allows some drop.
     `unpaired` counts the changed questions, and those that have a score on one side only.
     """
 

@@ -7,6 +7,7 @@ never contradict each other, since the interval decides the verdict.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -113,6 +114,15 @@ def cluster_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Inte
     sums = sets @ np.array([math.fsum(cluster) for cluster in clusters])
     means = np.sort(sums / (sets @ np.array([len(cluster) for cluster in clusters])))
     return Interval(float(means[rank - 1]), float(means[-rank]))
+
+
+def fewest_clusters(confidence: float = CONFIDENCE) -> int:
+    """Return how many clusters `cluster_interval` needs: six at 95 %, and never more than ten."""
+    return next(
+        count
+        for count in itertools.count(2)
+        if count >= FEW_CLUSTERS or math.floor((1 - confidence) / 2 * 2**count) >= 1
+    )
 
 
 def cluster_t_interval(clusters: Clusters, confidence: float = CONFIDENCE) -> Interval | None:

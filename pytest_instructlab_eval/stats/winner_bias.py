@@ -69,23 +69,25 @@ def _deviations(results: Mapping[str, Sequence[Result]]) -> dict[Hashable, float
 def _parts(values: Values) -> Iterator[tuple[float, Mapping[Hashable, Sequence[tuple[Unit, float]]]]]:
     """Yield the weight of a value in the mean, and the values that are compared with each other, by cluster.
 
-    These are the questions of a task, which are independent, and all values without a task. Tasks of a single
-    question are compared with each other, since their own spread is unknown.
+    These are the questions of a task, which are independent but for those about one passage, and all values
+    without a task. Tasks of a single question or passage are compared with each other, since their own spread
+    is unknown.
     """
 
     def cluster(entry: tuple[Unit, float]) -> Hashable:
         unit, _ = entry
         if unit.stratum is not None:
-            return unit.key
+            return (unit.stratum, unit.passage) if unit.passage else unit.key
         return (unit.cluster if values.clustered else "") or unit.key.question
 
     strata = group_by(values.entries, lambda entry: entry[0].stratum)
     single = strata.pop(None, [])
     weight = 1 / (len(strata) + len(single))
     for task in strata.values():
-        if len(task) == 1:
-            single += task
+        clusters = group_by(task, cluster)
+        if len(clusters) == 1:
+            single.append((task[0][0], statistics.fmean(value for _, value in task)))
         else:
-            yield weight / len(task), group_by(task, cluster)
+            yield weight / len(task), clusters
     if single:
         yield weight, group_by(single, cluster)

@@ -11,7 +11,10 @@ import pytest
 
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
+from pytest_instructlab_eval.gates.figures import Limit, Measurement, mean_of
 from pytest_instructlab_eval.gates.gate_report import GateReport
+from pytest_instructlab_eval.gates.sure_mean import sure_verdict
+from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.evidence import Evidence, ModelReply
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.stats.comparison import Contribution, mean_interval, paired_comparison
@@ -619,6 +622,19 @@ def test_a_mean_without_an_interval_is_not_sure() -> None:
     found = report_of("own >= 0.5 surely", [own(number, 0.7) for number in range(5)])
     assert found.verdict == "inconclusive"
     assert "inconclusive: too few independent questions for a 95 % interval" in found.message
+
+
+@pytest.mark.parametrize(("confidence", "level"), [(0.95, "95 %"), (0.9875, "98.75 %")])
+def test_the_interval_that_is_said_is_of_the_confidence_that_decides(confidence: float, level: str) -> None:
+    gate = parse_gate("mmlu >= 0.7 surely")
+    found = mean_of(Target("mmlu", (task("law", "1" * 80 + "0" * 20),)), Limit(0.7, False, confidence))
+    assert found.interval is not None
+    assert found.interval == pytest.approx(wilson_interval(80, 100, confidence))
+    assert f"{level} interval {found.interval.low:.4f} to " in found.about
+    _, (reason,) = sure_verdict(gate, found, confidence)
+    assert f"the {level} interval ({found.interval.low:.4f} to " in reason
+    _, (reason,) = sure_verdict(gate, Measurement("", 0.8), confidence)
+    assert reason.endswith(f"for a {level} interval")
 
 
 def test_equal_scores_are_surely_above_what_is_far_below_them() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.gates import parse_gate
+from pytest_instructlab_eval.gates.family import family_confidence
 from pytest_instructlab_eval.gates.gate_plan import (
     Answering,
     EarlierRun,
@@ -19,6 +20,8 @@ from pytest_instructlab_eval.gates.gate_plan import (
 from pytest_instructlab_eval.parsers import parse_power
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.stats.repeated_answers import answers_interval
+from pytest_instructlab_eval.stats.statistics import FEW_CLUSTERS, cluster_interval, fewest_clusters
 
 TEST = PlannedTest("own", "q", "", "", None, 2, is_task=False, is_judged=False, is_repeated=False)
 DROP = parse_gate("own.drop <= 0.1")
@@ -78,6 +81,37 @@ def test_a_drop_of_ratings_needs_six_clusters(count: int, clusters: int, can: bo
     assert (plan.cannot_fail == "") is can
 
 
+@pytest.mark.parametrize(("drops", "fewest"), [(1, 6), (2, 7), (3, 7), (4, 8), (13, 10), (57, 10)])
+def test_the_more_drops_are_decided_together_the_more_clusters_each_needs(drops: int, fewest: int) -> None:
+    gates = [dataclasses.replace(DROP, limit=number / 100) for number in range(drops)]
+    for count in (fewest - 1, fewest):
+        plans = plan_gates(gates, judged(count, clusters=0), EarlierRun(), in_flight=1)
+        assert {plan.cannot_fail == "" for plan in plans} == {count == fewest}
+    (plan, *_) = plan_gates(gates, judged(5, clusters=0), EarlierRun(), in_flight=1)
+    assert f"needs {fewest} that do not depend on each other" in plan.cannot_fail
+    assert (f"a drop (one of {drops}, which are decided together)" in plan.cannot_fail) is (drops > 1)
+
+
+@pytest.mark.parametrize(
+    ("models", "can"), [(("m",), True), (("m", "base"), True), (("m", "n", "base"), False)]
+)
+def test_a_drop_of_each_candidate_counts_and_none_of_the_base_model(
+    models: tuple[str, ...], can: bool
+) -> None:
+    tests = [test._replace(model=model) for model in models for test in judged(6, clusters=0)]
+    (plan,) = plan_gates([DROP], tests, EarlierRun(), in_flight=1, base_model="base")
+    assert (plan.cannot_fail == "") is can
+
+
+@pytest.mark.parametrize("drops", range(1, 30))
+def test_the_plan_needs_as_many_clusters_as_the_interval(drops: int) -> None:
+    confidence = family_confidence(drops)
+    fewest = fewest_clusters(confidence)
+    clusters = [[float(number)] for number in range(fewest)]
+    assert cluster_interval(clusters, confidence) is not None
+    assert cluster_interval(clusters[1:], confidence) is None or fewest - 1 >= FEW_CLUSTERS
+
+
 def test_a_gate_on_a_mean_can_always_decide() -> None:
     (plan,) = plan_gates([parse_gate("own >= 0.5")], judged(1, clusters=0), EarlierRun(), in_flight=1)
     assert (plan.cannot_fail, plan.smallest_drop) == ("", None)
@@ -130,6 +164,34 @@ def test_a_drop_about_these_questions_needs_several_answers_on_both_sides(
     tests = [test._replace(is_repeated=True) for test in judged(5, clusters=1)]
     (plan,) = plan_gates([DROP], tests, EarlierRun(), in_flight=1, answering=answering)
     assert (plan.cannot_fail == "") is can
+
+
+@pytest.mark.parametrize(
+    ("questions", "repeats", "drops", "needed"),
+    [
+        (1, 2, 1, 4),
+        (1, 3, 1, 4),
+        (2, 2, 1, 3),
+        (3, 2, 1, None),
+        (1, 4, 1, None),
+        (1, 4, 2, 5),
+        (2, 3, 3, None),
+    ],
+)
+def test_few_questions_need_more_answers(
+    questions: int, repeats: int, drops: int, needed: int | None
+) -> None:
+    """As the interval does: even a complete separation of fewer answers could be chance."""
+    tests = [test._replace(is_repeated=True) for test in judged(questions, clusters=1)]
+    gates = [dataclasses.replace(DROP, limit=number / 100) for number in range(drops)]
+    answering = Answering(repeats, on_both_sides=True)
+    (plan, *_) = plan_gates(gates, tests, EarlierRun(), in_flight=1, answering=answering)
+    expected = f"{repeats} answers each, and a drop"
+    assert (plan.cannot_fail == "") is (needed is None)
+    assert needed is None or expected in plan.cannot_fail
+    assert needed is None or plan.cannot_fail.endswith(f"answers to each (--eval-repeat {needed})")
+    ours, theirs = ([[float(number + more) for number in range(repeats)]] * questions for more in (0, 20))
+    assert (answers_interval(ours, theirs, family_confidence(drops)) is None) is (needed is not None)
 
 
 def test_repeats_are_no_help_to_tests_that_are_not_repeated() -> None:

@@ -221,6 +221,52 @@ def test_the_luck_is_in_the_unit_of_the_score_whatever_the_scale_and_over_benchm
     assert both == pytest.approx((biases[0] or 0) / math.sqrt(2), rel=0.25)
 
 
+def about_passages(model: str, right: str, questions: int, *, named: bool = True) -> list[Result]:
+    """Two tasks, with so many questions about each passage, all right ("1") or all wrong."""
+    results = []
+    for name, marks in (("law", right[::2]), ("art", right[1::2])):
+        samples = [
+            Sample(f"{number}.{question}", float(mark == "1"), passage=f"p{number}" if named else "")
+            for number, mark in enumerate(marks)
+            for question in range(questions)
+        ]
+        results.append(Result("mmlu", name, name, model, scores=(Score.mean_of(samples, metric="acc"),)))
+    return results
+
+
+def test_questions_about_one_passage_are_one_piece_of_luck() -> None:
+    draw = random.Random(2)
+    marks = ["".join(draw.choice("01") for _ in range(40)) for _ in range(6)]
+
+    def luck(questions: int, *, named: bool = True) -> float | None:
+        results = [about_passages(f"m{row}", mark, questions, named=named) for row, mark in enumerate(marks)]
+        return rank_models(itertools.chain.from_iterable(results))[0].selection_bias
+
+    alone, apart = luck(1), luck(5, named=False)
+    assert alone is not None
+    assert apart is not None
+    assert luck(5) == pytest.approx(alone)
+    assert apart < alone / math.sqrt(5)  # the leads of the models are larger than so small errors, too
+
+
+def test_tasks_of_one_passage_each_are_compared_with_each_other() -> None:
+    draw = random.Random(3)
+    marks = ["".join(draw.choice("01") for _ in range(12)) for _ in range(6)]
+    lucks = []
+    for questions, passage in ((1, ""), (3, "p")):
+        results = [
+            Result(
+                "mmlu", f"t{number}", f"t{number}", f"m{row}", scores=(Score.mean_of(samples, metric="acc"),)
+            )
+            for row, mark in enumerate(marks)
+            for number, right in enumerate(mark)
+            if (samples := [Sample(str(n), float(right), passage=passage) for n in range(questions)])
+        ]
+        lucks.append(rank_models(results)[0].selection_bias)
+    assert lucks[0] is not None
+    assert lucks[1] == pytest.approx(lucks[0])
+
+
 def test_a_sample_of_one_question_a_task_can_tell_models_apart() -> None:
     names = [f"task{number}" for number in range(12)]
     strong = [task("strong", "1", name) for name in names]
