@@ -103,6 +103,9 @@ OPTIONS = (
     Option("base_model_url", "URL", "ask the base model at this server; may be given several times "
            "(default: the servers of --eval-base-url)", parse_url, repeatable=True),
     Option("output_dir", "DIR", "write the results to this folder", parse_path, "eval_output", is_path=True),
+    Option("resume", None, "go on with the last run of the output folder: take the replies that it had from "
+           "its journal, and ask only what is missing (default: move that run to the folder `previous`)",
+           parse_boolean),
     Option("sample", "N", "ask a sample of N questions of each benchmark: as many of each task, or of "
            "categories and files in proportion to their sizes, and the same in every run (default: ask every "
            "question)",

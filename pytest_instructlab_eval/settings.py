@@ -63,6 +63,7 @@ class Settings:
     add_bos: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
+    resume: bool = False
     keep_previous: int = 5
     stage: str | None = None
     serve: str = "auto"

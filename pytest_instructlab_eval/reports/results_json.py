@@ -15,7 +15,7 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 
 HEAD = (  # the fields of a run other than its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests", "notes", "silent", "adaptations", "directory", "about_these",
+    "tests", "notes", "silent", "adaptations", "directory", "about_these", "journal",
 )  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def write_results(path: Path, report: RunReport) -> None:
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
-        **{name: getattr(report.run, name) for name in HEAD},
+        **{name: getattr(report.run, name) for name in HEAD if name != "journal" or report.run.journal},
         "ranking": report.ranking,
         "summaries": report.summaries,
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],

@@ -18,7 +18,13 @@ from pytest_instructlab_eval.records.baseline import (
     fingerprint,
     read_baseline,
 )
-from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest, distinct_adaptations
+from pytest_instructlab_eval.records.run import (
+    JournalUse,
+    ModelAdaptation,
+    Run,
+    SilentTest,
+    distinct_adaptations,
+)
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
@@ -153,6 +159,7 @@ class Gating:
         incomplete: str | None = None,
         notes: Sequence[str] = (),
         adaptations: Iterable[ModelAdaptation] = (),
+        journal: JournalUse | None = None,
     ) -> Run:
         """Return the record of the run, with these results and the tests that recorded no score.
 
@@ -173,6 +180,7 @@ class Gating:
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),
             about_these=self._about_these(),
+            journal=journal,
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

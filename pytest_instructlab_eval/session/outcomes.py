@@ -14,7 +14,12 @@ from pytest_instructlab_eval.records.scores import Result, plain_data
 from pytest_instructlab_eval.session.item_state import drop_state, state_of
 from pytest_instructlab_eval.session.items import content_digest, has_question, identity_of, own_contents
 from pytest_instructlab_eval.session.marker import definition_of
-from pytest_instructlab_eval.session.report_data import put_adaptations, put_result, put_silent
+from pytest_instructlab_eval.session.report_data import (
+    put_adaptations,
+    put_journal_use,
+    put_result,
+    put_silent,
+)
 from pytest_instructlab_eval.session.session import NOT_JUDGED, EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 from pytest_instructlab_eval.settings import Settings
@@ -28,6 +33,7 @@ class Outcomes:
     def __init__(self, session: EvalSession) -> None:
         self._settings = session.settings
         self._models = session.models
+        self._journal = session.journal
         self._is_worker = is_worker(session.config)
         self._sent = 0  # adaptations
 
@@ -57,6 +63,8 @@ class Outcomes:
             if self._is_worker and len(adaptations := self._models.adaptations) > self._sent:
                 self._sent = len(adaptations)
                 put_adaptations(report, adaptations)  # now, as this worker may die
+            if (use := self._journal.use) is not None:
+                put_journal_use(report, self._journal.process, use)
             report.longrepr = escape_failure(report.longrepr)
         return report
 

@@ -46,6 +46,8 @@ class Preparation:
         from pytest_instructlab_eval.session.header import header_lines
 
         lines = header_lines(self._settings, self._config, self._eval.questions.unasked)
+        if not self._eval.without_tests:
+            lines += self._eval.journal.header
         return [escape_line(line) for line in lines]
 
     @pytest.hookimpl(tryfirst=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
+from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result, plain_data
 
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
 RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
+JOURNAL = "eval_journal"
 
 
 def put_result(report: pytest.TestReport, result: Result) -> None:
@@ -49,3 +50,14 @@ def put_adaptations(report: pytest.TestReport, adaptations: Iterable[ModelAdapta
 def adaptations_on(report: pytest.TestReport) -> list[ModelAdaptation]:
     """Return the adaptations of requests on a report."""
     return [ModelAdaptation(**record) for record in getattr(report, ADAPTATIONS, ())]
+
+
+def put_journal_use(report: pytest.TestReport, process: str, use: JournalUse) -> None:
+    """Attach to a report what a process has taken from the journal so far."""
+    setattr(report, JOURNAL, (process, plain_data(use)))
+
+
+def journal_use_on(report: pytest.TestReport) -> tuple[str, JournalUse] | None:
+    """Return a process and what it has taken from the journal, as on a report; None without it."""
+    record = getattr(report, JOURNAL, None)
+    return None if record is None else (str(record[0]), JournalUse(**record[1]))

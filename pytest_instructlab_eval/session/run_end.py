@@ -50,6 +50,7 @@ class RunEnd:
         self._interrupted = False
         self._completed = False
         self._ending: RunOutput | None = None
+        self._command: str | None = None
 
     # --- hooks ---
 
@@ -114,6 +115,8 @@ class RunEnd:
         lines = self._ending.lines(verbose=verbosity > 0)
         if count := len(self._results.without_judge):
             lines.append(f"skipped: {_tests(count)} without a judge; name one with --eval-judge-model")
+        if self._command is not None:
+            lines.append(f"to ask only what is missing: {self._command}")
         if lines and verbosity >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
@@ -151,7 +154,7 @@ class RunEnd:
         from pytest_instructlab_eval.session.run_output import RunOutput
         from pytest_instructlab_eval.suites.repeat_notes import repeat_notes
 
-        gating, results = self._eval.gating, self._results
+        gating, results, use = self._eval.gating, self._results, self._results.journal_use
         run = gating.run(
             list(results),
             tuple(results.silent.values()),
@@ -159,8 +162,10 @@ class RunEnd:
             notes=(
                 *self._eval.questions.notes(gating.collected.groups),
                 *repeat_notes(self._eval.settings, list(results)),
+                *(() if use is None else use.notes),
             ),
             adaptations=results.adaptations,
+            journal=use,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 
@@ -183,6 +188,12 @@ class RunEnd:
             )  # also counts failures of other plugins, such as a missed coverage
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
+        if not self._eval.without_tests:
+            run = ending.report.run
+            self._command = self._eval.journal.end(
+                self._config.invocation_params.args,
+                complete=run.incomplete is None and not any(map(has_error, run.results)),
+            )
         if ending.problems and ended:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -219,6 +230,11 @@ class RunEnd:
         if self._lost:
             return f"{_tests(len(self._lost))} ended because a worker died: {_first(self._lost)}"
         return None
+
+
+def has_error(result: Result) -> bool:
+    """Return whether a request of a test had no reply."""
+    return result.error is not None or any(score.error or score.errors for score in result.scores)
 
 
 def count_in_sugar(config: pytest.Config) -> None:

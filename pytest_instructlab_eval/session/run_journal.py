@@ -1,0 +1,182 @@
+"""The journal of one run in one process: which requests it keeps, and for which test, model and judge."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.records.journal_folder import (
+    FOLDER,
+    is_finished,
+    journal_files,
+    journal_size,
+    mark_finished,
+    mark_unfinished,
+)
+from pytest_instructlab_eval.records.previous_runs import FOLDER as PREVIOUS
+from pytest_instructlab_eval.session.item_state import equal_requests
+from pytest_instructlab_eval.session.items import has_question, identity_of
+from pytest_instructlab_eval.session.xdist_internals import worker_id
+from pytest_instructlab_eval.suites.registry import find_benchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_instructlab_eval.models import Model
+    from pytest_instructlab_eval.models.adaptations import Role
+    from pytest_instructlab_eval.models.journalled_model import AskingTest
+    from pytest_instructlab_eval.records.journal import Journal
+    from pytest_instructlab_eval.records.run import JournalUse
+    from pytest_instructlab_eval.session.distribution import Signs
+    from pytest_instructlab_eval.session.progress import Progress
+    from pytest_instructlab_eval.session.run_models import RunModels
+    from pytest_instructlab_eval.settings import Settings
+
+
+class RunJournal:
+    """The journal in the output folder of a run.
+
+    It is read and written from the first test on that asks a model: before, the run may still be refused.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: pytest.Config,
+        *,
+        models: RunModels,
+        progress: Progress,
+        signs: Signs,
+    ) -> None:
+        self._settings = settings
+        self._folder = settings.output_dir / FOLDER
+        self._models = models
+        self._progress = progress
+        self._signs = signs
+        self.process = worker_id(config)
+        self._opened: Journal | None = None
+        self._knows_of_death = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing more can be written; None where nothing is in the way."""
+        return None if self._opened is None else self._opened.problem
+
+    @property
+    def use(self) -> JournalUse | None:
+        """What was taken from the journal; None without --eval-resume, and where no test asked a model."""
+        return self._opened.use if self._opened is not None and self._settings.resume else None
+
+    def wrap(self, item: pytest.Item, role: Role) -> Callable[[str, Model], Model]:
+        """Return a function of the label of a model and the model, which returns it as this test asks it.
+
+        The requests of a test without a question are not kept: nothing would tell them from others.
+        """
+        from pytest_instructlab_eval.models.journalled_model import AskedModelName, JournalledModel
+
+        if not isinstance(item, pytest.Function) or not has_question(item):
+            return lambda label, model: model
+        test, numbers, journal = asking_test(item), equal_requests(item), self._journal
+        if not self._knows_of_death and self._signs.is_up("careful"):
+            self._knows_of_death = True
+            journal.look_again()
+        return lambda label, model: JournalledModel(
+            model,
+            journal,
+            test=test,
+            name=AskedModelName(role, label, self._identities[role, label]),
+            numbers=numbers,
+            adaptations=self._models.answer_adaptations,
+        )
+
+    @property
+    def header(self) -> list[str]:
+        """The line of the header about a journal in the folder; empty where the run leaves it as it is."""
+        resume = self._settings.resume
+        with contextlib.suppress(DataError):  # it ends a run that needs the journal
+            size = journal_size(self._folder) if resume or not is_finished(self._folder) else None
+            if size is not None and resume:
+                return [f"journal: goes on with the run of {size.started} UTC, which has replies to {size}"]
+            if size is not None and size.journalled:
+                return [
+                    f"journal: an unfinished run of {size.started} UTC is in {self._folder.parent}, with "
+                    f"replies to {size}; --eval-resume goes on with it, and this run moves it to "
+                    f"{self._folder.parent / PREVIOUS}"
+                ]
+        return []
+
+    def go_on(self) -> None:
+        """Note that this run goes on with the journal of the last one.
+
+        Raises DataError where a newer version of the plugin wrote it, and OSError.
+        """
+        journal_size(self._folder)
+        mark_unfinished(self._folder)
+
+    def end(self, arguments: Sequence[str], *, complete: bool) -> str | None:
+        """Note whether the run is complete; return the command that goes on with it, None if it is.
+
+        `arguments` are those of pytest's command line. Without any reply there is nothing to go on with.
+        """
+        if not journal_files(self._folder):
+            return None
+        if complete:
+            with contextlib.suppress(OSError):  # then --eval-resume finds all that it asks for
+                mark_finished(self._folder)
+            return None
+        more = () if "--eval-resume" in arguments else ("--eval-resume",)
+        return shlex.join(["pytest", *arguments, *more])
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        if self._opened is not None:
+            self._opened.close()
+
+    @cached_property
+    def _journal(self) -> Journal:
+        from pytest_instructlab_eval.records.journal import Journal
+
+        self._opened = Journal(
+            self._folder,
+            self.process,
+            reuse=self._settings.resume,
+            head=lambda: {"requests": self._progress.expected},
+        )
+        self._models.replayed_adaptations = self._opened.adaptations.values()
+        return self._opened
+
+    @cached_property
+    def _identities(self) -> dict[tuple[Role, str], str]:
+        """The identities of the models and judges by their labels."""
+        settings = self._settings
+        identities: dict[tuple[Role, str], str] = {}
+        for label, name in settings.labels.items():
+            way = [settings.merge_model_system_message, settings.add_bos]
+            identities["model", label] = json.dumps([name, *way, *self._serving(name)])
+        for label, name in settings.judges.items():
+            identities["judge", label] = json.dumps([name, *self._serving(name)])
+        return identities
+
+    def _serving(self, name: str) -> list[str | None]:
+        """Return the settings with which the run serves a model; none where it does not."""
+        return [self._settings.vllm_args] if name in self._settings.hosted else []
+
+
+def asking_test(item: pytest.Function) -> AskingTest:
+    """Return what tells the requests of a test from those of all others."""
+    from pytest_instructlab_eval.models.journalled_model import AskingTest
+
+    about = identity_of(item)
+    definition = find_benchmark(about.benchmark)
+    if definition is not None:
+        return AskingTest(about.benchmark, definition.version, "", about.question)
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    location = "::".join([item.nodeid.partition("::")[0], *classes, item.originalname])
+    return AskingTest(about.benchmark, 0, location, about.question)
