@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from pytest_instructlab_eval.data.typed_json import MisfitError, read_as
+from pytest_instructlab_eval.data.typed_json import MisfitError, RecordRule, Rules, read_as
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.adaptations import Role
 from pytest_instructlab_eval.models.equal_requests import EqualRequests
@@ -18,6 +18,12 @@ from pytest_instructlab_eval.records.journal import Journal
 from pytest_instructlab_eval.records.run import ModelAdaptation
 
 T = TypeVar("T")
+RULES: Rules = {
+    Completion: RecordRule(
+        required=("text", "finish_reason", "prompt_tokens", "completion_tokens", "latency")
+    )
+}
+CANONICAL = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class JournalledModel:
         self._numbers = numbers
         self._adaptations = adaptations
         about = [name.role, name.identity, test.benchmark, test.version, test.location, test.question]
-        self._about = hashlib.sha256(json.dumps(about).encode())
+        self._about = hashlib.sha256(CANONICAL.encode(about).encode())
         self._keys: list[tuple[Completion, bytes]] = []  # by the replies of this test
 
     @property
@@ -132,7 +138,7 @@ class JournalledModel:
         """
         try:
             request = self._about.copy()
-            request.update(json.dumps(body, sort_keys=True).encode())
+            request.update(CANONICAL.encode(body).encode())
         except (TypeError, ValueError):  # nothing that could be sent, which the model will say
             return await ask()
         digest = request.digest()
@@ -174,14 +180,15 @@ class JournalledModel:
 
 def _completion_in(record: Mapping[str, object]) -> Completion | None:
     try:
-        return read_as(Completion, record.get("chat"))
+        return read_as(Completion, record.get("chat"), RULES)
     except MisfitError:
         return None
 
 
 def _logprobs_in(record: Mapping[str, object], *, count: int) -> list[float] | None:
     try:
-        values, way = read_as(list[float], record.get("choices")), read_as(str, record.get("way"))
+        values = read_as(tuple[float, ...], record.get("choices"))
+        way = read_as(str, record.get("way"))
     except MisfitError:
         return None
     return ChoiceLogprobs(values, way) if len(values) == count else None

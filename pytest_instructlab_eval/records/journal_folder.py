@@ -17,7 +17,7 @@ from pytest_instructlab_eval.records.journal_lines import (
 )
 
 FOLDER = "journal"
-FILE = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-z]+-\d+(-\d+)?\.jsonl")
+FILE = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}Z-[0-9a-z]+-\d+\.jsonl")
 KEY_FIRST = b'{"key":"'
 UNRATED = b',"unrated":true,"sum"'
 FINISHED = "finished"  # a file that says that nothing is left to ask

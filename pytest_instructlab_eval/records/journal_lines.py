@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping
 
 SCHEMA = 1
@@ -15,17 +17,20 @@ SUM = b',"sum":"'  # stands before the checksum
 END = re.compile(rb',"sum":"([0-9a-f]{16})"\}\n?\Z')
 KEY = re.compile(r"[0-9a-f]{64}")
 
+# `json.dumps` would make an encoder for each line.
+AS_IT_IS = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+ESCAPED = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 
 def write_line(record: Mapping[str, object]) -> bytes:
     """Return the line of a record, with its checksum and a newline.
 
     Raises ValueError for a number that JSON lacks (NaN, infinity), and TypeError for an object that it lacks.
     """
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
-        body = text.encode()[:-1]
+        body = AS_IT_IS.encode(record).encode()[:-1]
     except UnicodeEncodeError:  # half a surrogate pair, which only an escape can write
-        body = json.dumps(record, allow_nan=False, separators=(",", ":")).encode()[:-1]
+        body = ESCAPED.encode(record).encode()[:-1]
     return body + SUM + _checksum(body) + b'"}\n'
 
 
@@ -52,7 +57,12 @@ def key_in(record: Mapping[str, object]) -> bytes | None:
 
 def utc_now() -> str:
     """Return the time in UTC, such as "2026-11-27T09:12:03Z"."""
-    return datetime.datetime.now(datetime.timezone.utc).strftime(TIME)
+    return _time_text(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _time_text(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime(TIME)
 
 
 def short_time(text: object) -> str:

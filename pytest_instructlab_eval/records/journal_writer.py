@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import datetime
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -68,14 +67,9 @@ class JournalWriter:
 
     def _open(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
-        stem = f"{time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime())}-{self._process}-{os.getpid()}"
-        for number in itertools.count():
-            path = self._folder / f"{stem}{f'-{number}' if number else ''}.jsonl"
-            with contextlib.suppress(FileExistsError):
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
-                self.path = path
-                return descriptor
-        raise AssertionError  # the loop has no end
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%fZ")
+        self.path = self._folder / f"{now}-{self._process}-{os.getpid()}.jsonl"
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
 
     def _append(self, descriptor: int, line: bytes) -> None:
         """Write a line whole, or nothing of it."""
