@@ -12,7 +12,15 @@ from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.chat_replies import read_completion
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.identity import (
+    MOST_LISTED,
+    ModelIdentity,
+    add_fingerprint,
+    listed_identity,
+)
+from pytest_instructlab_eval.models.logprobs import Top, likeliest_tokens
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
+from pytest_instructlab_eval.models.replies import as_object, first_of
 from pytest_instructlab_eval.models.requests import (
     CHANGES,
     MERGED_SYSTEM,
@@ -70,6 +78,31 @@ class ServedModel:
         Raises ConfigurationError, with what the server has, where it hasn't this one.
         """
         await self.address.find(wait)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Return what the server listed of the model when it was found last; see `find`."""
+        return listed_identity(self.address.served_name or self.name, self.address.card)
+
+    async def looked_at(self) -> ModelIdentity:
+        """Return the identity with the model's fingerprint; this asks 16 prompts for one token each."""
+        ways = {"completions": self._likeliest_next, "chat": self._likeliest_reply}
+        return await add_fingerprint(self.identity, ways)
+
+    async def _likeliest_next(self, prompt: str) -> Top:
+        name = await self.address.known_name()
+        return likeliest_tokens(
+            await self._batcher.complete(prompt, {**ONE_TOKEN, "model": name, "logprobs": MOST_LISTED})
+        )
+
+    async def _likeliest_reply(self, prompt: str) -> Top:
+        body = {
+            "messages": as_messages(prompt), **ONE_TOKEN, "logprobs": True, "top_logprobs": MOST_LISTED,
+        }  # fmt: skip
+        async with self.endpoint.request_slot():
+            reply = await self.address.post("/chat/completions", body, prompt)
+        self.endpoint.traffic.requests += 1
+        return likeliest_tokens(as_object(first_of(reply.get("choices"))))
 
     async def _check(self, served_name: str) -> None:
         if self._add_bos and self._tokenizer.bos is None:
