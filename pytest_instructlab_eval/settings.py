@@ -64,6 +64,7 @@ class Settings:
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
     keep_previous: int = 5
+    reuse_verdict: bool = False
     stage: str | None = None
     serve: str = "auto"
     vllm_python: str | None = None

@@ -11,8 +11,6 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.logprobs import Top, log_likelihood
 from pytest_instructlab_eval.records.model_identity import Fingerprint, Likelihoods, ModelIdentity
 
-__all__ = ["Fingerprint", "ModelIdentity", "add_fingerprint", "listed_identity"]
-
 PROMPTS = (
     "The capital of Australia is",
     "for index in range(",
@@ -53,6 +51,19 @@ def listed_identity(name: str, card: Mapping[str, object]) -> ModelIdentity:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def joined_identity(replicas: Sequence[ModelIdentity]) -> ModelIdentity:
+    """Return the identity of a model at several servers: that of the first, if the others do not differ.
+
+    Otherwise it has no fingerprint, as it is not one model that was looked at, and says so.
+    """
+    first, *others = replicas
+    for other in others:
+        if (difference := first.other_model(other)) is not None:
+            reason = f"its servers have different models: on the first, {difference} on another"
+            return replace(first, fingerprint=None, without_fingerprint=reason)
+    return first
 
 
 async def add_fingerprint(identity: ModelIdentity, ways: Mapping[str, Likeliest]) -> ModelIdentity:

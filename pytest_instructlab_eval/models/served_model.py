@@ -12,12 +12,7 @@ from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.chat_replies import read_completion
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
-from pytest_instructlab_eval.models.identity import (
-    MOST_LISTED,
-    ModelIdentity,
-    add_fingerprint,
-    listed_identity,
-)
+from pytest_instructlab_eval.models.identity import MOST_LISTED, add_fingerprint, listed_identity
 from pytest_instructlab_eval.models.logprobs import Top, likeliest_tokens
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.models.replies import as_object, first_of
@@ -30,6 +25,7 @@ from pytest_instructlab_eval.models.requests import (
 )
 from pytest_instructlab_eval.models.templates import ChatTemplate
 from pytest_instructlab_eval.models.tokens import ONE_TOKEN, ServerTokenizer, find_beginning_token
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 
 
 class ServedModel:
@@ -79,15 +75,15 @@ class ServedModel:
         """
         await self.address.find(wait)
 
-    @property
-    def identity(self) -> ModelIdentity:
-        """Return what the server listed of the model when it was found last; see `find`."""
-        return listed_identity(self.address.served_name or self.name, self.address.card)
+    async def listed(self) -> ModelIdentity:
+        """Return what the server listed of the model when it was found last; it is found first if need be."""
+        name = await self.address.known_name()
+        return listed_identity(name, self.address.card)
 
     async def looked_at(self) -> ModelIdentity:
-        """Return the identity with the model's fingerprint; this asks 16 prompts for one token each."""
+        """Return that with the model's fingerprint; this asks 16 prompts for one token each."""
         ways = {"completions": self._likeliest_next, "chat": self._likeliest_reply}
-        return await add_fingerprint(self.identity, ways)
+        return await add_fingerprint(await self.listed(), ways)
 
     async def _likeliest_next(self, prompt: str) -> Top:
         name = await self.address.known_name()

@@ -38,7 +38,7 @@ class Fingerprint:
     ) -> Fingerprint:
         """Return the fingerprint of two measurements of the same prompts, rounded to be stored."""
         rounded = tuple({token: round(value, DECIMALS) for token, value in one.items()} for one in first)
-        return cls(way, prompts, rounded, round(mean_difference(first, second), 4))
+        return cls(way, prompts, rounded, round(mean_distance(first, second), 4))
 
     def is_comparable(self, other: Fingerprint) -> bool:
         """Return whether both are of the same prompts, asked in the same way."""
@@ -51,7 +51,7 @@ class Fingerprint:
         if not self.is_comparable(other):
             return None
         repeatability = max(self.repeatability, other.repeatability)
-        nats = mean_difference(self.likelihoods, other.likelihoods)
+        nats = mean_distance(self.likelihoods, other.likelihoods)
         if nats <= max(LEAST_DIFFERENCE, TIMES_REPEATABILITY * repeatability):
             return None
         return (
@@ -60,7 +60,7 @@ class Fingerprint:
         )
 
 
-def mean_difference(first: Sequence[Likelihoods], second: Sequence[Likelihoods]) -> float:
+def mean_distance(first: Sequence[Likelihoods], second: Sequence[Likelihoods]) -> float:
     """Return the mean absolute difference (nats) of log-probabilities, prompt by prompt.
 
     A token that only one side lists is at most as likely on the other as the least likely token there, so
@@ -131,6 +131,17 @@ class ModelIdentity:
         if self.fingerprint is None or earlier.fingerprint is None:
             return None
         return self.fingerprint.difference(earlier.fingerprint)
+
+    def other_model(self, earlier: ModelIdentity) -> str | None:
+        """Return in words why this is not the earlier model; None where nothing shows it.
+
+        Unlike in `difference`, the way that models go on after fixed prompts outweighs what servers list of
+        them: the same weights are often served from another folder.
+        """
+        ours, theirs = self.fingerprint, earlier.fingerprint
+        if self.digest is None and ours is not None and theirs is not None and ours.is_comparable(theirs):
+            return ours.difference(theirs)
+        return self.difference(earlier)
 
     def _pairs(self, earlier: ModelIdentity) -> Iterable[tuple[str, object, object]]:
         """Yield the facts to compare, each with its value now and earlier."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.scores import Result
 
 
@@ -67,7 +68,8 @@ class Run:
     were not asked, `silent` are the tests that recorded no score, and `adaptations` those of requests to
     servers. Relative paths of models start at `directory`, where the run was started. `about_these` are the
     benchmarks whose drops are about these very questions where they have several answers, unless
-    --eval-gate-about says otherwise.
+    --eval-gate-about says otherwise. `identities` and `judge_identities` are what is known of the models and
+    judges, by their labels.
     """
 
     results: tuple[Result, ...]
@@ -85,6 +87,8 @@ class Run:
     adaptations: tuple[ModelAdaptation, ...] = ()
     directory: str | None = None
     about_these: tuple[str, ...] = ()
+    identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
+    judge_identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
 
     @property
     def adaptation_notes(self) -> list[str]:

@@ -77,6 +77,7 @@ class RunEnd:
         if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
             from pytest_instructlab_eval.session.gate_tests import gate_test_reports
 
+            self._eval.identities.look_again()
             self._gather(session, self._execution.unreported(session))
             self._ending = self._make_ending(session, gated=True)
             for reports in gate_test_reports(self._ending.report):
@@ -161,6 +162,8 @@ class RunEnd:
                 *repeat_notes(self._eval.settings, list(results)),
             ),
             adaptations=results.adaptations,
+            identities=self._eval.identities.models,
+            judge_identities=self._eval.identities.judges,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 
