@@ -23,6 +23,7 @@ from pytest_instructlab_eval.records.baseline import (
     read_baseline,
     save_run,
 )
+from pytest_instructlab_eval.records.identity_comparison import check_judges
 from pytest_instructlab_eval.records.previous_runs import results_path, set_aside
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
@@ -128,7 +129,10 @@ def compare(
             )
         if not allow_mismatch:
             check_comparable(ours.fingerprint, theirs, str(before), ALLOW)
-        run = Run(ours.results, fingerprint=ours.fingerprint, left_out=ours.left_out)
+            check_judges(ours.judge_identities, theirs.judge_identities, str(before), ALLOW)
+        run = Run(
+            ours.results, fingerprint=ours.fingerprint, left_out=ours.left_out, identities=ours.identities
+        )
         report = RunReport.of(run, theirs, gated=False)
         if not report.changes:
             raise ConfigurationError(f"{before} and {after} have no benchmark with the same questions")
@@ -207,6 +211,7 @@ def _baseline_for(run: Run, given: Path | None, allow_flag: str | None) -> Basel
     earlier = read_baseline(results_path(path), check_gate=parse_gate)
     if allow_flag is not None and not run.configuration.get("allow_mismatch"):
         check_comparable(fingerprint(run.fingerprint), earlier, str(path), ALLOW)
+        check_judges(run.judge_identities, earlier.judge_identities, str(path), ALLOW)
     return earlier
 
 

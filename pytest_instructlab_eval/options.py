@@ -174,6 +174,9 @@ OPTIONS = (
            parse_integer(1, 4096), "16", expert=True),
     Option("keep_previous", "N", "keep the results of the last N runs in the folder `previous` of the output "
            "folder", parse_integer(0), "5", expert=True),
+    Option("reuse_verdict", None, "where the models, questions, options and gates are those of the finished "
+           "run in the output folder, give its verdict again and ask no question; on any doubt ask anew "
+           "(default: ask)", parse_boolean, expert=True),
     Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
            "folder, judge grades the answers in that folder (default: both steps)",
            parse_one_of(*STAGES), expert=True),

@@ -65,6 +65,7 @@ class Settings:
     output_dir: Path = Path("eval_output")
     resume: bool = False
     keep_previous: int = 5
+    reuse_verdict: bool = False
     stage: str | None = None
     serve: str = "auto"
     vllm_python: str | None = None

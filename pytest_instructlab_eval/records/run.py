@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pytest_instructlab_eval.records.journal_lines import short_time
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.scores import Result
 
 
@@ -87,7 +88,8 @@ class JournalUse:
         sentences = [f"taken from the journal: {self.reused:,} of {self.requests:,} requests{asked}"]
         if self.left_out:
             lines = "1 line" if self.left_out == 1 else f"{self.left_out:,} lines"
-            sentences.append(f"{lines} of the journal were damaged or changed, and not used")
+            was = "was" if self.left_out == 1 else "were"
+            sentences.append(f"{lines} of the journal {was} damaged or changed, and not used")
         return sentences
 
 
@@ -109,6 +111,7 @@ class Run:
     servers. Relative paths of models start at `directory`, where the run was started. `about_these` are the
     benchmarks whose drops are about these very questions where they have several answers, unless
     --eval-gate-about says otherwise. `journal` says what was taken from the journal of an earlier run.
+    `identities` and `judge_identities` are what is known of the models and judges, by their labels.
     """
 
     results: tuple[Result, ...]
@@ -127,6 +130,8 @@ class Run:
     directory: str | None = None
     about_these: tuple[str, ...] = ()
     journal: JournalUse | None = None
+    identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
+    judge_identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
 
     @property
     def adaptation_notes(self) -> list[str]:

@@ -82,7 +82,7 @@ def _findings(report: RunReport) -> str:
         lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
     if not report.summaries:
         lines.append("No question was asked.")
-    notes = [*report.problems, *report.run.notes]
+    notes = [*report.problems, *(report.identity_notes if report.changes else ()), *report.run.notes]
     if report.not_gated is not None:
         notes.append(report.not_gated)
     return "\n".join(

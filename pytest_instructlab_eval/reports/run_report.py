@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.gates.evaluation import gate_verdicts
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
 from pytest_instructlab_eval.records.baseline import Baseline, different_requests
+from pytest_instructlab_eval.records.identity_comparison import identity_notes
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, run_changes
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
@@ -91,6 +92,13 @@ class RunReport:
     def failed_gates(self) -> list[GateReport]:
         """The verdicts that fail the run."""
         return [verdict for verdict in self.verdicts if fails_run(verdict, self.inconclusive)]
+
+    @property
+    def identity_notes(self) -> list[str]:
+        """The sentences on models that the baseline has under the same name."""
+        if self.baseline is None or self.run.base is not None:
+            return []
+        return list(identity_notes(self.run.identities, self.baseline.identities))
 
     @property
     def not_gated(self) -> str | None:

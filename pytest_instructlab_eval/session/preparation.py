@@ -144,6 +144,9 @@ class Preparation:
         self._has_servers = True
         tries = self._eval.gating.gated and not self._settings.no_judge_trial
         with self._eval.refusing():
+            self._eval.identities.look(fixtures)
+            self._eval.gating.check_identities(self._eval.identities.judges)
+            self._eval.journal.know_models(self._eval.identities)
             if tries and "judge" in fixtures:
                 self._eval.servers.try_judges()
             self._eval.servers.serve(fixtures, tried=tries, asks_later=not is_controller(self._config))

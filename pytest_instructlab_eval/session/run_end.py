@@ -78,6 +78,7 @@ class RunEnd:
         if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
             from pytest_instructlab_eval.session.gate_tests import gate_test_reports
 
+            self._eval.identities.look_again()
             self._gather(session, self._execution.unreported(session))
             self._ending = self._make_ending(session, gated=True)
             for reports in gate_test_reports(self._ending.report):
@@ -166,6 +167,8 @@ class RunEnd:
             ),
             adaptations=results.adaptations,
             journal=use,
+            identities=self._eval.identities.models,
+            judge_identities=self._eval.identities.judges,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 

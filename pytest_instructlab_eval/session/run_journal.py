@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.records.run import JournalUse
     from pytest_instructlab_eval.session.distribution import Signs
     from pytest_instructlab_eval.session.progress import Progress
+    from pytest_instructlab_eval.session.run_identities import RunIdentities
     from pytest_instructlab_eval.session.run_models import RunModels
     from pytest_instructlab_eval.settings import Settings
+
+
+IDENTITIES = "identities"  # a sign for the workers
 
 
 class RunJournal:
@@ -91,7 +95,7 @@ class RunJournal:
             model,
             journal,
             test=test,
-            name=AskedModelName(role, label, self._identities[role, label]),
+            name=AskedModelName(role, label, self._identity(role, label)),
             numbers=numbers,
             adaptations=self._models.answer_adaptations,
         )
@@ -152,21 +156,30 @@ class RunJournal:
         self._models.replayed_adaptations = self._opened.adaptations.values()
         return self._opened
 
-    @cached_property
-    def _identities(self) -> dict[tuple[Role, str], str]:
-        """The identities of the models and judges by their labels."""
-        settings = self._settings
-        identities: dict[tuple[Role, str], str] = {}
-        for label, name in settings.labels.items():
-            way = [settings.merge_model_system_message, settings.add_bos]
-            identities["model", label] = json.dumps([name, *way, *self._serving(name)])
-        for label, name in settings.judges.items():
-            identities["judge", label] = json.dumps([name, *self._serving(name)])
-        return identities
+    def know_models(self, identities: RunIdentities) -> None:
+        """Take over the identities of the models, for this process and for its workers."""
+        known = [("model", label, identity) for label, identity in identities.models.items()]
+        known += [("judge", label, identity) for label, identity in identities.judges.items()]
+        plain = [[role, label, identity.text] for role, label, identity in known]
+        self._identities = _by_label(plain)
+        self._signs.leave(IDENTITIES, plain)
 
-    def _serving(self, name: str) -> list[str | None]:
-        """Return the settings with which the run serves a model; none where it does not."""
-        return [self._settings.vllm_args] if name in self._settings.hosted else []
+    @cached_property
+    def _identities(self) -> dict[tuple[str, str], str]:
+        """The identities of the models and judges by role and label, as the controller has left them."""
+        return _by_label(self._signs.read(IDENTITIES))
+
+    def _identity(self, role: Role, label: str) -> str:
+        """Return what a model's replies depend on: its identity, and the options that shape its requests."""
+        settings = self._settings
+        shaped = role == "model" and [settings.merge_model_system_message, settings.add_bos]
+        name = (settings.labels if role == "model" else settings.judges)[label]
+        return json.dumps([self._identities.get((role, label), name), shaped])
+
+
+def _by_label(plain: object) -> dict[tuple[str, str], str]:
+    entries = plain if isinstance(plain, list) else []
+    return {(str(role), str(label)): str(text) for role, label, text in entries}
 
 
 def asking_test(item: pytest.Function) -> AskingTest:

@@ -28,6 +28,7 @@ PATIENCE_WITH_OWN = 5.0  # seconds
 
 
 AskedModel = ServedModel | Replicas | RotatedModel
+FindableModel = ServedModel | Replicas
 
 
 @dataclass(frozen=True)
@@ -207,14 +208,22 @@ class RunModels:
             for benchmark in benchmarks:
                 self.answered(label, benchmark, "")
 
+    def at_servers(self) -> list[tuple[Role, str, FindableModel]]:
+        """Return the role, label and model of each that a running server has; a model may also be a judge."""
+        labels = self._settings.labels if self._settings.stage != "judge" else ()
+        models: list[tuple[Role, str, object]] = [("model", label, self.candidate(label)) for label in labels]
+        for name in self._settings.judging_models:
+            models.append(("judge", self._settings.label(name), self._judging_model(name)))
+        return [
+            (role, label, model)
+            for role, label, model in models
+            if isinstance(model, (ServedModel, Replicas))
+        ]
+
     async def check(self) -> None:
         """Raise ConfigurationError where a running server cannot be reached or lacks its model."""
-        labels = self._settings.labels if self._settings.stage != "judge" else ()
-        models: list[object] = [self.candidate(label) for label in labels]
-        models += [self._judging_model(name) for name in self._settings.judging_models]
-        for model in models:
-            if isinstance(model, (ServedModel, Replicas)):
-                await model.find(self._settings.wait)
+        for _, _, model in self.at_servers():
+            await model.find(self._settings.wait)
 
     def _model(self, address: Address, role: Role) -> AskedModel:
         self._roles.setdefault(address, set()).add(role)

@@ -28,6 +28,7 @@ from pytest_instructlab_eval.session.pytest_internals import (
     terminal_reporter,
     uncaptured_output,
 )
+from pytest_instructlab_eval.session.run_identities import RunIdentities
 from pytest_instructlab_eval.session.run_journal import RunJournal
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.session.run_questions import RunQuestions
@@ -61,6 +62,7 @@ class EvalSession:
             rotation=lambda: self.rotation,
             share=(worker_number(config), worker_count(config)),
         )
+        self.identities = RunIdentities(settings, self.engine, self.models)
         self.servers = Servers(
             settings,
             engine=self.engine,
