@@ -507,6 +507,7 @@ class ScriptedServer:
         self.api_key = api_key
         self.features = features
         self.reply: Callable[[Body], str | Reply] = default_reply  # runs in the server's event loop
+        self.root: str | None = None  # where the weights are, as it lists them; the model's name by default
         self.url = ""
         self._port = port
         self._ledger = Ledger(keep_requests)
@@ -675,7 +676,7 @@ class ScriptedServer:
             "object": "model",
             "created": int(time.time()),
             "owned_by": "vllm",
-            "root": name,
+            "root": self.root or name,
             "parent": None,
             "max_model_len": self.max_model_len,
         }

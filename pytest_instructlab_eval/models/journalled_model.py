@@ -31,12 +31,15 @@ class AskingTest:
     """The test that asks: the `question` of a `benchmark` of this `version`.
 
     `location` tells apart tests of one's own that have one name; it is empty for a benchmark of the registry.
+    `model` is the identity of the evaluated model, so that its judgments are not those of another model that
+    answered alike.
     """
 
     benchmark: str
     version: int
     location: str
     question: str
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class JournalledModel:
         self._name = name
         self._numbers = numbers
         self._adaptations = adaptations
-        about = [name.role, name.identity, test.benchmark, test.version, test.location, test.question]
+        about = [name.role, name.identity, *vars(test).values()]
         self._about = hashlib.sha256(CANONICAL.encode(about).encode())
         self._keys: list[tuple[Completion, bytes]] = []  # by the replies of this test
 

@@ -22,7 +22,7 @@ from pytest_instructlab_eval.records.journal_folder import (
 )
 from pytest_instructlab_eval.records.previous_runs import FOLDER as PREVIOUS
 from pytest_instructlab_eval.session.item_state import equal_requests
-from pytest_instructlab_eval.session.items import has_question, identity_of
+from pytest_instructlab_eval.session.items import ItemIdentity, has_question, identity_of
 from pytest_instructlab_eval.session.xdist_internals import worker_id
 from pytest_instructlab_eval.suites.registry import find_benchmark
 
@@ -87,7 +87,10 @@ class RunJournal:
 
         if not isinstance(item, pytest.Function) or not has_question(item):
             return lambda label, model: model
-        test, numbers, journal = asking_test(item), equal_requests(item), self._journal
+        about = identity_of(item)
+        evaluated = about.model if about.model is not None else next(iter(self._settings.labels))
+        test = asking_test(item, about, self._identity("model", evaluated))
+        numbers, journal = equal_requests(item), self._journal
         if not self._knows_of_death and self._signs.is_up("careful"):
             self._knows_of_death = True
             journal.look_again()
@@ -182,14 +185,13 @@ def _by_label(plain: object) -> dict[tuple[str, str], str]:
     return {(str(role), str(label)): str(text) for role, label, text in entries}
 
 
-def asking_test(item: pytest.Function) -> AskingTest:
-    """Return what tells the requests of a test from those of all others."""
+def asking_test(item: pytest.Function, about: ItemIdentity, model: str) -> AskingTest:
+    """Return what tells the requests of a test from those of all others; `model` is the evaluated one."""
     from pytest_instructlab_eval.models.journalled_model import AskingTest
 
-    about = identity_of(item)
     definition = find_benchmark(about.benchmark)
     if definition is not None:
-        return AskingTest(about.benchmark, definition.version, "", about.question)
+        return AskingTest(about.benchmark, definition.version, "", about.question, model)
     classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
     location = "::".join([item.nodeid.partition("::")[0], *classes, item.originalname])
-    return AskingTest(about.benchmark, 0, location, about.question)
+    return AskingTest(about.benchmark, 0, location, about.question, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def scores(finished: Finished) -> dict[str, Any]:
 
 
 def cut(project: Project, part: float) -> int:
-    """Leave this part of a finished run's journal, as if it had been killed then; return the requests left."""
+    """Leave a part of a finished run's journal, as a kill would have; return how many requests."""
     (path,) = journal(project)
     lines = path.read_bytes().splitlines(keepends=True)
     kept = round(part * len(lines))
@@ -75,6 +76,7 @@ def asked(project: Project) -> int:
 
 def kill_at(project: Project, requests: int, *args: str) -> None:
     """Run until so many requests are journalled, and kill all its processes; the rest never gets a reply."""
+    shutil.rmtree(project.folder / "eval_output", ignore_errors=True)
     running = project.start(*project.model, *args)
     running.until(lambda: len(journalled(project)) >= requests, f"reply {requests}")
     running.kill()
@@ -188,13 +190,11 @@ def test_other_weights_under_the_same_name_are_asked(project: Project) -> None:
 
 def test_an_error_is_asked_again_and_the_run_says_what_to_type(project: Project) -> None:
     project.write("test_own.py", OWN)
-    project.server.fault(Status(400, "no"), times=None, when=lambda body: "number 2" in str(body))
+    project.server.fault(Status(400, "no"), when=lambda body: "number 2" in str(body))
     failed = project.evaluate("test_own.py", "-k", "plain", ret=1)
     failed.shows("to ask only what is missing: pytest *--eval-model=tiny* -k plain * --eval-resume")
-    project.server.fault(Status(400, "no"), times=None, when=lambda body: "number 3" in str(body))
     before = asked(project)
-    project.server._rules.__init__()  # type: ignore[misc]  # the server is well again
-    finished = project.evaluate("test_own.py", "-k", "plain", RESUME, passed=4)
+    finished = project.evaluate("test_own.py", "-k", "plain", RESUME, passed=4, deselected=12)
     assert asked(project) - before == 1
     assert "to ask only what is missing" not in finished.out
 
@@ -222,17 +222,18 @@ def _of(finished: Finished, start: str) -> list[tuple[str, dict[str, Any]]]:
 def test_a_run_that_does_not_go_on_says_so_and_keeps_the_journal(project: Project) -> None:
     project.write("test_own.py", OWN)
     args = ("test_own.py", "-k", "plain")
-    assert "journal" not in project.evaluate(*args, RESUME, passed=4).document["journal"]
+    first = project.evaluate(*args, RESUME, passed=4, deselected=12)
+    first.shows("note: taken from the journal: 0 of 4 requests")
     cut(project, 0.5)
     (path,) = journal(project)
-    anew = project.evaluate(*args, "--eval-keep-previous=0", passed=4)
+    anew = project.evaluate(*args, "--eval-keep-previous=0", passed=4, deselected=12)
     anew.shows(
         "journal: an unfinished run of * UTC is in *eval_output, with replies to * --eval-resume goes on*"
     )
     assert asked(project) == 8
     (moved,) = (project.folder / "eval_output/previous").glob("*/journal/*.jsonl")
     assert moved.name == path.name
-    after = project.evaluate(*args, "--eval-keep-previous=0", passed=4)
+    after = project.evaluate(*args, "--eval-keep-previous=0", passed=4, deselected=12)
     assert "unfinished" not in after.out
     assert not (project.folder / "eval_output/previous").exists()
 
@@ -240,7 +241,7 @@ def test_a_run_that_does_not_go_on_says_so_and_keeps_the_journal(project: Projec
 def test_what_does_not_run_or_is_refused_leaves_the_journal(project: Project) -> None:
     project.write("test_own.py", OWN)
     args = ("test_own.py", "-k", "plain")
-    project.evaluate(*args, passed=4)
+    project.evaluate(*args, passed=4, deselected=12)
     cut(project, 0.5)
     before = journal(project)
     project.evaluate(*args, "--collect-only")
@@ -253,17 +254,17 @@ def test_what_does_not_run_or_is_refused_leaves_the_journal(project: Project) ->
 def test_a_damaged_journal_is_asked_again_and_a_newer_one_is_refused(project: Project) -> None:
     project.write("test_own.py", OWN)
     args = ("test_own.py", "-k", "plain")
-    whole = scores(project.evaluate(*args, passed=4))
+    whole = scores(project.evaluate(*args, passed=4, deselected=12))
     (path,) = journal(project)
     path.write_text(path.read_text("utf-8").replace("number 2", "number 9"), "utf-8")
-    finished = project.evaluate(*args, RESUME, passed=4)
+    finished = project.evaluate(*args, RESUME, passed=4, deselected=12)
     finished.shows("note: 1 line of the journal was damaged or changed, and not used")
     assert scores(finished) == whole
     assert asked(project) == 5
     path.write_bytes(write_line({"schema": 2}))
     refused = project.evaluate(*args, RESUME, ret=4)
     assert "has schema version 2, newer than the 1" in refused.err
-    project.evaluate(*args, passed=4)
+    project.evaluate(*args, passed=4, deselected=12)
 
 
 # --- what ends a run ---
