@@ -22,6 +22,7 @@ from pytest_instructlab_eval.records.baseline import (
     read_baseline,
     save_run,
 )
+from pytest_instructlab_eval.records.identity_comparison import check_judges
 from pytest_instructlab_eval.records.previous_runs import results_path, set_aside
 from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
@@ -220,6 +221,7 @@ def _baseline_for(run: Run, given: Path | None, allow_flag: str | None) -> Basel
     earlier = read_baseline(results_path(path), check_gate=parse_gate)
     if allow_flag is not None and not run.configuration.get("allow_mismatch"):
         check_comparable(fingerprint(run.fingerprint), earlier, str(path), ALLOW)
+        check_judges(run.judge_identities, earlier.judge_identities, str(path), ALLOW)
     return earlier
 
 

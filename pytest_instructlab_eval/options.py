@@ -106,6 +106,9 @@ OPTIONS = (
     Option("base_model_url", "URL", "ask the base model at this server; may be given several times "
            "(default: the servers of --eval-base-url)", parse_url, repeatable=True),
     Option("output_dir", "DIR", "write the results to this folder", parse_path, "eval_output", is_path=True),
+    Option("resume", None, "go on with the last run of the output folder: take the replies that it had from "
+           "its journal, and ask only what is missing (default: move that run to the folder `previous`)",
+           parse_boolean),
     Option("sample", "N", "ask a sample of N questions of each benchmark: as many of each task, or of "
            "categories and files in proportion to their sizes, and the same in every run (default: ask every "
            "question)",
@@ -177,6 +180,9 @@ OPTIONS = (
     Option("export", "FORMAT", "write the run in this format of other tools too, to the folder `export` of "
            f"the output folder: {', '.join(EXPORTS)}; may be given several times (default: none)",
            parse_one_of(*EXPORTS), repeatable=True, expert=True),
+    Option("reuse_verdict", None, "where the models, questions, options and gates are those of the finished "
+           "run in the output folder, give its verdict again and ask no question; on any doubt ask anew "
+           "(default: ask)", parse_boolean, expert=True),
     Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
            "folder, judge grades the answers in that folder (default: both steps)",
            parse_one_of(*STAGES), expert=True),

@@ -65,8 +65,10 @@ class Settings:
     add_bos: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
+    resume: bool = False
     keep_previous: int = 5
     export: tuple[str, ...] = ()
+    reuse_verdict: bool = False
     stage: str | None = None
     serve: str = "auto"
     vllm_python: str | None = None

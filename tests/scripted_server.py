@@ -179,6 +179,7 @@ class Ledger:
     def __init__(self, keep: bool) -> None:
         self.requests: list[Received] = []
         self.generations = 0
+        self.prompts = 0
         self.duplicates = 0
         self.peak = 0
         self._keep = keep
@@ -195,6 +196,7 @@ class Ledger:
     def _count(self, path: str, body: Body) -> None:
         digest = blake2b(encoded(json.dumps([path, body], sort_keys=True)), digest_size=16).digest()
         self.generations += 1
+        self.prompts += load_of(path, body)
         self.duplicates += digest in self._seen
         self._seen.add(digest)
 
@@ -505,6 +507,7 @@ class ScriptedServer:
         self.api_key = api_key
         self.features = features
         self.reply: Callable[[Body], str | Reply] = default_reply  # runs in the server's event loop
+        self.root: str | None = None  # where the weights are, as it lists them; the model's name by default
         self.url = ""
         self._port = port
         self._ledger = Ledger(keep_requests)
@@ -659,6 +662,7 @@ class ScriptedServer:
         ledger = self._ledger
         return {
             "requests": ledger.generations,
+            "prompts": ledger.prompts,
             "in_flight_peak": ledger.peak,
             "duplicates": ledger.duplicates,
         }
@@ -672,7 +676,7 @@ class ScriptedServer:
             "object": "model",
             "created": int(time.time()),
             "owned_by": "vllm",
-            "root": name,
+            "root": self.root or name,
             "parent": None,
             "max_model_len": self.max_model_len,
         }

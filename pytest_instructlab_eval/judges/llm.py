@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_instructlab_eval.errors import ModelError, NoAnswerError
@@ -38,21 +38,28 @@ class LLMJudge(Judge):
     whose chat template has no system role; None leaves it to each prompt. With `repeats` above 1 each
     answer is rated so many times, not at temperature 0 but sampled at 1 with a seed each, as G-Eval does
     (https://arxiv.org/abs/2303.16634), and the mean of the ratings counts. `seed` is the run's, from which
-    theirs are made.
+    theirs are made. `discard` is told the replies of a judgment in which there was no rating.
     """
 
     def __init__(
-        self, model: Model, *, merge_system_user_message: bool | None = None, repeats: int = 1, seed: int = 0
+        self,
+        model: Model,
+        *,
+        merge_system_user_message: bool | None = None,
+        repeats: int = 1,
+        seed: int = 0,
+        discard: Callable[[Sequence[Completion]], None] = lambda replies: None,
     ) -> None:
-        self._model = model
+        self.model = model
         self._merge = merge_system_user_message
         self._repeats = repeats
         self._seed = seed
+        self._discard = discard
 
     @property
     def name(self) -> str:
         """Return the name that the user gave."""
-        return self._model.name
+        return self.model.name
 
     async def chat(
         self,
@@ -63,15 +70,15 @@ class LLMJudge(Judge):
         seed: int | None = None,
     ) -> Completion:
         """Return the judge's answer to a chat; see `Model`."""
-        return await self._model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
+        return await self.model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
 
     async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
         """Return the log-likelihood of each choice; see `Model`."""
-        return await self._model.choice_logprobs(prompt, choices)
+        return await self.model.choice_logprobs(prompt, choices)
 
     async def close(self) -> None:
         """Close the model."""
-        await self._model.close()
+        await self.model.close()
 
     async def rate(self, submission: Submission) -> Score:
         """Return the rating in the judge's reply: scored, unscored, or an error.
@@ -110,9 +117,11 @@ class LLMJudge(Judge):
         """Return the rating of the first of the tries whose reply has one."""
         prompts = [message["content"] for message in messages]
         scale, metric, maximum = submission.scale, submission.metric, submission.scale.highest
+        replies: list[Completion] = []
         for temperature, seed in tries:
             try:
                 reply = await self.chat(messages, temperature=temperature, seed=seed)
+                replies.append(reply)
                 verdict = parse_rating(
                     reply.text, finish_reason=reply.finish_reason, scale=scale, prompts=prompts
                 )
@@ -133,6 +142,7 @@ class LLMJudge(Judge):
         )
         explanation = reply.text
         if verdict.value is None:
+            self._discard(replies)
             explanation = f"the judge gave no rating {scale} in two tries; the last time, {verdict.reason}"
         evidence = replace(evidence, judgments=(judgment,))
         return Score(verdict.value, metric, maximum, explanation=explanation, evidence=evidence)

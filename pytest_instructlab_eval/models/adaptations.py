@@ -36,5 +36,8 @@ class Adaptations:
     def __contains__(self, name: object) -> bool:
         return name in self._noted
 
+    def __len__(self) -> int:
+        return len(self._noted)
+
     def __iter__(self) -> Iterator[Adaptation]:
         return iter(tuple(self._noted.values()))

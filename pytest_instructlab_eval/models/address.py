@@ -13,13 +13,15 @@ from pytest_instructlab_eval.models.endpoint import Endpoint
 class ModelAddress:
     """A model at a server, whose name there is found by `find`, or before the first request.
 
-    `check` is given that name before it is used, and raises ConfigurationError where the model won't do.
+    `card` is what the server lists of it then. `check` is given that name before it is used, and raises
+    ConfigurationError where the model won't do.
     """
 
     def __init__(self, name: str, endpoint: Endpoint, check: Callable[[str], Awaitable[None]]) -> None:
         self.name = name
         self.endpoint = endpoint
         self.served_name: str | None = None
+        self.card: Mapping[str, object] = {}
         self._check = check
         self._finding = asyncio.Lock()
 
@@ -28,7 +30,7 @@ class ModelAddress:
 
         Raises ConfigurationError, with what the server has, where it hasn't this one.
         """
-        names = await self.endpoint.models(wait)
+        names = await self.endpoint.models(wait)  # and what is listed of each
         usual = (self.name, f"instructlab/{self.name}", f"{self.name}:latest", f"models/{self.name}")
         served_name = next((candidate for candidate in usual if candidate in names), None)
         if served_name is None:  # a gateway may list a wildcard, such as openai/*
@@ -40,7 +42,7 @@ class ModelAddress:
             served = self.endpoint.safe(", ".join(names)) or "none"
             raise ConfigurationError(f"{self.endpoint} has no model {self.name!r}; it has: {served}")
         await self._check(served_name)
-        self.served_name = served_name
+        self.served_name, self.card = served_name, names.get(served_name, {})
         return served_name
 
     async def known_name(self) -> str:

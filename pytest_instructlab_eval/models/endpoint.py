@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError, UnreachableError
 from pytest_instructlab_eval.models.outage import OutageClock
-from pytest_instructlab_eval.models.replies import Failure, HttpReply, model_names, token_count
+from pytest_instructlab_eval.models.replies import Failure, HttpReply, model_cards, token_count
 from pytest_instructlab_eval.models.reply_reader import MISSING, PASSING, FailedTry, ReplyReader
 
 RETRIES = 5  # with the pauses below about 15 s, or as Retry-After says
@@ -174,8 +174,8 @@ class Endpoint:
 
     # --- which models there are ---
 
-    async def models(self, wait: float = 0.0) -> list[str]:
-        """Return the names of the server's models, waiting so many seconds for it to come up.
+    async def models(self, wait: float = 0.0) -> Mapping[str, Mapping[str, object]]:
+        """Return what the server lists of each model, by name, waiting so many seconds for it to come up.
 
         Raises ConfigurationError where it can't be reached, refuses the key or doesn't speak the API.
         """
@@ -202,16 +202,16 @@ class Endpoint:
                 raise ConfigurationError(text)
             await asyncio.sleep(RETRY_PAUSE)
 
-    async def _listed(self, url: str, timeout: float) -> list[str] | FailedTry:
+    async def _listed(self, url: str, timeout: float) -> Mapping[str, Mapping[str, object]] | FailedTry:
         reply = self._reader.read(await self._models_of(url, timeout))
         if isinstance(reply, FailedTry):
             return reply
-        names = model_names(reply)
-        if names is None:
+        cards = model_cards(reply)
+        if cards is None:
             return FailedTry(
                 ModelError(f"{self} gave no list of models, as an OpenAI-compatible server does")
             )
-        return names
+        return cards
 
     def _models_of(self, url: str, timeout: float) -> Awaitable[HttpReply | Failure]:
         return self._exchange("GET", f"{url}/models", None, timeout)

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from pytest_instructlab_eval.errors import EvalError, UnreachableError
+from pytest_instructlab_eval.models.identity import joined_identity
 from pytest_instructlab_eval.models.protocol import Completion, Message, Model
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 
 PROBE_INTERVAL = 2.0  # seconds between two looks at whether the servers answer
 PROBES = 2  # in vain, after which a server is taken out with what is in flight there
@@ -21,6 +23,14 @@ class Replica(Model, Protocol):
 
     async def find(self, wait: float = 0.0) -> None:
         """Raise ConfigurationError where the server doesn't answer or has no such model."""
+        ...
+
+    async def listed(self) -> ModelIdentity:
+        """Return what the server lists of the model."""
+        ...
+
+    async def looked_at(self) -> ModelIdentity:
+        """Return that with the model's fingerprint."""
         ...
 
 
@@ -87,6 +97,14 @@ class Replicas:
     async def find(self, wait: float = 0.0) -> None:
         """Find the model's name at every server; raises ConfigurationError where one does not have it."""
         await asyncio.gather(*(place.model.find(wait) for place in self._places))
+
+    async def listed(self) -> ModelIdentity:
+        """Return what the servers list of the model; see `joined_identity`."""
+        return joined_identity(await asyncio.gather(*(place.model.listed() for place in self._places)))
+
+    async def looked_at(self) -> ModelIdentity:
+        """Return that with the model's fingerprint, after a look at each server."""
+        return joined_identity(await asyncio.gather(*(place.model.looked_at() for place in self._places)))
 
     async def chat(
         self,

@@ -129,13 +129,16 @@ def is_too_long(error: object) -> bool:
     return any(map(TOO_LONG.search, (server_message(error)[:5000], *codes)))
 
 
-def model_names(reply: object) -> list[str] | None:
-    """Return the names in a list of models, which is bare at some servers; None where it is no such list."""
+def model_cards(reply: object) -> dict[str, Mapping[str, object]] | None:
+    """Return what a list of models says of each, by name; the list is bare at some servers.
+
+    None where it is no such list.
+    """
     listed = reply.get("data", 0) if isinstance(reply, dict) else reply
     if isinstance(reply, dict) and listed in (None, []):  # null is Ollama without a model
-        return []
-    ids = (as_object(model).get("id") for model in as_list(listed))
-    return [name for name in ids if isinstance(name, str)] or None
+        return {}
+    named = ((card.get("id"), card) for card in map(as_object, as_list(listed)))
+    return {name: card for name, card in named if isinstance(name, str)} or None
 
 
 def retry_after(headers: Mapping[str, str], longest: float) -> float | None:

@@ -12,7 +12,10 @@ from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.chat_replies import read_completion
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
 from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.identity import MOST_LISTED, add_fingerprint, listed_identity
+from pytest_instructlab_eval.models.logprobs import Top, likeliest_tokens
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
+from pytest_instructlab_eval.models.replies import as_object, first_of
 from pytest_instructlab_eval.models.requests import (
     CHANGES,
     MERGED_SYSTEM,
@@ -22,6 +25,7 @@ from pytest_instructlab_eval.models.requests import (
 )
 from pytest_instructlab_eval.models.templates import ChatTemplate
 from pytest_instructlab_eval.models.tokens import ONE_TOKEN, ServerTokenizer, find_beginning_token
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 
 
 class ServedModel:
@@ -70,6 +74,31 @@ class ServedModel:
         Raises ConfigurationError, with what the server has, where it hasn't this one.
         """
         await self.address.find(wait)
+
+    async def listed(self) -> ModelIdentity:
+        """Return what the server listed of the model when it was found last; it is found first if need be."""
+        name = await self.address.known_name()
+        return listed_identity(name, self.address.card)
+
+    async def looked_at(self) -> ModelIdentity:
+        """Return that with the model's fingerprint; this asks 16 prompts for one token each."""
+        ways = {"completions": self._likeliest_next, "chat": self._likeliest_reply}
+        return await add_fingerprint(await self.listed(), ways)
+
+    async def _likeliest_next(self, prompt: str) -> Top:
+        name = await self.address.known_name()
+        return likeliest_tokens(
+            await self._batcher.complete(prompt, {**ONE_TOKEN, "model": name, "logprobs": MOST_LISTED})
+        )
+
+    async def _likeliest_reply(self, prompt: str) -> Top:
+        body = {
+            "messages": as_messages(prompt), **ONE_TOKEN, "logprobs": True, "top_logprobs": MOST_LISTED,
+        }  # fmt: skip
+        async with self.endpoint.request_slot():
+            reply = await self.address.post("/chat/completions", body, prompt)
+        self.endpoint.traffic.requests += 1
+        return likeliest_tokens(as_object(first_of(reply.get("choices"))))
 
     async def _check(self, served_name: str) -> None:
         if self._add_bos and self._tokenizer.bos is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -27,6 +27,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import escape, escape_json
 from pytest_instructlab_eval.records.answer_ratings import AnswersEntry, with_answers
 from pytest_instructlab_eval.records.baseline_entry import ANSWERS, Value, baseline_entry
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
@@ -71,6 +72,7 @@ class Baseline:
 
     One read from a results.json also has `left_out`, `incomplete` and `about_these` of the `Run`, its
     setting `gate_about`, and `shard`, the part of a run that it is, such as "1/4" (None for a whole run).
+    `identities` and `judge_identities` are those of the `Run`.
     """
 
     fingerprint: Mapping[str, object]
@@ -80,6 +82,8 @@ class Baseline:
     shard: str | None = None
     about_these: tuple[str, ...] = ()
     gate_about: GateAbout | None = None
+    identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
+    judge_identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run) -> Baseline:
@@ -88,7 +92,7 @@ class Baseline:
         shard = "/".join(map(str, run.configuration.get("shard") or ())) or None
         return cls(
             fingerprint(known), tuple(run.candidates), run.left_out, run.incomplete, shard, run.about_these,
-            run.configuration.get("gate_about"),
+            run.configuration.get("gate_about"), run.identities, run.judge_identities,
         )  # fmt: skip
 
 
@@ -213,11 +217,17 @@ def save_run(path: Path, run: Run) -> None:
     partial += ["its answers are not judged yet"] if any(result.answered for result in results) else []
     if partial:
         raise ConfigurationError(f"no baseline was saved, as the run is incomplete: {partial[0]}")
-    write_baseline(path, results, run.fingerprint)
+    write_baseline(path, results, run.fingerprint, run.identities, run.judge_identities)
 
 
-def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping[str, object]) -> None:
-    """Write the file whole, or not at all; the same results give the same bytes.
+def write_baseline(
+    path: Path,
+    results: Sequence[Result],
+    configuration: Mapping[str, object],
+    identities: Mapping[str, ModelIdentity] | None = None,
+    judge_identities: Mapping[str, ModelIdentity] | None = None,
+) -> None:
+    """Write the file whole, or not at all; the same results and identities give the same bytes.
 
     Raises ConfigurationError for results of several models, or of a metric with several scales; OSError
     where the file cannot be written.
@@ -230,6 +240,8 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
     settings = fingerprint({**configuration, "model": models[0]})
     head = {"schema_version": SCHEMA_VERSION, "fingerprint": settings}
     text = json.dumps(head, indent=1, ensure_ascii=False, sort_keys=True).removesuffix("\n}")
+    text += _identity_lines("identities", identities, models)
+    text += _identity_lines("judge_identities", judge_identities, judge_identities or ())
     blocks = []
     for benchmark, part in sorted(_by(results, "benchmark").items()):
         maxima: dict[str, float] = {}
@@ -247,6 +259,13 @@ def write_baseline(path: Path, results: Sequence[Result], configuration: Mapping
         blocks.append(f"\n  {_json_line(benchmark)}: {{\n{inner}\n  }}")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, escape_json(text + ',\n "benchmarks": {' + ",".join(blocks) + "\n }\n}\n"))
+
+
+def _identity_lines(key: str, identities: Mapping[str, ModelIdentity] | None, labels: Iterable[str]) -> str:
+    """Return the entry of a file's identities, a line each; empty where none is known of these labels."""
+    known = [(label, identities[label]) for label in labels if label in identities] if identities else []
+    lines = ",\n".join(f"  {_json_line(label)}: {_json_line(entry.to_plain())}" for label, entry in known)
+    return f',\n "{key}": {{\n{lines}\n }}' if known else ""
 
 
 def _by(results: Sequence[Result], attribute: str) -> dict[str, list[Result]]:
@@ -284,7 +303,14 @@ class _QuestionBlock(_Scores, AnswersEntry, total=False):
     gradings: Mapping[str, str]
 
 
-class _BaselineFile(TypedDict):
+class _Identities(TypedDict, total=False):
+    """The models that a baseline file tells from others of their names."""
+
+    identities: Mapping[str, ModelIdentity]
+    judge_identities: Mapping[str, ModelIdentity]
+
+
+class _BaselineFile(_Identities):
     """The contents of a baseline file."""
 
     fingerprint: Mapping[str, Any]
@@ -342,7 +368,12 @@ def _baseline_of_file(file: _BaselineFile) -> Baseline:
                 gradings=entry.get("gradings", {}),
             )  # fmt: skip
             results.append(result)
-    return Baseline(configuration, tuple(results))
+    return Baseline(
+        configuration,
+        tuple(results),
+        identities=file.get("identities", {}),
+        judge_identities=file.get("judge_identities", {}),
+    )
 
 
 def _baseline_scores(

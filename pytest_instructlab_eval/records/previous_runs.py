@@ -11,6 +11,13 @@ import shutil
 from pathlib import Path
 
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.records.journal_folder import FOLDER as JOURNAL
+from pytest_instructlab_eval.records.journal_folder import (
+    is_finished,
+    journal_files,
+    last_written,
+    remove_journal,
+)
 
 FOLDER = "previous"
 RESULTS = "results.json"
@@ -20,21 +27,30 @@ TIME = "%Y-%m-%dT%H-%M-%SZ"  # without colons, which Windows and artifacts of CI
 NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z(-[0-9]{3})?")
 
 
-def set_aside(folder: Path, keep: int) -> None:
+def set_aside(folder: Path, keep: int, *, journal: bool = False) -> None:
     """Move the results, summary and exports of the last run to `previous/TIME/`, and keep so many such runs.
 
-    TIME is when the results were written, in UTC. Nothing else in the folder is touched. Raises OSError.
+    With `journal`, its journal goes with them. That of a run that did not end stays until the next run, even
+    if no run is to be kept. TIME is when the results or the journal were last written to, in UTC. Nothing
+    else in the folder is touched. Raises OSError.
     """
-    results = folder / RESULTS
-    if not results.is_file():
+    results, requests = folder / RESULTS, folder / JOURNAL
+    journal = journal and bool(journal_files(requests))
+    if results.is_file():
+        written = results.stat().st_mtime
+    elif journal:
+        written = last_written(requests)
+    else:
         return
-    written = datetime.datetime.fromtimestamp(results.stat().st_mtime, datetime.timezone.utc)
-    target = _new_folder(folder / FOLDER, written.strftime(TIME))
-    for name in (*FILES, EXPORTS):
+    needed = journal and not is_finished(requests)
+    time = datetime.datetime.fromtimestamp(written, datetime.timezone.utc)
+    target = _new_folder(folder / FOLDER, time.strftime(TIME))
+    for name in (*FILES, EXPORTS, JOURNAL) if journal else (*FILES, EXPORTS):
         with contextlib.suppress(FileNotFoundError):
             os.replace(folder / name, target / name)
     for old in previous_runs(folder)[keep:]:
-        _remove(old)
+        if not (needed and old == target):
+            _remove(old)
     with contextlib.suppress(OSError):  # not empty
         (folder / FOLDER).rmdir()
 
@@ -59,7 +75,7 @@ def results_path(path: Path) -> Path:
     Raises DataError where the folder's last run has no results but an earlier one has.
     """
     folder = path.parent if path.name == RESULTS else path
-    runs = previous_runs(folder)
+    runs = [run for run in previous_runs(folder) if (run / RESULTS).is_file()]
     if runs and not os.path.exists(folder / RESULTS):
         raise DataError(
             f"{folder} has no {RESULTS}, since its last run was refused or did not end (see summary.md "
@@ -83,5 +99,6 @@ def _remove(run: Path) -> None:
     for name in FILES:
         (run / name).unlink(missing_ok=True)
     shutil.rmtree(run / EXPORTS, ignore_errors=True)
+    remove_journal(run / JOURNAL)
     with contextlib.suppress(OSError):  # not empty
         run.rmdir()

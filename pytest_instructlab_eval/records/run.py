@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from pytest_instructlab_eval.records.journal_lines import short_time
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.scores import Result
 
 
@@ -50,6 +52,47 @@ class ModelAdaptation:
     changes_answers: bool
 
 
+@dataclass(frozen=True)
+class JournalUse:
+    """How many requests of a run were not asked, since the journal of an earlier run has their replies.
+
+    `reused` of `requests` were taken from it, asked from `first` to `last` (such as "2026-11-27T09:12:03Z"),
+    and `left_out` lines of it were damaged or changed.
+    """
+
+    reused: int
+    requests: int
+    first: str = ""
+    last: str = ""
+    left_out: int = 0
+
+    @classmethod
+    def of_all(cls, uses: Iterable[JournalUse]) -> JournalUse:
+        """Return the use of a journal by several processes, which have all read the same files."""
+        parts = list(uses)
+        return cls(
+            sum(part.reused for part in parts),
+            sum(part.requests for part in parts),
+            min((part.first for part in parts if part.first), default=""),
+            max((part.last for part in parts), default=""),
+            max((part.left_out for part in parts), default=0),
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What to tell about it, in sentences."""
+        times = [short_time(self.first), short_time(self.last)]
+        if times[0][:10] == times[1][:10]:  # of one day
+            times[1] = times[1][11:]
+        asked = f", asked {' to '.join(times)} UTC" if all(times) else ""
+        sentences = [f"taken from the journal: {self.reused:,} of {self.requests:,} requests{asked}"]
+        if self.left_out:
+            lines = "1 line" if self.left_out == 1 else f"{self.left_out:,} lines"
+            was = "was" if self.left_out == 1 else "were"
+            sentences.append(f"{lines} of the journal {was} damaged or changed, and not used")
+        return sentences
+
+
 def distinct_adaptations(adaptations: Iterable[ModelAdaptation]) -> tuple[ModelAdaptation, ...]:
     """Return the adaptations without repetitions from several processes or parts of a run."""
     return tuple({(entry.role, entry.model, entry.name): entry for entry in adaptations}.values())
@@ -67,7 +110,8 @@ class Run:
     were not asked, `silent` are the tests that recorded no score, and `adaptations` those of requests to
     servers. Relative paths of models start at `directory`, where the run was started. `about_these` are the
     benchmarks whose drops are about these very questions where they have several answers, unless
-    --eval-gate-about says otherwise.
+    --eval-gate-about says otherwise. `journal` says what was taken from the journal of an earlier run.
+    `identities` and `judge_identities` are what is known of the models and judges, by their labels.
     """
 
     results: tuple[Result, ...]
@@ -85,6 +129,9 @@ class Run:
     adaptations: tuple[ModelAdaptation, ...] = ()
     directory: str | None = None
     about_these: tuple[str, ...] = ()
+    journal: JournalUse | None = None
+    identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
+    judge_identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
 
     @property
     def adaptation_notes(self) -> list[str]:

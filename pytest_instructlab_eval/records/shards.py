@@ -76,6 +76,13 @@ def _unlike(run: Run, first: Run) -> list[str]:
         problems.append(f"{len(other):,} tests are in only one of them, such as {min(other)}")
     if run.models != first.models:
         problems.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
+    for mine, other_ones in (
+        (run.identities, first.identities),
+        (run.judge_identities, first.judge_identities),
+    ):
+        for label in mine.keys() & other_ones.keys():
+            if (difference := mine[label].other_model(other_ones[label])) is not None:
+                problems.append(f"{label} is another model: {difference} there")
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
     if gates[0] != gates[1]:
         problems.append("the gates are {} here and {} there".format(*gates))

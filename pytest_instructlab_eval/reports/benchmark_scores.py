@@ -10,7 +10,7 @@ from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.stats.statistics import Interval
+from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 from pytest_instructlab_eval.stats.values import main_scores, results_of_metric
 
@@ -57,7 +57,7 @@ def summary_scores(report: RunReport, summary: Summary) -> Iterator[BenchmarkSco
     main = main_scores(results)
 
     def score(part: Part, row: SummaryRow, name: str, of: Sequence[Result]) -> BenchmarkScore:
-        interval = Target("", tuple(of)).interval_of_mean() if row.value is not None else None
+        interval = Target("", tuple(of)).interval_of_mean(CONFIDENCE) if row.value is not None else None
         return BenchmarkScore(
             summary.benchmark, summary.model, part, name, row.value, row.maximum, row.stderr, interval,
             row.n, row.unscored, row.errors, summary.judge, summary.model == report.run.base,

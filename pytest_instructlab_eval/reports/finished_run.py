@@ -14,7 +14,7 @@ from pytest_instructlab_eval.gates.gate_report import Verdict, fails_run
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.benchmark_scores import BenchmarkScore, benchmark_scores
 from pytest_instructlab_eval.reports.question_rows import QuestionRow, QuestionTable
-from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.run_report import Headline, RunReport
 from pytest_instructlab_eval.stats.statistics import Interval
 
 VERSION = 1
@@ -49,7 +49,7 @@ class FinishedRun:
     result, and `failed_tests` counts the failed tests without the gates.
     """
 
-    verdict: Verdict
+    verdict: Headline
     folder: Path
     models: Mapping[str, str]
     base_model: str | None

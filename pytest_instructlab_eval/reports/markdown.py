@@ -85,7 +85,7 @@ def _findings(report: RunReport) -> str:
         lines.append("The run says nothing of the model: see what could not be asked or measured.")
     if not report.summaries:
         lines.append("No question was asked.")
-    notes = [*report.problems, *report.run.notes]
+    notes = [*report.problems, *(report.identity_notes if report.changes else ()), *report.run.notes]
     if report.not_gated is not None:
         notes.append(report.not_gated)
     return "\n".join(

@@ -5,18 +5,21 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.escaping import escape_json
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.run_report import RunReport
 
 HEAD = (  # the fields of a run other than its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests", "notes", "silent", "adaptations", "directory", "about_these",
+    "tests", "notes", "silent", "adaptations", "directory", "about_these", "journal",
 )  # fmt: skip
+IDENTITIES = ("identities", "judge_identities")
 
 
 def write_results(path: Path, report: RunReport) -> None:
@@ -25,9 +28,10 @@ def write_results(path: Path, report: RunReport) -> None:
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
-        **{name: getattr(report.run, name) for name in HEAD},
         "headline": report.headline,
         "exit_status": report.exit_status,
+        **{name: getattr(report.run, name) for name in HEAD if name != "journal" or report.run.journal},
+        **{name: _identities(getattr(report.run, name)) for name in IDENTITIES if getattr(report.run, name)},
         "ranking": report.ranking,
         "summaries": report.summaries,
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],
@@ -37,3 +41,7 @@ def write_results(path: Path, report: RunReport) -> None:
     # Without an indent the C encoder writes the results, in a third of the time.
     results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in report.run.results)
     replace_text(path, escape_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))
+
+
+def _identities(identities: Mapping[str, ModelIdentity]) -> dict[str, object]:
+    return {label: identity.to_plain() for label, identity in identities.items()}

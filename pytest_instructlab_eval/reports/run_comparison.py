@@ -12,12 +12,15 @@ from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
 from pytest_instructlab_eval.gates.sentences import known_names, name_list
 from pytest_instructlab_eval.records.baseline import Baseline, check_comparable, read_baseline
+from pytest_instructlab_eval.records.identity_comparison import check_judges
 from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import counterpart_results
 from pytest_instructlab_eval.stats.lost_questions import lost_questions
+
+ALLOW = "allow the comparison with --allow-mismatch"
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,11 @@ def compare_runs(
     if not allow_mismatch:
         check_comparable(
             ours.fingerprint, theirs, str(before.path),
-            "allow the comparison with --allow-mismatch", ours_are=f"in {after.path}",
+            ALLOW, ours_are=f"in {after.path}",
             theirs_are=f"in {before.path}",
         )  # fmt: skip
-    run = Run(ours.results, fingerprint=ours.fingerprint, left_out=ours.left_out)
+        check_judges(ours.judge_identities, theirs.judge_identities, str(before.path), ALLOW)
+    run = Run(ours.results, fingerprint=ours.fingerprint, left_out=ours.left_out, identities=ours.identities)
     report = RunReport.of(run, theirs, gated=False)
     if not report.changes:
         raise ConfigurationError(

@@ -10,6 +10,7 @@ from typing import Literal
 from pytest_instructlab_eval.gates.evaluation import gate_verdicts
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
 from pytest_instructlab_eval.records.baseline import Baseline, different_requests
+from pytest_instructlab_eval.records.identity_comparison import identity_notes
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.exit_status import Cause, exit_status, gate_cause
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, run_changes
@@ -102,6 +103,13 @@ class RunReport:
     def failed_gates(self) -> list[GateReport]:
         """The verdicts that fail the run."""
         return [verdict for verdict in self.verdicts if fails_run(verdict, self.inconclusive)]
+
+    @property
+    def identity_notes(self) -> list[str]:
+        """The sentences on models that the baseline has under the same name."""
+        if self.baseline is None or self.run.base is not None:
+            return []
+        return list(identity_notes(self.run.identities, self.baseline.identities))
 
     @property
     def not_gated(self) -> str | None:

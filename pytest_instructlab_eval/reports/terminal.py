@@ -9,6 +9,7 @@ from pytest_instructlab_eval.reports.notes import note_line
 from pytest_instructlab_eval.reports.ranking_table import ranking_table
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import scores_table
+from pytest_instructlab_eval.reports.tables import paragraph
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
 # The colour of a line by the word before its colon; a table's head is bold.
@@ -41,7 +42,7 @@ def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]
             sampled=sampled,
         ),
         ranking_table(report.ranking),
-        changes_table(report.changes, verbose=verbose),
+        _changes(report, verbose=verbose),
         verdict_lines(report.verdicts),
         [note_line(note) for note in run.adaptation_notes],
     )
@@ -53,7 +54,13 @@ def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]
 
 def comparison_lines(report: RunReport, *, verbose: bool) -> list[str]:
     """Return the lines of the changes and of the gates' verdicts."""
-    return _blocks(changes_table(report.changes, verbose=verbose), verdict_lines(report.verdicts))
+    return _blocks(_changes(report, verbose=verbose), verdict_lines(report.verdicts))
+
+
+def _changes(report: RunReport, *, verbose: bool) -> list[str]:
+    """Return the table of changes, below the sentences on which models are compared."""
+    table = changes_table(report.changes, verbose=verbose)
+    return [line for note in report.identity_notes for line in paragraph(note)] + table if table else []
 
 
 def _blocks(*blocks: Sequence[str]) -> list[str]:

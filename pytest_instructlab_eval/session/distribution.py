@@ -133,12 +133,14 @@ class Signs:
             (self.folder / name).touch()
 
     def leave(self, name: str, record: object) -> None:
-        """Write plain data for the controller under this name."""
+        """Write plain data for the other processes under this name."""
         if self._folder is not None:
             replace_text(self._folder / name, json.dumps(record))
 
     def read(self, name: str) -> object:
-        """Return the data that a worker wrote under this name, None where there is none."""
+        """Return the data that another process wrote under this name, None where there is none."""
+        if self._folder is None:
+            return None
         path = self.folder / name
         data: object = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         return data

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 import pytest
 
 from pytest_instructlab_eval.errors import EvalError, ItemError, ModelError
+from pytest_instructlab_eval.models.journalled_model import JournalledModel
 from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
 from pytest_instructlab_eval.records.recorder import describe_failure
 from pytest_instructlab_eval.records.scores import Result
@@ -70,6 +71,10 @@ class Execution:
         signs = self._eval.signs
         if signs.is_up("stop"):
             item.session.shouldstop = "stopped by the controller"
+            return True
+        if (problem := self._eval.journal.problem) is not None:
+            signs.put_up("stop")
+            item.session.shouldstop = problem
             return True
         if self._look_ahead is None or signs.is_up("careful"):
             return None
@@ -173,6 +178,8 @@ class Execution:
         assert function is not None  # noqa: S101  (it is an eval test)
         given = values.get("served_model")
         model = given.model if isinstance(given, TranscribedModel) else None
+        if isinstance(model, JournalledModel):
+            model = model.model
 
         async def run() -> None:
             if isinstance(model, RotatedModel):

@@ -19,7 +19,15 @@ from pytest_instructlab_eval.records.baseline import (
     fingerprint,
     read_baseline,
 )
-from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest, distinct_adaptations
+from pytest_instructlab_eval.records.identity_comparison import check_judges
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.run import (
+    JournalUse,
+    ModelAdaptation,
+    Run,
+    SilentTest,
+    distinct_adaptations,
+)
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
@@ -104,9 +112,20 @@ class Gating:
         if settings.baseline is not None:
             self.baseline = baseline = read_baseline(settings.baseline, check_gate=parse_gate)
             if not settings.allow_mismatch:
-                name = f"--eval-baseline {settings.baseline.name}"
-                check_comparable(self.fingerprint, baseline, name, ADVICE, ignoring=BEFORE_THE_RUN)
+                check_comparable(
+                    self.fingerprint, baseline, self._baseline_name, ADVICE, ignoring=BEFORE_THE_RUN
+                )
             self._check(lambda gate: missing_counterpart(gate, baseline))
+
+    @property
+    def _baseline_name(self) -> str:
+        path = self._settings.baseline
+        return "--eval-baseline" if path is None else f"--eval-baseline {path.name}"
+
+    def check_identities(self, judges: Mapping[str, ModelIdentity]) -> None:
+        """Raise ConfigurationError where a judge is another model than the baseline's of the same name."""
+        if self.baseline is not None and not self._settings.allow_mismatch:
+            check_judges(judges, self.baseline.judge_identities, self._baseline_name, ADVICE)
 
     def _check(self, problem_of: Callable[[Gate], str | None]) -> None:
         """Raise ConfigurationError for the first gate that has a problem."""
@@ -160,6 +179,9 @@ class Gating:
         incomplete: str | None = None,
         notes: Sequence[str] = (),
         adaptations: Iterable[ModelAdaptation] = (),
+        journal: JournalUse | None = None,
+        identities: Mapping[str, ModelIdentity] | None = None,
+        judge_identities: Mapping[str, ModelIdentity] | None = None,
     ) -> Run:
         """Return the record of the run, with these results and the tests that recorded no score.
 
@@ -180,6 +202,9 @@ class Gating:
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),
             about_these=self._about_these(),
+            journal=journal,
+            identities=identities or {},
+            judge_identities=judge_identities or {},
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

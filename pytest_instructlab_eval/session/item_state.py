@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pytest_instructlab_eval.models.equal_requests import EqualRequests
 from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.recorder import Recorder
 from pytest_instructlab_eval.session.marker import marked_maxima, marked_maximum
@@ -29,6 +30,7 @@ class ItemState:
 
 
 _STATE = pytest.StashKey[ItemState]()
+_REQUESTS = pytest.StashKey[EqualRequests]()
 
 
 def state_of(item: pytest.Item) -> ItemState:
@@ -38,7 +40,18 @@ def state_of(item: pytest.Item) -> ItemState:
     return item.stash[_STATE]
 
 
+def equal_requests(item: pytest.Item) -> EqualRequests:
+    """Return the numbers of an item's equal requests, made on first use."""
+    return item.stash.setdefault(_REQUESTS, EqualRequests())
+
+
 def drop_state(item: pytest.Item) -> None:
-    """Remove the state of an item, so that a rerun starts with a new one."""
-    if _STATE in item.stash:
-        del item.stash[_STATE]
+    """Remove the state of an item, so that a rerun starts with a new one.
+
+    A test that has failed keeps the numbers of its requests, so that a rerun asks anew.
+    """
+    if _STATE not in item.stash:
+        return
+    if state_of(item).failure is None and _REQUESTS in item.stash:
+        del item.stash[_REQUESTS]
+    del item.stash[_STATE]

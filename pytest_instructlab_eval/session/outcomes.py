@@ -17,6 +17,7 @@ from pytest_instructlab_eval.session.marker import definition_of
 from pytest_instructlab_eval.session.report_data import (
     put_adaptations,
     put_broken,
+    put_journal_use,
     put_resent,
     put_result,
     put_silent,
@@ -34,6 +35,7 @@ class Outcomes:
     def __init__(self, session: EvalSession) -> None:
         self._settings = session.settings
         self._models = session.models
+        self._journal = session.journal
         self._is_worker = is_worker(session.config)
         self._sent = 0  # adaptations
 
@@ -64,6 +66,8 @@ class Outcomes:
                 put_broken(report)
             if self._is_worker:
                 self._put_news(report)  # now, as this worker may die
+            if (use := self._journal.use) is not None:
+                put_journal_use(report, self._journal.process, use)
             report.longrepr = escape_failure(report.longrepr)
         return report
 

@@ -46,6 +46,8 @@ class Preparation:
         from pytest_instructlab_eval.session.header import header_lines
 
         lines = header_lines(self._settings, self._config, self._eval.questions.unasked)
+        if not self._eval.without_tests:
+            lines += self._eval.journal.header
         return [escape_line(line) for line in lines]
 
     @pytest.hookimpl(tryfirst=True)
@@ -142,6 +144,9 @@ class Preparation:
         self._has_servers = True
         tries = self._eval.gating.gated and not self._settings.no_judge_trial
         with self._eval.refusing():
+            self._eval.identities.look(fixtures)
+            self._eval.gating.check_identities(self._eval.identities.judges)
+            self._eval.journal.know_models(self._eval.identities)
             if tries and "judge" in fixtures:
                 self._eval.servers.try_judges()
             self._eval.servers.serve(fixtures, tried=tries, asks_later=not is_controller(self._config))

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pytest
 
 from pytest_instructlab_eval.models.resent_requests import Cause
-from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
+from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.report_data import (
     adaptations_on,
+    journal_use_on,
     outcome_on,
     resent_on,
     result_on,
@@ -36,6 +37,7 @@ class ReceivedResults:
         self._eval = session
         self._by_nodeid: dict[str, Result] = {}
         self._adaptations: list[ModelAdaptation] = []  # of other processes
+        self._journal_uses: dict[str, JournalUse] = {}  # by process
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_nodeid.values())
@@ -53,6 +55,8 @@ class ReceivedResults:
             self.silent[report.nodeid] = silent
         self.add_adaptations(adaptations_on(report))
         self.resent.update(resent_on(report))
+        if (use := journal_use_on(report)) is not None:
+            self._journal_uses[use[0]] = use[1]
         if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_JUDGE in report.longrepr[2]:
             self.without_judge.add(report.nodeid)
 
@@ -81,6 +85,12 @@ class ReceivedResults:
     def add_adaptations(self, adaptations: Iterable[ModelAdaptation]) -> None:
         """Add the adaptations of another process."""
         self._adaptations += adaptations
+
+    @property
+    def journal_use(self) -> JournalUse | None:
+        """What all processes have taken from the journal; None without --eval-resume."""
+        uses = self._journal_uses.values()
+        return JournalUse.of_all(uses) if uses or self._eval.settings.resume else None
 
     @property
     def silent_without_judge(self) -> list[SilentTest]:

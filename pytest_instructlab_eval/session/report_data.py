@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from pytest_instructlab_eval.models.resent_requests import Cause
-from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
+from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result, plain_data
 
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
 RESULT, SILENT, ADAPTATIONS, RESENT = "eval_result", "eval_silent", "eval_adaptations", "eval_resent"
-BROKEN = "eval_broken"
+BROKEN, JOURNAL = "eval_broken", "eval_journal"
 
 
 def put_result(report: pytest.TestReport, result: Result) -> None:
@@ -73,3 +73,14 @@ def put_resent(report: pytest.TestReport, resent: Mapping[Cause, int]) -> None:
 def resent_on(report: pytest.TestReport) -> Counter[Cause]:
     """Return the counts of requests that were sent again on a report."""
     return Counter({(server, cause): count for server, cause, count in getattr(report, RESENT, ())})
+
+
+def put_journal_use(report: pytest.TestReport, process: str, use: JournalUse) -> None:
+    """Attach to a report what a process has taken from the journal so far."""
+    setattr(report, JOURNAL, (process, plain_data(use)))
+
+
+def journal_use_on(report: pytest.TestReport) -> tuple[str, JournalUse] | None:
+    """Return a process and what it has taken from the journal, as on a report; None without it."""
+    record = getattr(report, JOURNAL, None)
+    return None if record is None else (str(record[0]), JournalUse(**record[1]))

@@ -54,6 +54,7 @@ class RunEnd:
         self._interrupted = False
         self._completed = False
         self._ending: RunOutput | None = None
+        self._command: str | None = None
 
     # --- hooks ---
 
@@ -83,6 +84,7 @@ class RunEnd:
         if self._completed and session.testscollected > 0 and self._eval.settings.shard is None:
             from pytest_instructlab_eval.session.gate_tests import gate_test_reports
 
+            self._eval.identities.look_again()
             self._gather(session, self._execution.unreported(session))
             self._ending = self._make_ending(session, gated=True)
             for reports in gate_test_reports(self._ending.report):
@@ -122,6 +124,8 @@ class RunEnd:
         lines = self._ending.lines(verbose=verbosity > 0)
         if count := len(self._results.without_judge):
             lines.append(f"skipped: {_tests(count)} without a judge; name one with --eval-judge-model")
+        if self._command is not None:
+            lines.append(f"to ask only what is missing: {self._command}")
         if lines and verbosity >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
@@ -160,7 +164,7 @@ class RunEnd:
         from pytest_instructlab_eval.session.run_output import RunOutput
         from pytest_instructlab_eval.suites.repeat_notes import repeat_notes
 
-        gating, results = self._eval.gating, self._results
+        gating, results, use = self._eval.gating, self._results, self._results.journal_use
         run = gating.run(
             list(results),
             tuple(results.silent.values()),
@@ -169,8 +173,12 @@ class RunEnd:
                 *self._eval.questions.notes(gating.collected.groups),
                 *repeat_notes(gating.settings_with_marked_gates, list(results)),
                 *resent_notes(results.resent + self._eval.models.take_resent()),
+                *(() if use is None else use.notes),
             ),
             adaptations=results.adaptations,
+            journal=use,
+            identities=self._eval.identities.models,
+            judge_identities=self._eval.identities.judges,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 
@@ -195,6 +203,12 @@ class RunEnd:
             ending.write(tell=partial(hook_problems, self._config))
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
+        if not self._eval.without_tests:
+            run = ending.report.run
+            self._command = self._eval.journal.end(
+                self._config.invocation_params.args,
+                complete=run.incomplete is None and not any(map(has_error, run.results)),
+            )
         session.exitstatus = ending.report.exit_status
         add_junit_properties(
             self._config,
@@ -234,6 +248,11 @@ class RunEnd:
         if self._lost:
             return f"{_tests(len(self._lost))} ended because a worker died: {_first(self._lost)}"
         return None
+
+
+def has_error(result: Result) -> bool:
+    """Return whether a request of a test had no reply."""
+    return result.error is not None or any(score.error or score.errors for score in result.scores)
 
 
 def count_in_sugar(config: pytest.Config) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -13,6 +13,7 @@ from pytest_instructlab_eval.judges.separate_judging import PostponedJudge, Reco
 from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
 from pytest_instructlab_eval.models.adaptations import Adaptation, Role
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
+from pytest_instructlab_eval.models.journalled_model import JournalledModel
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import ModelAdaptation
@@ -29,6 +30,7 @@ PATIENCE_WITH_OWN = 5.0  # seconds
 
 
 AskedModel = ServedModel | Replicas | RotatedModel
+FindableModel = ServedModel | Replicas
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class RunModels:
         self._models: dict[Address, AskedModel] = {}
         self._served: list[tuple[Address, ServedModel]] = []
         self._roles: dict[Address, set[Role]] = {}
+        self.replayed_adaptations: Collection[ModelAdaptation] = ()  # of replies in a journal
         self._local: Model | None = None
         self._local_traffic: list[Traffic] = []
         self._resent: Counter[Cause] = Counter()  # those that were taken
@@ -100,20 +103,29 @@ class RunModels:
     @property
     def adaptations(self) -> list[ModelAdaptation]:
         """The adaptations of requests so far, and the servers that were given up."""
+        given_up = (
+            (address, Adaptation("given_up", reason))
+            for address, model in self._served
+            if (reason := model.endpoint.given_up) is not None
+        )
+        return [*self.replayed_adaptations, *self.answer_adaptations(), *self._by_role(given_up)]
+
+    def answer_adaptations(self) -> list[ModelAdaptation]:
+        """Return the adaptations of requests so far."""
+        if not any(model.adaptations for _, model in self._served):  # so it costs a request nothing
+            return []
+        return self._by_role(
+            (address, entry) for address, model in self._served for entry in model.adaptations
+        )
+
+    def _by_role(self, entries: Iterable[tuple[Address, Adaptation]]) -> list[ModelAdaptation]:
+        """Return these adaptations of models for each role that a model has."""
         return [
             ModelAdaptation(
                 role, self._settings.label(address.name), entry.name, entry.text, entry.changes_answers
             )
-            for address, model in self._served
+            for address, entry in entries
             for role in sorted(self._roles[address])
-            for entry in (
-                *model.adaptations,
-                *(
-                    Adaptation("given_up", reason)
-                    for reason in [model.endpoint.given_up]
-                    if reason is not None
-                ),
-            )
         ]
 
     def candidate(self, label: str | None = None) -> Model:
@@ -156,14 +168,23 @@ class RunModels:
             for label, name in self._settings.judges.items()
         }
 
-    @cached_property
-    def judge(self) -> Judge | None:
-        """The judge, or the panel of judges; None where there is none."""
+    @property
+    def has_judge(self) -> bool:
+        """True if there is a judge, or one that postpones its judgments."""
+        return self._settings.stage == "answer" or bool(self.judges)
+
+    def judge(self, wrap: Callable[[str, Model], Model] = lambda label, model: model) -> Judge | None:
+        """Return the judge, or the panel of judges; None where there is none.
+
+        `wrap` is given the label and the model of each, and returns the model to ask.
+        """
         if self._settings.stage == "answer":
             return PostponedJudge(self._settings.judge)
-        if len(self.judges) > 1:
-            return Panel(self.judges)
-        return next(iter(self.judges.values()), None)
+        judges = {
+            label: self._grading(wrap(label, judge.model)) if isinstance(judge, LLMJudge) else judge
+            for label, judge in self.judges.items()
+        }
+        return Panel(judges) if len(judges) > 1 else next(iter(judges.values()), None)
 
     async def judge_at(self, name: str, url: str) -> Judge:
         """Return a judge that the run serves, at this URL, before the rotation announces it."""
@@ -177,9 +198,12 @@ class RunModels:
 
     def _grading(self, model: Model) -> LLMJudge:
         settings = self._settings
-        merge = settings.merge_system_user_message or None
         return LLMJudge(
-            model, merge_system_user_message=merge, repeats=settings.judge_repeat, seed=settings.seed
+            model,
+            merge_system_user_message=settings.merge_system_user_message or None,
+            repeats=settings.judge_repeat,
+            seed=settings.seed,
+            discard=model.discard if isinstance(model, JournalledModel) else lambda replies: None,
         )
 
     def _judging_model(self, name: str) -> AskedModel:
@@ -196,14 +220,22 @@ class RunModels:
             for benchmark in benchmarks:
                 self.answered(label, benchmark, "")
 
+    def at_servers(self) -> list[tuple[Role, str, FindableModel]]:
+        """Return the role, label and model of each that a running server has; a model may also be a judge."""
+        labels = self._settings.labels if self._settings.stage != "judge" else ()
+        models: list[tuple[Role, str, object]] = [("model", label, self.candidate(label)) for label in labels]
+        for name in self._settings.judging_models:
+            models.append(("judge", self._settings.label(name), self._judging_model(name)))
+        return [
+            (role, label, model)
+            for role, label, model in models
+            if isinstance(model, (ServedModel, Replicas))
+        ]
+
     async def check(self) -> None:
         """Raise ConfigurationError where a running server cannot be reached or lacks its model."""
-        labels = self._settings.labels if self._settings.stage != "judge" else ()
-        models: list[object] = [self.candidate(label) for label in labels]
-        models += [self._judging_model(name) for name in self._settings.judging_models]
-        for model in models:
-            if isinstance(model, (ServedModel, Replicas)):
-                await model.find(self._settings.wait)
+        for _, _, model in self.at_servers():
+            await model.find(self._settings.wait)
 
     def _model(self, address: Address, role: Role) -> AskedModel:
         self._roles.setdefault(address, set()).add(role)

@@ -28,6 +28,8 @@ from pytest_instructlab_eval.session.pytest_internals import (
     terminal_reporter,
     uncaptured_output,
 )
+from pytest_instructlab_eval.session.run_identities import RunIdentities
+from pytest_instructlab_eval.session.run_journal import RunJournal
 from pytest_instructlab_eval.session.run_models import RunModels
 from pytest_instructlab_eval.session.run_questions import RunQuestions
 from pytest_instructlab_eval.session.servers import Servers
@@ -60,6 +62,7 @@ class EvalSession:
             rotation=lambda: self.rotation,
             share=(worker_number(config), worker_count(config)),
         )
+        self.identities = RunIdentities(settings, self.engine, self.models)
         self.servers = Servers(
             settings,
             engine=self.engine,
@@ -67,6 +70,9 @@ class EvalSession:
             questions=self.questions,
             signs=self.signs,
             say=self.say,
+        )
+        self.journal = RunJournal(
+            settings, config, models=self.models, progress=self.progress, signs=self.signs
         )
         self._lock = OutputLock(settings.output_dir)
         self.has_refused = False
@@ -118,9 +124,10 @@ class EvalSession:
         if name == "served_model":
             value = TranscribedModel(self._model(item, label), state_of(item).chats, state_of(item).requests)
         elif name == "judge":
-            if self.models.judge is None:
+            judge = self.models.judge(self.journal.wrap(item, "judge"))
+            if judge is None:
                 pytest.skip(NEEDS_JUDGE)
-            value = TranscribedJudge(self.models.judge, state_of(item).gradings)
+            value = TranscribedJudge(judge, state_of(item).gradings)
         else:
             raise LookupError(name)
         is_async = isinstance(item, pytest.Function) and coroutine_function(item) is not None
@@ -129,7 +136,8 @@ class EvalSession:
     def _model(self, item: pytest.Item, label: str | None) -> Model:
         """Return the model that an item asks: in a judging run, the answers that it had."""
         if self.settings.stage != "judge":
-            return self.models.candidate(label)
+            label = label if label is not None else next(iter(self.settings.labels))
+            return self.journal.wrap(item, "model")(label, self.models.candidate(label))
         assert isinstance(item, pytest.Function)  # noqa: S101  (only functions have fixtures)
         about = identity_of(item)
         return self.models.answered(label, about.benchmark, about.question)
@@ -139,7 +147,7 @@ class EvalSession:
         used = fixture_names(item)
         # A fixture `judge` of the user's own may need no judge of the run.
         needs_judge = "judge" in (run_roles(item) if isinstance(item, pytest.Function) else used)
-        if needs_judge and self.models.judge is None:
+        if needs_judge and not self.models.has_judge:
             return NEEDS_JUDGE
         if self.settings.stage == "judge" and "served_model" in used and "judge" not in used:
             return NOT_JUDGED
@@ -161,12 +169,17 @@ class EvalSession:
         self._lock.acquire()
 
     def set_aside_last_run(self) -> None:
-        """Move the files of the output folder's last run; raises ConfigurationError where that fails."""
+        """Move the files of the output folder's last run; raises ConfigurationError where that fails.
+
+        With --eval-resume its journal stays.
+        """
         from pytest_instructlab_eval.records.previous_runs import FOLDER, set_aside
 
         folder = self.settings.output_dir
         try:
-            set_aside(folder, self.settings.keep_previous)
+            if self.settings.resume:
+                self.journal.go_on()
+            set_aside(folder, self.settings.keep_previous, journal=not self.settings.resume)
         except OSError as error:
             raise ConfigurationError(
                 f"--eval-output-dir: the last run in {folder} cannot be moved to {folder / FOLDER} "
@@ -207,6 +220,7 @@ class EvalSession:
         """Stop the engine within `timeout` seconds; running tests are cancelled."""
         with contextlib.suppress(Exception):
             self.engine.close(timeout)
+        self.journal.close()
         self.servers.begin_to_stop()
 
     def end(self) -> None:

@@ -1,0 +1,201 @@
+"""A model that is asked each request once: what a journal has is not asked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from pytest_instructlab_eval.data.typed_json import MisfitError, RecordRule, Rules, read_as
+from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.adaptations import Role
+from pytest_instructlab_eval.models.equal_requests import EqualRequests
+from pytest_instructlab_eval.models.protocol import ChoiceLogprobs, Completion, Message, Model, as_messages
+from pytest_instructlab_eval.records.journal import Journal
+from pytest_instructlab_eval.records.run import ModelAdaptation
+
+T = TypeVar("T")
+RULES: Rules = {
+    Completion: RecordRule(
+        required=("text", "finish_reason", "prompt_tokens", "completion_tokens", "latency")
+    )
+}
+CANONICAL = json.JSONEncoder(sort_keys=True)
+
+
+@dataclass(frozen=True)
+class AskingTest:
+    """The test that asks: the `question` of a `benchmark` of this `version`.
+
+    `location` tells apart tests of one's own that have one name; it is empty for a benchmark of the registry.
+    `model` is the identity of the evaluated model, so that its judgments are not those of another model that
+    answered alike.
+    """
+
+    benchmark: str
+    version: int
+    location: str
+    question: str
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class AskedModelName:
+    """The model that is asked: its role in the run, its label, and its identity.
+
+    The identity is a text that is another one wherever the model or the way of asking it is another.
+    """
+
+    role: Role
+    label: str
+    identity: str
+
+
+class JournalledModel:
+    """A `Model` that looks a request up in the journal, and else asks `model` and adds its reply.
+
+    A request's key is a digest of all that its reply depends on: its body, the model's identity, the test,
+    the benchmark's version, and which of the test's equal requests it is. Only replies are kept, so an error
+    is asked again. `adaptations` returns those of requests to all models so far.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        journal: Journal,
+        *,
+        test: AskingTest,
+        name: AskedModelName,
+        numbers: EqualRequests,
+        adaptations: Callable[[], Iterable[ModelAdaptation]] = tuple,
+    ) -> None:
+        self.model = model
+        self._journal = journal
+        self._test = test
+        self._name = name
+        self._numbers = numbers
+        self._adaptations = adaptations
+        about = [name.role, name.identity, *vars(test).values()]
+        self._about = hashlib.sha256(CANONICAL.encode(about).encode())
+        self._keys: list[tuple[Completion, bytes]] = []  # by the replies of this test
+
+    @property
+    def name(self) -> str:
+        """Return the name that the user gave."""
+        return self.model.name
+
+    async def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> Completion:
+        """Return the model's answer to a chat; see `Model`."""
+        sent = as_messages(messages)
+        body = {"messages": sent, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+        return await self._reply(
+            body,
+            _completion_in,
+            lambda: self.model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed),
+            lambda reply: {"chat": vars(reply)},
+        )
+
+    async def choice_logprobs(self, prompt: str | Sequence[Message], choices: Sequence[str]) -> list[float]:
+        """Return the log-likelihood of each choice; see `Model`."""
+        return await self._reply(
+            {"prompt": prompt, "choices": choices},
+            partial(_logprobs_in, count=len(choices)),
+            lambda: self.model.choice_logprobs(prompt, choices),
+            _record_of_logprobs,
+        )
+
+    async def close(self) -> None:
+        """Close the model."""
+        await self.model.close()
+
+    def discard(self, replies: Iterable[Completion]) -> None:
+        """Note that these replies are not to be used again, since no rating could be read from them.
+
+        Raises ModelError where the journal cannot be written.
+        """
+        wanted = {id(reply) for reply in replies}
+        for reply, key in self._keys:
+            if id(reply) in wanted:
+                self._write(partial(self._journal.discard, key))
+
+    async def _reply(
+        self,
+        body: object,
+        read: Callable[[Mapping[str, object]], T | None],
+        ask: Callable[[], Awaitable[T]],
+        record: Callable[[T], Mapping[str, object]],
+    ) -> T:
+        """Return the reply to a request, from the journal or, where that has none, from the model.
+
+        `read` returns the reply in a record of the journal, and `record` the opposite.
+        """
+        try:
+            request = self._about.copy()
+            request.update(CANONICAL.encode(body).encode())
+        except (TypeError, ValueError):  # nothing that could be sent, which the model will say
+            return await ask()
+        digest = request.digest()
+        number = self._numbers.take(digest)
+        key = hashlib.sha256(digest + number.to_bytes(8, "big")).digest()
+        reply = self._found(key, read)
+        if reply is None:
+            try:
+                reply = await ask()
+            except BaseException:
+                self._numbers.give_back(digest, number)
+                raise
+            about = {"role": self._name.role, "model": self._name.label, "benchmark": self._test.benchmark,
+                     "question": self._test.question}  # fmt: skip
+            self._write(partial(self._journal.add, key, {**about, **record(reply)}, self._adaptations()))
+        if isinstance(reply, Completion):
+            self._keys.append((reply, key))
+        return reply
+
+    def _found(self, key: bytes, read: Callable[[Mapping[str, object]], T | None]) -> T | None:
+        """Return the reply that the journal has for a key; None where it has none that can be read."""
+        found = self._journal.find(key)
+        if found is None:
+            return None
+        reply = read(found[0])
+        if reply is None:
+            self._journal.leave_out(key)
+        else:
+            self._journal.count_reused(found)
+        return reply
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write to the journal before the reply is used; raises ModelError where that cannot be done."""
+        try:
+            write()
+        except OSError:
+            raise ModelError(self._journal.problem or "the journal cannot be written") from None
+
+
+def _completion_in(record: Mapping[str, object]) -> Completion | None:
+    try:
+        return read_as(Completion, record.get("chat"), RULES)
+    except MisfitError:
+        return None
+
+
+def _logprobs_in(record: Mapping[str, object], *, count: int) -> list[float] | None:
+    try:
+        values = read_as(tuple[float, ...], record.get("choices"))
+        way = read_as(str, record.get("way"))
+    except MisfitError:
+        return None
+    return ChoiceLogprobs(values, way) if len(values) == count else None
+
+
+def _record_of_logprobs(values: list[float]) -> Mapping[str, object]:
+    return {"choices": values, "way": values.way if isinstance(values, ChoiceLogprobs) else ""}

@@ -1,0 +1,126 @@
+"""A journal's folder: its files, whether its run is finished, and what it holds, by a cheap look."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.records.journal_lines import (
+    MOST_IN_A_LINE,
+    SCHEMA,
+    read_line,
+    short_time,
+)
+
+FOLDER = "journal"
+FILE = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}Z-[0-9a-z]+-\d+\.jsonl")
+KEY_FIRST = b'{"key":"'
+UNRATED = b',"unrated":true,"sum"'
+FINISHED = "finished"  # a file that says that nothing is left to ask
+
+
+@dataclass(frozen=True)
+class JournalSize:
+    """What a journal holds.
+
+    `started` is when its run began ("2026-11-27 09:12", in UTC), `journalled` the number of its requests, and
+    `expected` the number that the run was about to make, None where that is not known.
+    """
+
+    started: str
+    journalled: int
+    expected: int | None
+
+    def __str__(self) -> str:
+        known = self.expected is not None and self.journalled <= self.expected
+        of_all = f" of {self.expected:,}" if known else ""
+        return f"{self.journalled:,}{of_all} requests"
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """Return the files of a journal, the oldest first; other files in its folder are not among them."""
+    with contextlib.suppress(OSError, ValueError):  # a null byte in the folder's name
+        files = [path for path in folder.iterdir() if FILE.fullmatch(path.name) and path.is_file()]
+        return sorted(files, key=lambda path: path.name)
+    return []
+
+
+def read_head(path: Path) -> dict[str, object] | None:
+    """Return the first line of a journal's file; None where that is damaged, or cannot be read.
+
+    Raises DataError where a newer version of the plugin wrote the file.
+    """
+    try:
+        with path.open("rb") as file:
+            head = read_line(file.readline(MOST_IN_A_LINE))
+    except OSError:
+        return None
+    schema = None if head is None else head.get("schema")
+    if not isinstance(schema, int) or schema < 1:
+        return None
+    if schema > SCHEMA:
+        raise DataError(
+            f"{path} has schema version {schema}, newer than the {SCHEMA} that this version of the plugin "
+            "reads; upgrade pytest-instructlab-eval, or leave out --eval-resume"
+        )
+    return head
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether the run of a journal has had a reply to every request."""
+    return (folder / FINISHED).exists()
+
+
+def mark_finished(folder: Path) -> None:
+    """Note that the run of a journal has had a reply to every request; raises OSError."""
+    (folder / FINISHED).touch()
+
+
+def mark_unfinished(folder: Path) -> None:
+    """Note that a run goes on with a journal; raises OSError."""
+    (folder / FINISHED).unlink(missing_ok=True)
+
+
+def remove_journal(folder: Path) -> None:
+    """Remove a journal; files in its folder that this plugin did not write stay. Raises OSError."""
+    for path in (*journal_files(folder), folder / FINISHED):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty, or not there
+        folder.rmdir()
+
+
+def last_written(folder: Path) -> float:
+    """Return when a journal was last written to, in seconds since the epoch; raises OSError."""
+    return max(os.stat(path).st_mtime for path in journal_files(folder))
+
+
+def journal_size(folder: Path) -> JournalSize | None:
+    """Return what a journal holds, without a look at its replies; None where there is none.
+
+    Raises DataError as `read_head`.
+    """
+    heads = [head for path in journal_files(folder) if (head := read_head(path)) is not None]
+    if not heads:
+        return None
+    expected = [count for head in heads if isinstance(count := head.get("requests"), int)]
+    journalled: set[bytes] = set()
+    for path in journal_files(folder):
+        _count_requests(path, journalled)
+    started = min(short_time(head.get("started")) for head in heads)
+    return JournalSize(started, len(journalled), max(expected) if len(expected) == len(heads) else None)
+
+
+def _count_requests(path: Path, keys: set[bytes]) -> None:
+    """Add the keys of a file's requests, by where a line has them; no line is read as JSON."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        for line in file:
+            if line.startswith(KEY_FIRST):
+                key = line[len(KEY_FIRST) :][:64]
+                if UNRATED in line[-60:]:
+                    keys.discard(key)
+                elif b',"repeats":' not in line[-60:]:
+                    keys.add(key)

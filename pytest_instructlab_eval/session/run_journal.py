@@ -1,0 +1,197 @@
+"""The journal of one run in one process: which requests it keeps, and for which test, model and judge."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.records.journal_folder import (
+    FOLDER,
+    is_finished,
+    journal_files,
+    journal_size,
+    mark_finished,
+    mark_unfinished,
+)
+from pytest_instructlab_eval.records.previous_runs import FOLDER as PREVIOUS
+from pytest_instructlab_eval.session.item_state import equal_requests
+from pytest_instructlab_eval.session.items import ItemIdentity, has_question, identity_of
+from pytest_instructlab_eval.session.xdist_internals import worker_id
+from pytest_instructlab_eval.suites.registry import find_benchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_instructlab_eval.models import Model
+    from pytest_instructlab_eval.models.adaptations import Role
+    from pytest_instructlab_eval.models.journalled_model import AskingTest
+    from pytest_instructlab_eval.records.journal import Journal
+    from pytest_instructlab_eval.records.run import JournalUse
+    from pytest_instructlab_eval.session.distribution import Signs
+    from pytest_instructlab_eval.session.progress import Progress
+    from pytest_instructlab_eval.session.run_identities import RunIdentities
+    from pytest_instructlab_eval.session.run_models import RunModels
+    from pytest_instructlab_eval.settings import Settings
+
+
+IDENTITIES = "identities"  # a sign for the workers
+
+
+class RunJournal:
+    """The journal in the output folder of a run.
+
+    It is read and written from the first test on that asks a model: before, the run may still be refused.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: pytest.Config,
+        *,
+        models: RunModels,
+        progress: Progress,
+        signs: Signs,
+    ) -> None:
+        self._settings = settings
+        self._folder = settings.output_dir / FOLDER
+        self._models = models
+        self._progress = progress
+        self._signs = signs
+        self.process = worker_id(config)
+        self._opened: Journal | None = None
+        self._knows_of_death = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing more can be written; None where nothing is in the way."""
+        return None if self._opened is None else self._opened.problem
+
+    @property
+    def use(self) -> JournalUse | None:
+        """What was taken from the journal; None without --eval-resume, and where no test asked a model."""
+        return self._opened.use if self._opened is not None and self._settings.resume else None
+
+    def wrap(self, item: pytest.Item, role: Role) -> Callable[[str, Model], Model]:
+        """Return a function of the label of a model and the model, which returns it as this test asks it.
+
+        The requests of a test without a question are not kept: nothing would tell them from others.
+        """
+        from pytest_instructlab_eval.models.journalled_model import AskedModelName, JournalledModel
+
+        if not isinstance(item, pytest.Function) or not has_question(item):
+            return lambda label, model: model
+        about = identity_of(item)
+        evaluated = about.model if about.model is not None else next(iter(self._settings.labels))
+        test = asking_test(item, about, self._identity("model", evaluated))
+        numbers, journal = equal_requests(item), self._journal
+        if not self._knows_of_death and self._signs.is_up("careful"):
+            self._knows_of_death = True
+            journal.look_again()
+        return lambda label, model: JournalledModel(
+            model,
+            journal,
+            test=test,
+            name=AskedModelName(role, label, self._identity(role, label)),
+            numbers=numbers,
+            adaptations=self._models.answer_adaptations,
+        )
+
+    @property
+    def header(self) -> list[str]:
+        """The line of the header about a journal in the folder; empty where the run leaves it as it is."""
+        resume = self._settings.resume
+        with contextlib.suppress(DataError):  # it ends a run that needs the journal
+            size = journal_size(self._folder) if resume or not is_finished(self._folder) else None
+            if size is not None and resume:
+                return [f"journal: goes on with the run of {size.started} UTC, which has replies to {size}"]
+            if size is not None and size.journalled:
+                return [
+                    f"journal: an unfinished run of {size.started} UTC is in {self._folder.parent}, with "
+                    f"replies to {size}; --eval-resume goes on with it, and this run moves it to "
+                    f"{self._folder.parent / PREVIOUS}"
+                ]
+        return []
+
+    def go_on(self) -> None:
+        """Note that this run goes on with the journal of the last one.
+
+        Raises DataError where a newer version of the plugin wrote it, and OSError.
+        """
+        journal_size(self._folder)
+        mark_unfinished(self._folder)
+
+    def end(self, arguments: Sequence[str], *, complete: bool) -> str | None:
+        """Note whether the run is complete; return the command that goes on with it, None if it is.
+
+        `arguments` are those of pytest's command line. Without any reply there is nothing to go on with.
+        """
+        if not journal_files(self._folder):
+            return None
+        if complete:
+            with contextlib.suppress(OSError):  # then --eval-resume finds all that it asks for
+                mark_finished(self._folder)
+            return None
+        more = () if "--eval-resume" in arguments else ("--eval-resume",)
+        return shlex.join(["pytest", *arguments, *more])
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        if self._opened is not None:
+            self._opened.close()
+
+    @cached_property
+    def _journal(self) -> Journal:
+        from pytest_instructlab_eval.records.journal import Journal
+
+        self._opened = Journal(
+            self._folder,
+            self.process,
+            reuse=self._settings.resume,
+            head=lambda: {"requests": self._progress.expected},
+        )
+        self._models.replayed_adaptations = self._opened.adaptations.values()
+        return self._opened
+
+    def know_models(self, identities: RunIdentities) -> None:
+        """Take over the identities of the models, for this process and for its workers."""
+        known = [("model", label, identity) for label, identity in identities.models.items()]
+        known += [("judge", label, identity) for label, identity in identities.judges.items()]
+        plain = [[role, label, identity.text] for role, label, identity in known]
+        self._identities = _by_label(plain)
+        self._signs.leave(IDENTITIES, plain)
+
+    @cached_property
+    def _identities(self) -> dict[tuple[str, str], str]:
+        """The identities of the models and judges by role and label, as the controller has left them."""
+        return _by_label(self._signs.read(IDENTITIES))
+
+    def _identity(self, role: Role, label: str) -> str:
+        """Return what a model's replies depend on: its identity, and the options that shape its requests."""
+        settings = self._settings
+        shaped = role == "model" and [settings.merge_model_system_message, settings.add_bos]
+        name = (settings.labels if role == "model" else settings.judges)[label]
+        return json.dumps([self._identities.get((role, label), name), shaped])
+
+
+def _by_label(plain: object) -> dict[tuple[str, str], str]:
+    entries = plain if isinstance(plain, list) else []
+    return {(str(role), str(label)): str(text) for role, label, text in entries}
+
+
+def asking_test(item: pytest.Function, about: ItemIdentity, model: str) -> AskingTest:
+    """Return what tells the requests of a test from those of all others; `model` is the evaluated one."""
+    from pytest_instructlab_eval.models.journalled_model import AskingTest
+
+    definition = find_benchmark(about.benchmark)
+    if definition is not None:
+        return AskingTest(about.benchmark, definition.version, "", about.question, model)
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    location = "::".join([item.nodeid.partition("::")[0], *classes, item.originalname])
+    return AskingTest(about.benchmark, 0, location, about.question, model)
