@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.run_inputs import RunInputs
 from pytest_instructlab_eval.records.scores import Result
 
 
@@ -69,7 +70,7 @@ class Run:
     servers. Relative paths of models start at `directory`, where the run was started. `about_these` are the
     benchmarks whose drops are about these very questions where they have several answers, unless
     --eval-gate-about says otherwise. `identities` and `judge_identities` are what is known of the models and
-    judges, by their labels.
+    judges, by their labels, and `inputs` what else a verdict depends on, None without --eval-reuse-verdict.
     """
 
     results: tuple[Result, ...]
@@ -89,6 +90,7 @@ class Run:
     about_these: tuple[str, ...] = ()
     identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
     judge_identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
+    inputs: RunInputs | None = None
 
     @property
     def adaptation_notes(self) -> list[str]:
