@@ -100,12 +100,12 @@ def doubts(now: Run, recorded: RecordedRun) -> Iterator[str]:
         for result in then.results
     ):
         yield "some of its questions have an error or no score"
-    yield from _changed(now, then)
+    yield from _changed_inputs(now, then)
     yield from _other_models("model", now.identities, then.identities, now.models)
     yield from _other_models("judge", now.judge_identities, then.judge_identities, now.judge_identities)
 
 
-def _changed(now: Run, then: Run) -> Iterator[str]:
+def _changed_inputs(now: Run, then: Run) -> Iterator[str]:
     """Yield what differs of the inputs and the settings of the runs."""
     assert now.inputs is not None and then.inputs is not None  # noqa: S101, PT018  (see `doubts`)
     if now.inputs.tests != then.inputs.tests:

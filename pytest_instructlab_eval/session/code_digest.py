@@ -28,7 +28,7 @@ def tests_digest(items: Iterable[pytest.Function]) -> str:
         questions = [question for question, _ in questions_of_item(item)]
         contents = [(question.id, question.group, question.content) for question in questions]
         lines.append(repr((item.nodeid, contents)))
-    return _digest(sorted(lines))
+    return _digest_of_lines(sorted(lines))
 
 
 def uninspected_test(items: Iterable[pytest.Function]) -> str | None:
@@ -58,7 +58,7 @@ def code_digest(config: pytest.Config) -> str:
     own = {*_files([*tests, config.inipath]), *_own_modules()}
     files = {*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.json"), *own}
     contents = [f"{path.name} {file_digest(path)}" for path in sorted(files)]
-    return _digest([sys.version, *sorted(packages), *contents])
+    return _digest_of_lines([sys.version, *sorted(packages), *contents])
 
 
 def _own_modules() -> Iterator[Path]:
@@ -81,5 +81,5 @@ def _files(paths: Sequence[Path | None]) -> list[Path]:
     return [path.resolve() for path in paths if path is not None and path.is_file()]
 
 
-def _digest(lines: Sequence[str]) -> str:
+def _digest_of_lines(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()

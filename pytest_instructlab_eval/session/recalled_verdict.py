@@ -60,10 +60,10 @@ def recall(file: Path, now: Run, baseline: Baseline | None) -> RecalledVerdict |
     if verdicts != recorded.verdicts or report.problems:
         return "its results no longer give the verdict that it had"
     report = dataclasses.replace(report, failed_tests=0)
-    return RecalledVerdict(report, recorded.created, _tests(recorded))
+    return RecalledVerdict(report, recorded.created, _recorded_tests(recorded))
 
 
-def _tests(recorded: RecordedRun) -> Replayed:
+def _recorded_tests(recorded: RecordedRun) -> Replayed:
     tests: dict[str, tuple[str, list[tuple[str, object]]]] = {}
     for test in recorded.run.silent:
         tests[test.nodeid] = test.outcome, []
