@@ -34,6 +34,7 @@ GENERATION = frozenset({CHATS, COMPLETIONS})
 
 ALL_FEATURES = frozenset({"tokenize", "logprob_token_ids", "top_logprobs", "echo"})
 CANDIDATES = (" A", " B", " C", " D", "A", "B", "C", "D", " the", " a", " yes", " no")
+MOST_KNOWN = 50_000  # steps that a server remembers
 JUDGE_MARKS = ("[The Start of Assistant's Answer]", "Assistant A's Conversation", "[[rating]]")
 
 ERROR_TYPES = {
@@ -278,6 +279,11 @@ class Context:
     def likeliest(self, count: int) -> list[str]:
         return sorted(CANDIDATES, key=self.logprob, reverse=True)[:count]
 
+    @property
+    def digest(self) -> bytes:
+        """What tells the text from every other."""
+        return self._hash.digest()
+
 
 def rendered(messages: Sequence[Body], generation_prompt: bool = True) -> str:
     """The text of a chat by the model's chat template."""
@@ -449,6 +455,7 @@ class Completer:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        self._known: dict[tuple[bytes, str, int], Step] = {}
 
     def choice(self, index: int, prompt: Sequence[str], asked: Asked) -> Body:
         """The completion of a prompt of tokens."""
@@ -466,12 +473,21 @@ class Completer:
         context = Context("" if asked.echo else "".join(prompt))
         steps: list[Step] = []
         for token in prompt if asked.echo else []:
-            wanted = [token, *context.likeliest(top)]
-            steps.append(Step(token, {text: context.logprob(text) for text in wanted} if steps else None))
+            steps.append(self._step(context, token, top) if steps else Step(token, None))
             context.extend(token)
         extra = [self._tokenizer.text(token_id) for token_id in asked.token_ids]
         wanted = [*context.likeliest(max(top, 1)), *extra]
         return [*steps, Step(wanted[0], {text: context.logprob(text) for text in wanted})]
+
+    def _step(self, context: Context, token: str, top: int) -> Step:
+        """The token after a text. Prompts begin alike, by their examples, and each step costs many hashes."""
+        key = (context.digest, token, top)
+        if key not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            wanted = [token, *context.likeliest(top)]
+            self._known[key] = Step(token, {text: context.logprob(text) for text in wanted})
+        return self._known[key]
 
     def _logprobs(self, steps: Sequence[Step], asked: Asked) -> Body:
         def name(token: str) -> str:
