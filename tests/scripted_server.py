@@ -35,6 +35,7 @@ GENERATION = frozenset({CHATS, COMPLETIONS})
 
 ALL_FEATURES = frozenset({"tokenize", "logprob_token_ids", "top_logprobs", "echo"})
 CANDIDATES = (" A", " B", " C", " D", "A", "B", "C", "D", " the", " a", " yes", " no")
+MOST_KNOWN = 50_000  # steps that a server remembers
 JUDGE_MARKS = ("[The Start of Assistant's Answer]", "Assistant A's Conversation", "[[rating]]")
 
 ERROR_TYPES = {
@@ -281,6 +282,11 @@ class Context:
     def likeliest(self, count: int) -> list[str]:
         return sorted(CANDIDATES, key=self.logprob, reverse=True)[:count]
 
+    @property
+    def digest(self) -> bytes:
+        """What tells the text from every other."""
+        return self._hash.digest()
+
 
 def rendered(messages: Sequence[Body], generation_prompt: bool = True) -> str:
     """The text of a chat by the model's chat template."""
@@ -455,6 +461,7 @@ class Completer:
         self.noise = 0.0
         self._tokenizer = tokenizer
         self._measured = count()
+        self._known: dict[tuple[bytes, str, int], Step] = {}
 
     def choice(self, index: int, prompt: Sequence[str], asked: Asked) -> Body:
         """The completion of a prompt of tokens."""
@@ -472,8 +479,7 @@ class Completer:
         context = Context(self.weights + ("" if asked.echo else "".join(prompt)))
         steps: list[Step] = []
         for token in prompt if asked.echo else []:
-            wanted = [token, *context.likeliest(top)]
-            steps.append(Step(token, self._measure(context, wanted) if steps else None))
+            steps.append(self._step(context, token, top) if steps else Step(token, None))
             context.extend(token)
         extra = [self._tokenizer.text(token_id) for token_id in asked.token_ids]
         wanted = [*context.likeliest(max(top, 1)), *extra]
@@ -486,6 +492,18 @@ class Completer:
             text: min(context.logprob(text) + self.noise * off, 0.0)
             for text, off in zip(tokens, spread, strict=True)
         }
+
+    def _step(self, context: Context, token: str, top: int) -> Step:
+        """The token after a text. Prompts begin alike, by their examples, and each step costs many hashes."""
+        key = (context.digest, token, top)
+        if self.noise:
+            return Step(token, self._measure(context, [token, *context.likeliest(top)]))
+        if key not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            wanted = [token, *context.likeliest(top)]
+            self._known[key] = Step(token, {text: context.logprob(text) for text in wanted})
+        return self._known[key]
 
     def _logprobs(self, steps: Sequence[Step], asked: Asked) -> Body:
         def name(token: str) -> str:

@@ -18,6 +18,8 @@ from _pytest.config import default_plugins
 
 import pytest_instructlab_eval
 
+from . import pytest_start
+
 LIBRARIES = (
     "pytest", "aiohttp", "tabulate", "yaml", "numpy", "scipy.special", "git", "execnet", "xdist.plugin",
     "xdist.newhooks", "xdist.looponfail", "lm_eval.api.task", "lm_eval.tasks", "platformdirs.pytest_plugin",
@@ -52,10 +54,11 @@ def _read_what_is_installed() -> None:
 
     Without the mark pytest warns of a plugin's module that was imported before pytest could rewrite it.
     """
-    for name in ("metadata", "entry_points", "files"):
+    for name in ("metadata", "entry_points", "files", "_normalized_name"):
         setattr(Installed, name, property(functools.cache(getattr(PathDistribution, name).fget)))
     importlib.metadata.PathDistribution = Installed  # type: ignore[misc]
     for distribution in importlib.metadata.distributions():
+        assert distribution.name  # of the metadata, which each run would parse
         if any(entry.group == "pytest11" for entry in distribution.entry_points):
             for file in distribution.files or ():
                 module = sys.modules.get(file.parts[0].removesuffix(".py"))
@@ -66,6 +69,7 @@ def _read_what_is_installed() -> None:
 for name in (*LIBRARIES, *OWN):
     importlib.import_module(name)
 _read_what_is_installed()
+pytest_start.prepare()
 lm_eval.utils.env.from_string = functools.cache(lm_eval.utils.env.from_string)  # it compiles at each use
 inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
 gc.collect()
