@@ -3,8 +3,8 @@
     python -m tests.perf.pull_requests [--runs 20] [--options="--eval-repeat=auto"]
 
 The base model is SmolLM2-135M-Instruct. One candidate is the same model with much noise in its weights: it
-answers worse by 2 of 10 or more. The other has next to none: it answers as well, mostly in the same words. A table
-says how often each was red, inconclusive and green.
+answers worse by 2 of 10 or more. The other has next to none: it answers as well, mostly in the same words. A
+table says how often each was red, inconclusive and green.
 """
 
 from __future__ import annotations
