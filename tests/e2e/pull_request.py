@@ -11,7 +11,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +19,29 @@ from statistics import mean
 
 from tests.scripted_server import Body, ScriptedServer, content_text
 
+from . import smollm2
 from .vllm_environment import Server, VLLMServer
 
 FILE = "compositional_skills/facts/qna.yaml"
 HEAD = "version: 3\ncreated_by: tester\ntask_description: facts in a sentence\nseed_examples:\n"
+# Five of 40 such questions, of different kinds: the base model's ratings of eight answers to each differed by
+# less than 1 of 10. They were chosen by that alone, before any verdict.
 PAIRS = {
     "What is the capital of France? Answer in one sentence.": "The capital of France is Paris.",
-    "How many days are in a week? Answer in one sentence.": "There are seven days in a week.",
-    "What is water made of? Answer in one sentence.": "Water is made of hydrogen and oxygen.",
-    "What does a doctor do? Answer in one sentence.": "A doctor treats and helps patients who are ill.",
-    "What is the sun? Answer in one sentence.": "The sun is a star at the center of our solar system.",
+    "What is the chemical symbol for gold? Answer in one sentence.": "The chemical symbol for gold is Au.",
+    "What is the largest ocean on Earth? Answer in one sentence.": (
+        "The largest ocean on Earth is the Pacific Ocean."
+    ),
+    "What is the longest river in the world? Answer in one sentence.": (
+        "The longest river in the world is the Nile River."
+    ),
+    "What is the fastest land animal? Answer in one sentence.": "The fastest land animal is the cheetah.",
 }
-LIMIT = 1.0  # of 10: by one answer at a temperature of 0.7 to the next, these ratings differ by some 2
+LIMIT = 1.0  # of 10
 GATE = f"mt_bench_branch.drop <= {LIMIT}"
-WORSE, ALIKE = 0.17, 0.01  # noise in the candidate's weights
-TOKENS = 32  # at most, of an answer: a model with much noise does not end by itself
+BASE = "smollm2"
+NOISE_OF = {"worse": 0.17, "alike": 0.01}  # the candidates, and the noise in their weights
+TOKENS = 16  # at most, of an answer: a model with much noise does not end by itself
 NOISE = 0.5  # standard deviation of the judge's ratings, of 10
 WORDS = re.compile(r"\w+")
 PROMPT = re.compile(
@@ -143,12 +151,24 @@ def rating(prompt: str, seed: int) -> int:
     return min(10, max(1, round(1 + 9 * len(wanted & given) / len(wanted) + noise)))
 
 
-def server(model: Path, name: str, log: Path) -> VLLMServer:
-    """A vLLM of a model, not yet started."""
-    # In parts, vLLM 0.32 on the CPU dies of a prompt with a seed.
+@contextmanager
+def served(folder: Path, noise: Mapping[str, float] = NOISE_OF) -> Iterator[tuple[Server, list[Server]]]:
+    """The base model and the candidates, which have so much noise, on one vLLM.
+
+    A candidate is an adapter of the base model, as a fine-tuned one often is: so one server is started.
+    """
+    adapters = {name: smollm2.adapter(much) for name, much in noise.items()}
+    # fmt: off
     options = (
+        # In parts, vLLM 0.32 on the CPU dies of a prompt with a seed.
         "--no-enable-chunked-prefill",
-        "--override-generation-config",
-        f'{{"max_new_tokens": {TOKENS}}}',
+        # Else no prompt is as long as a block, and what all prompts begin with is computed for each.
+        "--block-size", "32",
+        "--override-generation-config", json.dumps({"max_new_tokens": TOKENS}),
+        "--enable-lora", "--max-loras", str(len(adapters)), "--max-lora-rank", str(smollm2.RANK),
+        "--lora-modules", *(f"{name}={path}" for name, path in adapters.items()),
     )
-    return VLLMServer(model, log=log, name=name, options=options)
+    # fmt: on
+    log = folder / "server.log"
+    with VLLMServer(smollm2.folder(), log=log, name=BASE, options=options) as base:
+        yield base, [Server(base.url, name, path) for name, path in adapters.items()]

