@@ -114,5 +114,6 @@ def _check_complete(before: Side, after: Side, gates: Sequence[Gate]) -> None:
             which = f" ({name_list(lost.names)})" if lost.names else ""
             raise ConfigurationError(
                 f"{after.path} cannot be gated: it has no result of {lost.count:,} of {lost.expected:,} "
-                f"questions of {name} that {before.path} has{which}; run it again, or gate what both have with --allow-mismatch"
+                f"questions of {name} that {before.path} has{which}; run it again, or gate "
+                "what both have with --allow-mismatch"
             )
