@@ -114,6 +114,8 @@ class RunEnd:
             for line in self._eval.gating.planning.lines():
                 terminalreporter.write_line(escape_line(line))
             return
+        from pytest_instructlab_eval.reports.terminal import line_markup
+
         verbosity = self._config.get_verbosity()
         lines = self._ending.lines(verbose=verbosity > 0)
         if count := len(self._results.without_judge):
@@ -122,7 +124,7 @@ class RunEnd:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
             for line in lines:
-                terminalreporter.write_line(escape_line(line))
+                terminalreporter.write_line(escape_line(line), **line_markup(line))
         for problem in self._ending.problems:
             terminalreporter.write_line(f"ERROR: {escape_text(problem)}", red=True)
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -190,3 +191,29 @@ def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(proj
     assert finished.row("mmlu, mean over tasks")[-3:] == ["5", "0", "1"]
     prompts = list(map(str, project.server.prompts))
     assert len(set(prompts)) == 6
+
+
+RATED = """
+    import pytest
+
+    @pytest.mark.eval("own", max_score=10)
+    @pytest.mark.parametrize("score", [7.5, 2])
+    async def test_own(score, record_score):
+        record_score(score)
+        assert score > 5
+
+    @pytest.mark.eval("exact")
+    async def test_exact(record_score):
+        record_score(0.25)
+"""
+
+
+def test_the_score_stands_beside_the_outcome_and_verdicts_have_their_colours(project: Project) -> None:
+    project.write("test_own.py", RATED)
+    gates = ("--eval-gate=own >= 9", "--eval-gate=exact >= 0.2")
+    finished = project.evaluate("test_own.py", "-v", "--color=yes", *gates, ret=1)
+    assert re.search(r"test_own\[7\.5\] .*\x1b\[32mPASSED 7\.50 of 10\x1b\[0m", finished.out)
+    assert re.search(r"test_own\[2\] .*\x1b\[31mFAILED 2\.00 of 10\x1b\[0m", finished.out)
+    assert re.search(r"test_exact .*\x1b\[32mPASSED 0\.25\x1b\[0m", finished.out)
+    assert re.search(r"\x1b\[31m  failed: own >= 9: .*\x1b\[0m", finished.out)
+    assert re.search(r"\x1b\[32m  passed: exact >= 0\.2: .*\x1b\[0m", finished.out)
