@@ -188,10 +188,10 @@ def _asked_alike(ours: object, theirs: object) -> str:
 
 def _difference(name: str, ours: object, theirs: object, ours_are: str) -> list[str]:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        common = [key for key in ours if key in theirs]
-        kind = CALLED.get(name, name)
-        pairs = ((f"{kind} of {key}", ours[key], theirs[key]) for key in common)
-        return [text for pair in pairs for text in _difference(*pair, ours_are)]
+        kind, texts = CALLED.get(name, name), list[str]()
+        for key in (key for key in ours if key in theirs):
+            texts += _difference(f"{kind} of {key}", ours[key], theirs[key], ours_are)
+        return texts
     ours, theirs = (None if value is False else value for value in (ours, theirs))
     if ours == theirs:
         return []

@@ -182,11 +182,13 @@ class Run:
 
     def _cause(self, benchmark: str) -> str:
         """Return the error of all its questions, where it is one; else an empty text."""
-        mine = [result for result in self.results if result.benchmark == benchmark]
-        samples = (sample for result in mine for score in result.scores for sample in score.samples)
-        errors = {result.error for result in mine if not result.scores} | {one.error for one in samples}
-        (cause, *others) = errors or {None}
-        return f": {cause}" if cause and not others else ""
+        errors: set[str | None] = set()
+        for result in self.results:
+            if result.benchmark == benchmark:
+                errors.update([] if result.scores else [result.error])
+                errors.update(sample.error for score in result.scores for sample in score.samples)
+        cause = errors.pop() if len(errors) == 1 else None
+        return f": {cause}" if cause else ""
 
     @property
     def paired(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,9 @@ def compare_runs(
     """
     theirs, ours = before.run, after.run
     if theirs.shard != ours.shard:
-        part, shard = (after.path, ours.shard) if theirs.shard is None else (before.path, theirs.shard)
+        part, shard = max(
+            (before.path, theirs.shard), (after.path, ours.shard), key=lambda side: side[1] or ""
+        )
         raise ConfigurationError(
             f"{part} is part {shard} of a run, and the other run is not the same part; join the parts "
             "with python -m pytest_instructlab_eval merge, and compare the whole runs"
@@ -83,9 +85,10 @@ def compare_runs(
     if not gates:
         return report
     parsed = list(map(parse_gate, gates))
-    missing = None if allow_mismatch else next(_missing_results(before, after, parsed), None)
-    if problem := ours.incomplete or missing:
-        raise ConfigurationError(f"{after.path} cannot be gated: {problem}")
+    if ours.incomplete is not None:
+        raise ConfigurationError(f"{after.path} cannot be gated: {ours.incomplete}; run it again")
+    if not allow_mismatch:
+        _check_complete(before, after, parsed)
     # As in a run: the questions that the second lost must not make its drop look like none.
     whole = with_default_gates(parsed, (result.benchmark for result in run.results))
     verdicts = evaluate_gates(
@@ -99,8 +102,8 @@ def compare_runs(
     return dataclasses.replace(report, verdicts=tuple(verdicts))
 
 
-def _missing_results(before: Side, after: Side, gates: Sequence[Gate]) -> Iterator[str]:
-    """Yield a sentence for each model of a gated benchmark that lacks results.
+def _check_complete(before: Side, after: Side, gates: Sequence[Gate]) -> None:
+    """Raise ConfigurationError where a gated benchmark lacks results that the first run has.
 
     A branch has other questions than its base by right, and the gates of a part are skipped.
     """
@@ -113,7 +116,8 @@ def _missing_results(before: Side, after: Side, gates: Sequence[Gate]) -> Iterat
         lost = lost_questions(ours, theirs, after.run.fingerprint, before.run.fingerprint)
         if lost.count:
             which = f" ({name_list(lost.names)})" if lost.names else ""
-            yield (
-                f"it has no result of {lost.count:,} of {lost.expected:,} questions of {name} that "
-                f"{before.path} has{which}; run it again, or gate what both have with --allow-mismatch"
+            raise ConfigurationError(
+                f"{after.path} cannot be gated: it has no result of {lost.count:,} of {lost.expected:,} "
+                f"questions of {name} that {before.path} has{which}; run it again, or gate "
+                "what both have with --allow-mismatch"
             )

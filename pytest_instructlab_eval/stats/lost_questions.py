@@ -36,17 +36,19 @@ def lost_questions(
     """
     mine = list(ours)
     failed = {result.question for result in mine if result.error is not None}
-    known = {_question_key(unit) for unit in units_of(mine)}
+    known = set(map(_question_key, units_of(mine)))
     earlier = {_question_key(unit): unit for unit in units_of(theirs) if unit.value is not None}
-    if all(chosen.get(name) == their_chosen.get(name) for name in CHOICE) or not _is_part(chosen):
-        lost = [unit for name, unit in earlier.items() if name not in known and name[0] not in failed]
-        return LostQuestions(len(lost), len(earlier), tuple(unit.label for unit in lost))
+    if _asks_all(chosen, their_chosen):
+        lost = [unit.label for name, unit in earlier.items() if not (name in known or name[0] in failed)]
+        return LostQuestions(len(lost), len(earlier), tuple(lost))
     expected = _expected(earlier, chosen)
     return LostQuestions(max(0, expected - len(known) - len(failed)), expected)
 
 
-def _is_part(chosen: Mapping[str, object]) -> bool:
-    return any(chosen.get(name) is not None for name in ("sample", "first_n"))
+def _asks_all(chosen: Mapping[str, object], their_chosen: Mapping[str, object]) -> bool:
+    """Return whether the one run asks each question of the other: all, or the same choice of them."""
+    is_part = any(chosen.get(name) is not None for name in ("sample", "first_n"))
+    return not is_part or all(chosen.get(name) == their_chosen.get(name) for name in CHOICE)
 
 
 def _expected(earlier: Iterable[tuple[str, str | None]], chosen: Mapping[str, object]) -> int:
