@@ -27,8 +27,8 @@ from pytest_instructlab_eval.records.previous_runs import results_path, set_asid
 from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
-from pytest_instructlab_eval.reports.exports import missing_library
 from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
+from pytest_instructlab_eval.reports.exports.libraries import missing_library
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
