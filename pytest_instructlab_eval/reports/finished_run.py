@@ -14,7 +14,7 @@ from pytest_instructlab_eval.gates.gate_report import Verdict, fails_run
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.benchmark_scores import BenchmarkScore, benchmark_scores
 from pytest_instructlab_eval.reports.question_rows import QuestionRow, QuestionTable
-from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.run_report import Headline, RunReport
 from pytest_instructlab_eval.stats.statistics import Interval
 
 VERSION = 1
@@ -42,14 +42,15 @@ class GateVerdict:
 class FinishedRun:
     """A run at its end, after its files were written.
 
-    `verdict` is that on the whole run: passed, failed, inconclusive or skipped. `folder` is the folder of its
+    `verdict` is that on the whole run: passed, failed, broken, inconclusive or
+    skipped. `folder` is the folder of its
     files, with results.json. `models` are the names or paths of the models by their labels, and `base_model`
     is the label of the base model. `configuration` are all settings by name; keys are not among them.
     `problems` are the sentences that fail the run whatever its gates say, `incomplete` says why tests have no
     result, and `failed_tests` counts the failed tests without the gates.
     """
 
-    verdict: Verdict
+    verdict: Headline
     folder: Path
     models: Mapping[str, str]
     base_model: str | None

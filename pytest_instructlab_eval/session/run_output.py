@@ -70,14 +70,22 @@ class RunOutput:
         except OSError as error:
             self._fail(f"--eval-save-baseline: {path} cannot be written ({error.strerror})")
 
-    def write(self, *, failed: int, tell: Callable[[RunReport, Path], Iterable[str]]) -> None:
-        """Write the run's files and exports, and its summary for a CI job.
+    def count(self, *, status: int, failed: int, broken: int) -> None:
+        """Add pytest's exit status and its number of failed tests, including gates.
 
-        If the output folder is not writable, they go to a new temporary folder. `failed` is the number of
-        failed tests, including gates. `tell` calls the users' hook and returns what went wrong.
+        `broken` of them say nothing of the model.
         """
         tests = max(0, failed - len(self.report.failed_gates))
-        self.report = dataclasses.replace(self.report, failed_tests=tests)
+        self.report = dataclasses.replace(
+            self.report, failed_tests=tests, broken_tests=min(broken, tests), pytest_status=status
+        )
+
+    def write(self, tell: Callable[[RunReport, Path], Iterable[str]]) -> None:
+        """Write the run's files and exports, and its summary for a CI job.
+
+        If the output folder is not writable, they go to a new temporary folder. `tell` calls the users'
+        hook and returns what went wrong.
+        """
         self._write_files()
         if self.written is not None:
             written = self.report

@@ -62,11 +62,11 @@ def test_a_run_is_exported_at_its_end_and_again_from_its_files(own: Project) -> 
 
 def test_an_export_that_cannot_be_written_fails_the_run(own: Project) -> None:
     own.write("eval_output/export", "a file, where the folder should be")
-    run = own.evaluate("test_own.py", GATE, "--eval-export=csv", ret=1, passed=2)
+    run = own.evaluate("test_own.py", GATE, "--eval-export=csv", ret=7, passed=2)
     (problem,) = (line for line in run.lines if line.startswith("ERROR: "))
     assert "--eval-export csv: " in problem
     assert "cannot be written (Not a directory)" in problem
-    assert "failed: evaluation of" in summary(own)
+    assert "broken: evaluation of" in summary(own)
     assert len(run.document["results"]) == 2
 
 
@@ -82,7 +82,7 @@ def test_a_failing_hook_fails_the_run_and_loses_nothing(own: Project) -> None:
         "conftest.py", "def pytest_eval_run_finished(report):\n    raise ConnectionError('no tracker')\n"
     )
     own.write("other.py", HOOK)
-    run = own.evaluate("test_own.py", GATE, "-p", "other", ret=1, passed=2)
+    run = own.evaluate("test_own.py", GATE, "-p", "other", ret=7, passed=2)
     sentence = (
         "the hook pytest_eval_run_finished of "
         f"{own.folder / 'conftest.py'}, line 2 failed: ConnectionError: no "
