@@ -28,8 +28,8 @@ from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
 from pytest_instructlab_eval.reports.exit_status import exit_status, gate_cause
-from pytest_instructlab_eval.reports.exports import missing_library
 from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
+from pytest_instructlab_eval.reports.exports.libraries import missing_library
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_comparison import Side, compare_runs
 from pytest_instructlab_eval.reports.run_folder import write_run_folder

@@ -42,7 +42,8 @@ class GateVerdict:
 class FinishedRun:
     """A run at its end, after its files were written.
 
-    `verdict` is that on the whole run: passed, failed, inconclusive or skipped. `folder` is the folder of its
+    `verdict` is that on the whole run: passed, failed, broken, inconclusive or
+    skipped. `folder` is the folder of its
     files, with results.json. `models` are the names or paths of the models by their labels, and `base_model`
     is the label of the base model. `configuration` are all settings by name; keys are not among them.
     `problems` are the sentences that fail the run whatever its gates say, `incomplete` says why tests have no

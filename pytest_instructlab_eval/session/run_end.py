@@ -203,7 +203,7 @@ class RunEnd:
             status=int(status), failed=session.testsfailed, broken=self._broken + len(self._collection.broken)
         )
         if self._has_results(status):
-            ending.write(tell=partial(hook_problems, self._config))
+            ending.write(partial(hook_problems, self._config))
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
         if not self._eval.without_tests:

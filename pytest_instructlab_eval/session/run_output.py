@@ -84,8 +84,8 @@ class RunOutput:
     def write(self, tell: Callable[[RunReport, Path], Iterable[str]]) -> None:
         """Write the run's files and exports, and its summary for a CI job.
 
-        If the output folder is not writable, they go to a new temporary folder. `tell` calls the users' hook
-        and returns what went wrong.
+        If the output folder is not writable, they go to a new temporary folder. `tell` calls the users'
+        hook and returns what went wrong.
         """
         self._write_files()
         if self.written is not None:

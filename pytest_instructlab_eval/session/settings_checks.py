@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.reports.exports import missing_library
+from pytest_instructlab_eval.reports.exports.libraries import missing_library
 from pytest_instructlab_eval.settings import FIRST_N_VARIABLE, Settings
 from pytest_instructlab_eval.suites.registry import find_benchmark
 from pytest_instructlab_eval.suites.selection import missing_options
