@@ -142,15 +142,16 @@ def test_mmlu_goes_on_within_a_task(project: Project) -> None:
     assert len(project.server.prompts) - requests == requests - kept
 
 
-def test_parts_and_stages_use_one_journal(project: Project) -> None:
+def test_stages_use_one_journal_and_parts_have_their_own(project: Project) -> None:
     args = mt_bench(project, "--eval-judge-model=judge")
     whole = scores(project.evaluate(*args))
     requests = asked(project)
-    project.evaluate(*args, RESUME, "--eval-shard=1/2")
-    project.evaluate(*args, RESUME, "--eval-shard=2/2")
     project.evaluate(*args, RESUME, "--eval-stage=answer")
-    assert asked(project) == requests
     assert scores(project.evaluate(*args, RESUME, "--eval-stage=judge")) == whole
+    assert asked(project) == requests
+    project.evaluate(*args, "--eval-shard=1/2")
+    requests = asked(project)
+    project.evaluate(*args, "--eval-shard=1/2", RESUME)
     assert asked(project) == requests
 
 
