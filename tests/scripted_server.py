@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import re
 import signal
 import sys
@@ -19,7 +20,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, count
 from types import TracebackType
 from typing import Any
 
@@ -450,7 +451,10 @@ class Completer:
     """Computes the choices of completion requests."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        self.weights = ""
+        self.noise = 0.0
         self._tokenizer = tokenizer
+        self._measured = count()
 
     def choice(self, index: int, prompt: Sequence[str], asked: Asked) -> Body:
         """The completion of a prompt of tokens."""
@@ -465,15 +469,23 @@ class Completer:
 
     def _steps(self, prompt: Sequence[str], asked: Asked) -> list[Step]:
         top = asked.top or 0
-        context = Context("" if asked.echo else "".join(prompt))
+        context = Context(self.weights + ("" if asked.echo else "".join(prompt)))
         steps: list[Step] = []
         for token in prompt if asked.echo else []:
             wanted = [token, *context.likeliest(top)]
-            steps.append(Step(token, {text: context.logprob(text) for text in wanted} if steps else None))
+            steps.append(Step(token, self._measure(context, wanted) if steps else None))
             context.extend(token)
         extra = [self._tokenizer.text(token_id) for token_id in asked.token_ids]
         wanted = [*context.likeliest(max(top, 1)), *extra]
-        return [*steps, Step(wanted[0], {text: context.logprob(text) for text in wanted})]
+        return [*steps, Step(wanted[0], self._measure(context, wanted))]
+
+    def _measure(self, context: Context, tokens: Sequence[str]) -> dict[str, float]:
+        """The log-probabilities of tokens, each off by up to `noise`."""
+        spread = (2 * math.modf(next(self._measured) * 0.618)[0] - 1 for _ in tokens)
+        return {
+            text: min(context.logprob(text) + self.noise * off, 0.0)
+            for text, off in zip(tokens, spread, strict=True)
+        }
 
     def _logprobs(self, steps: Sequence[Step], asked: Asked) -> Body:
         def name(token: str) -> str:
@@ -506,6 +518,7 @@ class ScriptedServer:
         self.latency = latency
         self.api_key = api_key
         self.features = features
+        self.listed: Body = {}
         self.reply: Callable[[Body], str | Reply] = default_reply  # runs in the server's event loop
         self.root: str | None = None  # where the weights are, as it lists them; the model's name by default
         self.url = ""
@@ -519,6 +532,13 @@ class ScriptedServer:
         self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
 
     # What a test uses
+
+    def change_model(self, weights: str, *, noise: float = 0.0) -> None:
+        """Serve other weights under the same name; `noise` (nats) is how well log-probabilities repeat.
+
+        What is listed of the model (`listed`) and what it says in chats (`reply`) do not change by it.
+        """
+        self._completer.weights, self._completer.noise = weights, noise
 
     def fault(
         self, fault: Fault, *, path: str = CHATS, times: int | None = 1, when: Condition | None = None
@@ -679,6 +699,7 @@ class ScriptedServer:
             "root": self.root or name,
             "parent": None,
             "max_model_len": self.max_model_len,
+            **self.listed,
         }
 
     def _tokenize(self, body: Body) -> Body:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from pytest_instructlab_eval.records.journal_lines import short_time
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.run_inputs import RunInputs
 from pytest_instructlab_eval.records.scores import Result
 
 
@@ -111,7 +112,8 @@ class Run:
     servers. Relative paths of models start at `directory`, where the run was started. `about_these` are the
     benchmarks whose drops are about these very questions where they have several answers, unless
     --eval-gate-about says otherwise. `journal` says what was taken from the journal of an earlier run.
-    `identities` and `judge_identities` are what is known of the models and judges, by their labels.
+    `identities` and `judge_identities` are what is known of the models and judges, by their labels, and
+    `inputs` what else a verdict depends on, None without --eval-reuse-verdict.
     """
 
     results: tuple[Result, ...]
@@ -132,6 +134,7 @@ class Run:
     journal: JournalUse | None = None
     identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
     judge_identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
+    inputs: RunInputs | None = None
 
     @property
     def adaptation_notes(self) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.recorded_run import with_checksum
 from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -26,10 +27,14 @@ def write_results(path: Path, report: RunReport) -> None:
     """Write the file whole, or not at all; raises OSError."""
     document = {
         "schema_version": SCHEMA_VERSION,
+        "checksum": "",
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
         **{name: getattr(report.run, name) for name in HEAD if name != "journal" or report.run.journal},
         **{name: _identities(getattr(report.run, name)) for name in IDENTITIES if getattr(report.run, name)},
+        **({} if report.run.inputs is None else {"inputs": report.run.inputs}),
+        "problems": report.problems,
+        "failed_tests": report.failed_tests,
         "ranking": report.ranking,
         "summaries": report.summaries,
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],
@@ -38,7 +43,7 @@ def write_results(path: Path, report: RunReport) -> None:
     head = json.dumps(plain_data(document), indent=1, ensure_ascii=False).removesuffix("\n}")
     # Without an indent the C encoder writes the results, in a third of the time.
     results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in report.run.results)
-    replace_text(path, escape_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n'))
+    replace_text(path, with_checksum(escape_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n')))
 
 
 def _identities(identities: Mapping[str, ModelIdentity]) -> dict[str, object]:

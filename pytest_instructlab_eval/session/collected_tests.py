@@ -34,6 +34,8 @@ class CollectedTests:
     `judged` are the benchmarks of tests that request a model and a judge. `roles` has, by benchmark and
     group, the number of selected tests that request these fixtures: "served_model", "judge", both with a
     blank between them, or none. `planned` are the tests that the run will ask. `problem` is that of a marker.
+    With --eval-reuse-verdict there are the `digest` of the tests and their questions, and why it may not be
+    of all that they depend on (`uninspected`).
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -47,6 +49,8 @@ class CollectedTests:
     planned: Sequence[PlannedTest] = ()
     roles: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     problem: str | None = None
+    digest: str = ""
+    uninspected: str | None = None
 
     @classmethod
     def of(

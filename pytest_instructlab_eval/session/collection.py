@@ -14,7 +14,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates.sentences import close_matches
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
-from pytest_instructlab_eval.session.items import BenchmarkModule, questions_of_item
+from pytest_instructlab_eval.session.items import BenchmarkModule, questions_of_item, scoring_tests
 from pytest_instructlab_eval.session.parametrization import Parametrization
 from pytest_instructlab_eval.session.pytest_internals import last_failed_ids
 from pytest_instructlab_eval.session.session import EvalSession
@@ -120,7 +120,15 @@ class Collection:
             missing = [item for item in _tests_in(self._nodes, self._opened) if item not in chosen]
             which = "named in the command"
         collected = CollectedTests.of(items, self._deselected, tests=tests, missing=missing, which=which)
-        return dataclasses.replace(collected, problem=collected.problem or _problem_of(items))
+        collected = dataclasses.replace(collected, problem=collected.problem or _problem_of(items))
+        if not self._eval.settings.reuse_verdict:
+            return collected
+        from pytest_instructlab_eval.session.code_digest import tests_digest, uninspected_test
+
+        scoring = scoring_tests(session.items)
+        return dataclasses.replace(
+            collected, digest=tests_digest(scoring), uninspected=uninspected_test(scoring)
+        )
 
 
 def _tests_in(

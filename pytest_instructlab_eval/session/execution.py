@@ -78,6 +78,10 @@ class Execution:
             return True
         if self._look_ahead is None or signs.is_up("careful"):
             return None
+        if (recalled := self._eval.recalled_tests) is not None:
+            from pytest_instructlab_eval.session.recalled_verdict import replay
+
+            return replay(item, nextitem, recalled) or None
         if not self._eval.settings.hosted:
             self._look_ahead.reach(item, nextitem)
             return None

@@ -20,6 +20,7 @@ from pytest_instructlab_eval.records.baseline import (
 )
 from pytest_instructlab_eval.records.identity_comparison import check_judges
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.run import (
     JournalUse,
     ModelAdaptation,
@@ -27,6 +28,7 @@ from pytest_instructlab_eval.records.run import (
     SilentTest,
     distinct_adaptations,
 )
+from pytest_instructlab_eval.records.run_inputs import RunInputs
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
@@ -120,6 +122,11 @@ class Gating:
         if self.baseline is not None and not self._settings.allow_mismatch:
             check_judges(judges, self.baseline.judge_identities, self._baseline_name, ADVICE)
 
+    @property
+    def baseline_file(self) -> Path | None:
+        """The file that the baseline was read from, None without a baseline."""
+        return None if self._settings.baseline is None else results_path(self._settings.baseline)
+
     def _check(self, problem_of: Callable[[Gate], str | None]) -> None:
         """Raise ConfigurationError for the first gate that has a problem."""
         for gate in self._gates:
@@ -175,6 +182,7 @@ class Gating:
         journal: JournalUse | None = None,
         identities: Mapping[str, ModelIdentity] | None = None,
         judge_identities: Mapping[str, ModelIdentity] | None = None,
+        inputs: RunInputs | None = None,
     ) -> Run:
         """Return the record of the run, with these results and the tests that recorded no score.
 
@@ -198,6 +206,7 @@ class Gating:
             journal=journal,
             identities=identities or {},
             judge_identities=judge_identities or {},
+            inputs=inputs,
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

@@ -125,8 +125,9 @@ class Preparation:
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
             self._warn_of_power()
-            if not self._eval.without_tests:
-                self._eval.set_aside_last_run()
+            asks = any(roles for groups in collected.roles.values() for of in groups.values() for roles in of)
+            if not self._eval.without_tests and not (asks and self._settings.reuse_verdict):
+                self._eval.set_aside_last_run()  # else only where its verdict is not given again
 
     def _warn_of_power(self) -> None:
         """Plan the run, and warn of gates that cannot fail; --eval-plan shows that and more at the end."""
@@ -147,6 +148,11 @@ class Preparation:
             self._eval.identities.look(fixtures)
             self._eval.gating.check_identities(self._eval.identities.judges)
             self._eval.journal.know_models(self._eval.identities)
+            self._eval.recall_verdict()
+            if self._eval.recalled is not None:
+                return
+            if self._settings.reuse_verdict:
+                self._eval.set_aside_last_run()
             if tries and "judge" in fixtures:
                 self._eval.servers.try_judges()
             self._eval.servers.serve(fixtures, tried=tries, asks_later=not is_controller(self._config))

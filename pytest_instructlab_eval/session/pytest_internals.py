@@ -76,6 +76,11 @@ def is_of_pytest(module: str) -> bool:
     return module.split(".", maxsplit=1)[0] == "_pytest"
 
 
+def tear_down_before(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Tear down what the tests so far have set up and the next one does not need."""
+    item.session._setupstate.teardown_exact(nextitem)
+
+
 # --- a run ---
 
 

@@ -152,10 +152,12 @@ class RunEnd:
 
     def _make_ending(self, session: pytest.Session, *, gated: bool) -> RunOutput:
         """Return the ending with the report of the run; called once, before any gate is reported."""
-        from pytest_instructlab_eval.session.run_output import RunOutput
+        from pytest_instructlab_eval.session.run_output import RecalledOutput, RunOutput
         from pytest_instructlab_eval.suites.repeat_notes import repeat_notes
 
         gating, results, use = self._eval.gating, self._results, self._results.journal_use
+        if (recalled := self._eval.recalled) is not None:
+            return RecalledOutput(self._eval.settings, recalled, self._why_incomplete(session))
         run = gating.run(
             list(results),
             tuple(results.silent.values()),
@@ -169,6 +171,7 @@ class RunEnd:
             journal=use,
             identities=self._eval.identities.models,
             judge_identities=self._eval.identities.judges,
+            inputs=self._eval.inputs,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 
@@ -202,7 +205,7 @@ class RunEnd:
 
     def _has_results(self, status: int) -> bool:
         """Return whether there are results, or tests that should have had some."""
-        if list(self._results):
+        if list(self._results) or self._eval.recalled is not None:
             return True
         if self._interrupted or self._eval.without_tests or not self._eval.gating.collected.groups:
             return False

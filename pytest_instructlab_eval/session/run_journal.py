@@ -89,7 +89,7 @@ class RunJournal:
             return lambda label, model: model
         about = identity_of(item)
         evaluated = about.model if about.model is not None else next(iter(self._settings.labels))
-        test = asking_test(item, about, self._identity("model", evaluated))
+        test = asking_test(item, about, self._settings.labels[evaluated])
         numbers, journal = equal_requests(item), self._journal
         if not self._knows_of_death and self._signs.is_up("careful"):
             self._knows_of_death = True
@@ -186,7 +186,7 @@ def _by_label(plain: object) -> dict[tuple[str, str], str]:
 
 
 def asking_test(item: pytest.Function, about: ItemIdentity, model: str) -> AskingTest:
-    """Return what tells the requests of a test from those of all others; `model` is the evaluated one."""
+    """Return what tells the requests of a test from those of all others; `model` names the evaluated one."""
     from pytest_instructlab_eval.models.journalled_model import AskingTest
 
     definition = find_benchmark(about.benchmark)

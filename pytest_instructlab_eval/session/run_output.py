@@ -17,6 +17,7 @@ from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import terminal_lines
+from pytest_instructlab_eval.session.recalled_verdict import RecalledVerdict
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
@@ -103,6 +104,23 @@ class RunOutput:
         if lines and self.written is not None:
             lines.append(f"results: {self.written / 'results.json'}")
         return [*lines, f"baseline: {self.saved}"] if self.saved is not None else lines
+
+
+class RecalledOutput(RunOutput):
+    """The outputs of a recorded run whose verdict is given again: its files stay as they are.
+
+    `incomplete` is why some of its tests were not reported again, so that this run has no verdict.
+    """
+
+    def __init__(self, settings: Settings, recalled: RecalledVerdict, incomplete: str | None) -> None:
+        report = recalled.report
+        run = dataclasses.replace(report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete)
+        verdicts = report.verdicts if incomplete is None else ()
+        super().__init__(settings, dataclasses.replace(report, run=run, verdicts=verdicts))
+        self.written = settings.output_dir
+
+    def _write_to(self, folder: Path) -> None:
+        """Leave the files of the recorded run."""
 
 
 def write_refusal(folder: Path | None, models: Sequence[str], reason: str, *, keep: int | None) -> None:

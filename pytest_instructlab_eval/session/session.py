@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -39,7 +39,9 @@ from pytest_instructlab_eval.settings import Settings
 if TYPE_CHECKING:
     from pytest_instructlab_eval.judges import Judge
     from pytest_instructlab_eval.models import Model
+    from pytest_instructlab_eval.records.run_inputs import RunInputs
     from pytest_instructlab_eval.session.gating import Gating
+    from pytest_instructlab_eval.session.recalled_verdict import RecalledVerdict, Replayed
 
 NEEDS_JUDGE = "needs a judge; name one with --eval-judge-model"
 NOT_JUDGED = "--eval-stage judge skips it: it needs no judge and already has its score"
@@ -74,6 +76,8 @@ class EvalSession:
         self.journal = RunJournal(
             settings, config, models=self.models, progress=self.progress, signs=self.signs
         )
+        self.recalled: RecalledVerdict | None = None
+        self.inputs: RunInputs | None = None
         self._lock = OutputLock(settings.output_dir)
         self.has_refused = False
 
@@ -185,6 +189,41 @@ class EvalSession:
                 f"--eval-output-dir: the last run in {folder} cannot be moved to {folder / FOLDER} "
                 f"({error.strerror}); name another folder"
             ) from None
+
+    def recall_verdict(self) -> None:
+        """Find the verdict of the last run, with --eval-reuse-verdict; say so, or why questions are asked."""
+        from pytest_instructlab_eval.records.previous_runs import RESULTS
+        from pytest_instructlab_eval.records.run_inputs import RunInputs, file_digest
+        from pytest_instructlab_eval.session.code_digest import code_digest
+        from pytest_instructlab_eval.session.recalled_verdict import recall
+
+        if not self.settings.reuse_verdict:
+            return
+        collected, identities = self.gating.collected, self.identities
+        baseline = self.gating.baseline_file
+        self.inputs = RunInputs(
+            collected.digest, code_digest(self.config), file_digest(baseline), collected.uninspected
+        )
+        now = self.gating.run(
+            (), identities=identities.models, judge_identities=identities.judges, inputs=self.inputs
+        )
+        found = recall(self.settings.output_dir / RESULTS, now, self.gating.baseline)
+        if isinstance(found, str):
+            self.say(f"questions are asked in spite of --eval-reuse-verdict: {found}")
+            return
+        self.recalled = found
+        self.signs.leave("recalled", found.tests)
+        self.say(found.note)
+
+    @cached_property
+    def recalled_tests(self) -> Replayed | None:
+        """The tests of a recorded run that are reported again, None where all are run.
+
+        Known once the tests are about to run.
+        """
+        if self.recalled is not None or not is_worker(self.config):
+            return None if self.recalled is None else self.recalled.tests
+        return cast("Replayed | None", self.signs.read("recalled"))
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:

@@ -1,0 +1,144 @@
+"""A finished run as its folder records it, with all that its verdict rests on, to give that verdict again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from pytest_instructlab_eval.data.text_files import read_text
+from pytest_instructlab_eval.data.typed_json import MOST_BYTES, MisfitError, NotJSONError, parse_json, read_as
+from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.results_file import run_of
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import plain_data
+
+CHECKSUM = re.compile(r'^ "checksum": "([0-9a-f]{64})",$', re.MULTILINE)
+BLANK_CHECKSUM = ' "checksum": "",'
+
+FREE_SETTINGS = frozenset({
+    # Where models and data are: they are compared themselves.
+    "base_url", "judge_base_url", "base_model_url", "api_key_env", "judge_api_key_env",
+    "base_model_api_key_env", "taxonomy", "branch", "base_branch", "tasks_dir", "mmlu_data", "mt_bench_data",
+    "baseline",
+    # What a run writes, and how long it may take.
+    "output_dir", "keep_previous", "save_baseline", "wait", "max_concurrency", "request_timeout", "max_reply",
+    "serve_timeout",
+})  # fmt: skip
+"""The settings that may differ from those of the recorded run; any other one counts."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A finished run, when it ended (as its file says it), and its verdicts and failures as plain data."""
+
+    run: Run
+    created: str
+    verdicts: object
+    problems: tuple[str, ...]
+    failed_tests: int
+
+
+class _Document(TypedDict):
+    """The parts of a results.json that are of the verdict and not of the run."""
+
+    created: str
+    problems: tuple[str, ...]
+    failed_tests: int
+
+
+def with_checksum(text: str) -> str:
+    """Return the text of a results.json with its checksum in the place of the blank one."""
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return text.replace(BLANK_CHECKSUM, f' "checksum": "{checksum}",', 1)
+
+
+def read_recorded(path: Path, check_gate: Callable[[str], object]) -> RecordedRun:
+    """Return the run in a results.json; raises DataError where the file is not as the run wrote it."""
+    text = read_text(path, MOST_BYTES)
+    checksum = CHECKSUM.search(text)
+    if checksum is None:
+        raise DataError(f"{path} has no checksum")
+    blank = text[: checksum.start()] + BLANK_CHECKSUM + text[checksum.end() :]
+    if hashlib.sha256(blank.encode()).hexdigest() != checksum[1]:
+        raise DataError(f"{path} was changed after the run")
+    try:
+        document = parse_json(text)
+        more = read_as(_Document, document)
+    except (NotJSONError, MisfitError) as error:
+        raise DataError(f"{path}: {error}") from None
+    assert isinstance(document, dict)  # noqa: S101  (it was read as one)
+    return RecordedRun(
+        run_of(document, path, check_gate=check_gate),
+        more["created"], document.get("verdicts"), more["problems"], more["failed_tests"],
+    )  # fmt: skip
+
+
+def doubts(now: Run, recorded: RecordedRun) -> Iterator[str]:
+    """Yield why the recorded verdict may not be that of a run which is about to start; nothing if it is.
+
+    `now` has no results yet, but all the rest of a run.
+    """
+    then = recorded.run
+    if now.inputs is None or then.inputs is None:
+        yield "that run was not made with --eval-reuse-verdict"
+        return
+    if now.inputs.uninspected is not None:
+        yield now.inputs.uninspected
+    if then.incomplete is not None or recorded.problems:
+        yield f"that run was not whole ({then.incomplete or recorded.problems[0]})"
+    if now.configuration.get("shard") or now.configuration.get("stage"):
+        yield "this is only a part of a run"
+    if recorded.failed_tests:
+        yield "tests failed in that run"
+    if any(
+        result.outcome != "scored" or any(score.errors or score.unscored for score in result.scores)
+        for result in then.results
+    ):
+        yield "some of its questions have an error or no score"
+    yield from _changed_inputs(now, then)
+    yield from _other_models("model", now.identities, then.identities, now.models)
+    yield from _other_models("judge", now.judge_identities, then.judge_identities, now.judge_identities)
+
+
+def _changed_inputs(now: Run, then: Run) -> Iterator[str]:
+    """Yield what differs of the inputs and the settings of the runs."""
+    assert now.inputs is not None and then.inputs is not None  # noqa: S101, PT018  (see `doubts`)
+    if now.inputs.tests != then.inputs.tests:
+        yield "its tests and questions are not the same"
+    if now.inputs.code != then.inputs.code:
+        yield "a file of the test code, the ini file or an installed package is not the same"
+    if now.inputs.baseline != then.inputs.baseline:
+        yield "its baseline is not the same"
+    ours, theirs = plain_data(now.configuration), then.configuration
+    for name in sorted({*ours, *theirs} - FREE_SETTINGS):
+        if ours.get(name) != theirs.get(name):
+            yield f"its --eval-{name.replace('_', '-')} is not the same"
+    known_later = {"adaptations": None}
+    if plain_data({**now.fingerprint, **known_later}) != {**then.fingerprint, **known_later}:
+        yield "its data or prompts are not the same"
+    if (now.gates, now.standing_gates) != (then.gates, then.standing_gates):
+        yield "its gates are not the same"
+    if (now.models, now.base, now.left_out) != (then.models, then.base, then.left_out):
+        yield "its models or its selection of tests are not the same"
+
+
+def _other_models(
+    role: str, now: Mapping[str, ModelIdentity], then: Mapping[str, ModelIdentity], labels: Iterable[str]
+) -> Iterator[str]:
+    """Yield what differs of the models of a role, or is not known of them."""
+    for label in labels:
+        model, earlier = now.get(label), then.get(label)
+        if model is None or earlier is None:
+            yield f"the {role} {label} was not looked at"
+        elif (difference := model.difference(earlier)) is not None:
+            yield f"the {role} {label} is another model: {difference} then"
+        elif not model.is_same(earlier):
+            why = model.without_fingerprint or earlier.without_fingerprint or "it was looked at differently"
+            yield f"the {role} {label} may be another model ({why})"
+    for label in then.keys() - now.keys():
+        yield f"the {role} {label} of that run is not in this one"
