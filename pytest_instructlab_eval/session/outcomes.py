@@ -16,6 +16,7 @@ from pytest_instructlab_eval.session.items import content_digest, has_question, 
 from pytest_instructlab_eval.session.marker import definition_of
 from pytest_instructlab_eval.session.report_data import (
     put_adaptations,
+    put_broken,
     put_journal_use,
     put_result,
     put_silent,
@@ -60,6 +61,8 @@ class Outcomes:
             failure = (state_of(item).failure or call.excinfo) if report.failed else None
             _put_outcome(report, item, result_of(item, self._settings, failure), failure)
             _explain(report, item, failure)
+            if failure is not None and isinstance(failure.value, EvalError):
+                put_broken(report)
             if self._is_worker and len(adaptations := self._models.adaptations) > self._sent:
                 self._sent = len(adaptations)
                 put_adaptations(report, adaptations)  # now, as this worker may die
