@@ -192,7 +192,7 @@ def test_other_weights_under_the_same_name_are_asked(project: Project) -> None:
 def test_an_error_is_asked_again_and_the_run_says_what_to_type(project: Project) -> None:
     project.write("test_own.py", OWN)
     project.server.fault(Status(400, "no"), when=lambda body: "number 2" in str(body))
-    failed = project.evaluate("test_own.py", "-k", "plain", ret=1)
+    failed = project.evaluate("test_own.py", "-k", "plain", ret=7)
     failed.shows("to ask only what is missing: pytest *--eval-model=tiny* -k plain * --eval-resume")
     before = asked(project)
     finished = project.evaluate("test_own.py", "-k", "plain", RESUME, passed=4, deselected=12)
@@ -203,7 +203,7 @@ def test_an_error_is_asked_again_and_the_run_says_what_to_type(project: Project)
 def test_a_judgment_without_a_rating_is_asked_again(project: Project) -> None:
     project.write("test_own.py", OWN)
     project.server.reply = lambda body: "no idea" if is_judgment(body) else "an answer"
-    project.evaluate(*BOTH, ret=1)
+    project.evaluate(*BOTH, ret=7)
     before = asked(project)
     project.server.reply = lambda body: "[[7]]" if is_judgment(body) else "another answer"
     finished = project.evaluate(*BOTH, RESUME)
