@@ -31,8 +31,8 @@ class AskingTest:
     """The test that asks: the `question` of a `benchmark` of this `version`.
 
     `location` tells apart tests of one's own that have one name; it is empty for a benchmark of the registry.
-    `model` is the identity of the evaluated model, so that its judgments are not those of another model that
-    answered alike.
+    `model` is the name of the evaluated model, so that the judgments of its answers are not those of another
+    model that answered alike.
     """
 
     benchmark: str

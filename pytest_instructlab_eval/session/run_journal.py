@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pytest_instructlab_eval.models import Model
     from pytest_instructlab_eval.models.adaptations import Role
-    from pytest_instructlab_eval.models.journalled_model import AskingTest
+    from pytest_instructlab_eval.models.journalled_model import AskedModelName, AskingTest
     from pytest_instructlab_eval.records.journal import Journal
     from pytest_instructlab_eval.records.run import JournalUse
     from pytest_instructlab_eval.session.distribution import Signs
@@ -67,6 +67,7 @@ class RunJournal:
         self.process = worker_id(config)
         self._opened: Journal | None = None
         self._knows_of_death = False
+        self._names: dict[tuple[Role, str], AskedModelName] = {}
 
     @property
     def problem(self) -> str | None:
@@ -83,13 +84,13 @@ class RunJournal:
 
         The requests of a test without a question are not kept: nothing would tell them from others.
         """
-        from pytest_instructlab_eval.models.journalled_model import AskedModelName, JournalledModel
+        from pytest_instructlab_eval.models.journalled_model import JournalledModel
 
         if not isinstance(item, pytest.Function) or not has_question(item):
             return lambda label, model: model
         about = identity_of(item)
-        evaluated = about.model if about.model is not None else next(iter(self._settings.labels))
-        test = asking_test(item, about, self._identity("model", evaluated))
+        evaluated = about.model if about.model is not None else next(iter(self._labels))
+        test = asking_test(item, about, self._labels[evaluated])
         numbers, journal = equal_requests(item), self._journal
         if not self._knows_of_death and self._signs.is_up("careful"):
             self._knows_of_death = True
@@ -98,7 +99,7 @@ class RunJournal:
             model,
             journal,
             test=test,
-            name=AskedModelName(role, label, self._identity(role, label)),
+            name=self._asked_name(role, label),
             numbers=numbers,
             adaptations=self._models.answer_adaptations,
         )
@@ -172,12 +173,22 @@ class RunJournal:
         """The identities of the models and judges by role and label, as the controller has left them."""
         return _by_label(self._signs.read(IDENTITIES))
 
-    def _identity(self, role: Role, label: str) -> str:
-        """Return what a model's replies depend on: its identity, and the options that shape its requests."""
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        """The names of the evaluated models by their labels, for which the disk is looked at."""
+        return self._settings.labels
+
+    def _asked_name(self, role: Role, label: str) -> AskedModelName:
+        """Return a model with what its replies depend on: its identity, and options that shape requests."""
+        from pytest_instructlab_eval.models.journalled_model import AskedModelName
+
         settings = self._settings
+        if (role, label) in self._names:
+            return self._names[role, label]
         shaped = role == "model" and [settings.merge_model_system_message, settings.add_bos]
         name = (settings.labels if role == "model" else settings.judges)[label]
-        return json.dumps([self._identities.get((role, label), name), shaped])
+        identity = json.dumps([self._identities.get((role, label), name), shaped])
+        return self._names.setdefault((role, label), AskedModelName(role, label, identity))
 
 
 def _by_label(plain: object) -> dict[tuple[str, str], str]:
@@ -186,7 +197,7 @@ def _by_label(plain: object) -> dict[tuple[str, str], str]:
 
 
 def asking_test(item: pytest.Function, about: ItemIdentity, model: str) -> AskingTest:
-    """Return what tells the requests of a test from those of all others; `model` is the evaluated one."""
+    """Return what tells the requests of a test from those of all others; `model` names the evaluated one."""
     from pytest_instructlab_eval.models.journalled_model import AskingTest
 
     definition = find_benchmark(about.benchmark)

@@ -75,6 +75,8 @@ class RunModels:
         self._budget = budget
         self._rotation = rotation
         self._share = share
+        # seconds without a reply after which a server that the run did not start is given up
+        self._patience = max(PATIENCE, settings.wait)
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._recorded: dict[tuple[str, str], RecordedAnswers] = {}
         self._chats: dict[str, Chats] = {}  # those of an earlier run
@@ -119,7 +121,6 @@ class RunModels:
         )
 
     def _by_role(self, entries: Iterable[tuple[Address, Adaptation]]) -> list[ModelAdaptation]:
-        """Return these adaptations of models for each role that a model has."""
         return [
             ModelAdaptation(
                 role, self._settings.label(address.name), entry.name, entry.text, entry.changes_answers
@@ -164,14 +165,11 @@ class RunModels:
         if self._settings.stage == "answer":
             return {}
         return {
-            label: ReferenceJudge() if name == REFERENCE_JUDGE else self._grading(self._judging_model(name))
+            label: ReferenceJudge()
+            if name == REFERENCE_JUDGE
+            else grading_judge(self._settings, self._judging_model(name))
             for label, name in self._settings.judges.items()
         }
-
-    @property
-    def has_judge(self) -> bool:
-        """True if there is a judge, or one that postpones its judgments."""
-        return self._settings.stage == "answer" or bool(self.judges)
 
     def judge(self, wrap: Callable[[str, Model], Model] = lambda label, model: model) -> Judge | None:
         """Return the judge, or the panel of judges; None where there is none.
@@ -181,7 +179,9 @@ class RunModels:
         if self._settings.stage == "answer":
             return PostponedJudge(self._settings.judge)
         judges = {
-            label: self._grading(wrap(label, judge.model)) if isinstance(judge, LLMJudge) else judge
+            label: grading_judge(self._settings, wrap(label, judge.model))
+            if isinstance(judge, LLMJudge)
+            else judge
             for label, judge in self.judges.items()
         }
         return Panel(judges) if len(judges) > 1 else next(iter(judges.values()), None)
@@ -190,21 +190,11 @@ class RunModels:
         """Return a judge that the run serves, at this URL, before the rotation announces it."""
         model = self._judging_model(name)
         assert isinstance(model, RotatedModel)  # noqa: S101  (the run serves it)
-        return self._grading(await model.at(url))
+        return grading_judge(self._settings, await model.at(url))
 
     async def let_go(self, name: str) -> None:
         """Close a judge that this process will not use again."""
         await self._judging_model(name).close()
-
-    def _grading(self, model: Model) -> LLMJudge:
-        settings = self._settings
-        return LLMJudge(
-            model,
-            merge_system_user_message=settings.merge_system_user_message or None,
-            repeats=settings.judge_repeat,
-            seed=settings.seed,
-            discard=model.discard if isinstance(model, JournalledModel) else lambda replies: None,
-        )
 
     def _judging_model(self, name: str) -> AskedModel:
         """Return the model of a judge."""
@@ -259,11 +249,6 @@ class RunModels:
         self._served.append((address, model))
         return model
 
-    @property
-    def _patience(self) -> float:
-        """The seconds without a reply after which a server that the run did not start is given up."""
-        return max(PATIENCE, self._settings.wait)
-
     def _endpoint(self, url: str, key: ServerKey | None) -> Endpoint:
         """Return the shared connection to a server; a server that the run started has no key."""
         variable = None if key is None else key.variable
@@ -297,3 +282,14 @@ class RunModels:
         )
         self._local_traffic.append(model.traffic)
         return model
+
+
+def grading_judge(settings: Settings, model: Model) -> LLMJudge:
+    """Return the judge that is this model; a journal is told which replies have no rating."""
+    return LLMJudge(
+        model,
+        merge_system_user_message=settings.merge_system_user_message or None,
+        repeats=settings.judge_repeat,
+        seed=settings.seed,
+        discard=model.discard if isinstance(model, JournalledModel) else lambda replies: None,
+    )

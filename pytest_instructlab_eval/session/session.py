@@ -151,7 +151,7 @@ class EvalSession:
         used = fixture_names(item)
         # A fixture `judge` of the user's own may need no judge of the run.
         needs_judge = "judge" in (run_roles(item) if isinstance(item, pytest.Function) else used)
-        if needs_judge and not self.models.has_judge:
+        if needs_judge and self.settings.stage != "answer" and not self.models.judges:
             return NEEDS_JUDGE
         if self.settings.stage == "judge" and "served_model" in used and "judge" not in used:
             return NOT_JUDGED

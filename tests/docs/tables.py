@@ -60,6 +60,7 @@ FIGURE_TEXTS = {
 SECTIONS = {  # of the page of files, by the file and the object that the section's table has the keys of
     "results": {
         "": "The file", "configuration": "Configuration", "silent": "Silent test", "adaptation": "Adaptation",
+        "journal_use": "Use of the journal",
         "rank": "Rank", "summary": "Summary", "row": "Row", "verdict": "Verdict", "gate": "Gate of a verdict",
         "gate.selector": "Selector of a gate", "verdict.worst": "Worst question of a verdict",
         "changes": "Changes", "change": "Change", "result": "Result", "chat": "Chat", "score": "Score",

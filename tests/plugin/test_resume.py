@@ -142,15 +142,16 @@ def test_mmlu_goes_on_within_a_task(project: Project) -> None:
     assert len(project.server.prompts) - requests == requests - kept
 
 
-def test_parts_and_stages_use_one_journal(project: Project) -> None:
+def test_stages_use_one_journal_and_parts_have_their_own(project: Project) -> None:
     args = mt_bench(project, "--eval-judge-model=judge")
     whole = scores(project.evaluate(*args))
     requests = asked(project)
-    project.evaluate(*args, RESUME, "--eval-shard=1/2")
-    project.evaluate(*args, RESUME, "--eval-shard=2/2")
     project.evaluate(*args, RESUME, "--eval-stage=answer")
-    assert asked(project) == requests
     assert scores(project.evaluate(*args, RESUME, "--eval-stage=judge")) == whole
+    assert asked(project) == requests
+    project.evaluate(*args, "--eval-shard=1/2")
+    requests = asked(project)
+    project.evaluate(*args, "--eval-shard=1/2", RESUME)
     assert asked(project) == requests
 
 
@@ -191,7 +192,7 @@ def test_other_weights_under_the_same_name_are_asked(project: Project) -> None:
 def test_an_error_is_asked_again_and_the_run_says_what_to_type(project: Project) -> None:
     project.write("test_own.py", OWN)
     project.server.fault(Status(400, "no"), when=lambda body: "number 2" in str(body))
-    failed = project.evaluate("test_own.py", "-k", "plain", ret=1)
+    failed = project.evaluate("test_own.py", "-k", "plain", ret=7)
     failed.shows("to ask only what is missing: pytest *--eval-model=tiny* -k plain * --eval-resume")
     before = asked(project)
     finished = project.evaluate("test_own.py", "-k", "plain", RESUME, passed=4, deselected=12)
@@ -202,7 +203,7 @@ def test_an_error_is_asked_again_and_the_run_says_what_to_type(project: Project)
 def test_a_judgment_without_a_rating_is_asked_again(project: Project) -> None:
     project.write("test_own.py", OWN)
     project.server.reply = lambda body: "no idea" if is_judgment(body) else "an answer"
-    project.evaluate(*BOTH, ret=1)
+    project.evaluate(*BOTH, ret=7)
     before = asked(project)
     project.server.reply = lambda body: "[[7]]" if is_judgment(body) else "another answer"
     finished = project.evaluate(*BOTH, RESUME)
