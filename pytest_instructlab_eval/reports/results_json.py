@@ -35,6 +35,8 @@ def write_results(path: Path, report: RunReport) -> None:
         **({} if report.run.inputs is None else {"inputs": report.run.inputs}),
         "problems": report.problems,
         "failed_tests": report.failed_tests,
+        "headline": report.headline,
+        "exit_status": report.exit_status,
         "ranking": report.ranking,
         "summaries": report.summaries,
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],

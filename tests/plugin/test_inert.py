@@ -90,6 +90,7 @@ EXPERT_FLAGS = """
     --eval-request-timeout=SECONDS (default: 600)
     --eval-max-reply=MIB (default: 16)
     --eval-keep-previous=N (default: 5)
+    --eval-reuse-verdict (default: ask)
     --eval-stage=STAGE (default: both steps)
     --eval-shard=K/N (default: every test)
     --eval-judge-gpus=N (default: one after the other on the same GPUs)
