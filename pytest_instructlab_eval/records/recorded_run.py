@@ -34,13 +34,14 @@ FREE_SETTINGS = frozenset({
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A finished run, when it ended (as its file says it), and its verdicts and failures as plain data."""
+    """A finished run, when it ended (as its file says it), its verdicts as plain data, and how it failed."""
 
     run: Run
     created: str
     verdicts: object
     problems: tuple[str, ...]
     failed_tests: int
+    exit_status: int
 
 
 class _Document(TypedDict):
@@ -49,6 +50,7 @@ class _Document(TypedDict):
     created: str
     problems: tuple[str, ...]
     failed_tests: int
+    exit_status: int
 
 
 def with_checksum(text: str) -> str:
@@ -75,6 +77,7 @@ def read_recorded(path: Path, check_gate: Callable[[str], object]) -> RecordedRu
     return RecordedRun(
         run_of(document, path, check_gate=check_gate),
         more["created"], document.get("verdicts"), more["problems"], more["failed_tests"],
+        more["exit_status"],
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,9 +56,8 @@ def recall(file: Path, now: Run, baseline: Baseline | None) -> RecalledVerdict |
         return doubt
     report = RunReport.of(recorded.run, baseline, gated=True)
     verdicts = json.loads(json.dumps(plain_data([verdict.to_plain() for verdict in report.verdicts])))
-    if verdicts != recorded.verdicts or report.problems:
+    if (verdicts, report.exit_status) != (recorded.verdicts, recorded.exit_status) or report.problems:
         return "its results no longer give the verdict that it had"
-    report = dataclasses.replace(report, failed_tests=0)
     return RecalledVerdict(report, recorded.created, _recorded_tests(recorded))
 
 

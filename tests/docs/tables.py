@@ -64,9 +64,12 @@ SECTIONS = {  # of the page of files, by the file and the object that the sectio
         "rank": "Rank", "summary": "Summary", "row": "Row", "verdict": "Verdict", "gate": "Gate of a verdict",
         "gate.selector": "Selector of a gate", "verdict.worst": "Worst question of a verdict",
         "changes": "Changes", "change": "Change", "result": "Result", "chat": "Chat", "score": "Score",
-        "sample": "Sample",
+        "sample": "Sample", "identity": "Identity", "identity.fingerprint": "Fingerprint of a model",
+        "inputs": "Inputs",
     },
     "baseline": {
+        "identity": "Identity in a baseline",
+        "identity.fingerprint": "Fingerprint of a model in a baseline",
         "": "Baseline file", "fingerprint": "Fingerprint of a baseline",
         "benchmark": "Benchmark of a baseline", "question": "Question of a baseline",
     },

@@ -92,6 +92,7 @@ EXPERT_FLAGS = """
     --eval-max-reply=MIB (default: 16)
     --eval-keep-previous=N (default: 5)
     --eval-export=FORMAT (default: none)
+    --eval-reuse-verdict (default: ask)
     --eval-stage=STAGE (default: both steps)
     --eval-shard=K/N (default: every test)
     --eval-judge-gpus=N (default: one after the other on the same GPUs)

@@ -108,7 +108,7 @@ def test_without_the_option_nothing_is_given_again_or_recorded(project: Project)
 
 def test_a_run_with_errors_is_not_given_again(project: Project) -> None:
     project.server.fault(Status(400, "no"), times=1)
-    evaluated(project, "--eval-first-n=2", ret=1)
+    evaluated(project, "--eval-first-n=2", ret=7)
     evaluated(project, "--eval-first-n=2").shows(f"*{IN_SPITE}tests failed in that run*")
 
 

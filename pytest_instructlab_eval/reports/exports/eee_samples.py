@@ -91,7 +91,11 @@ def _said_later(chat: Chat, method: str) -> Record:
     return {
         "interaction_type": "multi_turn",
         "messages": [
-            {"turn_idx": index, "role": str(message.get("role")), "content": _text(message.get("content"))}
+            {
+                "turn_idx": index,
+                "role": str(message.get("role")),
+                "content": _message_text(message.get("content")),
+            }
             for index, message in enumerate(messages)
         ],
         "answer_attribution": [_attribution(len(messages) - 1, source, chat.answer or "", method)],
@@ -129,5 +133,5 @@ def _reasoning(replies: Sequence[ModelReply]) -> Record:
     return {"reasoning_trace": traces} if traces else {}
 
 
-def _text(value: object) -> str | None:
+def _message_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
