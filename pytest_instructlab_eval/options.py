@@ -17,6 +17,7 @@ from pytest_instructlab_eval.parsers import (
     parse_program,
     parse_prompt,
     parse_repeat,
+    parse_report,
     parse_seconds,
     parse_shard,
     parse_text,
@@ -103,6 +104,8 @@ OPTIONS = (
     Option("base_model_url", "URL", "ask the base model at this server; may be given several times "
            "(default: the servers of --eval-base-url)", parse_url, repeatable=True),
     Option("output_dir", "DIR", "write the results to this folder", parse_path, "eval_output", is_path=True),
+    Option("report", "FILE", "write the page for people to this file; none writes no page (default: "
+           "report.html in the output folder)", parse_report, is_path=True),
     Option("sample", "N", "ask a sample of N questions of each benchmark: as many of each task, or of "
            "categories and files in proportion to their sizes, and the same in every run (default: ask every "
            "question)",

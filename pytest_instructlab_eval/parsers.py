@@ -204,6 +204,11 @@ def parse_prompt(value: str) -> str:
         ) from None
 
 
+def parse_report(value: str) -> Path | Literal["none"]:
+    """Return the path of a file, or "none"."""
+    return "none" if value.strip() == "none" else parse_path(value)
+
+
 def parse_path(value: str) -> Path:
     """Return a path, made absolute later (an ini file's paths start at the ini file)."""
     try:

@@ -63,6 +63,7 @@ class Settings:
     add_bos: bool = False
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
+    report: Path | Literal["none"] | None = None
     keep_previous: int = 5
     stage: str | None = None
     serve: str = "auto"
@@ -90,6 +91,11 @@ class Settings:
     def value(self, name: str) -> object:
         """Return a setting by its name, which may be one of an installed benchmark."""
         return self.own[name] if name in self.own else getattr(self, name)
+
+    @property
+    def report_file(self) -> Path | None:
+        """The file that the user named for the page, None where there is none."""
+        return self.report if isinstance(self.report, Path) else None
 
     @property
     def judges(self) -> dict[str, str]:

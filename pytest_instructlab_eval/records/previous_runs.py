@@ -13,13 +13,13 @@ from pytest_instructlab_eval.errors import DataError
 
 FOLDER = "previous"
 RESULTS = "results.json"
-FILES = (RESULTS, "summary.md")
+FILES = (RESULTS, "summary.md", "report.html")
 TIME = "%Y-%m-%dT%H-%M-%SZ"  # without colons, which Windows and artifacts of CI systems do not allow
 NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z(-[0-9]{3})?")
 
 
 def set_aside(folder: Path, keep: int) -> None:
-    """Move the results and the summary of the last run to `previous/TIME/`, and keep so many such runs.
+    """Move the results and the pages of the last run to `previous/TIME/`, and keep so many such runs.
 
     TIME is when the results were written, in UTC. Nothing else in the folder is touched. Raises OSError.
     """

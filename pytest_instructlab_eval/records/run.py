@@ -67,7 +67,8 @@ class Run:
     were not asked, `silent` are the tests that recorded no score, and `adaptations` those of requests to
     servers. Relative paths of models start at `directory`, where the run was started. `about_these` are the
     benchmarks whose drops are about these very questions where they have several answers, unless
-    --eval-gate-about says otherwise.
+    --eval-gate-about says otherwise. Of a run read from its file, `failures` are the sentences that failed it
+    beside its tests and gates, and `failed_tests` is the number of its failed tests, None where unknown.
     """
 
     results: tuple[Result, ...]
@@ -85,6 +86,8 @@ class Run:
     adaptations: tuple[ModelAdaptation, ...] = ()
     directory: str | None = None
     about_these: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    failed_tests: int | None = None
 
     @property
     def adaptation_notes(self) -> list[str]:

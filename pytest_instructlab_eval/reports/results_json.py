@@ -30,6 +30,8 @@ def write_results(path: Path, report: RunReport) -> None:
         "summaries": report.summaries,
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],
         "changes": report.changes,
+        "failures": report.problems,
+        "failed_tests": report.failed_tests,
     }
     head = json.dumps(plain_data(document), indent=1, ensure_ascii=False).removesuffix("\n}")
     # Without an indent the C encoder writes the results, in a third of the time.

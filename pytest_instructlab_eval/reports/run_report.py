@@ -10,7 +10,7 @@ from pytest_instructlab_eval.gates.evaluation import gate_verdicts
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
 from pytest_instructlab_eval.records.baseline import Baseline, different_requests
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.stats.changes import BenchmarkChanges, run_changes
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, changes_between, run_changes
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 from pytest_instructlab_eval.stats.summary import Summary, summarise
 
@@ -64,6 +64,19 @@ class RunReport:
             problems=tuple(_problems(run, summaries)),
             failed_tests=sum(result.outcome == "error" for result in run.results),
         )
+
+    @classmethod
+    def of_finished(cls, run: Run, baseline: Baseline | None, *, allow_flag: str | None) -> RunReport:
+        """Return the report of a run read from its file, with the failures that its end had."""
+        report = cls.of(run, baseline, allow_flag=allow_flag)
+        known = report.failed_tests if run.failed_tests is None else run.failed_tests
+        problems = tuple(dict.fromkeys((*run.failures, *report.problems)))
+        return dataclasses.replace(report, problems=problems, failed_tests=known)
+
+    def against(self, earlier: Baseline | None) -> RunReport:
+        """Return the report with the changes since another run; its verdicts stay those of the run."""
+        changes = changes_between(self.run.candidates, () if earlier is None else earlier.results)
+        return dataclasses.replace(self, baseline=earlier, changes=tuple(changes))
 
     def with_problems(self, *problems: str) -> RunReport:
         """Return the report with more problems."""

@@ -14,7 +14,7 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import save_run
 from pytest_instructlab_eval.records.previous_runs import set_aside
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
-from pytest_instructlab_eval.reports.run_folder import write_run_folder
+from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import terminal_lines
 from pytest_instructlab_eval.settings import Settings
@@ -27,13 +27,15 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows
 class RunOutput:
     """The outputs of a run's report.
 
-    `written` is the folder of its files and `saved` its baseline, None before they are written.
+    `written` is the folder of its files, `saved` its baseline and `page` its report.html; None before they
+    are written.
     """
 
     def __init__(self, settings: Settings, report: RunReport) -> None:
         self.report = report
         self.written: Path | None = None
         self.saved: Path | None = None
+        self.page: Path | None = None
         self._settings = settings
 
     @property
@@ -88,10 +90,24 @@ class RunOutput:
                 self.report = report.with_problems(
                     f"{problem}, nor to {tempfile.gettempdir()} ({also.strerror})"
                 )
+        self._write_page()
         try:
             _show(summary_page(self.report))
         except OSError as error:
             self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
+
+    def _write_page(self) -> None:
+        """Write report.html, beside the results where the user names no file."""
+        path = self._settings.report_file
+        if self._settings.report is None and self.written is not None:
+            path = self.written / "report.html"
+        if path is None:
+            return
+        try:
+            write_report(path, self.report)
+            self.page = path
+        except OSError as error:
+            self._fail(f"--eval-report: {path} cannot be written ({error.strerror})")
 
     def _write_to(self, folder: Path) -> None:
         write_run_folder(folder, self.report, write_answers)
@@ -102,7 +118,8 @@ class RunOutput:
         lines = terminal_lines(self.report, verbose=verbose, sampled=benchmark_names())
         if lines and self.written is not None:
             lines.append(f"results: {self.written / 'results.json'}")
-        return [*lines, f"baseline: {self.saved}"] if self.saved is not None else lines
+        lines += [f"baseline: {self.saved}"] if self.saved is not None else []
+        return [*lines, f"report: {self.page}"] if lines and self.page is not None else lines
 
 
 def write_refusal(folder: Path | None, models: Sequence[str], reason: str, *, keep: int | None) -> None:
