@@ -16,6 +16,7 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalEr
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
+from pytest_instructlab_eval.parsers import parse_price
 from pytest_instructlab_eval.records.baseline import (
     Baseline,
     check_comparable,
@@ -201,14 +202,34 @@ def merge(
     sys.exit(int(bool(report.problems or report.failed_gates)))
 
 
+def _check_prices(_: click.Context, __: click.Parameter, given: Sequence[str]) -> Sequence[str]:
+    """Return the prices of an option; raises click's error for what is none."""
+    try:
+        return [parse_price(text) for text in given]
+    except ValueError as error:
+        raise click.BadParameter(escape_text(str(error))) from None
+
+
 @main.command()
 @click.argument("run", type=RUN)
 @click.option("--against", type=RUN, metavar="RUN",
               help="Compare with this run or baseline (default: that of RUN).")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help=f"Write the page to this file (default: {PAGE} beside the results).")  # fmt: skip
+@click.option("--price-in", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
+              help="The price of a million tokens read, like --eval-price-in; repeatable.")  # fmt: skip
+@click.option("--price-out", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
+              help="The price of a million tokens written; repeatable.")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare with a run of another configuration.")
-def report(run: Path, *, against: Path | None, out: Path | None, allow_mismatch: bool) -> None:
+def report(
+    run: Path,
+    *,
+    against: Path | None,
+    out: Path | None,
+    price_in: Sequence[str],
+    price_out: Sequence[str],
+    allow_mismatch: bool,
+) -> None:
     """Write the page of a finished RUN, report.html, which needs neither a server nor a network.
 
     RUN is a results.json or its folder. The page is the one that the run wrote at its end; with --against it
@@ -217,6 +238,8 @@ def report(run: Path, *, against: Path | None, out: Path | None, allow_mismatch:
     with _errors_as_sentences():
         file = results_path(run)
         finished = read_run(file, check_gate=parse_gate)
+        prices = {name: given for name, given in (("price_in", price_in), ("price_out", price_out)) if given}
+        finished = dataclasses.replace(finished, configuration={**finished.configuration, **prices})
         allow_flag = None if allow_mismatch else "--allow-mismatch"
         page = RunReport.of_finished(
             finished, _own_baseline(finished, against, allow_flag), allow_flag=allow_flag

@@ -14,6 +14,7 @@ from pytest_instructlab_eval.parsers import (
     parse_one_of,
     parse_path,
     parse_power,
+    parse_price,
     parse_program,
     parse_prompt,
     parse_repeat,
@@ -174,6 +175,11 @@ OPTIONS = (
            parse_integer(1, 4096), "16", expert=True),
     Option("keep_previous", "N", "keep the results of the last N runs in the folder `previous` of the output "
            "folder", parse_integer(0), "5", expert=True),
+    Option("price_in", "[NAME=]PRICE", "show the cost of the tokens that were read, at this price a million; "
+           "may be given several times, for a model or judge by its name (default: no cost)", parse_price,
+           repeatable=True, expert=True),
+    Option("price_out", "[NAME=]PRICE", "show the cost of the tokens that were written, at this price a "
+           "million, like --eval-price-in (default: no cost)", parse_price, repeatable=True, expert=True),
     Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
            "folder, judge grades the answers in that folder (default: both steps)",
            parse_one_of(*STAGES), expert=True),

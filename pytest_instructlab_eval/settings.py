@@ -64,6 +64,8 @@ class Settings:
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
     report: Path | Literal["none"] | None = None
+    price_in: tuple[str, ...] = ()
+    price_out: tuple[str, ...] = ()
     keep_previous: int = 5
     stage: str | None = None
     serve: str = "auto"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.usage import RunUsage
 
 
 class PlannedTest(NamedTuple):
@@ -69,6 +70,7 @@ class Run:
     benchmarks whose drops are about these very questions where they have several answers, unless
     --eval-gate-about says otherwise. Of a run read from its file, `failures` are the sentences that failed it
     beside its tests and gates, and `failed_tests` is the number of its failed tests, None where unknown.
+    `usage` is what it used, None where unknown.
     """
 
     results: tuple[Result, ...]
@@ -88,6 +90,7 @@ class Run:
     about_these: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     failed_tests: int | None = None
+    usage: RunUsage | None = None
 
     @property
     def adaptation_notes(self) -> list[str]:

@@ -15,7 +15,7 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 
 HEAD = (  # the fields of a run other than its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
-    "tests", "notes", "silent", "adaptations", "directory", "about_these",
+    "tests", "notes", "silent", "adaptations", "directory", "about_these", "usage",
 )  # fmt: skip
 
 

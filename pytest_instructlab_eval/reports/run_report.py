@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -81,6 +82,11 @@ class RunReport:
     def with_problems(self, *problems: str) -> RunReport:
         """Return the report with more problems."""
         return dataclasses.replace(self, problems=(*self.problems, *problems))
+
+    @functools.cached_property
+    def baseline_summaries(self) -> tuple[Summary, ...]:
+        """The summaries of the run that this one is compared with."""
+        return () if self.baseline is None else tuple(summarise(self.baseline.results))
 
     @property
     def candidates(self) -> list[str]:

@@ -20,6 +20,7 @@ from pytest_instructlab_eval.records.baseline import (
 )
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest, distinct_adaptations
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.usage import RunUsage
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart, misspelt_groups
@@ -153,6 +154,7 @@ class Gating:
         incomplete: str | None = None,
         notes: Sequence[str] = (),
         adaptations: Iterable[ModelAdaptation] = (),
+        usage: RunUsage | None = None,
     ) -> Run:
         """Return the record of the run, with these results and the tests that recorded no score.
 
@@ -173,6 +175,7 @@ class Gating:
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),
             about_these=self._about_these(),
+            usage=usage,
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import pytest
 
 from pytest_instructlab_eval.records.run import ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage, total_usage
 from pytest_instructlab_eval.session.report_data import adaptations_on, outcome_on, result_on, silent_on
 from pytest_instructlab_eval.session.session import NEEDS_JUDGE, EvalSession
 
@@ -27,6 +30,8 @@ class ReceivedResults:
         self._eval = session
         self._by_nodeid: dict[str, Result] = {}
         self._adaptations: list[ModelAdaptation] = []  # of other processes
+        self._usage: dict[str, list[ModelUsage]] = {}  # of other processes, which may tell it twice
+        self._started = time.monotonic()
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_nodeid.values())
@@ -69,6 +74,16 @@ class ReceivedResults:
     def add_adaptations(self, adaptations: Iterable[ModelAdaptation]) -> None:
         """Add the adaptations of another process."""
         self._adaptations += adaptations
+
+    @property
+    def usage(self) -> RunUsage:
+        """What the run has used, in this process and in its workers that have ended."""
+        models = total_usage([*self._eval.models.usage, *chain.from_iterable(self._usage.values())])
+        return RunUsage(round(time.monotonic() - self._started, 2), models)
+
+    def add_usage(self, process: str, usage: Iterable[ModelUsage]) -> None:
+        """Keep the usage of another process at its end."""
+        self._usage[process] = list(usage)
 
     @property
     def silent_without_judge(self) -> list[SilentTest]:

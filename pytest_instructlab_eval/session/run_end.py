@@ -161,6 +161,7 @@ class RunEnd:
                 *repeat_notes(self._eval.settings, list(results)),
             ),
             adaptations=results.adaptations,
+            usage=results.usage,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pytest_instructlab_eval.escaping import UNSAFE, escape_line
 from pytest_instructlab_eval.gates.gate_report import Verdict
 from pytest_instructlab_eval.gates.sentences import confidence_text
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.html.overview import (
     ChangeCard,
@@ -27,6 +28,7 @@ from pytest_instructlab_eval.reports.html.question_table import question_table
 from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.totals import cost_of_run, duration_text, totals_table
 from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
 from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
@@ -64,6 +66,9 @@ class Page:
     ranking_interval: str
     ranking_notes: tuple[str, ...]
     blocks: tuple[ScoreBlock, ...]
+    totals_meta: str
+    totals_head: tuple[str, ...]
+    totals: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     settings: tuple[tuple[str, str], ...]
     sections: tuple[tuple[str, str], ...]
@@ -121,7 +126,10 @@ def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[Cha
     meta += [f"judged by {'; '.join(judges)}"] if judges else []
     notes = [*report.problems, *([report.not_gated] if report.not_gated else [])]
     notes += [note for note in [family_note(report.verdicts)] if note]
-    sections = {"gates": gates, "changes": changes, "ranking": report.ranking, "scores": blocks}
+    head, totals = totals_table(run)
+    sections = {
+        "gates": gates, "changes": changes, "ranking": report.ranking, "scores": blocks, "totals": totals,
+    }  # fmt: skip
     return Page(
         verdict=report.headline,
         headline=headline_sentence(report),
@@ -138,6 +146,9 @@ def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[Cha
         else "",
         ranking_notes=tuple(doubts_about_best(report.ranking)) if report.ranking else (),
         blocks=tuple(blocks),
+        totals_meta=_totals_meta(run),
+        totals_head=tuple(head),
+        totals=tuple(map(tuple, totals)),
         notes=(*run.adaptation_notes, *run.notes)[:MOST_NOTES],
         settings=tuple(
             (name, escape_line(json.dumps(plain_data(value), ensure_ascii=False)))
@@ -149,6 +160,14 @@ def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[Cha
             ("run", "Run"),
         ),
     )
+
+
+def _totals_meta(run: Run) -> str:
+    """Return the time and the cost of a run, as far as they are known."""
+    if run.usage is None:
+        return ""
+    cost = cost_of_run(run)
+    return duration_text(run.usage.seconds) + ("" if cost is None else f", cost {cost:,.4f}")
 
 
 def _rank_line(rank: Rank, *, first: bool) -> RankLine:

@@ -14,7 +14,7 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import score_doubts
 from pytest_instructlab_eval.stats.comparison import mean_interval
 from pytest_instructlab_eval.stats.statistics import Interval
-from pytest_instructlab_eval.stats.summary import Summary, SummaryRow, summarise
+from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 from pytest_instructlab_eval.stats.values import group_by, has_one_scale, main_scores, units_of
 
 RADAR = range(3, 13)  # how many groups a radar shows
@@ -86,10 +86,10 @@ def _block_of(
     benchmark: str, parts: Mapping[int, Sequence[Result]], report: RunReport, table: QuestionTable
 ) -> ScoreBlock:
     summaries: dict[int, Summary] = {}
-    for index, part in parts.items():
-        own = [s for s in report.summaries if (s.benchmark, s.model) == (benchmark, table.sides[index].label)]
-        ours = table.sides[index].role != "baseline" and own
-        summaries[index] = own[0] if ours else summarise(part)[0]
+    for index in parts:
+        side = table.sides[index]
+        source = report.baseline_summaries if side.role == "baseline" else report.summaries
+        summaries[index] = next(s for s in source if (s.benchmark, s.model) == (benchmark, side.label))
     maximum = max(summary.overall.maximum for summary in summaries.values())
     rows = list(_rows(parts, summaries, maximum, table))
     groups = [row for row in rows if row.kind == "group"]
