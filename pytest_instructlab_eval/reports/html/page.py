@@ -8,8 +8,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.escaping import UNSAFE, escape_line
+from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.gates.gate_report import Verdict
 from pytest_instructlab_eval.gates.sentences import confidence_text
 from pytest_instructlab_eval.records.run import Run
@@ -24,7 +25,8 @@ from pytest_instructlab_eval.reports.html.overview import (
     score_text,
 )
 from pytest_instructlab_eval.reports.html.page_data import page_data
-from pytest_instructlab_eval.reports.html.question_table import question_table
+from pytest_instructlab_eval.reports.html.question_details import visible
+from pytest_instructlab_eval.reports.html.question_table import QuestionTable, question_table
 from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -32,9 +34,13 @@ from pytest_instructlab_eval.reports.totals import cost_of_run, duration_text, t
 from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
 from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 ASSETS = "pytest_instructlab_eval.reports.html"
 SCRIPTS = ("dom", "data", "filters", "list", "differences", "question", "main")  # in the order of their use
 MOST_NOTES = 50
+LONGEST_SENTENCE = 2_000  # characters of a name or a sentence outside the questions
 
 
 @dataclass(frozen=True)
@@ -88,13 +94,22 @@ def html_page(report: RunReport) -> str:
     )  # fmt: skip
     return environment.from_string(_asset("page.html.j2")).render(
         page=_page(report, score_blocks(report, table), change_cards(report, table)),
-        data=page_data(table),
+        data=_packed_data(table),
         style=Markup(style),  # noqa: S704  (our own file)
         script=Markup(script),  # noqa: S704  (our own files)
-        policy=_policy(style, script),
+        policy=Markup(_policy(style, script)),  # noqa: S704  (our own)
         score=score_text,
         change=change_text,
     )
+
+
+def _packed_data(table: QuestionTable) -> dict[str, Markup | list[Markup]]:
+    """Return the data of the questions, whose base64 needs no escaping and must not be cut."""
+    from markupsafe import Markup
+
+    data = page_data(table)
+    safe = [Markup(text) for text in (data.index, *data.details)]  # noqa: S704  (base64)
+    return {"index": safe[0], "details": safe[1:]}
 
 
 def _asset(name: str) -> str:
@@ -112,10 +127,8 @@ def _policy(style: str, script: str) -> str:
 
 
 def _shown(value: object) -> object:
-    """Return a text of strangers with what hides or reorders text written out; anything else as it is."""
-    if isinstance(value, str) and not hasattr(value, "__html__"):
-        return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), value)
-    return value
+    """Return a text of strangers cut, and with what hides or reorders text written out; our own as it is."""
+    return visible(value, LONGEST_SENTENCE) if type(value) is str else value
 
 
 def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[ChangeCard]) -> Page:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Outcome
-from pytest_instructlab_eval.reports.html.question_details import Plain, details_of, visible
+from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
 from pytest_instructlab_eval.reports.html.question_table import FLIP, QuestionRow, QuestionTable
 
 OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
@@ -52,17 +52,21 @@ def _index(table: QuestionTable) -> dict[str, Plain]:
     for names in (benchmarks, groups):
         names.update({name: number for number, name in enumerate(names)})
     return {
-        "sides": [{"label": visible(side.label), "role": side.role} for side in table.sides],
+        "sides": [{"label": _name(side.label), "role": side.role} for side in table.sides],
         "against": table.against,
         "flip": FLIP,
-        "benchmarks": list(map(visible, benchmarks)),
-        "groups": list(map(visible, groups)),
+        "benchmarks": list(map(_name, benchmarks)),
+        "groups": list(map(_name, groups)),
         "benchmark": [benchmarks[row.name.benchmark] for row in table.rows],
         "group": [groups[row.group] for row in table.rows],
-        "name": [visible(row.name.text) for row in table.rows],
+        "name": [_name(row.name.text) for row in table.rows],
         "maximum": [row.maximum for row in table.rows],
         "findings": [_column(table.rows, side) for side in range(len(table.sides))],
     }
+
+
+def _name(name: str) -> str | None:
+    return visible(name, LONGEST_NAME)
 
 
 def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:

@@ -14,13 +14,14 @@ from pytest_instructlab_eval.reports.html.question_table import Finding, Questio
 Plain = Union[None, bool, int, float, str, "Sequence[Plain]", "Mapping[str, Plain]"]
 
 LONGEST = 100_000  # characters of one text; results.json has the rest
+LONGEST_NAME = 300
 
 
-def visible(text: str | None) -> str | None:
+def visible(text: str | None, most: int = LONGEST) -> str | None:
     """Return a text as the page shows it: cut, and with what hides or reorders text written out."""
     if text is None:
         return None
-    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters; see results.json)"
+    cut = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters; see results.json)"
     if cut.isprintable():
         return cut
     return UNSAFE.sub(

@@ -47,6 +47,7 @@ class Filters {
 
   add(title, field, kind) {
     field.name = title;
+    field.setAttribute("aria-label", title);
     this.form.append(make("label", { class: kind }, kind ? [field, title] : [title, field]));
     return field;
   }

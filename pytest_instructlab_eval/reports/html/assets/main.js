@@ -107,7 +107,10 @@ class Browser {
 
   key(event) {
     const field = event.target.closest("input, select, textarea");
-    if (event.key === "Escape" && field) field.blur();
+    if (event.key === "Escape" && field) {
+      event.preventDefault(); // a search field would forget its words
+      field.blur();
+    }
     if (field || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "/") {
       event.preventDefault();
