@@ -74,7 +74,7 @@ def cost_of_run(run: Run) -> float | None:
     return sum(costs) if costs else None
 
 
-def duration_text(seconds: float) -> str:
+def run_time(seconds: float) -> str:
     """Return a duration: "12.3 s", "4 min 5 s" or "2 h 3 min"."""
     if seconds < 60:
         return f"{seconds:.1f} s"

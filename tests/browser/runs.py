@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
 from pytest_instructlab_eval.records.run import Run
@@ -92,9 +91,3 @@ def choice_sample(name: str, right: bool) -> Sample:
     return Sample(
         name, float(right), chosen, "B", logprobs, question=question, choices=texts, way="token_ids"
     )
-
-
-def own_run(results: Iterable[Result]) -> Run:
-    found = tuple(results)
-    models = dict.fromkeys(result.model for result in found)
-    return Run(found, models={model: model for model in models})

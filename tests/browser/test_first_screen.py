@@ -58,7 +58,7 @@ def test_a_gate_shows_its_interval_against_its_limit(judged: Path, open_page: Op
     def position(kind: str) -> float:
         box = drawn.locator(kind).bounding_box()
         assert box is not None
-        return box["x"] + box["width"] / 2
+        return float(box["x"] + box["width"] / 2)
 
     assert position(".at") < position(".dot")  # the drop is above its limit
 

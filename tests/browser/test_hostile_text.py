@@ -122,8 +122,8 @@ def test_the_page_cannot_reach_a_network(written: Written, open_page: Open, prob
     outcome = page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', (error) => error.name)")
     assert outcome == "TypeError"
     assert page.evaluate("window.refused") == ["connect-src"]
-    page.evaluate("() => { const script = document.createElement('script'); script.textContent = 'window.owned=1';"
-                  "document.body.append(script); }")  # fmt: skip
+    script = "const made = document.createElement('script'); made.textContent = 'window.owned=1';"
+    page.evaluate(f"() => {{ {script} document.body.append(made); }}")
     assert page.evaluate("window.owned") is None
     assert {refused.split("-")[0] for refused in page.evaluate("window.refused")} == {"connect", "script"}
     page.evaluate("window.refused = []")

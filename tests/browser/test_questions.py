@@ -29,11 +29,11 @@ def choices(written: Written) -> Path:
 
 
 def count(page: Page) -> str:
-    return page.locator("#count").inner_text()
+    return str(page.locator("#count").inner_text())
 
 
 def names(page: Page) -> list[str]:
-    return page.locator("#list .name > bdi").all_inner_texts()
+    return list(page.locator("#list .name > bdi").all_inner_texts())
 
 
 def choose(page: Page, title: str, value: str) -> None:
@@ -160,7 +160,7 @@ def test_a_judged_question_shows_turns_answers_and_each_judges_text(judged: Path
     question = page.locator("#question")
     assert question.locator("h3").all_inner_texts()[1:] == ["Turn 1", "Turn 2"]
     sides = question.locator(".sides").first.locator(".side")
-    assert [side.split("\n")[0] for side in sides.all_inner_texts()][0] == "lab: 1 of 10"
+    assert sides.nth(0).locator("h4").first.inner_text() == "lab: 1 of 10"
     assert sides.nth(1).locator("h4").first.inner_text().startswith("base (base model): ")
     judgments = sides.nth(0).locator(".judgment").all_inner_texts()
     assert ["one: 1" in judgments[0], "Judge two finds this wrong." in judgments[1]] == [True, True]

@@ -30,7 +30,7 @@ from pytest_instructlab_eval.reports.html.question_table import QuestionTable, q
 from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.totals import cost_of_run, duration_text, totals_table
+from pytest_instructlab_eval.reports.totals import cost_of_run, run_time, totals_table
 from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
 from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
@@ -180,7 +180,7 @@ def _totals_meta(run: Run) -> str:
     if run.usage is None:
         return ""
     cost = cost_of_run(run)
-    return duration_text(run.usage.seconds) + ("" if cost is None else f", cost {cost:,.4f}")
+    return run_time(run.usage.seconds) + ("" if cost is None else f", cost {cost:,.4f}")
 
 
 def _rank_line(rank: Rank, *, first: bool) -> RankLine:
