@@ -28,6 +28,7 @@ from pytest_instructlab_eval.records.previous_runs import results_path, set_asid
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
+from pytest_instructlab_eval.reports.exit_status import exit_status, gate_cause
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -115,7 +116,8 @@ def compare(
     """Compare two finished runs question by question: what is worse in AFTER, and what is better.
 
     BEFORE and AFTER are each a results.json or its folder, or a baseline. The exit status is 1 if a gate
-    fails. With --gate, AFTER must also pass the gates that every run has: no errors, few unscored questions.
+    fails, and 7 if one cannot be evaluated. With --gate, AFTER must also pass the gates that every run has:
+    no errors, few unscored questions.
     """
     with _errors_as_sentences():
         theirs, ours = (
@@ -150,7 +152,7 @@ def compare(
         )
         report = dataclasses.replace(report, verdicts=tuple(verdicts))
     _print_lines(comparison_lines(report, verbose=verbose))
-    sys.exit(int(bool(report.failed_gates)))
+    sys.exit(exit_status({gate_cause(verdict, report.inconclusive) for verdict in report.verdicts}))
 
 
 @main.command()
@@ -177,7 +179,8 @@ def merge(
 ) -> None:
     """Join the parts of a run (--eval-shard), and evaluate its gates over the whole.
 
-    Each RUN is a results.json or its folder. The exit status is 1 if a gate fails.
+    Each RUN is a results.json or its folder. The exit status is 1 if a gate fails, and 7 if the run is
+    broken.
     """
     with _errors_as_sentences():
         run = merge_shards(
@@ -199,7 +202,7 @@ def merge(
         f"report: {out / PAGE}",
     ]
     _print_lines([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
-    sys.exit(int(bool(report.problems or report.failed_gates)))
+    sys.exit(report.exit_status)
 
 
 def _check_prices(_: click.Context, __: click.Parameter, given: Sequence[str]) -> Sequence[str]:

@@ -105,8 +105,6 @@ OPTIONS = (
     Option("base_model_url", "URL", "ask the base model at this server; may be given several times "
            "(default: the servers of --eval-base-url)", parse_url, repeatable=True),
     Option("output_dir", "DIR", "write the results to this folder", parse_path, "eval_output", is_path=True),
-    Option("report", "FILE", "write the page for people to this file; none writes no page (default: "
-           "report.html in the output folder)", parse_report, is_path=True),
     Option("sample", "N", "ask a sample of N questions of each benchmark: as many of each task, or of "
            "categories and files in proportion to their sizes, and the same in every run (default: ask every "
            "question)",
@@ -175,6 +173,8 @@ OPTIONS = (
            parse_integer(1, 4096), "16", expert=True),
     Option("keep_previous", "N", "keep the results of the last N runs in the folder `previous` of the output "
            "folder", parse_integer(0), "5", expert=True),
+    Option("report", "FILE", "write the page for people to this file; none writes no page (default: "
+           "report.html in the output folder)", parse_report, is_path=True, expert=True),
     Option("price_in", "[NAME=]PRICE", "show the cost of the tokens that were read, at this price a million; "
            "may be given several times, for a model or judge by its name (default: no cost)", parse_price,
            repeatable=True, expert=True),

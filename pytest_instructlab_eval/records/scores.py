@@ -285,16 +285,17 @@ class Result:
         return "unscored" if "unscored" in outcomes or not self.scores else "scored"
 
     @property
-    def value(self) -> float | None:
-        """The mean of its scores, None where there is none.
+    def main_scores(self) -> Sequence[Score]:
+        """Its scores; of several scales those of the main metric, or of the first one."""
+        if len({score.maximum for score in self.scores}) > 1 or self.main_metric:
+            main = self.main_metric or self.scores[0].metric
+            return [score for score in self.scores if score.metric == main]
+        return self.scores
 
-        Of scores on several scales there is no mean: those of the main metric count, or of the first one.
-        """
-        scores = self.scores
-        if len({score.maximum for score in scores}) > 1 or self.main_metric:
-            main = self.main_metric or scores[0].metric
-            scores = tuple(score for score in scores if score.metric == main)
-        values = [score.value for score in scores if score.value is not None]
+    @property
+    def value(self) -> float | None:
+        """The mean of its main scores, None where there is none."""
+        values = [score.value for score in self.main_scores if score.value is not None]
         return statistics.fmean(values) if values else None
 
     @property

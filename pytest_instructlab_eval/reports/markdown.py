@@ -9,7 +9,7 @@ from pytest_instructlab_eval.escaping import escape_text, markdown_code, markdow
 from pytest_instructlab_eval.gates.sentences import interval_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
-from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.run_report import COULD_NOT_START, RunReport
 from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.verdicts import family_note, noteworthy_reports, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
@@ -23,7 +23,7 @@ SCORE_HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "erro
 
 VERDICTS = {
     "passed": "✅ passed", "failed": "❌ failed", "refused": "❌ refused",
-    "inconclusive": "⚠️ inconclusive", "skipped": "skipped",
+    "inconclusive": "⚠️ inconclusive", "skipped": "skipped", "broken": "❌ broken",
 }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def summary_page(report: RunReport) -> str:
 def refusal_page(models: Sequence[str], reason: str) -> str:
     """Return the page of a run that could not start."""
     run = Run((), models=dict(zip(models, models, strict=True)))
-    return summary_page(RunReport(run, problems=(reason,)))
+    return summary_page(RunReport(run, problems=(reason,), pytest_status=COULD_NOT_START))
 
 
 def _findings(report: RunReport) -> str:
@@ -80,6 +80,8 @@ def _findings(report: RunReport) -> str:
         lines.append("An inconclusive gate fails this run (`--eval-inconclusive fail`).")
     if failed := report.failed_tests:
         lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
+    if report.headline == "broken":
+        lines.append("The run says nothing of the model: see what could not be asked or measured.")
     if not report.summaries:
         lines.append("No question was asked.")
     notes = [*report.problems, *report.run.notes]

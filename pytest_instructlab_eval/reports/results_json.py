@@ -26,6 +26,8 @@ def write_results(path: Path, report: RunReport) -> None:
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "plugin_version": importlib.metadata.version("pytest-instructlab-eval"),
         **{name: getattr(report.run, name) for name in HEAD},
+        "headline": report.headline,
+        "exit_status": report.exit_status,
         "ranking": report.ranking,
         "summaries": report.summaries,
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],

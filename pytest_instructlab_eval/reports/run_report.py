@@ -6,14 +6,19 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pytest_instructlab_eval.gates.evaluation import gate_verdicts
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
 from pytest_instructlab_eval.records.baseline import Baseline, different_requests
 from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.reports.exit_status import Cause, exit_status, gate_cause
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, changes_between, run_changes
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 from pytest_instructlab_eval.stats.summary import Summary, summarise
+
+COULD_NOT_START = 4  # pytest's status
+Headline = Verdict | Literal["broken"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,9 @@ class RunReport:
 
     `baseline` is the earlier run that it is compared with. `ranking` and `verdicts` are of the candidates;
     without evaluated gates there are no verdicts. `problems` are sentences that fail the run, whatever its
-    gates say. `failed_tests` is the number of failed tests, not counting the gates.
+    gates say. `failed_tests` is the number of failed tests, not counting the gates; `broken_tests` of them
+    failed since a request to a model or judge did, or since a worker died. `pytest_status` is the exit status
+    that pytest would end with.
     """
 
     run: Run
@@ -33,6 +40,8 @@ class RunReport:
     verdicts: tuple[GateReport, ...] = ()
     problems: tuple[str, ...] = ()
     failed_tests: int = 0
+    broken_tests: int = 0
+    pytest_status: int = 0
 
     @classmethod
     def of(
@@ -47,8 +56,9 @@ class RunReport:
 
         `gated` says whether its gates are evaluated; by default those of a whole run are. `allow_flag` is the
         option that allows a comparison of models that were asked in different ways, None where it was
-        given. A file does not say which tests failed, so tests that ended in an error count as failed.
+        given. A file does not say which tests failed, so tests that ended in an error count as such.
         """
+        errors = sum(result.outcome == "error" for result in run.results)
         earlier = None if baseline is None else baseline.results
         incomparable = _incomparable(run, baseline, allow_flag)
         controls = () if earlier is None or incomparable or run.base is not None else earlier
@@ -63,7 +73,8 @@ class RunReport:
             changes=tuple(run_changes(run, earlier)),
             verdicts=tuple(gate_verdicts(run, earlier, incomparable=incomparable)) if gated else (),
             problems=tuple(_problems(run, summaries)),
-            failed_tests=sum(result.outcome == "error" for result in run.results),
+            failed_tests=errors,
+            broken_tests=errors,
         )
 
     @classmethod
@@ -121,10 +132,31 @@ class RunReport:
         return None
 
     @property
-    def headline(self) -> Verdict:
-        """The verdict on the run as a whole."""
-        if self.problems or self.failed_tests or self.failed_gates:
+    def causes(self) -> set[Cause]:
+        """What the run ends for; empty where all is well."""
+        causes = {gate_cause(verdict, self.inconclusive) for verdict in self.verdicts}
+        if self.problems or self.broken_tests:
+            causes.add("broken")
+        if self.failed_tests > self.broken_tests:
+            causes.add("failed")
+        return {cause for cause in causes if cause is not None}
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status: pytest's own of a run that was interrupted, else that of the gravest cause."""
+        if self.pytest_status > 1:
+            return self.pytest_status
+        return exit_status(self.causes) or self.pytest_status
+
+    @property
+    def headline(self) -> Headline:
+        """The verdict on the run as a whole; "refused" where it could not start."""
+        if self.pytest_status == COULD_NOT_START:
+            return "refused"
+        if "failed" in self.causes:
             return "failed"
+        if "broken" in self.causes:
+            return "broken"
         inconclusive = self.inconclusive != "pass" and any(
             verdict.verdict == "inconclusive" for verdict in self.verdicts
         )

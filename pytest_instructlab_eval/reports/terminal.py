@@ -11,6 +11,20 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
+# The colour of a line by the word before its colon; a table's head is bold.
+COLOURS = {
+    "failed": "red", "refused": "red", "regression": "red", "inconclusive": "yellow", "note": "yellow",
+    "passed": "green", "improvement": "green",
+}  # fmt: skip
+
+
+def line_markup(line: str) -> dict[str, bool]:
+    """Return pytest's markup of a line of the report: the colour of what it tells."""
+    if line.startswith(("benchmark ", "change ", "rank ")):
+        return {"bold": True}
+    colour = COLOURS.get(line.strip().partition(":")[0])
+    return {} if colour is None else {colour: True}
+
 
 def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:
     """Return the lines of a run's report.

@@ -14,7 +14,12 @@ from pytest_instructlab_eval.records.scores import Result, plain_data
 from pytest_instructlab_eval.session.item_state import drop_state, state_of
 from pytest_instructlab_eval.session.items import content_digest, has_question, identity_of, own_contents
 from pytest_instructlab_eval.session.marker import definition_of
-from pytest_instructlab_eval.session.report_data import put_adaptations, put_result, put_silent
+from pytest_instructlab_eval.session.report_data import (
+    put_adaptations,
+    put_broken,
+    put_result,
+    put_silent,
+)
 from pytest_instructlab_eval.session.session import NOT_JUDGED, EvalSession
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 from pytest_instructlab_eval.settings import Settings
@@ -54,6 +59,8 @@ class Outcomes:
             failure = (state_of(item).failure or call.excinfo) if report.failed else None
             _put_outcome(report, item, result_of(item, self._settings, failure), failure)
             _explain(report, item, failure)
+            if failure is not None and isinstance(failure.value, EvalError):
+                put_broken(report)
             if self._is_worker and len(adaptations := self._models.adaptations) > self._sent:
                 self._sent = len(adaptations)
                 put_adaptations(report, adaptations)  # now, as this worker may die

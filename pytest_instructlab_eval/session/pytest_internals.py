@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
@@ -103,6 +103,16 @@ def terminal_reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
     """Return the terminal reporter, None where there is none, as in xdist's workers."""
     reporter: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
     return reporter
+
+
+def add_junit_properties(config: pytest.Config, properties: Mapping[str, object]) -> None:
+    """Add properties of the run as a whole to the file of --junit-xml, if one is written."""
+    from _pytest.junitxml import xml_key
+
+    xml = config.stash.get(xml_key, None)
+    if xml is not None:
+        for name, value in properties.items():
+            xml.add_global_property(name, value)
 
 
 def terminal_file(config: pytest.Config) -> TextIO:

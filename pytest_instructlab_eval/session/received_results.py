@@ -59,8 +59,10 @@ class ReceivedResults:
         if isinstance(report, GateTestReport):
             status: TestStatus | None = gate_status(report, self._eval.settings.inconclusive)
             return status
-        if report.when != "call" or not report.passed or outcome_on(report) != "unscored":
+        if report.when != "call" or (outcome := outcome_on(report)) is None:
             return None
+        if outcome != "unscored" or not report.passed:
+            return _scored_status(report) if self._eval.config.get_verbosity() > 0 else None
         result = result_on(report)
         if result is not None and result.answered:
             return "answered", "a", ("ANSWERED", {"green": True})
@@ -100,3 +102,15 @@ class ReceivedResults:
         index = {nodeid: number for number, nodeid in enumerate(nodeids)}
         ordered = sorted(self._by_nodeid.items(), key=lambda entry: index.get(entry[0], len(index)))
         self._by_nodeid = dict(ordered)
+
+
+def _scored_status(report: pytest.TestReport) -> TestStatus | None:
+    """Return the status of a test with a score, to show it; None for any other, and for expected failures."""
+    result = result_on(report)
+    score = None if result is None else result.value
+    if result is None or score is None or report.skipped or hasattr(report, "wasxfail"):
+        return None
+    maximum = result.main_scores[0].maximum
+    shown = f"{score:.2f}" if maximum == 1 else f"{score:.2f} of {maximum:g}"
+    colour, letter = ("green", ".") if report.passed else ("red", "F")
+    return report.outcome, letter, (f"{report.outcome.upper()} {shown}", {colour: True})

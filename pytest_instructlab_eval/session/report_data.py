@@ -11,6 +11,7 @@ from pytest_instructlab_eval.records.scores import Result, plain_data
 
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
 RESULT, SILENT, ADAPTATIONS = "eval_result", "eval_silent", "eval_adaptations"
+BROKEN = "eval_broken"
 
 
 def put_result(report: pytest.TestReport, result: Result) -> None:
@@ -28,6 +29,16 @@ def outcome_on(report: pytest.TestReport) -> str | None:
     """Return the outcome of the result on a report, None without one."""
     record = getattr(report, RESULT, None)
     return None if record is None else str(record["outcome"])
+
+
+def put_broken(report: pytest.TestReport) -> None:
+    """Attach to a report that its test failed since a request to a model or judge did."""
+    setattr(report, BROKEN, True)
+
+
+def is_broken(report: pytest.TestReport) -> bool:
+    """Return whether the test of a report failed since a request to a model or judge did."""
+    return getattr(report, BROKEN, False) is True
 
 
 def put_silent(report: pytest.TestReport, silent: SilentTest) -> None:

@@ -11,8 +11,9 @@ import pytest
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.execution import Execution
-from pytest_instructlab_eval.session.pytest_internals import terminal_reporter
+from pytest_instructlab_eval.session.pytest_internals import add_junit_properties, terminal_reporter
 from pytest_instructlab_eval.session.received_results import ReceivedResults
+from pytest_instructlab_eval.session.report_data import is_broken
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.workers import Workers
 from pytest_instructlab_eval.session.xdist_internals import CRASHED
@@ -46,6 +47,7 @@ class RunEnd:
         self._workers = workers
         self._reported: set[str] = set()
         self._lost: set[str] = set()
+        self._broken = 0  # reports of tests that failed since a request did, or since their worker died
         self._unawaited: list[str] = []  # sentences about calls that were not awaited
         self._interrupted = False
         self._completed = False
@@ -66,6 +68,8 @@ class RunEnd:
         """Record the tests that have reported, and those whose worker died."""
         if report.when == CRASHED:
             self._lost.add(report.nodeid)
+        if report.failed and (report.when == CRASHED or is_broken(report)):
+            self._broken += 1
         if report.when not in ("setup", "teardown") or report.outcome != "passed":
             self._reported.add(report.nodeid)
 
@@ -110,6 +114,8 @@ class RunEnd:
             for line in self._eval.gating.planning.lines():
                 terminalreporter.write_line(escape_line(line))
             return
+        from pytest_instructlab_eval.reports.terminal import line_markup
+
         verbosity = self._config.get_verbosity()
         lines = self._ending.lines(verbose=verbosity > 0)
         if count := len(self._results.without_judge):
@@ -118,7 +124,7 @@ class RunEnd:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
             for line in lines:
-                terminalreporter.write_line(escape_line(line))
+                terminalreporter.write_line(escape_line(line), **line_markup(line))
         for problem in self._ending.problems:
             terminalreporter.write_line(f"ERROR: {escape_text(problem)}", red=True)
 
@@ -178,14 +184,19 @@ class RunEnd:
             ending.save_baseline()
         else:
             ending.excuse()
+        # pytest's number has failures of other plugins too, such as a missed coverage.
+        ending.count(
+            status=int(status), failed=session.testsfailed, broken=self._broken + len(self._collection.broken)
+        )
         if self._has_results(status):
-            ending.write(
-                failed=session.testsfailed
-            )  # also counts failures of other plugins, such as a missed coverage
+            ending.write()
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
-        if ending.problems and ended:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exitstatus = ending.report.exit_status
+        add_junit_properties(
+            self._config,
+            {"eval.headline": ending.report.headline, "eval.exit_status": ending.report.exit_status},
+        )
 
     def _has_results(self, status: int) -> bool:
         """Return whether there are results, or tests that should have had some."""

@@ -69,14 +69,22 @@ class RunOutput:
         except OSError as error:
             self._fail(f"--eval-save-baseline: {path} cannot be written ({error.strerror})")
 
-    def write(self, *, failed: int) -> None:
-        """Write the run's files, and its summary for a CI job.
+    def count(self, *, status: int, failed: int, broken: int) -> None:
+        """Add pytest's exit status and its number of failed tests, including gates.
 
-        If the output folder is not writable, they go to a new temporary folder. `failed` is the number of
-        failed tests, including gates.
+        `broken` of them say nothing of the model.
         """
         tests = max(0, failed - len(self.report.failed_gates))
-        self.report = report = dataclasses.replace(self.report, failed_tests=tests)
+        self.report = dataclasses.replace(
+            self.report, failed_tests=tests, broken_tests=min(broken, tests), pytest_status=status
+        )
+
+    def write(self) -> None:
+        """Write the run's files, and its summary for a CI job.
+
+        If the output folder is not writable, they go to a new temporary folder.
+        """
+        report = self.report
         folder = self._settings.output_dir
         try:
             self._write_to(folder)

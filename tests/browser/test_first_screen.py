@@ -30,7 +30,7 @@ def in_sight(page: Page, selector: str) -> bool:
     size = page.viewport_size
     assert box is not None
     assert size is not None
-    return box["y"] >= 0 and box["y"] + box["height"] <= size["height"]
+    return bool(box["y"] >= 0 and box["y"] + box["height"] <= size["height"])
 
 
 def test_why_it_is_red_is_seen_without_scrolling(judged: Path, open_page: Open) -> None:

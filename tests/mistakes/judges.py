@@ -74,7 +74,7 @@ MISTAKES = [
         "a run without gates has a judge that writes no ratings",
         "pytest $MT_BENCH",
         r"got 1\.0000 \(2 of 2 without a usable rating",
-        status=1,
+        status=7,
         given=broken,
         asks=True,
     ),

@@ -28,7 +28,7 @@ MISTAKES = [
         async def test_own(served_model, record_score):
             served_model.chat([{"role": "user", "content": "Hello?"}])
             record_score(1.0)
-        """, r"(chat|coroutine).*await"),
+        """, r"(chat|coroutine).*await", status=7),
     own("a forgotten async", "async is forgotten before def", f"""
         def test_own(served_model, record_score):
             reply = {CHAT}
@@ -54,12 +54,12 @@ MISTAKES = [
         @pytest.mark.eval("own")
         async def test_own(served_model, record_score):
             {CHAT}
-        """, r"own.*(recorded|record_score)", more="--eval-gate='own >= 0.5'"),
+        """, r"own.*(recorded|record_score)", more="--eval-gate='own >= 0.5'", status=7),
     own("no record_score", "the test has no record_score, and there is a gate", f"""
         @pytest.mark.eval("own")
         async def test_own(served_model):
             {CHAT}
-        """, r"own.*record_score", more="--eval-gate='own >= 0.5'"),
+        """, r"own.*record_score", more="--eval-gate='own >= 0.5'", status=7),
     own("NaN", "the score is not a number", """
         async def test_own(served_model, record_score):
             record_score(float("nan"))
@@ -107,7 +107,7 @@ MISTAKES = [
         @pytest.mark.eval("own", max_score=10)
         async def test_two(served_model, record_score):
             record_score(5)
-        """, r"own.*(scales|max_score|maximum)"),
+        """, r"own.*(scales|max_score|maximum)", status=7),
     own("two scales, gated", "two tests of a gated benchmark have different scales", """
         @pytest.mark.eval("own")
         async def test_one(served_model, record_score):
@@ -116,7 +116,7 @@ MISTAKES = [
         @pytest.mark.eval("own", max_score=10)
         async def test_two(served_model, record_score):
             record_score(5)
-        """, r"own.*(scales|max_score|maximum)", more="--eval-gate='own >= 0.5'"),
+        """, r"own.*(scales|max_score|maximum)", more="--eval-gate='own >= 0.5'", status=7),
     own("an import", "a module that the test imports is missing", """
         import capitals
 

@@ -65,7 +65,7 @@ MISTAKES = [
            r"gate 'own = 1': column 5: expected one of >=", 1, files=FILES, given=two_runs),
     script("compare with an unknown gate", "a gate's benchmark is misspelt",
            "compare before after --gate 'onw.drop <= 1%'",
-           r"onw\.drop <= 1%: this run has no result of onw", 1, files=FILES, given=two_runs),
+           r"onw\.drop <= 1%: this run has no result of onw", 7, files=FILES, given=two_runs),
     script("an option of pytest", "an option of pytest is given to merge", "merge part1 --eval-gate 'own >= 1'",
            r"No such option.*--eval-gate", files={"part1/a": ""}),
     script("tasks without a teacher", "the teacher is forgotten",

@@ -55,7 +55,7 @@ def test_a_drop_from_a_baseline_that_was_asked_otherwise_is_refused(project: Pro
     assert "note: " not in plain.out
     refuse_system(project)
     against = (FILE, "--eval-baseline=plain.json", "--eval-gate=brief.drop <= 0.5")
-    refused = project.evaluate(*against, ret=1)
+    refused = project.evaluate(*against, ret=7)
     assert refused.gates == {"refused": 1, "passed": 2}
     refused.shows(
         "*requests were adapted differently ('model: merged_system_message' here, none in the baseline), "
@@ -74,7 +74,7 @@ def test_a_standing_gate_on_a_drop_is_refused_too(project: Project) -> None:
     project.evaluate(FILE, "--eval-save-baseline=plain.json", passed=6)
     project.write("pytest.ini", "[pytest]\neval_gates = brief.drop <= 0.5\n")
     option = ("--eval-merge-model-system-message", "--eval-baseline=plain.json")
-    assert project.evaluate(FILE, *option, ret=1).gates == {"refused": 1, "passed": 2}
+    assert project.evaluate(FILE, *option, ret=7).gates == {"refused": 1, "passed": 2}
 
 
 def test_parts_and_comparisons_know_it(project: Project) -> None:
@@ -104,6 +104,6 @@ def test_a_base_model_that_was_asked_otherwise_is_no_comparison(project: Project
         when=lambda body: has_system(body) and body["model"] == "base",
     )  # fmt: skip
     gate = "--eval-gate=brief.drop <= 0.5"
-    done = project.evaluate(FILE, "--eval-base-model=base", gate, ret=1)
+    done = project.evaluate(FILE, "--eval-base-model=base", gate, ret=7)
     assert done.gates["refused"] == 1
     assert "(none here, 'model: merged_system_message' for base)" in done.out

@@ -190,7 +190,7 @@ def test_no_more_is_asked_of_a_question_in_error(project: Project, pull_request:
         Status(400, "nor today"), times=1,
         when=lambda body: is_judgment(body) and "question 3" in str(body),
     )  # fmt: skip
-    finished = project.evaluate(*pull_request, GATE, ret=1, passed=8, failed=2)
+    finished = project.evaluate(*pull_request, GATE, ret=7, passed=8, failed=2)
     records = finished.document["results"]
     failed = [record for record in records if record["outcome"] == "error"]
     assert {len(record["chats"]) for record in failed} == {3}

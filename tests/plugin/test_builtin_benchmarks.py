@@ -141,7 +141,7 @@ def test_junit_has_the_scores_as_properties(main_run: Finished) -> None:
 
 def test_the_last_failures_alone_are_asked_again(project: Project) -> None:
     project.server.fault(Status(400, "not today"), when=asks_about("lighthouse"))
-    first = project.evaluate(*project.mt_bench_only, "-x", ret=1, failed=1)
+    first = project.evaluate(*project.mt_bench_only, "-x", ret=7, failed=1)
     first.shows("FAILED *::test_mt_bench[[]81-writing[]]*not today*", "*stopping after 1 failures*")
     before = len(project.server.chats)
     second = project.evaluate(*project.mt_bench_only, "--lf", "-v", passed=1, deselected=7)
@@ -167,7 +167,7 @@ def test_a_run_ends_at_its_failure_limit_and_keeps_what_was_scored(project: Proj
     for text in ("lighthouse", "ferry"):
         project.server.fault(Status(400, "not today"), when=asks_about(text))
     project.server.fault(Hang(0.5), when=asks_about("red boat"))
-    finished = project.evaluate(*project.mt_bench_only, "--maxfail=2", ret=1, failed=2)
+    finished = project.evaluate(*project.mt_bench_only, "--maxfail=2", ret=7, failed=2)
     finished.shows("*stopping after 2 failures*")
     assert finished.row("mt_bench")[-1] == "4"
     assert [name for name, result in finished.results.items() if result["outcome"] == "error"] == [

@@ -94,7 +94,7 @@ def test_a_gate_of_a_marker_holds_and_can_be_replaced(project: Project) -> None:
 
 def test_a_question_that_could_not_be_asked_fails_the_default_gate_too(project: Project) -> None:
     project.server.fault(Status(400, "not today"), when=lambda body: "number 7'" in str(body))
-    finished = own(project, right=40, ret=1, passed=39, failed=1)
+    finished = own(project, right=40, ret=7, passed=39, failed=1)
     finished.shows(
         "FAILED gates::own.error_rate <= 0 - expected <= 0, got 0.0250 (1 of 40 ended in an error*"
     )
@@ -105,7 +105,7 @@ def test_too_many_questions_without_a_rating_fail_the_default_gate(project: Proj
     project.server.reply = lambda body: (
         "Hm." if is_judgment(body) and "out of tea" in str(body) else default_reply(body)
     )
-    finished = project.evaluate(*project.mt_bench_only, ret=1, passed=7, unscored=1)
+    finished = project.evaluate(*project.mt_bench_only, ret=7, passed=7, unscored=1)
     finished.shows("FAILED gates::mt_bench.unscored_rate <= 0.05 - *")
     lenient = project.evaluate(
         *project.mt_bench_only, "--eval-gate=mt_bench.unscored_rate <= 20%", "--eval-no-judge-trial"
@@ -120,7 +120,7 @@ def test_a_gate_over_deselected_questions_is_skipped_and_says_why(project: Proje
 
 def test_a_run_that_was_stopped_is_neither_gated_nor_a_baseline(project: Project) -> None:
     project.server.fault(Status(400, "not today"), when=lambda body: "number 0'" in str(body), times=1)
-    finished = own(project, "-x", "--eval-save-baseline=main.json", right=40, ret=1, passed=0, failed=1)
+    finished = own(project, "-x", "--eval-save-baseline=main.json", right=40, ret=7, passed=0, failed=1)
     assert finished.gates == {}
     finished.shows(
         "ERROR: --eval-save-baseline: no baseline was saved, as the run is incomplete: the run was stopped *"
@@ -140,7 +140,7 @@ def test_a_gate_that_fails_ends_no_run_before_its_end(project: Project) -> None:
 
 def test_half_a_benchmark_is_no_baseline(project: Project) -> None:
     args = ("-k", "1", "--eval-save-baseline=main.json")
-    finished = own(project, *args, right=40, ret=1, passed=13, deselected=27)
+    finished = own(project, *args, right=40, ret=7, passed=13, deselected=27)
     finished.shows(
         "ERROR: --eval-save-baseline: no baseline was saved, * 27 questions of own were deselected*"
     )
@@ -241,7 +241,7 @@ def earlier(make_project: Callable[[ScriptedServer], Project]) -> str:
 
 @pytest.mark.parametrize(
     ("verdict", "ret", "shown"),
-    [("warn", 0, "INCONCLUSIVE"), ("fail", 1, "FAILED"), ("pass", 0, "PASSED")],
+    [("warn", 0, "INCONCLUSIVE"), ("fail", 6, "FAILED"), ("pass", 0, "PASSED")],
 )
 def test_a_drop_that_cannot_be_told_is_inconclusive(
     project: Project, earlier: str, verdict: str, ret: int, shown: str
@@ -399,7 +399,7 @@ def test_a_part_may_have_nothing_to_do_and_counts_all_the_same(project: Project)
 def test_a_part_that_was_stopped_is_not_taken_for_whole(project: Project) -> None:
     project.server.fault(Status(400, "not today"), when=lambda body: "number 0'" in str(body))
     project.write("test_own.py", OWN)
-    project.evaluate("test_own.py", "--eval-shard=1/2", "--eval-output-dir=part1", "-x", ret=1)
+    project.evaluate("test_own.py", "--eval-shard=1/2", "--eval-output-dir=part1", "-x", ret=7)
     project.evaluate("test_own.py", "--eval-shard=2/2", "--eval-output-dir=part2")
     merge = project.script("merge", "part1", "part2")
     assert merge.returncode == 1
@@ -445,7 +445,7 @@ def test_tests_that_are_named_one_by_one_are_a_part(
     project: Project, named: str, gates: dict[str, int]
 ) -> None:
     project.write("test_own.py", CLASSES)
-    finished = project.evaluate(named, "--eval-save-baseline=main.json", ret=int("skipped" in gates))
+    finished = project.evaluate(named, "--eval-save-baseline=main.json", ret=7 if "skipped" in gates else 0)
     assert finished.gates == gates
     assert (project.folder / "main.json").exists() == ("skipped" not in gates)
 
@@ -545,7 +545,8 @@ def test_an_earlier_summary_does_not_stand_for_a_run_that_was_stopped_or_refused
         page.write_text("## ✅ passed", "utf-8")
         project.evaluate("test_own.py", *args, ret=ret)
         told = page.read_text("utf-8").replace("&#95;", "_")
-        assert told.startswith("## ❌ failed: evaluation of `tiny`\n\nNo question was asked.")
+        assert told.startswith("## ❌ refused: evaluation of `tiny`\n\n")
+        assert "No question was asked." in told
         assert reason in told.replace("&gt;", ">")
 
 
@@ -565,7 +566,7 @@ def test_a_run_whose_tests_could_not_all_be_collected_is_no_baseline(
     project.write("test_own.py", CLASSES)
     project.write("test_broken.py", "import nothing_of_this_name\n")
     args = ("test_own.py", "test_broken.py", "--continue-on-collection-errors", "-n", processes)
-    finished = project.evaluate(*args, "--eval-save-baseline=main.json", ret=1)
+    finished = project.evaluate(*args, "--eval-save-baseline=main.json", ret=7)
     finished.shows("ERROR: *not all tests could be collected: test_broken.py failed")
     assert not (project.folder / "main.json").exists()
 
@@ -573,7 +574,9 @@ def test_a_run_whose_tests_could_not_all_be_collected_is_no_baseline(
 def test_a_run_that_lost_a_test_with_its_worker_is_no_baseline(project: Project) -> None:
     dies = PLAIN.replace("record_score(0.5)", "import os; os._exit(1)")
     project.write("test_plain.py", dies)
-    finished = project.evaluate("test_plain.py", "-n1", "--eval-save-baseline=main.json", ret=1)
+    finished = project.evaluate(
+        "test_plain.py", "-n1", "--eval-save-baseline=main.json", ret=1
+    )  # its gates failed, too
     finished.shows("ERROR: *1 test ended because a worker died: test_plain.py::test_second")
     assert not (project.folder / "main.json").exists()
 
@@ -592,7 +595,7 @@ def test_a_comparison_with_a_gate_fails_where_the_second_run_lost_questions(proj
         result |= {"scores": [], "outcome": "error", "error": "the server did not answer"}
     project.write("lost/results.json", json.dumps(document))
     compared = project.script("compare", "whole", "lost", "--gate", "own.drop <= 0.05")
-    assert compared.returncode == 1
+    assert compared.returncode == 7
     assert "  failed: own.error_rate <= 0: expected <= 0, got 0.9000 (36 of 40" in compared.stdout
     allowed = project.script("compare", "whole", "lost", "--gate", "own.error_rate <= 90%")
     assert allowed.returncode == 0, allowed.stdout
@@ -673,7 +676,7 @@ SKIPPED = """
 
 def test_what_is_skipped_or_expected_to_fail_is_no_error_but_does_not_pass_a_gate(project: Project) -> None:
     project.write("test_own.py", SKIPPED)
-    finished = project.evaluate("test_own.py", ret=1, skipped=3, xfailed=2)
+    finished = project.evaluate("test_own.py", ret=7, skipped=3, xfailed=2)
     finished.shows("  refused: own >= 0.5: no test of own recorded a score (5 skipped); *")
     project.write("test_more.py", ONE_MORE)
     finished = project.evaluate("test_own.py", "test_more.py", passed=1, skipped=3, xfailed=2)

@@ -145,7 +145,7 @@ def test_one_that_asks_for_the_runs_judge_is_skipped_without_it_and_its_gate_ref
     project: Project,
 ) -> None:
     project.write("test_own.py", OWN_JUDGE.format(argument="judge"))
-    project.evaluate("test_own.py", "-rs", ret=1, skipped=1).shows("SKIPPED *needs a judge; name one with *")
+    project.evaluate("test_own.py", "-rs", ret=7, skipped=1).shows("SKIPPED *needs a judge; name one with *")
 
 
 BREAD = """
@@ -209,6 +209,6 @@ def test_a_judge_that_is_asked_for_late_fails_a_gated_run_that_has_none(project:
             record_score(1)
         """,
     )
-    finished = project.evaluate("test_own.py", ret=1, passed=1, skipped=1)
+    finished = project.evaluate("test_own.py", ret=7, passed=1, skipped=1)
     finished.shows("ERROR: 1 test of late had no judge and no score, so its gates are about the others; *")
-    assert "❌ failed" in (project.folder / "eval_output/summary.md").read_text("utf-8")
+    assert "❌ broken" in (project.folder / "eval_output/summary.md").read_text("utf-8")

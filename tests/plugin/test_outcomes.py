@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -57,7 +58,7 @@ def troubled(make_project: Callable[[ScriptedServer], Project], troubled_server:
     """A run of MT-Bench in which five of eight questions have some trouble."""
     project = make_project(troubled_server)
     report = ("--junitxml=junit.xml", "-o", "junit_family=xunit1")
-    return project.evaluate(*project.mt_bench_only, "-v", *report, ret=1, passed=3, unscored=1, failed=4)
+    return project.evaluate(*project.mt_bench_only, "-v", *report, ret=7, passed=3, unscored=1, failed=4)
 
 
 def test_a_refused_question_fails_its_item_with_question_and_reason(troubled: Finished) -> None:
@@ -135,7 +136,7 @@ def test_the_rest_is_scored_and_the_table_counts_what_is_not(troubled: Finished)
 
 def test_a_benchmark_without_any_score_fails_the_run(project: Project) -> None:
     project.server.reply = lambda body: NO_RATING if is_judgment(body) else default_reply(body)
-    finished = project.evaluate(*project.mt_bench_only, "--eval-first-n=2", ret=1, unscored=2)
+    finished = project.evaluate(*project.mt_bench_only, "--eval-first-n=2", ret=7, unscored=2)
     finished.shows(
         "test_mt_bench.py uu *",
         "mt_bench * no score * 0 * 4 * 0",
@@ -160,7 +161,7 @@ def test_a_model_whose_log_probabilities_are_no_numbers_has_no_score_and_is_neve
         project = make_project(server)
         models = ("--eval-model=broken", "--eval-model=good", f"--eval-base-url={server.url}")
         data = (f"--eval-mmlu-data={project.own_mmlu()}", "-k", "anatomy")
-        finished = project.run(*models, *data, ret=1, passed=1, failed=1, deselected=112)
+        finished = project.run(*models, *data, ret=7, passed=1, failed=1, deselected=112)
         best = project.script("best", "eval_output")
     assert "expected a finite log-probability (got nan)" in finished.failure("test_mmlu[anatomy-broken]")
     assert finished.row("mmlu broken")[:2] == ["no score", "0"]
@@ -179,7 +180,7 @@ def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(proj
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     args = (f"--eval-mmlu-data={data}", "-k", "anatomy or virology")
-    finished = project.evaluate(*args, ret=1, passed=1, failed=1, deselected=55)
+    finished = project.evaluate(*args, ret=7, passed=1, failed=1, deselected=55)
     failure = finished.failure("test_mmlu[anatomy]")
     assert "acc: 1 of 3 questions could not be asked; the first, question 1: the prompt needs 5," in failure
     assert "tokens and the answer 1 more, and the model's context has 4,096" in failure
@@ -190,3 +191,29 @@ def test_a_question_that_is_too_long_is_named_and_its_task_keeps_the_others(proj
     assert finished.row("mmlu, mean over tasks")[-3:] == ["5", "0", "1"]
     prompts = list(map(str, project.server.prompts))
     assert len(set(prompts)) == 6
+
+
+RATED = """
+    import pytest
+
+    @pytest.mark.eval("own", max_score=10)
+    @pytest.mark.parametrize("score", [7.5, 2])
+    async def test_own(score, record_score):
+        record_score(score)
+        assert score > 5
+
+    @pytest.mark.eval("exact")
+    async def test_exact(record_score):
+        record_score(0.25)
+"""
+
+
+def test_the_score_stands_beside_the_outcome_and_verdicts_have_their_colours(project: Project) -> None:
+    project.write("test_own.py", RATED)
+    gates = ("--eval-gate=own >= 9", "--eval-gate=exact >= 0.2")
+    finished = project.evaluate("test_own.py", "-v", "--color=yes", *gates, ret=1)
+    assert re.search(r"test_own\[7\.5\] .*\x1b\[32mPASSED 7\.50 of 10\x1b\[0m", finished.out)
+    assert re.search(r"test_own\[2\] .*\x1b\[31mFAILED 2\.00 of 10\x1b\[0m", finished.out)
+    assert re.search(r"test_exact .*\x1b\[32mPASSED 0\.25\x1b\[0m", finished.out)
+    assert re.search(r"\x1b\[31m  failed: own >= 9: .*\x1b\[0m", finished.out)
+    assert re.search(r"\x1b\[32m  passed: exact >= 0\.2: .*\x1b\[0m", finished.out)

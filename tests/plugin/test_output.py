@@ -33,7 +33,7 @@ def test_results_that_cannot_be_written_are_in_a_second_place_that_is_named(proj
     project.write("in the way", "")
     running = project.start(*project.model, "test_own.py")
     finished = running.finish()
-    assert finished.ret == 1
+    assert finished.ret == 7
     found = re.search(
         r"ERROR: the results could not be written to \S+ \(.*\); they are in (\S+)", finished.out
     )

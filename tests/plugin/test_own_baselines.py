@@ -81,7 +81,7 @@ def test_changed_questions_and_prompts_are_not_compared(bread: Project, old: str
     if "choice_logprobs" in new:
         source = source.replace("{reply.text}", "so")
     bread.write("test_bread.py", source)
-    shown = compare(bread, 1)
+    shown = compare(bread, 7)
     assert "gates: 1 refused, 2 passed" in shown
     assert "no question of bread has both the same content and a score in the baseline" in shown
     assert 'state what stays the same in the marker, such as content="1"' in shown
@@ -96,7 +96,7 @@ def test_a_changed_question_is_named(bread: Project) -> None:
 
 def test_another_maximum_is_named(bread: Project) -> None:
     bread.write("test_bread.py", BREAD.replace("Scale(0, 4)", "Scale(0, 5)"))
-    shown = compare(bread, 1)
+    shown = compare(bread, 7)
     assert (
         "the scores of bread went up to 4 in the baseline and go up to 5 here; save a new baseline with "
         "--eval-save-baseline"
@@ -117,14 +117,14 @@ def test_a_baseline_of_before_is_compared_as_it_was(bread: Project) -> None:
 def test_messages_that_differ_in_every_run_can_be_stated_in_the_marker(bread: Project) -> None:
     varying = BREAD.replace("chat(question)", "chat(question + str(__import__('time').time()))")
     bread.write("test_bread.py", varying)
-    assert "no question of bread has both the same content" in compare(bread, 1)
+    assert "no question of bread has both the same content" in compare(bread, 7)
     stated = varying.replace("max_score=4", "max_score=4, content='1'")
     bread.write("test_bread.py", stated)
     save = ("--eval-no-judge-trial", "--eval-save-baseline=before.json")
     bread.evaluate(*bread.judge, "test_bread.py", *save, passed=3)
     assert "3 questions against the baseline" in compare(bread, 0)
     bread.write("test_bread.py", stated.replace("content='1'", "content='2'"))
-    assert "no question of bread has both the same content" in compare(bread, 1)
+    assert "no question of bread has both the same content" in compare(bread, 7)
     bread.write("test_bread.py", stated.replace("content='1'", "content=[]"))
     refused = bread.evaluate(*bread.judge, *PARTS, ret=4)
     assert "content of the marker eval must be a text or a whole number (got [])" in refused.err
@@ -222,11 +222,11 @@ def test_a_limit_on_the_main_metrics_scale_is_checked_before_anything_is_asked(p
         ("bread >= 5", "expected a limit from 0 to 4 (got 5)"),
         ("bread.exact >= 2", "expected a limit from 0 to 1 (got 2"),
     ):
-        refused = project.evaluate("test_bread.py", f"--eval-gate={gate}", ret=1, passed=8)
+        refused = project.evaluate("test_bread.py", f"--eval-gate={gate}", ret=7, passed=8)
         assert says in refused.out
     with_other = of_scales(4, 0.5).replace('metric="exact"', 'metric="exact", maximum=2')
     project.write("test_bread.py", with_other)
-    shown = project.evaluate("test_bread.py", ret=1, passed=8)
+    shown = project.evaluate("test_bread.py", ret=7, passed=8)
     assert "bread.exact has scores up to 2; write the limit as a score" in shown.out
 
 
@@ -246,7 +246,7 @@ def test_without_a_declaration_scores_of_several_scales_have_no_mean(project: Pr
     assert run.row("bread")[0] == "several scales"
     project.write("test_bread.py", source.replace("record_score(3", "record_score(1"))
     arguments = ("--eval-baseline=before.json", "--eval-gate=bread.drop <= 1")
-    run = project.evaluate("test_bread.py", *arguments, ret=1, passed=4)
+    run = project.evaluate("test_bread.py", *arguments, ret=7, passed=4)
     assert "bread has scores on several scales (up to 1, 4); gate one of its metrics" in run.out
     assert "bread against the baseline" not in run.out
     run = project.evaluate("test_bread.py", *arguments[:1], "--eval-gate=bread.rating.drop <= 1", ret=0)

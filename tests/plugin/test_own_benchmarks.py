@@ -42,7 +42,7 @@ UNAWAITED = """
 def test_a_call_that_no_test_awaited_fails_the_run(project: Project, processes: str) -> None:
     project.write("test_own.py", UNAWAITED)
     finished = project.start("test_own.py", *project.model, "-n", processes).finish()
-    assert finished.ret == 1
+    assert finished.ret == 7
     finished.shows("ERROR: *test_own.py:*: chat was called without `await`, so no request was sent*")
 
 
@@ -457,7 +457,7 @@ def test_what_was_not_answered_before_is_an_error_of_its_question(project: Proje
     project.evaluate(*arguments, "--eval-stage=answer", "-k", "Oslo or Rome")
     project.write("test_own.py", JUDGED.replace("Where is {city}?", "Where lies {city}?"))
     judging = project.evaluate(
-        *arguments, "--eval-stage=judge", "-k", "Oslo or Lima", ret=1, failed=2, deselected=2
+        *arguments, "--eval-stage=judge", "-k", "Oslo or Lima", ret=7, failed=2, deselected=2
     )
     judging.shows("*tiny has no recorded answer to this question; ask it with --eval-stage answer*")
     assert {result["outcome"] for result in judging.results.values()} == {"error"}
@@ -631,5 +631,5 @@ def test_an_answering_run_leaves_no_answer_of_an_earlier_one(project: Project) -
     project.write("test_own.py", asks_nothing.replace("reply.text", '"so"'))
     project.evaluate(*arguments, "--eval-stage=answer")
     project.write("test_own.py", TWICE)
-    judging = project.evaluate(*arguments, "--eval-stage=judge", ret=1, failed=1)
+    judging = project.evaluate(*arguments, "--eval-stage=judge", ret=7, failed=1)
     judging.shows("*tiny has no recorded answer to this question*")

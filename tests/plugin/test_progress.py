@@ -66,8 +66,8 @@ def test_a_terminal_has_a_live_line_that_leaves_no_trace(project: Project, verbo
     assert "requests/s" not in text
     if verbosity:
         shown = [line for line in screen.lines if line.startswith("test_own.py::")]
-        assert [line.split()[:2] for line in shown] == [
-            [f"test_own.py::test_number[{number}]", "PASSED"] for number in range(30)
+        assert [line.split()[:3] for line in shown] == [
+            [f"test_own.py::test_number[{number}]", "PASSED", "1.00"] for number in range(30)
         ]
     else:
         assert re.search(rf"^test_own\.py {re.escape('.' * 30)} +\[100%\]$", text, re.MULTILINE)

@@ -135,7 +135,7 @@ def test_a_judge_is_tried_when_its_turn_comes_and_before_it_judges(hosting: Host
     make_gated(hosting.project)
     mt_bench = (f"--eval-mt-bench-data={hosting.project.mt_bench}", "--eval-benchmark=mt_bench")
     judge = (*mt_bench, "--eval-judge-model=judge", "-n1")
-    finished = hosting.run(*judge, ret=1, failed=8)
+    finished = hosting.run(*judge, ret=7, failed=8)
     assert hosting.events == ["start tiny", "end tiny 16", "start judge", "end judge 6"]
     finished.shows(
         "ERROR: the judge judge does not rate every good answer of its trial above *--eval-no-judge-trial"
@@ -213,7 +213,7 @@ def test_a_server_that_ends_during_the_run_fails_it_and_what_was_scored_is_kept(
         """,
     )
     finished = hosting.run(
-        "test_own.py", "--eval-wait=1", "--eval-vllm-args=--die-after-answering", ret=1, passed=1, failed=1
+        "test_own.py", "--eval-wait=1", "--eval-vllm-args=--die-after-answering", ret=7, passed=1, failed=1
     )
     assert "the server of tiny ended during the run with status 7" in finished.out
     assert finished.row("first")[0] == "1.0000"

@@ -149,7 +149,7 @@ DEADLY_AHEAD = """
 
 def test_a_process_that_dies_loses_the_item_that_killed_it_alone(project: Project) -> None:
     project.write("test_own.py", DEADLY)
-    finished = project.evaluate("test_own.py", "-n2", ret=1, passed=30, failed=1)
+    finished = project.evaluate("test_own.py", "-n2", ret=7, passed=30, failed=1)
     finished.shows("FAILED test_own.py::test_deadly - worker *gw* crashed while running *")
     score, _, *counts = finished.row("own")
     assert (score, counts) == ("0.4833", ["30", "0", "0"])
@@ -160,7 +160,7 @@ def test_an_item_that_kills_its_process_ahead_of_its_turn_costs_one_other_at_mos
     project.write("test_own.py", DEADLY_AHEAD)
     finished = project.start(*project.model, "test_own.py", "-n2", "--max-worker-restart=2").finish()
     finished.shows("FAILED test_own.py::test_number[[]12[]] - worker *gw* crashed while running *")
-    assert finished.ret == 1
+    assert finished.ret == 7
     assert finished.outcomes["failed"] <= 2
     assert len(finished.results) >= 28
     assert "test_number[12]" not in finished.results
@@ -182,7 +182,7 @@ LOST = """
 def test_a_result_that_never_arrives_fails_the_run_under_any_distribution(project: Project) -> None:
     project.write("conftest.py", LOST)
     project.write("test_own.py", DEADLY.partition("    def test_deadly")[0])
-    finished = project.evaluate("test_own.py", "-n1", "-v", "--dist=load", ret=1, passed=29)
+    finished = project.evaluate("test_own.py", "-n1", "-v", "--dist=load", ret=7, passed=29)
     finished.shows("scheduling tests via LoadScheduling")
     finished.shows("ERROR: 1 of 30 tests never reported a result; a worker may have died")
     assert len(finished.results) == 29
@@ -191,7 +191,7 @@ def test_a_result_that_never_arrives_fails_the_run_under_any_distribution(projec
 def test_a_server_cannot_end_a_process_by_what_it_says(project: Project) -> None:
     project.write("test_own.py", DEADLY.partition("    def test_deadly")[0])
     project.server.fault(Status(400, "half a character \ud83d and \x1b[2J"), times=None)
-    finished = project.evaluate("test_own.py", "-n1", ret=1, failed=30)
+    finished = project.evaluate("test_own.py", "-n1", ret=7, failed=30)
     assert finished.out.count(r"answered 400: half a character \ud83d and \x1b[2J") >= 30
 
 

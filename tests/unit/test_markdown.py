@@ -60,8 +60,8 @@ def page(
         ([], [], 0, "## ✅ passed: evaluation of `lab`"),
         (["passed", "inconclusive"], [], 0, "## ⚠️ inconclusive: evaluation of `lab`"),
         (["inconclusive", "failed"], [], 1, "## ❌ failed: evaluation of `lab`"),
-        (["refused"], [], 1, "## ❌ failed: evaluation of `lab`"),
-        (["passed"], ["a worker died"], 0, "## ❌ failed: evaluation of `lab`"),
+        (["refused"], [], 0, "## ❌ broken: evaluation of `lab`"),
+        (["passed"], ["a worker died"], 0, "## ❌ broken: evaluation of `lab`"),
         (["passed", "skipped"], [], 2, "## ❌ failed: evaluation of `lab`"),
     ],
 )
@@ -74,7 +74,7 @@ def test_the_verdict_comes_first(
 
 
 @pytest.mark.parametrize(
-    ("inconclusive", "word"), [("warn", "⚠️ inconclusive"), ("fail", "❌ failed"), ("pass", "✅ passed")]
+    ("inconclusive", "word"), [("warn", "⚠️ inconclusive"), ("fail", "⚠️ inconclusive"), ("pass", "✅ passed")]
 )
 def test_what_an_undecided_gate_means_is_the_users_choice(inconclusive: str, word: str) -> None:
     found = page(reports=[report("inconclusive")], inconclusive=inconclusive)

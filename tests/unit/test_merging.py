@@ -118,7 +118,7 @@ def test_a_drop_is_refused_where_a_part_asked_the_base_model_in_another_way(tmp_
         write_results(tmp_path / name / "results.json", RunReport.of(run))
     command = ["merge", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "whole")]
     refused = CliRunner().invoke(main, command)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 7
     assert "refused: own.drop <= 0.1: requests were adapted differently (" in refused.stdout
     assert "allow the comparison with" in refused.stdout
     assert CliRunner().invoke(main, [*command, "--allow-mismatch"]).exit_code == 0

@@ -75,16 +75,22 @@ def test_of_several_models_without_a_common_benchmark_none_is_the_best() -> None
         ("passed", {}, "passed"),
         ("skipped", {}, "passed"),
         ("failed", {}, "failed"),
-        ("refused", {}, "failed"),
+        ("refused", {}, "broken"),
         ("inconclusive", {}, "inconclusive"),
         ("passed", {"failed_tests": 1}, "failed"),
-        ("passed", {"problems": ("a worker died",)}, "failed"),
+        ("passed", {"problems": ("a worker died",)}, "broken"),
+        ("failed", {"problems": ("a worker died",)}, "failed"),
+        ("passed", {"failed_tests": 1, "broken_tests": 1}, "broken"),
+        ("passed", {"failed_tests": 2, "broken_tests": 1}, "failed"),
+        ("passed", {"pytest_status": 4}, "refused"),
         ("skipped", {"summaries": ()}, "skipped"),
     ],
 )
 def test_the_headline_is_the_worst_of_it(verdict: Verdict, changes: dict[str, Any], headline: str) -> None:
     given = {"summaries": tuple(summarise(LAB)), **changes}
-    report = RunReport(run(*LAB), verdicts=(GateReport(parse_gate("own >= 1"), verdict, ""),), **given)
+    report = RunReport(
+        run(*LAB), verdicts=(GateReport(parse_gate("own >= 1"), verdict, "", value=0.5),), **given
+    )
     assert report.headline == headline
 
 

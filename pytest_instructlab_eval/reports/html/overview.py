@@ -71,7 +71,7 @@ class ChangeCard:
 def headline_sentence(report: RunReport) -> str:
     """Return the verdict on the run in a sentence that says why."""
     verdict = report.headline
-    if verdict == "failed":
+    if verdict in ("failed", "broken"):
         return f"{_listed(list(_causes(report)))}."
     if verdict == "inconclusive":
         open_gates = [gate for gate in report.verdicts if gate.verdict == "inconclusive"]

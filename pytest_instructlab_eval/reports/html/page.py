@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.escaping import escape_line
-from pytest_instructlab_eval.gates.gate_report import Verdict
 from pytest_instructlab_eval.gates.sentences import confidence_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain_data
@@ -59,7 +58,7 @@ class RankLine:
 class Page:
     """All that the template shows but the questions."""
 
-    verdict: Verdict
+    verdict: str
     headline: str
     models: tuple[str, ...]
     meta: tuple[str, ...]

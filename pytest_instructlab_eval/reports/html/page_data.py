@@ -52,20 +52,20 @@ def _index(table: QuestionTable) -> dict[str, Plain]:
     for names in (benchmarks, groups):
         names.update({name: number for number, name in enumerate(names)})
     return {
-        "sides": [{"label": _name(side.label), "role": side.role} for side in table.sides],
+        "sides": [{"label": _shown_name(side.label), "role": side.role} for side in table.sides],
         "against": table.against,
         "flip": FLIP,
-        "benchmarks": list(map(_name, benchmarks)),
-        "groups": list(map(_name, groups)),
+        "benchmarks": list(map(_shown_name, benchmarks)),
+        "groups": list(map(_shown_name, groups)),
         "benchmark": [benchmarks[row.name.benchmark] for row in table.rows],
         "group": [groups[row.group] for row in table.rows],
-        "name": [_name(row.name.text) for row in table.rows],
+        "name": [_shown_name(row.name.text) for row in table.rows],
         "maximum": [row.maximum for row in table.rows],
         "findings": [_column(table.rows, side) for side in range(len(table.sides))],
     }
 
 
-def _name(name: str) -> str | None:
+def _shown_name(name: str) -> str | None:
     return visible(name, LONGEST_NAME)
 
 
