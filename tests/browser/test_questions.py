@@ -52,7 +52,7 @@ def test_filters_by_group_outcome_and_change(judged: Path, open_page: Open) -> N
     choose(page, "Outcome", "error")
     assert count(page) == "0 of 48 questions"
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.querySelector('#count').textContent === '48 questions'")
+    page.wait_for_selector("#count:text-is('48 questions')")
 
 
 def test_filters_by_score_and_doubt(judged: Path, open_page: Open) -> None:
