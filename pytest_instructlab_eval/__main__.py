@@ -12,9 +12,10 @@ from typing import get_args
 
 import click
 
-from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
+from pytest_instructlab_eval.parsers import parse_price
 from pytest_instructlab_eval.records.baseline import (
     Baseline,
     check_comparable,
@@ -32,7 +33,7 @@ from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
 from pytest_instructlab_eval.reports.exports.libraries import missing_library
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_comparison import Side, compare_runs
-from pytest_instructlab_eval.reports.run_folder import write_run_folder
+from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
 from pytest_instructlab_eval.settings import EXPORTS, GateAbout, Settings
@@ -42,6 +43,7 @@ from pytest_instructlab_eval.suites.registry import benchmark_names
 from pytest_instructlab_eval.task_writing.tasks_command import tasks
 
 ALLOW = "allow the comparison with --allow-mismatch"
+PAGE = "report.html"
 RUN = click.Path(exists=True, path_type=Path)
 
 
@@ -178,9 +180,11 @@ def merge(
         with _check_writable("--out", out, "; name another"):
             set_aside(out, Settings.keep_previous)
             write_run_folder(out, report, write_answers)
+            write_report(out / PAGE, report)
     lines = [
         *terminal_lines(report, verbose=verbose, sampled=benchmark_names()),
         f"results: {out / 'results.json'}",
+        f"report: {out / PAGE}",
     ]
     _print_lines([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
     sys.exit(report.exit_status)
@@ -210,6 +214,71 @@ def export(name: str, output: Path, *, out: Path | None, baseline: Path | None) 
         with _check_writable("--out", folder, "; name another"):
             write_export(name, report, folder, written_at(file))
     click.echo(f"export: {escape_line(str(folder))}")
+
+
+def _check_prices(_: click.Context, __: click.Parameter, given: Sequence[str]) -> Sequence[str]:
+    """Return the prices of an option; raises click's error for what is none."""
+    try:
+        return [parse_price(text) for text in given]
+    except ValueError as error:
+        raise click.BadParameter(escape_text(str(error))) from None
+
+
+@main.command()
+@click.argument("run", type=RUN)
+@click.option("--against", type=RUN, metavar="RUN",
+              help="Compare with this run or baseline (default: that of RUN).")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+              help=f"Write the page to this file (default: {PAGE} beside the results).")  # fmt: skip
+@click.option("--price-in", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
+              help="The price of a million tokens read, like --eval-price-in; repeatable.")  # fmt: skip
+@click.option("--price-out", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
+              help="The price of a million tokens written; repeatable.")  # fmt: skip
+@click.option("--allow-mismatch", is_flag=True, help="Compare with a run of another configuration.")
+def report(
+    run: Path,
+    *,
+    against: Path | None,
+    out: Path | None,
+    price_in: Sequence[str],
+    price_out: Sequence[str],
+    allow_mismatch: bool,
+) -> None:
+    """Write the page of a finished RUN, report.html, which needs neither a server nor a network.
+
+    RUN is a results.json or its folder. The page is the one that the run wrote at its end; with --against it
+    shows what changed since another run.
+    """
+    with _errors_as_sentences():
+        file = results_path(run)
+        finished = read_run(file, check_gate=parse_gate)
+        prices = {name: given for name, given in (("price_in", price_in), ("price_out", price_out)) if given}
+        finished = dataclasses.replace(finished, configuration={**finished.configuration, **prices})
+        allow_flag = None if allow_mismatch else "--allow-mismatch"
+        page = RunReport.of_finished(
+            finished, _own_baseline(finished, against, allow_flag), allow_flag=allow_flag
+        )
+        if against is not None:
+            page = page.against(_baseline_for(finished, against, allow_flag))
+            if not page.changes:
+                raise ConfigurationError(f"{against} and {run} have no benchmark with the same questions")
+        path = file.parent / PAGE if out is None else out
+        with _check_writable("--out", path, "; name another"):
+            write_report(path, page)
+    click.echo(f"report: {escape_line(str(path))}")
+
+
+def _own_baseline(run: Run, against: Path | None, allow_flag: str | None) -> Baseline | None:
+    """Return the run that a finished run was compared with; the one `against` where that cannot be read."""
+    try:
+        return _baseline_for(run, None, allow_flag)
+    except DataError as error:
+        if against is None:
+            raise ConfigurationError(
+                f"the run was compared with {run.configuration.get('baseline')}, which cannot be read now "
+                f"({error}); give that run with --against"
+            ) from None
+        return _baseline_for(run, against, allow_flag)
 
 
 def _baseline_for(run: Run, given: Path | None, allow_flag: str | None) -> Baseline | None:

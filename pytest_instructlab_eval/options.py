@@ -14,9 +14,11 @@ from pytest_instructlab_eval.parsers import (
     parse_one_of,
     parse_path,
     parse_power,
+    parse_price,
     parse_program,
     parse_prompt,
     parse_repeat,
+    parse_report,
     parse_seconds,
     parse_shard,
     parse_text,
@@ -183,6 +185,13 @@ OPTIONS = (
     Option("reuse_verdict", None, "where the models, questions, options and gates are those of the finished "
            "run in the output folder, give its verdict again and ask no question; on any doubt ask anew "
            "(default: ask)", parse_boolean, expert=True),
+    Option("report", "FILE", "write the page for people to this file; none writes no page (default: "
+           "report.html in the output folder)", parse_report, is_path=True, expert=True),
+    Option("price_in", "[NAME=]PRICE", "show the cost of the tokens that were read, at this price a million; "
+           "may be given several times, for a model or judge by its name (default: no cost)", parse_price,
+           repeatable=True, expert=True),
+    Option("price_out", "[NAME=]PRICE", "show the cost of the tokens that were written, at this price a "
+           "million, like --eval-price-in (default: no cost)", parse_price, repeatable=True, expert=True),
     Option("stage", "STAGE", "do one step only: answer asks the model and keeps its answers in the output "
            "folder, judge grades the answers in that folder (default: both steps)",
            parse_one_of(*STAGES), expert=True),

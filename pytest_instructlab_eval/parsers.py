@@ -204,6 +204,22 @@ def parse_prompt(value: str) -> str:
         ) from None
 
 
+def parse_price(value: str) -> str:
+    """Return [NAME=]PRICE as it was written; PRICE is a number, 0 or more."""
+    try:
+        price = float(value.rpartition("=")[2])
+    except ValueError:
+        price = -1.0
+    if not 0 <= price < float("inf"):
+        raise ValueError(f"expected PRICE or NAME=PRICE, such as 0.5 or my-judge=2.5 (got {value!r})")
+    return value.strip()
+
+
+def parse_report(value: str) -> Path | Literal["none"]:
+    """Return the path of a file, or "none"."""
+    return "none" if value.strip() == "none" else parse_path(value)
+
+
 def parse_path(value: str) -> Path:
     """Return a path, made absolute later (an ini file's paths start at the ini file)."""
     try:

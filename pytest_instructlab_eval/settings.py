@@ -66,6 +66,9 @@ class Settings:
     merge_system_user_message: bool = False
     output_dir: Path = Path("eval_output")
     resume: bool = False
+    report: Path | Literal["none"] | None = None
+    price_in: tuple[str, ...] = ()
+    price_out: tuple[str, ...] = ()
     keep_previous: int = 5
     export: tuple[str, ...] = ()
     reuse_verdict: bool = False
@@ -100,6 +103,11 @@ class Settings:
         """Return whether the run asks only some questions of a benchmark, and perhaps only some groups."""
         few_tasks = benchmark == "mmlu" and bool(self.min_tasks or self.mmlu_subject)
         return few_tasks or (self.sample, self.first_n) != (None, None)
+
+    @property
+    def report_file(self) -> Path | None:
+        """The file that the user named for the page, None where there is none."""
+        return self.report if isinstance(self.report, Path) else None
 
     @property
     def judges(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.adaptations import Adaptations
-from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.endpoint import Endpoint, Traffic
 
 REFUSALS = (400, 413, 422)  # the statuses by which a server refuses what it is asked
 FAULT = 500  # by which some servers say that they take no list
@@ -44,12 +44,13 @@ class CompletionBatcher:
     Each prompt takes a place of the server's budget, as if it were a request of its own; a request
     takes a quarter of the budget at most, so that while the server works at one the next is waiting.
     Every prompt ends in a completion or in ModelError, whatever the server answers. A server that takes
-    one prompt a request gets one from then on.
+    one prompt a request gets one from then on. The `traffic` of the model is counted.
     """
 
-    def __init__(self, endpoint: Endpoint, adaptations: Adaptations) -> None:
+    def __init__(self, endpoint: Endpoint, adaptations: Adaptations, traffic: Traffic | None = None) -> None:
         self._endpoint = endpoint
         self._adaptations = adaptations
+        self._traffic = Traffic() if traffic is None else traffic
         self._most = max(1, endpoint.budget.size // 4)
         self._takes_several = False  # seen so far
         self._at_fault = False  # the last prompts that were asked alone failed by a fault of the server
@@ -128,6 +129,7 @@ class CompletionBatcher:
         self._takes_several = self._takes_several or len(jobs) > 1
         self._at_fault = False
         self._endpoint.traffic.requests += len(jobs)
+        self._traffic.add(reply, len(jobs))
         for job, choice in zip(jobs, choices, strict=True):
             if not job.done.done():
                 job.done.set_result(choice)

@@ -31,6 +31,14 @@ class Traffic:
 
     requests: int = 0
     tokens: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, reply: Mapping[str, object], requests: int) -> None:
+        """Count so many requests, and the tokens that the reply to them tells."""
+        self.requests += requests
+        self.prompt_tokens += token_count(reply, "prompt_tokens")
+        self.completion_tokens += token_count(reply, "completion_tokens")
 
 
 class Budget:

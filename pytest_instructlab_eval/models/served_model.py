@@ -11,7 +11,7 @@ from pytest_instructlab_eval.models.address import ModelAddress
 from pytest_instructlab_eval.models.batching import CompletionBatcher, Prompt
 from pytest_instructlab_eval.models.chat_replies import read_completion
 from pytest_instructlab_eval.models.choices import WAYS, ChoiceScorer
-from pytest_instructlab_eval.models.endpoint import Endpoint
+from pytest_instructlab_eval.models.endpoint import Endpoint, Traffic
 from pytest_instructlab_eval.models.identity import MOST_LISTED, add_fingerprint, listed_identity
 from pytest_instructlab_eval.models.logprobs import Top, likeliest_tokens
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
@@ -48,7 +48,8 @@ class ServedModel:
     ) -> None:
         self.address = ModelAddress(name, endpoint, self._check)
         self.adaptations = Adaptations()
-        self._batcher = CompletionBatcher(endpoint, self.adaptations)
+        self.traffic = Traffic()
+        self._batcher = CompletionBatcher(endpoint, self.adaptations, self.traffic)
         self._tokenizer = ServerTokenizer(self.address)
         self._template = ChatTemplate(self.address)
         self._scorer = ChoiceScorer(self._complete, self._tokenizer.tokens, self.adaptations.note, ways)
@@ -136,6 +137,7 @@ class ServedModel:
                 raise await self._tokenizer.measured(error, messages, max_tokens) from None
             latency = time.perf_counter() - started
         self.endpoint.traffic.requests += 1
+        self.traffic.add(reply, 1)
         return read_completion(reply, latency, self.endpoint, prompt)
 
     async def _reply(self, body: Mapping[str, object], prompt: str) -> dict[str, object]:

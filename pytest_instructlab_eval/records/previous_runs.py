@@ -21,14 +21,14 @@ from pytest_instructlab_eval.records.journal_folder import (
 
 FOLDER = "previous"
 RESULTS = "results.json"
-FILES = (RESULTS, "summary.md")
+FILES = (RESULTS, "summary.md", "report.html")
 EXPORTS = "export"  # the folder of the run in the formats of other tools
 TIME = "%Y-%m-%dT%H-%M-%SZ"  # without colons, which Windows and artifacts of CI systems do not allow
 NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z(-[0-9]{3})?")
 
 
 def set_aside(folder: Path, keep: int, *, journal: bool = False) -> None:
-    """Move the results, summary and exports of the last run to `previous/TIME/`, and keep so many such runs.
+    """Move the results, pages and exports of the last run to `previous/TIME/`, and keep so many such runs.
 
     With `journal`, its journal goes with them. That of a run that did not end stays until the next run, even
     if no run is to be kept. TIME is when the results or the journal were last written to, in UTC. Nothing

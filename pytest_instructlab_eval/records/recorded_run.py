@@ -48,7 +48,7 @@ class _Document(TypedDict):
     """The parts of a results.json that are of the verdict and not of the run."""
 
     created: str
-    problems: tuple[str, ...]
+    failures: tuple[str, ...]
     failed_tests: int
     exit_status: int
 
@@ -76,7 +76,7 @@ def read_recorded(path: Path, check_gate: Callable[[str], object]) -> RecordedRu
     assert isinstance(document, dict)  # noqa: S101  (it was read as one)
     return RecordedRun(
         run_of(document, path, check_gate=check_gate),
-        more["created"], document.get("verdicts"), more["problems"], more["failed_tests"],
+        more["created"], document.get("verdicts"), more["failures"], more["failed_tests"],
         more["exit_status"],
     )  # fmt: skip
 

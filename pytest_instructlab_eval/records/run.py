@@ -10,6 +10,7 @@ from pytest_instructlab_eval.records.journal_lines import short_time
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.run_inputs import RunInputs
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.usage import RunUsage
 
 
 class PlannedTest(NamedTuple):
@@ -113,7 +114,9 @@ class Run:
     benchmarks whose drops are about these very questions where they have several answers, unless
     --eval-gate-about says otherwise. `journal` says what was taken from the journal of an earlier run.
     `identities` and `judge_identities` are what is known of the models and judges, by their labels, and
-    `inputs` what else a verdict depends on, None without --eval-reuse-verdict.
+    `inputs` what else a verdict depends on, None without --eval-reuse-verdict. Of a run read from
+    its file, `failures` are the sentences that failed it beside its tests and gates, and `failed_tests` is
+    the number of its failed tests, None where unknown. `usage` is what it used, None where unknown.
     """
 
     results: tuple[Result, ...]
@@ -135,6 +138,9 @@ class Run:
     identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
     judge_identities: Mapping[str, ModelIdentity] = field(default_factory=dict)
     inputs: RunInputs | None = None
+    failures: tuple[str, ...] = ()
+    failed_tests: int | None = None
+    usage: RunUsage | None = None
 
     @property
     def adaptation_notes(self) -> list[str]:

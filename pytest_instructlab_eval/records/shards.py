@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import differences
 from pytest_instructlab_eval.records.run import Run, distinct_adaptations
+from pytest_instructlab_eval.records.usage import merged_usage
 
 DECIDING = ("gate_about", "inconclusive", "allow_mismatch")
 """The settings that change verdicts, and no score."""
@@ -41,6 +42,7 @@ def merge_shards(parts: Mapping[Path, Run]) -> Run:
         notes=tuple(dict.fromkeys(chain.from_iterable(run.notes for run in runs))),
         silent=tuple(chain.from_iterable(run.silent for run in runs)),
         adaptations=distinct_adaptations(chain.from_iterable(run.adaptations for run in runs)),
+        usage=merged_usage(run.usage for run in runs),
     )
     return dataclasses.replace(whole, fingerprint={**first.fingerprint, "adaptations": whole.adapted()})
 

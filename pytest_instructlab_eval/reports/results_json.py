@@ -19,6 +19,7 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 HEAD = (  # the fields of a run other than its results
     "configuration", "fingerprint", "models", "base", "gates", "standing_gates", "left_out", "incomplete",
     "tests", "notes", "silent", "adaptations", "directory", "about_these", "journal",
+    "usage",
 )  # fmt: skip
 IDENTITIES = ("identities", "judge_identities")
 
@@ -35,12 +36,12 @@ def write_results(path: Path, report: RunReport) -> None:
         **{name: getattr(report.run, name) for name in HEAD if name != "journal" or report.run.journal},
         **{name: _identities(getattr(report.run, name)) for name in IDENTITIES if getattr(report.run, name)},
         **({} if report.run.inputs is None else {"inputs": report.run.inputs}),
-        "problems": report.problems,
-        "failed_tests": report.failed_tests,
         "ranking": report.ranking,
         "summaries": report.summaries,
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],
         "changes": report.changes,
+        "failures": report.problems,
+        "failed_tests": report.failed_tests,
     }
     head = json.dumps(plain_data(document), indent=1, ensure_ascii=False).removesuffix("\n}")
     # Without an indent the C encoder writes the results, in a third of the time.

@@ -21,3 +21,11 @@ def write_run_folder(folder: Path, report: RunReport, write_answers: Callable[[P
     write_results(folder / "results.json", report)
     write_answers(folder, report.run)
     replace_text(folder / "summary.md", summary_page(report))
+
+
+def write_report(path: Path, report: RunReport) -> None:
+    """Write the page of a run, report.html; raises OSError."""
+    from pytest_instructlab_eval.reports.html.page import html_page
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, html_page(report))

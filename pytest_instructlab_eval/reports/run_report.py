@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from pytest_instructlab_eval.records.baseline import Baseline, different_request
 from pytest_instructlab_eval.records.identity_comparison import identity_notes
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.exit_status import Cause, exit_status, gate_cause
-from pytest_instructlab_eval.stats.changes import BenchmarkChanges, run_changes
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, changes_between, run_changes
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 from pytest_instructlab_eval.stats.summary import Summary, summarise
 
@@ -77,9 +78,27 @@ class RunReport:
             broken_tests=errors,
         )
 
+    @classmethod
+    def of_finished(cls, run: Run, baseline: Baseline | None, *, allow_flag: str | None) -> RunReport:
+        """Return the report of a run read from its file, with the failures that its end had."""
+        report = cls.of(run, baseline, allow_flag=allow_flag)
+        known = report.failed_tests if run.failed_tests is None else run.failed_tests
+        problems = tuple(dict.fromkeys((*run.failures, *report.problems)))
+        return dataclasses.replace(report, problems=problems, failed_tests=known)
+
+    def against(self, earlier: Baseline | None) -> RunReport:
+        """Return the report with the changes since another run; its verdicts stay those of the run."""
+        changes = changes_between(self.run.candidates, () if earlier is None else earlier.results)
+        return dataclasses.replace(self, baseline=earlier, changes=tuple(changes))
+
     def with_problems(self, *problems: str) -> RunReport:
         """Return the report with more problems."""
         return dataclasses.replace(self, problems=(*self.problems, *problems))
+
+    @functools.cached_property
+    def baseline_summaries(self) -> tuple[Summary, ...]:
+        """The summaries of the run that this one is compared with."""
+        return () if self.baseline is None else tuple(summarise(self.baseline.results))
 
     @property
     def candidates(self) -> list[str]:

@@ -157,7 +157,7 @@ def _option_value(config: pytest.Config, option: Option, arguments: argparse.Nam
     if option.repeatable:
         return tuple(_parse_option(source, option.parse, text) for text in given)
     value = _parse_option(source, option.parse, str(given))
-    return Path(os.path.abspath(base / value)) if option.is_path else value
+    return Path(os.path.abspath(base / value)) if option.is_path and isinstance(value, Path) else value
 
 
 def _given(

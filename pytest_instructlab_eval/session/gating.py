@@ -31,6 +31,7 @@ from pytest_instructlab_eval.records.run import (
 )
 from pytest_instructlab_eval.records.run_inputs import RunInputs
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.usage import RunUsage
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.gate_rules import gate_problem, missing_counterpart, misspelt_groups
@@ -190,6 +191,7 @@ class Gating:
         identities: Mapping[str, ModelIdentity] | None = None,
         judge_identities: Mapping[str, ModelIdentity] | None = None,
         inputs: RunInputs | None = None,
+        usage: RunUsage | None = None,
     ) -> Run:
         """Return the record of the run, with these results and the tests that recorded no score.
 
@@ -214,6 +216,7 @@ class Gating:
             identities=identities or {},
             judge_identities=judge_identities or {},
             inputs=inputs,
+            usage=usage,
         )
         return replace(run, fingerprint={**self.fingerprint, "adaptations": run.adapted()})
 

@@ -165,6 +165,11 @@ class Preparation:
             if baseline.is_dir():
                 raise ConfigurationError(f"--eval-save-baseline: {baseline} is a folder; name a file")
             _check_folder("--eval-save-baseline", baseline.parent)
+        page = self._settings.report_file
+        if page is not None:
+            if page.is_dir():
+                raise ConfigurationError(f"--eval-report: {page} is a folder; name a file")
+            _check_folder("--eval-report", page.parent)
         for fixture in fixtures:
             self._eval.questions.of_fixture(fixture)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import pytest
 
 from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage, total_usage
 from pytest_instructlab_eval.session.report_data import (
     adaptations_on,
     journal_use_on,
@@ -38,6 +41,8 @@ class ReceivedResults:
         self._by_nodeid: dict[str, Result] = {}
         self._adaptations: list[ModelAdaptation] = []  # of other processes
         self._journal_uses: dict[str, JournalUse] = {}  # by process
+        self._usage: dict[str, list[ModelUsage]] = {}  # of other processes, which may tell it twice
+        self._started = time.monotonic()
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_nodeid.values())
@@ -91,6 +96,16 @@ class ReceivedResults:
         """What all processes have taken from the journal; None without --eval-resume."""
         uses = self._journal_uses.values()
         return JournalUse.of_all(uses) if uses or self._eval.settings.resume else None
+
+    @property
+    def usage(self) -> RunUsage:
+        """What the run has used, in this process and in its workers that have ended."""
+        models = total_usage([*self._eval.models.usage, *chain.from_iterable(self._usage.values())])
+        return RunUsage(round(time.monotonic() - self._started, 2), models)
+
+    def add_usage(self, process: str, usage: Iterable[ModelUsage]) -> None:
+        """Keep the usage of another process at its end."""
+        self._usage[process] = list(usage)
 
     @property
     def silent_without_judge(self) -> list[SilentTest]:

@@ -182,6 +182,7 @@ class RunEnd:
             identities=self._eval.identities.models,
             judge_identities=self._eval.identities.judges,
             inputs=self._eval.inputs,
+            usage=results.usage,
         )
         return RunOutput(self._eval.settings, gating.report(run, gated=gated))
 

@@ -17,6 +17,7 @@ from pytest_instructlab_eval.models.journalled_model import JournalledModel
 from pytest_instructlab_eval.models.replicas import Replicas
 from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import ModelAdaptation
+from pytest_instructlab_eval.records.usage import ModelUsage
 from pytest_instructlab_eval.serving import LOCAL, RotatedModel, Rotation
 from pytest_instructlab_eval.session.engine import Engine
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
@@ -85,13 +86,30 @@ class RunModels:
         self._roles: dict[Address, set[Role]] = {}
         self.replayed_adaptations: Collection[ModelAdaptation] = ()  # of replies in a journal
         self._local: Model | None = None
-        self._local_traffic: list[Traffic] = []
         self._resent: Counter[Cause] = Counter()  # those that were taken
+        self._local_used: list[tuple[Address, Traffic]] = []
 
     @property
     def traffic(self) -> list[Traffic]:
         """The traffic so far with servers and models in this process."""
-        return [endpoint.traffic for endpoint in self._endpoints.values()] + self._local_traffic
+        return [endpoint.traffic for endpoint in self._endpoints.values()] + [
+            traffic for _, traffic in self._local_used
+        ]
+
+    @property
+    def usage(self) -> list[ModelUsage]:
+        """The requests and tokens so far of each model and judge in this process."""
+        used = [(address, model.traffic) for address, model in self._served] + self._local_used
+        return [
+            ModelUsage(
+                "judge" if "judge" in self._roles[address] else "model",
+                self._settings.label(address.name),
+                traffic.requests,
+                traffic.prompt_tokens,
+                traffic.completion_tokens,
+            )
+            for address, traffic in used
+        ]
 
     def take_resent(self) -> Counter[Cause]:
         """Return how many requests were sent again since the last call, by server and cause."""
@@ -280,7 +298,7 @@ class RunModels:
         self._local = model = LocalModel(
             name, worker=number, workers=processes, add_bos=self._settings.add_bos
         )
-        self._local_traffic.append(model.traffic)
+        self._local_used.append((address, model.traffic))
         return model
 
 

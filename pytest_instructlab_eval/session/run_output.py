@@ -15,7 +15,7 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import save_run
 from pytest_instructlab_eval.records.previous_runs import set_aside
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
-from pytest_instructlab_eval.reports.run_folder import write_run_folder
+from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import terminal_lines
 from pytest_instructlab_eval.session.recalled_verdict import RecalledVerdict
@@ -29,8 +29,8 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows
 class RunOutput:
     """The outputs of a run's report.
 
-    `written` is the folder of its files and `saved` its baseline, None before they are written; `exported`
-    are the folders of its exports.
+    `written` is the folder of its files, `saved` its baseline and `page` its report.html, None before they
+    are written; `exported` are the folders of its exports.
     """
 
     def __init__(self, settings: Settings, report: RunReport) -> None:
@@ -38,6 +38,7 @@ class RunOutput:
         self.written: Path | None = None
         self.saved: Path | None = None
         self.exported: list[Path] = []
+        self.page: Path | None = None
         self._settings = settings
 
     @property
@@ -94,9 +95,11 @@ class RunOutput:
                 self._fail(problem)
             for problem in tell(self.report, self.written):
                 self._fail(problem)
+            self._write_page()
             if self.report is not written:
                 with contextlib.suppress(OSError):  # they have been written once
                     self._write_to(self.written)
+                    self._write_page()
         try:
             _show(summary_page(self.report))
         except OSError as error:
@@ -131,6 +134,19 @@ class RunOutput:
                     f"{problem}, nor to {tempfile.gettempdir()} ({also.strerror})"
                 )
 
+    def _write_page(self) -> None:
+        """Write report.html, beside the results where the user names no file."""
+        path = self._settings.report_file
+        if self._settings.report is None and self.written is not None:
+            path = self.written / "report.html"
+        if path is None:
+            return
+        try:
+            write_report(path, self.report)
+            self.page = path
+        except OSError as error:
+            self._fail(f"--eval-report: {path} cannot be written ({error.strerror})")
+
     def _write_to(self, folder: Path) -> None:
         write_run_folder(folder, self.report, write_answers)
         self.written = folder
@@ -141,7 +157,8 @@ class RunOutput:
         if lines and self.written is not None:
             lines.append(f"results: {self.written / 'results.json'}")
             lines += [f"export: {folder}" for folder in self.exported]
-        return [*lines, f"baseline: {self.saved}"] if self.saved is not None else lines
+        lines += [f"baseline: {self.saved}"] if self.saved is not None else []
+        return [*lines, f"report: {self.page}"] if lines and self.page is not None else lines
 
 
 class RecalledOutput(RunOutput):
@@ -159,6 +176,9 @@ class RecalledOutput(RunOutput):
 
     def _write_to(self, folder: Path) -> None:
         """Leave the files of the recorded run."""
+
+    def _write_page(self) -> None:
+        """Leave its page."""
 
 
 def write_refusal(folder: Path | None, models: Sequence[str], reason: str, *, keep: int | None) -> None:

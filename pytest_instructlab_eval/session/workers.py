@@ -8,6 +8,7 @@ import pytest
 
 from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.records.scores import Result
+from pytest_instructlab_eval.records.usage import ModelUsage
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
 from pytest_instructlab_eval.session.distribution import wait_for_outputs
 from pytest_instructlab_eval.session.items import ROLES
@@ -21,7 +22,7 @@ from pytest_instructlab_eval.session.xdist_internals import (
     make_scheduler,
     node_output,
 )
-from pytest_instructlab_eval.session.xdist_worker import ADAPTATIONS, RESULTS
+from pytest_instructlab_eval.session.xdist_worker import ADAPTATIONS, RESULTS, USAGE
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -102,3 +103,6 @@ class Workers:
         output = node_output(node)
         self._results.add([Result.from_plain(record) for record in output.get(RESULTS, ())])
         self._results.add_adaptations(ModelAdaptation(**record) for record in output.get(ADAPTATIONS, ()))
+        usage = [ModelUsage(**record) for record in output.get(USAGE, ())]
+        if usage:
+            self._results.add_usage(node.gateway.id, usage)

@@ -11,7 +11,11 @@ from pytest_instructlab_eval.session.items import forked_problem, model_roles
 from pytest_instructlab_eval.session.session import EvalSession
 from pytest_instructlab_eval.session.xdist_internals import worker_output
 
-RESULTS, ADAPTATIONS = "eval_results", "eval_adaptations"  # the names of a worker's outputs
+RESULTS, ADAPTATIONS, USAGE = (
+    "eval_results",
+    "eval_adaptations",
+    "eval_usage",
+)  # the names of a worker's outputs
 
 
 class XdistWorker:
@@ -39,3 +43,4 @@ class XdistWorker:
         output = worker_output(session.config)
         output[RESULTS] = [result.to_plain() for result in results]
         output[ADAPTATIONS] = plain_data(self._eval.models.adaptations)
+        output[USAGE] = plain_data(self._eval.models.usage)

@@ -26,6 +26,8 @@ BLOCK = re.compile(r"(?<=<!-- table: )(?P<name>[\w. -]+) -->\n.*?(?=<!-- end of 
 KINDS = {  # what an ini name takes, by the parser of its value
     "parse_text": "text",
     "parse_path": "path",
+    "parse_price": "[NAME=]PRICE",
+    "parse_report": "path, or `none`",
     "parse_program": "path or name of a program",
     "parse_url": "URL",
     "parse_boolean": "`true` or `false`",
@@ -61,6 +63,7 @@ SECTIONS = {  # of the page of files, by the file and the object that the sectio
     "results": {
         "": "The file", "configuration": "Configuration", "silent": "Silent test", "adaptation": "Adaptation",
         "journal_use": "Use of the journal",
+        "usage": "Usage", "model_usage": "Usage of a model",
         "rank": "Rank", "summary": "Summary", "row": "Row", "verdict": "Verdict", "gate": "Gate of a verdict",
         "gate.selector": "Selector of a gate", "verdict.worst": "Worst question of a verdict",
         "changes": "Changes", "change": "Change", "result": "Result", "chat": "Chat", "score": "Score",

@@ -95,7 +95,7 @@ class JobRunner:
         self._leave(group)
         with self._failing(group):
             for batch, values in self._scorer.score(group):
-                self._count(len(batch), sum(len(question.context) for question in batch))
+                self._count(len(batch), sum(len(question.context) for question in batch), 0)
                 for question, logprobs in zip(batch, values, strict=True):
                     with self._failing([question]):
                         broken = next(itertools.filterfalse(math.isfinite, logprobs), None)
@@ -111,7 +111,8 @@ class JobRunner:
             completions = self._writer.write(batch)
             self._count(
                 len(batch),
-                sum(completion.prompt_tokens + completion.completion_tokens for completion in completions),
+                sum(completion.prompt_tokens for completion in completions),
+                sum(completion.completion_tokens for completion in completions),
             )
             settle_jobs(batch, completions)
 
@@ -119,9 +120,11 @@ class JobRunner:
         for _ in jobs:
             self._waiting.popleft()
 
-    def _count(self, requests: int, tokens: int) -> None:
+    def _count(self, requests: int, read: int, written: int) -> None:
         self._traffic.requests += requests
-        self._traffic.tokens += tokens
+        self._traffic.tokens += read + written
+        self._traffic.prompt_tokens += read
+        self._traffic.completion_tokens += written
 
     @contextlib.contextmanager
     def _failing(self, jobs: Sequence[LocalJob[object]]) -> Iterator[None]:

@@ -1,0 +1,143 @@
+"""The geometry of the page's charts, which its template draws as SVG: positions and sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.stats.statistics import Interval
+
+WIDTH = 100.0  # of an axis, in units of the drawing
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal axis from `low` to `high`."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, values: Sequence[float]) -> Axis:
+        """Return an axis that has all the values inside, with some room."""
+        low, high = min(values), max(values)
+        room = 0.15 * (high - low) or max(0.05 * abs(high), 0.05)
+        return cls(low - room, high + room)
+
+    def at(self, value: float) -> float:
+        """Return the position of a value, 0 to `WIDTH`."""
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return round(WIDTH * min(1.0, max(0.0, share)), 2)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value with its interval on an axis; `low` and `width` are None without an interval."""
+
+    at: float
+    low: float | None = None
+    width: float | None = None
+
+    @classmethod
+    def on(cls, axis: Axis, value: float, interval: Interval | None) -> Mark:
+        """Return the mark of a value."""
+        if interval is None:
+            return cls(axis.at(value))
+        low, high = axis.at(interval.low), axis.at(interval.high)
+        return cls(axis.at(value), low, round(max(0.6, high - low), 2))
+
+
+@dataclass(frozen=True)
+class LimitChart:
+    """A gate's value and interval against its limit; the values from `bad` on, `bad_width` wide, fail it."""
+
+    mark: Mark
+    limit: float
+    bad: float
+    bad_width: float
+
+    @classmethod
+    def of(cls, value: float, interval: Interval | None, limit: float, *, from_above: bool) -> LimitChart:
+        """Return the chart of a value that a limit holds `from_above` or from below."""
+        axis = Axis.around([value, limit, *(interval or ())])
+        at = axis.at(limit)
+        bad, bad_width = (at, WIDTH - at) if from_above else (0.0, at)
+        return cls(Mark.on(axis, value, interval), at, bad, round(bad_width, 2))
+
+
+@dataclass(frozen=True)
+class Radar:
+    """The groups of a benchmark around a circle: rings, spokes, and a polygon for each side.
+
+    `labels` are positions with the anchor of their text; `polygons` are lists of points, None where a side
+    lacks a group.
+    """
+
+    rings: tuple[float, ...]
+    spokes: tuple[tuple[float, float], ...]
+    labels: tuple[tuple[float, float, str], ...]
+    polygons: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, shares: Sequence[Sequence[float | None]]) -> Radar:
+        """Return the radar of each side's scores, as shares of the scale (0 to 1)."""
+        count = len(shares[0])
+        turns = [2 * math.pi * number / count - math.pi / 2 for number in range(count)]
+        ends = [(math.cos(turn), math.sin(turn)) for turn in turns]
+        anchors = ["middle" if abs(x) < 0.2 else "start" if x > 0 else "end" for x, _ in ends]
+        labels = [
+            (round(58 * x, 1), round(57 * y + 2, 1), anchor)
+            for (x, y), anchor in zip(ends, anchors, strict=True)
+        ]
+        polygons = [
+            None
+            if None in side
+            else " ".join(
+                f"{50 * (share or 0) * x:.2f},{50 * (share or 0) * y:.2f}"
+                for share, (x, y) in zip(side, ends, strict=True)
+            )
+            for side in shares
+        ]
+        return cls(
+            (12.5, 25.0, 37.5, 50.0),
+            tuple((round(50 * x, 2), round(50 * y, 2)) for x, y in ends),
+            tuple(labels),
+            tuple(polygons),
+        )
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a histogram: its label, and each side's share of its values (0 to 1) and their number."""
+
+    label: str
+    shares: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+MOST_BARS = 20
+
+
+def histogram(sides: Sequence[Sequence[float]], maximum: float) -> list[Bar]:
+    """Return the bars of each side's values: one for each whole number of a small scale, else ten."""
+    whole = maximum == int(maximum) and 2 < maximum <= MOST_BARS
+    low = 0 if not whole or any(value < 0.5 for side in sides for value in side) else 1
+    labels = [str(number) for number in range(low, int(maximum) + 1)]
+    if not whole:
+        labels = [f"{maximum * number / 10:g} to {maximum * (number + 1) / 10:g}" for number in range(10)]
+    counts = [[0] * len(labels) for _ in sides]
+    for number, side in enumerate(sides):
+        for value in side:
+            place = math.floor(value + 0.5) - low if whole else math.floor(10 * value / maximum)
+            counts[number][min(len(labels) - 1, max(0, place))] += 1
+    sizes = [len(side) or 1 for side in sides]
+    most = max((max(count) / size for count, size in zip(counts, sizes, strict=True)), default=0.0) or 1.0
+    return [
+        Bar(
+            label,
+            tuple(round(count[place] / size / most, 4) for count, size in zip(counts, sizes, strict=True)),
+            tuple(count[place] for count in counts),
+        )
+        for place, label in enumerate(labels)
+    ]

@@ -1,0 +1,205 @@
+"""The page's first screen: the verdict in a sentence, the gates, and what changed, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.gates.evaluation import is_default_gate
+from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
+from pytest_instructlab_eval.gates.sentences import confidence_text, number_text
+from pytest_instructlab_eval.reports.changes_table import comparison_notes
+from pytest_instructlab_eval.reports.html.charts import LimitChart
+from pytest_instructlab_eval.reports.html.question_table import FLIP, QuestionRow, QuestionTable
+from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.verdicts import ORDER, verdict_counts
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
+
+NAMED = 3  # causes in the sentence
+WORST = 8  # questions shown of each comparison
+DIGITS_OF_SCALE = 4  # decimals of a score up to 1; of a larger scale, 2
+
+
+def digits(maximum: float) -> int:
+    """Return the decimals of a score on this scale."""
+    return 2 if maximum > 1 else DIGITS_OF_SCALE
+
+
+@dataclass(frozen=True)
+class GateCard:
+    """A gate on the page."""
+
+    verdict: Verdict
+    text: str
+    model: str | None
+    message: str
+    default: bool
+    chart: LimitChart | None = None
+    described: str = ""
+
+
+@dataclass(frozen=True)
+class ChangedQuestion:
+    """A question whose score changed: its link, and the score before and after."""
+
+    link: str
+    name: str
+    before: str
+    after: str
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class ChangeCard:
+    """What changed in one benchmark: the means, the worst questions, and the groups that got worse."""
+
+    title: str
+    benchmark: str
+    model: str
+    overall: MeanChange
+    interval: str
+    digits: int
+    worse: int
+    better: int
+    flips_down: int
+    flips_up: int
+    questions: tuple[ChangedQuestion, ...]
+    groups: tuple[MeanChange, ...]
+    notes: tuple[str, ...]
+
+
+def headline_sentence(report: RunReport) -> str:
+    """Return the verdict on the run in a sentence that says why."""
+    verdict = report.headline
+    if verdict in ("failed", "broken"):
+        return f"{_listed(list(_causes(report)))}."
+    if verdict == "inconclusive":
+        open_gates = [gate for gate in report.verdicts if gate.verdict == "inconclusive"]
+        reasons = [f"{gate.gate} is inconclusive" for gate in open_gates]
+        return f"{_listed([*([report.not_gated] if report.not_gated else []), *reasons])}."
+    if verdict == "skipped":
+        return "No question was asked."
+    return f"No gate failed ({verdict_counts(report.verdicts)})." if report.verdicts else "No test failed."
+
+
+def _causes(report: RunReport) -> Iterator[str]:
+    yield from report.problems
+    if count := report.failed_tests:
+        yield "1 test failed" if count == 1 else f"{count:,} tests failed"
+    for gate in sorted(report.failed_gates, key=lambda gate: ORDER.index(gate.verdict)):
+        yield f"{gate.gate} {gate.verdict}: {gate.message.partition(';')[0]}"
+
+
+def _listed(causes: Sequence[str]) -> str:
+    more = [f"{len(causes) - NAMED} more"] if len(causes) > NAMED else []
+    return "; ".join([*causes[:NAMED], *more])
+
+
+def gate_cards(reports: Sequence[GateReport]) -> list[GateCard]:
+    """Return the gates, worst first."""
+    several = len({report.model for report in reports} - {None}) > 1
+    ordered = sorted(reports, key=lambda report: ORDER.index(report.verdict))
+    return [_gate_card(report, several=several) for report in ordered]
+
+
+def _gate_card(report: GateReport, *, several: bool) -> GateCard:
+    gate = report.gate
+    card = GateCard(
+        report.verdict,
+        str(gate),
+        report.model if several else None,
+        report.message,
+        report.verdict == "passed" and is_default_gate(gate),
+    )
+    if report.value is None:
+        return card
+    chart = LimitChart.of(report.value, report.interval, gate.limit, from_above=gate.from_above)
+    described = f"value {report.value:.4g}, limit {gate.limit:g}"
+    if report.interval is not None:
+        low, high = (f"{end:.4g}" for end in report.interval)
+        described += f", {confidence_text(report.confidence or 0.95)} interval {low} to {high}"
+    return GateCard(**{**vars(card), "chart": chart, "described": described})
+
+
+def change_cards(report: RunReport, table: QuestionTable) -> list[ChangeCard]:
+    """Return what changed in each benchmark and candidate; the worst comparison first."""
+    cards = [_change_card(entry, table) for entry in report.changes]
+    return sorted(cards, key=lambda card: (card.overall.difference or 0.0) / card.overall.maximum)
+
+
+def _change_card(entry: BenchmarkChanges, table: QuestionTable) -> ChangeCard:
+    pair = _pair(entry, table)
+    changed = [] if pair is None else _moved_questions(entry.benchmark, pair, table.rows)
+    lost = [change for change, _ in changed if change < 0]
+    gained = [change for change, _ in changed if change > 0]
+    number = digits(entry.overall.maximum)
+    interval = entry.overall.interval
+    return ChangeCard(
+        title=entry.title,
+        benchmark=entry.benchmark,
+        model=entry.model,
+        overall=entry.overall,
+        interval="" if interval is None else " to ".join(f"{end:+.{number}f}" for end in interval),
+        digits=number,
+        worse=len(lost),
+        better=len(gained),
+        flips_down=sum(change <= -FLIP for change in lost),
+        flips_up=sum(change >= FLIP for change in gained),
+        questions=tuple(
+            _changed_question(row, change, pair, table)
+            for change, row in changed[:WORST]
+            if pair is not None and change < 0
+        ),
+        groups=tuple(group for group in entry.groups if group.certain),
+        notes=tuple(comparison_notes([entry])),
+    )
+
+
+def _pair(entry: BenchmarkChanges, table: QuestionTable) -> tuple[int, int] | None:
+    """Return the sides of a comparison, None where the page does not have them."""
+    for ours, (side, theirs) in enumerate(zip(table.sides, table.against, strict=True)):
+        if side.role == "candidate" and side.label == entry.model and theirs is not None:
+            return ours, theirs
+    return None
+
+
+def _moved_questions(
+    benchmark: str, pair: tuple[int, int], rows: Sequence[QuestionRow]
+) -> list[tuple[float, QuestionRow]]:
+    """Return the questions whose score changed, the largest drop first."""
+    changes = [(row.change(*pair), row) for row in rows if row.name.benchmark == benchmark]
+    return sorted(((change, row) for change, row in changes if change), key=lambda changed: changed[0])
+
+
+def _changed_question(
+    row: QuestionRow, change: float, pair: tuple[int, int], table: QuestionTable
+) -> ChangedQuestion:
+    after, before = (row.findings[side].value or 0.0 for side in pair)
+    return ChangedQuestion(
+        permalink(row, pair[0], table), row.name.text, f"{before:.4g}", f"{after:.4g}", abs(change) >= FLIP
+    )
+
+
+def permalink(row: QuestionRow, side: int, table: QuestionTable) -> str:
+    """Return the address of a question in the page; with its model in front where there are several."""
+    parts = [row.name.benchmark, row.name.text]
+    if sum(entry.role == "candidate" for entry in table.sides) > 1:
+        parts.insert(0, table.sides[side].label)
+    return "#" + "/".join(map(_encoded, parts))
+
+
+def _encoded(part: str) -> str:
+    """Return the part of an address as the page's script writes it (encodeURIComponent)."""
+    import urllib.parse
+
+    return urllib.parse.quote(part.encode("utf-8", "replace"), safe="!~*'()-._")
+
+
+def change_text(value: float | None, maximum: float) -> str:
+    """Return a difference with its sign."""
+    return "" if value is None else f"{round(value, digits(maximum)) + 0.0:+.{digits(maximum)}f}"
+
+
+def score_text(value: float | None, maximum: float) -> str:
+    """Return a score with the decimals of its scale."""
+    return "" if value is None else number_text(value, digits(maximum))

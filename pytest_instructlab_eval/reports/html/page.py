@@ -1,0 +1,190 @@
+"""report.html as a whole: the run's data put into the page's template, with its style and its scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.gates.sentences import confidence_text
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.reports.html.overview import (
+    ChangeCard,
+    GateCard,
+    change_cards,
+    change_text,
+    gate_cards,
+    headline_sentence,
+    score_text,
+)
+from pytest_instructlab_eval.reports.html.page_data import page_data
+from pytest_instructlab_eval.reports.html.question_details import visible
+from pytest_instructlab_eval.reports.html.question_table import QuestionTable, question_table
+from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
+from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
+from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.reports.totals import cost_of_run, run_time, totals_table
+from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
+from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+ASSETS = "pytest_instructlab_eval.reports.html"
+SCRIPTS = ("dom", "data", "filters", "list", "differences", "question", "main")  # in the order of their use
+MOST_NOTES = 50
+LONGEST_SENTENCE = 2_000  # characters of a name or a sentence outside the questions
+
+
+@dataclass(frozen=True)
+class RankLine:
+    """A model's line in the ranking."""
+
+    model: str
+    score: str
+    stderr: str
+    behind: str
+    interval: str
+    word: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template shows but the questions."""
+
+    verdict: str
+    headline: str
+    models: tuple[str, ...]
+    meta: tuple[str, ...]
+    findings: tuple[str, ...]
+    gates: tuple[GateCard, ...]
+    gate_counts: str
+    default_gates: int
+    changes: tuple[ChangeCard, ...]
+    ranking: tuple[RankLine, ...]
+    ranking_interval: str
+    ranking_notes: tuple[str, ...]
+    blocks: tuple[ScoreBlock, ...]
+    totals_meta: str
+    totals_head: tuple[str, ...]
+    totals: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    sections: tuple[tuple[str, str], ...]
+
+
+def html_page(report: RunReport) -> str:
+    """Return the page of a run, one file that needs nothing else."""
+    import jinja2
+    from markupsafe import Markup
+
+    table = question_table(report)
+    style = _asset("page.css")
+    script = "".join(['(() => {\n"use strict";\n', *(_asset(f"{name}.js") for name in SCRIPTS), "})();\n"])
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=_shown, keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.from_string(_asset("page.html.j2")).render(
+        page=_page(report, score_blocks(report, table), change_cards(report, table)),
+        data=_packed_data(table),
+        style=Markup(style),  # noqa: S704  (our own file)
+        script=Markup(script),  # noqa: S704  (our own files)
+        policy=Markup(_policy(style, script)),  # noqa: S704  (our own)
+        score=score_text,
+        change=change_text,
+    )
+
+
+def _packed_data(table: QuestionTable) -> dict[str, Markup | list[Markup]]:
+    """Return the data of the questions, whose base64 needs no escaping and must not be cut."""
+    from markupsafe import Markup
+
+    data = page_data(table)
+    safe = [Markup(text) for text in (data.index, *data.details)]  # noqa: S704  (base64)
+    return {"index": safe[0], "details": safe[1:]}
+
+
+def _asset(name: str) -> str:
+    return (files(ASSETS) / "assets" / name).read_text("utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the content security policy: this style, this script, and no network at all."""
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    style_digest, script_digest = digests
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_digest}'; script-src 'sha256-{script_digest}'; "
+        "img-src data:; connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _shown(value: object) -> object:
+    """Return a text of strangers cut, and with what hides or reorders text written out; our own as it is."""
+    return visible(value, LONGEST_SENTENCE) if type(value) is str else value
+
+
+def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[ChangeCard]) -> Page:
+    run, gates = report.run, gate_cards(report.verdicts)
+    judges = dict.fromkeys(result.judge for result in run.results if result.judge)
+    meta = [f"{sum(summary.overall.n for summary in report.summaries):,} scored questions"]
+    meta += [f"base model {run.base}"] if run.base is not None else []
+    meta += [f"judged by {'; '.join(judges)}"] if judges else []
+    notes = [*report.problems, *([report.not_gated] if report.not_gated else [])]
+    notes += [note for note in [family_note(report.verdicts)] if note]
+    head, totals = totals_table(run)
+    sections = {
+        "gates": gates, "changes": changes, "ranking": report.ranking, "scores": blocks, "totals": totals,
+    }  # fmt: skip
+    return Page(
+        verdict=report.headline,
+        headline=headline_sentence(report),
+        models=tuple(report.candidates),
+        meta=tuple(meta),
+        findings=tuple(dict.fromkeys(notes))[:MOST_NOTES],
+        gates=tuple(gates),
+        gate_counts=verdict_counts(report.verdicts),
+        default_gates=sum(gate.default for gate in gates),
+        changes=tuple(changes),
+        ranking=tuple(_rank_line(rank, first=place == 0) for place, rank in enumerate(report.ranking)),
+        ranking_interval=f"{confidence_text(simultaneous_confidence(len(report.ranking) - 1))} interval"
+        if report.ranking
+        else "",
+        ranking_notes=tuple(doubts_about_best(report.ranking)) if report.ranking else (),
+        blocks=tuple(blocks),
+        totals_meta=_totals_meta(run),
+        totals_head=tuple(head),
+        totals=tuple(map(tuple, totals)),
+        notes=(*run.adaptation_notes, *run.notes)[:MOST_NOTES],
+        settings=tuple(
+            (name, escape_line(json.dumps(plain_data(value), ensure_ascii=False)))
+            for name, value in run.configuration.items()
+        ),
+        sections=(
+            *((name, name.capitalize()) for name, has in sections.items() if has),
+            ("questions", "Questions"),
+            ("run", "Run"),
+        ),
+    )
+
+
+def _totals_meta(run: Run) -> str:
+    """Return the time and the cost of a run, as far as they are known."""
+    if run.usage is None:
+        return ""
+    cost = cost_of_run(run)
+    return run_time(run.usage.seconds) + ("" if cost is None else f", cost {cost:,.4f}")
+
+
+def _rank_line(rank: Rank, *, first: bool) -> RankLine:
+    numbers = ("" if value is None else f"{value:.4f}" for value in (rank.score, rank.stderr, rank.behind))
+    score, stderr, behind = numbers
+    interval = "" if rank.interval is None else f"{rank.interval.low:.4f} to {rank.interval.high:.4f}"
+    word = "best" if first else "may equal the best" if rank.tied else ""
+    return RankLine(rank.model, score, stderr, "" if first else behind, interval, word)

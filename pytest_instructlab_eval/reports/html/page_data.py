@@ -1,0 +1,93 @@
+"""The page's data, compressed: the questions as columns, and their details in blocks that open one by one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.records.scores import Outcome
+from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
+from pytest_instructlab_eval.reports.html.question_table import FLIP, QuestionRow, QuestionTable
+
+OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
+CUT_OFF, CONTRADICTORY = 1, 2
+BLOCK = 1_000_000  # characters of a block before it is compressed: it opens in some 10 ms
+
+
+@dataclass(frozen=True)
+class PageData:
+    """The compressed data: `index` is read when the page opens, a block of `details` when it is needed."""
+
+    index: str
+    details: tuple[str, ...]
+
+
+def page_data(table: QuestionTable) -> PageData:
+    """Return the data of all questions."""
+    starts, blocks = [], []
+    for start, block in _detail_blocks(table.rows):
+        starts.append(start)
+        blocks.append(_packed(block))
+    return PageData(_packed(_json({**_index(table), "starts": starts})), tuple(blocks))
+
+
+def _detail_blocks(rows: Sequence[QuestionRow]) -> Iterator[tuple[int, str]]:
+    """Yield the details of successive rows, each with the number of the first."""
+    start, size, block = 0, 0, list[str]()
+    for number, row in enumerate(rows):
+        block.append(_json(details_of(row)))
+        size += len(block[-1])
+        if size > BLOCK or number + 1 == len(rows):
+            yield start, f"[{','.join(block)}]"
+            start, size, block = number + 1, 0, []
+
+
+def _index(table: QuestionTable) -> dict[str, Plain]:
+    """Return the columns of all questions, with names as indexes."""
+    benchmarks = {row.name.benchmark: 0 for row in table.rows}
+    groups = {row.group: 0 for row in table.rows}
+    for names in (benchmarks, groups):
+        names.update({name: number for number, name in enumerate(names)})
+    return {
+        "sides": [{"label": _shown_name(side.label), "role": side.role} for side in table.sides],
+        "against": table.against,
+        "flip": FLIP,
+        "benchmarks": list(map(_shown_name, benchmarks)),
+        "groups": list(map(_shown_name, groups)),
+        "benchmark": [benchmarks[row.name.benchmark] for row in table.rows],
+        "group": [groups[row.group] for row in table.rows],
+        "name": [_shown_name(row.name.text) for row in table.rows],
+        "maximum": [row.maximum for row in table.rows],
+        "findings": [_column(table.rows, side) for side in range(len(table.sides))],
+    }
+
+
+def _shown_name(name: str) -> str | None:
+    return visible(name, LONGEST_NAME)
+
+
+def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:
+    """Return one side's values, outcomes (-1 where it does not have the question) and flags."""
+    found = [row.findings.get(side) for row in rows]
+    return {
+        "value": [
+            None if finding is None or finding.value is None else round(finding.value, 4) for finding in found
+        ],
+        "outcome": [-1 if finding is None else OUTCOMES.index(finding.outcome) for finding in found],
+        "flags": [
+            0 if finding is None else CUT_OFF * finding.cut_off + CONTRADICTORY * finding.contradictory
+            for finding in found
+        ],
+    }
+
+
+def _json(data: Plain) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _packed(text: str) -> str:
+    """Return a text in zlib's format as base64, which has no character that HTML would read."""
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 6)).decode("ascii")

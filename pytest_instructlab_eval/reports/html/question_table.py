@@ -1,0 +1,169 @@
+"""The questions of a run for the page: each once, with what every side of the run scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from pytest_instructlab_eval.records.scores import Outcome, Result, Sample, Score
+from pytest_instructlab_eval.reports.run_report import RunReport
+from pytest_instructlab_eval.stats.comparison import counterpart
+
+Role = Literal["candidate", "base", "baseline"]
+FLIP = 0.5  # of the scale: a change this large turns right into wrong, or a good rating into a bad one
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the page: a model of the run, or a model of the run that it is compared with."""
+
+    label: str
+    role: Role
+
+
+class QuestionName(NamedTuple):
+    """The identity of a question over all sides; `number` is above 0 where a side has the name twice."""
+
+    benchmark: str
+    question: str
+    sample: str | None
+    number: int
+
+    @property
+    def text(self) -> str:
+        """The name in links and lists: that of the test, and of the sample where it has several."""
+        name = self.question if self.sample is None else f"{self.question}:{self.sample}"
+        return f"{name}~{self.number + 1}" if self.number else name
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one side has of one question; a question of a task has `samples`, by score."""
+
+    result: Result
+    value: float | None
+    outcome: Outcome
+    samples: tuple[tuple[Score, Sample], ...] = ()
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def cut_off(self) -> bool:
+        """True if the token limit ended one of the answers."""
+        return any(
+            reply.cut_off
+            for score in self.scores
+            if score.evidence is not None
+            for reply in score.evidence.replies
+        )
+
+    @property
+    def contradictory(self) -> bool:
+        """True if a judgment states several ratings."""
+        return any(
+            judgment.contradictory
+            for score in self.scores
+            if score.evidence is not None
+            for judgment in score.evidence.judgments
+        )
+
+
+@dataclass
+class QuestionRow:
+    """A question, with the findings of the sides that have it, by their indexes."""
+
+    name: QuestionName
+    group: str
+    maximum: float
+    findings: dict[int, Finding] = field(default_factory=dict)
+
+    def change(self, ours: int, theirs: int) -> float | None:
+        """Return our score minus theirs, as a share of the scale; None where one is missing."""
+        mine, other = self.findings.get(ours), self.findings.get(theirs)
+        if mine is None or other is None or mine.value is None or other.value is None:
+            return None
+        return round((mine.value - other.value) / self.maximum, 12)
+
+
+@dataclass(frozen=True)
+class QuestionTable:
+    """All questions of a run, and its sides; `against` gives for each side the one it is compared with."""
+
+    sides: tuple[Side, ...]
+    against: tuple[int | None, ...]
+    rows: tuple[QuestionRow, ...]
+
+
+def question_table(report: RunReport) -> QuestionTable:
+    """Return the questions of a run and of the run that it is compared with, in the order of their tests."""
+    run = report.run
+    sides = [Side(model, "candidate") for model in _models(run.candidates, report.candidates)]
+    if run.base is not None:
+        sides.append(Side(run.base, "base"))
+    sources = [(index, [r for r in run.results if r.model == side.label]) for index, side in enumerate(sides)]
+    earlier = report.baseline.results if report.baseline is not None else ()
+    for model in dict.fromkeys(result.model for result in earlier):
+        sources.append((len(sides), [result for result in earlier if result.model == model]))
+        sides.append(Side(model, "baseline"))
+    rows: dict[QuestionName, QuestionRow] = {}
+    for index, results in sources:
+        _add(rows, index, results)
+    ours = [row for row in rows.values() if any(sides[index].role != "baseline" for index in row.findings)]
+    return QuestionTable(tuple(sides), tuple(_against(report, sides)), tuple(ours))
+
+
+def _models(results: Iterable[Result], known: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*known, *(result.model for result in results)]))
+
+
+def _against(report: RunReport, sides: Sequence[Side]) -> Iterator[int | None]:
+    """Yield the side that each candidate is compared with: that of the report's changes."""
+    pairs = {(entry.model, entry.against) for entry in report.changes}
+    others = {side.label: index for index, side in enumerate(sides) if side.role != "candidate"}
+    for side in sides:
+        against = counterpart(side.label, [other for model, other in pairs if model == side.label])
+        yield others.get(against or "") if side.role == "candidate" else None
+
+
+def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Result]) -> None:
+    """Add the findings of one side to the rows."""
+    seen: Counter[tuple[str, str, str | None]] = Counter()
+    for result in results:
+        for sample, finding in _findings_of(result):
+            key = (result.benchmark, result.question, sample)
+            name = QuestionName(*key, seen[key])
+            seen[key] += 1
+            if name not in rows:
+                rows[name] = QuestionRow(name, result.group, _highest_score(result))
+            rows[name].findings[side] = finding
+
+
+def _findings_of(result: Result) -> Iterator[tuple[str | None, Finding]]:
+    """Yield the findings of a test: one for each sample of a task, else one for the test."""
+    by_sample: dict[str, list[tuple[Score, Sample]]] = {}
+    for score in result.scores:
+        for sample in score.samples:
+            by_sample.setdefault(sample.id, []).append((score, sample))
+    for name, samples in by_sample.items():
+        main = next((s for score, s in samples if score.metric == result.main_metric), samples[0][1])
+        yield name, Finding(result, main.value, _sample_outcome(main), samples=tuple(samples))
+    others = tuple(score for score in result.scores if not score.samples)
+    if not by_sample:
+        yield None, Finding(result, result.value, result.outcome, scores=others)
+    elif others or result.error is not None:
+        rest = dataclasses.replace(result, scores=others)
+        yield None, Finding(result, rest.value, rest.outcome, scores=others)
+
+
+def _sample_outcome(sample: Sample) -> Outcome:
+    if sample.value is not None:
+        return "scored"
+    return "unscored" if sample.error is None else "error"
+
+
+def _highest_score(result: Result) -> float:
+    """Return the highest possible score of a test."""
+    main = [score.maximum for score in result.scores if score.metric == result.main_metric]
+    return next(iter(main or [score.maximum for score in result.scores]), 1.0)

@@ -1,0 +1,83 @@
+"""A run's totals: requests, tokens, time, and their cost where prices are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.usage import ModelUsage
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class TotalLine:
+    """The totals of one model or judge; `cost` is in the unit of the prices, None without prices."""
+
+    usage: ModelUsage
+    per_second: float
+    cost: float | None
+
+
+def run_totals(run: Run) -> list[TotalLine]:
+    """Return the totals of each model and judge; none where the run did not keep them."""
+    if run.usage is None:
+        return []
+    price_in, price_out = (_prices(run.configuration.get(name)) for name in ("price_in", "price_out"))
+    return [
+        TotalLine(
+            usage,
+            usage.completion_tokens / run.usage.seconds if run.usage.seconds else 0.0,
+            _cost(usage, price_in, price_out),
+        )
+        for usage in run.usage.models
+    ]
+
+
+def _prices(given: object) -> dict[str, float]:
+    """Return the prices by name; "" has that of all other models and judges."""
+    texts = map(str, given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
+    parts = [text.rpartition("=") for text in texts]
+    return {name.strip(): float(price) for name, _, price in parts}
+
+
+def _cost(usage: ModelUsage, price_in: dict[str, float], price_out: dict[str, float]) -> float | None:
+    read, written = (prices.get(usage.model, prices.get("")) for prices in (price_in, price_out))
+    if read is None and written is None:
+        return None
+    return (usage.prompt_tokens * (read or 0.0) + usage.completion_tokens * (written or 0.0)) / MILLION
+
+
+def totals_table(run: Run) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of the table of totals; no rows where the run did not keep them."""
+    lines = run_totals(run)
+    costs = [line.cost for line in lines if line.cost is not None]
+    head = ["", "requests", "tokens read", "tokens written", "written a second"]
+    rows = [
+        [
+            f"{'judge ' if line.usage.role == 'judge' else ''}{line.usage.model}",
+            f"{line.usage.requests:,}",
+            f"{line.usage.prompt_tokens:,}",
+            f"{line.usage.completion_tokens:,}",
+            f"{line.per_second:,.1f}",
+            *([""] if line.cost is None else [f"{line.cost:,.4f}"]),
+        ][: 6 if costs else 5]
+        for line in lines
+    ]
+    return [*head, *(["cost"] if costs else [])], rows
+
+
+def cost_of_run(run: Run) -> float | None:
+    """Return the cost of a run; None without prices."""
+    costs = [line.cost for line in run_totals(run) if line.cost is not None]
+    return sum(costs) if costs else None
+
+
+def run_time(seconds: float) -> str:
+    """Return a duration: "12.3 s", "4 min 5 s" or "2 h 3 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
