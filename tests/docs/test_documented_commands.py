@@ -53,7 +53,7 @@ FENCE = re.compile(
 )
 FILE = re.compile(r"# (?P<name>[\w./-]+\.(?:py|ini|toml|yaml|jsonl))\n")
 STATUS = re.compile(r"\s*[^\n]{0,40}?\bexit status (\d)")
-URL = re.compile(r"https?://[\w.{}-]+(?::\d+)?/v1")
+URL = re.compile(r"https?://[\w.{}-]+(?::\d+)?(?:/[\w-]+)*/v1")
 NAMES = ("--eval-model", "--eval-base-model", "--eval-judge-model", "--model")
 
 
