@@ -71,8 +71,8 @@ class FakeEndpoint:
         found = self.alter(path, body, reply)
         return json.loads(json.dumps(found))
 
-    async def models(self, wait: float = 0.0) -> list[str]:
-        return ["tiny"]
+    async def models(self, wait: float = 0.0) -> dict[str, dict[str, object]]:
+        return {"tiny": {}}
 
     def safe(self, value: object) -> str:
         return str(value)[:500]
