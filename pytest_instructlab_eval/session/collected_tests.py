@@ -91,6 +91,12 @@ class CollectedTests:
                 counts.update(numbers)
         return counts
 
+    @property
+    def asks(self) -> bool:
+        """True if any of the tests requests a model or a judge of the run."""
+        counts = (of_group for groups in self.roles.values() for of_group in groups.values())
+        return any(fixtures for of_group in counts for fixtures in of_group)
+
     def to_plain(self) -> dict[str, object]:
         """Return the facts as plain data, for another process."""
         record: dict[str, object] = plain_data(self)

@@ -125,9 +125,9 @@ class Preparation:
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
             self._warn_of_power()
-            asks = any(roles for groups in collected.roles.values() for of in groups.values() for roles in of)
-            if not self._eval.without_tests and not (asks and self._settings.reuse_verdict):
-                self._eval.set_aside_last_run()  # else only where its verdict is not given again
+            may_recall = self._settings.reuse_verdict and collected.asks
+            if not self._eval.without_tests and not may_recall:
+                self._eval.set_aside_last_run()  # else only once its verdict is not given again
 
     def _warn_of_power(self) -> None:
         """Plan the run, and warn of gates that cannot fail; --eval-plan shows that and more at the end."""

@@ -53,17 +53,26 @@ class RunIdentities:
         roles = [role for role, fixture in FIXTURE_OF.items() if fixture in fixtures]
         seen: dict[FindableModel, ModelIdentity] = {}  # a model may also be a judge
         for role, label, model in self._run_models.at_servers():
-            if role in roles and model not in seen:
-                seen[model] = self._engine.call(model.looked_at() if self.are_compared else model.listed())
             if role in roles:
+                if model not in seen:
+                    look = model.looked_at() if self.are_compared else model.listed()
+                    seen[model] = self._engine.call(look)
                 self._of(role)[label] = seen[model]
-        for name in self._settings.hosted:
-            identity = hosted_identity(self._settings, name, cache_folder())
-            if name in self._settings.evaluated and "model" in roles:
-                self.models[self._settings.label(name)] = identity
-            if name in self._settings.judging_models and "judge" in roles:
-                self.judges[self._settings.label(name)] = identity
+        self._digest_hosted(roles)  # the keys of a journal have it
         self._looked = time.monotonic()
+
+    def _digest_hosted(self, roles: Collection[Role]) -> None:
+        """Add the identities of the models of these roles that the run serves."""
+        settings = self._settings
+        named: Mapping[Role, Collection[str]] = {
+            "model": settings.evaluated,
+            "judge": settings.judging_models,
+        }
+        for name in settings.hosted:
+            identity = hosted_identity(settings, name, cache_folder())
+            for role in roles:
+                if name in named[role]:
+                    self._of(role)[settings.label(name)] = identity
 
     def look_again(self) -> None:
         """Confirm the times of creation, or drop them.
