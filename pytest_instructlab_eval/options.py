@@ -128,7 +128,6 @@ OPTIONS = (
            "later gets as long, and at least 60 seconds", parse_seconds, "0"),
     Option("serve", "HOW", f"serve a model that has no URL in this way: {', '.join(SERVE)}; auto takes vLLM "
            "where it is installed, and this process where it is not", parse_one_of(*SERVE), "auto"),
-    Option("gpus", "N", "serve the model on N GPUs (default: all that the judge leaves)", parse_integer(0)),
     # What few runs need.
     Option("changed_only", None, "MT-Bench-Branch: ask every pair of the qna.yaml files that the branch adds "
            "or changes, and no other (default: ask the pairs that --eval-base-branch does not have)",
@@ -197,6 +196,8 @@ OPTIONS = (
            parse_one_of(*STAGES), expert=True),
     Option("shard", "K/N", "run part K of N, every Nth test; `python -m pytest_instructlab_eval merge` joins "
            "the parts and evaluates the gates (default: every test)", parse_shard, expert=True),
+    Option("gpus", "N", "serve the model on N GPUs (default: all that the judge leaves)", parse_integer(0),
+           expert=True),
     Option("judge_gpus", "N", "serve the judge on N GPUs, beside the model (default: one after the other on "
            "the same GPUs)", parse_integer(0), expert=True),
     Option("vllm_python", "PYTHON", "start vLLM with this Python (default: the one that runs pytest)",

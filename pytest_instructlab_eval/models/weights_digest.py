@@ -54,7 +54,7 @@ def folder_digest(folder: Path, cache_folder: Path) -> str | None:
         return None
     if any(cached.get(path) != entry for path, entry in entries.items()):
         _write_cache(cache_folder / CACHE_FILE, {**cached, **entries})
-    named = [[str(path.relative_to(folder)), entries[str(path)][1]] for path in files]
+    named = [[str(path.relative_to(folder.absolute())), entries[str(path)][1]] for path in files]
     return f"sha256:{hashlib.sha256(json.dumps(named).encode('utf-8', 'surrogateescape')).hexdigest()}"
 
 

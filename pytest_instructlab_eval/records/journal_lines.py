@@ -10,6 +10,8 @@ import re
 import time
 from collections.abc import Mapping
 
+from pytest_instructlab_eval.escaping import escape_json
+
 SCHEMA = 1
 MOST_IN_A_LINE = 2**28  # bytes; a reply has at most 16 MiB unless the user allows more
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -28,9 +30,9 @@ def write_line(record: Mapping[str, object]) -> bytes:
     Raises ValueError for a number that JSON lacks (NaN, infinity), and TypeError for an object that it lacks.
     """
     try:
-        body = AS_IT_IS.encode(record).encode()[:-1]
+        body = escape_json(AS_IT_IS.encode(record)).encode()[:-1]
     except UnicodeEncodeError:  # half a surrogate pair, which only an escape can write
-        body = ESCAPED.encode(record).encode()[:-1]
+        body = escape_json(ESCAPED.encode(record)).encode()[:-1]
     return body + SUM + _checksum(body) + b'"}\n'
 
 

@@ -40,6 +40,7 @@ NOT_RUN: Mapping[str, str] = {
     "vllm serve": "it needs vLLM",
     "llama-server": "it needs llama.cpp",
     "lm_eval": "it needs torch; tests/models/test_quickstart.py has the same models",
+    "inspect view": "it needs inspect-ai; tests/e2e/test_viewers.py has it",
     "python examples/quickstart/make_models.py": "it trains for minutes",
 }
 """The commands that are not run, by how they begin, and why."""

@@ -60,6 +60,7 @@ COMMON_FLAGS = """
     --eval-base-model=NAME (default: none)
     --eval-base-model-url=URL (default: the servers of --eval-base-url)
     --eval-output-dir=DIR (default: eval_output)
+    --eval-resume (default: move that run to the folder `previous`)
     --eval-sample=N (default: ask every question)
     --eval-first-n=N (default: all, or as many as $INSTRUCTLAB_EVAL_FIRST_N_QUESTIONS says)
     --eval-few-shots=N (default: 5)
@@ -67,7 +68,6 @@ COMMON_FLAGS = """
     --eval-max-concurrency=N (default: 64)
     --eval-wait=SECONDS (default: 0)
     --eval-serve=HOW (default: auto)
-    --eval-gpus=N (default: all that the judge leaves)
 """
 
 EXPERT_FLAGS = """
@@ -98,6 +98,7 @@ EXPERT_FLAGS = """
     --eval-price-out=[NAME=]PRICE (default: no cost)
     --eval-stage=STAGE (default: both steps)
     --eval-shard=K/N (default: every test)
+    --eval-gpus=N (default: all that the judge leaves)
     --eval-judge-gpus=N (default: one after the other on the same GPUs)
     --eval-vllm-python=PYTHON (default: the one that runs pytest)
     --eval-vllm-args=ARGS (default: none)

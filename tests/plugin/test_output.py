@@ -58,4 +58,4 @@ def test_a_second_run_in_the_same_folder_is_refused_before_it_asks_anything(proj
     first.release()
     assert sorted(os.listdir(project.folder / "eval_output")) == ["shard-1-of-2"]
     made = sorted(os.listdir(project.folder / "eval_output" / "shard-1-of-2"))
-    assert made == ["report.html", "results.json", "summary.md"]
+    assert made == ["journal", "report.html", "results.json", "summary.md"]

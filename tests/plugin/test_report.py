@@ -97,7 +97,8 @@ def test_what_another_plugin_fails_the_run_for_after_its_gates_is_in_its_page(pr
     project.write("conftest.py", FAILS_LATE)
     project.write("test_own.py", "def test_it(record_score):\n    record_score(1)\n")
     done = project.evaluate("test_own.py", ret=1, passed=1)
-    assert page(done).startswith("## ❌ failed: evaluation of `tiny`\n\nGates: 2 passed.\n1 test failed.")
+    head = "## ❌ failed: evaluation of `tiny`\n\nGates: 2 passed (2 default).\n1 test failed."
+    assert page(done).startswith(head)
 
 
 def page_of_file(done: Finished, baseline: Baseline | None = None) -> str:

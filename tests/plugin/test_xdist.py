@@ -215,7 +215,7 @@ def test_data_that_only_a_process_meets_is_told_in_one_sentence(project: Project
     data = project.own_mmlu()
     (data / "test" / "anatomy_test.csv").unlink()
     project.write("test_own.py", "async def test_own(mmlu_task, served_model):\n    pass\n")
-    finished = project.evaluate("test_own.py", "-n1", f"--eval-mmlu-data={data}", ret=1)
+    finished = project.evaluate("test_own.py", "-n1", f"--eval-mmlu-data={data}", ret=7)
     assert "anatomy_test.csv cannot be read (No such file or directory)" in finished.out
     assert "Traceback" not in finished.out
     assert "pytest_instructlab_eval/" not in finished.out

@@ -27,7 +27,7 @@ def headline(*results: Result, **more: object) -> str:
 def test_a_run_without_a_score_is_never_said_to_have_passed() -> None:
     said = headline(Result("own", "a", "", "lab", error="no"))
     assert said.startswith(
-        "no question of own has a score; 1 test failed; own.error_rate <= 0 failed: expected"
+        "no question of own has a score: no; 1 test failed; own.error_rate <= 0 failed: expected"
     )
 
 
@@ -36,7 +36,8 @@ def test_a_run_without_results_says_so() -> None:
 
 
 def test_a_run_that_passed_says_so() -> None:
-    assert headline(Result("own", "a", "", "lab", scores=(Score(1.0),))) == "No gate failed (2 passed)."
+    passed = Result("own", "a", "", "lab", scores=(Score(1.0),))
+    assert headline(passed) == "No gate failed: 2 passed (2 default)."
 
 
 @given(text=st.text(max_size=40), value=st.none() | st.floats(0, 1))

@@ -22,7 +22,7 @@ def write_csv(report: RunReport, folder: Path, ended: datetime.datetime) -> None
     """
     table = QuestionTable(report.run)
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, table.columns, lineterminator="\n")
+    writer = csv.DictWriter(text, table.columns)
     writer.writeheader()
     for row in table.rows():
         writer.writerow({name: _inert(cell) for name, cell in row.items()})

@@ -10,7 +10,7 @@ from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.gates.sentences import confidence_text, number_text
 from pytest_instructlab_eval.reports.changes_table import comparison_notes
 from pytest_instructlab_eval.reports.html.charts import LimitChart
-from pytest_instructlab_eval.reports.html.question_table import FLIP, QuestionRow, QuestionTable
+from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.verdicts import ORDER, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
@@ -79,7 +79,7 @@ def headline_sentence(report: RunReport) -> str:
         return f"{_listed([*([report.not_gated] if report.not_gated else []), *reasons])}."
     if verdict == "skipped":
         return "No question was asked."
-    return f"No gate failed ({verdict_counts(report.verdicts)})." if report.verdicts else "No test failed."
+    return f"No gate failed: {verdict_counts(report.verdicts)}." if report.verdicts else "No test failed."
 
 
 def _causes(report: RunReport) -> Iterator[str]:
@@ -121,13 +121,13 @@ def _gate_card(report: GateReport, *, several: bool) -> GateCard:
     return GateCard(**{**vars(card), "chart": chart, "described": described})
 
 
-def change_cards(report: RunReport, table: QuestionTable) -> list[ChangeCard]:
+def change_cards(report: RunReport, table: PageQuestions) -> list[ChangeCard]:
     """Return what changed in each benchmark and candidate; the worst comparison first."""
     cards = [_change_card(entry, table) for entry in report.changes]
     return sorted(cards, key=lambda card: (card.overall.difference or 0.0) / card.overall.maximum)
 
 
-def _change_card(entry: BenchmarkChanges, table: QuestionTable) -> ChangeCard:
+def _change_card(entry: BenchmarkChanges, table: PageQuestions) -> ChangeCard:
     pair = _pair(entry, table)
     changed = [] if pair is None else _moved_questions(entry.benchmark, pair, table.rows)
     lost = [change for change, _ in changed if change < 0]
@@ -155,7 +155,7 @@ def _change_card(entry: BenchmarkChanges, table: QuestionTable) -> ChangeCard:
     )
 
 
-def _pair(entry: BenchmarkChanges, table: QuestionTable) -> tuple[int, int] | None:
+def _pair(entry: BenchmarkChanges, table: PageQuestions) -> tuple[int, int] | None:
     """Return the sides of a comparison, None where the page does not have them."""
     for ours, (side, theirs) in enumerate(zip(table.sides, table.against, strict=True)):
         if side.role == "candidate" and side.label == entry.model and theirs is not None:
@@ -172,7 +172,7 @@ def _moved_questions(
 
 
 def _changed_question(
-    row: QuestionRow, change: float, pair: tuple[int, int], table: QuestionTable
+    row: QuestionRow, change: float, pair: tuple[int, int], table: PageQuestions
 ) -> ChangedQuestion:
     after, before = (row.findings[side].value or 0.0 for side in pair)
     return ChangedQuestion(
@@ -180,7 +180,7 @@ def _changed_question(
     )
 
 
-def permalink(row: QuestionRow, side: int, table: QuestionTable) -> str:
+def permalink(row: QuestionRow, side: int, table: PageQuestions) -> str:
     """Return the address of a question in the page; with its model in front where there are several."""
     parts = [row.name.benchmark, row.name.text]
     if sum(entry.role == "candidate" for entry in table.sides) > 1:

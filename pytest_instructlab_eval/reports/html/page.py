@@ -25,7 +25,7 @@ from pytest_instructlab_eval.reports.html.overview import (
 )
 from pytest_instructlab_eval.reports.html.page_data import page_data
 from pytest_instructlab_eval.reports.html.question_details import visible
-from pytest_instructlab_eval.reports.html.question_table import QuestionTable, question_table
+from pytest_instructlab_eval.reports.html.question_table import PageQuestions, question_table
 from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -89,7 +89,7 @@ def html_page(report: RunReport) -> str:
     script = "".join(['(() => {\n"use strict";\n', *(_asset(f"{name}.js") for name in SCRIPTS), "})();\n"])
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=_shown, keep_trailing_newline=True,
+        finalize=_shown_value, keep_trailing_newline=True,
     )  # fmt: skip
     return environment.from_string(_asset("page.html.j2")).render(
         page=_page(report, score_blocks(report, table), change_cards(report, table)),
@@ -102,7 +102,7 @@ def html_page(report: RunReport) -> str:
     )
 
 
-def _packed_data(table: QuestionTable) -> dict[str, Markup | list[Markup]]:
+def _packed_data(table: PageQuestions) -> dict[str, Markup | list[Markup]]:
     """Return the data of the questions, whose base64 needs no escaping and must not be cut."""
     from markupsafe import Markup
 
@@ -125,7 +125,7 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _shown(value: object) -> object:
+def _shown_value(value: object) -> object:
     """Return a text of strangers cut, and with what hides or reorders text written out; our own as it is."""
     return visible(value, LONGEST_SENTENCE) if type(value) is str else value
 

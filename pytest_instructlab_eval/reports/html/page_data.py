@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Outcome
 from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
-from pytest_instructlab_eval.reports.html.question_table import FLIP, QuestionRow, QuestionTable
+from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 
 OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
 CUT_OFF, CONTRADICTORY = 1, 2
@@ -25,7 +25,7 @@ class PageData:
     details: tuple[str, ...]
 
 
-def page_data(table: QuestionTable) -> PageData:
+def page_data(table: PageQuestions) -> PageData:
     """Return the data of all questions."""
     starts, blocks = [], []
     for start, block in _detail_blocks(table.rows):
@@ -45,7 +45,7 @@ def _detail_blocks(rows: Sequence[QuestionRow]) -> Iterator[tuple[int, str]]:
             start, size, block = number + 1, 0, []
 
 
-def _index(table: QuestionTable) -> dict[str, Plain]:
+def _index(table: PageQuestions) -> dict[str, Plain]:
     """Return the columns of all questions, with names as indexes."""
     benchmarks = {row.name.benchmark: 0 for row in table.rows}
     groups = {row.group: 0 for row in table.rows}

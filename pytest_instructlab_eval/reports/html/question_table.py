@@ -17,7 +17,7 @@ FLIP = 0.5  # of the scale: a change this large turns right into wrong, or a goo
 
 
 @dataclass(frozen=True)
-class Side:
+class PageSide:
     """One side of the page: a model of the run, or a model of the run that it is compared with."""
 
     label: str
@@ -88,37 +88,37 @@ class QuestionRow:
 
 
 @dataclass(frozen=True)
-class QuestionTable:
+class PageQuestions:
     """All questions of a run, and its sides; `against` gives for each side the one it is compared with."""
 
-    sides: tuple[Side, ...]
+    sides: tuple[PageSide, ...]
     against: tuple[int | None, ...]
     rows: tuple[QuestionRow, ...]
 
 
-def question_table(report: RunReport) -> QuestionTable:
+def question_table(report: RunReport) -> PageQuestions:
     """Return the questions of a run and of the run that it is compared with, in the order of their tests."""
     run = report.run
-    sides = [Side(model, "candidate") for model in _models(run.candidates, report.candidates)]
+    sides = [PageSide(model, "candidate") for model in _models(run.candidates, report.candidates)]
     if run.base is not None:
-        sides.append(Side(run.base, "base"))
+        sides.append(PageSide(run.base, "base"))
     sources = [(index, [r for r in run.results if r.model == side.label]) for index, side in enumerate(sides)]
     earlier = report.baseline.results if report.baseline is not None else ()
     for model in dict.fromkeys(result.model for result in earlier):
         sources.append((len(sides), [result for result in earlier if result.model == model]))
-        sides.append(Side(model, "baseline"))
+        sides.append(PageSide(model, "baseline"))
     rows: dict[QuestionName, QuestionRow] = {}
     for index, results in sources:
         _add(rows, index, results)
     ours = [row for row in rows.values() if any(sides[index].role != "baseline" for index in row.findings)]
-    return QuestionTable(tuple(sides), tuple(_against(report, sides)), tuple(ours))
+    return PageQuestions(tuple(sides), tuple(_against(report, sides)), tuple(ours))
 
 
 def _models(results: Iterable[Result], known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*known, *(result.model for result in results)]))
 
 
-def _against(report: RunReport, sides: Sequence[Side]) -> Iterator[int | None]:
+def _against(report: RunReport, sides: Sequence[PageSide]) -> Iterator[int | None]:
     """Yield the side that each candidate is compared with: that of the report's changes."""
     pairs = {(entry.model, entry.against) for entry in report.changes}
     others = {side.label: index for index, side in enumerate(sides) if side.role != "candidate"}

@@ -9,7 +9,7 @@ from pytest_instructlab_eval.gates.sentences import number_text
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.html.charts import Axis, Bar, Mark, Radar, histogram
 from pytest_instructlab_eval.reports.html.overview import change_text, digits
-from pytest_instructlab_eval.reports.html.question_table import QuestionTable, Side
+from pytest_instructlab_eval.reports.html.question_table import PageQuestions, PageSide
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import score_doubts
 from pytest_instructlab_eval.stats.comparison import mean_interval
@@ -50,7 +50,7 @@ class ScoreBlock:
     """A benchmark: its sides, rows, radar, distribution of scores, and lines on its judges and doubts."""
 
     benchmark: str
-    sides: tuple[tuple[int, Side], ...]
+    sides: tuple[tuple[int, PageSide], ...]
     maximum: float
     rows: tuple[ScoreRow, ...]
     radar: Radar | None
@@ -59,7 +59,7 @@ class ScoreBlock:
     lines: tuple[str, ...]
 
 
-def score_blocks(report: RunReport, table: QuestionTable) -> list[ScoreBlock]:
+def score_blocks(report: RunReport, table: PageQuestions) -> list[ScoreBlock]:
     """Return the block of each benchmark of the run."""
     sources = [_results_of(side, report) for side in table.sides]
     shown = {index for index in table.against if index is not None}
@@ -76,14 +76,14 @@ def score_blocks(report: RunReport, table: QuestionTable) -> list[ScoreBlock]:
     return blocks
 
 
-def _results_of(side: Side, report: RunReport) -> list[Result]:
+def _results_of(side: PageSide, report: RunReport) -> list[Result]:
     earlier = report.baseline.results if report.baseline is not None else ()
     source = earlier if side.role == "baseline" else report.run.results
     return [result for result in source if result.model == side.label]
 
 
 def _block_of(
-    benchmark: str, parts: Mapping[int, Sequence[Result]], report: RunReport, table: QuestionTable
+    benchmark: str, parts: Mapping[int, Sequence[Result]], report: RunReport, table: PageQuestions
 ) -> ScoreBlock:
     summaries: dict[int, Summary] = {}
     for index in parts:
@@ -116,7 +116,7 @@ def _rows(
     parts: Mapping[int, Sequence[Result]],
     summaries: Mapping[int, Summary],
     maximum: float,
-    table: QuestionTable,
+    table: PageQuestions,
 ) -> list[ScoreRow]:
     """Return the rows of a benchmark: the whole, its metrics, its groups."""
     axis = Axis(0.0, maximum)
@@ -197,7 +197,7 @@ def _bars(parts: Sequence[Sequence[Result]]) -> list[Bar]:
     return histogram(sides, maximum)
 
 
-def _lines(summary: Summary, side: Side, sides: int) -> list[str]:
+def _lines(summary: Summary, side: PageSide, sides: int) -> list[str]:
     """Return what is said of a side's judges and doubtful answers."""
     of = f" ({side.label})" if sides > 1 else ""
     lines = []
