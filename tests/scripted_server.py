@@ -26,6 +26,8 @@ from typing import Any
 
 from aiohttp import web
 
+from pytest_instructlab_eval.models.identity import PROMPTS
+
 Body = dict[str, Any]
 Condition = Callable[[Body], bool]
 
@@ -198,7 +200,8 @@ class Ledger:
     def _count(self, path: str, body: Body) -> None:
         digest = blake2b(encoded(json.dumps([path, body], sort_keys=True)), digest_size=16).digest()
         self.generations += 1
-        self.prompts += load_of(path, body)
+        if body.get("prompt") not in (*PROMPTS, list(PROMPTS)):  # these only look which model it is
+            self.prompts += load_of(path, body)
         self.duplicates += digest in self._seen
         self._seen.add(digest)
 

@@ -20,6 +20,7 @@ FOLDER = "journal"
 FILE = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}Z-[0-9a-z]+-\d+\.jsonl")
 KEY_FIRST = b'{"key":"'
 UNRATED = b',"unrated":true,"sum"'
+MODELS = "models.json"
 FINISHED = "finished"  # a file that says that nothing is left to ask
 
 
@@ -87,7 +88,7 @@ def mark_unfinished(folder: Path) -> None:
 
 def remove_journal(folder: Path) -> None:
     """Remove a journal; files in its folder that this plugin did not write stay. Raises OSError."""
-    for path in (*journal_files(folder), folder / FINISHED):
+    for path in (*journal_files(folder), folder / FINISHED, folder / MODELS):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty, or not there
         folder.rmdir()

@@ -176,6 +176,7 @@ class RunEnd:
                 *repeat_notes(gating.settings_with_marked_gates, list(results)),
                 *resent_notes(results.resent + self._eval.models.take_resent()),
                 *(() if use is None else use.notes),
+                *self._eval.journal.notes,
             ),
             adaptations=results.adaptations,
             journal=use,

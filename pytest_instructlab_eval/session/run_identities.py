@@ -40,9 +40,10 @@ class RunIdentities:
 
     @property
     def are_compared(self) -> bool:
-        """True if something depends on them: a baseline is read or saved, or a verdict may be given again."""
+        """True if something depends on them: a baseline, replies of a journal, or a verdict given again."""
         settings = self._settings
-        return bool(settings.baseline or settings.save_baseline or settings.reuse_verdict)
+        compared = settings.baseline or settings.save_baseline
+        return bool(compared or settings.reuse_verdict or settings.resume)
 
     def look(self, fixtures: Collection[str]) -> None:
         """Look at the models of these fixtures, closely where something depends on it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.records.journal_folder import (
     FOLDER,
     is_finished,
@@ -20,7 +20,15 @@ from pytest_instructlab_eval.records.journal_folder import (
     mark_finished,
     mark_unfinished,
 )
+from pytest_instructlab_eval.records.journal_models import (
+    JournalModels,
+    other_models,
+    read_models,
+    unproven_models,
+    write_models,
+)
 from pytest_instructlab_eval.records.previous_runs import FOLDER as PREVIOUS
+from pytest_instructlab_eval.records.previous_runs import set_aside
 from pytest_instructlab_eval.session.item_state import equal_requests
 from pytest_instructlab_eval.session.items import ItemIdentity, has_question, identity_of
 from pytest_instructlab_eval.session.xdist_internals import worker_id
@@ -68,6 +76,7 @@ class RunJournal:
         self._opened: Journal | None = None
         self._knows_of_death = False
         self._names: dict[tuple[Role, str], AskedModelName] = {}
+        self.notes: list[str] = []
 
     @property
     def problem(self) -> str | None:
@@ -161,12 +170,42 @@ class RunJournal:
         return self._opened
 
     def know_models(self, identities: RunIdentities) -> None:
-        """Take over the identities of the models, for this process and for its workers."""
+        """Take over the identities of the models, for this process and for its workers.
+
+        With --eval-resume, a journal of other models is moved to the folder of the earlier runs. Raises
+        ConfigurationError where that fails.
+        """
+        if self._settings.resume:
+            try:
+                self._compare(JournalModels(models=identities.models, judges=identities.judges))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"--eval-resume: {self._folder} cannot be written ({error.strerror}); make room there, "
+                    "or name another folder with --eval-output-dir"
+                ) from None
         known = [("model", label, identity) for label, identity in identities.models.items()]
         known += [("judge", label, identity) for label, identity in identities.judges.items()]
         plain = [[role, label, identity.text] for role, label, identity in known]
         self._identities = _by_label(plain)
         self._signs.leave(IDENTITIES, plain)
+
+    def _compare(self, now: JournalModels) -> None:
+        """Keep the identities beside the journal, and refuse a journal of other models."""
+        if journal_files(self._folder):
+            try:
+                then = read_models(self._folder)
+                reason = None if then is None else next(other_models(now, then), None)
+            except DataError as error:
+                then, reason = None, str(error)
+            if reason is not None:
+                set_aside(self._settings.output_dir, max(1, self._settings.keep_previous), journal=True)
+                self.notes.append(f"the journal was not used, and all is asked anew: {reason}")
+            elif unproven := list(unproven_models(now, then)):
+                self.notes.append(
+                    f"whether {', '.join(unproven)} has the weights that the journal's replies are of is not "
+                    "known: only its name and what its server lists were compared"
+                )
+        write_models(self._folder, now)
 
     @cached_property
     def _identities(self) -> dict[tuple[str, str], str]:

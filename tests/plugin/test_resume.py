@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_instructlab_eval.models.identity import PROMPTS
 from pytest_instructlab_eval.records.journal_lines import write_line
 from tests.scripted_server import Hang, Status, content_text
 
@@ -35,6 +36,14 @@ OWN = """
     @pytest.mark.parametrize("number", range(4))
     def test_plain(number, served_model, record_score):
         record_score(len(served_model.chat(f"number {number}").text) % 2)
+    """
+FEW = """
+    import pytest
+
+    @pytest.mark.eval("own")
+    @pytest.mark.parametrize("number", range(4))
+    async def test_own(number, served_model, record_score):
+        record_score(len((await served_model.chat(f"number {number}")).text) % 2)
     """
 OWN_REQUESTS = 12 * 4 + 4
 RESUME = "--eval-resume"
@@ -71,7 +80,12 @@ def cut(project: Project, part: float) -> int:
 
 
 def asked(project: Project) -> int:
-    return len(project.server.chats) + len(project.server.prompts)
+    """The requests so far, without those that look whether it is the same model."""
+    return len(project.server.chats) + len(prompts(project))
+
+
+def prompts(project: Project) -> list[object]:
+    return [prompt for prompt in project.server.prompts if prompt not in PROMPTS]
 
 
 def kill_at(project: Project, requests: int, *args: str) -> None:
@@ -135,11 +149,11 @@ def test_mt_bench_goes_on_where_it_was(project: Project, options: tuple[str, ...
 def test_mmlu_goes_on_within_a_task(project: Project) -> None:
     args = ("--eval-benchmark=mmlu", f"--eval-mmlu-data={project.mmlu}")
     whole = scores(project.evaluate(*args))
-    requests, kept = len(project.server.prompts), cut(project, 0.5)
+    requests, kept = len(prompts(project)), cut(project, 0.5)
     (path,) = journal(project)
     assert path.stat().st_size / kept < 1024  # bytes a question
     assert scores(project.evaluate(*args, RESUME)) == whole
-    assert len(project.server.prompts) - requests == requests - kept
+    assert len(prompts(project)) - requests == requests - kept
 
 
 def test_stages_use_one_journal_and_parts_have_their_own(project: Project) -> None:
@@ -340,3 +354,34 @@ def test_what_a_worker_that_died_had_finished_is_not_asked_again(project: Projec
     before = asked(project)
     project.evaluate("test_own.py", RESUME, passed=30)
     assert asked(project) == before
+
+
+def test_a_journal_of_other_weights_under_the_same_name_is_refused(project: Project) -> None:
+    project.write("test_own.py", FEW)
+    project.evaluate("test_own.py", RESUME, passed=4)
+    before = asked(project)
+    again = project.evaluate("test_own.py", RESUME, passed=4)
+    assert asked(project) == before
+    assert "note: whether" not in again.out
+    project.server.change_model("other weights")
+    other = project.evaluate("test_own.py", RESUME, passed=4)
+    assert asked(project) == 2 * before
+    other.shows("note: the journal was not used, and all is asked anew: the model tiny is another one: *")
+    project.evaluate("test_own.py", RESUME, "-n2", passed=4)
+    assert asked(project) == 2 * before
+
+
+def test_a_journal_whose_models_are_unknown_or_damaged_is_used_with_a_note_or_not_at_all(
+    project: Project,
+) -> None:
+    project.write("test_own.py", FEW)
+    project.evaluate("test_own.py", passed=4)  # without the option nothing is known of the weights
+    before = asked(project)
+    again = project.evaluate("test_own.py", RESUME, passed=4)
+    assert asked(project) == before
+    again.shows("note: whether tiny has the weights that the journal's replies are of is not known: *")
+    models = project.folder / "eval_output/journal/models.json"
+    models.write_text(models.read_text("utf-8")[:-40], "utf-8")
+    damaged = project.evaluate("test_own.py", RESUME, passed=4)
+    assert asked(project) == 2 * before
+    damaged.shows("note: the journal was not used, and all is asked anew: *models.json is damaged: *")
