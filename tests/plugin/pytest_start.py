@@ -105,4 +105,4 @@ def _fixture_holders() -> dict[object, list[str]]:
 
 def _fixtures_of(holder: object) -> list[str]:
     kind = _pytest.fixtures.FixtureFunctionDefinition
-    return [name for name in dir(holder) if isinstance(inspect.getattr_static(holder, name), kind)]
+    return [name for name in dir(holder) if isinstance(inspect.getattr_static(holder, name, None), kind)]
