@@ -200,7 +200,9 @@ class Ledger:
     def _count(self, path: str, body: Body) -> None:
         digest = blake2b(encoded(json.dumps([path, body], sort_keys=True)), digest_size=16).digest()
         self.generations += 1
-        if body.get("prompt") not in (*PROMPTS, list(PROMPTS)):  # these only look which model it is
+        prompts = body.get("prompt")
+        listed = prompts if isinstance(prompts, list) else [prompts]
+        if not all(prompt in PROMPTS for prompt in listed):  # these only look which model it is
             self.prompts += load_of(path, body)
         self.duplicates += digest in self._seen
         self._seen.add(digest)
