@@ -213,25 +213,27 @@ def _chain_of(parts: Sequence[MetricScore], left: Sequence[tuple[Chat, ...]]) ->
 def _metric_scores(scores: Sequence[tuple[str, Score]], index: int, count: int) -> Iterator[MetricScore]:
     """Yield the scores of one of several answers; the first has that of a metric without ratings of each."""
     for name, score in scores:
-        if score.answers:
-            value = score.answers[index] if index < len(score.answers) else None
-        elif index == 0:
-            value = score.value
-        else:
-            continue
-        evidence = score.evidence or NO_EVIDENCE
-        reply = evidence.replies[index] if index < len(evidence.replies) else None
-        without_reply = reply is not None and reply.text is None
-        yield MetricScore(
-            name,
-            value,
-            score.maximum,
-            score.explanation,
-            value is None and (score.errors > 0 or without_reply),
-            evidence,
-            reply,
-            evidence.judgments if count == 1 else _judgments_of(evidence, index),
-        )
+        if score.answers or index == 0:
+            yield _metric_score(name, score, index, count)
+
+
+def _metric_score(name: str, score: Score, index: int, count: int) -> MetricScore:
+    """Return the score of one of several answers on one metric."""
+    values = score.answers or (score.value,)
+    value = values[index] if index < len(values) else None
+    evidence = score.evidence or NO_EVIDENCE
+    reply = evidence.replies[index] if index < len(evidence.replies) else None
+    without_reply = reply is not None and reply.text is None
+    return MetricScore(
+        name,
+        value,
+        score.maximum,
+        score.explanation,
+        value is None and (score.errors > 0 or without_reply),
+        evidence,
+        reply,
+        evidence.judgments if count == 1 else _judgments_of(evidence, index),
+    )
 
 
 def _judgments_of(evidence: Evidence, index: int) -> tuple[Judgment, ...]:

@@ -74,23 +74,34 @@ def refusal_page(models: Sequence[str], reason: str) -> str:
 
 def _findings(report: RunReport) -> str:
     """Return the counts of gates and failed tests, then the problems and notes."""
-    lines = [f"Gates: {verdict_counts(report.verdicts)}."] if report.verdicts else []
+    notes = list(dict.fromkeys(_notes(report)))[: ROWS[0]]
+    return "\n".join([*_run_outcomes(report), *(f"- {markdown_text(note)}" for note in notes)])
+
+
+def _run_outcomes(report: RunReport) -> Iterator[str]:
+    """Yield what the gates and the tests came to, in sentences."""
+    if report.verdicts:
+        yield f"Gates: {verdict_counts(report.verdicts)}."
     if note := family_note(report.verdicts):
-        lines.append(f"{note}.")
+        yield f"{note}."
     if any(verdict.verdict == "inconclusive" for verdict in report.failed_gates):
-        lines.append("An inconclusive gate fails this run (`--eval-inconclusive fail`).")
+        yield "An inconclusive gate fails this run (`--eval-inconclusive fail`)."
     if failed := report.failed_tests:
-        lines.append("1 test failed." if failed == 1 else f"{failed:,} tests failed.")
+        yield "1 test failed." if failed == 1 else f"{failed:,} tests failed."
     if report.headline == "broken":
-        lines.append("The run says nothing of the model: see what could not be asked or measured.")
+        yield "The run says nothing of the model: see what could not be asked or measured."
     if not report.summaries:
-        lines.append("No question was asked.")
-    notes = [*report.problems, *(report.identity_notes if report.changes else ()), *report.run.notes]
+        yield "No question was asked."
+
+
+def _notes(report: RunReport) -> Iterator[str]:
+    """Yield the problems and the notes of a run."""
+    yield from report.problems
+    if report.changes:
+        yield from report.identity_notes
+    yield from report.run.notes
     if report.not_gated is not None:
-        notes.append(report.not_gated)
-    return "\n".join(
-        [*lines, *(f"- {markdown_text(note)}" for note in list(dict.fromkeys(notes))[: ROWS[0]])]
-    )
+        yield report.not_gated
 
 
 def _tables(report: RunReport) -> Iterator[_Table]:

@@ -73,13 +73,11 @@ def _said(question: AnsweredQuestion, evidence: Evidence, turn: int) -> Record:
     method = "custom" if question.result.judge in (None, REFERENCE_JUDGE) else "llm_judge"
     if 1 < turn <= len(conversation):
         return _said_later(conversation[turn - 1], method)
-    replies = [reply for reply in evidence.replies if reply.text is not None]
-    texts = (
-        [reply.text or "" for reply in replies] or [chat.answer or "" for chat in conversation[-1:]] or [""]
-    )
+    replies = [reply.text for reply in evidence.replies if reply.text is not None]
+    texts = replies or [chat.answer or "" for chat in conversation[-1:]] or [""]
     return {
         "interaction_type": "single_turn",
-        "output": {"raw": texts, **_reasoning(replies)},
+        "output": {"raw": texts, **_reasoning(evidence.replies)},
         "answer_attribution": [_attribution(0, "output.raw", texts[0], method)],
     }
 
@@ -129,7 +127,8 @@ def _attribution(turn: int, source: str, value: str, method: str) -> Record:
 
 
 def _reasoning(replies: Sequence[ModelReply]) -> Record:
-    traces = [reply.reasoning for reply in replies if reply.reasoning]
+    """Return the reasoning of the replies that have a text, as far as there is some."""
+    traces = [reply.reasoning for reply in replies if reply.reasoning and reply.text is not None]
     return {"reasoning_trace": traces} if traces else {}
 
 

@@ -95,6 +95,12 @@ class InspectLog:
             return None
         return self.summary.benchmark
 
+    @cached_property
+    def main_score(self) -> str:
+        """The name of the benchmark's score: `overall`, else its main metric, else the first metric."""
+        recorded = [name for result in self.results for name, _ in named_scores(result)]
+        return self.overall or main_metric(self.results) or (recorded or ["score"])[0]
+
     def write(self, folder: Path) -> None:
         """Write the log's file whole, or not at all; raises OSError."""
         # inspect takes what stands between the underscores for date, task and id.
@@ -184,11 +190,9 @@ class InspectLog:
     def _scores(self) -> list[Plain]:
         """Return inspect's EvalScores: the benchmark's score with its groups, then those of its metrics."""
         whole, *others = summary_scores(self.report, self.summary)
-        recorded = [name for result in self.results for name, _ in named_scores(result)]
-        name = self.overall or main_metric(self.results) or (recorded or ["score"])[0]
         return [
             _log_score(
-                name,
+                self.main_score,
                 whole,
                 [score for score in others if score.part == "group"],
                 self.summary.question_weighted,
@@ -196,7 +200,7 @@ class InspectLog:
             *(
                 _log_score(score.name, score)
                 for score in others
-                if score.part == "metric" and score.name != name
+                if score.part == "metric" and score.name != self.main_score
             ),
         ]
 

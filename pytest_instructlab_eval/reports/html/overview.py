@@ -14,6 +14,7 @@ from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuesti
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.verdicts import ORDER, verdict_counts
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
+from pytest_instructlab_eval.stats.statistics import Interval
 
 NAMED = 3  # causes in the sentence
 WORST = 8  # questions shown of each comparison
@@ -130,29 +131,28 @@ def change_cards(report: RunReport, table: PageQuestions) -> list[ChangeCard]:
 def _change_card(entry: BenchmarkChanges, table: PageQuestions) -> ChangeCard:
     pair = _pair(entry, table)
     changed = [] if pair is None else _moved_questions(entry.benchmark, pair, table.rows)
-    lost = [change for change, _ in changed if change < 0]
-    gained = [change for change, _ in changed if change > 0]
+    changes = [change for change, _ in changed]
     number = digits(entry.overall.maximum)
-    interval = entry.overall.interval
     return ChangeCard(
         title=entry.title,
         benchmark=entry.benchmark,
         model=entry.model,
         overall=entry.overall,
-        interval="" if interval is None else " to ".join(f"{end:+.{number}f}" for end in interval),
+        interval=_ends_text(entry.overall.interval, number),
         digits=number,
-        worse=len(lost),
-        better=len(gained),
-        flips_down=sum(change <= -FLIP for change in lost),
-        flips_up=sum(change >= FLIP for change in gained),
-        questions=tuple(
-            _changed_question(row, change, pair, table)
-            for change, row in changed[:WORST]
-            if pair is not None and change < 0
-        ),
+        worse=sum(change < 0 for change in changes),
+        better=sum(change > 0 for change in changes),
+        flips_down=sum(change <= -FLIP for change in changes),
+        flips_up=sum(change >= FLIP for change in changes),
+        questions=() if pair is None else tuple(_worst_questions(changed, pair, table)),
         groups=tuple(group for group in entry.groups if group.certain),
         notes=tuple(comparison_notes([entry])),
     )
+
+
+def _ends_text(interval: Interval | None, decimals: int) -> str:
+    """Return the ends of a difference's interval with their signs; empty without one."""
+    return "" if interval is None else " to ".join(f"{end:+.{decimals}f}" for end in interval)
 
 
 def _pair(entry: BenchmarkChanges, table: PageQuestions) -> tuple[int, int] | None:
@@ -169,6 +169,15 @@ def _moved_questions(
     """Return the questions whose score changed, the largest drop first."""
     changes = [(row.change(*pair), row) for row in rows if row.name.benchmark == benchmark]
     return sorted(((change, row) for change, row in changes if change), key=lambda changed: changed[0])
+
+
+def _worst_questions(
+    changed: Sequence[tuple[float, QuestionRow]], pair: tuple[int, int], table: PageQuestions
+) -> Iterator[ChangedQuestion]:
+    """Yield the first of the questions whose score changed, as far as they got worse."""
+    for change, row in changed[:WORST]:
+        if change < 0:
+            yield _changed_question(row, change, pair, table)
 
 
 def _changed_question(

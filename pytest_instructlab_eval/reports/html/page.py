@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -132,12 +132,6 @@ def _shown_value(value: object) -> object:
 
 def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[ChangeCard]) -> Page:
     run, gates = report.run, gate_cards(report.verdicts)
-    judges = dict.fromkeys(result.judge for result in run.results if result.judge)
-    meta = [f"{sum(summary.overall.n for summary in report.summaries):,} scored questions"]
-    meta += [f"base model {run.base}"] if run.base is not None else []
-    meta += [f"judged by {'; '.join(judges)}"] if judges else []
-    notes = [*report.problems, *([report.not_gated] if report.not_gated else [])]
-    notes += [note for note in [family_note(report.verdicts)] if note]
     head, totals = totals_table(run)
     sections = {
         "gates": gates, "changes": changes, "ranking": report.ranking, "scores": blocks, "totals": totals,
@@ -146,8 +140,8 @@ def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[Cha
         verdict=report.headline,
         headline=headline_sentence(report),
         models=tuple(report.candidates),
-        meta=tuple(meta),
-        findings=tuple(dict.fromkeys(notes))[:MOST_NOTES],
+        meta=tuple(_run_facts(report)),
+        findings=tuple(dict.fromkeys(_page_findings(report)))[:MOST_NOTES],
         gates=tuple(gates),
         gate_counts=verdict_counts(report.verdicts),
         default_gates=sum(gate.default for gate in gates),
@@ -172,6 +166,24 @@ def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[Cha
             ("run", "Run"),
         ),
     )
+
+
+def _run_facts(report: RunReport) -> Iterator[str]:
+    """Yield the facts at the top of the page: the scored questions, the base model, the judges."""
+    yield f"{sum(summary.overall.n for summary in report.summaries):,} scored questions"
+    if report.run.base is not None:
+        yield f"base model {report.run.base}"
+    if judges := dict.fromkeys(result.judge for result in report.run.results if result.judge):
+        yield f"judged by {'; '.join(judges)}"
+
+
+def _page_findings(report: RunReport) -> Iterator[str]:
+    """Yield the problems of a run, and what limits the verdict on it."""
+    yield from report.problems
+    if report.not_gated:
+        yield report.not_gated
+    if note := family_note(report.verdicts):
+        yield note
 
 
 def _totals_meta(run: Run) -> str:

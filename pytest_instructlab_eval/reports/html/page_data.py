@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Outcome
@@ -47,10 +47,8 @@ def _detail_blocks(rows: Sequence[QuestionRow]) -> Iterator[tuple[int, str]]:
 
 def _index(table: PageQuestions) -> dict[str, Plain]:
     """Return the columns of all questions, with names as indexes."""
-    benchmarks = {row.name.benchmark: 0 for row in table.rows}
-    groups = {row.group: 0 for row in table.rows}
-    for names in (benchmarks, groups):
-        names.update({name: number for number, name in enumerate(names)})
+    benchmarks = _numbered(row.name.benchmark for row in table.rows)
+    groups = _numbered(row.group for row in table.rows)
     return {
         "sides": [{"label": _shown_name(side.label), "role": side.role} for side in table.sides],
         "against": table.against,
@@ -63,6 +61,11 @@ def _index(table: PageQuestions) -> dict[str, Plain]:
         "maximum": [row.maximum for row in table.rows],
         "findings": [_column(table.rows, side) for side in range(len(table.sides))],
     }
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    """Return the names, each once and with its number, in their order."""
+    return {name: number for number, name in enumerate(dict.fromkeys(names))}
 
 
 def _shown_name(name: str) -> str | None:

@@ -98,20 +98,32 @@ class PageQuestions:
 
 def question_table(report: RunReport) -> PageQuestions:
     """Return the questions of a run and of the run that it is compared with, in the order of their tests."""
-    run = report.run
-    sides = [PageSide(model, "candidate") for model in _models(run.candidates, report.candidates)]
-    if run.base is not None:
-        sides.append(PageSide(run.base, "base"))
-    sources = [(index, [r for r in run.results if r.model == side.label]) for index, side in enumerate(sides)]
-    earlier = report.baseline.results if report.baseline is not None else ()
-    for model in dict.fromkeys(result.model for result in earlier):
-        sources.append((len(sides), [result for result in earlier if result.model == model]))
-        sides.append(PageSide(model, "baseline"))
+    sides = list(_page_sides(report))
     rows: dict[QuestionName, QuestionRow] = {}
-    for index, results in sources:
-        _add(rows, index, results)
+    for index, side in enumerate(sides):
+        _add(rows, index, side_results(side, report))
     ours = [row for row in rows.values() if any(sides[index].role != "baseline" for index in row.findings)]
     return PageQuestions(tuple(sides), tuple(_against(report, sides)), tuple(ours))
+
+
+def _page_sides(report: RunReport) -> Iterator[PageSide]:
+    """Yield the candidates, the base model, and the models of the run that this one is compared with."""
+    for model in _models(report.run.candidates, report.candidates):
+        yield PageSide(model, "candidate")
+    if report.run.base is not None:
+        yield PageSide(report.run.base, "base")
+    for model in _models(_earlier_results(report), ()):
+        yield PageSide(model, "baseline")
+
+
+def side_results(side: PageSide, report: RunReport) -> list[Result]:
+    """Return the results of a side, from the run or from the one that it is compared with."""
+    source = _earlier_results(report) if side.role == "baseline" else report.run.results
+    return [result for result in source if result.model == side.label]
+
+
+def _earlier_results(report: RunReport) -> Sequence[Result]:
+    return () if report.baseline is None else report.baseline.results
 
 
 def _models(results: Iterable[Result], known: Iterable[str]) -> list[str]:
@@ -142,10 +154,7 @@ def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Res
 
 def _findings_of(result: Result) -> Iterator[tuple[str | None, Finding]]:
     """Yield the findings of a test: one for each sample of a task, else one for the test."""
-    by_sample: dict[str, list[tuple[Score, Sample]]] = {}
-    for score in result.scores:
-        for sample in score.samples:
-            by_sample.setdefault(sample.id, []).append((score, sample))
+    by_sample = _samples_by_id(result)
     for name, samples in by_sample.items():
         main = next((s for score, s in samples if score.metric == result.main_metric), samples[0][1])
         yield name, Finding(result, main.value, _sample_outcome(main), samples=tuple(samples))
@@ -155,6 +164,15 @@ def _findings_of(result: Result) -> Iterator[tuple[str | None, Finding]]:
     elif others or result.error is not None:
         rest = dataclasses.replace(result, scores=others)
         yield None, Finding(result, rest.value, rest.outcome, scores=others)
+
+
+def _samples_by_id(result: Result) -> dict[str, list[tuple[Score, Sample]]]:
+    """Return the samples of a test, each question's together with the scores that they belong to."""
+    by_sample: dict[str, list[tuple[Score, Sample]]] = {}
+    for score in result.scores:
+        for sample in score.samples:
+            by_sample.setdefault(sample.id, []).append((score, sample))
+    return by_sample
 
 
 def _sample_outcome(sample: Sample) -> Outcome:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pytest_instructlab_eval.gates.sentences import number_text
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.html.charts import Axis, Bar, Mark, Radar, histogram
 from pytest_instructlab_eval.reports.html.overview import change_text, digits
-from pytest_instructlab_eval.reports.html.question_table import PageQuestions, PageSide
+from pytest_instructlab_eval.reports.html.question_table import PageQuestions, PageSide, side_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import score_doubts
 from pytest_instructlab_eval.stats.comparison import mean_interval
@@ -17,6 +18,8 @@ from pytest_instructlab_eval.stats.statistics import Interval
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 from pytest_instructlab_eval.stats.values import group_by, has_one_scale, main_scores, units_of
 
+RowKind = Literal["whole", "metric", "group"]
+KINDS: tuple[RowKind, ...] = ("whole", "metric", "group")  # in the order of a benchmark's table
 RADAR = range(3, 13)  # how many groups a radar shows
 
 
@@ -38,7 +41,7 @@ class ScoreCell:
 class ScoreRow:
     """A row of a benchmark's table: the whole, a metric or a group; a side without it has None."""
 
-    kind: str
+    kind: RowKind
     label: str
     cells: tuple[ScoreCell | None, ...]
     difference: str = ""
@@ -61,51 +64,49 @@ class ScoreBlock:
 
 def score_blocks(report: RunReport, table: PageQuestions) -> list[ScoreBlock]:
     """Return the block of each benchmark of the run."""
-    sources = [_results_of(side, report) for side in table.sides]
-    shown = {index for index in table.against if index is not None}
-    shown |= {index for index, side in enumerate(table.sides) if side.role != "baseline"}
+    sources = {
+        index: group_by(side_results(side, report), lambda result: result.benchmark)
+        for index, side in enumerate(table.sides)
+        if side.role != "baseline" or index in table.against
+    }
     blocks = []
     for benchmark in dict.fromkeys(result.benchmark for result in report.run.results):
-        parts = {
-            index: [result for result in results if result.benchmark == benchmark]
-            for index, results in enumerate(sources)
-            if index in shown
-        }
-        parts = {index: part for index, part in parts.items() if part}
+        parts = {index: source[benchmark] for index, source in sources.items() if benchmark in source}
         blocks.append(_block_of(benchmark, parts, report, table))
     return blocks
-
-
-def _results_of(side: PageSide, report: RunReport) -> list[Result]:
-    earlier = report.baseline.results if report.baseline is not None else ()
-    source = earlier if side.role == "baseline" else report.run.results
-    return [result for result in source if result.model == side.label]
 
 
 def _block_of(
     benchmark: str, parts: Mapping[int, Sequence[Result]], report: RunReport, table: PageQuestions
 ) -> ScoreBlock:
-    summaries: dict[int, Summary] = {}
-    for index in parts:
-        side = table.sides[index]
-        source = report.baseline_summaries if side.role == "baseline" else report.summaries
-        summaries[index] = next(s for s in source if (s.benchmark, s.model) == (benchmark, side.label))
+    summaries = {index: _summary_of(benchmark, table.sides[index], report) for index in parts}
     maximum = max(summary.overall.maximum for summary in summaries.values())
-    rows = list(_rows(parts, summaries, maximum, table))
+    rows = _rows(parts, summaries, maximum, table)
     groups = [row for row in rows if row.kind == "group"]
-    shares = [[_share(row.cells[place], maximum) for row in groups] for place in range(len(parts))]
     return ScoreBlock(
         benchmark=benchmark,
         sides=tuple((index, table.sides[index]) for index in parts),
         maximum=maximum,
         rows=tuple(rows),
-        radar=Radar.of(shares) if len(groups) in RADAR else None,
+        radar=_radar_of(groups, maximum) if len(groups) in RADAR else None,
         radar_labels=tuple(row.label for row in groups),
         bars=tuple(_bars(list(parts.values()))),
         lines=tuple(
             line for index, s in summaries.items() for line in _lines(s, table.sides[index], len(parts))
         ),
     )
+
+
+def _summary_of(benchmark: str, side: PageSide, report: RunReport) -> Summary:
+    """Return the summary of a benchmark on this side."""
+    summaries = report.baseline_summaries if side.role == "baseline" else report.summaries
+    return next(entry for entry in summaries if (entry.benchmark, entry.model) == (benchmark, side.label))
+
+
+def _radar_of(groups: Sequence[ScoreRow], maximum: float) -> Radar:
+    """Return the radar of the groups' scores on a scale that ends at `maximum`."""
+    sides = zip(*(row.cells for row in groups), strict=True)
+    return Radar.of([[_share(cell, maximum) for cell in cells] for cells in sides])
 
 
 def _share(cell: ScoreCell | None, maximum: float) -> float | None:
@@ -120,29 +121,29 @@ def _rows(
 ) -> list[ScoreRow]:
     """Return the rows of a benchmark: the whole, its metrics, its groups."""
     axis = Axis(0.0, maximum)
-    by_group = {
-        index: group_by(main_scores(part), lambda result: result.group) for index, part in parts.items()
+    measured = {index: _measured(summary, parts[index]) for index, summary in summaries.items()}
+    names = dict.fromkeys(name for side in measured.values() for name in side)
+    rows = []
+    for kind, label in sorted(names, key=lambda name: KINDS.index(name[0])):
+        found = {index: side[kind, label] for index, side in measured.items() if (kind, label) in side}
+        shown = label.replace("_", " ") if kind == "metric" else label
+        rows.append(_score_row((kind, shown), found, list(parts), axis, table.against))
+    return rows
+
+
+def _measured(
+    summary: Summary, results: Sequence[Result]
+) -> dict[tuple[RowKind, str], tuple[SummaryRow, Interval | None]]:
+    """Return a side's rows with their intervals, by kind and label; a metric has no interval."""
+    scores = main_scores(results)
+    by_group = group_by(scores, lambda result: result.group)
+    return {
+        ("whole", "all questions"): (summary.overall, _mean_interval(scores)),
+        **{("metric", row.label): (row, None) for row in summary.metrics},
+        **{
+            ("group", row.label): (row, _mean_interval(by_group.get(row.label, []))) for row in summary.groups
+        },
     }
-    kinds: list[tuple[tuple[str, str], dict[int, tuple[SummaryRow, Interval | None]]]] = []
-    whole = {
-        index: (summary.overall, _mean_interval(main_scores(parts[index])))
-        for index, summary in summaries.items()
-    }
-    kinds.append((("whole", "all questions"), whole))
-    for label in dict.fromkeys(row.label for summary in summaries.values() for row in summary.metrics):
-        found: dict[int, tuple[SummaryRow, Interval | None]] = {
-            index: (row, None) for index, s in summaries.items() for row in s.metrics if row.label == label
-        }
-        kinds.append((("metric", label.replace("_", " ")), found))
-    for label in dict.fromkeys(row.label for summary in summaries.values() for row in summary.groups):
-        measured = {
-            index: (row, _mean_interval(by_group[index].get(label, [])))
-            for index, s in summaries.items()
-            for row in s.groups
-            if row.label == label
-        }
-        kinds.append((("group", label), measured))
-    return [_score_row(name, found, list(parts), axis, table.against) for name, found in kinds]
 
 
 def _mean_interval(results: Sequence[Result]) -> Interval | None:
@@ -150,7 +151,7 @@ def _mean_interval(results: Sequence[Result]) -> Interval | None:
 
 
 def _score_row(
-    name: tuple[str, str],
+    name: tuple[RowKind, str],
     found: Mapping[int, tuple[SummaryRow, Interval | None]],
     sides: Sequence[int],
     axis: Axis,
