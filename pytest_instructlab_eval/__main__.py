@@ -16,13 +16,8 @@ from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalEr
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.parsers import parse_price
-from pytest_instructlab_eval.records.baseline import (
-    Baseline,
-    check_comparable,
-    fingerprint,
-    read_baseline,
-    save_run,
-)
+from pytest_instructlab_eval.records.baseline import Baseline, check_comparable, fingerprint, read_baseline
+from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.identity_comparison import check_judges
 from pytest_instructlab_eval.records.previous_runs import results_path, set_aside
 from pytest_instructlab_eval.records.results_file import read_run, written_at

@@ -15,7 +15,8 @@ from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.results_file import run_of
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.records.run_inputs import RunInputs
+from pytest_instructlab_eval.records.scores import Result, plain_data
 
 CHECKSUM = re.compile(r'^ "checksum": "([0-9a-f]{64})",$', re.MULTILINE)
 BLANK_CHECKSUM = ' "checksum": "",'
@@ -92,31 +93,43 @@ def doubts(now: Run, recorded: RecordedRun) -> Iterator[str]:
         return
     if now.inputs.uninspected is not None:
         yield now.inputs.uninspected
-    if then.incomplete is not None or recorded.problems:
-        yield f"that run was not whole ({then.incomplete or recorded.problems[0]})"
-    if now.configuration.get("shard") or now.configuration.get("stage"):
-        yield "this is only a part of a run"
-    if recorded.failed_tests:
-        yield "tests failed in that run"
-    if any(
-        result.outcome != "scored" or any(score.errors or score.unscored for score in result.scores)
-        for result in then.results
-    ):
-        yield "some of its questions have an error or no score"
-    yield from _changed_inputs(now, then)
+    yield from missing_parts(now, recorded)
+    yield from changed_inputs(now.inputs, then.inputs)
+    yield from changed_settings(now, then)
     yield from _other_models("model", now.identities, then.identities, now.models)
     yield from _other_models("judge", now.judge_identities, then.judge_identities, now.judge_identities)
 
 
-def _changed_inputs(now: Run, then: Run) -> Iterator[str]:
-    """Yield what differs of the inputs and the settings of the runs."""
-    assert now.inputs is not None and then.inputs is not None  # noqa: S101, PT018  (see `doubts`)
-    if now.inputs.tests != then.inputs.tests:
+def missing_parts(now: Run, recorded: RecordedRun) -> Iterator[str]:
+    """Yield what is missing in the recorded run, or will be in the one that is about to start."""
+    incomplete = recorded.run.incomplete
+    if incomplete is not None or recorded.problems:
+        yield f"that run was not whole ({incomplete or recorded.problems[0]})"
+    if now.configuration.get("shard") or now.configuration.get("stage"):
+        yield "this is only a part of a run"
+    if recorded.failed_tests:
+        yield "tests failed in that run"
+    if not all(map(is_fully_scored, recorded.run.results)):
+        yield "some of its questions have an error or no score"
+
+
+def is_fully_scored(result: Result) -> bool:
+    """Return whether all questions of a result have a score, without an error."""
+    return result.outcome == "scored" and not any(score.errors or score.unscored for score in result.scores)
+
+
+def changed_inputs(now: RunInputs, then: RunInputs) -> Iterator[str]:
+    """Yield what differs of the inputs of the runs."""
+    if now.tests != then.tests:
         yield "its tests and questions are not the same"
-    if now.inputs.code != then.inputs.code:
+    if now.code != then.code:
         yield "a file of the test code, the ini file or an installed package is not the same"
-    if now.inputs.baseline != then.inputs.baseline:
+    if now.baseline != then.baseline:
         yield "its baseline is not the same"
+
+
+def changed_settings(now: Run, then: Run) -> Iterator[str]:
+    """Yield what differs of the settings of the runs, of their data and gates, and of what they ask."""
     ours, theirs = plain_data(now.configuration), then.configuration
     for name in sorted({*ours, *theirs} - FREE_SETTINGS):
         if ours.get(name) != theirs.get(name):

@@ -57,12 +57,11 @@ class Outcomes:
         This wraps the wrappers of all other plugins, since pytest-retry runs a test again in its wrapper.
         """
         report = yield
-        ended = report.when == "call" or (report.when == "setup" and not report.passed)
-        if ended and isinstance(item, pytest.Function) and has_question(item):
+        if decides_outcome(report) and isinstance(item, pytest.Function) and has_question(item):
             failure = (state_of(item).failure or call.excinfo) if report.failed else None
             _put_outcome(report, item, result_of(item, self._settings, failure), failure)
             _explain(report, item, failure)
-            if failure is not None and isinstance(failure.value, EvalError):
+            if is_eval_error(failure):
                 put_broken(report)
             if self._is_worker:
                 self._put_news(report)  # now, as this worker may die
@@ -88,6 +87,16 @@ class Outcomes:
             drop_state(item)
 
 
+def decides_outcome(report: pytest.TestReport) -> bool:
+    """Return whether a report is that of a test's call, or of a setup after which there is no call."""
+    return report.when == "call" or (report.when == "setup" and not report.passed)
+
+
+def is_eval_error(failure: Failure | None) -> bool:
+    """Return whether a test failed as a part of its evaluation did, and not by an assertion of its own."""
+    return failure is not None and isinstance(failure.value, EvalError)
+
+
 def result_of(item: pytest.Function, settings: Settings, failure: Failure | None = None) -> Result:
     """Return the result of a test so far; `failure` is its exception, if it failed.
 
@@ -96,7 +105,7 @@ def result_of(item: pytest.Function, settings: Settings, failure: Failure | None
     state = state_of(item)
     about, scores, error = identity_of(item), tuple(state.recorder.scores), None
     if failure is not None and not scores:
-        ours = isinstance(failure.value, EvalError)  # its first line is the reason
+        ours = is_eval_error(failure)  # its first line is the reason
         error = str(failure.value).partition("\n")[0] if ours else failure.exconly(tryshort=True)
     definition = definition_of(item)
     asked, gradings = own_contents(item, state.requests, state.gradings)
@@ -122,9 +131,7 @@ def _put_outcome(
     report: pytest.TestReport, item: pytest.Function, result: Result, failure: Failure | None
 ) -> None:
     """Attach the result to the report, or a mark that a test which did not fail has none."""
-    measures = "record_score" in item.fixturenames or (
-        failure is not None and isinstance(failure.value, EvalError)
-    )
+    measures = "record_score" in item.fixturenames or is_eval_error(failure)
     if result.scores or (result.error is not None and measures):
         put_result(report, result)
         others = [entry for entry in item.user_properties if not entry[0].startswith("eval.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -121,11 +121,7 @@ class RunEnd:
         from pytest_instructlab_eval.reports.terminal import line_markup
 
         verbosity = self._config.get_verbosity()
-        lines = self._ending.lines(verbose=verbosity > 0)
-        if count := len(self._results.without_judge):
-            lines.append(f"skipped: {_tests(count)} without a judge; name one with --eval-judge-model")
-        if self._command is not None:
-            lines.append(f"to ask only what is missing: {self._command}")
+        lines = [*self._ending.lines(verbose=verbosity > 0), *self.advice()]
         if lines and verbosity >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
@@ -135,6 +131,13 @@ class RunEnd:
             terminalreporter.write_line(f"ERROR: {escape_text(problem)}", red=True)
 
     # --- what they do ---
+
+    def advice(self) -> Iterator[str]:
+        """Yield how to have what this run lacks: a judge for the tests without one, the missing answers."""
+        if count := len(self._results.without_judge):
+            yield f"skipped: {_tests(count)} without a judge; name one with --eval-judge-model"
+        if self._command is not None:
+            yield f"to ask only what is missing: {self._command}"
 
     def _order(self, session: pytest.Session) -> list[str]:
         """Return the node ids of the tests in the order of the report."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
-from pytest_instructlab_eval.records.baseline import save_run
+from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.previous_runs import set_aside
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder

@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates
-from pytest_instructlab_eval.records.baseline import (
-    SCHEMA_VERSION,
-    differences,
-    fingerprint,
-    read_baseline,
-    save_run,
-    write_baseline,
-)
+from pytest_instructlab_eval.records.baseline import SCHEMA_VERSION, differences, fingerprint, read_baseline
+from pytest_instructlab_eval.records.baseline_writer import save_run, write_baseline
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.gates.gate_report import GateReport
-from pytest_instructlab_eval.records.baseline import save_run
+from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import SilentTest
 from pytest_instructlab_eval.records.scores import Result, Score

@@ -17,7 +17,8 @@ from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.judges import LLMJudge, Panel
 from pytest_instructlab_eval.judges.pooling import pool_scores
-from pytest_instructlab_eval.records.baseline import read_baseline, write_baseline
+from pytest_instructlab_eval.records.baseline import read_baseline
+from pytest_instructlab_eval.records.baseline_writer import write_baseline
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.results_json import write_results
