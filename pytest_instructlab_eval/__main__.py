@@ -23,7 +23,7 @@ from pytest_instructlab_eval.records.previous_runs import results_path, set_asid
 from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
-from pytest_instructlab_eval.reports.exit_status import exit_status, gate_cause
+from pytest_instructlab_eval.reports.exit_status import exit_status
 from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
 from pytest_instructlab_eval.reports.exports.libraries import missing_library
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
@@ -132,7 +132,7 @@ def compare(
             allow_mismatch=allow_mismatch,
         )
     _print_lines(comparison_lines(report, verbose=verbose))
-    sys.exit(exit_status({gate_cause(verdict, report.inconclusive) for verdict in report.verdicts}))
+    sys.exit(exit_status(report.gate_causes))
 
 
 @main.command()

@@ -163,14 +163,14 @@ class JournalledModel:
 
     def _found(self, key: bytes, read: Callable[[Mapping[str, object]], T | None]) -> T | None:
         """Return the reply that the journal has for a key; None where it has none that can be read."""
-        found = self._journal.find(key)
-        if found is None:
+        record = self._journal.find(key)
+        if record is None:
             return None
-        reply = read(found[0])
+        reply = read(record[0])
         if reply is None:
             self._journal.leave_out(key)
         else:
-            self._journal.count_reused(found)
+            self._journal.count_reused(record)
         return reply
 
     def _write(self, write: Callable[[], None]) -> None:

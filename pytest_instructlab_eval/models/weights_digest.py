@@ -91,8 +91,8 @@ def _file_entry(path: Path, cached: Entry | None) -> Entry:
 
 
 def _state(path: Path) -> State:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _read_cache(path: Path) -> Mapping[str, Entry]:

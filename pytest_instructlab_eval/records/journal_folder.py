@@ -37,8 +37,8 @@ class JournalSize:
     expected: int | None
 
     def __str__(self) -> str:
-        known = self.expected is not None and self.journalled <= self.expected
-        of_all = f" of {self.expected:,}" if known else ""
+        is_known = self.expected is not None and self.journalled <= self.expected
+        of_all = f" of {self.expected:,}" if is_known else ""
         return f"{self.journalled:,}{of_all} requests"
 
 

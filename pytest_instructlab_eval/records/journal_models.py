@@ -12,7 +12,7 @@ from pytest_instructlab_eval.data.typed_json import MisfitError, NotJSONError, l
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.journal_folder import MODELS
-from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.model_identity import ModelIdentity, plain_identities
 
 Identities = Mapping[str, ModelIdentity]
 """Identities by label."""
@@ -27,10 +27,7 @@ class JournalModels(TypedDict):
 
 def write_models(folder: Path, models: JournalModels) -> None:
     """Write the file of a journal's models; raises OSError."""
-    plain = {
-        role: {label: identity.to_plain() for label, identity in identities.items()}
-        for role, identities in (("models", models["models"]), ("judges", models["judges"]))
-    }
+    plain = {"models": plain_identities(models["models"]), "judges": plain_identities(models["judges"])}
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / MODELS, escape_json(json.dumps(plain, indent=1, ensure_ascii=False) + "\n"))
 
@@ -48,20 +45,23 @@ def read_models(folder: Path) -> JournalModels | None:
 
 def other_models(now: JournalModels, then: JournalModels) -> Iterator[str]:
     """Yield, for each model and judge of now that is another one than then, how it differs."""
-    for kind, ours, theirs in (
-        ("model", now["models"], then["models"]),
-        ("judge", now["judges"], then["judges"]),
-    ):
-        for label, identity in ours.items():
-            if label in theirs and (difference := identity.difference(theirs[label])) is not None:
-                yield f"the {kind} {label} is another one: {difference}"
+    for kind, label, identity, earlier in _pairs(now, then):
+        if earlier is not None and (difference := identity.difference(earlier)) is not None:
+            yield f"the {kind} {label} is another one: {difference}"
 
 
 def unproven_models(now: JournalModels, then: JournalModels | None) -> Iterator[str]:
     """Yield the labels of the models and judges whose weights cannot be compared."""
-    for role in ("models", "judges"):
-        ours: Identities = now["models"] if role == "models" else now["judges"]
-        theirs: Identities = {} if then is None else then["models"] if role == "models" else then["judges"]
-        for label, identity in ours.items():
-            if identity.digest is None and (label not in theirs or not identity.is_same(theirs[label])):
-                yield label
+    for _, label, identity, earlier in _pairs(now, then or JournalModels(models={}, judges={})):
+        if identity.digest is None and (earlier is None or not identity.is_same(earlier)):
+            yield label
+
+
+def _pairs(
+    now: JournalModels, then: JournalModels
+) -> Iterator[tuple[str, str, ModelIdentity, ModelIdentity | None]]:
+    """Yield whether it is a model or a judge, its label, its identity, and the one it had; None without."""
+    for label, identity in now["models"].items():
+        yield "model", label, identity, then["models"].get(label)
+    for label, identity in now["judges"].items():
+        yield "judge", label, identity, then["judges"].get(label)

@@ -115,11 +115,6 @@ class ModelIdentity:
             sort_keys=True, separators=(",", ":"),
         )  # fmt: skip
 
-    @property
-    def is_certain(self) -> bool:
-        """True if the model itself was looked at, and not only at what a server says of it."""
-        return self.digest is not None or self.fingerprint is not None
-
     def difference(self, earlier: ModelIdentity) -> str | None:
         """Return in words how this model differs from an earlier one; None where nothing known differs.
 
@@ -178,6 +173,11 @@ class ModelIdentity:
         """Return the identity as plain data for JSON, without what is not known."""
         plain: dict[str, object] = plain_data(replace(self, created_once=None))
         return {name: value for name, value in plain.items() if value not in (None, {})}
+
+
+def plain_identities(identities: Mapping[str, ModelIdentity]) -> dict[str, object]:
+    """Return identities by label as plain data for JSON."""
+    return {label: identity.to_plain() for label, identity in identities.items()}
 
 
 def _shown(value: object) -> str:

@@ -26,6 +26,6 @@ def gate_cause(report: GateReport, inconclusive: str) -> Cause | None:
     return "broken" if report.verdict == "refused" or unmeasured else "failed"
 
 
-def exit_status(causes: Collection[Cause | None]) -> int:
+def exit_status(causes: Collection[Cause]) -> int:
     """Return the status of a run that ended for these causes; 0 without any."""
     return next((status for cause, status in STATUSES.items() if cause in causes), 0)

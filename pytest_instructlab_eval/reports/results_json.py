@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.escaping import escape_json
-from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.model_identity import plain_identities
 from pytest_instructlab_eval.records.recorded_run import with_checksum
 from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
 from pytest_instructlab_eval.records.scores import plain_data
@@ -34,7 +33,7 @@ def write_results(path: Path, report: RunReport) -> None:
         "headline": report.headline,
         "exit_status": report.exit_status,
         **{name: getattr(report.run, name) for name in HEAD if name != "journal" or report.run.journal},
-        **{name: _identities(getattr(report.run, name)) for name in IDENTITIES if getattr(report.run, name)},
+        **{name: plain for name in IDENTITIES if (plain := plain_identities(getattr(report.run, name)))},
         **({} if report.run.inputs is None else {"inputs": report.run.inputs}),
         "ranking": report.ranking,
         "summaries": report.summaries,
@@ -47,7 +46,3 @@ def write_results(path: Path, report: RunReport) -> None:
     # Without an indent the C encoder writes the results, in a third of the time.
     results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in report.run.results)
     replace_text(path, with_checksum(escape_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n')))
-
-
-def _identities(identities: Mapping[str, ModelIdentity]) -> dict[str, object]:
-    return {label: identity.to_plain() for label, identity in identities.items()}

@@ -142,11 +142,17 @@ class RunReport:
     @property
     def causes(self) -> set[Cause]:
         """What the run ends for; empty where all is well."""
-        causes = {gate_cause(verdict, self.inconclusive) for verdict in self.verdicts}
+        causes = self.gate_causes
         if self.problems or self.broken_tests:
             causes.add("broken")
         if self.failed_tests > self.broken_tests:
             causes.add("failed")
+        return causes
+
+    @property
+    def gate_causes(self) -> set[Cause]:
+        """What the gates alone end the run for."""
+        causes = {gate_cause(verdict, self.inconclusive) for verdict in self.verdicts}
         return {cause for cause in causes if cause is not None}
 
     @property

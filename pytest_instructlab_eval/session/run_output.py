@@ -89,17 +89,16 @@ class RunOutput:
         hook and returns what went wrong.
         """
         self._write_files()
+        written = self.report
         if self.written is not None:
-            written = self.report
             for problem in self._export_problems(self.written):
                 self._fail(problem)
             for problem in tell(self.report, self.written):
                 self._fail(problem)
-            self._write_page()
-            if self.report is not written:
-                with contextlib.suppress(OSError):  # they have been written once
-                    self._write_to(self.written)
-                    self._write_page()
+        self._write_page()
+        if self.written is not None and self.report is not written:
+            with contextlib.suppress(OSError):  # they have been written once
+                self._write_to(self.written)
         try:
             _show(summary_page(self.report))
         except OSError as error:

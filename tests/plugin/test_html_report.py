@@ -97,3 +97,20 @@ def test_a_price_that_is_none_is_refused(tmp_path: Path, price: str) -> None:
     status, said = command(saved(tmp_path / "run", 1.0), "--price-in", price)
     assert status == 2
     assert "expected PRICE or NAME=PRICE" in said
+
+
+IN_THE_WAY = """
+    import pathlib
+
+    def test_own(record_score):
+        pathlib.Path("own.html").mkdir()
+        record_score(1)
+"""
+
+
+def test_a_page_that_cannot_be_written_at_the_end_fails_the_run_in_one_sentence(project: Project) -> None:
+    project.write("test_own.py", IN_THE_WAY)
+    finished = project.evaluate("test_own.py", "--eval-report=own.html", ret=7, passed=1)
+    assert finished.out.count("--eval-report: ") == 1
+    (failure,) = finished.document["failures"]
+    assert failure in finished.out
