@@ -261,6 +261,11 @@ def test_no_text_is_a_formula(tmp_path: Path) -> None:
     assert row["question_text"] == "'=cmd|' /C calc'!A0"
 
 
+def test_no_text_has_a_null_byte(tmp_path: Path) -> None:
+    (row,) = rows(tmp_path, Result("mmlu", "\0a", "\0", "tiny", error="\0=1"))
+    assert (row["question"], row["group"], row["error"]) == ("\ufffda", "\ufffd", "\ufffd=1")
+
+
 def test_parquet_has_the_same_table(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     (path,) = exported("parquet", tmp_path, task(RIGHT, LOST), conversation(81, (4.0, 8.0)))

@@ -23,15 +23,17 @@ def write_csv(report: RunReport, folder: Path, ended: datetime.datetime) -> None
     table = QuestionTable(report.run)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, table.columns)
-    writer.writeheader()
+    writer.writerow({name: _inert(name) for name in table.columns})  # a metric's name is a stranger's too
     for row in table.rows():
         writer.writerow({name: _inert(cell) for name, cell in row.items()})
-    # A null byte ends the file for many readers.
-    replace_text(folder / "questions.csv", text.getvalue().replace("\0", "\ufffd"))
+    replace_text(folder / "questions.csv", text.getvalue())
 
 
 def _inert(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\0", "\ufffd")  # Python 3.10 cannot write a null byte, and many readers end at one
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def write_parquet(report: RunReport, folder: Path, ended: datetime.datetime) -> None:
