@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.evidence import Origin
 from pytest_instructlab_eval.reports.html.question_table import (
     FLIP,
+    Finding,
     PageQuestions,
     QuestionRow,
     question_table,
@@ -53,13 +54,18 @@ def worse_questions(report: RunReport) -> list[WorseQuestion]:
     if not report.changes:
         return []
     table = question_table(report)
+    gates = [
+        verdict
+        for verdict in report.verdicts
+        if verdict.verdict == "failed" and verdict.gate.selector.figure.compares
+    ]
     found = []
     for entry in report.changes:
         sides = compared_sides(entry, table)
         if sides is not None:
             moved = moved_questions(entry.benchmark, sides, table.rows)
             found += [
-                (change, _worse_question(entry, row, sides, report)) for change, row in moved if change < 0
+                (change, _worse_question(entry, row, sides, gates)) for change, row in moved if change < 0
             ]
     return [question for _, question in sorted(found, key=lambda pair: pair[0])]
 
@@ -93,14 +99,10 @@ def _is_same_question(row: QuestionRow, sides: tuple[int, int]) -> bool:
 
 
 def _worse_question(
-    entry: BenchmarkChanges, row: QuestionRow, sides: tuple[int, int], report: RunReport
+    entry: BenchmarkChanges, row: QuestionRow, sides: tuple[int, int], gates: Sequence[GateReport]
 ) -> WorseQuestion:
     after, before = (row.findings[side].value or 0.0 for side in sides)
     means = [entry.overall, *(group for group in entry.groups if group.label == row.group)]
-    result, drop = row.findings[sides[0]].result, round(before - after, 12)
-    metrics = {result.main_metric} if result.main_metric else {score.metric for score in result.scores}
-    breaking = (gate for gate in report.verdicts if _exceeds(gate, entry, row.group, metrics, drop))
-    evidence = (score.evidence for score in row.findings[sides[0]].scores)
     return WorseQuestion(
         entry.benchmark,
         entry.model,
@@ -111,21 +113,30 @@ def _worse_question(
         row.maximum,
         flipped=(row.change(*sides) or 0.0) <= -FLIP,
         certain=any(mean.certain and mean.kind == "regression" for mean in means),
-        failed_gate=next((str(gate.gate) for gate in breaking), None),
-        origin=next((found.origin for found in evidence if found is not None), Origin()),
+        failed_gate=_failed_gate(entry, row, row.findings[sides[0]], round(before - after, 12), gates),
+        origin=_origin_of(row.findings[sides[0]]),
     )
 
 
-def _exceeds(
-    verdict: GateReport, entry: BenchmarkChanges, group: str, metrics: Collection[str], drop: float
-) -> bool:
-    """Return whether a failed gate is on the drop of this benchmark or group, and is exceeded by it."""
-    selector = verdict.gate.selector
-    return (
-        verdict.verdict == "failed"
-        and selector.figure.compares
-        and (selector.benchmark, verdict.model) == (entry.benchmark, entry.model)
-        and selector.group in (None, group)
-        and (selector.metric is None or {selector.metric} == metrics)
-        and drop > verdict.gate.limit
-    )
+def _origin_of(finding: Finding) -> Origin:
+    """Return the question's place in a taxonomy, empty where it has none."""
+    evidence = (score.evidence for score in finding.scores)
+    return next((found.origin for found in evidence if found is not None), Origin())
+
+
+def _failed_gate(
+    entry: BenchmarkChanges, row: QuestionRow, finding: Finding, drop: float, gates: Sequence[GateReport]
+) -> str | None:
+    """Return the one of the failed gates on this benchmark or group whose limit the drop is above."""
+    result = finding.result
+    metrics = {result.main_metric} if result.main_metric else {score.metric for score in result.scores}
+    for verdict in gates:
+        selector = verdict.gate.selector
+        is_about_it = (
+            (selector.benchmark, verdict.model) == (entry.benchmark, entry.model)
+            and selector.group in (None, row.group)
+            and (selector.metric is None or {selector.metric} == metrics)
+        )
+        if is_about_it and drop > verdict.gate.limit:
+            return str(verdict.gate)
+    return None
