@@ -86,7 +86,7 @@ def test_the_keys_are_in_the_environment_of_the_one_script_that_needs_them() -> 
     assert [step["uses"] for step in with_secrets] == ["./.github/actions/evaluate"]
     assert "secrets." not in str([{**job, "steps": ()} for job in jobs.values()])
     assert jobs["evaluate"]["permissions"] == {"contents": "read", "actions": "read"}
-    assert jobs["comment"]["permissions"] == {"pull-requests": "write"}
+    assert jobs["tell"]["permissions"] == {"pull-requests": "write", "statuses": "write"}
     assert all(job["timeout-minutes"] <= 60 for job in jobs.values())
 
 
@@ -362,7 +362,8 @@ def test_drops_are_measured_from_a_base_model_or_a_baseline(
     project.write("bin/python", ARGUMENTS).chmod(0o755)
     common = {
         "MODEL": "it's {number}", "MODEL_URL": "http://{number}/v1", "BASE_MODEL": base_model,
-        "BASELINE": baseline, "BASE_MODEL_URL": "", "JUDGE": "judge", "JUDGE_URL": "", "GATES": "gate.ini", "SAMPLE": "200",
+        "BASE_MODEL_URL": "", "BASELINE": baseline, "JUDGE": "judge", "JUDGE_URL": "",
+        "GATES": "gate.ini", "SAMPLE": "200",
     }  # fmt: skip
     env = project.environment(
         PATH=f"{project.folder / 'bin'}:{os.environ['PATH']}", NUMBER="7", BASE_SHA="b", HEAD_SHA="h",
@@ -386,6 +387,32 @@ COMMENTS = """\
 echo "$@" >> asked.txt
 case "$*" in *--paginate*) cat comments.txt ;; esac
 """
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict", "state", "description"),
+    [
+        ("success", "passed", "success", "passed"),
+        ("success", "inconclusive", "success", "inconclusive"),
+        ("failure", "failed", "failure", "failed"),
+        ("failure", "", "failure", "it did not begin"),
+        ("skipped", "", "failure", "it did not begin"),
+    ],
+)
+def test_the_commit_of_the_pull_request_gets_the_status(
+    project: Project, result: str, verdict: str, state: str, description: str
+) -> None:
+    project.write("bin/gh", COMMENTS).chmod(0o755)
+    env = project.environment(
+        PATH=f"{project.folder / 'bin'}:{os.environ['PATH']}", REPOSITORY="org/taxonomy", HEAD_SHA="0a1b",
+        RUN="https://example.org/run/1", RESULT=result, VERDICT=verdict,
+    )  # fmt: skip
+    assert bash(script("Set the status"), project.folder, env).returncode == 0
+    asked = (project.folder / "asked.txt").read_text("utf-8")
+    assert (
+        f"repos/org/taxonomy/statuses/0a1b --raw-field context=evaluation --raw-field state={state} " in asked
+    )
+    assert f"description={description} --raw-field target_url=https://example.org/run/1" in asked
 
 
 @pytest.mark.parametrize(("earlier", "asked"), [("", "--method POST"), ("12\n34\n", "--method PATCH")])
