@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.scripted_server import GENERATION, ScriptedServer
+from tests.scripted_server import GENERATION, Body, ScriptedServer, content_text
 
 from .conftest import Project
 
@@ -165,11 +165,18 @@ def make_repository(project: Project) -> tuple[Path, str, str, str]:
     return project.folder / "taxonomy", base, head, merged
 
 
+def reply_of_others(body: Body) -> str:
+    """The base model's answer is good, and the judge sees that."""
+    if body["model"] == "base":
+        return "A stopper."
+    return "Rating: [[9]]" if "A stopper." in content_text(body["messages"][-1]) else "Rating: [[3]]"
+
+
 @pytest.fixture(scope="module")
 def checked(make_project: Callable[[ScriptedServer], Project]) -> Iterator[Checked]:
     with ScriptedServer(models=("tiny-7",)) as server, ScriptedServer(models=("base", "judge")) as other:
         server.reply = lambda body: "An answer."
-        other.reply = lambda body: "Rating: [[3]]" if body["model"] == "judge" else "The bowline."
+        other.reply = reply_of_others
         project = make_project(server)
         repository, base, head, merged = make_repository(project)
         project.write("bin/python", PYTHON.format(python=sys.executable)).chmod(0o755)
@@ -267,6 +274,13 @@ def test_a_merge_queue_gives_the_verdict_again_and_asks_nothing(checked: Checked
     before, after = checked.chats
     assert after == before
     assert not (checked.repository / "eval_output/forged").exists()
+
+
+def test_both_checks_show_the_pair_that_got_worse_at_its_line(checked: Checked) -> None:
+    told = f"::warning file={NEW},line=5,title=mt_bench_branch%3A this pair got worse::9 with base, 3 of 10 "
+    for check in (checked.first, checked.second):
+        (command,) = [line for line in check.stdout.splitlines() if line.startswith("::")]
+        assert command == f"{told}with tiny-7: flipped ({NEW}:1)"
 
 
 @pytest.mark.parametrize(
