@@ -20,7 +20,7 @@ UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 # `##[name]` anywhere. One character of each is written out.
 COMMAND = re.compile(r"(?P<blanks>(?:^|(?<=\r))(?:[^\S\n]|[\ufeff\u200b])*):(?=:)|\#(?=\#\[)", re.MULTILINE)
 
-MARKUP = re.compile(r"[`*\[\]<>&|@#~\\!]|:(?=//)|(?<=www)\.")  # of GitHub's Markdown: links and mentions too
+MARKUP = re.compile(r"[`*\[\]<>&|@#~\\!$]|:(?=//)|(?<=www)\.")  # of GitHub: links, mentions and formulas too
 
 T = TypeVar("T")
 

@@ -264,7 +264,7 @@ def test_a_run_that_passed_has_nothing_to_do_and_one_without_a_page_names_none()
 
 
 HOSTILE = (
-    "</td><script>|` @everyone [x](http://evil) ![i](https://evil) **b** \n# h \x1b[31m www.evil.example"
+    "</td><script>|` @everyone [x](http://evil) ![i](https://evil) **b** $f$ \n# h \x1b[31m www.evil.example"
 )
 
 
@@ -276,7 +276,7 @@ def test_foreign_text_stays_text() -> None:
     assert "\x1b" not in shown
     assert "|" not in shown.replace("\\|", "")
     plain = markdown_text(HOSTILE)
-    for markup in ("<", ">", "|", "`", "@", "[", "](", "**", "\n", "\x1b", "://", "www."):
+    for markup in ("<", ">", "|", "`", "@", "[", "](", "**", "\n", "\x1b", "://", "www.", "$"):
         assert markup not in plain
 
 
