@@ -17,6 +17,7 @@ from pytest_instructlab_eval.session.received_results import ReceivedResults
 from pytest_instructlab_eval.session.report_data import is_broken
 from pytest_instructlab_eval.session.run_hook import hook_problems
 from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.termination import end_undisturbed
 from pytest_instructlab_eval.session.workers import Workers
 from pytest_instructlab_eval.session.xdist_internals import CRASHED
 
@@ -99,6 +100,7 @@ class RunEnd:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop the engine, write the results, and fail an incomplete run."""
+        end_undisturbed(self._config)
         unreported = self._execution.unreported(session)
         self._eval.close()
         if self._ending is None:  # otherwise it was made for the gates
@@ -211,7 +213,7 @@ class RunEnd:
             ending.write(partial(hook_problems, self._config))
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
-        if not self._eval.without_tests:
+        if not self._eval.without_tests and status != pytest.ExitCode.USAGE_ERROR:
             run = ending.report.run
             self._command = self._eval.journal.end(
                 self._config.invocation_params.args,

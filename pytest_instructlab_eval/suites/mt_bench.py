@@ -301,7 +301,10 @@ async def _grade_turn(
         question.turns[turn], replies=(answer.reply(number),), origin=Origin(category=question.category)
     )
     if number > len(answer.turns):
+        unanswered = len(answer.turns) + 1
         reason = answer.error or "the model gave no answer"
+        if number > unanswered:
+            reason = f"not asked, since turn {unanswered} has no answer"
         return Score(None, metric, ONE_TO_TEN.highest, error=reason, evidence=about)
     fields = {f"ref_answer_{position}": text for position, text in enumerate(question.references, start=1)}
     for position in range(number):

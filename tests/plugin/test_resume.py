@@ -214,6 +214,14 @@ def test_an_error_is_asked_again_and_the_run_says_what_to_type(project: Project)
     assert "to ask only what is missing" not in finished.out
 
 
+def test_a_refused_run_does_not_say_how_to_go_on_with_an_earlier_one(project: Project) -> None:
+    project.write("test_own.py", OWN)
+    project.server.fault(Status(400, "no"), when=lambda body: "number 2" in str(body))
+    project.evaluate("test_own.py", "-k", "plain", ret=7)
+    refused = project.evaluate("test_own.py", "--eval-gate=other >= 0.5", ret=4)
+    assert "to ask only what is missing" not in refused.out
+
+
 def test_a_judgment_without_a_rating_is_asked_again(project: Project) -> None:
     project.write("test_own.py", OWN)
     project.server.reply = lambda body: "no idea" if is_judgment(body) else "an answer"
