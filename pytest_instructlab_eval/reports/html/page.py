@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
 from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from markupsafe import Markup
 
 ASSETS = "pytest_instructlab_eval.reports.html"
@@ -81,17 +83,12 @@ class Page:
 
 def html_page(report: RunReport) -> str:
     """Return the page of a run, one file that needs nothing else."""
-    import jinja2
     from markupsafe import Markup
 
     table = question_table(report)
     style = _asset("page.css")
     script = "".join(['(() => {\n"use strict";\n', *(_asset(f"{name}.js") for name in SCRIPTS), "})();\n"])
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=_shown_value, keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.from_string(_asset("page.html.j2")).render(
+    return page_template().render(
         page=_page(report, score_blocks(report, table), change_cards(report, table)),
         data=_packed_data(table),
         style=Markup(style),  # noqa: S704  (our own file)
@@ -100,6 +97,18 @@ def html_page(report: RunReport) -> str:
         score=score_text,
         change=change_text,
     )
+
+
+@functools.cache
+def page_template() -> Template:
+    """Return the compiled template, which takes longer to compile than to fill in."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=_shown_value, keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.from_string(_asset("page.html.j2"))
 
 
 def _packed_data(table: PageQuestions) -> dict[str, Markup | list[Markup]]:
