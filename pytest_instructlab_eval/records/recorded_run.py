@@ -27,8 +27,8 @@ FREE_SETTINGS = frozenset({
     "base_model_api_key_env", "taxonomy", "branch", "base_branch", "tasks_dir", "mmlu_data", "mt_bench_data",
     "baseline",
     # What a run writes, and how long it may take.
-    "output_dir", "keep_previous", "save_baseline", "wait", "max_concurrency", "request_timeout", "max_reply",
-    "serve_timeout",
+    "output_dir", "keep_previous", "save_baseline", "annotations", "wait", "max_concurrency",
+    "request_timeout", "max_reply", "serve_timeout",
 })  # fmt: skip
 """The settings that may differ from those of the recorded run; any other one counts."""
 

@@ -131,6 +131,9 @@ class RunEnd:
                 terminalreporter.write_line(escape_line(line), **line_markup(line))
         for problem in self._ending.problems:
             terminalreporter.write_line(f"ERROR: {escape_text(problem)}", red=True)
+        terminalreporter.ensure_newline()
+        for command in self._ending.commands:
+            terminalreporter.write_line(command)
 
     # --- what they do ---
 
