@@ -14,6 +14,7 @@ from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.previous_runs import set_aside
+from pytest_instructlab_eval.reports.history import NO_HISTORY, output_history
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -141,7 +142,8 @@ class RunOutput:
         if path is None:
             return
         try:
-            write_report(path, self.report)
+            history = NO_HISTORY if self.written is None else output_history(self.written)
+            write_report(path, self.report, history)
             self.page = path
         except OSError as error:
             self._fail(f"--eval-report: {path} cannot be written ({error.strerror})")
