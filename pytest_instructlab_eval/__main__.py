@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from pytest_instructlab_eval.parsers import parse_price, parse_report
 from pytest_instructlab_eval.records.baseline import Baseline, check_comparable, fingerprint, read_baseline
 from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.identity_comparison import check_judges
-from pytest_instructlab_eval.records.previous_runs import results_path, set_aside
+from pytest_instructlab_eval.records.previous_runs import RESULTS, results_path, set_aside
 from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
@@ -32,7 +33,7 @@ from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_comparison import Side, compare_runs
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
+from pytest_instructlab_eval.reports.terminal import comparison_lines, line_markup, terminal_lines
 from pytest_instructlab_eval.settings import EXPORTS, GateAbout, Settings
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked_reasons
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
@@ -135,6 +136,9 @@ def compare(
             allow_mismatch=allow_mismatch,
         )
     _print_lines(comparison_lines(report, verbose=verbose))
+    if before_model is None and after_model is None and results_path(after).name == RESULTS:
+        page = shlex.join(["report", str(after), "--against", str(before)])
+        click.echo(f"every question, as a page: python -m pytest_instructlab_eval {escape_line(page)}")
     sys.exit(exit_status(report.gate_causes))
 
 
@@ -342,7 +346,11 @@ def _check_writable(option: str, path: Path, advice: str = "") -> Iterator[None]
 
 
 def _print_lines(lines: Sequence[str]) -> None:
-    click.echo("\n".join(map(escape_line, lines)))
+    """Print lines of a report in pytest's colours; without colours where the output is a file."""
+    for line in lines:
+        colours = line_markup(line)
+        bold = colours.pop("bold", None)
+        click.echo(click.style(escape_line(line), fg=next(iter(colours), None), bold=bold))
 
 
 main.add_command(tasks)

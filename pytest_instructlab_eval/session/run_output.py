@@ -170,7 +170,10 @@ class RecalledOutput(RunOutput):
 
     def __init__(self, settings: Settings, recalled: RecalledVerdict, incomplete: str | None) -> None:
         report = recalled.report
-        run = dataclasses.replace(report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete)
+        # What the recorded run used is not used again.
+        run = dataclasses.replace(
+            report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete, usage=None
+        )
         verdicts = report.verdicts if incomplete is None else ()
         super().__init__(settings, dataclasses.replace(report, run=run, verdicts=verdicts))
         self.written = settings.output_dir
