@@ -60,14 +60,22 @@ def with_checksum(text: str) -> str:
     return text.replace(BLANK_CHECKSUM, f' "checksum": "{checksum}",', 1)
 
 
+def is_unchanged(text: str) -> bool | None:
+    """Return whether the text of a results.json is as the run wrote it; None where it has no checksum."""
+    checksum = CHECKSUM.search(text)
+    if checksum is None:
+        return None
+    blank = text[: checksum.start()] + BLANK_CHECKSUM + text[checksum.end() :]
+    return hashlib.sha256(blank.encode()).hexdigest() == checksum[1]
+
+
 def read_recorded(path: Path, check_gate: Callable[[str], object]) -> RecordedRun:
     """Return the run in a results.json; raises DataError where the file is not as the run wrote it."""
     text = read_text(path, MOST_BYTES)
-    checksum = CHECKSUM.search(text)
-    if checksum is None:
+    unchanged = is_unchanged(text)
+    if unchanged is None:
         raise DataError(f"{path} has no checksum")
-    blank = text[: checksum.start()] + BLANK_CHECKSUM + text[checksum.end() :]
-    if hashlib.sha256(blank.encode()).hexdigest() != checksum[1]:
+    if not unchanged:
         raise DataError(f"{path} was changed after the run")
     try:
         document = parse_json(text)

@@ -13,6 +13,7 @@ from pytest_instructlab_eval.records.model_identity import plain_identities
 from pytest_instructlab_eval.records.recorded_run import with_checksum
 from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
 from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.reports.benchmark_scores import whole_scores
 from pytest_instructlab_eval.reports.run_report import RunReport
 
 HEAD = (  # the fields of a run other than its results
@@ -37,6 +38,7 @@ def write_results(path: Path, report: RunReport) -> None:
         **({} if report.run.inputs is None else {"inputs": report.run.inputs}),
         "ranking": report.ranking,
         "summaries": report.summaries,
+        "scores": whole_scores(report),
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],
         "changes": report.changes,
         "failures": report.problems,

@@ -22,6 +22,7 @@ from pytest_instructlab_eval.reports.annotations import (
     github_commands,
     pair_annotations,
 )
+from pytest_instructlab_eval.reports.history import NO_HISTORY, output_history
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -151,7 +152,8 @@ class RunOutput:
         if path is None:
             return
         try:
-            write_report(path, self.report)
+            history = NO_HISTORY if self.written is None else output_history(self.written)
+            write_report(path, self.report, history)
             self.page = path
         except OSError as error:
             self._fail(f"--eval-report: {path} cannot be written ({error.strerror})")
@@ -198,7 +200,10 @@ class RecalledOutput(RunOutput):
 
     def __init__(self, settings: Settings, recalled: RecalledVerdict, incomplete: str | None) -> None:
         report = recalled.report
-        run = dataclasses.replace(report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete)
+        # What the recorded run used is not used again.
+        run = dataclasses.replace(
+            report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete, usage=None
+        )
         verdicts = report.verdicts if incomplete is None else ()
         super().__init__(settings, dataclasses.replace(report, run=run, verdicts=verdicts))
         self.written = settings.output_dir

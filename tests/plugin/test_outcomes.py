@@ -99,7 +99,9 @@ def test_a_plain_test_whose_request_fails_shows_its_own_line_and_the_reason(proj
         """,
     )
     failed = project.evaluate("test_own.py", ret=7, failed=1)
-    failed.shows('>*record_score(len(served_model.chat("a question").text))', "E * answered 400: not my taste*")
+    failed.shows(
+        '>*record_score(len(served_model.chat("a question").text))', "E * answered 400: not my taste*"
+    )
     assert "blocking_model.py" not in failed.out
     assert "During handling" not in failed.out
 
