@@ -2,8 +2,8 @@
 
     python -m tests.docs.pictures [--keep FOLDER]
 
-Needs the extras `local`, `browser` and `pictures`, and Debian's Chromium. `--keep` runs in this folder and leaves it;
-where it has a run already, the pictures are made from that.
+Needs the extras `local`, `browser` and `pictures`, and Debian's Chromium. `--keep` runs in this folder and
+leaves it; where it has a run already, the pictures are made from that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ COMMAND = (
 SHOWN_COMMAND = "$ pytest --eval-model=models/lab --eval-base-model=models/base …"
 # From the table of changes to the line that names the page.
 END_OF_OUTPUT = re.compile(r"^(?:\x1b\[[0-9;]*m)*change +before.*?^report: [^\n]*", re.MULTILINE | re.DOTALL)
-FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # rich's font is on a host; the reader's own will do
+# rich's font is on a host, and the reader's own will do; its comment has an address, too.
+FOREIGN = re.compile(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", re.DOTALL)
 
 
 def main() -> None:
@@ -68,7 +69,8 @@ def run_quickstart(folder: Path) -> None:
     shutil.copytree(ROOT / "examples" / "quickstart", folder, dirs_exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--color=yes", "-p", "no:cacheprovider", *COMMAND],
-        cwd=folder, env=os.environ | {"COLUMNS": str(COLUMNS)}, stdout=subprocess.PIPE, text=True, check=False,
+        cwd=folder, env=os.environ | {"COLUMNS": str(COLUMNS)},
+        stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     if END_OF_OUTPUT.search(done.stdout) is None:
         sys.exit(f"{done.stdout}\nThe quickstart's run ended with {done.returncode} and shows no changes.")
@@ -86,7 +88,7 @@ def write_terminal(output: str) -> None:
         record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor", force_terminal=True
     )
     console.print(Text.from_ansi(f"{SHOWN_COMMAND}\n…\n{part[0]}"))
-    drawn = FONT.sub("", console.export_svg(title="pytest", unique_id="terminal"))
+    drawn = FOREIGN.sub("", console.export_svg(title="pytest", unique_id="terminal"))
     (PICTURES / "terminal.svg").write_text(drawn, "utf-8")
 
 
