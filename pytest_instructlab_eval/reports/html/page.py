@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -99,6 +100,7 @@ def html_page(report: RunReport, history: RunHistory = NO_HISTORY) -> str:
         script=Markup(script),  # noqa: S704  (our own files)
         policy=Markup(_policy(style, script)),  # noqa: S704  (our own)
         score=score_text,
+        breakable=_breakable,
         change=change_text,
     )
 
@@ -141,6 +143,14 @@ def _policy(style: str, script: str) -> str:
 def _shown_value(value: object) -> object:
     """Return a text of strangers cut, and with what hides or reorders text written out; our own as it is."""
     return visible(value, LONGEST_SENTENCE) if type(value) is str else value
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that may be broken behind its separators, and not amid its words."""
+    from markupsafe import Markup
+
+    parts = re.split(r"(?<=[/_:.-])(?=\w)", visible(name, LONGEST_SENTENCE) or "")
+    return Markup("<wbr>").join(parts)  # join escapes the parts
 
 
 def _page(

@@ -1,6 +1,7 @@
 // The words that one text has and the other has not, by their longest common subsequence.
 
 const MOST_CELLS = 4e6; // of the table; longer texts are not compared
+const LEAST_COMMON = 0.25; // of a text's words: below it nearly all would be marked, which shows nothing
 
 function wordsOf(text) {
   return text.match(/\s+|[^\s]+/gu) || [];
@@ -18,6 +19,9 @@ function marked(text, other) {
   const his = theirs.slice(start, theirs.length - end);
   if ((mine.length + 1) * (his.length + 1) > MOST_CELLS) return null;
   const common = commonWords(mine, his);
+  const words = ours.filter((word) => word.trim()).length;
+  const shared = words - mine.filter((word, place) => word.trim() && !common.has(place)).length;
+  if (shared < LEAST_COMMON * words) return [text];
   const pieces = [ours.slice(0, start).join("")];
   let run = "";
   mine.forEach((word, place) => {
