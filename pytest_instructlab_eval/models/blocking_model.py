@@ -56,7 +56,7 @@ class BlockingCall(Protocol):
 def wait_for_result(method: Callable[P, Coroutine[object, None, T]], call: BlockingCall) -> Callable[P, T]:
     """Return a coroutine method as a function of the same parameters that waits for the result.
 
-    An error of a request comes without the plugin's own lines: pytest then shows the test's line and the message.
+    A failed request's error comes without the plugin's own lines: pytest shows the test's and the message.
     """
 
     @functools.wraps(method)

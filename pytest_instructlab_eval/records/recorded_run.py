@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import BinaryIO, TypedDict
 
 from pytest_instructlab_eval.data.text_files import read_text
 from pytest_instructlab_eval.data.typed_json import MOST_BYTES, MisfitError, NotJSONError, parse_json, read_as
@@ -54,10 +54,22 @@ class _Document(TypedDict):
     exit_status: int
 
 
-def with_checksum(text: str) -> str:
-    """Return the text of a results.json with its checksum in the place of the blank one."""
-    checksum = hashlib.sha256(text.encode()).hexdigest()
-    return text.replace(BLANK_CHECKSUM, f' "checksum": "{checksum}",', 1)
+def write_with_checksum(file: BinaryIO, parts: Iterable[str]) -> None:
+    """Write the parts of a results.json, with its checksum in the place of the blank one in the first part.
+
+    Only one part is in memory at a time. Raises OSError.
+    """
+    digest, place = hashlib.sha256(), None
+    for part in parts:
+        data = part.encode()
+        digest.update(data)
+        if place is None:
+            start, blank, rest = data.partition(BLANK_CHECKSUM.encode())
+            place = len(start) + len(blank) - len('",')
+            data = start + f' "checksum": "{"0" * digest.digest_size * 2}",'.encode() + rest
+        file.write(data)
+    file.seek(place or 0)
+    file.write(digest.hexdigest().encode())
 
 
 def is_unchanged(text: str) -> bool | None:

