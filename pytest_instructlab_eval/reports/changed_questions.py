@@ -15,6 +15,7 @@ from pytest_instructlab_eval.reports.html.question_table import (
 )
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.tables import fit_table
+from pytest_instructlab_eval.reports.worse_questions import compared_sides, moved_questions
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges
 
 MOST = 5  # questions that got worse, shown without -v over all benchmarks
@@ -39,7 +40,7 @@ class MovedQuestion:
         return abs(self.change) >= FLIP
 
 
-def moved_questions(report: RunReport) -> dict[str, list[MovedQuestion]]:
+def moved_by_comparison(report: RunReport) -> dict[str, list[MovedQuestion]]:
     """Return the questions that moved by the title of their comparison, each with the worst first."""
     table = question_table(report)
     return {
@@ -49,24 +50,26 @@ def moved_questions(report: RunReport) -> dict[str, list[MovedQuestion]]:
 
 
 def _moved(entry: BenchmarkChanges, table: PageQuestions) -> Iterator[MovedQuestion]:
-    """Yield the questions of a comparison that moved, in the order of the tests."""
-    labels = [side.label if side.role == "candidate" else None for side in table.sides]
-    ours = labels.index(entry.model)
-    theirs = table.against[ours]
-    for row in table.rows:
-        if (
-            theirs is not None
-            and row.name.benchmark == entry.benchmark
-            and {ours, theirs} <= row.findings.keys()
-        ):
-            before, after = row.findings[theirs], row.findings[ours]
-            lost = before.value is not None and after.value is None
-            if change := -1.0 if lost else row.change(ours, theirs):
-                outcomes = (_outcome(before, row), _outcome(after, row))
-                yield MovedQuestion(entry.benchmark, row.name.text, change, *outcomes)
+    """Yield the questions of a comparison that lost their score, and those whose score changed."""
+    sides = compared_sides(entry, table)
+    if sides is None:
+        return
+    lost = [
+        (-1.0, row)
+        for row in table.rows
+        if row.name.benchmark == entry.benchmark and _has_lost_its_score(row, sides)
+    ]
+    for change, row in [*lost, *moved_questions(entry.benchmark, sides, table.rows)]:
+        after, before = (_outcome_words(row.findings[side], row) for side in sides)
+        yield MovedQuestion(entry.benchmark, row.name.text, change, before, after)
 
 
-def _outcome(finding: Finding, row: QuestionRow) -> str:
+def _has_lost_its_score(row: QuestionRow, sides: tuple[int, int]) -> bool:
+    after, before = (row.findings.get(side) for side in sides)
+    return after is not None and before is not None and after.value is None and before.value is not None
+
+
+def _outcome_words(finding: Finding, row: QuestionRow) -> str:
     """Return the outcome of a question in words: right, wrong, a rating, or why it has none."""
     if finding.value is None:
         return finding.outcome
@@ -80,8 +83,8 @@ def moved_questions_table(report: RunReport, *, verbose: bool) -> list[str]:
 
     The flips come first. With `verbose` the table has all that moved.
     """
-    moved = moved_questions(report)
-    lines = [f"{title}: {_counts(questions)}" for title, questions in moved.items() if questions]
+    moved = moved_by_comparison(report)
+    lines = [f"{title}: {_moved_counts(questions)}" for title, questions in moved.items() if questions]
     every = sorted(
         (question for questions in moved.values() for question in questions), key=lambda one: one.change
     )
@@ -99,7 +102,7 @@ def _cells(question: MovedQuestion) -> list[str]:
     return [name, question.before, question.after, "flipped" if question.flipped else ""]
 
 
-def _counts(questions: Sequence[MovedQuestion]) -> str:
+def _moved_counts(questions: Sequence[MovedQuestion]) -> str:
     """Return the number of questions that got worse and better, and of the flips among them."""
     worse = [question for question in questions if question.change < 0]
     better = [question for question in questions if question.change > 0]

@@ -47,10 +47,10 @@ def write_results(path: Path, report: RunReport) -> None:
     }
     head = json.dumps(plain_data(document), indent=1, ensure_ascii=False).removesuffix("\n}")
     with replacing_file(path) as file:
-        write_with_checksum(file, map(escape_json, _parts(head, report.run.results)))
+        write_with_checksum(file, map(escape_json, _json_parts(head, report.run.results)))
 
 
-def _parts(head: str, results: Iterable[Result]) -> Iterator[str]:
+def _json_parts(head: str, results: Iterable[Result]) -> Iterator[str]:
     """Yield the file's text in parts: its head, a result each, its end.
 
     Without an indent the C encoder writes the results, in a third of the time.

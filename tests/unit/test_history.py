@@ -20,7 +20,7 @@ from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
-from pytest_instructlab_eval.records.recorded_run import BLANK_CHECKSUM, CHECKSUM, with_checksum
+from pytest_instructlab_eval.records.recorded_run import BLANK_CHECKSUM, CHECKSUM, write_with_checksum
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
@@ -37,6 +37,12 @@ from pytest_instructlab_eval.reports.run_report import RunReport
 from .test_changed_files import SCHEMA_1
 
 Keep = Callable[..., Path]
+
+
+def write_checked(path: Path, text: str) -> None:
+    """Write a results.json with its checksum."""
+    with path.open("wb") as file:
+        write_with_checksum(file, [text])
 
 
 def finished(right: int = 6, of: int = 10, *, model: str = "lab", maximum: float = 1.0, **more: Any) -> Run:
@@ -60,7 +66,7 @@ def keep(tmp_path: Path) -> Keep:
         kept = [line for line in lines if not line.startswith((' "created"', ' "checksum"'))]
         stamp = f' "created": "2026-11-{day:02}T10:00:00+00:00",\n'
         path.write_text("".join([kept[0], ' "checksum": "",\n', stamp, *kept[1:]]), "utf-8")
-        path.write_text(with_checksum(path.read_text("utf-8")), "utf-8")
+        write_checked(path, path.read_text("utf-8"))
         return path
 
     return write
@@ -220,7 +226,7 @@ def test_a_changed_head_with_a_right_checksum_is_read_or_refused_in_a_sentence(
     words = head.split(" ")
     words[round(place * (len(words) - 1))] = odd
     text = re.sub(CHECKSUM, BLANK_CHECKSUM, " ".join(words) + line + rest)
-    path.write_text(with_checksum(text), "utf-8")
+    write_checked(path, text)
     found = read_history(tmp_path)
     history_lines(found)
     history_blocks(found, {("own", "lab")})
