@@ -63,7 +63,7 @@ def worse_questions(report: RunReport) -> list[WorseQuestion]:
     for entry in report.changes:
         sides = compared_sides(entry, table)
         if sides is not None:
-            moved = moved_questions(entry.benchmark, sides, table.rows)
+            moved = changed_rows(entry.benchmark, sides, table.rows)
             found += [
                 (change, _worse_question(entry, row, sides, gates)) for change, row in moved if change < 0
             ]
@@ -78,24 +78,12 @@ def compared_sides(entry: BenchmarkChanges, table: PageQuestions) -> tuple[int, 
     return None
 
 
-def moved_questions(
+def changed_rows(
     benchmark: str, sides: tuple[int, int], rows: Sequence[QuestionRow]
 ) -> list[tuple[float, QuestionRow]]:
-    """Return the questions whose score changed with the change as a share of the scale, largest drop first.
-
-    A question of the same name and another content is another question.
-    """
-    changes = [
-        (row.change(*sides), row)
-        for row in rows
-        if row.name.benchmark == benchmark and _is_same_question(row, sides)
-    ]
+    """Return the questions whose score changed, with the change as a share of the scale, worst first."""
+    changes = [(row.change(*sides), row) for row in rows if row.name.benchmark == benchmark]
     return sorted(((change, row) for change, row in changes if change), key=lambda changed: changed[0])
-
-
-def _is_same_question(row: QuestionRow, sides: tuple[int, int]) -> bool:
-    contents = {row.findings[side].result.content for side in sides if side in row.findings} - {""}
-    return len(contents) < 2
 
 
 def _worse_question(

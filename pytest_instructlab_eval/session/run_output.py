@@ -111,7 +111,8 @@ class RunOutput:
             with contextlib.suppress(OSError):  # they have been written once
                 self._write_to(self.written)
         try:
-            _show(summary_page(self.report))
+            if os.environ.get(STEP_SUMMARY):  # else the page is not made once more
+                _show(summary_page(self.report))
         except OSError as error:
             self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
 

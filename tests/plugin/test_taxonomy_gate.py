@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.scripted_server import GENERATION, ScriptedServer
+from tests.scripted_server import GENERATION, Body, ScriptedServer, content_text
 
 from .conftest import Project
 
@@ -86,7 +86,7 @@ def test_the_keys_are_in_the_environment_of_the_one_script_that_needs_them() -> 
     assert [step["uses"] for step in with_secrets] == ["./.github/actions/evaluate"]
     assert "secrets." not in str([{**job, "steps": ()} for job in jobs.values()])
     assert jobs["evaluate"]["permissions"] == {"contents": "read", "actions": "read"}
-    assert jobs["comment"]["permissions"] == {"pull-requests": "write"}
+    assert jobs["tell"]["permissions"] == {"pull-requests": "write", "statuses": "write"}
     assert all(job["timeout-minutes"] <= 60 for job in jobs.values())
 
 
@@ -165,11 +165,18 @@ def make_repository(project: Project) -> tuple[Path, str, str, str]:
     return project.folder / "taxonomy", base, head, merged
 
 
+def reply_of_others(body: Body) -> str:
+    """The base model's answer is good, and the judge sees that."""
+    if body["model"] == "base":
+        return "A stopper."
+    return "Rating: [[9]]" if "A stopper." in content_text(body["messages"][-1]) else "Rating: [[3]]"
+
+
 @pytest.fixture(scope="module")
 def checked(make_project: Callable[[ScriptedServer], Project]) -> Iterator[Checked]:
     with ScriptedServer(models=("tiny-7",)) as server, ScriptedServer(models=("base", "judge")) as other:
         server.reply = lambda body: "An answer."
-        other.reply = lambda body: "Rating: [[3]]" if body["model"] == "judge" else "The bowline."
+        other.reply = reply_of_others
         project = make_project(server)
         repository, base, head, merged = make_repository(project)
         project.write("bin/python", PYTHON.format(python=sys.executable)).chmod(0o755)
@@ -269,6 +276,13 @@ def test_a_merge_queue_gives_the_verdict_again_and_asks_nothing(checked: Checked
     assert not (checked.repository / "eval_output/forged").exists()
 
 
+def test_both_checks_show_the_pair_that_got_worse_at_its_line(checked: Checked) -> None:
+    told = f"::warning file={NEW},line=5,title=mt_bench_branch%3A this pair got worse::9 with base, 3 of 10 "
+    for check in (checked.first, checked.second):
+        (command,) = [line for line in check.stdout.splitlines() if line.startswith("::")]
+        assert command == f"{told}with tiny-7: flipped ({NEW}:1)"
+
+
 @pytest.mark.parametrize(
     "origin",
     ["pull_request .github/workflows/evaluate.yml", "pull_request_target .github/workflows/other.yml", ""],
@@ -362,7 +376,8 @@ def test_drops_are_measured_from_a_base_model_or_a_baseline(
     project.write("bin/python", ARGUMENTS).chmod(0o755)
     common = {
         "MODEL": "it's {number}", "MODEL_URL": "http://{number}/v1", "BASE_MODEL": base_model,
-        "BASELINE": baseline, "BASE_MODEL_URL": "", "JUDGE": "judge", "JUDGE_URL": "", "GATES": "gate.ini", "SAMPLE": "200",
+        "BASE_MODEL_URL": "", "BASELINE": baseline, "JUDGE": "judge", "JUDGE_URL": "",
+        "GATES": "gate.ini", "SAMPLE": "200",
     }  # fmt: skip
     env = project.environment(
         PATH=f"{project.folder / 'bin'}:{os.environ['PATH']}", NUMBER="7", BASE_SHA="b", HEAD_SHA="h",
@@ -386,6 +401,32 @@ COMMENTS = """\
 echo "$@" >> asked.txt
 case "$*" in *--paginate*) cat comments.txt ;; esac
 """
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict", "state", "description"),
+    [
+        ("success", "passed", "success", "passed"),
+        ("success", "inconclusive", "success", "inconclusive"),
+        ("failure", "failed", "failure", "failed"),
+        ("failure", "", "failure", "it did not begin"),
+        ("skipped", "", "failure", "it did not begin"),
+    ],
+)
+def test_the_commit_of_the_pull_request_gets_the_status(
+    project: Project, result: str, verdict: str, state: str, description: str
+) -> None:
+    project.write("bin/gh", COMMENTS).chmod(0o755)
+    env = project.environment(
+        PATH=f"{project.folder / 'bin'}:{os.environ['PATH']}", REPOSITORY="org/taxonomy", HEAD_SHA="0a1b",
+        RUN="https://example.org/run/1", RESULT=result, VERDICT=verdict,
+    )  # fmt: skip
+    assert bash(script("Set the status"), project.folder, env).returncode == 0
+    asked = (project.folder / "asked.txt").read_text("utf-8")
+    assert (
+        f"repos/org/taxonomy/statuses/0a1b --raw-field context=evaluation --raw-field state={state} " in asked
+    )
+    assert f"description={description} --raw-field target_url=https://example.org/run/1" in asked
 
 
 @pytest.mark.parametrize(("earlier", "asked"), [("", "--method POST"), ("12\n34\n", "--method PATCH")])

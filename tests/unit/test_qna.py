@@ -167,6 +167,33 @@ def test_a_line_is_counted_as_an_editor_counts_it(end: str) -> None:
     assert [p.line for p in parse(text.replace("\n", end)).pairs] == [6, 11]
 
 
+KEY_ORDERS = st.permutations(["question", "answer", "context"])
+
+
+@given(
+    orders=st.lists(KEY_ORDERS, min_size=1, max_size=4),
+    texts=st.lists(st.text("ab:'\"#| \n\u2028\u0085é", min_size=1, max_size=30), min_size=4, max_size=4),
+    nested=st.booleans(),
+    style=st.sampled_from([None, "|", ">", '"']),
+)
+def test_a_pairs_line_is_that_of_its_question_whatever_stands_around_it(
+    orders: list[list[str]], texts: list[str], nested: bool, style: str | None
+) -> None:
+    pairs = [
+        {key: f"{key} {number} {texts[number]} end" for key in order} for number, order in enumerate(orders)
+    ]
+    examples = [{"questions_and_answers": [pair], "context": "c"} for pair in pairs] if nested else pairs
+    text = yaml.safe_dump(
+        {"seed_examples": examples}, sort_keys=False, allow_unicode=True, default_style=style
+    )
+    lines = re.split(r"\r\n|\r|\n", text)
+    found = parse(text).pairs
+    assert len(found) == len(pairs)
+    for pair, number in zip(found, range(len(pairs)), strict=True):
+        assert re.search(r'^[\s-]*"?question"?:', lines[pair.line - 1])
+        assert f"question {number} " in " ".join(lines[pair.line - 1 : pair.line + 1])
+
+
 @pytest.mark.usefixtures("parser")
 def test_a_byte_order_mark_is_no_part_of_the_file() -> None:
     assert parse(b"\xef\xbb\xbf" + SKILL.encode()).pairs == parse(SKILL).pairs

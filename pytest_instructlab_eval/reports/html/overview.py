@@ -13,7 +13,7 @@ from pytest_instructlab_eval.reports.html.charts import LimitChart
 from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.verdicts import ORDER, verdict_counts
-from pytest_instructlab_eval.reports.worse_questions import compared_sides, moved_questions
+from pytest_instructlab_eval.reports.worse_questions import changed_rows, compared_sides
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
 from pytest_instructlab_eval.stats.statistics import Interval
 
@@ -131,7 +131,7 @@ def change_cards(report: RunReport, table: PageQuestions) -> list[ChangeCard]:
 
 def _change_card(entry: BenchmarkChanges, table: PageQuestions) -> ChangeCard:
     pair = compared_sides(entry, table)
-    changed = [] if pair is None else moved_questions(entry.benchmark, pair, table.rows)
+    changed = [] if pair is None else changed_rows(entry.benchmark, pair, table.rows)
     changes = [change for change, _ in changed]
     number = digits(entry.overall.maximum)
     return ChangeCard(
