@@ -25,6 +25,7 @@ def parts_of(session: EvalSession) -> list[object]:
 
         worker, progress = XdistWorker(session, collection, execution), WorkerProgress(session)
         return [parametrization, collection, worker, execution, outcomes, progress]
+    from pytest_instructlab_eval.session.html_table import PLUGIN, HtmlTable
     from pytest_instructlab_eval.session.preparation import Preparation
     from pytest_instructlab_eval.session.received_results import ReceivedResults
     from pytest_instructlab_eval.session.run_end import RunEnd
@@ -34,6 +35,8 @@ def parts_of(session: EvalSession) -> list[object]:
     workers = Workers(session, preparation, results)
     finish = RunEnd(session, collection, execution, results, workers)
     all_progress = WorkersProgress(session)
+    table = [HtmlTable()] if session.config.pluginmanager.hasplugin(PLUGIN) else []
     return [
-        parametrization, collection, preparation, execution, outcomes, results, workers, all_progress, finish,
+        parametrization, collection, preparation, execution, outcomes, results, workers, all_progress, *table,
+        finish,
     ]  # fmt: skip
