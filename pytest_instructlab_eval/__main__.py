@@ -108,7 +108,7 @@ def _from_here(name: str, directory: str | None) -> str:
 @click.option("--after-model", metavar="NAME", help="Compare this model of AFTER (default: all).")
 @click.option("--allow-mismatch", is_flag=True,
               help="Compare runs of different configurations, and gate what both have.")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Show every group.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every group and question.")
 def compare(
     before: Path,
     after: Path,
