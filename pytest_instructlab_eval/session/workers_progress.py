@@ -115,7 +115,7 @@ class WorkersProgress:
     def _told(self) -> Iterator[Told]:
         """Yield what the workers have told so far."""
         for worker in self._workers:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # a missing line must not end a run
                 told = self._eval.signs.read(_file_name(worker))
                 if isinstance(told, list):
                     yield cast(Told, tuple(told))
