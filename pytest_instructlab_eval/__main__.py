@@ -33,7 +33,7 @@ from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_comparison import Side, compare_runs
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.terminal import comparison_lines, line_markup, terminal_lines
+from pytest_instructlab_eval.reports.terminal import comparison_lines, marked_lines, terminal_lines
 from pytest_instructlab_eval.settings import EXPORTS, GateAbout, Settings
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked_reasons
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
@@ -108,7 +108,7 @@ def _from_here(name: str, directory: str | None) -> str:
 @click.option("--after-model", metavar="NAME", help="Compare this model of AFTER (default: all).")
 @click.option("--allow-mismatch", is_flag=True,
               help="Compare runs of different configurations, and gate what both have.")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Show every group.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every group and question.")
 def compare(
     before: Path,
     after: Path,
@@ -347,10 +347,9 @@ def _check_writable(option: str, path: Path, advice: str = "") -> Iterator[None]
 
 def _print_lines(lines: Sequence[str]) -> None:
     """Print lines of a report in pytest's colours; without colours where the output is a file."""
-    for line in lines:
-        colours = line_markup(line)
-        bold = colours.pop("bold", None)
-        click.echo(click.style(escape_line(line), fg=next(iter(colours), None), bold=bold))
+    for line, markup in marked_lines(lines):
+        colour = next((name for name in markup if name != "bold"), None)
+        click.echo(click.style(escape_line(line), fg=colour, bold=markup.get("bold")))
 
 
 main.add_command(tasks)

@@ -81,7 +81,7 @@ def _bar(point: HistoryPoint, low: float, high: float) -> str:
 def _failure_lines(history: RunHistory) -> Iterator[str]:
     """Yield the failed gates, oldest first, each with its run and what was expected and got."""
     several = len({failed.model for _, failed in history.failures} - {None}) > 1
-    yield f"gates that failed in {history.runs:,} runs:"
+    yield f"gates that failed in {'1 run' if history.runs == 1 else f'{history.runs:,} runs'}:"
     for run, failed in history.failures:
         of = f" ({failed.model})" if several and failed.model is not None else ""
         text = f"{time_text(run.ended)} {failed.gate}{of}: {short_reason(failed.message)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pytest_instructlab_eval.reports.changed_questions import moved_questions_table
 from pytest_instructlab_eval.reports.changes_table import changes_table
@@ -20,7 +20,7 @@ COLOURS = {
     "inconclusive": "yellow", "note": "yellow", "warning": "yellow", "may equal the best": "yellow",
     "passed": "green", "improvement": "green", "best": "green",
 }  # fmt: skip
-HEADS = ("benchmark ", "change ", "rank ", "question ", "run (UTC) ", "history: ", "totals: ")
+HEADS = ("benchmark ", "change ", "ranking ", "question ", "run (UTC) ", "history: ", "totals: ")
 GROUPS = 3  # changed groups of a kind that a comparison shows over all benchmarks
 
 
@@ -31,6 +31,15 @@ def line_markup(line: str) -> dict[str, bool]:
     word, cell = line.strip().partition(":")[0], line.rpartition("  ")[2]
     colour = COLOURS.get(word) or COLOURS.get(cell if cell != line else "")
     return {} if colour is None else {colour: True}
+
+
+def marked_lines(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Yield the lines with their markup; that of a broken row or sentence holds for its indented rest."""
+    markup: dict[str, bool] = {}
+    for line in lines:
+        if not line.startswith(" " * 4):
+            markup = line_markup(line)
+        yield line, markup
 
 
 def terminal_lines(report: RunReport, *, verbose: bool, sampled: Collection[str]) -> list[str]:

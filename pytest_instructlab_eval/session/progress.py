@@ -40,6 +40,10 @@ class Progress:
         else:
             self._others += requests
 
+    def expect_in_all(self, requests: int | None) -> None:
+        """Replace the expected requests by this number, None where it is unknown."""
+        self._questions, self._others, self._unknown = [], requests or 0, requests is None
+
     def follow(self, question: Question) -> None:
         """Add the requests of a question, whose number may change while it is asked."""
         self._questions.append(question)

@@ -120,15 +120,15 @@ class RunEnd:
             for line in self._eval.gating.planning.lines():
                 terminalreporter.write_line(escape_line(line))
             return
-        from pytest_instructlab_eval.reports.terminal import line_markup
+        from pytest_instructlab_eval.reports.terminal import marked_lines
 
         verbosity = self._config.get_verbosity()
         lines = [*self._ending.lines(verbose=verbosity > 0), *self.advice()]
         if lines and verbosity >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
-            for line in lines:
-                terminalreporter.write_line(escape_line(line), **line_markup(line))
+            for line, markup in marked_lines(lines):
+                terminalreporter.write_line(escape_line(line), **markup)
         for problem in self._ending.problems:
             terminalreporter.write_line(f"ERROR: {escape_text(problem)}", red=True)
         terminalreporter.ensure_newline()

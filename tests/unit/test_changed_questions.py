@@ -12,7 +12,12 @@ from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage
 from pytest_instructlab_eval.reports.changed_questions import moved_questions_table
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.terminal import comparison_lines, line_markup, terminal_lines
+from pytest_instructlab_eval.reports.terminal import (
+    comparison_lines,
+    line_markup,
+    marked_lines,
+    terminal_lines,
+)
 from pytest_instructlab_eval.reports.totals import totals_lines
 
 
@@ -145,6 +150,7 @@ def test_they_stand_below_all_else() -> None:
     [
         ("benchmark  score", {"bold": True}),
         ("question  before  after", {"bold": True}),
+        ("ranking  score", {"bold": True}),
         ("  failed: own >= 1: expected", {"red": True}),
         ("  inconclusive: own.drop <= 0.1", {"yellow": True}),
         ("  improvement: law  0.5  0.6", {"green": True}),
@@ -158,3 +164,15 @@ def test_they_stand_below_all_else() -> None:
 )
 def test_a_line_has_the_colour_of_what_it_tells(line: str, markup: dict[str, bool]) -> None:
     assert line_markup(line) == markup
+
+
+def test_a_broken_row_or_sentence_has_one_colour() -> None:
+    lines = [
+        "  regression: law",
+        "        0.50   0.40",
+        "  improvement: art",
+        "        0.40   0.50",
+        "own  0.5",
+    ]
+    colours = [next(iter(markup), "") for _, markup in marked_lines(lines)]
+    assert colours == ["red", "red", "green", "green", ""]
