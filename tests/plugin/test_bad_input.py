@@ -108,6 +108,7 @@ def test_a_refused_key_is_named_and_never_shown(project: Project) -> None:
         project,
         (args, r"asks for a key \(401\), and none was sent: .* environment variable .* --eval-api-key-env"),
         ([*args, "--eval-api-key-env=THE_KEY"], r"refused the key \(401\): .*THE_KEY"),
+        ([*args, "--eval-api-key-header=api-key"], r"--eval-api-key-header needs --eval-api-key-env, "),
         (
             [*args, "--eval-api-key-env=NOT_SET"],
             r"--eval-api-key-env: expected the name .*'NOT_SET', which is not",
