@@ -48,7 +48,13 @@ ONLY_SHOWS = (
 
 
 def _parse_benchmark(text: str) -> str:
-    return parse_one_of(*benchmark_names())(text)  # only now are those of packages looked for
+    names = benchmark_names()  # only now are those of packages looked for
+    if text not in names:
+        raise ValueError(
+            f"expected one of {', '.join(names)} (got {text!r}); for a benchmark of your own name its test "
+            "file, or install its package in this Python with `python -m pip install FOLDER`"
+        )
+    return text
 
 
 OPTIONS = (

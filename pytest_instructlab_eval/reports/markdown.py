@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.escaping import escape_text, markdown_code, markdown_text
+from pytest_instructlab_eval.escaping import escape_text, markdown_block, markdown_code, markdown_text
 from pytest_instructlab_eval.gates.sentences import interval_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
@@ -17,6 +17,7 @@ from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 from pytest_instructlab_eval.stats.summary import Summary
 
 LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
+LONGEST_TEXT = 4_000  # characters of what a model was sent or said
 # Limits for one table, tried in this order until the page is short enough.
 ROWS = (200, 100, 50, 25, 12, 6, 3, 1)
 CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
@@ -66,10 +67,16 @@ def summary_page(report: RunReport) -> str:
     return page[: LONGEST - 2] + "…\n"
 
 
-def refusal_page(models: Sequence[str], reason: str) -> str:
-    """Return the page of a run that could not start."""
+def refusal_page(models: Sequence[str], reason: str, texts: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the page of a run that could not start; below it the texts that explain it, by their titles."""
     run = Run((), models=dict(zip(models, models, strict=True)))
-    return summary_page(RunReport(run, problems=(reason,), pytest_status=COULD_NOT_START))
+    page = summary_page(RunReport(run, problems=(reason,), pytest_status=COULD_NOT_START))
+    for title, text in texts:
+        shown = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+        section = f"\n### {markdown_text(title)}\n\n{markdown_block(shown)}\n"
+        if len(page) + len(section) <= LONGEST:
+            page += section
+    return page
 
 
 def _findings(report: RunReport) -> str:
