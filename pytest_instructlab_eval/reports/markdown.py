@@ -157,7 +157,12 @@ def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Se
 
 
 def _doubt(change: MeanChange) -> str:
-    """Return why a change may be none; empty where chance alone would hardly make it."""
+    """Return why a change may be none; empty where chance alone would hardly make it.
+
+    A gate above it can have an interval where this has none: about the very questions of the run.
+    """
     if change.certain:
         return ""
-    return "too few for an interval" if change.interval is None else "may be chance"
+    if change.interval is None:
+        return "too few for an interval about other questions like these"
+    return "may be chance"
