@@ -213,7 +213,7 @@ class Endpoint:
             await asyncio.sleep(RETRY_PAUSE)
 
     async def _listed(self, url: str, timeout: float) -> Mapping[str, Mapping[str, object]] | FailedTry:
-        reply = self._reader.read(await self._models_of(url, timeout))
+        reply = self._reader.read(await self._models_of(url, timeout), "/models")
         if isinstance(reply, FailedTry):
             return reply
         cards = model_cards(reply)

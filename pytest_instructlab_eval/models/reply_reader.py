@@ -129,7 +129,7 @@ class ReplyReader:
         target = f" to {path}" if path and status in MISSING else ""
         answered = "with an error" if status is None else f"{status}{target}"
         ending = f": {message}" if message else ""
-        text = f"{self} answered {answered}{ending}{self._past_proxy()}"
+        text = f"the server at {self.base_url} answered {answered}{ending}{self._past_proxy()}"
         if status is None or not (status in PASSING or status >= 500):
             return FailedTry(ModelError(text, status=status))
         silent = status in AWAY

@@ -680,7 +680,9 @@ def test_a_url_without_its_v1_that_is_no_server_of_models_is_told_how_urls_end(
 
 
 def test_a_url_without_its_v1_is_told_at_once(server: ScriptedServer) -> None:
-    with pytest.raises(ConfigurationError, match=rf"answered 404: Not Found; did you mean {server.url}\?$"):
+    with pytest.raises(
+        ConfigurationError, match=rf"answered 404 to /models: Not Found; did you mean {server.url}\?$"
+    ):
         with_model(server.url.removesuffix("/v1"), lambda model: model.find(60.0))
 
 
