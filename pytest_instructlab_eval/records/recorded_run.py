@@ -24,8 +24,8 @@ BLANK_CHECKSUM = ' "checksum": "",'
 FREE_SETTINGS = frozenset({
     # Where models and data are: they are compared themselves.
     "base_url", "judge_base_url", "base_model_url", "api_key_env", "judge_api_key_env",
-    "base_model_api_key_env", "taxonomy", "branch", "base_branch", "tasks_dir", "mmlu_data", "mt_bench_data",
-    "baseline",
+    "base_model_api_key_env", "api_key_header", "judge_api_key_header", "base_model_api_key_header",
+    "taxonomy", "branch", "base_branch", "tasks_dir", "mmlu_data", "mt_bench_data", "baseline",
     # What a run writes, and how long it may take.
     "output_dir", "keep_previous", "save_baseline", "annotations", "wait", "max_concurrency",
     "request_timeout", "max_reply", "serve_timeout",

@@ -15,7 +15,7 @@ from pytest_instructlab_eval.reports.html.question_table import (
 )
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.tables import fit_table
-from pytest_instructlab_eval.reports.worse_questions import compared_sides, moved_questions
+from pytest_instructlab_eval.reports.worse_questions import changed_rows, compared_sides
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges
 
 MOST = 5  # questions that got worse, shown without -v over all benchmarks
@@ -59,7 +59,7 @@ def _moved(entry: BenchmarkChanges, table: PageQuestions) -> Iterator[MovedQuest
         for row in table.rows
         if row.name.benchmark == entry.benchmark and _has_lost_its_score(row, sides)
     ]
-    for change, row in [*lost, *moved_questions(entry.benchmark, sides, table.rows)]:
+    for change, row in [*lost, *changed_rows(entry.benchmark, sides, table.rows)]:
         after, before = (_outcome_words(row.findings[side], row) for side in sides)
         yield MovedQuestion(entry.benchmark, row.name.text, change, before, after)
 

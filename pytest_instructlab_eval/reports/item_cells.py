@@ -80,10 +80,10 @@ def _detail_lines(row: QuestionRow, *, named: bool) -> Iterator[str]:
     """Yield the texts of a question, each under its name."""
     if named:
         yield _escaped(f"--- {row['question']}: {row['outcome']}, score {row['score']} ---", LONGEST_DETAIL)
-    yield from _named_texts(row, ("question_text", "answer", "right_answer", "judgment", "error"))
+    yield from _titled_texts(row, ("question_text", "answer", "right_answer", "judgment", "error"))
 
 
-def _named_texts(row: QuestionRow, names: Sequence[str]) -> Iterator[str]:
+def _titled_texts(row: QuestionRow, names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if row[name]:
             title = name.removesuffix("_text").replace("_", " ")

@@ -216,14 +216,21 @@ class RecalledOutput(RunOutput):
         """Leave its page."""
 
 
-def write_refusal(folder: Path | None, models: Sequence[str], reason: str, *, keep: int | None) -> None:
+def write_refusal(
+    folder: Path | None,
+    models: Sequence[str],
+    reason: str,
+    *,
+    keep: int | None,
+    texts: Sequence[tuple[str, str]] = (),
+) -> None:
     """Write the summary of a run that could not start, so that nobody reads an earlier one as its result.
 
     `folder` is the output folder, None where another run uses it. The last run in it is set aside, where
     `keep` runs are kept; None leaves it, since the user's next command may name it as the baseline. The
-    summary goes to the CI job too.
+    summary goes to the CI job too. `texts` explain the reason, each with a title.
     """
-    page = refusal_page(models, reason)
+    page = refusal_page(models, reason, texts)
     with contextlib.suppress(OSError):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ KINDS = {  # what an ini name takes, by the parser of its value
     "parse_seconds": "seconds, 0 or more",
     "parse_timeout": "seconds, more than 0",
     "parse_variable": "name of an environment variable",
+    "parse_header": "name of a header",
     "parse_one_of": "one word",
     "_parse_benchmark": "name of a benchmark",
     "parse_shard": "K/N",
