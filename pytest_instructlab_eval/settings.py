@@ -34,9 +34,11 @@ class Settings:
     base_url: tuple[str, ...] = ()
     checkpoints: Path | None = None
     api_key_env: str | None = None
+    api_key_header: str | None = None
     judge_model: tuple[str, ...] = ()
     judge_base_url: tuple[str, ...] = ()
     judge_api_key_env: str | None = None
+    judge_api_key_header: str | None = None
     judge_repeat: int = 1
     no_judge_trial: bool = False
     benchmark: tuple[str, ...] = ()
@@ -90,6 +92,7 @@ class Settings:
     base_model: str | None = None
     base_model_url: tuple[str, ...] = ()
     base_model_api_key_env: str | None = None
+    base_model_api_key_header: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
     plan: bool = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_instructlab_eval.escaping import escape_text, markdown_code, markdown_text
+from pytest_instructlab_eval.escaping import escape_text, markdown_block, markdown_code, markdown_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.markdown_sections import VERDICTS, markdown_sections
 from pytest_instructlab_eval.reports.run_report import COULD_NOT_START, RunReport
 from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
 
 LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment, and 1 MiB in a step's summary
+LONGEST_TEXT = 4_000  # characters of what a model was sent or said
 # Limits for one table or list, tried in this order until the page is short enough.
 ROWS = (200, 100, 50, 25, 12, 6, 3, 1)
 
@@ -49,10 +50,16 @@ def _shortened_page(head: str, sections: Sequence[tuple[str, str]]) -> str:
     return page
 
 
-def refusal_page(models: Sequence[str], reason: str) -> str:
-    """Return the page of a run that could not start."""
+def refusal_page(models: Sequence[str], reason: str, texts: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the page of a run that could not start; below it the texts that explain it, by their titles."""
     run = Run((), models=dict(zip(models, models, strict=True)))
-    return summary_page(RunReport(run, problems=(reason,), pytest_status=COULD_NOT_START))
+    page = summary_page(RunReport(run, problems=(reason,), pytest_status=COULD_NOT_START))
+    for title, text in texts:
+        shown = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+        section = f"\n### {markdown_text(title)}\n\n{markdown_block(shown)}\n"
+        if len(page) + len(section) <= LONGEST:
+            page += section
+    return page
 
 
 def _joined_sections(head: str, sections: Sequence[str]) -> str:

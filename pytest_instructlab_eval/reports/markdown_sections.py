@@ -173,7 +173,9 @@ def _doubt(change: MeanChange) -> str:
     """Return why a change may be none; empty where chance alone would hardly make it."""
     if change.certain:
         return ""
-    return "too few for an interval" if change.interval is None else "may be chance"
+    if change.interval is None:  # a gate above it can have one: about the very questions of the run
+        return "too few for an interval about other questions like these"
+    return "may be chance"
 
 
 def _totals(report: RunReport) -> MarkdownSection:

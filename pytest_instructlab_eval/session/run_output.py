@@ -22,6 +22,7 @@ from pytest_instructlab_eval.reports.annotations import (
     github_commands,
     pair_annotations,
 )
+from pytest_instructlab_eval.reports.history import NO_HISTORY, output_history
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -152,7 +153,8 @@ class RunOutput:
         if path is None:
             return
         try:
-            write_report(path, self.report)
+            history = NO_HISTORY if self.written is None else output_history(self.written)
+            write_report(path, self.report, history)
             self.page = path
         except OSError as error:
             self._fail(f"--eval-report: {path} cannot be written ({error.strerror})")
@@ -199,7 +201,10 @@ class RecalledOutput(RunOutput):
 
     def __init__(self, settings: Settings, recalled: RecalledVerdict, incomplete: str | None) -> None:
         report = recalled.report
-        run = dataclasses.replace(report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete)
+        # What the recorded run used is not used again.
+        run = dataclasses.replace(
+            report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete, usage=None
+        )
         verdicts = report.verdicts if incomplete is None else ()
         super().__init__(settings, dataclasses.replace(report, run=run, verdicts=verdicts))
         self.written = settings.output_dir
@@ -211,14 +216,21 @@ class RecalledOutput(RunOutput):
         """Leave its page."""
 
 
-def write_refusal(folder: Path | None, models: Sequence[str], reason: str, *, keep: int | None) -> None:
+def write_refusal(
+    folder: Path | None,
+    models: Sequence[str],
+    reason: str,
+    *,
+    keep: int | None,
+    texts: Sequence[tuple[str, str]] = (),
+) -> None:
     """Write the summary of a run that could not start, so that nobody reads an earlier one as its result.
 
     `folder` is the output folder, None where another run uses it. The last run in it is set aside, where
     `keep` runs are kept; None leaves it, since the user's next command may name it as the baseline. The
-    summary goes to the CI job too.
+    summary goes to the CI job too. `texts` explain the reason, each with a title.
     """
-    page = refusal_page(models, reason)
+    page = refusal_page(models, reason, texts)
     with contextlib.suppress(OSError):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

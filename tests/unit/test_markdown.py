@@ -120,7 +120,7 @@ def test_what_got_worse_stands_with_its_interval() -> None:
     assert "| `own as a whole` | 0.5000 | 0.2500 | -0.2500 | -0.3066 to -0.1934 |" in found
     assert "| `own: group00003` | 0.5000 | 0.2500 | -0.2500 |" in found
     (row,) = [line for line in found.splitlines() if "own: group00003" in line]
-    assert row.endswith("| 1 | too few for an interval |")
+    assert row.endswith("| 1 | too few for an interval about other questions like these |")
 
 
 def test_it_is_never_too_long_and_says_what_is_left_out() -> None:

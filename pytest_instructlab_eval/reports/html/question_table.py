@@ -50,6 +50,11 @@ class Finding:
     scores: tuple[Score, ...] = ()
 
     @property
+    def sample(self) -> Sample | None:
+        """The sample of a task's question, None for a test of its own."""
+        return self.samples[0][1] if self.samples else None
+
+    @property
     def cut_off(self) -> bool:
         """True if the token limit ended one of the answers."""
         return any(
