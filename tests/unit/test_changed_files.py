@@ -26,7 +26,7 @@ SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema_1"  # what runs wrote be
 RUNS = ("one", "panel", "two", "shard1", "shard2")
 NOT_READ = {
     "ranking", "summaries", "verdicts", "changes", "created", "plugin_version", "headline", "exit_status",
-    "checksum",
+    "checksum", "scores",
 }  # fmt: skip
 
 GONE = object()
