@@ -3,7 +3,8 @@
 EvalError
 ├── ConfigurationError        an option, file or server is not usable; no request was sent
 │   ├── DataError             a benchmark's data is missing or malformed
-│   └── OutputInUseError      another run writes to the output folder
+│   ├── OutputInUseError      another run writes to the output folder
+│   └── JudgeTrialError       a judge failed its trial
 ├── GateError                 a gate failed; its test shows the message
 └── ModelError                a request to a model or judge failed
     ├── ContextLengthError    the prompt is longer than the model's context
@@ -31,6 +32,17 @@ class DataError(ConfigurationError):
 
 class OutputInUseError(ConfigurationError):
     """Another run writes to the output folder; the message names its process and host."""
+
+
+class JudgeTrialError(ConfigurationError):
+    """A judge failed its trial; the message has its ratings.
+
+    `texts` are what it was sent and what it said, each with a title.
+    """
+
+    def __init__(self, message: str, texts: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.texts = texts
 
 
 class GateError(EvalError):

@@ -63,6 +63,13 @@ def markdown_text(sentence: str) -> str:
     return MARKUP.sub(lambda match: f"&#{ord(match.group())};", _cut_text(_in_one_line(sentence)))
 
 
+def markdown_block(text: str) -> str:
+    """Return a text of several lines as a block of code, which nothing in the text can end."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{escape_text(text)}\n{fence}"
+
+
 def escape_json(document: str) -> str:
     """Return a JSON document of the same content whose text forms no command."""
     return document.replace("##[", "\\u0023#[")

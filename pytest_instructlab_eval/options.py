@@ -10,6 +10,7 @@ from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.parsers import (
     parse_boolean,
     parse_gate_text,
+    parse_header,
     parse_integer,
     parse_one_of,
     parse_path,
@@ -28,6 +29,7 @@ from pytest_instructlab_eval.parsers import (
     parse_vllm_arguments,
 )
 from pytest_instructlab_eval.settings import (
+    ANNOTATIONS,
     BASE_QUESTIONS,
     EXPORTS,
     FIRST_N_VARIABLE,
@@ -47,7 +49,13 @@ ONLY_SHOWS = (
 
 
 def _parse_benchmark(text: str) -> str:
-    return parse_one_of(*benchmark_names())(text)  # only now are those of packages looked for
+    names = benchmark_names()  # only now are those of packages looked for
+    if text not in names:
+        raise ValueError(
+            f"expected one of {', '.join(names)} (got {text!r}); for a benchmark of your own name its test "
+            "file, or install its package in this Python with `python -m pip install FOLDER`"
+        )
+    return text
 
 
 OPTIONS = (
@@ -137,9 +145,15 @@ OPTIONS = (
     Option("base_questions", "WHICH", "MT-Bench-Branch: ask the base model the same questions, or those of "
            f"the base branch as InstructLab does: {', '.join(BASE_QUESTIONS)}", parse_one_of(*BASE_QUESTIONS),
            "same", expert=True),
+    Option("api_key_header", "NAME", "send the key in this header, and as it is, such as api-key for Azure; "
+           "the default sends it after \"Bearer\" (default: Authorization)", parse_header, expert=True),
+    Option("judge_api_key_header", "NAME", "send the key of the judge's server in this header (default: as "
+           "--eval-api-key-header, if both have the same server)", parse_header, expert=True),
     Option("base_model_api_key_env", "VARIABLE", "read the key of the base model's server from this "
            "environment variable (default: as --eval-api-key-env, if both have the same server)",
            parse_variable, expert=True),
+    Option("base_model_api_key_header", "NAME", "send the key of the base model's server in this header "
+           "(default: as --eval-api-key-header, if both have the same server)", parse_header, expert=True),
     Option("trust_tasks", None, "MMLU-Branch: load tasks of any form; such a task can run its author's code "
            "(default: load only the form that InstructLab's SDG writes)", parse_boolean, expert=True),
     Option("require_power", "BENCHMARK=X", "end the run before anything is asked where the gate on the "
@@ -181,6 +195,9 @@ OPTIONS = (
     Option("export", "FORMAT", "write the run in this format of other tools too, to the folder `export` of "
            f"the output folder: {', '.join(EXPORTS)}; may be given several times (default: none)",
            parse_one_of(*EXPORTS), repeatable=True, expert=True),
+    Option("annotations", "HOST", "show the pairs of a taxonomy that got worse at their lines in a pull "
+           f"request: {', '.join(ANNOTATIONS)}; github prints workflow commands, gitlab writes "
+           "gl-code-quality.json to the output folder", parse_one_of(*ANNOTATIONS), "none", expert=True),
     Option("reuse_verdict", None, "where the models, questions, options and gates are those of the finished "
            "run in the output folder, give its verdict again and ask no question; on any doubt ask anew "
            "(default: ask)", parse_boolean, expert=True),

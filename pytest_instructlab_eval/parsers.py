@@ -18,6 +18,13 @@ from pytest_instructlab_eval.settings import AUTO
 VLLM_OWN = {"--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--root-path",
             "--ssl-keyfile", "--ssl-certfile"}  # fmt: skip
 
+# Headers that the client or a proxy sets, or that change how a message is read; none of them has a key.
+CLIENT_HEADERS = frozenset({
+    "accept", "accept-charset", "accept-encoding", "connection", "content-encoding", "content-length",
+    "content-type", "cookie", "date", "expect", "host", "keep-alive", "proxy-authorization",
+    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+})  # fmt: skip
+
 
 def parse_text(value: str) -> str:
     """Return a text that isn't empty."""
@@ -135,6 +142,24 @@ def parse_variable(value: str) -> str:
             f"(got {shorten_key(value)!r}, which is not); export the key under that name"
         )
     return value
+
+
+def parse_header(value: str) -> str:
+    """Return the name of a header for a key: a token (RFC 9110, 5.6.2) that has no other use."""
+    name = value.strip()
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", name):
+        # What stands after a colon or a blank may be the key.
+        shown = re.split(r"[:=\s]", name)[0]
+        shown = shown if len(shown) <= 40 else shown[:4] + "…"
+        raise ValueError(
+            f"expected the name of a header alone, such as api-key (got one that begins with {shown!r}); the "
+            "key itself stands in an environment variable"
+        )
+    if name.lower() in CLIENT_HEADERS:
+        raise ValueError(
+            f"expected a header for a key, such as api-key (got {name!r}, which has another use)"
+        )
+    return name
 
 
 def shorten_key(value: str) -> str:

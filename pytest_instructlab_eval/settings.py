@@ -13,6 +13,7 @@ STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
 EXPORTS = ("inspect", "eee", "csv", "parquet")
+ANNOTATIONS = ("none", "github", "gitlab")
 INCONCLUSIVE = ("warn", "fail", "pass")
 AUTO = "auto"  # as many repeats as the gates need
 GateAbout = Literal["these", "like-these"]
@@ -33,9 +34,11 @@ class Settings:
     base_url: tuple[str, ...] = ()
     checkpoints: Path | None = None
     api_key_env: str | None = None
+    api_key_header: str | None = None
     judge_model: tuple[str, ...] = ()
     judge_base_url: tuple[str, ...] = ()
     judge_api_key_env: str | None = None
+    judge_api_key_header: str | None = None
     judge_repeat: int = 1
     no_judge_trial: bool = False
     benchmark: tuple[str, ...] = ()
@@ -71,6 +74,7 @@ class Settings:
     price_out: tuple[str, ...] = ()
     keep_previous: int = 5
     export: tuple[str, ...] = ()
+    annotations: str = "none"
     reuse_verdict: bool = False
     stage: str | None = None
     serve: str = "auto"
@@ -88,6 +92,7 @@ class Settings:
     base_model: str | None = None
     base_model_url: tuple[str, ...] = ()
     base_model_api_key_env: str | None = None
+    base_model_api_key_header: str | None = None
     base_questions: str = "same"
     inconclusive: str = "warn"
     plan: bool = False

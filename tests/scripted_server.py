@@ -540,6 +540,7 @@ class ScriptedServer:
         self.max_model_len = max_model_len
         self.latency = latency
         self.api_key = api_key
+        self.key_header = "Authorization"  # it wants the key in this one, and as it is in any other
         self.features = features
         self.listed: Body = {}
         self.reply: Callable[[Body], str | Reply] = default_reply  # runs in the server's event loop
@@ -687,7 +688,8 @@ class ScriptedServer:
 
     def _authorized(self, request: web.Request) -> bool:
         needed = self.api_key is not None and request.path.startswith("/v1/")
-        return not needed or request.headers.get("Authorization") == f"Bearer {self.api_key}"
+        bearer = "Bearer " if self.key_header == "Authorization" else ""
+        return not needed or request.headers.get(self.key_header) == f"{bearer}{self.api_key}"
 
     def _routes(self) -> dict[str, Callable[[Body], Body]]:
         routes: dict[str, Callable[[Body], Body]] = {

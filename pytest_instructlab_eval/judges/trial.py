@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.errors import ConfigurationError, EvalError
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError, JudgeTrialError
 from pytest_instructlab_eval.escaping import escape
 from pytest_instructlab_eval.judges.judge import Judge
+from pytest_instructlab_eval.records.evidence import Judgment
 from pytest_instructlab_eval.records.scores import Score
 
 Put = Callable[[Judge, str, str, str], Awaitable[Score]]
@@ -103,26 +104,53 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
     for score in scores:
         if score.error:
             raise ConfigurationError(
-                f"the judge {name} could not rate the answers of its trial: {score.error}"
+                f"the judge {name!r} could not rate the answers of its trial: {score.error}"
             )
     ratings = [math.nan if score.value is None else score.value for score in scores]  # above and below none
     good, bad = ratings[::2], ratings[1::2]
     if not all(better > worse for better, worse in itertools.product(good, bad)):
-        raise ConfigurationError(
-            f"the judge {name} does not rate every good answer of its trial above every bad one (good: "
+        message = (
+            f"the judge {name!r} does not rate every good answer of its trial above every bad one (good: "
             f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing"
-            f"{_first_unrated(scores)}; name another judge with --eval-judge-model, or skip the trial with "
+            f"{_first_failure(scores)}; name another judge with --eval-judge-model, or skip the trial with "
             "--eval-no-judge-trial"
         )
+        raise JudgeTrialError(message, tuple(_exchanged(scores)))
 
 
-def _first_unrated(scores: Sequence[Score]) -> str:
-    """Return the beginning of the first judgment without a rating; empty where there is none."""
-    for judgment in (one for score in scores if score.evidence for one in score.evidence.judgments):
-        if judgment.rating is None:
-            text = " ".join(judgment.text.split())
-            return f"; in place of a rating it wrote {escape(repr(text), QUOTED) if text else 'nothing'}"
+def _first_failure(scores: Sequence[Score]) -> str:
+    """Return the beginning of the first judgment without a rating, else of the first that is too high."""
+    for score in scores:
+        for judgment in _trial_judgments(score):
+            if judgment.rating is None:
+                return f"; in place of a rating it wrote {_quoted(judgment.text) or 'nothing'}"
+    lowest = min((score.value for score in scores[::2] if score.value is not None), default=math.inf)
+    for score, trial in zip(scores[1::2], TRIAL_QUESTIONS, strict=True):
+        if score.value is not None and score.value >= lowest:
+            texts = [judgment.text for judgment in _trial_judgments(score)]
+            said = f" and wrote {_quoted(texts[0])}" if texts and texts[0].strip() else ""
+            return f"; for example, it rated the bad answer {trial.bad!r} {score.value:.3g}{said}"
     return ""
+
+
+def _exchanged(scores: Sequence[Score]) -> Iterator[tuple[str, str]]:
+    """Yield what the judge was sent and what it said, each with a title."""
+    for number, score in enumerate(scores):
+        answer = f"the {'bad' if number % 2 else 'good'} answer {number // 2 + 1}"
+        if score.evidence is not None and score.evidence.user_prompt:
+            yield f"What the judge was sent for {answer}", score.evidence.user_prompt
+        for judgment in _trial_judgments(score):
+            rating = "no rating" if judgment.rating is None else f"rating {judgment.rating:.3g}"
+            yield f"What it said of {answer} ({rating})", judgment.text
+
+
+def _trial_judgments(score: Score) -> Sequence[Judgment]:
+    return () if score.evidence is None else score.evidence.judgments
+
+
+def _quoted(text: str) -> str:
+    line = " ".join(text.split())
+    return escape(repr(line), QUOTED) if line else ""
 
 
 def _ratings_text(ratings: Sequence[float]) -> str:

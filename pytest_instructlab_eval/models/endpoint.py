@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError, UnreachableError
+from pytest_instructlab_eval.models.api_key import AUTHORIZATION, ApiKey
 from pytest_instructlab_eval.models.outage import OutageClock
 from pytest_instructlab_eval.models.replies import Failure, HttpReply, model_cards, token_count
 from pytest_instructlab_eval.models.reply_reader import MISSING, PASSING, FailedTry, ReplyReader
@@ -73,7 +74,8 @@ class Budget:
 class Endpoint:
     """One server. Models that it serves share its connections and budget.
 
-    `key_source` says where the key is from, for error messages; the key itself is in none of them.
+    `key_source` says where the key is from, for error messages; the key itself is in none of them. It is sent
+    in the header `key_header`.
     `timeout` limits each try, with the reading of the reply, and `max_reply` is how many bytes of a reply
     are read. A server that gives no reply for `patience` seconds is given up, for all questions together.
     `prefix` is what the options begin with that the messages name.
@@ -85,6 +87,7 @@ class Endpoint:
         *,
         api_key: str | None = None,
         key_source: str = "--eval-api-key-env",
+        key_header: str = AUTHORIZATION,
         budget: int = 64,
         timeout: float = 600.0,
         retries: int = RETRIES,
@@ -100,9 +103,10 @@ class Endpoint:
         self.resent: Counter[str] = Counter()  # requests that were sent again, by what had happened
         self.patience = patience
         self._timeout = timeout
-        self._http = Http(base_url, api_key, max_reply)
+        key = ApiKey(api_key, key_source, key_header)
+        self._http = Http(base_url, key, max_reply)
         self._reader = ReplyReader(
-            base_url, api_key, key_source, prefix, timeout, max(patience, PATIENCE), self._http.proxy_variable
+            base_url, key, prefix, timeout, max(patience, PATIENCE), self._http.proxy_variable
         )
         self._silence = OutageClock(
             self._reader,
@@ -209,7 +213,7 @@ class Endpoint:
             await asyncio.sleep(RETRY_PAUSE)
 
     async def _listed(self, url: str, timeout: float) -> Mapping[str, Mapping[str, object]] | FailedTry:
-        reply = self._reader.read(await self._models_of(url, timeout))
+        reply = self._reader.read(await self._models_of(url, timeout), "/models")
         if isinstance(reply, FailedTry):
             return reply
         cards = model_cards(reply)

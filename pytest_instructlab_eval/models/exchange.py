@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from pytest_instructlab_eval.models.api_key import ApiKey
 from pytest_instructlab_eval.models.failures import SpeaksFirstError, TooLargeError, failure_of
 from pytest_instructlab_eval.models.network import certificates, proxy_of
 from pytest_instructlab_eval.models.replies import Failure, HttpReply
@@ -64,7 +65,7 @@ class _Connector(aiohttp.TCPConnector):
 class Http:
     """The connections to one server. Opened when first used, and again after `close`."""
 
-    def __init__(self, base_url: str, api_key: str | None, max_reply: int) -> None:
+    def __init__(self, base_url: str, key: ApiKey, max_reply: int) -> None:
         self._max_reply = max_reply
         self._secure = base_url.startswith("https:")
         self.proxy_variable, self._proxy = proxy_of(base_url)
@@ -73,7 +74,7 @@ class Http:
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": "pytest-instructlab-eval",
-            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            **key.headers(),
         }
         self._opened: tuple[aiohttp.ClientSession, _Connector] | None = None
 

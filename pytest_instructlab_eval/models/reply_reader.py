@@ -15,6 +15,7 @@ from pytest_instructlab_eval.errors import (
     UnreachableError,
 )
 from pytest_instructlab_eval.escaping import escape_text
+from pytest_instructlab_eval.models.api_key import ApiKey
 from pytest_instructlab_eval.models.replies import (
     Failure,
     HttpReply,
@@ -24,8 +25,6 @@ from pytest_instructlab_eval.models.replies import (
     server_message,
     status_in,
 )
-
-SECRET = 16  # characters from which on a key is no word, such as "none", that an answer may have
 
 PASSING = (408, 409, 429)  # statuses that another try may not meet; so are those from 500 on
 AWAY = (502, 503, 504)  # what a gateway says of a server that is not there
@@ -60,8 +59,7 @@ class ReplyReader:
     """
 
     base_url: str
-    api_key: str | None
-    key_source: str
+    key: ApiKey
     prefix: str
     timeout: float
     longest_pause: float
@@ -74,11 +72,8 @@ class ReplyReader:
         if reply.status in REDIRECTS:
             return FailedTry(ModelError(self._redirected(reply), status=reply.status))
         succeeded = 200 <= reply.status < 300
-        body = reply.body
-        if self.api_key is not None and len(self.api_key) >= SECRET:  # no answer that is kept may have it
-            body = body.replace(self.api_key.encode(), b"[key]")
-        try:
-            document: object = json.loads(body)
+        try:  # no answer that is kept may have the key
+            document: object = json.loads(self.key.masked_reply(reply.body))
         except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, nested too deep
             text = self.safe(reply.body.decode("utf-8", "replace")) or "nothing"
             if not succeeded:
@@ -129,12 +124,12 @@ class ReplyReader:
     def _refused(self, status: int | None, message: str, headers: Mapping[str, str], path: str) -> FailedTry:
         """Return the problem behind an error status."""
         if status in REFUSED_KEY:
-            text = f"{self._key_refusal(status)}{self._past_proxy()}"
+            text = f"{self.key.refusal(str(self), status, message)}{self._past_proxy()}"
             return FailedTry(ModelError(text, status=status))
         target = f" to {path}" if path and status in MISSING else ""
         answered = "with an error" if status is None else f"{status}{target}"
         ending = f": {message}" if message else ""
-        text = f"{self} answered {answered}{ending}{self._past_proxy()}"
+        text = f"the server at {self.base_url} answered {answered}{ending}{self._past_proxy()}"
         if status is None or not (status in PASSING or status >= 500):
             return FailedTry(ModelError(text, status=status))
         silent = status in AWAY
@@ -168,28 +163,14 @@ class ReplyReader:
 
     def check_key(self) -> None:
         """Raise ConfigurationError where the key is none that could be sent."""
-        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable()):
+        if not self.key.is_sendable():
             raise ConfigurationError(
-                f"the key for {self} has characters that a key cannot have; {self._key_advice()}"
+                f"the key for {self} has characters that a key cannot have; {self.key.advice()}"
             )
-
-    def _key_refusal(self, status: int | None) -> str:
-        """Return that the server wants a key, or another one, and what to do."""
-        if self.api_key is None:
-            return f"{self} asks for a key ({status}), and none was sent: {self._key_advice()}"
-        return f"{self} refused the key ({status}): {self._key_advice()}"
-
-    def _key_advice(self) -> str:
-        if self.api_key is None:
-            return f"name the environment variable that holds a key with {self.key_source}"
-        return f"check the variable that holds it ({self.key_source})"
 
     def safe(self, value: object) -> str:
         """Return a short text without the key and without anything that a terminal would act upon."""
-        text = str(value)
-        if self.api_key:
-            text = text.replace(self.api_key, "[key]")
-        text = escape_text(" ".join(text[:5000].split()))
+        text = escape_text(" ".join(self.key.masked(str(value))[:5000].split()))
         return text if len(text) <= 500 else text[:500] + "…"
 
     def __str__(self) -> str:

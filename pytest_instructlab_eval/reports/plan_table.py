@@ -18,8 +18,10 @@ def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
         return ["no gate has a question in this run; add one with --eval-gate"]
     lines = fit_table(HEAD, [_row(plan) for plan in plans])
     if any(plan.about_a_drop for plan in plans):
+        lines += paragraph("The smallest drop is what would fail the gate in 80 % of runs.")
+    if any(plan.is_estimated and plan.smallest_drop is not None for plan in plans):
         lines += paragraph(
-            "smallest drop: what would fail the gate in 80 % of runs; about: by other questions"
+            'With "about" it is an estimate, since the earlier run asked other questions, or more or fewer.'
         )
     lines += [line for plan in plans for line in paragraph(power_warning(plan))]
     return lines

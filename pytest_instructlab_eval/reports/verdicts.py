@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.gates.evaluation import is_default_gate
+from pytest_instructlab_eval.gates.family import family_confidence
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
+from pytest_instructlab_eval.gates.sentences import confidence_text
 from pytest_instructlab_eval.reports.tables import paragraph
 
 ORDER: tuple[Verdict, ...] = ("failed", "refused", "inconclusive", "skipped", "passed")
@@ -30,12 +32,16 @@ def verdict_counts(reports: Sequence[GateReport]) -> str:
 
 
 def family_note(reports: Sequence[GateReport]) -> str | None:
-    """Return why the intervals of drops have more than 95 % confidence; None where they have not."""
+    """Return that drops are decided together, with the highest confidence of an interval (Holm's first).
+
+    None where there are not several of them.
+    """
     decided = ("passed", "failed", "inconclusive")
     drops = sum(report.gate.selector.figure.compares and report.verdict in decided for report in reports)
     if drops < 2:
         return None
-    return f"{drops} drops are gated together, so their intervals are wider"
+    level = confidence_text(family_confidence(drops))
+    return f"{drops} drops are gated together, so their intervals have up to {level} confidence"
 
 
 def verdict_lines(reports: Sequence[GateReport]) -> list[str]:

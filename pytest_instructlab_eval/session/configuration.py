@@ -189,6 +189,13 @@ def _check_use(config: pytest.Config, settings: Settings) -> None:
         raise ConfigurationError(
             "--eval-judge-base-url needs --eval-judge-model, the judge's name on that server"
         )
+    for whose in ("", "judge_", "base_model_"):
+        has_key = settings.api_key_env or settings.value(f"{whose}api_key_env")
+        if config.getoption(f"eval_{whose}api_key_header") and not has_key:
+            option = f"--eval-{whose}api-key".replace("_", "-")
+            raise ConfigurationError(
+                f"{option}-header needs {option}-env, the name of the variable that holds the key"
+            )
     for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
         if config.getoption(f"eval_{name}") is not None:
             raise ConfigurationError(

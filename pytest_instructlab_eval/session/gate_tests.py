@@ -24,14 +24,15 @@ PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "te
 
 
 class GateTestReport(pytest.TestReport):
-    """The report of a phase of a gate's test; `verdict` is the gate's."""
+    """The report of a phase of a gate's test; `verdict` is the gate's, and `title` heads its failure."""
 
     verdict = ""
+    title = ""
 
     @property
     def head_line(self) -> str:
         """The title of a failure."""
-        return self.nodeid.partition("::")[2]
+        return self.title
 
 
 def gate_test_reports(report: RunReport) -> Iterator[list[GateTestReport]]:
@@ -53,12 +54,17 @@ def gate_test_reports(report: RunReport) -> Iterator[list[GateTestReport]]:
                 user_properties=_properties(verdict),
             )
             phase.verdict = verdict.verdict
+            of = f" ({verdict.model})" if several and verdict.model is not None else ""
+            phase.title = escape_line(" ".join(f"{verdict.gate.text}{of}".split()))
             phases.append(phase)
         yield phases
 
 
 def _name(gate: Gate, model: str | None) -> str:
     """Return the test's name, with group and model like parameters: `mt_bench >= 4 [coding-lab]`.
+
+    It is a part of node ids and JUnit files, which stay as they are; titles and messages have the gate as
+    users write it.
 
     The group moves to the end, since pytest takes any bracket for the start of parameters.
     """

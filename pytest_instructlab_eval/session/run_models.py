@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel, ReferenceJudge
 from pytest_instructlab_eval.judges.separate_judging import PostponedJudge, RecordedAnswers, RecordedChats
 from pytest_instructlab_eval.models import Endpoint, Model, ServedModel
 from pytest_instructlab_eval.models.adaptations import Adaptation, Role
+from pytest_instructlab_eval.models.api_key import AUTHORIZATION
 from pytest_instructlab_eval.models.endpoint import PATIENCE, RETRIES, Traffic
 from pytest_instructlab_eval.models.journalled_model import JournalledModel
 from pytest_instructlab_eval.models.replicas import Replicas
@@ -36,9 +37,10 @@ FindableModel = ServedModel | Replicas
 
 @dataclass(frozen=True)
 class ServerKey:
-    """The environment variable of a server's key, None if it needs none, and the option that names it."""
+    """The environment variable of a server's key, None if it needs none, its header, and its option."""
 
     variable: str | None
+    header: str | None
     option: str = field(compare=False)
 
 
@@ -78,7 +80,7 @@ class RunModels:
         self._share = share
         # seconds without a reply after which a server that the run did not start is given up
         self._patience = max(PATIENCE, settings.wait)
-        self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
+        self._endpoints: dict[tuple[str, ServerKey | None], Endpoint] = {}
         self._recorded: dict[tuple[str, str], RecordedAnswers] = {}
         self._chats: dict[str, Chats] = {}  # those of an earlier run
         self._models: dict[Address, AskedModel] = {}
@@ -152,12 +154,14 @@ class RunModels:
         settings = self._settings
         label = label if label is not None else next(iter(settings.labels))
         name = settings.labels[label]
-        key = ServerKey(settings.api_key_env, "--eval-api-key-env")
+        key = self._candidate_key
         if name == settings.base_model:
-            # A key is sent only to the server that it was given for.
-            own_server = settings.urls(name) != settings.base_url
-            if settings.base_model_api_key_env is not None or own_server:
-                key = ServerKey(settings.base_model_api_key_env, "--eval-base-model-api-key-env")
+            key = self._key_at(
+                settings.urls(name),
+                settings.base_model_api_key_env,
+                settings.base_model_api_key_header,
+                "--eval-base-model-api-key-env",
+            )
         merge = settings.merge_model_system_message
         return self._model(Address(name, settings.urls(name), key, merge), "model")
 
@@ -217,10 +221,29 @@ class RunModels:
     def _judging_model(self, name: str) -> AskedModel:
         """Return the model of a judge."""
         settings, urls = self._settings, self._settings.judge_urls(name)
-        key = ServerKey(settings.judge_api_key_env, "--eval-judge-api-key-env")
-        if urls == settings.base_url and key.variable is None:
-            key = ServerKey(settings.api_key_env, "--eval-api-key-env")
+        key = self._key_at(
+            urls, settings.judge_api_key_env, settings.judge_api_key_header, "--eval-judge-api-key-env"
+        )
         return self._model(Address(name, urls, key), "judge")
+
+    @property
+    def _candidate_key(self) -> ServerKey:
+        return ServerKey(self._settings.api_key_env, self._settings.api_key_header, "--eval-api-key-env")
+
+    def _key_at(
+        self, urls: tuple[str, ...], variable: str | None, header: str | None, option: str
+    ) -> ServerKey:
+        """Return the key of a judge's or the base model's servers.
+
+        What is not given is as for the candidate where the servers are the candidate's, and only there: a
+        key is sent only to the server that it was given for.
+        """
+        if urls != self._settings.base_url:
+            return ServerKey(variable, header, option)
+        key = self._candidate_key
+        if variable is None:
+            return replace(key, header=header or key.header)
+        return ServerKey(variable, header or key.header, option)
 
     def check_answers(self, benchmarks: Collection[str]) -> None:
         """Raise ConfigurationError if the judge stage lacks a candidate's answers to these benchmarks."""
@@ -270,11 +293,12 @@ class RunModels:
     def _endpoint(self, url: str, key: ServerKey | None) -> Endpoint:
         """Return the shared connection to a server; a server that the run started has no key."""
         variable = None if key is None else key.variable
-        if (url, variable) not in self._endpoints:
-            self._endpoints[url, variable] = endpoint = Endpoint(
+        if (url, key) not in self._endpoints:
+            self._endpoints[url, key] = endpoint = Endpoint(
                 url,
                 api_key=os.environ.get(variable) if variable else None,
                 key_source="" if key is None else f"{key.option} {variable or ''}".strip(),
+                key_header=(None if key is None else key.header) or AUTHORIZATION,
                 budget=self._budget,
                 timeout=self._settings.request_timeout,
                 retries=RETRIES_OF_OWN if key is None else RETRIES,
@@ -282,7 +306,7 @@ class RunModels:
                 max_reply=self._settings.max_reply * MIB,
             )
             self._engine.on_close(endpoint.close)
-        return self._endpoints[url, variable]
+        return self._endpoints[url, key]
 
     async def _connect(self, address: Address, name: str, url: str) -> Model:
         """Return the model at a server that the run has started, or in this process."""

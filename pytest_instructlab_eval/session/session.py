@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from pytest_instructlab_eval.errors import ConfigurationError, EvalError, OutputInUseError
+from pytest_instructlab_eval.errors import ConfigurationError, EvalError, JudgeTrialError, OutputInUseError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.judges.transcribed_judge import TranscribedJudge
 from pytest_instructlab_eval.models import Blocking
@@ -236,10 +236,16 @@ class EvalSession:
     def refused(self, error: EvalError) -> pytest.UsageError:
         """End the run, write its summary, and return the UsageError to raise."""
         self.end()
-        self.tell_refusal(str(error), of_another=isinstance(error, OutputInUseError))
+        self.tell_refusal(
+            str(error),
+            of_another=isinstance(error, OutputInUseError),
+            texts=error.texts if isinstance(error, JudgeTrialError) else (),
+        )
         return pytest.UsageError(escape_text(str(error)))
 
-    def tell_refusal(self, reason: str, *, of_another: bool = False) -> None:
+    def tell_refusal(
+        self, reason: str, *, of_another: bool = False, texts: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """Write the reason why the run did not start, once; not for --collect-only."""
         from pytest_instructlab_eval.session.run_output import write_refusal
 
@@ -247,7 +253,7 @@ class EvalSession:
         if not self.has_refused and not lists:
             folder = None if of_another else self.settings.output_dir
             keep = None if self._baseline_is_in(folder) else self.settings.keep_previous
-            write_refusal(folder, self.settings.candidates, reason, keep=keep)
+            write_refusal(folder, self.settings.candidates, reason, keep=keep, texts=texts)
         self.has_refused = True
 
     def _baseline_is_in(self, folder: Path | None) -> bool:

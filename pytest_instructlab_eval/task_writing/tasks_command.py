@@ -17,7 +17,9 @@ from pytest_instructlab_eval.data.taxonomy import KNOWLEDGE, QnaFile, Taxonomy
 from pytest_instructlab_eval.errors import DataError, EvalError
 from pytest_instructlab_eval.escaping import escape_line, escape_text, printable_name
 from pytest_instructlab_eval.models import Endpoint, ServedModel
+from pytest_instructlab_eval.models.api_key import AUTHORIZATION
 from pytest_instructlab_eval.parsers import (
+    parse_header,
     parse_integer,
     parse_seconds,
     parse_text,
@@ -47,6 +49,7 @@ class TasksRequest:
     base_url: str
     model: str
     api_key_env: str | None
+    api_key_header: str
     out: Path
     overwrite: bool
     questions: int
@@ -94,6 +97,13 @@ def _parsed_option(
 @_parsed_option("--model", "TEACHER", parse_text, "the teacher's name at its server", required=True)
 @_parsed_option(
     "--api-key-env", "VARIABLE", parse_variable, "read the server's key from this environment variable"
+)
+@_parsed_option(
+    "--api-key-header",
+    "NAME",
+    parse_header,
+    'send the key in this header; the default sends it after "Bearer", another one as it is',
+    default=AUTHORIZATION,
 )
 @click.option("--out", type=FOLDER, required=True, metavar="DIR", help="write the tasks to this folder")
 @click.option("--overwrite", is_flag=True, help="replace tasks of the same names in that folder")
@@ -147,6 +157,7 @@ async def _make_all_tasks(request: TasksRequest, outcomes: list[FileOutcome]) ->
         request.base_url,
         api_key=os.environ[variable] if variable else None,
         key_source=f"--api-key-env {variable}" if variable else "--api-key-env",
+        key_header=request.api_key_header,
         budget=request.max_concurrency,
         timeout=request.request_timeout,
         prefix="--",

@@ -289,7 +289,7 @@ MISTAKES = [
         "an empty key",
         "the variable with the key is empty",
         "pytest $MMLU --eval-api-key-env=GRANITE_KEY",
-        r"(--eval-api-key-env: .*GRANITE_KEY.*empty|refused the key.*GRANITE_KEY)",
+        r"asks for a key \(401\), and none was sent: the variable .* is empty \(--eval-api-key-env GRANITE_KEY\)",
         given=a_key,
         env={"GRANITE_KEY": ""},
     ),

@@ -430,13 +430,25 @@ def test_the_key_is_sent_as_the_api_has_it() -> None:
         assert {received.headers["authorization"] for received in server.requests} == {f"Bearer {KEY}"}
 
 
+def test_the_key_is_sent_as_it_is_in_another_header() -> None:
+    with ScriptedServer(api_key=KEY) as server:
+        server.key_header = "api-key"
+        assert with_model(server, ask, api_key=KEY, key_header="api-key").text == "Answer to: Hi"
+        assert {received.headers["api-key"] for received in server.requests} == {KEY}
+        assert not any("authorization" in received.headers for received in server.requests)
+
+
+def test_authorization_is_the_default_however_it_is_written() -> None:
+    with ScriptedServer(api_key=KEY) as server:
+        assert with_model(server, ask, api_key=KEY, key_header="authorization").text == "Answer to: Hi"
+
+
 def test_a_server_that_wants_a_key_names_the_option_that_gives_one() -> None:
     with ScriptedServer(api_key=KEY) as server, pytest.raises(ConfigurationError) as caught:
         with_model(server, lambda model: model.find())
     assert str(caught.value) == (
         f"the server at {server.url} asks for a key (401), and none was sent: name the environment variable "
-        "that holds "
-        "a key with --eval-api-key-env"
+        "that holds a key with --eval-api-key-env; the server said: Unauthorized"
     )
 
 
@@ -447,8 +459,29 @@ def test_a_server_that_refuses_the_key_is_told_with_where_the_key_is_from() -> N
         )
     assert str(caught.value) == (
         f"the server at {server.url} refused the key (401): check the variable that holds it "
-        "(--eval-judge-api-key-env JUDGE_KEY)"
+        "(--eval-judge-api-key-env JUDGE_KEY); it was sent as 'Authorization: Bearer [key]', and "
+        "--eval-judge-api-key-header NAME sends it in another header; the server said: Unauthorized"
     )
+
+
+def test_a_key_in_another_header_that_is_refused_is_told_with_that_header() -> None:
+    with ScriptedServer(api_key=KEY) as server, pytest.raises(ConfigurationError) as caught:
+        with_model(server, lambda model: model.find(), api_key=KEY, key_header="api-key")
+    assert "it was sent as 'api-key: [key]', and --eval-api-key-header NAME sends it" in str(caught.value)
+
+
+def test_a_variable_that_is_empty_is_told_as_no_key() -> None:
+    with ScriptedServer(api_key=KEY) as server, pytest.raises(ConfigurationError) as caught:
+        with_model(server, lambda model: model.find(), api_key="", key_source="--eval-api-key-env THE_KEY")
+    assert (
+        "asks for a key (401), and none was sent: the variable that should hold it is empty "
+        "(--eval-api-key-env THE_KEY); export the key"
+    ) in str(caught.value)
+
+
+def test_what_a_server_says_of_a_refused_key_is_shortened(server: ScriptedServer) -> None:
+    server.fault(Status(403, "no " * 500))
+    assert str(failure(server)).endswith("; the server said: " + "no " * 66 + "no…")
 
 
 def test_a_key_that_is_refused_later_is_told_in_the_same_way(server: ScriptedServer) -> None:
@@ -647,7 +680,9 @@ def test_a_url_without_its_v1_that_is_no_server_of_models_is_told_how_urls_end(
 
 
 def test_a_url_without_its_v1_is_told_at_once(server: ScriptedServer) -> None:
-    with pytest.raises(ConfigurationError, match=rf"answered 404: Not Found; did you mean {server.url}\?$"):
+    with pytest.raises(
+        ConfigurationError, match=rf"answered 404 to /models: Not Found; did you mean {server.url}\?$"
+    ):
         with_model(server.url.removesuffix("/v1"), lambda model: model.find(60.0))
 
 

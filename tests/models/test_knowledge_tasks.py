@@ -251,3 +251,7 @@ def test_the_key_is_sent_and_shown_nowhere(
         assert "refused the key (401): check the variable that holds it (--api-key-env TEACHER_KEY)" in (
             done.output
         )
+        assert "--api-key-header NAME sends it in another header" in done.output
+        server.key_header = "api-key"
+        monkeypatch.setenv("TEACHER_KEY", "sk-secret")
+        run(server, taxonomy, out, "--api-key-env", "TEACHER_KEY", "--api-key-header", "api-key")

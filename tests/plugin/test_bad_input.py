@@ -46,7 +46,7 @@ def test_an_option_that_is_not_allowed(project: Project) -> None:
         (["--eval-base-url=localhost:8000"], r"--eval-base-url: expected a URL .*'localhost:8000'"),
         (
             ["--eval-benchmark=hellaswag"],
-            r"--eval-benchmark: expected one of mmlu, mmlu_branch, .* \(got 'hellaswag'\)",
+            r"--eval-benchmark: expected one of mmlu, .* \(got 'hellaswag'\); .*pip install FOLDER",
         ),
         (["--eval-benchmark=mt_bench"], r"--eval-benchmark mt_bench needs --eval-judge-model"),
         (["--eval-few-shots=7"], rf"{few_shots} \(got '7'\)"),
@@ -108,6 +108,7 @@ def test_a_refused_key_is_named_and_never_shown(project: Project) -> None:
         project,
         (args, r"asks for a key \(401\), and none was sent: .* environment variable .* --eval-api-key-env"),
         ([*args, "--eval-api-key-env=THE_KEY"], r"refused the key \(401\): .*THE_KEY"),
+        ([*args, "--eval-api-key-header=api-key"], r"--eval-api-key-header needs --eval-api-key-env, "),
         (
             [*args, "--eval-api-key-env=NOT_SET"],
             r"--eval-api-key-env: expected the name .*'NOT_SET', which is not",

@@ -263,7 +263,7 @@ def test_several_drops_of_a_run_say_the_confidence_of_their_intervals_everywhere
     finished = own(project, "--eval-baseline=main.json", *gates, *JUNIT, right=36)
     finished.shows(
         "gates: 2 inconclusive, 3 passed (2 default)",
-        "  2 drops are gated together, so their intervals are wider",
+        "  2 drops are gated together, so their intervals have up to 97.5 % confidence",
         "*the 97.5 % interval (*",
     )
     assert "95 % interval (" not in finished.out
@@ -271,7 +271,7 @@ def test_several_drops_of_a_run_say_the_confidence_of_their_intervals_everywhere
     assert [verdict["confidence"] for verdict in verdicts] == [pytest.approx(0.975)] * 2
     assert properties(finished.gate_cases["own.drop <= 0.01"])["eval.confidence"].startswith("0.975")
     page = (project.folder / "eval_output" / "summary.md").read_text("utf-8")
-    assert "2 drops are gated together, so their intervals are wider." in page
+    assert "2 drops are gated together, so their intervals have up to 97.5 % confidence." in page
     assert "97.5 % interval" in page
 
 

@@ -75,9 +75,12 @@ def test_a_gated_run_ends_before_its_first_question_where_the_judge_is_unfit(
     finished = project.evaluate(*project.mt_bench_only, "-n", processes, ret=4)
     errors = [line for line in (finished.out + finished.err).splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 1
-    assert "ERROR: the judge tiny does not rate every good answer of its trial above" in errors[0]
+    assert "ERROR: the judge 'tiny' does not rate every good answer of its trial above" in errors[0]
     assert len(project.server.chats) == 6
     assert all(map(is_of_trial, project.server.chats))
+    summary = (project.folder / "eval_output" / "summary.md").read_text("utf-8")
+    assert all(trial.question in summary for trial in TRIAL_QUESTIONS)
+    assert summary.count("### What it said of the ") == 6
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])

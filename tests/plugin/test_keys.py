@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from tests.raw_server import FAULTS, KEY, RawServer, Writer
+from tests.scripted_server import ScriptedServer
 
 from .conftest import Project
 
@@ -78,3 +79,31 @@ def test_a_key_is_not_told_by_any_fault(project: Project) -> None:
     for text in (done.out, done.err, *(path.read_text("utf-8", "replace") for path in written)):
         assert KEY not in text
         assert "Authorization" not in text
+
+
+TEST_OF_BOTH = """
+    import pytest
+
+    @pytest.mark.eval("both")
+    async def test_both(served_model, judge, record_score):
+        record_score(float(len((await served_model.chat("Hi")).text)), maximum=1000)
+        await judge.chat("Hi")
+"""
+
+
+def test_each_server_gets_its_key_in_its_own_header(project: Project) -> None:
+    project.write("test_both.py", TEST_OF_BOTH)
+    project.server.models = ("tiny", "base")
+    project.server.api_key, project.server.key_header = KEY, "api-key"
+    with ScriptedServer(api_key="the-judge's", models=["strict"]) as judge:
+        judge.key_header = "X-Judge-Key"
+        project.run(
+            *project.model, "--eval-base-model=base", "--eval-api-key-env=THE_KEY",
+            "--eval-api-key-header=api-key", "--eval-judge-model=strict",
+            f"--eval-judge-base-url={judge.url}", "--eval-judge-api-key-env=JUDGE_KEY",
+            "--eval-judge-api-key-header=X-Judge-Key", "--eval-no-judge-trial", "test_both.py", passed=2,
+            env={"THE_KEY": KEY, "JUDGE_KEY": "the-judge's"},
+        )  # fmt: skip
+        assert not any({"authorization", "api-key"} & set(received.headers) for received in judge.requests)
+    assert {received.body.get("model") for received in project.server.requests} >= {"tiny", "base"}
+    assert not any("authorization" in received.headers for received in project.server.requests)

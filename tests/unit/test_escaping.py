@@ -15,6 +15,7 @@ from pytest_instructlab_eval.escaping import (
     escape_json,
     escape_line,
     escape_text,
+    markdown_block,
     printable_name,
 )
 
@@ -152,3 +153,11 @@ def test_two_paths_never_share_an_id(one: str, other: str) -> None:
     assert printable_name(one).isprintable()
     assert (printable_name(one) == printable_name(other)) == (one == other)
     assert printable_name(one).encode("ascii", "backslashreplace").decode("unicode_escape") == one
+
+
+@given(st.text(st.characters() | st.sampled_from("`\n")))
+def test_no_text_ends_the_block_that_it_stands_in(text: str) -> None:
+    first, *inside, last = markdown_block(text).split("\n")
+    assert first == f"{last}text"
+    assert set(last) == {"`"}
+    assert not any(last in line for line in inside)

@@ -145,7 +145,7 @@ def test_the_terminal_says_why_the_intervals_are_wide() -> None:
     found = verdicts(GATES, [task(name, 2) for name in "abcd"])
     assert verdict_lines(found)[:2] == [
         "gates: 4 inconclusive",
-        "  4 drops are gated together, so their intervals are wider",
+        "  4 drops are gated together, so their intervals have up to 98.75 % confidence",
     ]
 
 

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
+from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.evidence import Evidence
-from pytest_instructlab_eval.records.run import SilentTest
+from pytest_instructlab_eval.records.run import Run, SilentTest
 from pytest_instructlab_eval.records.scores import Result, Score
+from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.collected_tests import CollectedTests
+from pytest_instructlab_eval.session.gate_tests import gate_test_reports
 from pytest_instructlab_eval.session.gating import Gating
 from pytest_instructlab_eval.settings import Settings
 
@@ -306,3 +309,16 @@ def test_a_baseline_of_another_configuration_is_refused_with_every_difference(tm
 def test_a_baseline_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"main.json cannot be read .*--eval-save-baseline"):
         gating(baseline=tmp_path / "main.json")
+
+
+# --- the gates as tests ---
+
+
+@pytest.mark.parametrize(("models", "of"), [(["lab"], ""), (["lab", "next"], " (lab)")])
+def test_the_title_of_a_failed_gate_is_the_gate_as_it_was_typed(models: Sequence[str], of: str) -> None:
+    gate = parse_gate("mt_bench[writing].drop  <= 50%")
+    run = Run((), models={model: model for model in models})
+    report = RunReport(run, verdicts=(GateReport(gate, "failed", "expected <= 0.5, got 1", "lab"),))
+    ((_, call, _),) = gate_test_reports(report)
+    assert call.head_line == f"mt_bench[writing].drop <= 50%{of}"
+    assert call.nodeid.startswith("gates::mt_bench.drop <= 50% [writing")

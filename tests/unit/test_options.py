@@ -243,6 +243,41 @@ def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
     assert key[:4] in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["api-key", "X-Api-Key", "ocp-apim-subscription-key", "Authorization"])
+def test_the_name_of_a_header_is_taken(name: str) -> None:
+    assert parsers.parse_header(f" {name}") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "content-type", "Transfer-Encoding", "Cookie", "proxy-authorization"]
+)
+def test_a_header_with_another_use_is_refused(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"expected a header for a key, .*\(got '{name}', which has another use"
+    ):
+        parsers.parse_header(name)
+
+
+@pytest.mark.parametrize(
+    "text", ["api-key: sk-secret", "api-key=sk-secret", "api-key sk-secret", "", "schl\xfcssel"]
+)
+def test_a_header_with_its_key_is_refused_without_showing_the_key(text: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of a header alone, such as api-key") as caught:
+        parsers.parse_header(text)
+    assert "secret" not in str(caught.value)
+
+
+@given(st.text())
+def test_any_name_of_a_header_is_taken_as_one_that_can_be_sent_or_refused(text: str) -> None:
+    try:
+        name = parsers.parse_header(text)
+    except ValueError:
+        return
+    assert name.isascii()
+    assert name.isprintable()
+    assert not {*name} & {*" :,;()"}
+
+
 # --- check_spelling() ---
 
 
@@ -253,7 +288,7 @@ def test_a_key_given_in_place_of_a_variable_name_is_not_shown(key: str) -> None:
         ("--eval-gates", "--eval-gate"),
         ("--evel-benchmark=mmlu", "--eval-benchmark"),
         ("--eval-base-uri=http://x", "--eval-base-url"),
-        ("--eval-api-key", "--eval-api-key-env"),
+        ("--eval-api-key", "--eval-api-key-env or --eval-api-key-header"),
         ("--eval-bench", "--eval-benchmark"),
         ("--eval-judge", "--eval-judge-gpus or --eval-judge-model"),
     ],

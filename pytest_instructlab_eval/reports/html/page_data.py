@@ -88,7 +88,7 @@ def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:
             for finding in found
         ],
         "choice": [
-            _place(sample, sample.choice) if sample is not None else NO_CHOICE
+            _choice_place(sample, sample.choice) if sample is not None else NO_CHOICE
             for sample in (None if finding is None else finding.sample for finding in found)
         ],
     }
@@ -99,10 +99,12 @@ def _right_choices(rows: Sequence[QuestionRow]) -> dict[str, Plain]:
     samples = [next((found.sample for found in row.findings.values() if found.sample), None) for row in rows]
     if not any(samples):
         return {}
-    return {"right": [NO_CHOICE if sample is None else _place(sample, sample.answer) for sample in samples]}
+    return {
+        "right": [NO_CHOICE if sample is None else _choice_place(sample, sample.answer) for sample in samples]
+    }
 
 
-def _place(sample: Sample, named: str | None) -> int:
+def _choice_place(sample: Sample, named: str | None) -> int:
     """Return the place of a choice among those of a sample, by its text or its letter; -1 for another."""
     count = max(len(sample.choices), len(sample.logprobs))
     for place, letter in enumerate(string.ascii_uppercase[:count]):
