@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_instructlab_eval.records.evidence import ModelReply
+from pytest_instructlab_eval.records.scores import Score
+
 from .runs import choices_run, judged_run
 
 if TYPE_CHECKING:
@@ -65,6 +68,40 @@ def test_filters_by_score_and_doubt(judged: Path, open_page: Open) -> None:
     page.get_by_label("cut off").uncheck()
     page.get_by_label("contradictory").check()
     assert names(page) == ["82-math"]
+    assert page.locator("label", has_text="cut off").inner_text() == "cut off (1)"
+
+
+def test_the_choices_of_the_shown_questions_are_counted(choices: Path, open_page: Open) -> None:
+    page = open_page(choices)
+    page.get_by_label("Score from").fill("1")
+    assert page.locator("#choices").inner_text() == "Chosen: A 0 %, B 100 %. Right: A 0 %, B 100 %."
+    assert page.get_by_label("cut off").is_disabled()
+
+
+def test_the_list_shows_how_the_questions_begin(judged: Path, open_page: Open) -> None:
+    page = open_page(judged)
+    first = page.locator("#list .row").first.inner_text()
+    assert "Turn 1 of 81-writing: what does the writing book say?" in first
+
+
+def test_answers_that_share_next_to_nothing_have_no_marks(written: Written, open_page: Open) -> None:
+    run = judged_run()
+    results = [
+        dataclasses.replace(
+            result, scores=tuple(_said(score, result.model * 9) for score in result.scores), chats=()
+        )
+        for result in run.results[:1] + run.results[48:49]
+    ]
+    page = open_page(written(dataclasses.replace(run, results=tuple(results))), "#mt_bench/81-writing")
+    page.wait_for_selector("#question .side")
+    assert page.get_by_text("Too different to mark differences.").first.is_visible()
+    assert page.locator("#question mark").count() == 0
+
+
+def _said(score: Score, text: str) -> Score:
+    assert score.evidence is not None
+    evidence = dataclasses.replace(score.evidence, replies=(ModelReply(text),))
+    return dataclasses.replace(score, evidence=evidence)
 
 
 @pytest.mark.parametrize(

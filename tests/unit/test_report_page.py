@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import re
+import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,8 +15,11 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.parsers import parse_price
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Score
+from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.html.page import html_page
+from pytest_instructlab_eval.reports.html.page_data import page_data
+from pytest_instructlab_eval.reports.html.question_table import question_table
+from pytest_instructlab_eval.reports.html.score_blocks import short_names
 from pytest_instructlab_eval.reports.run_report import RunReport
 
 
@@ -44,6 +51,61 @@ def test_a_run_that_passed_says_so() -> None:
 def test_any_text_and_any_score_make_a_page(text: str, value: float | None) -> None:
     score = Score(value, f"m {text}", explanation=text)
     assert headline(Result(f"b {text}", f"q {text}", text, f"m {text}", scores=(score,)))
+
+
+def index_of(*samples: Sample) -> dict[str, Any]:
+    """The columns that a page reads first, of a task with these samples."""
+    result = Result("mmlu", "task", "task", "lab", scores=(Score.mean_of(samples, metric="acc"),))
+    report = RunReport.of(Run((result,), models={"lab": "lab"}))
+    packed = base64.b64decode(page_data(question_table(report)).index)
+    return dict(json.loads(zlib.decompress(packed)))
+
+
+def test_a_choice_is_known_by_its_letter_or_its_text() -> None:
+    texts, likelihoods = ("red", "green"), (-1.0, -2.0)
+    index = index_of(
+        Sample("letter", 0.0, "B", "A", likelihoods, choices=texts),
+        Sample("text", 1.0, "green", "green", likelihoods, choices=texts),
+        Sample("no texts", 1.0, "B", "B", likelihoods),
+        Sample("beyond", 0.0, "Z", "blue", likelihoods, choices=texts),
+        Sample("error", None, error="no"),
+    )
+    assert index["findings"][0]["choice"] == [1, 1, 1, -1, -1]
+    assert index["right"] == [0, 1, 1, -1, -1]
+
+
+@given(st.builds(Sample, st.text(), st.floats(0, 1), st.text() | st.none(), st.text() | st.none(),
+                 choices=st.lists(st.text(), max_size=30).map(tuple)))  # fmt: skip
+def test_any_choice_has_a_place_among_the_choices_or_none(sample: Sample) -> None:
+    index = index_of(sample)
+    places = [*index["findings"][0]["choice"], *index["right"]]
+    assert all(-1 <= place < len(sample.choices) for place in places)
+
+
+def test_a_page_has_its_script_before_the_texts_of_the_questions() -> None:
+    page = html_page(RunReport.of(Run((Result("own", "a", "", "lab", scores=(Score(1.0),)),))))
+    assert page.index('id="index"') < page.index("<script>") < page.index('class="details"')
+
+
+def test_long_names_may_be_broken_behind_their_separators() -> None:
+    results = [Result("own", group, group, "lab", scores=(Score(1.0),)) for group in ("one_two/<b>", "c")]
+    page = html_page(RunReport.of(Run(tuple(results))))
+    assert "<bdi>one_<wbr>two/&lt;b&gt;</bdi>" in page
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["writing", "math"], ["writing", "math"]),
+        (["a/b/qna.yaml", "a/c/qna.yaml"], ["b", "c"]),
+        (["a/b/qna.yaml", "c/b/qna.yaml"], ["a/b", "c/b"]),
+        (["a/one.yaml", "b/two.yaml"], ["one.yaml", "two.yaml"]),
+        (["a/b", "alone"], ["a/b", "alone"]),
+        ([], []),
+    ],
+)
+def test_a_radar_names_files_by_what_tells_them_apart(names: list[str], short: list[str]) -> None:
+    assert short_names(names) == short
 
 
 @pytest.mark.parametrize("text", ["0", "0.5", "my-judge=2.5", "a=b=3"])

@@ -269,7 +269,8 @@ def _overall_score(parts: Sequence[MetricScore]) -> Plain:
     values = [part.value for part in parts if part.value is not None]
     if not values:
         return {"value": math.nan, "reason": "grader_failed"}
-    return {"value": math.fsum(values) / len(values)}
+    answer = next((part.reply.text for part in reversed(parts) if part.reply is not None), None)
+    return {"value": math.fsum(values) / len(values), "answer": answer}
 
 
 # --- of both ---
