@@ -5,32 +5,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import click
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
-from pytest_instructlab_eval.parsers import parse_price
+from pytest_instructlab_eval.parsers import parse_price, parse_report
 from pytest_instructlab_eval.records.baseline import Baseline, check_comparable, fingerprint, read_baseline
 from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.identity_comparison import check_judges
-from pytest_instructlab_eval.records.previous_runs import results_path, set_aside
+from pytest_instructlab_eval.records.previous_runs import RESULTS, results_path, set_aside
 from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
 from pytest_instructlab_eval.reports.exit_status import exit_status
 from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
 from pytest_instructlab_eval.reports.exports.libraries import missing_library
+from pytest_instructlab_eval.reports.history import LAST, output_history, read_history
+from pytest_instructlab_eval.reports.history_table import history_lines
 from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
 from pytest_instructlab_eval.reports.run_comparison import Side, compare_runs
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.terminal import comparison_lines, terminal_lines
+from pytest_instructlab_eval.reports.terminal import comparison_lines, marked_lines, terminal_lines
 from pytest_instructlab_eval.settings import EXPORTS, GateAbout, Settings
 from pytest_instructlab_eval.stats.ranking import doubt_about_best, unranked_reasons
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
@@ -40,6 +43,7 @@ from pytest_instructlab_eval.task_writing.tasks_command import tasks
 ALLOW = "allow the comparison with --allow-mismatch"
 PAGE = "report.html"
 RUN = click.Path(exists=True, path_type=Path)
+FOLDER_OF_RUNS = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group(help="Commands for the steps before and after an evaluation.")
@@ -104,7 +108,7 @@ def _from_here(name: str, directory: str | None) -> str:
 @click.option("--after-model", metavar="NAME", help="Compare this model of AFTER (default: all).")
 @click.option("--allow-mismatch", is_flag=True,
               help="Compare runs of different configurations, and gate what both have.")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Show every group.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every group and question.")
 def compare(
     before: Path,
     after: Path,
@@ -132,7 +136,18 @@ def compare(
             allow_mismatch=allow_mismatch,
         )
     _print_lines(comparison_lines(report, verbose=verbose))
+    if before_model is None and after_model is None and results_path(after).name == RESULTS:
+        page = shlex.join(["report", str(after), "--against", str(before)])
+        click.echo(f"every question, as a page: python -m pytest_instructlab_eval {escape_line(page)}")
     sys.exit(exit_status(report.gate_causes))
+
+
+def _check_report(_: click.Context, __: click.Parameter, given: str | None) -> Path | Literal["none"] | None:
+    """Return the file of --report; raises click's error for what is none."""
+    try:
+        return None if given is None else parse_report(given)
+    except ValueError as error:
+        raise click.BadParameter(escape_text(str(error))) from None
 
 
 @main.command()
@@ -145,6 +160,8 @@ def compare(
 )
 @click.option("--save-baseline", type=click.Path(path_type=Path), metavar="FILE",
               help="Save the whole run as a baseline, like --eval-save-baseline.")  # fmt: skip
+@click.option("--report", "page", callback=_check_report, metavar="FILE",
+              help=f"Write the page here, or nowhere with none (default: {PAGE} in --out).")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare with a baseline of another configuration.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
 def merge(
@@ -154,6 +171,7 @@ def merge(
     gates: Sequence[str],
     baseline: Path | None,
     save_baseline: Path | None,
+    page: Path | Literal["none"] | None,
     allow_mismatch: bool,
     verbose: bool,
 ) -> None:
@@ -175,11 +193,14 @@ def merge(
         with _check_writable("--out", out, "; name another"):
             set_aside(out, Settings.keep_previous)
             write_run_folder(out, report, write_answers)
-            write_report(out / PAGE, report)
+        if page != "none":
+            file = page if page is not None else out / PAGE
+            with _check_writable("--report", file, "; name another"):
+                write_report(file, report, output_history(out))
     lines = [
         *terminal_lines(report, verbose=verbose, sampled=benchmark_names()),
         f"results: {out / 'results.json'}",
-        f"report: {out / PAGE}",
+        *([] if page == "none" else [f"report: {page or out / PAGE}"]),
     ]
     _print_lines([*lines, *(f"ERROR: {problem}" for problem in report.problems)])
     sys.exit(report.exit_status)
@@ -225,6 +246,8 @@ def _check_prices(_: click.Context, __: click.Parameter, given: Sequence[str]) -
               help="Compare with this run or baseline (default: that of RUN).")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
               help=f"Write the page to this file (default: {PAGE} beside the results).")  # fmt: skip
+@click.option("--history", type=FOLDER_OF_RUNS, metavar="FOLDER",
+              help="Show the scores over the runs in this folder (default: those beside RUN).")  # fmt: skip
 @click.option("--price-in", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
               help="The price of a million tokens read, like --eval-price-in; repeatable.")  # fmt: skip
 @click.option("--price-out", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
@@ -235,6 +258,7 @@ def report(
     *,
     against: Path | None,
     out: Path | None,
+    history: Path | None,
     price_in: Sequence[str],
     price_out: Sequence[str],
     allow_mismatch: bool,
@@ -259,8 +283,31 @@ def report(
                 raise ConfigurationError(f"{against} and {run} have no benchmark with the same questions")
         path = file.parent / PAGE if out is None else out
         with _check_writable("--out", path, "; name another"):
-            write_report(path, page)
+            kept = output_history(file.parent) if history is None else read_history(history)
+            write_report(path, page, kept)
     click.echo(f"report: {escape_line(str(path))}")
+
+
+@main.command("history")
+@click.argument("folder", type=FOLDER_OF_RUNS, default=Path("eval_output"))
+@click.option("--last", type=click.IntRange(min=1), default=LAST, show_default=True, metavar="N",
+              help="Show the last N runs.")  # fmt: skip
+def show_history(folder: Path, *, last: int) -> None:
+    """Show how the scores moved over the runs in FOLDER, and which gate failed when.
+
+    FOLDER is an output folder, whose earlier runs are in previous, or any folder with runs in it, such as the
+    artifacts of CI jobs. A run is a folder with a results.json. The exit status is 1 if a file cannot be
+    read; the other runs are shown all the same.
+    """
+    with _errors_as_sentences():
+        found = read_history(folder, last)
+        for sentence in found.unread:
+            click.echo(f"left out: {escape_text(sentence)}", err=True)
+        if not found.scores:
+            why = f": {'; '.join(found.notes)}" if found.notes else ""
+            raise DataError(f"{folder} has no run with scores{why}")
+    _print_lines(history_lines(found))
+    sys.exit(1 if found.unread else 0)
 
 
 def _own_baseline(run: Run, against: Path | None, allow_flag: str | None) -> Baseline | None:
@@ -299,7 +346,10 @@ def _check_writable(option: str, path: Path, advice: str = "") -> Iterator[None]
 
 
 def _print_lines(lines: Sequence[str]) -> None:
-    click.echo("\n".join(map(escape_line, lines)))
+    """Print lines of a report in pytest's colours; without colours where the output is a file."""
+    for line, markup in marked_lines(lines):
+        colour = next((name for name in markup if name != "bold"), None)
+        click.echo(click.style(escape_line(line), fg=colour, bold=markup.get("bold")))
 
 
 main.add_command(tasks)

@@ -29,6 +29,7 @@ from pytest_instructlab_eval.parsers import (
     parse_vllm_arguments,
 )
 from pytest_instructlab_eval.settings import (
+    ANNOTATIONS,
     BASE_QUESTIONS,
     EXPORTS,
     FIRST_N_VARIABLE,
@@ -194,6 +195,9 @@ OPTIONS = (
     Option("export", "FORMAT", "write the run in this format of other tools too, to the folder `export` of "
            f"the output folder: {', '.join(EXPORTS)}; may be given several times (default: none)",
            parse_one_of(*EXPORTS), repeatable=True, expert=True),
+    Option("annotations", "HOST", "show the pairs of a taxonomy that got worse at their lines in a pull "
+           f"request: {', '.join(ANNOTATIONS)}; github prints workflow commands, gitlab writes "
+           "gl-code-quality.json to the output folder", parse_one_of(*ANNOTATIONS), "none", expert=True),
     Option("reuse_verdict", None, "where the models, questions, options and gates are those of the finished "
            "run in the output folder, give its verdict again and ask no question; on any doubt ask anew "
            "(default: ask)", parse_boolean, expert=True),

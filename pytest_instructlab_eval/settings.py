@@ -13,6 +13,7 @@ STAGES = ("answer", "judge")
 SERVE = ("auto", "never", "vllm", "local")
 BASE_QUESTIONS = ("same", "base")
 EXPORTS = ("inspect", "eee", "csv", "parquet")
+ANNOTATIONS = ("none", "github", "gitlab")
 INCONCLUSIVE = ("warn", "fail", "pass")
 AUTO = "auto"  # as many repeats as the gates need
 GateAbout = Literal["these", "like-these"]
@@ -73,6 +74,7 @@ class Settings:
     price_out: tuple[str, ...] = ()
     keep_previous: int = 5
     export: tuple[str, ...] = ()
+    annotations: str = "none"
     reuse_verdict: bool = False
     stage: str | None = None
     serve: str = "auto"

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Time limits per example would fail on a busy machine; what failed is printed, so nothing need be kept.
-for name, examples in (("quick", 40), ("longer", 500), ("night", 50_000)):
+# Few examples in the usual run, since CI has them search for longer in a step of its own. Time limits per
+# example would fail on a busy machine; what failed is printed, so nothing need be kept.
+for name, examples in (("quick", 15), ("longer", 150), ("night", 50_000)):
     settings.register_profile(
         name,
         max_examples=examples,
@@ -36,6 +37,12 @@ def signals_reach_runs() -> Iterator[None]:
     yield
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGHUP, hangup)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end: the modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

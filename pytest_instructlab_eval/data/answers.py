@@ -24,13 +24,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AskedPair:
-    """A pair as it is put to the model: `number` is InstructLab's id, `path` that of its `qna.yaml`."""
+    """A pair as it is put to the model: `number` is InstructLab's id, `path` that of its `qna.yaml`.
+
+    `line` is that of its question in the file, None where it is read back from InstructLab's files.
+    """
 
     id: str
     path: str
     number: str
     prompt: str
     reference: str
+    line: int | None = None
 
 
 class _AnswerTurns(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,9 @@ MOST_DATA_BYTES = 2**28
 NUMBER = re.compile(r"\s*([0-3])(?:\.0*)?\s*")
 OWN_TEXTS = ("targets", "mmlubench_answer")  # what SDG has called a row's text of the right choice
 OWN_TEXT = re.compile(r"\s*([A-D])\s*(?:\)(.*)|)", re.DOTALL)
+
+CheckedRow = tuple[MMLURow, int | None, str, str]
+"""A question with the choice of its number, the choice of its own text, its passage, and the row's place."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,21 @@ def read_rows(path: Path) -> TaskRows:
     """
     rows = [_checked_row(line, location) for location, line in _row_lines(path)]
     recovered = sum(own is not None and own != row.answer for row, own, *_ in rows)
-    unknown = next((location for _, own, _, location in rows if own is None), None)
-    if recovered and unknown is not None:
-        raise DataError(
-            f"{unknown}: in other rows the number of the right choice differs from its text, and this row "
-            "has no such text (mmlubench_answer); correct its answer and add the text"
-        )
+    if recovered:
+        require_texts(rows)
     questions = tuple(row if own is None else replace(row, answer=own) for row, own, *_ in rows)
     passages = passages_of([passage for *_, passage, _ in rows], [row.question.strip() for row in questions])
     return TaskRows(questions, recovered, passages)
+
+
+def require_texts(rows: Iterable[CheckedRow]) -> None:
+    """Raise DataError with the place of the first row that has no text of its own of the right choice."""
+    for _, own, _, location in rows:
+        if own is None:
+            raise DataError(
+                f"{location}: in other rows the number of the right choice differs from its text, and this "
+                "row has no such text (mmlubench_answer); correct its answer and add the text"
+            )
 
 
 def count_rows(path: Path) -> int:
@@ -64,8 +73,8 @@ def _row_lines(path: Path) -> Iterator[tuple[str, str]]:
     return read_lines(path, most_bytes=MOST_DATA_BYTES, most_in_a_line=MOST_ROW_BYTES, location=escape(path))
 
 
-def _checked_row(line: str, location: str) -> tuple[MMLURow, int | None, str, str]:
-    """Return the question with the choice of its number, the choice of its own text, passage and place."""
+def _checked_row(line: str, location: str) -> CheckedRow:
+    """Return the question of a row; raises DataError where the row has none."""
     try:
         record = parse_json(line)
     except (NotJSONError, MisfitError) as error:

@@ -191,6 +191,20 @@ class _Power:
         seen = [drop for drop in drops if drop is not None]
         return max(seen) if len(seen) == len(drops) else None
 
+    def lacks_spread(
+        self, plan: GatePlan, tests: Sequence[PlannedTest], comparisons: Iterable[Comparison]
+    ) -> bool:
+        """Return whether a drop will be about these questions, and the earlier run had single answers."""
+        if not self.answering.repeated(tests):
+            return False
+        about_these = plan.gate.selector.benchmark in self.answering.about_these
+        return any(
+            comparison.asked_once
+            if isinstance(comparison, AnswersComparison)
+            else about_these or comparison.interval() is None
+            for comparison in comparisons
+        )
+
     def drop(self, plan: GatePlan, comparison: Comparison) -> float | None:
         """Return the smallest drop that as many questions as planned would see, None where none on the scale.
 
@@ -214,7 +228,7 @@ def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> 
         return dataclasses.replace(plan, cannot_fail=why)
     same = power.comparisons(plan.gate, {test.question for test in tests})
     comparisons = same or power.comparisons(plan.gate, None)
-    if not comparisons:
+    if not comparisons or power.lacks_spread(plan, tests, comparisons):
         return plan
     drop = power.largest_drop(plan, comparisons)
     if drop is None:

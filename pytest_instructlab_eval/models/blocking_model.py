@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.models.protocol import Completion, Message
 
 P = ParamSpec("P")
@@ -53,11 +54,19 @@ class BlockingCall(Protocol):
 
 
 def wait_for_result(method: Callable[P, Coroutine[object, None, T]], call: BlockingCall) -> Callable[P, T]:
-    """Return a coroutine method as a function of the same parameters that waits for the result."""
+    """Return a coroutine method as a function of the same parameters that waits for the result.
+
+    A failed request's error comes without the plugin's own lines: pytest shows the test's and the message.
+    """
 
     @functools.wraps(method)
     def wait(*args: P.args, **kwargs: P.kwargs) -> T:
-        return call(method(*args, **kwargs))
+        __tracebackhide__ = True
+        try:
+            return call(method(*args, **kwargs))
+        except EvalError as error:
+            failure = error.with_traceback(None)
+        raise failure from None
 
     return wait
 

@@ -14,6 +14,7 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.adaptations import Role
 from pytest_instructlab_eval.models.equal_requests import EqualRequests
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs, Completion, Message, Model, as_messages
+from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
 from pytest_instructlab_eval.records.journal import Journal
 from pytest_instructlab_eval.records.run import ModelAdaptation
 
@@ -46,12 +47,14 @@ class AskingTest:
 class AskedModelName:
     """The model that is asked: its role in the run, its label, and its identity.
 
-    The identity is a text that is another one wherever the model or the way of asking it is another.
+    The identity is a text that is another one wherever the model or the way of asking it is another. `judges`
+    is one of the judges in that way, on whose ratings it depends how often an evaluated model is asked.
     """
 
     role: Role
     label: str
     identity: str
+    judges: str = ""
 
 
 class JournalledModel:
@@ -128,6 +131,33 @@ class JournalledModel:
             if id(reply) in wanted:
                 self._write(partial(self._journal.discard, key))
 
+    async def kept_number(self, about: object, decide: Callable[[], Awaitable[int]]) -> int:
+        """Return how often this test asks, which is decided once: as the journal has it, or else by `decide`.
+
+        `about` is what the decision rests on, as data for JSON. Raises ModelError where the journal cannot be
+        written.
+        """
+        asked = self._about.copy()
+        asked.update(CANONICAL.encode(["repeats", self._name.judges, about]).encode())
+        key = asked.digest()
+        record = self._journal.find(key)
+        if record is not None and type(number := record[0].get("repeats")) is int and number > 0:
+            return number
+        number = await decide()
+        self._write(partial(self._journal.add, key, {**self._asker, "repeats": number}))
+        return number
+
+    @property
+    def _asker(self) -> dict[str, object]:
+        """What a record of the journal says of who was asked, and by which test."""
+        name, test = self._name, self._test
+        return {
+            "role": name.role,
+            "model": name.label,
+            "benchmark": test.benchmark,
+            "question": test.question,
+        }
+
     async def _reply(
         self,
         body: object,
@@ -154,9 +184,8 @@ class JournalledModel:
             except BaseException:
                 self._numbers.give_back(digest, number)
                 raise
-            about = {"role": self._name.role, "model": self._name.label, "benchmark": self._test.benchmark,
-                     "question": self._test.question}  # fmt: skip
-            self._write(partial(self._journal.add, key, {**about, **record(reply)}, self._adaptations()))
+            entry = {**self._asker, **record(reply)}
+            self._write(partial(self._journal.add, key, entry, self._adaptations()))
         if isinstance(reply, Completion):
             self._keys.append((reply, key))
         return reply
@@ -179,6 +208,13 @@ class JournalledModel:
             write()
         except OSError:
             raise ModelError(self._journal.problem or "the journal cannot be written") from None
+
+
+async def kept_number(model: Model, about: object, decide: Callable[[], Awaitable[int]]) -> int:
+    """Return a number that is decided once for a test: see `JournalledModel`; `decide` alone without one."""
+    while isinstance(model, TranscribedModel):
+        model = model.model
+    return await (model.kept_number(about, decide) if isinstance(model, JournalledModel) else decide())
 
 
 def _completion_in(record: Mapping[str, object]) -> Completion | None:

@@ -78,12 +78,13 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Origin:
-    """A question's place in InstructLab's files: its category and id, and its file and Git ref."""
+    """A question's place in InstructLab's files: its category and id, and its file, line and Git ref."""
 
     category: str | None = None
     question_id: str | None = None
     qna_file: str | None = None
     ref: str | None = None
+    qna_line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,11 @@ class Evidence:
             turn=read.get("turn"),
             answered=read.get("answered", False),
             origin=Origin(
-                read.get("category"), read.get("question_id"), read.get("qna_file"), read.get("ref")
+                read.get("category"),
+                read.get("question_id"),
+                read.get("qna_file"),
+                read.get("ref"),
+                read.get("qna_line"),
             ),
             maximum=read.get("rating_maximum"),
         )
@@ -231,6 +236,7 @@ class _EvidenceEntries(_OfJudgment, total=False):
     category: str | None
     question_id: str | None
     qna_file: str | None
+    qna_line: int | None
     ref: str | None
 
 

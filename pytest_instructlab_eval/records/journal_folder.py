@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.journal_lines import (
@@ -20,6 +23,8 @@ FOLDER = "journal"
 FILE = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}Z-[0-9a-z]+-\d+\.jsonl")
 KEY_FIRST = b'{"key":"'
 UNRATED = b',"unrated":true,"sum"'
+TEXT = rb'"(?:[^"\\]|\\.)*"'
+TESTED = re.compile(rb'"role":%b,"model":%b,"benchmark":%b,"question":%b' % ((TEXT,) * 4))
 MODELS = "models.json"
 FINISHED = "finished"  # a file that says that nothing is left to ask
 
@@ -40,6 +45,15 @@ class JournalSize:
         is_known = self.expected is not None and self.journalled <= self.expected
         of_all = f" of {self.expected:,}" if is_known else ""
         return f"{self.journalled:,}{of_all} requests"
+
+
+class JournalledTest(NamedTuple):
+    """Who was asked, a `role` and its label, by which test."""
+
+    role: str
+    model: str
+    benchmark: str
+    question: str
 
 
 def journal_files(folder: Path) -> list[Path]:
@@ -104,24 +118,45 @@ def journal_size(folder: Path) -> JournalSize | None:
 
     Raises DataError as `read_head`.
     """
-    heads = [head for path in journal_files(folder) if (head := read_head(path)) is not None]
+    heads = journal_heads(folder)
     if not heads:
         return None
     expected = [count for head in heads if isinstance(count := head.get("requests"), int)]
-    journalled: set[bytes] = set()
-    for path in journal_files(folder):
-        _count_requests(path, journalled)
+    journalled = sum(_requests_of_tests(folder).values())
     started = min(short_time(head.get("started")) for head in heads)
-    return JournalSize(started, len(journalled), max(expected) if len(expected) == len(heads) else None)
+    return JournalSize(started, journalled, max(expected) if len(expected) == len(heads) else None)
 
 
-def _count_requests(path: Path, keys: set[bytes]) -> None:
-    """Add the keys of a file's requests, by where a line has them; no line is read as JSON."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        for line in file:
-            if line.startswith(KEY_FIRST):
-                key = line[len(KEY_FIRST) :][:64]
-                if UNRATED in line[-60:]:
-                    keys.discard(key)
-                elif b',"repeats":' not in line[-60:]:
-                    keys.add(key)
+def journal_heads(folder: Path) -> list[dict[str, object]]:
+    """Return the first lines of a journal's files that can be read; raises DataError as `read_head`."""
+    return [head for path in journal_files(folder) if (head := read_head(path)) is not None]
+
+
+def requests_of_tests(folder: Path) -> Counter[JournalledTest]:
+    """Return how many requests a journal has of each test, by a cheap look."""
+    counts: Counter[JournalledTest] = Counter()
+    for tested, count in _requests_of_tests(folder).items():
+        with contextlib.suppress(ValueError, TypeError):  # changed by hand, which the replies' reader tells
+            counts[JournalledTest(**json.loads(b"{" + tested + b"}"))] += count
+    return counts
+
+
+def _requests_of_tests(folder: Path) -> Counter[bytes]:
+    """Return the number of requests by the part of their lines that says who was asked by which test.
+
+    They are found by where a line has what; no line is read as JSON.
+    """
+    tests: dict[bytes, bytes] = {}  # by key
+    known: dict[bytes, bytes] = {}  # each text once in memory
+    for path in journal_files(folder):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            for line in file:
+                if line.startswith(KEY_FIRST) and line.endswith(b"\n"):  # or else it is torn
+                    key = bytes(line[len(KEY_FIRST) :][:64])
+                    if UNRATED in line[-60:]:
+                        tests.pop(key, None)
+                    elif b',"repeats":' not in line[-60:]:
+                        found = TESTED.search(line)
+                        tested = b"" if found is None else found[0]
+                        tests[key] = known.setdefault(tested, tested)
+    return Counter(tests.values())

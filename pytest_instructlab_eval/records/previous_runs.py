@@ -21,7 +21,7 @@ from pytest_instructlab_eval.records.journal_folder import (
 
 FOLDER = "previous"
 RESULTS = "results.json"
-FILES = (RESULTS, "summary.md", "report.html")
+FILES = (RESULTS, "summary.md", "report.html", "gl-code-quality.json")
 EXPORTS = "export"  # the folder of the run in the formats of other tools
 TIME = "%Y-%m-%dT%H-%M-%SZ"  # without colons, which Windows and artifacts of CI systems do not allow
 NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z(-[0-9]{3})?")

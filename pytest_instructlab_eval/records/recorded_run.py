@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import BinaryIO, TypedDict
 
 from pytest_instructlab_eval.data.text_files import read_text
 from pytest_instructlab_eval.data.typed_json import MOST_BYTES, MisfitError, NotJSONError, parse_json, read_as
@@ -27,8 +27,8 @@ FREE_SETTINGS = frozenset({
     "base_model_api_key_env", "api_key_header", "judge_api_key_header", "base_model_api_key_header",
     "taxonomy", "branch", "base_branch", "tasks_dir", "mmlu_data", "mt_bench_data", "baseline",
     # What a run writes, and how long it may take.
-    "output_dir", "keep_previous", "save_baseline", "wait", "max_concurrency", "request_timeout", "max_reply",
-    "serve_timeout",
+    "output_dir", "keep_previous", "save_baseline", "annotations", "wait", "max_concurrency",
+    "request_timeout", "max_reply", "serve_timeout",
 })  # fmt: skip
 """The settings that may differ from those of the recorded run; any other one counts."""
 
@@ -54,20 +54,40 @@ class _Document(TypedDict):
     exit_status: int
 
 
-def with_checksum(text: str) -> str:
-    """Return the text of a results.json with its checksum in the place of the blank one."""
-    checksum = hashlib.sha256(text.encode()).hexdigest()
-    return text.replace(BLANK_CHECKSUM, f' "checksum": "{checksum}",', 1)
+def write_with_checksum(file: BinaryIO, parts: Iterable[str]) -> None:
+    """Write the parts of a results.json, with its checksum in the place of the blank one in the first part.
+
+    Only one part is in memory at a time. Raises OSError.
+    """
+    digest, place = hashlib.sha256(), None
+    for part in parts:
+        data = part.encode()
+        digest.update(data)
+        if place is None:
+            start, blank, rest = data.partition(BLANK_CHECKSUM.encode())
+            place = len(start) + len(blank) - len('",')
+            data = start + f' "checksum": "{"0" * digest.digest_size * 2}",'.encode() + rest
+        file.write(data)
+    file.seek(place or 0)
+    file.write(digest.hexdigest().encode())
+
+
+def is_unchanged(text: str) -> bool | None:
+    """Return whether the text of a results.json is as the run wrote it; None where it has no checksum."""
+    checksum = CHECKSUM.search(text)
+    if checksum is None:
+        return None
+    blank = text[: checksum.start()] + BLANK_CHECKSUM + text[checksum.end() :]
+    return hashlib.sha256(blank.encode()).hexdigest() == checksum[1]
 
 
 def read_recorded(path: Path, check_gate: Callable[[str], object]) -> RecordedRun:
     """Return the run in a results.json; raises DataError where the file is not as the run wrote it."""
     text = read_text(path, MOST_BYTES)
-    checksum = CHECKSUM.search(text)
-    if checksum is None:
+    unchanged = is_unchanged(text)
+    if unchanged is None:
         raise DataError(f"{path} has no checksum")
-    blank = text[: checksum.start()] + BLANK_CHECKSUM + text[checksum.end() :]
-    if hashlib.sha256(blank.encode()).hexdigest() != checksum[1]:
+    if not unchanged:
         raise DataError(f"{path} was changed after the run")
     try:
         document = parse_json(text)

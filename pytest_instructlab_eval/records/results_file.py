@@ -45,6 +45,11 @@ def written_at(path: Path) -> datetime.datetime:
         document = load_json(path)
     except (NotJSONError, MisfitError) as error:
         raise DataError(f"{path} is not a results.json of this plugin ({error})") from None
+    return ended_at(document, path)
+
+
+def ended_at(document: object, path: Path) -> datetime.datetime:
+    """Return when a run ended (UTC): what its document says, else when the file was written."""
     created = document.get("created") if isinstance(document, dict) else None
     try:
         time = datetime.datetime.fromisoformat(str(created))

@@ -131,16 +131,20 @@ def _score_of_fields(fields: Mapping[str, Any]) -> Score:
         names = read_as(tuple[str, ...], fields["evidence"]) if "evidence" in fields else None
         place = "metadata"
         evidence, own = split_evidence(metadata, names, value)
-        highest = (evidence.maximum if evidence else None) or fields["maximum"]
-        for number, judgment in enumerate(evidence.judgments if evidence else ()):
-            for problem in value_problems(judgment.rating, highest, "judgments", number, "rating"):
-                raise problem
-        if evidence and evidence.answered and value is not None:
-            raise RecordProblem("must be false where there is a value", True, "answered")
+        for problem in evidence_problems(evidence, value, fields["maximum"]) if evidence else ():
+            raise problem
     except MisfitError as misfit:
         misfit.location.insert(0, place)
         raise
     return Score(**{**fields, "metadata": own, "evidence": evidence})
+
+
+def evidence_problems(evidence: Evidence, value: float | None, maximum: float) -> Iterator[MisfitError]:
+    """Yield what contradicts the score, of this value and maximum, in the evidence behind it."""
+    for number, judgment in enumerate(evidence.judgments):
+        yield from value_problems(judgment.rating, evidence.maximum or maximum, "judgments", number, "rating")
+    if evidence.answered and value is not None:
+        yield RecordProblem("must be false where there is a value", True, "answered")
 
 
 def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:

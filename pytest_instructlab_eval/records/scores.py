@@ -236,12 +236,18 @@ def _error_of_mean(samples: Sequence[Sample]) -> float | None:
     values = [value for _, value in scored]
     if not any(sample.passage for sample, _ in scored):
         return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    mean, deviations = statistics.fmean(values), defaultdict[object, float](float)
+    deviations = passage_deviations(scored, statistics.fmean(values))
+    number = len(deviations)
+    squares = math.fsum(deviation**2 for deviation in deviations)
+    return math.sqrt(number / (number - 1) * squares) / len(values) if number > 1 else None
+
+
+def passage_deviations(scored: Sequence[tuple[Sample, float]], mean: float) -> list[float]:
+    """Return by how much the values of each passage together differ from the mean; "" is one alone."""
+    deviations = defaultdict[object, float](float)
     for number, (sample, value) in enumerate(scored):
         deviations[sample.passage or number] += value - mean
-    number = len(deviations)
-    squares = math.fsum(deviation**2 for deviation in deviations.values())
-    return math.sqrt(number / (number - 1) * squares) / len(values) if number > 1 else None
+    return list(deviations.values())
 
 
 @dataclasses.dataclass(frozen=True)

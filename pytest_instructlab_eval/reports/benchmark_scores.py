@@ -47,6 +47,11 @@ def benchmark_scores(report: RunReport) -> list[BenchmarkScore]:
     return [score for summary in report.summaries for score in summary_scores(report, summary)]
 
 
+def whole_scores(report: RunReport) -> list[BenchmarkScore]:
+    """Return the score of each benchmark and model as a whole."""
+    return [next(summary_scores(report, summary)) for summary in report.summaries]
+
+
 def summary_scores(report: RunReport, summary: Summary) -> Iterator[BenchmarkScore]:
     """Yield the scores of one benchmark and model."""
     results = [

@@ -19,26 +19,31 @@ SHOWN: Mapping[Kind, tuple[int, str]] = {
 """How many groups of a kind the terminal shows without -v, and the name of the hidden ones."""
 
 
-def changes_table(changes: Sequence[BenchmarkChanges], *, verbose: bool = False) -> list[str]:
-    """Return the lines of the table: a block for each benchmark and model, its regressions first."""
+def changes_table(
+    changes: Sequence[BenchmarkChanges], *, verbose: bool = False, most: int | None = None
+) -> list[str]:
+    """Return the lines of the table: a block for each benchmark and model, the worst first.
+
+    Without `verbose` at most so many groups of each kind are shown, by default as many as `SHOWN` says.
+    """
     if not changes:
         return []
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
     several = len(set(map(attrgetter("model"), changes))) > 1
-    for entry in changes:
+    for entry in sorted(changes, key=lambda entry: (entry.overall.difference or 0.0) / entry.overall.maximum):
         of = f" ({entry.model})" if several and entry.model == entry.against else ""
         rows.append(change_cells(escape_line(f"{entry.title}{of}"), entry.overall))
-        rows += _group_rows(entry, verbose=verbose)
+        rows += _group_rows(entry, verbose=verbose, most=most)
     lines = [line for note in comparison_notes(changes) for line in paragraph(note)]
     return [*fit_table(head, rows), *lines]
 
 
-def _group_rows(entry: BenchmarkChanges, *, verbose: bool) -> Iterator[list[str]]:
+def _group_rows(entry: BenchmarkChanges, *, verbose: bool, most: int | None) -> Iterator[list[str]]:
     """Yield the rows of a benchmark's groups, regressions first."""
-    for kind, (most, others) in SHOWN.items():
+    for kind, (usual, others) in SHOWN.items():
         part = entry.of(kind)
-        shown = part if verbose else part[:most]
+        shown = part if verbose else part[: usual if most is None else min(most, usual)]
         yield from (change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown)
         if hidden := len(part) - len(shown):
             yield [f"  … {hidden} {others}, with -v", *[""] * 6]

@@ -3,68 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pytest_instructlab_eval.escaping import escape_text, markdown_block, markdown_code, markdown_text
-from pytest_instructlab_eval.gates.sentences import interval_text
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
+from pytest_instructlab_eval.reports.markdown_sections import VERDICTS, markdown_sections
 from pytest_instructlab_eval.reports.run_report import COULD_NOT_START, RunReport
-from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
-from pytest_instructlab_eval.reports.verdicts import family_note, noteworthy_reports, verdict_counts
-from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
-from pytest_instructlab_eval.stats.statistics import CONFIDENCE
-from pytest_instructlab_eval.stats.summary import Summary
+from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
 
-LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment
+LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment, and 1 MiB in a step's summary
 LONGEST_TEXT = 4_000  # characters of what a model was sent or said
-# Limits for one table, tried in this order until the page is short enough.
+# Limits for one table or list, tried in this order until the page is short enough.
 ROWS = (200, 100, 50, 25, 12, 6, 3, 1)
-CHANGE_HEAD = ("", "before", "after", "difference", "95 % interval", "std. error", "questions", "")
-SCORE_HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
-
-VERDICTS = {
-    "passed": "✅ passed", "failed": "❌ failed", "refused": "❌ refused",
-    "inconclusive": "⚠️ inconclusive", "skipped": "skipped", "broken": "❌ broken",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A section of the page; the `notes` stand below the table."""
-
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-
-    def text(self, most: int) -> str:
-        """Return the section with at most this many rows."""
-        lines: list[str] = []
-        if self.rows:
-            lines = [f"### {self.title}", "", f"| {' | '.join(self.head)} |"]
-            lines.append(f"|{' --- |' * len(self.head)}")
-            lines += [f"| {' | '.join(row)} |" for row in self.rows[:most]]
-        if len(self.rows) > most:
-            lines += ["", f"… and {len(self.rows) - most:,} more, in results.json."]
-        return "\n".join(lines) + "".join(f"\n\n{markdown_text(note)}." for note in self.notes)
 
 
 def summary_page(report: RunReport) -> str:
-    """Return the page: verdict, gates, regressions, improvements, new groups, scores.
+    """Return the page: verdict, findings, what to do next, gates, changes, ranking, scores, totals.
 
-    A page longer than `LONGEST` is cut: each table loses its last rows and says how many.
+    A page longer than `LONGEST` is cut: each table loses its last rows and says how many, and where that is
+    not enough, the last sections are left out by name.
     """
-    tables = list(_tables(report))
+    tables = list(markdown_sections(report))
     head = f"## {VERDICTS[report.headline]}: evaluation of {markdown_code(', '.join(report.candidates))}"
-    page = ""
     for rows in ROWS:
-        adaptations = "\n".join(f"- {markdown_text(note)}" for note in report.run.adaptation_notes[:rows])
-        sections = [head, _findings(report), *(table.text(rows) for table in tables), adaptations]
-        page = escape_text("\n\n".join(section for section in sections if section) + "\n")
+        notes = [markdown_text(note) for note in report.run.adaptation_notes]
+        sections = [
+            ("findings", _findings(report, rows)),
+            ("what to do next", _next_steps(report)),
+            *((table.title, table.text(rows)) for table in tables),
+            ("adaptations", "\n".join(_limited_list(notes, rows))),
+            ("report", _report_line(report)),
+        ]
+        page = _joined_sections(head, [text for _, text in sections])
         if len(page) <= LONGEST:
             return page
-    return page[: LONGEST - 2] + "…\n"
+    return _shortened_page(head, [(title, text) for title, text in sections if text])
+
+
+def _shortened_page(head: str, sections: Sequence[tuple[str, str]]) -> str:
+    """Return the page with as many sections as fit, by their titles, and the names of the others."""
+    for kept in range(len(sections) - 1, -1, -1):
+        names = ", ".join(title for title, _ in sections[kept:])
+        cut = f"Left out, since GitHub limits the length of a page: {names}; see report.html."
+        page = _joined_sections(head, [*(text for _, text in sections[:kept]), cut])
+        if len(page) <= LONGEST:
+            break
+    return page
 
 
 def refusal_page(models: Sequence[str], reason: str, texts: Sequence[tuple[str, str]] = ()) -> str:
@@ -79,10 +62,21 @@ def refusal_page(models: Sequence[str], reason: str, texts: Sequence[tuple[str, 
     return page
 
 
-def _findings(report: RunReport) -> str:
-    """Return the counts of gates and failed tests, then the problems and notes."""
-    notes = list(dict.fromkeys(_notes(report)))[: ROWS[0]]
-    return "\n".join([*_run_outcomes(report), *(f"- {markdown_text(note)}" for note in notes)])
+def _joined_sections(head: str, sections: Sequence[str]) -> str:
+    return escape_text("\n\n".join(section for section in (head, *sections) if section) + "\n")
+
+
+def _limited_list(lines: Sequence[str], most: int) -> Iterator[str]:
+    """Yield a list of at most so many lines, and how many more there are."""
+    yield from (f"- {line}" for line in lines[:most])
+    if len(lines) > most:
+        yield f"- … and {len(lines) - most:,} more, in results.json."
+
+
+def _findings(report: RunReport, most: int) -> str:
+    """Return the counts of gates and failed tests, then the problems and notes, of which `most` are shown."""
+    notes = [markdown_text(note) for note in dict.fromkeys(_notes(report))]
+    return "\n".join([*_run_outcomes(report), *_limited_list(notes, most)])
 
 
 def _run_outcomes(report: RunReport) -> Iterator[str]:
@@ -102,67 +96,56 @@ def _run_outcomes(report: RunReport) -> Iterator[str]:
 
 
 def _notes(report: RunReport) -> Iterator[str]:
-    """Yield the problems and the notes of a run."""
+    """Yield the problems and the notes of a run, such as the knowledge that a branch left out."""
     yield from report.problems
     if report.changes:
         yield from report.identity_notes
     yield from report.run.notes
     if report.not_gated is not None:
         yield report.not_gated
+    yield from report.run.left_out.values()
 
 
-def _tables(report: RunReport) -> Iterator[_Table]:
-    shown = noteworthy_reports(report.verdicts)
-    several = len({verdict.model for verdict in shown} - {None}) > 1
-    gates = [
-        (
-            VERDICTS[verdict.verdict],
-            markdown_code(f"{verdict.gate} [{verdict.model}]" if several else str(verdict.gate)),
-            markdown_text(verdict.message),
-        )
-        for verdict in shown
-    ]
-    yield _Table("Gates", ("verdict", "gate", "why"), gates)
-    yield _Table("What got worse", CHANGE_HEAD, list(_change_rows(report.changes, "regression")))
-    below = comparison_notes(report.changes)
-    yield _Table("What got better", CHANGE_HEAD, list(_change_rows(report.changes, "improvement")), below)
-    new = [(row[0], row[2], row[-2]) for row in _change_rows(report.changes, "new")]
-    yield _Table("What is new", ("", "score", "questions"), new)
-    yield _Table("Scores", SCORE_HEAD, [row for summary in report.summaries for row in _score_rows(summary)])
+def _next_steps(report: RunReport) -> str:
+    """Return what to do about the verdict; empty where nothing is to do."""
+    steps = list(_steps(report))
+    if report.headline == "refused":
+        steps = ["Correct what is named above, and run the same command again."]
+    return "\n".join(["### What to do next", "", *(f"- {step}" for step in steps)]) if steps else ""
 
 
-def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
-    _, *numbers = row_cells("", summary.overall)
-    yield (markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers)
-    if summary.controlled is not None:
-        _, *numbers = row_cells("", summary.controlled)
-        digits = 2 if summary.controlled.maximum > 1 else 4
-        ends = interval_text(summary.controlled_interval, CONFIDENCE, digits)
-        yield (f"{summary.controlled.label}: {ends}", *numbers)
-    yield from ((label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary))
+def _steps(report: RunReport) -> Iterator[str]:
+    """Yield the steps, the most urgent first."""
+    verdicts = {verdict.verdict for verdict in report.verdicts}
+    drops = {verdict.verdict for verdict in report.verdicts if verdict.gate.selector.figure.compares}
+    summaries = report.summaries
+    missing = report.run.incomplete is not None or any(summary.overall.errors for summary in summaries)
+    steps = {
+        "Run the same command again with `--eval-resume`: it asks only what is missing.": missing,
+        "Look at the questions that got worse: the report shows both answers and each judgment.": (
+            "failed" in drops
+        ),
+        "Look at the questions that the failed gates name: the report shows their answers.": (
+            "failed" in verdicts - drops
+        ),
+        "A refused gate could not be evaluated: correct what its line names.": "refused" in verdicts,
+        "An inconclusive gate needs more questions, or more answers to each (`--eval-repeat`): its line "
+        "says what is missing.": "inconclusive" in verdicts,
+        "The token limit cut answers off: the report can show these alone.": (
+            any(summary.cut_off for summary in summaries)
+        ),
+        "Some judgments state several ratings: the report can show these alone; another judge may help.": (
+            any(summary.contradictory for summary in summaries)
+        ),
+    }
+    yield from (step for step, applies in steps.items() if applies)
 
 
-def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
-    """Yield a row for each benchmark as a whole, then one for each group."""
-    wholes = [(entry, f"{entry.benchmark} as a whole", entry.overall) for entry in changes]
-    parts = [
-        (entry, f"{entry.benchmark}: {group.label}", group) for entry in changes for group in entry.groups
-    ]
-    several = len({entry.model for entry in changes}) > 1
-    for entry, label, change in (*wholes, *parts):
-        if change.kind == kind:
-            _, *numbers = change_cells("", change)
-            named = f"{label} ({entry.model})" if several else label
-            yield markdown_code(named), *numbers, _doubt(change)
-
-
-def _doubt(change: MeanChange) -> str:
-    """Return why a change may be none; empty where chance alone would hardly make it.
-
-    A gate above it can have an interval where this has none: about the very questions of the run.
-    """
-    if change.certain:
+def _report_line(report: RunReport) -> str:
+    """Return where the answers are; nothing where no question was asked or no page is wanted."""
+    if not report.summaries or report.run.configuration.get("report") == "none":
         return ""
-    if change.interval is None:
-        return "too few for an interval about other questions like these"
-    return "may be chance"
+    return (
+        "Each question with its answers and judgments is in `report.html`, among the files of the run. "
+        "`python -m pytest_instructlab_eval report` makes the page of any finished run."
+    )

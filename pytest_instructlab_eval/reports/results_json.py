@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pytest_instructlab_eval.data.text_files import replace_text
+from pytest_instructlab_eval.data.text_files import replacing_file
 from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.model_identity import plain_identities
-from pytest_instructlab_eval.records.recorded_run import with_checksum
+from pytest_instructlab_eval.records.recorded_run import write_with_checksum
 from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
-from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.reports.benchmark_scores import whole_scores
 from pytest_instructlab_eval.reports.run_report import RunReport
 
 HEAD = (  # the fields of a run other than its results
@@ -37,12 +39,23 @@ def write_results(path: Path, report: RunReport) -> None:
         **({} if report.run.inputs is None else {"inputs": report.run.inputs}),
         "ranking": report.ranking,
         "summaries": report.summaries,
+        "scores": whole_scores(report),
         "verdicts": [verdict.to_plain() for verdict in report.verdicts],
         "changes": report.changes,
         "failures": report.problems,
         "failed_tests": report.failed_tests,
     }
     head = json.dumps(plain_data(document), indent=1, ensure_ascii=False).removesuffix("\n}")
-    # Without an indent the C encoder writes the results, in a third of the time.
-    results = ",\n  ".join(json.dumps(result.to_plain(), ensure_ascii=False) for result in report.run.results)
-    replace_text(path, with_checksum(escape_json(f'{head},\n "results": [\n  {results}\n ]\n}}\n')))
+    with replacing_file(path) as file:
+        write_with_checksum(file, map(escape_json, _json_parts(head, report.run.results)))
+
+
+def _json_parts(head: str, results: Iterable[Result]) -> Iterator[str]:
+    """Yield the file's text in parts: its head, a result each, its end.
+
+    Without an indent the C encoder writes the results, in a third of the time.
+    """
+    yield f'{head},\n "results": [\n  '
+    for number, result in enumerate(results):
+        yield (",\n  " if number else "") + json.dumps(result.to_plain(), ensure_ascii=False)
+    yield "\n ]\n}\n"

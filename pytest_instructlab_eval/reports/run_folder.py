@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.reports.history import NO_HISTORY, RunHistory
 from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -23,9 +24,9 @@ def write_run_folder(folder: Path, report: RunReport, write_answers: Callable[[P
     replace_text(folder / "summary.md", summary_page(report))
 
 
-def write_report(path: Path, report: RunReport) -> None:
-    """Write the page of a run, report.html; raises OSError."""
+def write_report(path: Path, report: RunReport, history: RunHistory = NO_HISTORY) -> None:
+    """Write the page of a run, report.html, with the history of its scores; raises OSError."""
     from pytest_instructlab_eval.reports.html.page import html_page
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, html_page(report))
+    replace_text(path, html_page(report, history))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.usage import ModelUsage
+from pytest_instructlab_eval.reports.tables import paragraph
 
 MILLION = 1_000_000
 
@@ -72,6 +74,28 @@ def cost_of_run(run: Run) -> float | None:
     """Return the cost of a run; None without prices."""
     costs = [line.cost for line in run_totals(run) if line.cost is not None]
     return sum(costs) if costs else None
+
+
+def totals_lines(run: Run) -> list[str]:
+    """Return the run's time and cost, and a line for each model and judge; none where nothing was asked."""
+    lines = run_totals(run)
+    if run.usage is None or not lines:
+        return []
+    cost = cost_of_run(run)
+    whole = run_time(run.usage.seconds) + ("" if cost is None else f", cost {cost:,.4f}")
+    return [f"totals: {whole}", *(part for line in lines for part in paragraph(_total_sentence(line)))]
+
+
+def _total_sentence(line: TotalLine) -> str:
+    """Return the totals of a model or judge in words."""
+    usage = line.usage
+    role = "judge " if usage.role == "judge" else ""
+    requests = "1 request" if usage.requests == 1 else f"{usage.requests:,} requests"
+    cost = "" if line.cost is None else f", cost {line.cost:,.4f}"
+    return (
+        f"  {role}{escape_line(usage.model)}: {requests}, {usage.prompt_tokens:,} tokens read, "
+        f"{usage.completion_tokens:,} written ({line.per_second:,.1f} a second){cost}"
+    )
 
 
 def run_time(seconds: float) -> str:

@@ -7,6 +7,7 @@ from pytest_instructlab_eval.session.execution import Execution
 from pytest_instructlab_eval.session.outcomes import Outcomes
 from pytest_instructlab_eval.session.parametrization import Parametrization
 from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.workers_progress import WorkerProgress, WorkersProgress
 from pytest_instructlab_eval.session.xdist_internals import is_worker
 
 
@@ -22,8 +23,9 @@ def parts_of(session: EvalSession) -> list[object]:
     if is_worker(session.config):
         from pytest_instructlab_eval.session.xdist_worker import XdistWorker
 
-        worker = XdistWorker(session, collection, execution)
-        return [parametrization, collection, worker, execution, outcomes]
+        worker, progress = XdistWorker(session, collection, execution), WorkerProgress(session)
+        return [parametrization, collection, worker, execution, outcomes, progress]
+    from pytest_instructlab_eval.session.html_table import PLUGIN, HtmlTable
     from pytest_instructlab_eval.session.preparation import Preparation
     from pytest_instructlab_eval.session.received_results import ReceivedResults
     from pytest_instructlab_eval.session.run_end import RunEnd
@@ -32,4 +34,9 @@ def parts_of(session: EvalSession) -> list[object]:
     preparation, results = Preparation(session, collection), ReceivedResults(session)
     workers = Workers(session, preparation, results)
     finish = RunEnd(session, collection, execution, results, workers)
-    return [parametrization, collection, preparation, execution, outcomes, results, workers, finish]
+    all_progress = WorkersProgress(session)
+    table = [HtmlTable()] if session.config.pluginmanager.hasplugin(PLUGIN) else []
+    return [
+        parametrization, collection, preparation, execution, outcomes, results, workers, all_progress, *table,
+        finish,
+    ]  # fmt: skip

@@ -50,19 +50,12 @@ class Planning:
         # Only --eval-plan shows the others; where there is nothing to plan, the last run need not be read.
         planned = [gate for gate in gates if settings.plan or gate.selector.figure.compares]
         self._earlier = _earlier_run(settings, baseline) if planned or settings.plan else EarlierRun()
-        answered = any(score.answers for result in baseline or () for score in result.scores)
-        answering = Answering(
-            None if settings.repeat == AUTO else int(settings.repeat),
-            on_both_sides=settings.base_model is not None or answered,
-            about=settings.gate_about,
-            about_these=about_these,
-        )
         self.plans = plan_gates(
             planned,
             self._tests,
             self._earlier,
             in_flight=in_flight,
-            answering=answering,
+            answering=answering_of(settings, baseline, about_these),
             base_model=settings.base_model,
         )
 
@@ -113,6 +106,19 @@ class Planning:
                     f"{gate} needs a drop of {plan.smallest_drop:.4g} to fail in 80 % of runs, expected at "
                     f"most {drop:g}; ask more questions, or ask them more often"
                 )
+
+
+def answering_of(
+    settings: Settings, baseline: Sequence[Result] | None, about_these: Sequence[str]
+) -> Answering:
+    """Return how often questions are asked, on which sides, and what drops are about."""
+    answered = any(score.answers for result in baseline or () for score in result.scores)
+    return Answering(
+        None if settings.repeat == AUTO else int(settings.repeat),
+        on_both_sides=settings.base_model is not None or answered,
+        about=settings.gate_about,
+        about_these=about_these,
+    )
 
 
 def _is_whole_drop(plan: GatePlan, benchmark: str) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.session import garbage_collection
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
@@ -153,6 +154,9 @@ class Preparation:
             if self._settings.reuse_verdict:
                 self._eval.set_aside_last_run()
             self._eval.journal.know_models(self._eval.identities)
+            planned = [PlannedTest(*test) for test in self._eval.gating.collected.planned]
+            if (to_ask := self._eval.journal.requests_to_ask(planned)) is not None:
+                self._eval.say(to_ask)
             if tries and "judge" in fixtures:
                 self._eval.servers.try_judges()
             self._eval.servers.serve(fixtures, tried=tries, asks_later=not is_controller(self._config))

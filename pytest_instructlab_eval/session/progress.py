@@ -19,9 +19,13 @@ LIVE_INTERVAL = 0.5
 
 
 class Progress:
-    """A counter of expected requests, which shows the progress."""
+    """A counter of expected requests, which shows the progress.
+
+    `replayed` of them are not asked, as a journal has their replies.
+    """
 
     def __init__(self) -> None:
+        self.replayed = 0
         self._questions: list[Question] = []
         self._others = 0
         self._unknown = False
@@ -35,6 +39,10 @@ class Progress:
             self._unknown = True
         else:
             self._others += requests
+
+    def expect_in_all(self, requests: int | None) -> None:
+        """Replace the expected requests by this number, None where it is unknown."""
+        self._questions, self._others, self._unknown = [], requests or 0, requests is None
 
     def follow(self, question: Question) -> None:
         """Add the requests of a question, whose number may change while it is asked."""
@@ -54,7 +62,7 @@ class Progress:
 
     def line(self, requests: int, tokens: int, seconds: float) -> str:
         """Return the text of the progress."""
-        expected = self.expected
+        expected = None if self.expected is None else max(0, self.expected - self.replayed)
         rate = requests / seconds if seconds > 0 else 0.0
         parts = [
             f"{requests:,} of {expected:,} requests"

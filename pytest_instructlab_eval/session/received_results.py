@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import pytest
@@ -15,6 +15,7 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage, total_usage
 from pytest_instructlab_eval.session.report_data import (
     adaptations_on,
+    drop_result,
     journal_use_on,
     outcome_on,
     resent_on,
@@ -47,12 +48,20 @@ class ReceivedResults:
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_nodeid.values())
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
         """Store the data of a report, from this process or from a worker.
 
         This runs before the terminal reporter: after a Ctrl-C while that writes, no later hook is called.
+        pytest keeps all reports to its end, so that the result is taken off, which would be there twice.
         """
+        self._store(report)
+        try:
+            yield
+        finally:
+            drop_result(report)
+
+    def _store(self, report: pytest.TestReport) -> None:
         if (result := result_on(report)) is not None and report.when in ("setup", "call"):
             self._by_nodeid[report.nodeid] = result
             self.silent.pop(report.nodeid, None)

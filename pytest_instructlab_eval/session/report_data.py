@@ -27,6 +27,11 @@ def result_on(report: pytest.TestReport) -> Result | None:
     return None if record is None else Result.from_plain(record)
 
 
+def drop_result(report: pytest.TestReport) -> None:
+    """Remove the result from a report, once the process that has all results has stored it."""
+    vars(report).pop(RESULT, None)
+
+
 def outcome_on(report: pytest.TestReport) -> str | None:
     """Return the outcome of the result on a report, None without one."""
     record = getattr(report, RESULT, None)

@@ -17,6 +17,7 @@ from pytest_instructlab_eval.session.received_results import ReceivedResults
 from pytest_instructlab_eval.session.report_data import is_broken
 from pytest_instructlab_eval.session.run_hook import hook_problems
 from pytest_instructlab_eval.session.session import EvalSession
+from pytest_instructlab_eval.session.termination import end_undisturbed
 from pytest_instructlab_eval.session.workers import Workers
 from pytest_instructlab_eval.session.xdist_internals import CRASHED
 
@@ -99,6 +100,7 @@ class RunEnd:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop the engine, write the results, and fail an incomplete run."""
+        end_undisturbed(self._config)
         unreported = self._execution.unreported(session)
         self._eval.close()
         if self._ending is None:  # otherwise it was made for the gates
@@ -118,17 +120,20 @@ class RunEnd:
             for line in self._eval.gating.planning.lines():
                 terminalreporter.write_line(escape_line(line))
             return
-        from pytest_instructlab_eval.reports.terminal import line_markup
+        from pytest_instructlab_eval.reports.terminal import marked_lines
 
         verbosity = self._config.get_verbosity()
         lines = [*self._ending.lines(verbose=verbosity > 0), *self.advice()]
         if lines and verbosity >= -1:
             terminalreporter.ensure_newline()
             terminalreporter.section(f"instructlab-eval: {', '.join(self._eval.settings.labels)}")
-            for line in lines:
-                terminalreporter.write_line(escape_line(line), **line_markup(line))
+            for line, markup in marked_lines(lines):
+                terminalreporter.write_line(escape_line(line), **markup)
         for problem in self._ending.problems:
             terminalreporter.write_line(f"ERROR: {escape_text(problem)}", red=True)
+        terminalreporter.ensure_newline()
+        for command in self._ending.commands:
+            terminalreporter.write_line(command)
 
     # --- what they do ---
 
@@ -211,7 +216,7 @@ class RunEnd:
             ending.write(partial(hook_problems, self._config))
         elif (reason := self._why_nothing(status, ending.report.run.incomplete)) is not None:
             self._eval.tell_refusal(reason)
-        if not self._eval.without_tests:
+        if not self._eval.without_tests and status != pytest.ExitCode.USAGE_ERROR:
             run = ending.report.run
             self._command = self._eval.journal.end(
                 self._config.invocation_params.args,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from pytest_instructlab_eval.records.journal_folder import (
     FOLDER,
     is_finished,
     journal_files,
+    journal_heads,
     journal_size,
     mark_finished,
     mark_unfinished,
+    requests_of_tests,
 )
 from pytest_instructlab_eval.records.journal_models import (
     JournalModels,
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from pytest_instructlab_eval.models.adaptations import Role
     from pytest_instructlab_eval.models.journalled_model import AskedModelName, AskingTest
     from pytest_instructlab_eval.records.journal import Journal
-    from pytest_instructlab_eval.records.run import JournalUse
+    from pytest_instructlab_eval.records.run import JournalUse, PlannedTest
     from pytest_instructlab_eval.session.distribution import Signs
     from pytest_instructlab_eval.session.progress import Progress
     from pytest_instructlab_eval.session.run_identities import RunIdentities
@@ -134,8 +137,29 @@ class RunJournal:
 
         Raises DataError where a newer version of the plugin wrote it, and OSError.
         """
-        journal_size(self._folder)
+        journal_heads(self._folder)
         mark_unfinished(self._folder)
+
+    def requests_to_ask(self, tests: Sequence[PlannedTest]) -> str | None:
+        """Return how many requests of these tests are to be asked, by what the journal has of each test.
+
+        Whether its replies are to the same prompts is known only once these are made. None where nothing is
+        taken from a journal, and where the number of requests is not known.
+        """
+        expected: Counter[tuple[str, str]] = Counter()
+        for test in tests:
+            if test.requests is None:
+                return None
+            expected[test.benchmark, test.question] += test.requests
+        if not self._settings.resume or not journal_files(self._folder):
+            return None
+        journalled: Counter[tuple[str, str]] = Counter()
+        for entry, count in requests_of_tests(self._folder).items():
+            if (entry.role, entry.model) in self._identities or entry.model in self._labels:
+                journalled[entry.benchmark, entry.question] += count
+        self._progress.replayed = (expected & journalled).total()
+        left, all_requests = (expected - journalled).total(), expected.total()
+        return f"{left:,} of {all_requests:,} requests to ask (more if questions or prompts have changed)"
 
     def end(self, arguments: Sequence[str], *, complete: bool) -> str | None:
         """Note whether the run is complete; return the command that goes on with it, None if it is.
@@ -227,7 +251,9 @@ class RunJournal:
         shaped = role == "model" and [settings.merge_model_system_message, settings.add_bos]
         name = (settings.labels if role == "model" else settings.judges)[label]
         identity = json.dumps([self._identities.get((role, label), name), shaped])
-        return self._names.setdefault((role, label), AskedModelName(role, label, identity))
+        judges = [self._identities.get(("judge", judge), text) for judge, text in settings.judges.items()]
+        rating = json.dumps([judges, settings.judge_repeat, settings.merge_system_user_message])
+        return self._names.setdefault((role, label), AskedModelName(role, label, identity, rating))
 
 
 def _by_label(plain: object) -> dict[tuple[str, str], str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,14 @@ from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline_writer import save_run
 from pytest_instructlab_eval.records.previous_runs import set_aside
+from pytest_instructlab_eval.reports.annotations import (
+    CODE_QUALITY,
+    Annotation,
+    code_quality,
+    github_commands,
+    pair_annotations,
+)
+from pytest_instructlab_eval.reports.history import NO_HISTORY, output_history
 from pytest_instructlab_eval.reports.markdown import refusal_page, summary_page
 from pytest_instructlab_eval.reports.run_folder import write_report, write_run_folder
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -22,6 +31,7 @@ from pytest_instructlab_eval.session.recalled_verdict import RecalledVerdict
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.earlier_answers import write_answers
 from pytest_instructlab_eval.suites.registry import benchmark_names
+from pytest_instructlab_eval.suites.taxonomy_pairs import taxonomy_in_repository
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows with a job
 
@@ -96,11 +106,13 @@ class RunOutput:
             for problem in tell(self.report, self.written):
                 self._fail(problem)
         self._write_page()
+        self._write_code_quality()
         if self.written is not None and self.report is not written:
             with contextlib.suppress(OSError):  # they have been written once
                 self._write_to(self.written)
         try:
-            _show(summary_page(self.report))
+            if os.environ.get(STEP_SUMMARY):  # else the page is not made once more
+                _show(summary_page(self.report))
         except OSError as error:
             self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
 
@@ -141,10 +153,31 @@ class RunOutput:
         if path is None:
             return
         try:
-            write_report(path, self.report)
+            history = NO_HISTORY if self.written is None else output_history(self.written)
+            write_report(path, self.report, history)
             self.page = path
         except OSError as error:
             self._fail(f"--eval-report: {path} cannot be written ({error.strerror})")
+
+    def _write_code_quality(self) -> None:
+        """Write GitLab's file, an empty list where no pair got worse: its absence would be an error there."""
+        if self._settings.annotations != "gitlab" or self.written is None:
+            return
+        path = self.written / CODE_QUALITY
+        try:
+            replace_text(path, code_quality(self._annotations))
+        except OSError as error:
+            self._fail(f"--eval-annotations gitlab: {path} cannot be written ({error.strerror})")
+
+    @functools.cached_property
+    def _annotations(self) -> list[Annotation]:
+        """The pairs that got worse, at their places in the repository."""
+        return pair_annotations(self.report, taxonomy_in_repository(self._settings))
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines that GitHub's runner reads from the output; none without --eval-annotations github."""
+        return github_commands(self._annotations) if self._settings.annotations == "github" else []
 
     def _write_to(self, folder: Path) -> None:
         write_run_folder(folder, self.report, write_answers)
@@ -168,7 +201,10 @@ class RecalledOutput(RunOutput):
 
     def __init__(self, settings: Settings, recalled: RecalledVerdict, incomplete: str | None) -> None:
         report = recalled.report
-        run = dataclasses.replace(report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete)
+        # What the recorded run used is not used again.
+        run = dataclasses.replace(
+            report.run, notes=(recalled.note, *report.run.notes), incomplete=incomplete, usage=None
+        )
         verdicts = report.verdicts if incomplete is None else ()
         super().__init__(settings, dataclasses.replace(report, run=run, verdicts=verdicts))
         self.written = settings.output_dir

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 import pytest
 
+PROTECTED = pytest.StashKey[bool]()
+
 
 def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> None:
     """Handle SIGTERM, which CI systems and schedulers send, like Ctrl-C until the run ends.
@@ -21,6 +23,7 @@ def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> Non
 
     def end(number: int, frame: object) -> NoReturn:
         before()
+        end_undisturbed(config)  # at once: pytest's hook for an interrupt comes later
         raise KeyboardInterrupt("SIGTERM")
 
     with contextlib.suppress(ValueError):  # not the main thread
@@ -30,10 +33,14 @@ def end_as_by_ctrl_c(config: pytest.Config, before: Callable[[], object]) -> Non
 
 
 def end_undisturbed(config: pytest.Config) -> None:
-    """Protect the end of an interrupted run: ignore the next signal, exit at once on the one after it.
+    """Protect the end of a run: ignore the next signal, exit at once on the one after it.
 
-    A KeyboardInterrupt that comes while pytest ends would lose the results and print a traceback.
+    A KeyboardInterrupt that comes while pytest ends would lose the results and print a traceback. A run that
+    is protected already stays so, with the signals that have come.
     """
+    if config.stash.get(PROTECTED, False):
+        return
+    config.stash[PROTECTED] = True
     later = itertools.count(1)
 
     def ignore_one(number: int, frame: object) -> None:

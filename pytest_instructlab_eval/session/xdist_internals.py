@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
+EVENT = "eval_progress"  # the name of a message of our own in the controller's queue
 CRASHED = "???"  # the phase that xdist gives the report of a test whose worker died
 
 
@@ -106,6 +107,25 @@ def node_output(node: WorkerNode) -> Mapping[str, Any]:
 def has_ended(node: WorkerNode) -> bool:
     """Return whether a worker has sent its results, or died."""
     return bool(node_output(node)) or bool(getattr(node, "_down", False))
+
+
+# --- the loop of the controller ---
+
+
+def call_in_loop(config: pytest.Config, action: Callable[[], None]) -> Callable[[], None]:
+    """Return a function by which any thread lets the controller's loop call an action.
+
+    The loop calls it between two messages of workers, so that nothing else is written meanwhile. While
+    messages are waiting, nothing is asked of it.
+    """
+    controller: Any = config.pluginmanager.getplugin("dsession")
+    setattr(controller, f"worker_{EVENT}", action)
+
+    def ask() -> None:
+        if controller.queue.empty():
+            controller.queue.put((EVENT, {}))
+
+    return ask
 
 
 # --- the distribution ---

@@ -99,6 +99,10 @@ class _Task:
         mean = statistics.fmean(itertools.chain.from_iterable(clusters))
         return Mean(mean, stratum_error(clusters), len(self.pairs), single=len(clusters) == 1)
 
+    def baseline_variance(self, slope: float) -> float:
+        """Return the variance of b X; 0 where the baseline's answers do not show it."""
+        return (slope * (clustered_standard_error(self.baseline) or 0.0)) ** 2
+
 
 def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> ControlledMean | None:
     """Return the mean over tasks of a sample, with the baseline's answers as control.
@@ -134,14 +138,22 @@ def _task(result: Result, score: Score, baseline: tuple[Result, Score] | None) -
     if baseline is None:
         return None
     before, other = baseline
-    if result.content != before.content and result.content and before.content:
-        return None
-    answers = {sample.id: sample.value for sample in other.samples if sample.value is not None}
+    answers = values_by_question(other.samples)
     asked = [sample for sample in score.samples if sample.value is not None]
     whole = len(answers) == (score.sample_of or len(score.samples)) and other.maximum == score.maximum
-    if not whole or not answers.keys() >= {sample.id for sample in asked}:
+    if not whole or not may_be_alike(result, before) or not answers.keys() >= {sample.id for sample in asked}:
         return None
     return _Task.of(asked, other.samples, answers)
+
+
+def values_by_question(samples: Iterable[Sample]) -> dict[str, float]:
+    """Return the values of the samples that have one, by the question's name."""
+    return {sample.id: sample.value for sample in samples if sample.value is not None}
+
+
+def may_be_alike(result: Result, before: Result) -> bool:
+    """Return whether two results may be of the same contents: they are, or those of one are not known."""
+    return result.content == before.content or not (result.content and before.content)
 
 
 def _passage(sample: Sample) -> tuple[str, str]:
@@ -156,7 +168,7 @@ def _estimate(tasks: Sequence[_Task], maximum: float) -> ControlledMean | None:
     sampled = variance_of_sum(residuals, [1.0] * len(tasks))
     if sampled is None:
         return None
-    whole = sum((slope * (clustered_standard_error(task.baseline) or 0.0)) ** 2 for task in tasks)
+    whole = sum(task.baseline_variance(slope) for task in tasks)
     variance = (sampled * freedom / (freedom - 1) + whole) / len(tasks) ** 2
     n, even = sum(len(task.pairs) for task in tasks), _even_number(tasks, maximum)
     if even is not None:

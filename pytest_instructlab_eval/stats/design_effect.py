@@ -30,12 +30,12 @@ def independent_share(strata: Sequence[Clusters], confidence: float = CONFIDENCE
     question. The tasks with two passages or more stand for all. Where they have no spread, or there are none,
     only the number of passages is certain: the share is that of passages in questions.
     """
-    clusters = [cluster for stratum in strata for cluster in stratum]
+    clusters = list(itertools.chain.from_iterable(strata))
     questions = sum(map(len, clusters))
     if len(clusters) == questions:
         return 1.0
     measured = [stratum for stratum in strata if len(stratum) > 1]
-    together = [(clustered_standard_error(stratum) or 0.0, _freedom(stratum)) for stratum in measured]
+    together = [error_and_freedom(stratum) for stratum in measured]
     values = [list(itertools.chain.from_iterable(stratum)) for stratum in measured]
     apart = math.hypot(*(standard_error(stratum) or 0.0 for stratum in values))
     clustered = math.hypot(*(error for error, _ in together))
@@ -43,11 +43,13 @@ def independent_share(strata: Sequence[Clusters], confidence: float = CONFIDENCE
         return len(clusters) / questions
     from scipy.special import stdtrit
 
-    freedom = (sum(len(stratum) - 1 for stratum in values), max(welch_degrees_of_freedom(together), 1.0))
+    freedom = (sum(map(len, values)) - len(values), max(welch_degrees_of_freedom(together), 1.0))
     quantiles = stdtrit(freedom, (1 + max(confidence, 0.5)) / 2)  # both are 0 at 0
     return min(1.0, float(apart / clustered * quantiles[0] / quantiles[1]) ** 2)
 
 
-def _freedom(clusters: Clusters) -> float:
+def error_and_freedom(clusters: Clusters) -> tuple[float, float]:
+    """Return the standard error of a task's mean, and its degrees of freedom after Kish."""
     sizes = [len(cluster) for cluster in clusters]
-    return sum(sizes) ** 2 / sum(size**2 for size in sizes) - 1
+    freedom = sum(sizes) ** 2 / sum(size**2 for size in sizes) - 1
+    return clustered_standard_error(clusters) or 0.0, freedom

@@ -84,7 +84,6 @@ def _summary(benchmark: str, model: str, results: Sequence[Result], baseline: Se
     weighted = _question_weighted(main_scores(results))
     groups = group_by(main_scores(results), lambda result: result.group)
     groups.pop("", None)
-    metrics = dict.fromkeys(score.metric for score in scores)
     agreement, agreement_n = judges_agreement(scores)
     spread, spread_n = judge_spread(scores)
     evidence = evidence_of(scores)
@@ -95,7 +94,7 @@ def _summary(benchmark: str, model: str, results: Sequence[Result], baseline: Se
         judge=next(filter(None, (result.judge for result in results)), None),
         overall=_summary_row("mean" if weighted is None else "mean over tasks", main_scores(results)),
         question_weighted=weighted,
-        metrics=_summary_rows({metric: results_of_metric(results, metric) for metric in metrics}),
+        metrics=_summary_rows(results_by_metric(results)),
         groups=_summary_rows(groups),
         agreement=agreement,
         agreement_n=agreement_n,
@@ -110,6 +109,12 @@ def _summary(benchmark: str, model: str, results: Sequence[Result], baseline: Se
 
 def _scores(results: Iterable[Result]) -> list[Score]:
     return [score for result in results for score in result.scores]
+
+
+def results_by_metric(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return the results of each metric, in the order of the first scores, with its scores alone."""
+    metrics = dict.fromkeys(score.metric for score in _scores(results))
+    return {metric: results_of_metric(results, metric) for metric in metrics}
 
 
 def _summary_rows(parts: Mapping[str, Sequence[Result]]) -> tuple[SummaryRow, ...]:

@@ -98,7 +98,7 @@ class MoreAnswers:
     `ask` takes the number of the repeat, from 0.
     """
 
-    model: str
+    model: Model
     ask: Callable[[int], Awaitable[MTBenchAnswer]] | None
 
 
@@ -107,8 +107,8 @@ class MTBenchAnswer:
     """A model's answers to the turns that it could be asked; `error` says why one is missing.
 
     `again` has the further answers of a question that is asked repeatedly, and `more` is how to get yet more
-    of them where `auto` decides their number. `finish_reasons` and `reasonings`
-    are why each answer ended and the reasoning before it, also of a turn that has reasoning and no answer.
+    of them where `auto` decides their number. `finish_reasons` and `reasonings` are why each answer ended and
+    the reasoning before it, also of a turn that has reasoning and no answer.
     """
 
     turns: tuple[str, ...]
@@ -190,7 +190,7 @@ async def _answer_first(question: MTBenchQuestion, model: Model, auto: AutoRepea
     At temperature 0 these are two at first, and no more where the model has repeated itself.
     """
     repetition, key = auto.repetition, (auto.name, model.name)
-    ask, count = partial(_answer_conversation, question, model), repetition.first(key)
+    ask, count = partial(_answer_conversation, question, model), await repetition.kept_first(key, model)
     with repetition.under_way(key):
         if question.temperature > 0 or repetition.when == "recorded":
             answers, repeated_itself = await _ask_repeats(ask, 0, count), False
@@ -201,7 +201,7 @@ async def _answer_first(question: MTBenchQuestion, model: Model, auto: AutoRepea
         if not (failed or repeated_itself):
             answers += await _ask_repeats(ask, len(answers), count)
     asks_later = repetition.when == "judged" and not (failed or repeated_itself)
-    more = MoreAnswers(model.name, ask if asks_later else None)
+    more = MoreAnswers(model, ask if asks_later else None)
     return replace(answers[0], again=tuple(answers[1:]), more=more)
 
 
@@ -249,14 +249,15 @@ async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge
     more = answer.more
     if question.auto is None or more is None:
         return _pooled(question, await _grade_answers(question, answers, judge, 0))
-    repetition, key = question.auto.repetition, (question.auto.name, more.model)
+    repetition, key = question.auto.repetition, (question.auto.name, more.model.name)
     with repetition.under_way(key):
         graded = await _grade_answers(question, answers, judge, 0)
         scores = _pooled(question, graded)
         repetition.add(key, scores, len(answers))
     if more.ask is None or any(score.error for score in scores):
         return scores
-    later = await _ask_repeats(more.ask, len(answers), await repetition.decide(key, len(answers)))
+    count = await repetition.kept_number(key, len(answers), more.model)
+    later = await _ask_repeats(more.ask, len(answers), count)
     further = await _grade_answers(question, later, judge, len(answers))
     return _pooled(question, [[*first, *then] for first, then in zip(graded, further, strict=True)])
 
@@ -301,7 +302,10 @@ async def _grade_turn(
         question.turns[turn], replies=(answer.reply(number),), origin=Origin(category=question.category)
     )
     if number > len(answer.turns):
+        unanswered = len(answer.turns) + 1
         reason = answer.error or "the model gave no answer"
+        if number > unanswered:
+            reason = f"not asked, since turn {unanswered} has no answer"
         return Score(None, metric, ONE_TO_TEN.highest, error=reason, evidence=about)
     fields = {f"ref_answer_{position}": text for position, text in enumerate(question.references, start=1)}
     for position in range(number):

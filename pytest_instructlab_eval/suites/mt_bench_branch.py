@@ -44,13 +44,15 @@ class BranchQuestion:
     """One pair of a qna.yaml: what is asked, and where in the taxonomy it is from.
 
     `id` is what the test is called by, such as "compositional_skills/riddles/qna.yaml:3", `path` the
-    file's path in the taxonomy, `ref` the Git ref that it was read at (None: the working tree).
+    file's path in the taxonomy, `ref` the Git ref that it was read at (None: the working tree). `line` is
+    that of the question in the file, None where unknown.
     """
 
     id: str
     path: str
     conversation: MTBenchQuestion
     ref: str | None = None
+    line: int | None = None
 
     @property
     def group(self) -> str:
@@ -70,7 +72,7 @@ class BranchQuestion:
     @property
     def origin(self) -> Origin:
         """Return what InstructLab's files say of it."""
-        return Origin(self.conversation.category, self.conversation.number, self.path, self.ref)
+        return Origin(self.conversation.category, self.conversation.number, self.path, self.ref, self.line)
 
 
 def mt_bench_branch_questions(
@@ -96,7 +98,7 @@ def mt_bench_branch_questions(
             prompt = (
                 f"Given the context below:\n{pair.context}\nAnswer the following question: {pair.question}"
             )
-        asked_pairs[number] = AskedPair(pair.id, pair.path, number, prompt, pair.answer)
+        asked_pairs[number] = AskedPair(pair.id, pair.path, number, prompt, pair.answer, pair.line)
     return recorded_questions(
         asked_pairs.values(), source, ref=ref, repeats=repeats, judgments=judgments, seed=seed
     )
@@ -133,6 +135,7 @@ def recorded_questions(
                 seed=seed,
             ),
             ref,
+            question.line,
         )
         for question in asked_pairs
     ]

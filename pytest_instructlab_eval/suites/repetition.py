@@ -14,10 +14,13 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from pytest_instructlab_eval.data.answers import read_answers
 from pytest_instructlab_eval.errors import EvalError
+from pytest_instructlab_eval.models import Model
+from pytest_instructlab_eval.models.journalled_model import kept_number
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import (
@@ -119,6 +122,30 @@ class Repetition:
             self._under_way += Counter()  # without those that are at 0
             self._news.set()
             self._news = asyncio.Event()
+
+    async def kept_first(self, key: Key, model: Model) -> int:
+        """Return `first`; a run that goes on takes the number of the run before, where it had a choice."""
+        if self.when != "answered":
+            return self.first(key)
+
+        async def decide() -> int:
+            return self.first(key)
+
+        return await kept_number(model, self._basis(key), decide)
+
+    async def kept_number(self, key: Key, asked: int, model: Model) -> int:
+        """Return `decide`; a run that goes on takes the number of the run before.
+
+        It would decide otherwise, as that depends on which answers are known by then. The number is another
+        one where what the answers are for has changed.
+        """
+        self._counts[key] = await kept_number(model, self._basis(key), partial(self.decide, key, asked))
+        return max(asked, self._counts[key])
+
+    def _basis(self, key: Key) -> object:
+        """Return what the answers to a question are for, as data for JSON."""
+        purposes = self._of(key[0])
+        return self.when, [(one.text, one.metric, vars(one.aim), sorted(one.questions)) for one in purposes]
 
     async def decide(self, key: Key, asked: int) -> int:
         """Return how often a question is to be asked in all, after it was asked so often and added.

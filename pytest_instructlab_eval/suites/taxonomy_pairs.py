@@ -58,6 +58,13 @@ def _pairs_at_ref(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> li
     return [pair for file in files for pair in file.pairs]
 
 
+def taxonomy_in_repository(settings: Settings) -> str:
+    """Return the way to the taxonomy's folder from the top of its repository; empty where it is the top."""
+    from pytest_instructlab_eval.data.taxonomy import Taxonomy
+
+    return "" if settings.taxonomy is None else Taxonomy(settings.taxonomy).folder_in_repository()
+
+
 def unread_lines(survey: Survey) -> list[str]:
     """Return a sentence for each file that is not read, ten at most, and how many more there are."""
     lines = [f"{printable_name(path)} is not read: {reason}" for path, reason in survey.unread.items()]

@@ -143,7 +143,7 @@ def test_multiple_choice_shows_probabilities_the_right_choice_and_the_chosen_one
 ) -> None:
     page = open_page(choices, "#mmlu/anatomy%3A0")
     page.wait_for_selector("#question .choices")
-    assert page.get_by_text("Which colour has number 0?").is_visible()
+    assert page.locator("#question").get_by_text("Which colour has number 0?").is_visible()
     rows = page.locator("#question .choices tbody tr")
     assert rows.count() == 4
     assert rows.nth(1).get_attribute("class") == "right"

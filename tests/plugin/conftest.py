@@ -31,7 +31,10 @@ MMLU_ROWS = 3
 
 # Installed beside the plugin for other tests. Without them a run starts in half the time; tests/plugin/
 # test_beside_others.py has them back.
-OTHERS = ("asyncio", "anyio", "hypothesispytest", "pytest-retry", "pytest_forked", "sugar")
+OTHERS = (
+    "asyncio", "anyio", "hypothesispytest", "pytest-retry", "pytest_forked", "sugar", "html", "html_fixtures",
+    "metadata",
+)  # fmt: skip
 BARE = tuple(part for name in OTHERS for part in ("-p", f"no:{name}"))
 
 

@@ -17,6 +17,7 @@ import lm_eval.utils
 from _pytest.config import default_plugins
 
 import pytest_instructlab_eval
+from pytest_instructlab_eval.reports.html.page import page_template
 
 from . import pytest_start
 
@@ -71,6 +72,7 @@ for name in (*LIBRARIES, *OWN):
 _read_what_is_installed()
 pytest_start.prepare()
 lm_eval.utils.env.from_string = functools.cache(lm_eval.utils.env.from_string)  # it compiles at each use
+page_template()
 inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
 gc.collect()
 gc.freeze()  # to look at what was imported would copy its memory in each process

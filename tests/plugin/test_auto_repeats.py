@@ -115,6 +115,20 @@ def test_the_noise_decides_how_many_answers_there_are(
     assert any("requests more" in note for note in finished.document["notes"])
 
 
+def test_a_run_that_goes_on_asks_as_often_as_the_run_before(
+    project: Project, pull_request: tuple[str, ...]
+) -> None:
+    project.server.reply = noisy(1.3)
+    before = counts(project.evaluate(*pull_request, GATE, "--eval-max-concurrency=1"))
+    asked = len(project.server.chats)
+    for options in ((), ("-n2",)):  # all replies at once, and with others than those of the run before
+        again = project.evaluate(*pull_request, GATE, "--eval-resume", *options)
+        assert counts(again) == before
+        assert len(project.server.chats) == asked
+    other = project.evaluate(*pull_request, "--eval-gate=mt_bench_branch.drop <= 3", "--eval-resume")
+    assert counts(other) != before  # they are for another gate
+
+
 def test_a_wide_limit_needs_no_more_than_the_first_answers(
     project: Project, pull_request: tuple[str, ...]
 ) -> None:

@@ -92,6 +92,20 @@ def test_a_baseline_that_is_gone_is_asked_for(tmp_path: Path) -> None:
     assert said.rstrip().endswith("give that run with --against")
 
 
+def test_merge_writes_the_page_where_it_is_wanted_or_not_at_all(tmp_path: Path) -> None:
+    part = saved(tmp_path / "part", 1.0, configuration={"shard": [1, 1]})
+    for number, (given, page) in enumerate(
+        [([], "out0/report.html"), (["--report", "page.html"], "page.html"), (["--report", "none"], None)]
+    ):
+        out = tmp_path / f"out{number}"
+        named = [str(tmp_path / text) if text == "page.html" else text for text in given]
+        done = CliRunner().invoke(main, ["merge", str(part), "--out", str(out), *named])
+        assert done.exit_code == 0, done.output
+        assert (f"\nreport: {tmp_path / str(page)}\n" in done.output) == (page is not None)
+        assert page is None or (tmp_path / page).is_file()
+        assert (out / "report.html").exists() == (number == 0)
+
+
 @pytest.mark.parametrize("price", ["x", "judge=-1"])
 def test_a_price_that_is_none_is_refused(tmp_path: Path, price: str) -> None:
     status, said = command(saved(tmp_path / "run", 1.0), "--price-in", price)

@@ -95,6 +95,7 @@ EXPERT_FLAGS = """
     --eval-max-reply=MIB (default: 16)
     --eval-keep-previous=N (default: 5)
     --eval-export=FORMAT (default: none)
+    --eval-annotations=HOST (default: none)
     --eval-reuse-verdict (default: ask)
     --eval-report=FILE (default: report.html in the output folder)
     --eval-price-in=[NAME=]PRICE (default: no cost)

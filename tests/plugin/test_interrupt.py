@@ -98,3 +98,25 @@ def test_a_result_is_kept_though_ctrl_c_comes_while_it_is_shown(project: Project
     finished = project.start(*project.model, "test_own.py", "--eval-max-concurrency=1").finish()
     assert finished.ret == 2
     assert {"test_number[0]", "test_number[1]"} <= {name.rpartition("::")[2] for name in finished.results}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_results_are_written_does_not_lose_them(
+    project: Project, number: signal.Signals
+) -> None:
+    project.write("test_own.py", FEW)
+    project.write(
+        "conftest.py",
+        f"""
+        import os
+        import signal
+
+        def pytest_eval_run_finished(report):
+            os.kill(os.getpid(), signal.{number.name})
+        """,
+    )
+    finished = project.run(*project.model, "test_own.py", "--eval-gate=own >= 0.5")
+    finished.shows("*passed: own >= 0.5:*")
+    assert "KeyboardInterrupt" not in finished.out
+    assert (project.folder / "eval_output" / "report.html").exists()
+    assert finished.document["exit_status"] == 0

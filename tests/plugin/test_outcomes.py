@@ -86,6 +86,26 @@ def test_no_failure_shows_the_insides_of_the_plugin(troubled: Finished) -> None:
         assert inside not in troubled.out.partition("= FAILURES =")[2]
 
 
+def test_a_plain_test_whose_request_fails_shows_its_own_line_and_the_reason(project: Project) -> None:
+    project.server.fault(Status(400, "not my taste"), times=None)
+    project.write(
+        "test_own.py",
+        """
+        import pytest
+
+        @pytest.mark.eval("own")
+        def test_plain(served_model, record_score):
+            record_score(len(served_model.chat("a question").text))
+        """,
+    )
+    failed = project.evaluate("test_own.py", ret=7, failed=1)
+    failed.shows(
+        '>*record_score(len(served_model.chat("a question").text))', "E * answered 400: not my taste*"
+    )
+    assert "blocking_model.py" not in failed.out
+    assert "During handling" not in failed.out
+
+
 def test_what_was_not_answered_is_never_judged(troubled: Finished, troubled_server: ScriptedServer) -> None:
     judged = str([body for body in troubled_server.chats if is_judgment(body)])
     for text in ("lighthouse", "grumpy ferry", "Ada docks"):

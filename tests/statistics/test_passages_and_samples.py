@@ -22,7 +22,7 @@ def most(share: float, runs: int) -> float:
 @pytest.mark.parametrize("drop", [0.0, 0.05])
 def test_a_gate_is_rarely_red_by_the_passages_of_its_questions(drop: float) -> None:
     """Without the passages, a fifth to a third of these runs are red or green."""
-    scenario, runs = Passages(3, 4, 10, 0.4, drop), 40
+    scenario, runs = Passages(3, 4, 10, 0.4, drop), 30
     red, green, _ = scenario.errors(runs, named=True)
     assert max(red, green) <= most(0.025, runs)
     red, green, _ = scenario.errors(runs, named=False)

@@ -8,7 +8,7 @@ import pytest
 
 from .repeated_answers import SETTINGS, Setting, agreement, failing, noisy, permutation_p_value, shares
 
-RUNS = 300
+RUNS = 200
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 

@@ -42,7 +42,7 @@ def is_red(ours: Ratings, theirs: Ratings, margin: float) -> bool:
 )
 def test_power_is_about_80_percent(sizes: tuple[int, ...], margin: float) -> None:
     generator = np.random.default_rng(11)
-    found = [detectable_drop(*run(generator, sizes, 0.0), SCALE, margin) for _ in range(20)]
+    found = [detectable_drop(*run(generator, sizes, 0.0), SCALE, margin) for _ in range(10)]
     smallest = [drop for drop in found if drop is not None]
     assert len(smallest) == len(found)
     seen = [

@@ -22,6 +22,7 @@ from pytest_instructlab_eval.parsers import parse_power
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.plan_table import plan_lines
+from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.repeated_answers import answers_interval
 from pytest_instructlab_eval.stats.statistics import FEW_CLUSTERS, cluster_interval, fewest_clusters
 
@@ -200,6 +201,27 @@ def test_repeats_are_no_help_to_tests_that_are_not_repeated() -> None:
     answering = Answering(4, on_both_sides=True)
     (plan,) = plan_gates([DROP], judged(5, clusters=1), EarlierRun(), in_flight=1, answering=answering)
     assert plan.cannot_fail
+
+
+def rated(model: str, question: str, *ratings: float) -> Result:
+    score = Score(sum(ratings) / len(ratings), maximum=10.0, answers=ratings if len(ratings) > 1 else ())
+    return Result("own", question, "", model, scores=(score,))
+
+
+@pytest.mark.parametrize("about", [None, "these"])
+def test_single_answers_of_an_earlier_run_do_not_say_what_several_would_see(about: GateAbout | None) -> None:
+    tests = [test._replace(is_repeated=True) for test in judged(5, clusters=1)]
+    names = [test.question for test in tests]
+    once = EarlierRun([rated("m", name, 5.0) for name in names], [rated("m", name, 6.0) for name in names])
+    answering = Answering(4, on_both_sides=True, about=about)
+    (plan,) = plan_gates([DROP], tests, once, in_flight=1, answering=answering)
+    assert (plan.cannot_fail, plan.smallest_drop) == ("", None)
+    often = EarlierRun(
+        [rated("m", name, 4.0, 5.0, 6.0, 5.0) for name in names],
+        [rated("m", name, 5.0, 6.0, 7.0, 6.0) for name in names],
+    )
+    (plan,) = plan_gates([DROP], tests, often, in_flight=1, answering=answering)
+    assert plan.smallest_drop is not None
 
 
 @pytest.mark.parametrize(("is_estimated", "said"), [(True, True), (False, False)])

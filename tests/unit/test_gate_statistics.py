@@ -34,7 +34,7 @@ from pytest_instructlab_eval.stats.statistics import (
     wilson_interval,
 )
 
-RUNS = 2000  # simulated pairs of runs
+RUNS = 1000  # simulated pairs of runs
 NOISE = 3 * math.sqrt(0.05 * 0.95 / RUNS)  # three standard errors of a share of 5 % of them
 FINITE = st.floats(-100, 100)
 CLUSTERS = st.lists(st.lists(FINITE, min_size=1, max_size=3), min_size=2, max_size=14)
@@ -384,7 +384,7 @@ def test_without_a_true_drop_of_ratings_a_gate_on_it_fails_in_at_most_5_percent(
 
 
 Changes = tuple[NDArray[np.int64], NDArray[np.int64]]
-FEWER = 600  # runs
+FEWER = 300  # runs
 MOST = 0.025 * FEWER + 3 * math.sqrt(0.025 * FEWER)  # with three standard errors
 ONE_TASK, MANY_TASKS = [300], [10, 20, 40, 100, 200]
 

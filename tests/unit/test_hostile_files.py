@@ -19,6 +19,7 @@ from pytest_instructlab_eval.data.taxonomy import Taxonomy
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.results_file import read_run
+from pytest_instructlab_eval.reports.kept_runs import read_kept_run
 from pytest_instructlab_eval.suites.mt_bench_files import mt_bench_branch_files, mt_bench_files
 
 from .test_changed_files import SCHEMA_1
@@ -45,6 +46,9 @@ READERS: dict[str, tuple[str, str, Reader]] = {
     "turns": ("question.jsonl", TURNS, asked_turns),
     "questions": ("question.jsonl", TURNS, lambda folder: read_questions(folder, [])),
     "results": ("r.json", RUN, lambda folder: read_run(folder / "r.json")),
+    "run of a history": (
+        "r/results.json", RUN, lambda folder: read_kept_run(folder / "r/results.json", folder)
+    ),
     "baseline": ("b.json", BASELINE, lambda folder: read_baseline(folder / "b.json")),
 }  # fmt: skip
 

@@ -535,7 +535,9 @@ def test_an_error_has_the_question_for_the_report(writing: MTBenchQuestion) -> N
 
 def test_without_any_answer_the_judge_is_not_asked(writing: MTBenchQuestion) -> None:
     judge = rating("[[7]]")
-    assert [score.outcome for score in grade(writing, MTBenchAnswer((), "away"), judge)] == ["error", "error"]
+    first, second = grade(writing, MTBenchAnswer((), "away"), judge)
+    assert (first.outcome, first.error) == ("error", "away")
+    assert (second.outcome, second.error) == ("error", "not asked, since turn 1 has no answer")
     assert judge.chats == []
 
 

@@ -238,6 +238,7 @@ def test_the_score_is_a_rating_up_to_10_with_its_evidence(why: BranchQuestion) -
         "turn": 1,
         "question_id": why.conversation.number,
         "qna_file": PATH,
+        "qna_line": 7,
         "ref": "rc",
     }
 

@@ -40,7 +40,7 @@ def test_of_60_questions_a_drop_of_exactly_the_margin_is_above_it_in_at_most_2_5
     assert total <= 0.025
 
 
-def runs(counts: tuple[int, ...], drop: float, gains: float, number: int = 1_500) -> list[PairedAnswers]:
+def runs(counts: tuple[int, ...], drop: float, gains: float, number: int = 600) -> list[PairedAnswers]:
     generator = np.random.default_rng(7)
     shares = (gains + drop, gains, 1 - 2 * gains - drop)
     drawn = np.stack([generator.multinomial(count, shares, number) for count in counts], axis=1)

@@ -106,7 +106,7 @@ def test_a_skill_has_pairs_with_and_without_context() -> None:
         version=1,
         pairs=(
             QnaPair(PATH, 1, "What holds a boat?", "A bowline.", None, 4),
-            QnaPair(PATH, 2, "Why?", "Because of the rain.", "Ropes are wet.\n", 6),
+            QnaPair(PATH, 2, "Why?", "Because of the rain.", "Ropes are wet.\n", 9),
         ),
         created_by="ada",
         task_description="Tying things",
@@ -164,7 +164,34 @@ def test_a_description_of_another_form_is_left_out() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=ascii)
 def test_a_line_is_counted_as_an_editor_counts_it(end: str) -> None:
     text = f'a: "one\u2028still one"\n# two 😀\n{SKILL}'
-    assert [p.line for p in parse(text.replace("\n", end)).pairs] == [6, 8]
+    assert [p.line for p in parse(text.replace("\n", end)).pairs] == [6, 11]
+
+
+KEY_ORDERS = st.permutations(["question", "answer", "context"])
+
+
+@given(
+    orders=st.lists(KEY_ORDERS, min_size=1, max_size=4),
+    texts=st.lists(st.text("ab:'\"#| \n\u2028\u0085é", min_size=1, max_size=30), min_size=4, max_size=4),
+    nested=st.booleans(),
+    style=st.sampled_from([None, "|", ">", '"']),
+)
+def test_a_pairs_line_is_that_of_its_question_whatever_stands_around_it(
+    orders: list[list[str]], texts: list[str], nested: bool, style: str | None
+) -> None:
+    pairs = [
+        {key: f"{key} {number} {texts[number]} end" for key in order} for number, order in enumerate(orders)
+    ]
+    examples = [{"questions_and_answers": [pair], "context": "c"} for pair in pairs] if nested else pairs
+    text = yaml.safe_dump(
+        {"seed_examples": examples}, sort_keys=False, allow_unicode=True, default_style=style
+    )
+    lines = re.split(r"\r\n|\r|\n", text)
+    found = parse(text).pairs
+    assert len(found) == len(pairs)
+    for pair, number in zip(found, range(len(pairs)), strict=True):
+        assert re.search(r'^[\s-]*"?question"?:', lines[pair.line - 1])
+        assert f"question {number} " in " ".join(lines[pair.line - 1 : pair.line + 1])
 
 
 @pytest.mark.usefixtures("parser")

@@ -20,6 +20,7 @@ from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
 from pytest_instructlab_eval.records.schema import RULES, Configuration
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.reports.benchmark_scores import BenchmarkScore
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
 from pytest_instructlab_eval.stats.ranking import Rank
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
@@ -31,7 +32,7 @@ NAMES = sorted(path.stem for path in SCHEMA_1.iterdir())
 RECORDS = {
     "result": Result, "score": Score, "sample": Sample, "silent": SilentTest, "adaptation": ModelAdaptation,
     "rank": Rank, "row": SummaryRow, "summary": Summary, "change": MeanChange, "changes": BenchmarkChanges,
-    "verdict": GateReport, "gate": Gate,
+    "verdict": GateReport, "gate": Gate, "benchmark_score": BenchmarkScore,
 }  # fmt: skip
 
 

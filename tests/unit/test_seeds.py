@@ -80,7 +80,7 @@ def test_a_benchmark_of_ones_own_gets_its_seeds_from_the_settings() -> None:
 
 # --- what the seeds are for ---
 
-QUESTIONS, REPEATS, RUNS = 40, 2, 120
+QUESTIONS, REPEATS, RUNS = 20, 2, 80
 
 
 def noisy(messages: Sequence[Message], seed: int | None) -> str:
@@ -109,8 +109,8 @@ def ratings(seed: int) -> list[float]:
 def test_a_mean_varies_from_run_to_run_as_its_standard_error_says() -> None:
     """Over runs, the variance of the mean is the mean of the squared standard errors.
 
-    With 120 runs the ratio is chi-squared with 119 degrees of freedom over 119: from 0.65 to 1.4 for all but
-    one in a thousand. With one seed for repeat k of all questions it would be about 40, their number.
+    With 80 runs the ratio is chi-squared with 79 degrees of freedom over 79: from 0.6 to 1.4 in 99 of 100.
+    With one seed for repeat k of all questions it would be about 20, their number.
     """
     runs = [ratings(seed) for seed in range(RUNS)]
     variance = statistics.variance(map(statistics.fmean, runs))

@@ -304,7 +304,7 @@ steps = st.one_of(st.integers(0, 2), st.sets(st.sampled_from(MODELS)))
     scripts=st.lists(st.lists(st.sampled_from(MODELS), max_size=3), max_size=3),
     steps=st.lists(steps, max_size=25),
 )
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_process_says_what_its_runs_are_at_whatever_they_do(
     tmp_path_factory: pytest.TempPathFactory, scripts: list[list[str]], steps: list[int | set[str]]
 ) -> None:

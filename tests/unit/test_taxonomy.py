@@ -877,3 +877,11 @@ def test_a_working_tree_is_surveyed_as_it_lies(repository: Repository) -> None:
     write(repository.folder, "compositional_skills/food/attribution.txt")
     found = Taxonomy(repository.folder).survey(None, "main")
     assert (found.files, list(found.unread)) == ((), ["compositional_skills/food/qna.txt"])
+
+
+def test_a_taxonomy_says_where_in_its_repository_it_lies(repository: Repository, tmp_path: Path) -> None:
+    inside = write(repository.folder, "data/tax/x/qna.yaml").parents[1]
+    assert Taxonomy(inside).folder_in_repository() == "data/tax"
+    assert Taxonomy(repository.folder).folder_in_repository() == ""
+    (tmp_path / "alone").mkdir()
+    assert Taxonomy(tmp_path / "alone").folder_in_repository() == ""

@@ -77,7 +77,8 @@ def pytest_configure_node(node):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     scheduler = internals.make_scheduler(config, log, 3)
-    SEEN.update(scheduler=sorted(vars(scheduler)))
+    SEEN.update(scheduler=sorted(vars(scheduler)), called=[])
+    internals.call_in_loop(config, lambda: SEEN["called"].append("in the loop"))()
     return scheduler
 
 
@@ -157,6 +158,7 @@ def test_a_worker_sees(worker: Seen, what: str, name: str, expected: object) -> 
         ("config.option.tx", "workers", 1),
         ("config.option.numprocesses", "numprocesses", 1),
         ("config.option.dist", "dist", ["no", "worksteal"]),
+        ("DSession.queue, or its loop", "called", ["in the loop"]),
         ("node.gateway.id", "nodes", ["gw0", "gw1"]),
         ("when node.workeroutput is set, or node._down", "before", [[{}, False], [{}, False]]),
         ("node.workeroutput, or node._down", "after", [[None, True, True], ["over", True, False]]),

@@ -23,7 +23,7 @@ class QnaPair:
     """A question and its reference answer.
 
     `path` is that of the file inside the taxonomy, with slashes, `number` the place in the file
-    counted from 1 over all its contexts, `line` where the pair starts in the file.
+    counted from 1 over all its contexts, `line` that of its question in the file.
     """
 
     path: str
@@ -126,7 +126,7 @@ def _qna_pairs(document: YamlDocument, root: YamlNode, path: str) -> Iterator[Qn
                 _required_text(document, pair, "question"),
                 _required_text(document, pair, "answer"),
             )
-            yield QnaPair(path, number, question, answer, context, pair.line)
+            yield QnaPair(path, number, question, answer, context, pair.keys["question"].line)
 
 
 def _mappings_of(document: YamlDocument, parent: YamlNode, key: str) -> Sequence[YamlNode]:

@@ -121,6 +121,17 @@ class Taxonomy:
         with Repository.of(self._folder) as repository:
             return repository.resolve(ref)
 
+    def folder_in_repository(self) -> str:
+        """Return the way to the folder from the top of its Git repository, with slashes; empty at the top.
+
+        A folder outside a repository is taken for the top of one.
+        """
+        try:
+            with Repository.of(self._folder) as repository:
+                return "/".join(repository.prefix)
+        except ConfigurationError:
+            return ""
+
     @contextlib.contextmanager
     def _source(self, ref: str | None) -> Iterator[TaxonomySource]:
         if ref is None:

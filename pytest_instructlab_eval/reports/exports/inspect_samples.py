@@ -42,10 +42,16 @@ class InspectSample:
     seconds: float = 0.0
     turns: int = 1
 
-    def whole(self, log_id: str) -> Plain:
-        """Return all of the sample; `log_id` makes its own id differ from those of other logs."""
+    def entries(self, log_id: str) -> tuple[Plain, Plain]:
+        """Return all of the sample, and the part that lists and data frames read.
+
+        `log_id` makes its own id differ from those of other logs.
+        """
+        head = self._head(log_id)
+        return {**head, **self._whole()}, {**head, **self._summary()}
+
+    def _whole(self) -> Plain:
         return {
-            **self._head(log_id),
             "input": self.input,
             "target": self.target,
             "messages": self.messages,
@@ -55,11 +61,10 @@ class InspectSample:
             "error": None if self.error is None else failure(self.error),
         }
 
-    def summary(self, log_id: str) -> Plain:
-        """Return the part that lists and data frames read, with long texts cut."""
+    def _summary(self) -> Plain:
+        """Return the sample with long texts cut."""
         target = self.target
         return {
-            **self._head(log_id),
             "input": _cut(self.input),
             "target": _cut(target) if isinstance(target, str) else [_cut(entry) for entry in target],
             "scores": {

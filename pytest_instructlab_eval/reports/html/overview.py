@@ -13,6 +13,7 @@ from pytest_instructlab_eval.reports.html.charts import LimitChart
 from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.verdicts import ORDER, verdict_counts
+from pytest_instructlab_eval.reports.worse_questions import changed_rows, compared_sides
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
 from pytest_instructlab_eval.stats.statistics import Interval
 
@@ -129,8 +130,8 @@ def change_cards(report: RunReport, table: PageQuestions) -> list[ChangeCard]:
 
 
 def _change_card(entry: BenchmarkChanges, table: PageQuestions) -> ChangeCard:
-    pair = _pair(entry, table)
-    changed = [] if pair is None else _moved_questions(entry.benchmark, pair, table.rows)
+    pair = compared_sides(entry, table)
+    changed = [] if pair is None else changed_rows(entry.benchmark, pair, table.rows)
     changes = [change for change, _ in changed]
     number = digits(entry.overall.maximum)
     return ChangeCard(
@@ -153,22 +154,6 @@ def _change_card(entry: BenchmarkChanges, table: PageQuestions) -> ChangeCard:
 def _ends_text(interval: Interval | None, decimals: int) -> str:
     """Return the ends of a difference's interval with their signs; empty without one."""
     return "" if interval is None else " to ".join(f"{end:+.{decimals}f}" for end in interval)
-
-
-def _pair(entry: BenchmarkChanges, table: PageQuestions) -> tuple[int, int] | None:
-    """Return the sides of a comparison, None where the page does not have them."""
-    for ours, (side, theirs) in enumerate(zip(table.sides, table.against, strict=True)):
-        if side.role == "candidate" and side.label == entry.model and theirs is not None:
-            return ours, theirs
-    return None
-
-
-def _moved_questions(
-    benchmark: str, pair: tuple[int, int], rows: Sequence[QuestionRow]
-) -> list[tuple[float, QuestionRow]]:
-    """Return the questions whose score changed, the largest drop first."""
-    changes = [(row.change(*pair), row) for row in rows if row.name.benchmark == benchmark]
-    return sorted(((change, row) for change, row in changes if change), key=lambda changed: changed[0])
 
 
 def _worst_questions(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +16,8 @@ from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.gates.sentences import confidence_text
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.reports.history import NO_HISTORY, RunHistory
+from pytest_instructlab_eval.reports.html.history_chart import HistoryBlock, history_blocks
 from pytest_instructlab_eval.reports.html.overview import (
     ChangeCard,
     GateCard,
@@ -34,6 +38,7 @@ from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
 from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from markupsafe import Markup
 
 ASSETS = "pytest_instructlab_eval.reports.html"
@@ -71,6 +76,8 @@ class Page:
     ranking_interval: str
     ranking_notes: tuple[str, ...]
     blocks: tuple[ScoreBlock, ...]
+    history: tuple[HistoryBlock, ...]
+    history_notes: tuple[str, ...]
     totals_meta: str
     totals_head: tuple[str, ...]
     totals: tuple[tuple[str, ...], ...]
@@ -79,27 +86,35 @@ class Page:
     sections: tuple[tuple[str, str], ...]
 
 
-def html_page(report: RunReport) -> str:
-    """Return the page of a run, one file that needs nothing else."""
-    import jinja2
+def html_page(report: RunReport, history: RunHistory = NO_HISTORY) -> str:
+    """Return the page of a run, one file that needs nothing else; `history` has the runs before it too."""
     from markupsafe import Markup
 
     table = question_table(report)
     style = _asset("page.css")
     script = "".join(['(() => {\n"use strict";\n', *(_asset(f"{name}.js") for name in SCRIPTS), "})();\n"])
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=_shown_value, keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.from_string(_asset("page.html.j2")).render(
-        page=_page(report, score_blocks(report, table), change_cards(report, table)),
+    return page_template().render(
+        page=_page(report, score_blocks(report, table), change_cards(report, table), history),
         data=_packed_data(table),
         style=Markup(style),  # noqa: S704  (our own file)
         script=Markup(script),  # noqa: S704  (our own files)
         policy=Markup(_policy(style, script)),  # noqa: S704  (our own)
         score=score_text,
+        breakable=_breakable,
         change=change_text,
     )
+
+
+@functools.cache
+def page_template() -> Template:
+    """Return the compiled template, which takes longer to compile than to fill in."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=_shown_value, keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.from_string(_asset("page.html.j2"))
 
 
 def _packed_data(table: PageQuestions) -> dict[str, Markup | list[Markup]]:
@@ -130,11 +145,24 @@ def _shown_value(value: object) -> object:
     return visible(value, LONGEST_SENTENCE) if type(value) is str else value
 
 
-def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[ChangeCard]) -> Page:
+def _breakable(name: str) -> Markup:
+    """Return a name that may be broken behind its separators, and not amid its words."""
+    from markupsafe import Markup
+
+    parts = re.split(r"(?<=[/_:.-])(?=\w)", visible(name, LONGEST_SENTENCE) or "")
+    return Markup("<wbr>").join(parts)  # join escapes the parts
+
+
+def _page(
+    report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[ChangeCard], history: RunHistory
+) -> Page:
     run, gates = report.run, gate_cards(report.verdicts)
+    shown = {(summary.benchmark, summary.model) for summary in report.summaries}
+    over_time = history_blocks(history, shown)
     head, totals = totals_table(run)
     sections = {
-        "gates": gates, "changes": changes, "ranking": report.ranking, "scores": blocks, "totals": totals,
+        "gates": gates, "changes": changes, "ranking": report.ranking, "scores": blocks,
+        "history": over_time, "totals": totals,
     }  # fmt: skip
     return Page(
         verdict=report.headline,
@@ -152,6 +180,8 @@ def _page(report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[Cha
         else "",
         ranking_notes=tuple(doubts_about_best(report.ranking)) if report.ranking else (),
         blocks=tuple(blocks),
+        history=tuple(over_time),
+        history_notes=(*history.notes, *history.unread)[:MOST_NOTES],
         totals_meta=_totals_meta(run),
         totals_head=tuple(head),
         totals=tuple(map(tuple, totals)),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import string
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.records.scores import Outcome
+from pytest_instructlab_eval.records.scores import Outcome, Sample
 from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
 from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 
 OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
 CUT_OFF, CONTRADICTORY = 1, 2
+NO_CHOICE = -1
 BLOCK = 1_000_000  # characters of a block before it is compressed: it opens in some 10 ms
 
 
@@ -60,6 +62,7 @@ def _index(table: PageQuestions) -> dict[str, Plain]:
         "name": [_shown_name(row.name.text) for row in table.rows],
         "maximum": [row.maximum for row in table.rows],
         "findings": [_column(table.rows, side) for side in range(len(table.sides))],
+        **_right_choices(table.rows),
     }
 
 
@@ -84,7 +87,30 @@ def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:
             0 if finding is None else CUT_OFF * finding.cut_off + CONTRADICTORY * finding.contradictory
             for finding in found
         ],
+        "choice": [
+            _choice_place(sample, sample.choice) if sample is not None else NO_CHOICE
+            for sample in (None if finding is None else finding.sample for finding in found)
+        ],
     }
+
+
+def _right_choices(rows: Sequence[QuestionRow]) -> dict[str, Plain]:
+    """Return the place of each question's right choice; nothing where no question has choices."""
+    samples = [next((found.sample for found in row.findings.values() if found.sample), None) for row in rows]
+    if not any(samples):
+        return {}
+    return {
+        "right": [NO_CHOICE if sample is None else _choice_place(sample, sample.answer) for sample in samples]
+    }
+
+
+def _choice_place(sample: Sample, named: str | None) -> int:
+    """Return the place of a choice among those of a sample, by its text or its letter; -1 for another."""
+    count = max(len(sample.choices), len(sample.logprobs))
+    for place, letter in enumerate(string.ascii_uppercase[:count]):
+        if named == letter or named in sample.choices[place : place + 1]:
+            return place
+    return NO_CHOICE
 
 
 def _json(data: Plain) -> str:

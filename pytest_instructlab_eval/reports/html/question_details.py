@@ -52,8 +52,7 @@ def _present(**fields: Plain) -> dict[str, Plain]:
 
 
 def _side(finding: Finding) -> dict[str, Plain]:
-    if finding.samples:
-        _, sample = finding.samples[0]
+    if (sample := finding.sample) is not None:
         return _present(
             choice=visible(sample.choice),
             logprobs=[round(value, 3) for value in sample.logprobs],

@@ -50,6 +50,11 @@ class Finding:
     scores: tuple[Score, ...] = ()
 
     @property
+    def sample(self) -> Sample | None:
+        """The sample of a task's question, None for a test of its own."""
+        return self.samples[0][1] if self.samples else None
+
+    @property
     def cut_off(self) -> bool:
         """True if the token limit ended one of the answers."""
         return any(
@@ -80,9 +85,14 @@ class QuestionRow:
     findings: dict[int, Finding] = field(default_factory=dict)
 
     def change(self, ours: int, theirs: int) -> float | None:
-        """Return our score minus theirs, as a share of the scale; None where one is missing."""
+        """Return our score minus theirs, as a share of the scale; None where one is missing.
+
+        Nor is a question compared with another one that had its name: one of another content, where known.
+        """
         mine, other = self.findings.get(ours), self.findings.get(theirs)
         if mine is None or other is None or mine.value is None or other.value is None:
+            return None
+        if len({mine.result.content, other.result.content} - {""}) > 1:
             return None
         return round((mine.value - other.value) / self.maximum, 12)
 

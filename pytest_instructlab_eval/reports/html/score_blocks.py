@@ -89,12 +89,25 @@ def _block_of(
         maximum=maximum,
         rows=tuple(rows),
         radar=_radar_of(groups, maximum) if len(groups) in RADAR else None,
-        radar_labels=tuple(row.label for row in groups),
+        radar_labels=tuple(short_file_names([row.label for row in groups])),
         bars=tuple(_bars(list(parts.values()))),
         lines=tuple(
             line for index, s in summaries.items() for line in _lines(s, table.sides[index], len(parts))
         ),
     )
+
+
+def short_file_names(names: Sequence[str]) -> list[str]:
+    """Return names of files without the folders and the file's name that all of them share."""
+    paths = [name.split("/") for name in names]
+    if len(paths) < 2 or min(map(len, paths)) < 2:
+        return list(names)
+    if len({path[-1] for path in paths}) == 1:
+        paths = [path[:-1] for path in paths]
+    lasts = [path[-1] for path in paths]
+    if len(set(lasts)) == len(lasts):
+        return lasts
+    return ["/".join(path) for path in paths]
 
 
 def _summary_of(benchmark: str, side: PageSide, report: RunReport) -> Summary:

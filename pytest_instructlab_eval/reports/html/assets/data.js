@@ -1,5 +1,13 @@
 // The page's data: the questions as columns, read at once, and their details, opened block by block.
 
+const SHOWN_OF_QUESTION = 160; // characters in the list
+
+// The blocks of details stand behind this script, so that the list does not wait for them.
+const read = new Promise((done) => {
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", done);
+  else done();
+});
+
 async function unpacked(element) {
   const packed = atob(element.textContent);
   const bytes = new Uint8Array(packed.length);
@@ -25,15 +33,16 @@ function rowsOf(index) {
 }
 
 class Data {
-  constructor(index, blocks) {
+  constructor(index) {
     this.index = index;
-    this.blocks = blocks;
     this.opened = new Map();
     this.texts = null; // the text of each question in small letters, once all blocks were opened
+    this.beginnings = []; // the first words of each question, as far as the blocks were opened
+    this.addresses = null;
     this.rows = rowsOf(index);
+    this.compares = index.against.some((side) => side !== null);
     this.severalModels = index.sides.filter((side) => side.role === "candidate").length > 1;
     for (const row of this.rows) this.complete(row);
-    this.byAddress = new Map(this.rows.map((row) => [this.address(row), row]));
   }
 
   complete(row) {
@@ -61,6 +70,11 @@ class Data {
     return "#" + parts.map(encodeURIComponent).join("/");
   }
 
+  rowAt(address) {
+    this.addresses ??= new Map(this.rows.map((row) => [this.address(row), row]));
+    return this.addresses.get(address);
+  }
+
   blockOf(question) {
     const { starts } = this.index;
     let low = 0;
@@ -74,7 +88,7 @@ class Data {
   }
 
   block(number) {
-    if (!this.opened.has(number)) this.opened.set(number, unpacked(this.blocks[number]));
+    if (!this.opened.has(number)) this.opened.set(number, read.then(() => unpacked(document.querySelectorAll("script.details")[number])));
     return this.opened.get(number);
   }
 
@@ -86,17 +100,25 @@ class Data {
   async openTexts() {
     const { index } = this;
     const texts = new Array(index.name.length);
-    for (let number = 0; number < this.blocks.length; number++) {
+    for (let number = 0; number < index.starts.length; number++) {
       const block = await this.block(number);
       block.forEach((details, place) => {
         const question = index.starts[number] + place;
         const named = `${index.name[question]}\n${index.groups[index.group[question]]}`;
+        this.beginnings[question] = asked(details).slice(0, SHOWN_OF_QUESTION);
         texts[question] = `${named}\n${textsIn(details).join("\n")}`.toLowerCase();
       });
       await new Promise((resolve) => setTimeout(resolve)); // the page stays usable meanwhile
     }
     this.texts = texts;
   }
+}
+
+// The text of a question: of a conversation its first turn.
+function asked(details) {
+  if (details.question) return details.question;
+  const scores = Object.values(details.sides).flatMap((side) => side.scores || []);
+  return (scores.find((score) => score.question) || { question: "" }).question;
 }
 
 function textsIn(value, found = []) {

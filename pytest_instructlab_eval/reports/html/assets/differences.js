@@ -1,12 +1,13 @@
 // The words that one text has and the other has not, by their longest common subsequence.
 
 const MOST_CELLS = 4e6; // of the table; longer texts are not compared
+const LEAST_COMMON = 0.25; // of a text's words: below it nearly all would be marked, which shows nothing
 
 function wordsOf(text) {
   return text.match(/\s+|[^\s]+/gu) || [];
 }
 
-// Returns the pieces of `text`, those that `other` lacks in marks; null where the texts are too long.
+// Returns the pieces of `text`, those that `other` lacks in marks; a sentence where there are no marks.
 function marked(text, other) {
   const ours = wordsOf(text);
   const theirs = wordsOf(other);
@@ -16,8 +17,11 @@ function marked(text, other) {
   while (end < ours.length - start && end < theirs.length - start && ours[ours.length - 1 - end] === theirs[theirs.length - 1 - end]) end++;
   const mine = ours.slice(start, ours.length - end);
   const his = theirs.slice(start, theirs.length - end);
-  if ((mine.length + 1) * (his.length + 1) > MOST_CELLS) return null;
+  if ((mine.length + 1) * (his.length + 1) > MOST_CELLS) return "Too long to mark differences.";
   const common = commonWords(mine, his);
+  const words = ours.filter((word) => word.trim()).length;
+  const shared = words - mine.filter((word, place) => word.trim() && !common.has(place)).length;
+  if (shared < LEAST_COMMON * words) return "Too different to mark differences.";
   const pieces = [ours.slice(0, start).join("")];
   let run = "";
   mine.forEach((word, place) => {

@@ -32,8 +32,8 @@ class Filters {
       benchmark: this.choice("Benchmark", index.benchmarks),
       group: this.choice("Group", index.groups.filter((group) => group !== "")),
       outcome: this.choice("Outcome", OUTCOMES),
-      change: index.against.some((side) => side !== null) ? this.add("Change", chooser(Object.keys(CHANGES))) : null,
-      order: this.add("Order", orders(index)),
+      change: data.compares ? this.add("Change", chooser(Object.keys(CHANGES))) : null,
+      order: this.add("Order", orders(data.compares)),
       low: this.add("Score from", make("input", { type: "number", step: "any" })),
       high: this.add("Score to", make("input", { type: "number", step: "any" })),
       cutOff: this.check("cut off", 1),
@@ -56,9 +56,12 @@ class Filters {
     return names.length > 1 ? this.add(title, chooser(names)) : null;
   }
 
+  // A box with the number of such questions; without one it says so, too.
   check(title, flag) {
-    const any = this.data.rows.some((row) => row.flags & flag);
-    return any ? this.add(title, make("input", { type: "checkbox" }), "check") : null;
+    const count = this.data.rows.filter((row) => row.flags & flag).length;
+    const box = this.add(title, make("input", { type: "checkbox", disabled: count === 0 }), "check");
+    box.parentElement.append(` (${count.toLocaleString("en")})`);
+    return box;
   }
 
   // Sets some filters and clears the others, as links of the page ask.
@@ -103,8 +106,24 @@ class Filters {
   }
 }
 
-function orders(index) {
-  const compared = index.against.some((side) => side !== null);
+// How often each choice was chosen, and how often it is right; empty without multiple choice.
+function choicesText(rows, index) {
+  if (!index.right) return "";
+  const chosen = rows.map((row) => index.findings[row.side].choice[row.question]);
+  const right = rows.map((row) => index.right[row.question]);
+  const shares = [sharesText(chosen), sharesText(right)];
+  return shares[0] ? `Chosen: ${shares[0]}.` + (shares[1] ? ` Right: ${shares[1]}.` : "") : "";
+}
+
+function sharesText(places) {
+  const known = places.filter((place) => place >= 0);
+  const most = known.reduce((one, other) => Math.max(one, other), -1);
+  const counts = new Array(most + 1).fill(0);
+  for (const place of known) counts[place]++;
+  return counts.map((count, place) => `${String.fromCharCode(65 + place)} ${Math.round(100 * count / known.length)} %`).join(", ");
+}
+
+function orders(compared) {
   const names = Object.keys(ORDERS).filter((name) => compared || !name.endsWith("change"));
   return make("select", {}, names.map((name) => make("option", { value: name }, name)));
 }

@@ -64,15 +64,16 @@ class List {
 
   line(row, place) {
     const { data } = this;
-    const of = [data.severalModels && data.label(row), data.benchmark(row), data.group(row)].filter(Boolean).join(" · ");
+    const within = [data.benchmark(row), data.group(row)].filter(Boolean).join(" · ");
+    const of = [data.severalModels && data.label(row), data.beginnings[row.question] || within].filter(Boolean).join(" · ");
     const kind = row.change < 0 ? "regression" : row.change > 0 ? "improvement" : "";
     const line = make("div", {
-      class: "row", role: "option", id: `row-${place}`, "data-place": place, "aria-selected": row === this.chosen ? "true" : "false",
+      class: "row", title: `${data.name(row)} (${within})`, role: "option", id: `row-${place}`, "data-place": place, "aria-selected": row === this.chosen ? "true" : "false",
       "aria-posinset": place + 1, "aria-setsize": this.rows.length,
     },
     make("span", { class: "name" }, make("bdi", {}, data.name(row)), make("small", {}, make("bdi", {}, of))),
     scoreChip(row, data.maximum(row)),
-    make("span", { class: `moved ${kind}` }, row.change === null ? "" : row.change === 0 ? "=" : signed(row.change)));
+    data.compares && make("span", { class: `moved ${kind}` }, row.change === null ? "" : row.change === 0 ? "=" : signed(row.change)));
     line.style.top = `${place * HEIGHT}px`;
     return line;
   }

@@ -46,6 +46,7 @@ class Browser {
   constructor(data) {
     this.data = data;
     this.count = byId("count");
+    this.choices = byId("choices");
     this.view = new QuestionView(byId("question"), data);
     this.list = new List(byId("list"), data, (row) => this.open(row));
     this.filters = new Filters(byId("filters"), data, () => this.changed());
@@ -72,6 +73,7 @@ class Browser {
     const shown = rows.length.toLocaleString("en");
     const word = this.data.rows.length === 1 ? "question" : "questions";
     this.count.textContent = rows.length === this.data.rows.length ? `${all} ${word}` : `${shown} of ${all} ${word}`;
+    this.choices.textContent = choicesText(rows, this.data.index);
     if (this.list.chosen) this.list.choose(this.list.chosen);
   }
 
@@ -89,7 +91,7 @@ class Browser {
 
   async follow() {
     if (!location.hash.includes("/")) return;
-    const row = this.data.byAddress.get(location.hash) || this.data.byAddress.get(sameLink(location.hash));
+    const row = this.data.rowAt(location.hash) || this.data.rowAt(sameLink(location.hash));
     if (!row) {
       byId("problem").textContent = `This report has no question ${location.hash.slice(1)}.`;
       byId("problem").hidden = false;
@@ -140,13 +142,17 @@ async function begin() {
     byId("problem").hidden = false;
     return;
   }
-  const data = new Data(await unpacked(byId("index")), [...document.querySelectorAll("script.details")]);
+  const data = new Data(await unpacked(byId("index")));
   const browser = new Browser(data);
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
+  await read;
   const idle = window.requestIdleCallback || ((call) => setTimeout(call, 200));
   idle(() => {
     if (!browser.waiting) browser.waiting = data.openTexts().then(() => browser.filters.fields.search.value && browser.changed());
-    browser.waiting.then(() => { document.documentElement.dataset.texts = "open"; });
+    browser.waiting.then(() => {
+      browser.list.draw(); // with the beginnings of the questions
+      document.documentElement.dataset.texts = "open";
+    });
   });
 }
 

@@ -144,7 +144,8 @@ class QuestionView {
 
   answer(reply, theirs) {
     const text = reply.text === undefined ? null : reply.text;
-    const parts = text !== null && theirs && theirs.text ? marked(text, theirs.text) : null;
+    const marks = text !== null && theirs && theirs.text ? marked(text, theirs.text) : null;
+    const parts = Array.isArray(marks) ? marks : null;
     const counts = [];
     if (reply.finish) counts.push(reply.finish === "length" ? "cut off by the token limit" : `finish reason: ${reply.finish}`);
     if (reply.answered) counts.push(`${reply.asked || 0} tokens read, ${reply.answered} written`);
@@ -155,7 +156,7 @@ class QuestionView {
       reply.messages && folded(`Messages (${reply.messages.length})`, reply.messages.map(([role, content]) => [make("h4", {}, role), said(content)])),
       reply.reasoning && folded("Reasoning", said(reply.reasoning)),
       text === null ? make("p", { class: "meta" }, "No answer.") : said(text, parts),
-      theirs && theirs.text && text !== null && parts === null && make("p", { class: "meta" }, "Too long to mark differences."),
+      marks !== null && parts === null && make("p", { class: "meta" }, marks),
       counts.length > 0 && make("p", { class: "meta" }, counts.join(" · ")),
     ];
   }
