@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 from pytest_instructlab_eval.judges import Judge, LLMJudge, Panel, ReferenceJudge
@@ -21,6 +21,7 @@ from pytest_instructlab_eval.records.run import ModelAdaptation
 from pytest_instructlab_eval.records.usage import ModelUsage
 from pytest_instructlab_eval.serving import LOCAL, RotatedModel, Rotation
 from pytest_instructlab_eval.session.engine import Engine
+from pytest_instructlab_eval.session.server_keys import ServerKey, judge_key, model_key
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE, Settings
 from pytest_instructlab_eval.suites import registry
 from pytest_instructlab_eval.suites.chats import Chats, read_chats
@@ -33,15 +34,6 @@ PATIENCE_WITH_OWN = 5.0  # seconds
 
 AskedModel = ServedModel | Replicas | RotatedModel
 FindableModel = ServedModel | Replicas
-
-
-@dataclass(frozen=True)
-class ServerKey:
-    """The environment variable of a server's key, None if it needs none, its header, and its option."""
-
-    variable: str | None
-    header: str | None
-    option: str = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -154,16 +146,8 @@ class RunModels:
         settings = self._settings
         label = label if label is not None else next(iter(settings.labels))
         name = settings.labels[label]
-        key = self._candidate_key
-        if name == settings.base_model:
-            key = self._key_at(
-                settings.urls(name),
-                settings.base_model_api_key_env,
-                settings.base_model_api_key_header,
-                "--eval-base-model-api-key-env",
-            )
         merge = settings.merge_model_system_message
-        return self._model(Address(name, settings.urls(name), key, merge), "model")
+        return self._model(Address(name, settings.urls(name), model_key(settings, name), merge), "model")
 
     def answered(self, label: str | None, benchmark: str, question: str) -> Model:
         """Return a candidate that replays its answers of an earlier run to a test of this question.
@@ -220,30 +204,8 @@ class RunModels:
 
     def _judging_model(self, name: str) -> AskedModel:
         """Return the model of a judge."""
-        settings, urls = self._settings, self._settings.judge_urls(name)
-        key = self._key_at(
-            urls, settings.judge_api_key_env, settings.judge_api_key_header, "--eval-judge-api-key-env"
-        )
-        return self._model(Address(name, urls, key), "judge")
-
-    @property
-    def _candidate_key(self) -> ServerKey:
-        return ServerKey(self._settings.api_key_env, self._settings.api_key_header, "--eval-api-key-env")
-
-    def _key_at(
-        self, urls: tuple[str, ...], variable: str | None, header: str | None, option: str
-    ) -> ServerKey:
-        """Return the key of a judge's or the base model's servers.
-
-        What is not given is as for the candidate where the servers are the candidate's, and only there: a
-        key is sent only to the server that it was given for.
-        """
-        if urls != self._settings.base_url:
-            return ServerKey(variable, header, option)
-        key = self._candidate_key
-        if variable is None:
-            return replace(key, header=header or key.header)
-        return ServerKey(variable, header or key.header, option)
+        settings = self._settings
+        return self._model(Address(name, settings.judge_urls(name), judge_key(settings, name)), "judge")
 
     def check_answers(self, benchmarks: Collection[str]) -> None:
         """Raise ConfigurationError if the judge stage lacks a candidate's answers to these benchmarks."""
