@@ -35,7 +35,7 @@ def parts_of(session: EvalSession) -> list[object]:
     workers = Workers(session, preparation, results)
     finish = RunEnd(session, collection, execution, results, workers)
     all_progress = WorkersProgress(session)
-    table = [HtmlTable()] if session.config.pluginmanager.hasplugin(PLUGIN) else []
+    table = [HtmlTable(results)] if session.config.pluginmanager.hasplugin(PLUGIN) else []
     return [
         parametrization, collection, preparation, execution, outcomes, results, workers, all_progress, *table,
         finish,

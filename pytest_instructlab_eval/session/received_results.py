@@ -13,6 +13,7 @@ from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage, total_usage
+from pytest_instructlab_eval.session.outcomes import decides_outcome
 from pytest_instructlab_eval.session.report_data import (
     adaptations_on,
     drop_result,
@@ -47,6 +48,10 @@ class ReceivedResults:
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_nodeid.values())
+
+    def of_report(self, report: pytest.TestReport) -> Result | None:
+        """Return the result of a report that decides its test's outcome; None for any other."""
+        return self._by_nodeid.get(report.nodeid) if decides_outcome(report) else None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
