@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN, Scale
 from pytest_instructlab_eval.models.background import in_daemon_thread
@@ -57,3 +59,17 @@ class ReferenceJudge(Judge):
         judgment = Judgment(rating, f"chrF {chrf:.1f} of 100 against the reference answer", chrf=chrf)
         evidence = replace(evidence, judgments=(replace(judgment, prompt="chrF"),))
         return Score(rating, submission.metric, scale.highest, explanation=judgment.text, evidence=evidence)
+
+
+def check_judge_references(references: Mapping[str, Sequence[str]], judge: Judge) -> None:
+    """Raise ConfigurationError where the judge grades by references and a question has none.
+
+    `references` are those of each question by its id.
+    """
+    lacking = [name for name, texts in references.items() if not any(text.strip() for text in texts)]
+    if judge.needs_reference and lacking:
+        raise ConfigurationError(
+            f"the judge {judge.name!r} grades by reference answers, and {len(lacking):,} of the "
+            f"{len(references):,} selected questions have none (the first: {lacking[0]}); leave them out "
+            "with -k or --deselect, or name a model with --eval-judge-model"
+        )

@@ -62,7 +62,7 @@ class Servers:
 
     def check_judge(self, questions: Iterable[tuple[Question, Benchmark]]) -> None:
         """Raise ConfigurationError where the judge cannot grade some of these questions."""
-        from pytest_instructlab_eval.suites import mt_bench
+        from pytest_instructlab_eval.judges.reference import check_judge_references
 
         references = {
             question.id: definition.references(question)
@@ -70,7 +70,7 @@ class Servers:
             if definition.references is not None
         }
         for judge in self._models.judges.values():
-            mt_bench.check_judge_references(references, judge)
+            check_judge_references(references, judge)
 
     def try_judges(self) -> None:
         """Raise ConfigurationError where a running judge fails its trial."""

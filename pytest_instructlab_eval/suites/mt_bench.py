@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError, NoAnswerError
+from pytest_instructlab_eval.errors import DataError, ModelError, NoAnswerError
 from pytest_instructlab_eval.judges.judge import Judge, JudgePrompt
 from pytest_instructlab_eval.judges.pooling import pool_scores
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
@@ -147,20 +147,6 @@ def mt_bench_questions(
         replace(question, repeats=repeats if question.temperature > 0 else 1, judgments=judgments, seed=seed)
         for question in questions
     ]
-
-
-def check_judge_references(references: Mapping[str, Sequence[str]], judge: Judge) -> None:
-    """Raise ConfigurationError where the judge grades by references and a question has none.
-
-    `references` are those of each question by its id.
-    """
-    lacking = [name for name, texts in references.items() if not any(text.strip() for text in texts)]
-    if judge.needs_reference and lacking:
-        raise ConfigurationError(
-            f"the judge {judge.name!r} grades by reference answers, and {len(lacking):,} of the "
-            f"{len(references):,} selected questions have none (the first: {lacking[0]}); leave them out "
-            "with -k or --deselect, or name a model with --eval-judge-model"
-        )
 
 
 async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAnswer:

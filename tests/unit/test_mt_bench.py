@@ -13,6 +13,7 @@ import pytest
 from pytest_instructlab_eval.errors import ConfigurationError, ModelError
 from pytest_instructlab_eval.judges import LLMJudge, ReferenceJudge
 from pytest_instructlab_eval.judges.rating import parse_rating
+from pytest_instructlab_eval.judges.reference import check_judge_references
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Score
@@ -25,7 +26,6 @@ from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.mt_bench import (
     MTBenchAnswer,
     MTBenchQuestion,
-    check_judge_references,
 )
 from pytest_instructlab_eval.suites.mt_bench_prompts import conversation_template
 from pytest_instructlab_eval.suites.selection import asked_questions

@@ -17,10 +17,11 @@ from pytest_instructlab_eval.data.taxonomy import QnaPair
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
 from pytest_instructlab_eval.judges import Judge, LLMJudge, ReferenceJudge
 from pytest_instructlab_eval.judges.rating import parse_rating
+from pytest_instructlab_eval.judges.reference import check_judge_references
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mt_bench_branch
-from pytest_instructlab_eval.suites.mt_bench import MTBenchAnswer, MTBenchQuestion, check_judge_references
+from pytest_instructlab_eval.suites.mt_bench import MTBenchAnswer, MTBenchQuestion
 from pytest_instructlab_eval.suites.mt_bench_branch import BranchQuestion
 from pytest_instructlab_eval.suites.selection import asked_questions
 from tests.examples_data import SYSTEM_PROMPTS, write_mt_bench
