@@ -19,7 +19,7 @@ from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.html.page import html_page
 from pytest_instructlab_eval.reports.html.page_data import page_data
 from pytest_instructlab_eval.reports.html.question_table import question_table
-from pytest_instructlab_eval.reports.html.score_blocks import short_names
+from pytest_instructlab_eval.reports.html.score_blocks import short_file_names
 from pytest_instructlab_eval.reports.run_report import RunReport
 
 
@@ -105,7 +105,7 @@ def test_long_names_may_be_broken_behind_their_separators() -> None:
     ],
 )
 def test_a_radar_names_files_by_what_tells_them_apart(names: list[str], short: list[str]) -> None:
-    assert short_names(names) == short
+    assert short_file_names(names) == short
 
 
 @pytest.mark.parametrize("text", ["0", "0.5", "my-judge=2.5", "a=b=3"])
