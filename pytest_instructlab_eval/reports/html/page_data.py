@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Outcome, Sample
 from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
-from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
+from pytest_instructlab_eval.reports.html.question_table import FLIP, Finding, PageQuestions, QuestionRow
 
 OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
 CUT_OFF, CONTRADICTORY = 1, 2
@@ -87,11 +87,14 @@ def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:
             0 if finding is None else CUT_OFF * finding.cut_off + CONTRADICTORY * finding.contradictory
             for finding in found
         ],
-        "choice": [
-            _choice_place(sample, sample.choice) if sample is not None else NO_CHOICE
-            for sample in (None if finding is None else finding.sample for finding in found)
-        ],
+        "choice": list(map(_chosen_place, found)),
     }
+
+
+def _chosen_place(finding: Finding | None) -> int:
+    """Return the place of a side's choice, -1 without one."""
+    sample = None if finding is None else finding.sample
+    return NO_CHOICE if sample is None else _choice_place(sample, sample.choice)
 
 
 def _right_choices(rows: Sequence[QuestionRow]) -> dict[str, Plain]:
