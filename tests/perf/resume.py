@@ -26,7 +26,8 @@ from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 
 
 async def choice_logprobs(self, prompt, choices):
-    return ChoiceLogprobs([-1.0 - byte / 50 for byte in blake2b(prompt.encode(), digest_size=4).digest()], "echo")
+    digest = blake2b(prompt.encode(), digest_size=4).digest()
+    return ChoiceLogprobs([-1.0 - byte / 50 for byte in digest], "echo")
 
 
 served_model.ServedModel.choice_logprobs = choice_logprobs
