@@ -13,6 +13,7 @@ from pytest_instructlab_eval.models.resent_requests import Cause
 from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation, SilentTest
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage, total_usage
+from pytest_instructlab_eval.session.html_table import PLUGIN as HTML_PLUGIN
 from pytest_instructlab_eval.session.report_data import (
     adaptations_on,
     drop_result,
@@ -39,6 +40,7 @@ class ReceivedResults:
         self.without_judge: set[str] = set()
         self.resent: Counter[Cause] = Counter()
         self._eval = session
+        self._is_read_later = session.config.pluginmanager.hasplugin(HTML_PLUGIN)
         self._by_nodeid: dict[str, Result] = {}
         self._adaptations: list[ModelAdaptation] = []  # of other processes
         self._journal_uses: dict[str, JournalUse] = {}  # by process
@@ -53,13 +55,15 @@ class ReceivedResults:
         """Store the data of a report, from this process or from a worker.
 
         This runs before the terminal reporter: after a Ctrl-C while that writes, no later hook is called.
-        pytest keeps all reports to its end, so that the result is taken off, which would be there twice.
+        pytest keeps all reports to its end, so that the result is taken off, which would be there twice;
+        pytest-html alone reads it later.
         """
         self._store(report)
         try:
             yield
         finally:
-            drop_result(report)
+            if not self._is_read_later:
+                drop_result(report)
 
     def _store(self, report: pytest.TestReport) -> None:
         if (result := result_on(report)) is not None and report.when in ("setup", "call"):
