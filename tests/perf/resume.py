@@ -26,7 +26,8 @@ from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 
 
 async def choice_logprobs(self, prompt, choices):
-    return ChoiceLogprobs([-1.0 - byte / 50 for byte in blake2b(prompt.encode(), digest_size=4).digest()], "echo")
+    digest = blake2b(prompt.encode(), digest_size=4).digest()
+    return ChoiceLogprobs([-1.0 - byte / 50 for byte in digest], "echo")
 
 
 served_model.ServedModel.choice_logprobs = choice_logprobs
@@ -58,7 +59,10 @@ def main() -> None:
         assert again.status == 0, again.out
         asked = server_counts(url)["prompts"]
         print(f"in the journal {journalled.journalled:,}; asked again {asked}")
-        print(f"resumed    {again.seconds:6.1f} s, {again.peak:6.0f} MB at most")
+        print(
+            f"resumed    {again.seconds:6.1f} s ({again.processor:.1f} s of a core), "
+            f"{again.peak:6.0f} MB at most"
+        )
 
 
 if __name__ == "__main__":
