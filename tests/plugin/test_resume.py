@@ -182,8 +182,8 @@ def test_stages_on_two_machines_go_on_each(
 @pytest.mark.parametrize(("split", "again"), [("test", 1), ("dev", MMLU_ROWS)])
 def test_of_changed_data_only_what_is_the_same_is_reused(project: Project, split: str, again: int) -> None:
     data = project.own_mmlu()
-    args = ("--eval-benchmark=mmlu", f"--eval-mmlu-data={data}", "--eval-mmlu-subject=anatomy")
-    args += ("--eval-mmlu-subject=virology",)
+    subjects = ("--eval-mmlu-subject=anatomy", "--eval-mmlu-subject=virology")
+    args = ("--eval-benchmark=mmlu", f"--eval-mmlu-data={data}", *subjects)
     project.evaluate(*args)
     before = len(prompts(project))
     file = data / split / f"anatomy_{split}.csv"
