@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import click
 
-from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalError
+from pytest_instructlab_eval.errors import ConfigurationError, DataError, EvalError, IncompleteRunError
 from pytest_instructlab_eval.escaping import escape_line, escape_text
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.parsers import parse_price, parse_report
@@ -24,7 +24,7 @@ from pytest_instructlab_eval.records.previous_runs import RESULTS, results_path,
 from pytest_instructlab_eval.records.results_file import read_run, written_at
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.shards import merge_shards
-from pytest_instructlab_eval.reports.exit_status import exit_status
+from pytest_instructlab_eval.reports.exit_status import STATUSES, exit_status
 from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
 from pytest_instructlab_eval.reports.exports.libraries import missing_library
 from pytest_instructlab_eval.reports.history import LAST, output_history, read_history
@@ -51,13 +51,20 @@ def main() -> None:
     """Group the commands."""
 
 
+class BrokenRunError(click.ClickException):
+    """An error that ends a command with the status of a broken run."""
+
+    exit_code = STATUSES["broken"]
+
+
 @contextlib.contextmanager
 def _errors_as_sentences() -> Iterator[None]:
     """Return a context that turns an EvalError into an error of click, one sentence."""
     try:
         yield
     except EvalError as error:
-        raise click.ClickException(escape_text(str(error))) from None
+        kind = BrokenRunError if isinstance(error, IncompleteRunError) else click.ClickException
+        raise kind(escape_text(str(error))) from None
 
 
 @main.command()

@@ -4,6 +4,7 @@ EvalError
 ├── ConfigurationError        an option, file or server is not usable; no request was sent
 │   ├── DataError             a benchmark's data is missing or malformed
 │   ├── OutputInUseError      another run writes to the output folder
+│   ├── IncompleteRunError    a finished run lacks results, so that its gates cannot be decided
 │   └── JudgeTrialError       a judge failed its trial
 ├── GateError                 a gate failed; its test shows the message
 └── ModelError                a request to a model or judge failed
@@ -32,6 +33,10 @@ class DataError(ConfigurationError):
 
 class OutputInUseError(ConfigurationError):
     """Another run writes to the output folder; the message names its process and host."""
+
+
+class IncompleteRunError(ConfigurationError):
+    """A finished run lacks results, so that its gates cannot be decided; the message says which."""
 
 
 class JudgeTrialError(ConfigurationError):

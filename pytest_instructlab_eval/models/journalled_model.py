@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -230,7 +231,7 @@ def _logprobs_in(record: Mapping[str, object], *, count: int) -> list[float] | N
         way = read_as(str, record.get("way"))
     except MisfitError:
         return None
-    return ChoiceLogprobs(values, way) if len(values) == count else None
+    return ChoiceLogprobs(values, sys.intern(way)) if len(values) == count else None
 
 
 def _record_of_logprobs(values: list[float]) -> Mapping[str, object]:

@@ -30,7 +30,7 @@ class ModelReply:
         return self.text is not None and self.finish_reason == "length"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a run can have hundreds of thousands
 class Chat:
     """One chat of a test: the messages to the model, and its answer, None where the request failed.
 

@@ -96,8 +96,9 @@ class Journal:
         self._write(write_line({"key": key.hex(), "time": utc_now(), "unrated": True}))
 
     def close(self) -> None:
-        """Bring everything to the disk."""
+        """Bring everything to the disk, and close all files."""
         self._writer.close()
+        self._index.close()
 
     def _write(self, line: bytes) -> None:
         try:

@@ -146,13 +146,13 @@ def _requests_of_tests(folder: Path) -> Counter[bytes]:
 
     They are found by where a line has what; no line is read as JSON.
     """
-    tests: dict[bytes, bytes] = {}  # by key
+    tests: dict[int, bytes] = {}  # by the hash of the key, which needs less memory
     known: dict[bytes, bytes] = {}  # each text once in memory
     for path in journal_files(folder):
         with contextlib.suppress(OSError), path.open("rb") as file:
             for line in file:
                 if line.startswith(KEY_FIRST) and line.endswith(b"\n"):  # or else it is torn
-                    key = bytes(line[len(KEY_FIRST) :][:64])
+                    key = hash(line[len(KEY_FIRST) :][:64])
                     if UNRATED in line[-60:]:
                         tests.pop(key, None)
                     elif b',"repeats":' not in line[-60:]:

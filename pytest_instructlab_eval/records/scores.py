@@ -67,7 +67,7 @@ def _plain_scalar(value: Any) -> Any:
     return str.__str__(str(value))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # a run can have hundreds of thousands
 class Sample:
     """One question's part of a `Score` that is a mean over many questions.
 

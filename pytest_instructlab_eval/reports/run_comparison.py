@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.errors import ConfigurationError, IncompleteRunError
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates, with_default_gates
 from pytest_instructlab_eval.gates.sentences import known_names, name_list
@@ -57,7 +57,7 @@ def compare_runs(
     """Return the changes from the one run to the other, and the verdicts of gates on the second.
 
     A run that is gated is also gated by the default gates. Raises ConfigurationError where the two cannot be
-    compared, and where the second is gated and lacks results.
+    compared, and IncompleteRunError where the second is gated and lacks results.
     """
     theirs, ours = before.run, after.run
     if theirs.shard != ours.shard:
@@ -86,7 +86,7 @@ def compare_runs(
         return report
     parsed = list(map(parse_gate, gates))
     if ours.incomplete is not None:
-        raise ConfigurationError(f"{after.path} cannot be gated: {ours.incomplete}; run it again")
+        raise IncompleteRunError(f"{after.path} cannot be gated: {ours.incomplete}; run it again")
     if not allow_mismatch:
         _check_complete(before, after, parsed)
     # As in a run: the questions that the second lost must not make its drop look like none.
@@ -103,7 +103,7 @@ def compare_runs(
 
 
 def _check_complete(before: Side, after: Side, gates: Sequence[Gate]) -> None:
-    """Raise ConfigurationError where a gated benchmark lacks results that the first run has.
+    """Raise IncompleteRunError where a gated benchmark lacks results that the first run has.
 
     A branch has other questions than its base by right, and the gates of a part are skipped.
     """
@@ -116,7 +116,7 @@ def _check_complete(before: Side, after: Side, gates: Sequence[Gate]) -> None:
         lost = lost_questions(ours, theirs, after.run.fingerprint, before.run.fingerprint)
         if lost.count:
             which = f" ({name_list(lost.names)})" if lost.names else ""
-            raise ConfigurationError(
+            raise IncompleteRunError(
                 f"{after.path} cannot be gated: it has no result of {lost.count:,} of {lost.expected:,} "
                 f"questions of {name} that {before.path} has{which}; run it again, or gate "
                 "what both have with --allow-mismatch"

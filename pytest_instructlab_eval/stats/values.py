@@ -37,7 +37,7 @@ class QuestionKey(NamedTuple):
     repetition: int  # from 0, where a test records a metric, or a benchmark names a question, twice
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One value about one question, such as a turn's rating or a sample of a task; None for no score.
 

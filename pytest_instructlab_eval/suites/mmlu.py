@@ -80,14 +80,14 @@ class MMLUTask:
             return len(self.rows)
         if self.data is None:
             return self.first_n
-        return len(_mmlu_rows(self.data, "test", self.subject)[: self.first_n])
+        return min(self.size, self.size if self.first_n is None else self.first_n)
 
     @property
     def size(self) -> int:
         """Return the number of its questions; for the hub's data, of the published ones."""
         if self.data is None:
             return MMLU_TEST_ROWS[self.subject]
-        return len(_mmlu_rows(self.data, "test", self.subject))
+        return _row_count(self.data, self.subject)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,6 +299,11 @@ def _mmlu_definition(task: MMLUTask) -> Any:
 
 
 @functools.cache
+def _row_count(data: Path, subject: str) -> int:
+    return len(_mmlu_rows(data, "test", subject))
+
+
+@functools.lru_cache(maxsize=4)  # those that are read again at once; all of MMLU would stay to the end
 def _mmlu_rows(data: Path, split: str, subject: str) -> tuple[MMLURow, ...]:
     return read_mmlu(data, split, subject)
 

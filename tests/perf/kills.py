@@ -18,41 +18,20 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_instructlab_eval.records.journal_folder import journal_size
 from tests.examples_data import write_mmlu, write_mt_bench
+from tests.perf.runs import pytest_command, server, server_counts
+from tests.resumed_benchmark import judged_and_plain
 
 LATENCY, BUDGET = 0.05, 8
-ALONE = ("-p", "no:hypothesispytest", "-p", "no:asyncio", "-p", "no:anyio", "-p", "no:cacheprovider")
-OWN = """
-import asyncio
-import pytest
-from pytest_instructlab_eval import JudgePrompt
-
-PROMPT = JudgePrompt("You grade answers.", "[[rating]] {question} {answer}")
-
-@pytest.mark.eval("own")
-@pytest.mark.parametrize("number", range(60))
-async def test_own(number, served_model, judge, record_score):
-    equal = (served_model.chat("the same in all tests", temperature=1.0) for _ in range(2))
-    first, second = await asyncio.gather(*equal)
-    third = await served_model.chat(f"question {number} after {first.text} and {second.text}")
-    record_score(await judge.grade(f"question {number}", third.text, prompt=PROMPT))
-
-@pytest.mark.eval("plain")
-@pytest.mark.parametrize("number", range(20))
-def test_plain(number, served_model, record_score):
-    record_score(len(served_model.chat(f"number {number}").text) % 2)
-"""
+OWN = judged_and_plain(judged=60, plain=20)
 JUDGED = ("--eval-judge-model=tiny",)
 ARGUMENTS: Mapping[str, Sequence[str]] = {
     "MMLU": ("--eval-benchmark=mmlu", "--eval-mmlu-data=data/mmlu"),
@@ -106,8 +85,7 @@ class Workplace:
     @property
     def prompts(self) -> int:
         """How many prompts the server has been asked so far."""
-        with urllib.request.urlopen(self._url.removesuffix("/v1") + "/stats") as reply:
-            return int(json.load(reply)["prompts"])
+        return server_counts(self._url)["prompts"]
 
     @property
     def journalled(self) -> int:
@@ -115,9 +93,7 @@ class Workplace:
         return 0 if size is None else size.journalled
 
     def start(self, benchmark: str, *more: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pytest", *ALONE, "-q", "--eval-model=tiny",
-                   f"--eval-base-url={self._url}", f"--eval-max-concurrency={BUDGET}",
-                   *ARGUMENTS[benchmark], *more]  # fmt: skip
+        command = pytest_command(self._url, f"--eval-max-concurrency={BUDGET}", *ARGUMENTS[benchmark], *more)
         with (self.folder / "log").open("wb") as log:
             return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
 
@@ -180,16 +156,6 @@ def until_gone(group: int) -> None:
     raise TimeoutError("a worker outlived its run by a minute")
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """A scripted server in a process of its own."""
-    command = [sys.executable, "-m", "tests.scripted_server", "--latency", str(LATENCY)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.terminate()
-
-
 def table(kills: Sequence[Kill]) -> str:
     """Return a table of the kills, by benchmark and kind of run."""
     lines = [
@@ -220,7 +186,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     dice, kills = random.Random(options.seed), []
-    with tempfile.TemporaryDirectory() as name, server() as url:
+    with tempfile.TemporaryDirectory() as name, server(LATENCY) as url:
         workplace = Workplace(Path(name), url)
         for number in range(options.kills):
             benchmark = list(ARGUMENTS)[number % len(ARGUMENTS)]

@@ -59,7 +59,10 @@ def main() -> None:
         assert again.status == 0, again.out
         asked = server_counts(url)["prompts"]
         print(f"in the journal {journalled.journalled:,}; asked again {asked}")
-        print(f"resumed    {again.seconds:6.1f} s, {again.peak:6.0f} MB at most")
+        print(
+            f"resumed    {again.seconds:6.1f} s ({again.processor:.1f} s of a core), "
+            f"{again.peak:6.0f} MB at most"
+        )
 
 
 if __name__ == "__main__":

@@ -41,10 +41,14 @@ def pytest_command(url: str, *arguments: str) -> list[str]:
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """A run that has ended: its status, its seconds, its peak of memory in MB (10^6 bytes), its output."""
+    """A run that has ended: its status, its seconds, its peak of memory in MB (10^6 bytes), its output.
+
+    `processor` are the seconds that it had of a core: on a busy machine they say more.
+    """
 
     status: int
     seconds: float
+    processor: float
     peak: float
     out: str
 
@@ -59,4 +63,5 @@ def measured(command: Sequence[str], folder: Path) -> MeasuredRun:
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     text = log.read_text("utf-8", "replace")
-    return MeasuredRun(process.returncode, seconds, used.ru_maxrss * 1024 / 1e6, text)
+    processor = used.ru_utime + used.ru_stime
+    return MeasuredRun(process.returncode, seconds, processor, used.ru_maxrss * 1024 / 1e6, text)

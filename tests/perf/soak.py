@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -74,7 +73,7 @@ def look(pid: int, folder: Path, since: float) -> Look:
 
 
 def soak(folder: Path, minutes: float, tests: int, requests: int) -> list[Look]:
-    """Run for so long, end the run as Ctrl-C does, and return the looks at it."""
+    """Run for so long, end the run by SIGTERM, and return the looks at it."""
     (folder / "test_own.py").write_text(TEST.format(tests=tests, requests=requests))
     (folder / "conftest.py").write_text(COUNTING)
     looks: list[Look] = []
@@ -89,7 +88,7 @@ def soak(folder: Path, minutes: float, tests: int, requests: int) -> list[Look]:
                 looks.append(look(process.pid, folder, started))
                 print(looks[-1], flush=True)
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         process.wait(300)
         print((folder / "log").read_text().splitlines()[-1])
     return looks

@@ -26,25 +26,33 @@ def qna(*questions: str) -> str:
     return QNA.lstrip() + "".join(pairs)
 
 
+def git(project: Project, *arguments: str) -> None:
+    who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
+    subprocess.run(
+        ["git", *who, *arguments], cwd=project.folder / "taxonomy", check=True, capture_output=True
+    )
+
+
+def commit(project: Project, branch: str, file: str, text: str) -> None:
+    """Commit a file to a branch of the taxonomy, and leave the branch `main` there."""
+    git(project, "checkout", branch)
+    project.write(f"taxonomy/{file}", text)
+    git(project, "add", ".")
+    git(project, "commit", "-m", branch)
+    git(project, "checkout", "main")
+
+
 @pytest.fixture
 def taxonomy(project: Project) -> tuple[str, ...]:
     """Options for a repository whose branch `pr` changes a pair of one file and adds another file."""
     folder = project.folder / "taxonomy"
-
-    def git(*arguments: str) -> None:
-        who = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
-        subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
-
     project.write(f"taxonomy/{A}", qna("bowline", "clove"))
-    git("init", "-b", "main")
-    git("add", ".")
-    git("commit", "-m", "main")
-    git("checkout", "-b", "pr")
+    git(project, "init", "-b", "main")
+    git(project, "add", ".")
+    git(project, "commit", "-m", "main")
+    git(project, "checkout", "-b", "pr")
     project.write(f"taxonomy/{A}", qna("bowline", "sheet bend"))
-    project.write(f"taxonomy/{B}", qna("reef", "granny"))
-    git("add", ".")
-    git("commit", "-m", "pr")
-    git("checkout", "main")
+    commit(project, "pr", B, qna("reef", "granny"))
     return (
         "--eval-benchmark=mt_bench_branch", f"--eval-mt-bench-data={project.mt_bench}", *project.judge,
         f"--eval-taxonomy={folder}", "--eval-branch=pr", "--eval-base-branch=main",
@@ -80,6 +88,18 @@ def test_every_pair_of_the_changed_files_can_be_asked(project: Project, taxonomy
         for file in (A, B)
         for number in (1, 2)
     ]
+
+
+def test_a_run_that_goes_on_asks_only_the_pairs_that_have_changed_since(
+    project: Project, taxonomy: tuple[str, ...]
+) -> None:
+    project.evaluate(*taxonomy, passed=3)
+    before = len(project.server.chats)
+    commit(project, "pr", B, qna("reef", "thief"))
+    project.evaluate(*taxonomy, "--eval-resume", passed=3)
+    answer, judgment = project.server.chats[before:]
+    assert content_text(answer["messages"][-1]) == "thief"
+    assert is_judgment(judgment)
 
 
 def test_a_pair_that_was_changed_is_not_compared_with_what_it_was(

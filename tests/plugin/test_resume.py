@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +13,13 @@ import pytest
 
 from pytest_instructlab_eval.models.identity import PROMPTS
 from pytest_instructlab_eval.records.journal_lines import write_line
-from tests.scripted_server import Hang, Status, content_text
+from tests.resumed_benchmark import judged_and_plain
+from tests.scripted_server import Drop, Hang, ScriptedServer, Status, content_text
 
-from .conftest import Finished, Project, is_judgment
+from .conftest import MMLU_ROWS, Finished, Project, is_judgment
 from .test_interrupt import MANY, SCORED, is_answered
 
-OWN = """
-    import asyncio
-    import pytest
-    from pytest_instructlab_eval import JudgePrompt
-
-    PROMPT = JudgePrompt("You grade answers.", "[[rating]] {question} {answer}")
-
-    @pytest.mark.eval("own")
-    @pytest.mark.parametrize("number", range(12))
-    async def test_own(number, served_model, judge, record_score):
-        equal = (served_model.chat("the same in all tests", temperature=1.0) for _ in range(2))
-        first, second = await asyncio.gather(*equal)
-        answer = await served_model.chat(f"question {number} after {first.text} and {second.text}")
-        record_score(await judge.grade(f"question {number}", answer.text, prompt=PROMPT))
-
-    @pytest.mark.eval("plain")
-    @pytest.mark.parametrize("number", range(4))
-    def test_plain(number, served_model, record_score):
-        record_score(len(served_model.chat(f"number {number}").text) % 2)
-    """
+OWN = judged_and_plain(judged=12, plain=4)
 FEW = """
     import pytest
 
@@ -70,8 +53,8 @@ def scores(finished: Finished) -> dict[str, Any]:
 
 
 def cut(project: Project, part: float) -> int:
-    """Leave a part of a finished run's journal, as a kill would have; return how many requests."""
-    (path,) = journal(project)
+    """Leave a part of a finished run's last file, as a kill would have; return the requests of all files."""
+    *_, path = journal(project)
     lines = path.read_bytes().splitlines(keepends=True)
     kept = round(part * len(lines))
     path.write_bytes(b"".join(lines[:kept]) + lines[kept][:-20])
@@ -171,6 +154,43 @@ def test_stages_use_one_journal_and_parts_have_their_own(project: Project) -> No
     requests = asked(project)
     project.evaluate(*args, "--eval-shard=1/2", RESUME)
     assert asked(project) == requests
+
+
+def test_stages_on_two_machines_go_on_each(
+    project: Project, make_project: Callable[[ScriptedServer], Project]
+) -> None:
+    args = mt_bench(project, "--eval-judge-model=judge")
+    whole = scores(project.evaluate(*args))
+    requests = asked(project)
+    shutil.rmtree(project.folder / "eval_output")
+    project.evaluate(*args, "--eval-stage=answer")
+    answered = asked(project) - requests
+    lost = answered - cut(project, 0.5)
+    project.evaluate(*args, "--eval-stage=answer", RESUME)
+    assert asked(project) == requests + answered + lost
+    judging = make_project(project.server)
+    shutil.copytree(project.folder / "eval_output", judging.folder / "eval_output")
+    before = len(project.server.chats)
+    judging.evaluate(*args, "--eval-stage=judge", RESUME)
+    lost = requests - cut(judging, 0.5)
+    assert scores(judging.evaluate(*args, "--eval-stage=judge", RESUME)) == whole
+    there = project.server.chats[before:]
+    assert len(there) == requests - answered + lost
+    assert all(map(is_judgment, there))
+
+
+@pytest.mark.parametrize(("split", "again"), [("test", 1), ("dev", MMLU_ROWS)])
+def test_of_changed_data_only_what_is_the_same_is_reused(project: Project, split: str, again: int) -> None:
+    data = project.own_mmlu()
+    subjects = ("--eval-mmlu-subject=anatomy", "--eval-mmlu-subject=virology")
+    args = ("--eval-benchmark=mmlu", f"--eval-mmlu-data={data}", *subjects)
+    project.evaluate(*args)
+    before = len(prompts(project))
+    file = data / split / f"anatomy_{split}.csv"
+    first, rest = file.read_text("utf-8").split("\n", 1)
+    file.write_text(f"{first.replace('what is', 'how much is')}\n{rest}", "utf-8")
+    project.evaluate(*args, RESUME)
+    assert len(prompts(project)) - before == again
 
 
 def test_another_judge_judges_the_answers_that_there_are(project: Project) -> None:
@@ -294,7 +314,51 @@ def test_a_damaged_journal_is_asked_again_and_a_newer_one_is_refused(project: Pr
     project.evaluate(*args, passed=4, deselected=12)
 
 
+def test_the_journal_of_another_run_beside_it_changes_nothing(project: Project) -> None:
+    """Its requests are other ones: of another model, or of other questions."""
+    project.write("test_own.py", FEW)
+    args = ("test_own.py", "--eval-keep-previous=3")
+    project.server.models = ("tiny", "other")
+    project.server.reply = lambda body: "odd" if body["model"] == "other" else "even"
+    project.run("--eval-model=other", f"--eval-base-url={project.server.url}", *args, passed=4)
+    foreign = journal(project)[0].read_bytes()
+    whole = scores(project.evaluate(*args, passed=4))
+    requests, kept = asked(project), cut(project, 0.5)
+    beside = journal(project)[0].with_name("2020-01-01T00-00-00-000000Z-main-1.jsonl")
+    beside.write_bytes(foreign)
+    finished = project.evaluate(*args, RESUME, passed=4)
+    assert scores(finished) == whole
+    assert asked(project) - requests == 4 - kept
+
+
 # --- what ends a run ---
+
+GONE = """
+    from pytest_instructlab_eval.models import endpoint
+    from pytest_instructlab_eval.session import run_models
+
+    run_models.PATIENCE, endpoint.FIRST_PAUSE = 0.2, 0.02
+    """
+
+
+def test_a_server_that_is_gone_ends_the_run_which_goes_on_once_there_is_one(project: Project) -> None:
+    project.write("test_own.py", FEW)
+    project.write("conftest.py", GONE)
+    whole = scores(project.evaluate("test_own.py", passed=4))
+    shutil.rmtree(project.folder / "eval_output")
+    before, away = asked(project), ["for good"]
+    project.server.fault(Drop(), times=None, when=lambda body: bool(away) and "number 0" not in str(body))
+    gone = lambda body: bool(away) and asked(project) > before + 1  # noqa: E731
+    project.server.fault(Drop(), times=None, path="/v1/models", when=gone)
+    ended = project.evaluate("test_own.py", "--eval-max-concurrency=1", ret=7)
+    assert "was given up" in ended.out
+    ended.shows("to ask only what is missing: pytest *--eval-model=tiny* test_own.py * --eval-resume")
+    assert len(journalled(project)) == 1
+    away.clear()
+    before = asked(project)
+    assert scores(project.evaluate("test_own.py", RESUME, passed=4)) == whole
+    assert asked(project) - before == 3
+
 
 FULL = """
     import errno

@@ -17,12 +17,14 @@ from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records import journal_writer
 from pytest_instructlab_eval.records.journal import Journal
 from pytest_instructlab_eval.records.journal_folder import (
+    JournalledTest,
     is_finished,
     journal_files,
     journal_size,
     mark_finished,
     mark_unfinished,
     remove_journal,
+    requests_of_tests,
 )
 from pytest_instructlab_eval.records.journal_lines import read_line, short_time, write_line
 from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation
@@ -241,6 +243,37 @@ def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path, "main", reuse=True)
     with pytest.raises(DataError):
         journal_size(tmp_path)
+
+
+# --- what a cheap look finds ---
+
+
+@given(texts, texts, st.integers(0, 3))
+def test_the_requests_of_each_test_are_counted_without_a_look_at_replies(
+    tmp_path_factory: pytest.TempPathFactory, benchmark: str, question: str, count: int
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal(folder, "main")
+    about = {**OF_MODEL, "benchmark": benchmark, "question": question}
+    for key in KEYS[:count]:
+        journal.add(key, {**about, "chat": {"text": '"question":"other"'}})
+    journal.add(KEYS[4], {**about, "repeats": 5})  # no request
+    journal.add(KEYS[5], {**about, "question": "unrated", "chat": {}})
+    journal.discard(KEYS[5])
+    journal.close()
+    path = journal_files(folder)[0]
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines()[-1][:-9])  # torn
+    expected = JournalledTest("model", "tiny", benchmark, question)
+    assert requests_of_tests(folder) == ({expected: count} if count else {})
+    size = journal_size(folder)
+    assert size is not None
+    assert size.journalled == count
+
+
+def test_lines_that_were_changed_by_hand_are_no_error(tmp_path: Path) -> None:
+    path = written(tmp_path, KEYS[1], benchmark="own", question="q")
+    path.write_text(path.read_text("utf-8").replace('"q"', '"\\q"'), "utf-8")
+    assert requests_of_tests(tmp_path) == {}
 
 
 # --- the folder ---

@@ -16,8 +16,14 @@ from pytest_instructlab_eval.errors import ModelError, NoAnswerError
 from pytest_instructlab_eval.judges import LLMJudge
 from pytest_instructlab_eval.models import Completion, Message
 from pytest_instructlab_eval.models.equal_requests import EqualRequests
-from pytest_instructlab_eval.models.journalled_model import AskedModelName, AskingTest, JournalledModel
+from pytest_instructlab_eval.models.journalled_model import (
+    AskedModelName,
+    AskingTest,
+    JournalledModel,
+    kept_number,
+)
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
+from pytest_instructlab_eval.models.transcribed_model import TranscribedModel
 from pytest_instructlab_eval.records.journal import Journal
 from pytest_instructlab_eval.records.journal_folder import journal_files
 
@@ -206,6 +212,40 @@ def test_nothing_is_used_that_could_not_be_kept(tmp_path: Path) -> None:
     run = Run(tmp_path)
     with pytest.raises(ModelError, match=r"the journal in .* cannot be written .File exists.*--eval-resume"):
         chat(run.model())
+
+
+# --- how often a question is asked ---
+
+
+def kept(run: Run, number: int, about: object = "a gate", name: AskedModelName = NAME) -> int:
+    async def decide() -> int:
+        return number
+
+    model = TranscribedModel(run.model(name=name), [])
+    return asyncio.run(kept_number(model, about, decide))
+
+
+def test_a_number_is_decided_once_for_what_it_is_for(tmp_path: Path) -> None:
+    assert kept(Run(tmp_path), 5) == 5
+    again = Run(tmp_path)
+    assert kept(again, 9) == 5
+    assert kept(again, 9, about="another gate") == 9
+    assert kept(again, 7, name=dataclasses.replace(NAME, judges="another judge")) == 7
+    assert kept(again, 8, name=dataclasses.replace(NAME, identity="other weights")) == 8
+    assert (again.journal.use.reused, again.journal.use.requests) == (0, 0)  # no request
+
+
+@pytest.mark.parametrize("number", [True, 0, -3, "5", None, 2.0])
+def test_what_is_no_number_is_decided_anew(tmp_path: Path, number: object) -> None:
+    kept(Run(tmp_path), number)  # type: ignore[arg-type]
+    assert kept(Run(tmp_path), 4) == 4
+
+
+def test_without_a_journal_it_is_decided_each_time() -> None:
+    async def decide() -> int:
+        return 3
+
+    assert asyncio.run(kept_number(FakeModel(), "a gate", decide)) == 3
 
 
 # --- judgments ---

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 
 from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import ConfigurationError
+from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
 from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.records.shards import merge_shards
@@ -117,6 +120,36 @@ def test_what_is_not_all_of_one_run_is_refused(parts: list[Run], reason: str) ->
     with pytest.raises(ConfigurationError) as refused:
         whole(*parts)
     assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("written", range(3))
+def test_an_interrupted_merge_leaves_the_parts_and_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """It is ended before it replaces a file, after so many: results.json, summary.md and report.html."""
+    for number, names in enumerate(("abc", "defg"), start=1):
+        (tmp_path / str(number)).mkdir()
+        run = dataclasses.replace(part((number, 2), names), tests=tuple("abcdefg"))
+        write_results(tmp_path / str(number) / "results.json", RunReport.of(run))
+    parts = [tmp_path / "1", tmp_path / "2"]
+    before = [(folder / "results.json").read_bytes() for folder in parts]
+    command = ["merge", *map(str, parts), "--out", str(tmp_path / "whole"), "--gate", "own >= 1"]
+    replaced: list[Path] = []
+    replace = os.replace
+
+    def end(source: Path, target: Path) -> None:
+        if len(replaced) == written:
+            raise KeyboardInterrupt
+        replaced.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as ending:
+        ending.setattr(os, "replace", end)
+        assert CliRunner().invoke(main, command).exit_code != 0
+    assert [path.name for path in (tmp_path / "whole").iterdir()] == [path.name for path in replaced]
+    assert [(folder / "results.json").read_bytes() for folder in parts] == before
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert [result.question for result in read_run(tmp_path / "whole/results.json").results] == [*"abcdefg"]
 
 
 def test_a_drop_is_refused_where_a_part_asked_the_base_model_in_another_way(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class QuestionName(NamedTuple):
         return f"{name}~{self.number + 1}" if self.number else name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one side has of one question; a question of a task has `samples`, by score."""
 
@@ -75,7 +75,7 @@ class Finding:
         )
 
 
-@dataclass
+@dataclass(slots=True)
 class QuestionRow:
     """A question, with the findings of the sides that have it, by their indexes."""
 
@@ -151,12 +151,13 @@ def _against(report: RunReport, sides: Sequence[PageSide]) -> Iterator[int | Non
 
 def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Result]) -> None:
     """Add the findings of one side to the rows."""
-    seen: Counter[tuple[str, str, str | None]] = Counter()
+    twice: Counter[QuestionName] = Counter()  # most names are there once, so only the others are counted
     for result in results:
         for sample, finding in _findings_of(result):
-            key = (result.benchmark, result.question, sample)
-            name = QuestionName(*key, seen[key])
-            seen[key] += 1
+            name = QuestionName(result.benchmark, result.question, sample, 0)
+            if name in rows and side in rows[name].findings:
+                twice[name] += 1
+                name = name._replace(number=twice[name])
             if name not in rows:
                 rows[name] = QuestionRow(name, result.group, _highest_score(result))
             rows[name].findings[side] = finding
