@@ -352,7 +352,10 @@ def test_the_summary_says_the_verdict_first_and_is_shown_by_the_ci_job(
     assert shown.read_text("utf-8") == "earlier\n" + page
     head, *sections = page.split("\n### ")
     assert head.splitlines()[0] == "## ❌ failed: evaluation of `tiny`"
-    assert [section.splitlines()[0] for section in sections] == ["Gates", "What got worse", "Scores"]
+    assert [section.splitlines()[0] for section in sections] == [
+        "What to do next", "Gates", "What got worse", "Questions that got worse", "Scores",
+        "Tokens and requests",
+    ]  # fmt: skip
     assert "| ❌ failed | `own.drop <= 5%` | expected &#60;= 0.05, got 0.4500 " in page
     assert "| `own as a whole` | 0.9500 | 0.5000 | -0.4500 | " in page
 

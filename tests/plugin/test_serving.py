@@ -138,7 +138,7 @@ def test_a_judge_is_tried_when_its_turn_comes_and_before_it_judges(hosting: Host
     finished = hosting.run(*judge, ret=7, failed=8)
     assert hosting.events == ["start tiny", "end tiny 16", "start judge", "end judge 6"]
     finished.shows(
-        "ERROR: the judge judge does not rate every good answer of its trial above *--eval-no-judge-trial"
+        "ERROR: the judge 'judge' does not rate every good answer of its trial above *--eval-no-judge-trial"
     )
     hosting.run(*judge, "--eval-vllm-args=--fair", passed=8)
     assert hosting.events[4:] == ["start tiny", "end tiny 16", "start judge", "end judge 22"]
