@@ -426,10 +426,11 @@ def test_what_a_worker_that_died_had_finished_is_not_asked_again(project: Projec
     project.start(*project.model, "test_own.py", "-n2", "--eval-max-concurrency=64").finish()
     counts = Counter(content_text(body["messages"][-1]) for body in project.server.chats)
     known = {record["key"] for record in journalled(project)}
-    assert len(counts) == len(known) == 30
+    assert len(counts) == 30
+    assert len(known) >= 29  # the test at whose turn the worker died may have been in flight; xdist skips it
     before = asked(project)
     project.evaluate("test_own.py", RESUME, passed=30)
-    assert asked(project) == before
+    assert asked(project) - before == 30 - len(known)
 
 
 def test_a_journal_of_other_weights_under_the_same_name_is_refused(project: Project) -> None:
