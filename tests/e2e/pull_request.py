@@ -20,6 +20,7 @@ from statistics import mean
 from tests.scripted_server import Body, ScriptedServer, content_text
 
 from . import smollm2
+from .reseeding import reseeding
 from .vllm_environment import Server, VLLMServer
 
 FILE = "compositional_skills/facts/qna.yaml"
@@ -155,7 +156,8 @@ def rating(prompt: str, seed: int) -> int:
 def served(folder: Path, noise: Mapping[str, float] = NOISE_OF) -> Iterator[tuple[Server, list[Server]]]:
     """The base model and the candidates, which have so much noise, on one vLLM.
 
-    A candidate is an adapter of the base model, as a fine-tuned one often is: so one server is started.
+    A candidate is an adapter of the base model, as a fine-tuned one often is: so one server is started. It
+    draws its answers by other seeds than the base model.
     """
     adapters = {name: smollm2.adapter(much) for name, much in noise.items()}
     # fmt: off
@@ -170,5 +172,8 @@ def served(folder: Path, noise: Mapping[str, float] = NOISE_OF) -> Iterator[tupl
     )
     # fmt: on
     log = folder / "server.log"
-    with VLLMServer(smollm2.folder(), log=log, name=BASE, options=options) as base:
-        yield base, [Server(base.url, name, path) for name, path in adapters.items()]
+    with (
+        VLLMServer(smollm2.folder(), log=log, name=BASE, options=options) as base,
+        reseeding(base.url.removesuffix("/v1")) as other,
+    ):
+        yield base, [Server(f"{other}/v1", name, path) for name, path in adapters.items()]
