@@ -41,7 +41,7 @@ PAIRS = {
 LIMIT = 1.0  # of 10
 GATE = f"mt_bench_branch.drop <= {LIMIT}"
 BASE = "smollm2"
-NOISE_OF = {"worse": 0.17, "alike": 0.01}  # the candidates, and the noise in their weights
+NOISE_OF = {"worse": 0.12, "alike": 0.01}  # the candidates, and the noise in their weights
 TOKENS = 16  # at most, of an answer: a model with much noise does not end by itself
 NOISE = 0.5  # standard deviation of the judge's ratings, of 10
 WORDS = re.compile(r"\w+")
@@ -157,9 +157,10 @@ def served(folder: Path, noise: Mapping[str, float] = NOISE_OF) -> Iterator[tupl
     """The base model and the candidates, which have so much noise, on one vLLM.
 
     A candidate is an adapter of the base model, as a fine-tuned one often is: so one server is started. It
-    draws its answers by other seeds than the base model.
+    draws its answers by other seeds than the base model. That is an adapter without noise, too: in a batch
+    with adapters, vLLM 0.32 on the CPU answers a request of the model itself by the last of them.
     """
-    adapters = {name: smollm2.adapter(much) for name, much in noise.items()}
+    adapters = {name: smollm2.adapter(much) for name, much in {BASE: 0.0, **noise}.items()}
     # fmt: off
     options = (
         # In parts, vLLM 0.32 on the CPU dies of a prompt with a seed.
@@ -173,7 +174,10 @@ def served(folder: Path, noise: Mapping[str, float] = NOISE_OF) -> Iterator[tupl
     # fmt: on
     log = folder / "server.log"
     with (
-        VLLMServer(smollm2.folder(), log=log, name=BASE, options=options) as base,
-        reseeding(base.url.removesuffix("/v1")) as other,
+        VLLMServer(smollm2.folder(), log=log, name="no-adapter", options=options) as server,
+        reseeding(server.url.removesuffix("/v1")) as other,
     ):
-        yield base, [Server(f"{other}/v1", name, path) for name, path in adapters.items()]
+        yield (
+            Server(server.url, BASE, adapters[BASE]),
+            [Server(f"{other}/v1", name, adapters[name]) for name in noise],
+        )
