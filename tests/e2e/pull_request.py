@@ -41,7 +41,7 @@ PAIRS = {
 LIMIT = 1.0  # of 10
 GATE = f"mt_bench_branch.drop <= {LIMIT}"
 BASE = "smollm2"
-NOISE_OF = {"worse": 0.12, "alike": 0.01}  # the candidates, and the noise in their weights
+NOISE_OF = {"worse": 0.17, "alike": 0.01}  # the candidates, and the noise in their weights
 TOKENS = 16  # at most, of an answer: a model with much noise does not end by itself
 NOISE = 0.5  # standard deviation of the judge's ratings, of 10
 WORDS = re.compile(r"\w+")
