@@ -20,6 +20,7 @@ from statistics import mean
 from tests.scripted_server import Body, ScriptedServer, content_text
 
 from . import smollm2
+from .reseeding import reseeding
 from .vllm_environment import Server, VLLMServer
 
 FILE = "compositional_skills/facts/qna.yaml"
@@ -155,9 +156,11 @@ def rating(prompt: str, seed: int) -> int:
 def served(folder: Path, noise: Mapping[str, float] = NOISE_OF) -> Iterator[tuple[Server, list[Server]]]:
     """The base model and the candidates, which have so much noise, on one vLLM.
 
-    A candidate is an adapter of the base model, as a fine-tuned one often is: so one server is started.
+    A candidate is an adapter of the base model, as a fine-tuned one often is: so one server is started. It
+    draws its answers by other seeds than the base model. That is an adapter without noise, too: in a batch
+    with adapters, vLLM 0.32 on the CPU answers a request of the model itself by the last of them.
     """
-    adapters = {name: smollm2.adapter(much) for name, much in noise.items()}
+    adapters = {name: smollm2.adapter(much) for name, much in {BASE: 0.0, **noise}.items()}
     # fmt: off
     options = (
         # In parts, vLLM 0.32 on the CPU dies of a prompt with a seed.
@@ -170,5 +173,11 @@ def served(folder: Path, noise: Mapping[str, float] = NOISE_OF) -> Iterator[tupl
     )
     # fmt: on
     log = folder / "server.log"
-    with VLLMServer(smollm2.folder(), log=log, name=BASE, options=options) as base:
-        yield base, [Server(base.url, name, path) for name, path in adapters.items()]
+    with (
+        VLLMServer(smollm2.folder(), log=log, name="no-adapter", options=options) as server,
+        reseeding(server.url.removesuffix("/v1")) as other,
+    ):
+        yield (
+            Server(server.url, BASE, adapters[BASE]),
+            [Server(f"{other}/v1", name, adapters[name]) for name in noise],
+        )
