@@ -3,8 +3,8 @@
     python -m tests.perf.pull_requests [--runs 20] [--options="--eval-repeat=auto"]
 
 The base model is SmolLM2-135M-Instruct. One candidate is the same model with noise in its weights, with which
-it answers worse by 2 of 10 or a little more. The other has next to none: it answers as well, by other seeds. A
-table says how often each was red, inconclusive and green.
+it answers worse by 2 of 10 or a little more. The other has next to none, and answers as well, by other seeds.
+A table says how often each was red, inconclusive and green.
 """
 
 from __future__ import annotations
