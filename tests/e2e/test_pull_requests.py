@@ -11,7 +11,7 @@ import pytest
 
 from .pull_request import LIMIT, Outcome, PullRequest, served
 
-RUNS = range(2)
+RUNS = range(1)  # a run asks real models for minutes; `tests.perf.pull_requests` makes more
 ANSWERS = 4
 
 
