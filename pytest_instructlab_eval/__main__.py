@@ -290,8 +290,8 @@ def report(
                 raise ConfigurationError(f"{against} and {run} have no benchmark with the same questions")
         path = file.parent / PAGE if out is None else out
         with _check_writable("--out", path, "; name another"):
-            kept = output_history(file.parent) if history is None else read_history(history)
-            write_report(path, page, kept)
+            earlier_runs = output_history(file.parent) if history is None else read_history(history)
+            write_report(path, page, earlier_runs)
     click.echo(f"report: {escape_line(str(path))}")
 
 
@@ -307,14 +307,14 @@ def show_history(folder: Path, *, last: int) -> None:
     read; the other runs are shown all the same.
     """
     with _errors_as_sentences():
-        found = read_history(folder, last)
-        for sentence in found.unread:
+        run_history = read_history(folder, last)
+        for sentence in run_history.unread:
             click.echo(f"left out: {escape_text(sentence)}", err=True)
-        if not found.scores:
-            why = f": {'; '.join(found.notes)}" if found.notes else ""
+        if not run_history.scores:
+            why = f": {'; '.join(run_history.notes)}" if run_history.notes else ""
             raise DataError(f"{folder} has no run with scores{why}")
-    _print_lines(history_lines(found))
-    sys.exit(1 if found.unread else 0)
+    _print_lines(history_lines(run_history))
+    sys.exit(1 if run_history.unread else 0)
 
 
 def _own_baseline(run: Run, against: Path | None, allow_flag: str | None) -> Baseline | None:

@@ -14,6 +14,11 @@ WORST = 5  # questions named in a verdict
 LISTED = 10  # known names in a message about an unknown one
 
 
+def score_digits(maximum: float) -> int:
+    """Return the number of decimal digits of a score on a scale of 0 to this maximum."""
+    return 2 if maximum > 1 else 4
+
+
 def number_text(value: float, digits: int) -> str:
     """Return a value with so many decimal digits."""
     return f"{value:,.{digits}f}"

@@ -6,6 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 
+from pytest_instructlab_eval.gates.sentences import score_digits
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.comparison import Comparison, Contribution, lowest_scores, mean_interval
 from pytest_instructlab_eval.stats.control_variate import ControlledMean, controlled_mean
@@ -47,7 +48,7 @@ class Target:
     @property
     def digits(self) -> int:
         """The number of decimal digits of its scores."""
-        return 2 if self.maximum > 1 else 4
+        return score_digits(self.maximum)
 
     @property
     def unrecorded(self) -> str:

@@ -138,9 +138,9 @@ class JournalledModel:
         `about` is what the decision rests on, as data for JSON. Raises ModelError where the journal cannot be
         written.
         """
-        asked = self._about.copy()
-        asked.update(CANONICAL.encode(["repeats", self._name.judges, about]).encode())
-        key = asked.digest()
+        digest = self._about.copy()
+        digest.update(CANONICAL.encode(["repeats", self._name.judges, about]).encode())
+        key = digest.digest()
         record = self._journal.find(key)
         if record is not None and type(number := record[0].get("repeats")) is int and number > 0:
             return number

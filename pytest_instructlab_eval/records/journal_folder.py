@@ -147,7 +147,7 @@ def _requests_of_tests(folder: Path) -> Counter[bytes]:
     They are found by where a line has what; no line is read as JSON.
     """
     tests: dict[int, bytes] = {}  # by the hash of the key, which needs less memory
-    known: dict[bytes, bytes] = {}  # each text once in memory
+    texts: dict[bytes, bytes] = {}  # each once in memory
     for path in journal_files(folder):
         with contextlib.suppress(OSError), path.open("rb") as file:
             for line in file:
@@ -156,7 +156,7 @@ def _requests_of_tests(folder: Path) -> Counter[bytes]:
                     if UNRATED in line[-60:]:
                         tests.pop(key, None)
                     elif b',"repeats":' not in line[-60:]:
-                        found = TESTED.search(line)
-                        tested = b"" if found is None else found[0]
-                        tests[key] = known.setdefault(tested, tested)
+                        match = TESTED.search(line)
+                        text = b"" if match is None else match[0]
+                        tests[key] = texts.setdefault(text, text)
     return Counter(tests.values())

@@ -59,16 +59,16 @@ def write_with_checksum(file: BinaryIO, parts: Iterable[str]) -> None:
 
     Only one part is in memory at a time. Raises OSError.
     """
-    digest, place = hashlib.sha256(), None
+    digest, position = hashlib.sha256(), None
     for part in parts:
         data = part.encode()
         digest.update(data)
-        if place is None:
+        if position is None:
             start, blank, rest = data.partition(BLANK_CHECKSUM.encode())
-            place = len(start) + len(blank) - len('",')
+            position = len(start) + len(blank) - len('",')
             data = start + f' "checksum": "{"0" * digest.digest_size * 2}",'.encode() + rest
         file.write(data)
-    file.seek(place or 0)
+    file.seek(position or 0)
     file.write(digest.hexdigest().encode())
 
 

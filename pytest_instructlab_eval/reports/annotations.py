@@ -110,9 +110,9 @@ def github_commands(found: Sequence[Annotation]) -> list[str]:
 
 def _command(entry: Annotation) -> str:
     """Return the command of an annotation; without its line it is about the whole file."""
-    place = {"file": entry.path, **({} if entry.line is None else {"line": str(entry.line)})}
+    location = {"file": entry.path, **({} if entry.line is None else {"line": str(entry.line)})}
     properties = ",".join(
-        f"{name}={value.translate(IN_PROPERTY)}" for name, value in {**place, "title": entry.title}.items()
+        f"{name}={value.translate(IN_PROPERTY)}" for name, value in {**location, "title": entry.title}.items()
     )
     return f"::{entry.level} {properties}::{entry.message.translate(IN_VALUE)}"
 

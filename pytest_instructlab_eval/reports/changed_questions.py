@@ -11,7 +11,6 @@ from pytest_instructlab_eval.reports.html.question_table import (
     Finding,
     PageQuestions,
     QuestionRow,
-    question_table,
 )
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.tables import fit_table
@@ -42,7 +41,7 @@ class MovedQuestion:
 
 def moved_by_comparison(report: RunReport) -> dict[str, list[MovedQuestion]]:
     """Return the questions that moved by the title of their comparison, each with the worst first."""
-    table = question_table(report)
+    table = report.questions
     return {
         entry.title: sorted(_moved(entry, table), key=lambda question: question.change)
         for entry in report.changes

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
 from pytest_instructlab_eval.escaping import escape_line
-from pytest_instructlab_eval.gates.sentences import detectable_drop_text, question_count
+from pytest_instructlab_eval.gates.sentences import detectable_drop_text, question_count, score_digits
 from pytest_instructlab_eval.reports.tables import fit_table, paragraph
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
@@ -51,7 +51,7 @@ def _group_rows(entry: BenchmarkChanges, *, verbose: bool, most: int | None) -> 
 
 def change_cells(label: str, change: MeanChange) -> list[str]:
     """Return the cells of a row: label, before, after, difference, interval, standard error, questions."""
-    digits = 2 if change.maximum > 1 else 4
+    digits = score_digits(change.maximum)
 
     def number(value: float | None, sign: str = "") -> str:
         return "" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
@@ -75,7 +75,7 @@ def comparison_notes(changes: Sequence[BenchmarkChanges]) -> list[str]:
     for entry in changes:
         name = f"{entry.benchmark} ({entry.model})" if several else entry.benchmark
         if entry.minimum_detectable_drop is not None:
-            digits = 2 if entry.overall.maximum > 1 else 4
+            digits = score_digits(entry.overall.maximum)
             power = detectable_drop_text(entry.minimum_detectable_drop, digits)
             correlation = (
                 "" if entry.correlation is None else f"; the scores correlate by {entry.correlation:.2f}"

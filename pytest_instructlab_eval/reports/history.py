@@ -194,9 +194,10 @@ def _measurement(run: KeptRun, score: BenchmarkScore) -> dict[str, object]:
 def _other_model(run: KeptRun, score: BenchmarkScore, before: Sequence[HistoryPoint]) -> Iterator[str]:
     """Yield the sentence that this is another model than the one before it under the same name."""
     identity = run.identities.get(score.model)
-    known = [point.run for point in before if score.model in point.run.identities]
-    if identity is not None and known:
-        why = identity.other_model(known[-1].identities[score.model])
+    identified = [point.run for point in before if score.model in point.run.identities]
+    if identity is not None and identified:
+        latest = identified[-1]
+        why = identity.other_model(latest.identities[score.model])
         if why is not None:
-            now, then = time_text(run.ended), time_text(known[-1].ended)
+            now, then = time_text(run.ended), time_text(latest.ended)
             yield f"another model under the name {escape(score.model)} at {now} than at {then}: {why}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.gates.sentences import score_digits
 from pytest_instructlab_eval.records.previous_runs import FOLDER
 from pytest_instructlab_eval.reports.history import HistoryPoint, RunHistory, ScoreHistory, time_text
 from pytest_instructlab_eval.reports.notes import note_line
@@ -27,7 +28,7 @@ def history_lines(history: RunHistory) -> list[str]:
 
 def _history_table(scores: ScoreHistory) -> list[str]:
     """Return the table of a benchmark and model, under its name and above its notes."""
-    digits = 2 if scores.maximum > 1 else 4
+    digits = score_digits(scores.maximum)
     low, high = scores.span
     head = ["run (UTC)", "score", "95 % interval", f"{low:.{digits}f} to {high:.{digits}f}", "gates"]
     rows = [
@@ -56,8 +57,8 @@ def point_interval(point: HistoryPoint, digits: int) -> str:
 def run_label(point: HistoryPoint) -> str:
     """Return the time of a run, and its name where that is not a time itself."""
     name = point.run.name
-    kept = name == "." or name.startswith(f"{FOLDER}/")
-    return time_text(point.run.ended) + ("" if kept else f" {escape_line(name)}")
+    is_named_by_time = name == "." or name.startswith(f"{FOLDER}/")
+    return time_text(point.run.ended) + ("" if is_named_by_time else f" {escape_line(name)}")
 
 
 def short_reason(message: str) -> str:

@@ -146,8 +146,9 @@ def read_kept_run(path: Path, folder: Path) -> KeptRun:
     try:
         text = read_text(path, MOST_BYTES)
         head, _, rest = text.partition(QUESTIONS)
-        known = parse_json(f"{head.rstrip().removesuffix(',')}\n}}" if rest else text)
-        document = known if rest and is_unchanged(text) and _has_scores(known) else parse_json(text)
+        document = parse_json(f"{head.rstrip().removesuffix(',')}\n}}" if rest else text)
+        if rest and not (is_unchanged(text) and _has_scores(document)):
+            document = parse_json(text)
         return _kept_run(document, path, folder)
     except NotUTF8Error as error:
         raise _not_ours(path, f"not UTF-8 in {error.line}") from None

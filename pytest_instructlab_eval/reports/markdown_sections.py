@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.escaping import markdown_code, markdown_text
-from pytest_instructlab_eval.gates.sentences import confidence_text, interval_text
+from pytest_instructlab_eval.gates.sentences import interval_text, score_digits
 from pytest_instructlab_eval.reports.changes_table import change_cells, comparison_notes
-from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
+from pytest_instructlab_eval.reports.ranking_table import doubts_about_best, interval_head, rank_cells
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
-from pytest_instructlab_eval.reports.totals import cost_of_run, run_time, totals_table
+from pytest_instructlab_eval.reports.totals import time_and_cost, totals_table
 from pytest_instructlab_eval.reports.verdicts import noteworthy_reports
 from pytest_instructlab_eval.reports.worse_questions import WorseQuestion, worse_questions
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
-from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
+from pytest_instructlab_eval.stats.ranking import Rank
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 from pytest_instructlab_eval.stats.summary import Summary
 
@@ -114,24 +114,9 @@ def _questions(worse: Sequence[WorseQuestion]) -> MarkdownSection:
 
 
 def _ranking(ranks: Sequence[Rank]) -> MarkdownSection:
-    interval = f"{confidence_text(simultaneous_confidence(len(ranks) - 1))} interval" if ranks else ""
-    rows = [
-        (
-            markdown_code(rank.model),
-            f"{rank.score:.4f}",
-            _number(rank.stderr),
-            _number(rank.behind) if place else "",
-            "" if rank.interval is None else f"{rank.interval.low:.4f} to {rank.interval.high:.4f}",
-            "may equal the best" if place and rank.tied else "" if place else "best",
-        )
-        for place, rank in enumerate(ranks)
-    ]
-    head = ("model", "score (0 to 1)", "std. error", "behind the best", interval, "")
-    return MarkdownSection("Ranking", head, rows, doubts_about_best(ranks) if ranks else ())
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    rows = [(markdown_code(model), *cells) for model, *cells in rank_cells(ranks)]
+    head = ("model", "score (0 to 1)", "std. error", "behind the best", interval_head(ranks), "")
+    return MarkdownSection("Ranking", head, rows, doubts_about_best(ranks))
 
 
 def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
@@ -140,7 +125,7 @@ def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
     yield (markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers)
     if summary.controlled is not None:
         _, *numbers = row_cells("", summary.controlled)
-        digits = 2 if summary.controlled.maximum > 1 else 4
+        digits = score_digits(summary.controlled.maximum)
         ends = interval_text(summary.controlled_interval, CONFIDENCE, digits)
         yield (f"{summary.controlled.label}: {ends}", *numbers)
     yield from ((label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary))
@@ -182,9 +167,6 @@ def _totals(report: RunReport) -> MarkdownSection:
     """Return what the run used, with its time and, where prices are given, its cost."""
     head, rows = totals_table(report.run)
     cells = [(markdown_code(name), *numbers) for name, *numbers in rows]
-    notes = []
-    if report.run.usage is not None and rows:
-        cost = cost_of_run(report.run)
-        paid = "" if cost is None else f", cost {cost:,.4f}"
-        notes = [f"The run took {run_time(report.run.usage.seconds)}{paid}"]
+    took = time_and_cost(report.run) if rows else ""
+    notes = [f"The run took {took}"] if took else []
     return MarkdownSection("Tokens and requests", head, cells, notes)

@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pytest_instructlab_eval.gates.sentences import confidence_text, name_list
 from pytest_instructlab_eval.reports.tables import fit_table, paragraph
 from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
 
+class RankCells(NamedTuple):
+    """The cells of a model's line; `word` says whether it is the best, or may equal it."""
+
+    model: str
+    score: str
+    stderr: str
+    behind: str
+    interval: str
+    word: str
+
+
+def rank_cells(ranks: Sequence[Rank]) -> list[RankCells]:
+    """Return the cells of each model, the best first."""
+    best = [RankCells(rank.model, _share_text(rank.score), _share_text(rank.stderr), "", "", "best")
+            for rank in ranks[:1]]  # fmt: skip
+    return best + [
+        RankCells(
+            rank.model,
+            _share_text(rank.score),
+            _share_text(rank.stderr),
+            _share_text(rank.behind),
+            "" if rank.interval is None else f"{rank.interval.low:.4f} to {rank.interval.high:.4f}",
+            "may equal the best" if rank.tied else "",
+        )
+        for rank in ranks[1:]
+    ]
+
+
+def interval_head(ranks: Sequence[Rank]) -> str:
+    """Return the head of the column of intervals; empty without ranks."""
+    return f"{confidence_text(simultaneous_confidence(len(ranks) - 1))} interval" if ranks else ""
+
+
 def ranking_table(ranks: Sequence[Rank]) -> list[str]:
     """Return the lines of the ranking; none without ranks."""
     if not ranks:
         return []
-    best, *others = ranks
-    rows = [[best.model, f"{best.score:.4f}", _share_text(best.stderr), "", "", "best"]]
-    for row in others:
-        between = "" if row.interval is None else f"{row.interval.low:.4f} to {row.interval.high:.4f}"
-        tied = "may equal the best" if row.tied else ""
-        rows.append(
-            [row.model, f"{row.score:.4f}", _share_text(row.stderr), _share_text(row.behind), between, tied]
-        )
-    interval = f"{confidence_text(simultaneous_confidence(len(others)))} interval"
-    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", interval, ""]
-    lines = fit_table(head, rows, text=(5,))
+    head = ["ranking", "score (0 to 1)", "std. error", "behind the best", interval_head(ranks), ""]
+    lines = fit_table(head, list(map(list, rank_cells(ranks))), text=(5,))
     return [*lines, *(line for note in _luck_of_best(ranks) for line in paragraph(note))]
 
 

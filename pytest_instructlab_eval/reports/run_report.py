@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_instructlab_eval.gates.evaluation import gate_verdicts
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict, fails_run
@@ -17,6 +17,9 @@ from pytest_instructlab_eval.reports.exit_status import Cause, exit_status, gate
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, changes_between, run_changes
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 from pytest_instructlab_eval.stats.summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from pytest_instructlab_eval.reports.html.question_table import PageQuestions
 
 COULD_NOT_START = 4  # pytest's status
 Headline = Verdict | Literal["broken"]
@@ -99,6 +102,13 @@ class RunReport:
     def baseline_summaries(self) -> tuple[Summary, ...]:
         """The summaries of the run that this one is compared with."""
         return () if self.baseline is None else tuple(summarise(self.baseline.results))
+
+    @functools.cached_property
+    def questions(self) -> PageQuestions:
+        """The questions beside those of the compared side, made once for all renderers."""
+        from pytest_instructlab_eval.reports.html.question_table import question_table
+
+        return question_table(self)
 
     @property
     def candidates(self) -> list[str]:

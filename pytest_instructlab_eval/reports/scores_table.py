@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from operator import attrgetter
 
 from pytest_instructlab_eval.escaping import escape_line
+from pytest_instructlab_eval.gates.sentences import score_digits
 from pytest_instructlab_eval.reports.tables import fit_table
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
 
@@ -84,7 +85,7 @@ def _best_and_worst(groups: Sequence[SummaryRow]) -> list[list[str]]:
 
 def row_cells(label: str, row: SummaryRow) -> list[str]:
     """Return the cells of a row: label, score, standard error, questions, unscored, errors."""
-    digits = 2 if row.maximum > 1 else 4
+    digits = score_digits(row.maximum)
     missing = "several scales" if row.n else "no score"  # scores that have no mean, or none
     value = missing if row.value is None else f"{row.value:.{digits}f}"
     if row.value is not None and row.maximum != 1:

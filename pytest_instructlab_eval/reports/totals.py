@@ -76,14 +76,22 @@ def cost_of_run(run: Run) -> float | None:
     return sum(costs) if costs else None
 
 
+def time_and_cost(run: Run) -> str:
+    """Return the time and the cost of a run, as far as they are known."""
+    if run.usage is None:
+        return ""
+    return run_time(run.usage.seconds) + _cost_text(cost_of_run(run))
+
+
 def totals_lines(run: Run) -> list[str]:
     """Return the run's time and cost, and a line for each model and judge; none where nothing was asked."""
     lines = run_totals(run)
     if run.usage is None or not lines:
         return []
-    cost = cost_of_run(run)
-    whole = run_time(run.usage.seconds) + ("" if cost is None else f", cost {cost:,.4f}")
-    return [f"totals: {whole}", *(part for line in lines for part in paragraph(_total_sentence(line)))]
+    return [
+        f"totals: {time_and_cost(run)}",
+        *(part for line in lines for part in paragraph(_total_sentence(line))),
+    ]
 
 
 def _total_sentence(line: TotalLine) -> str:
@@ -91,11 +99,14 @@ def _total_sentence(line: TotalLine) -> str:
     usage = line.usage
     role = "judge " if usage.role == "judge" else ""
     requests = "1 request" if usage.requests == 1 else f"{usage.requests:,} requests"
-    cost = "" if line.cost is None else f", cost {line.cost:,.4f}"
     return (
         f"  {role}{escape_line(usage.model)}: {requests}, {usage.prompt_tokens:,} tokens read, "
-        f"{usage.completion_tokens:,} written ({line.per_second:,.1f} a second){cost}"
+        f"{usage.completion_tokens:,} written ({line.per_second:,.1f} a second){_cost_text(line.cost)}"
     )
+
+
+def _cost_text(cost: float | None) -> str:
+    return "" if cost is None else f", cost {cost:,.4f}"
 
 
 def run_time(seconds: float) -> str:

@@ -12,7 +12,6 @@ from pytest_instructlab_eval.reports.html.question_table import (
     Finding,
     PageQuestions,
     QuestionRow,
-    question_table,
 )
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges
@@ -53,21 +52,21 @@ def worse_questions(report: RunReport) -> list[WorseQuestion]:
     """
     if not report.changes:
         return []
-    table = question_table(report)
+    table = report.questions
     gates = [
         verdict
         for verdict in report.verdicts
         if verdict.verdict == "failed" and verdict.gate.selector.figure.compares
     ]
-    found = []
+    changed = []
     for entry in report.changes:
         sides = compared_sides(entry, table)
         if sides is not None:
-            moved = changed_rows(entry.benchmark, sides, table.rows)
-            found += [
-                (change, _worse_question(entry, row, sides, gates)) for change, row in moved if change < 0
+            rows = changed_rows(entry.benchmark, sides, table.rows)
+            changed += [
+                (change, _worse_question(entry, row, sides, gates)) for change, row in rows if change < 0
             ]
-    return [question for _, question in sorted(found, key=lambda pair: pair[0])]
+    return [question for _, question in sorted(changed, key=lambda pair: pair[0])]
 
 
 def compared_sides(entry: BenchmarkChanges, table: PageQuestions) -> tuple[int, int] | None:

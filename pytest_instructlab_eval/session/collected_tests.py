@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,11 @@ class CollectedTests:
         """True if any of the tests requests a model or a judge of the run."""
         counts = (of_group for groups in self.roles.values() for of_group in groups.values())
         return any(fixtures for of_group in counts for fixtures in of_group)
+
+    @classmethod
+    def from_plain(cls, record: Mapping[str, Any]) -> CollectedTests:
+        """Return the facts of `to_plain`, as a worker has sent them."""
+        return cls(**{**record, "planned": [PlannedTest(*test) for test in record["planned"]]})
 
     def to_plain(self) -> dict[str, object]:
         """Return the facts as plain data, for another process."""

@@ -45,7 +45,7 @@ class Planning:
         about_these: Sequence[str] = (),
     ) -> None:
         self._settings = settings
-        self._tests = [PlannedTest(*test) for test in tests]  # a worker sends them as plain lists
+        self._tests = tests
         self._in_flight = in_flight
         # Only --eval-plan shows the others; where there is nothing to plan, the last run need not be read.
         planned = [gate for gate in gates if settings.plan or gate.selector.figure.compares]

@@ -12,7 +12,6 @@ import pytest
 from pytest_instructlab_eval import options
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.escaping import escape_line
-from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.session import garbage_collection
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.installed_benchmarks import benchmark_file
@@ -154,7 +153,7 @@ class Preparation:
             if self._settings.reuse_verdict:
                 self._eval.set_aside_last_run()
             self._eval.journal.know_models(self._eval.identities)
-            planned = [PlannedTest(*test) for test in self._eval.gating.collected.planned]
+            planned = self._eval.gating.collected.planned
             if (to_ask := self._eval.journal.requests_to_ask(planned)) is not None:
                 self._eval.say(to_ask)
             if tries and "judge" in fixtures:

@@ -75,7 +75,7 @@ class Workers:
             self._preparation.check_forked(str(problem))
         collected = signs.read("collected")
         if isinstance(collected, dict):
-            self._preparation.check_collected(CollectedTests(**collected))
+            self._preparation.check_collected(CollectedTests.from_plain(collected))
         used = {role for role in ROLES if signs.is_up(role)}
         if ids and used:
             self._preparation.serve(used)

@@ -1,4 +1,4 @@
-"""The progress of a run with xdist: workers tell how far they are, and the controller shows the sum."""
+"""The progress of a run with xdist: workers write their counts, and the controller shows the sum."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from pytest_instructlab_eval.session.xdist_internals import (
     worker_id,
 )
 
-Told = tuple[int, int, int | None]
+WorkerCounts = tuple[int, int, int | None]
 """A worker's requests, its tokens, and the requests that it expects of the whole run (None where unknown)."""
 
 
 class WorkerProgress:
-    """The hook of a worker that tells the controller of its progress, by a file."""
+    """The hook of a worker that writes its progress to a file for the controller."""
 
     def __init__(self, session: EvalSession) -> None:
         self._eval = session
         self._name = _file_name(worker_id(session.config))
-        self._told: Told | None = None
+        self._written: WorkerCounts | None = None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """Tell how far this worker is as long as its tests run."""
-        with _called_often(self.tell):
+        """Write the counts of this worker while its tests run."""
+        with _called_often(self.write):
             try:
                 return (yield)
             finally:
-                self.tell()  # the other workers may run for long
+                self.write()  # the other workers may run for long
 
-    def tell(self) -> None:
-        """Write how far this worker is, if that has changed."""
-        counts = list(self._eval.models.traffic)
-        told: Told = (
-            sum(count.requests for count in counts),
-            sum(count.tokens for count in counts),
+    def write(self) -> None:
+        """Write the counts of this worker, if they have changed."""
+        traffic = list(self._eval.models.traffic)
+        counts: WorkerCounts = (
+            sum(count.requests for count in traffic),
+            sum(count.tokens for count in traffic),
             self._eval.progress.expected,
         )
-        if told != self._told:
+        if counts != self._written:
             with contextlib.suppress(OSError):  # the controller has ended, and its folder is gone
-                self._eval.signs.leave(self._name, told)
-            self._told = told
+                self._eval.signs.leave(self._name, counts)
+            self._written = counts
 
 
 class WorkersProgress:
@@ -101,24 +101,24 @@ class WorkersProgress:
         """Show the progress of all workers, unless pytest has just written."""
         if time.monotonic() - self._last_report < LIVE_INTERVAL:
             return
-        told = list(self._told())
+        workers = list(self._counts_of_workers())
         own = list(self._eval.models.traffic)
-        expected = [requests for _, _, requests in told]
-        if told:
+        expected = [requests for _, _, requests in workers]
+        if workers:
             # Each worker has collected all tests, and a question may turn out to need more requests.
             whole = None if None in expected else max(cast("list[int]", expected))
             asked = sum(count.requests for count in own)
             self._eval.progress.expect_in_all(None if whole is None else whole + asked)
-        traffic = [Traffic(requests, tokens) for requests, tokens, _ in told]
+        traffic = [Traffic(requests, tokens) for requests, tokens, _ in workers]
         self._eval.progress.show(self._config, [*own, *traffic])
 
-    def _told(self) -> Iterator[Told]:
-        """Yield what the workers have told so far."""
+    def _counts_of_workers(self) -> Iterator[WorkerCounts]:
+        """Yield what the workers have written so far."""
         for worker in self._workers:
             with contextlib.suppress(OSError, ValueError):  # a missing line must not end a run
-                told = self._eval.signs.read(_file_name(worker))
-                if isinstance(told, list):
-                    yield cast(Told, tuple(told))
+                counts = self._eval.signs.read(_file_name(worker))
+                if isinstance(counts, list):
+                    yield cast(WorkerCounts, tuple(counts))
 
 
 def _file_name(worker: str) -> str:

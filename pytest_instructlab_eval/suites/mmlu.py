@@ -80,7 +80,7 @@ class MMLUTask:
             return len(self.rows)
         if self.data is None:
             return self.first_n
-        return min(self.size, self.size if self.first_n is None else self.first_n)
+        return self.size if self.first_n is None else min(self.size, self.first_n)
 
     @property
     def size(self) -> int:

@@ -59,7 +59,7 @@ def _pairs_at_ref(taxonomy: Taxonomy, ref: str | None, settings: Settings) -> li
 
 
 def taxonomy_in_repository(settings: Settings) -> str:
-    """Return the way to the taxonomy's folder from the top of its repository; empty where it is the top."""
+    """Return the taxonomy's path inside its Git repository; empty for the repository's top."""
     from pytest_instructlab_eval.data.taxonomy import Taxonomy
 
     return "" if settings.taxonomy is None else Taxonomy(settings.taxonomy).folder_in_repository()

@@ -122,9 +122,9 @@ class Taxonomy:
             return repository.resolve(ref)
 
     def folder_in_repository(self) -> str:
-        """Return the way to the folder from the top of its Git repository, with slashes; empty at the top.
+        """Return the folder's path inside its Git repository, with slashes.
 
-        A folder outside a repository is taken for the top of one.
+        It is empty for the repository's top, and for a folder that is in no repository.
         """
         try:
             with Repository.of(self._folder) as repository:

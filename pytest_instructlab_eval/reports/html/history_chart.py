@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.gates.gate_report import Verdict
-from pytest_instructlab_eval.gates.sentences import number_text
+from pytest_instructlab_eval.gates.sentences import number_text, score_digits
 from pytest_instructlab_eval.reports.history import HistoryPoint, RunHistory, ScoreHistory
 from pytest_instructlab_eval.reports.history_table import point_interval, run_label, short_reason
 from pytest_instructlab_eval.reports.html.charts import Axis
-from pytest_instructlab_eval.reports.html.overview import digits
 
 LEAST_RUNS = 2  # of a benchmark and model: one score is no history
 HEIGHT = 160  # pixels of a drawing
@@ -81,7 +80,7 @@ def history_blocks(history: RunHistory, shown: Collection[tuple[str, str]]) -> l
 
 
 def _history_block(scores: ScoreHistory) -> HistoryBlock:
-    axis, decimals = Axis.around(scores.span), digits(scores.maximum)
+    axis, decimals = Axis.around(scores.span), score_digits(scores.maximum)
     step = (RIGHT - LEFT) / (len(scores.points) - 1)
     places = [round(LEFT + step * number, 2) for number in range(len(scores.points))]
     dots = tuple(_dot(point, x, axis) for point, x in zip(scores.points, places, strict=True))
@@ -123,7 +122,7 @@ def _dot(point: HistoryPoint, x: float, axis: Axis) -> HistoryDot:
 
 
 def _history_row(point: HistoryPoint) -> HistoryRow:
-    decimals = digits(point.score.maximum)
+    decimals = score_digits(point.score.maximum)
     return HistoryRow(
         run=run_label(point),
         line=point.line,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_instructlab_eval.gates.evaluation import is_default_gate
 from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
-from pytest_instructlab_eval.gates.sentences import confidence_text, number_text
+from pytest_instructlab_eval.gates.sentences import confidence_text, number_text, score_digits
 from pytest_instructlab_eval.reports.changes_table import comparison_notes
 from pytest_instructlab_eval.reports.html.charts import LimitChart
 from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
@@ -19,12 +19,6 @@ from pytest_instructlab_eval.stats.statistics import Interval
 
 NAMED = 3  # causes in the sentence
 WORST = 8  # questions shown of each comparison
-DIGITS_OF_SCALE = 4  # decimals of a score up to 1; of a larger scale, 2
-
-
-def digits(maximum: float) -> int:
-    """Return the decimals of a score on this scale."""
-    return 2 if maximum > 1 else DIGITS_OF_SCALE
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,7 @@ def _change_card(entry: BenchmarkChanges, table: PageQuestions) -> ChangeCard:
     pair = compared_sides(entry, table)
     changed = [] if pair is None else changed_rows(entry.benchmark, pair, table.rows)
     changes = [change for change, _ in changed]
-    number = digits(entry.overall.maximum)
+    number = score_digits(entry.overall.maximum)
     return ChangeCard(
         title=entry.title,
         benchmark=entry.benchmark,
@@ -191,9 +185,9 @@ def _encoded(part: str) -> str:
 
 def change_text(value: float | None, maximum: float) -> str:
     """Return a difference with its sign."""
-    return "" if value is None else f"{round(value, digits(maximum)) + 0.0:+.{digits(maximum)}f}"
+    return "" if value is None else f"{round(value, score_digits(maximum)) + 0.0:+.{score_digits(maximum)}f}"
 
 
 def score_text(value: float | None, maximum: float) -> str:
     """Return a score with the decimals of its scale."""
-    return "" if value is None else number_text(value, digits(maximum))
+    return "" if value is None else number_text(value, score_digits(maximum))

@@ -13,8 +13,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.escaping import escape_line
-from pytest_instructlab_eval.gates.sentences import confidence_text
-from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.history import NO_HISTORY, RunHistory
 from pytest_instructlab_eval.reports.html.history_chart import HistoryBlock, history_blocks
@@ -29,13 +27,17 @@ from pytest_instructlab_eval.reports.html.overview import (
 )
 from pytest_instructlab_eval.reports.html.page_data import page_data
 from pytest_instructlab_eval.reports.html.question_details import visible
-from pytest_instructlab_eval.reports.html.question_table import PageQuestions, question_table
+from pytest_instructlab_eval.reports.html.question_table import PageQuestions
 from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
-from pytest_instructlab_eval.reports.ranking_table import doubts_about_best
+from pytest_instructlab_eval.reports.ranking_table import (
+    RankCells,
+    doubts_about_best,
+    interval_head,
+    rank_cells,
+)
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.totals import cost_of_run, run_time, totals_table
+from pytest_instructlab_eval.reports.totals import time_and_cost, totals_table
 from pytest_instructlab_eval.reports.verdicts import family_note, verdict_counts
-from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -45,18 +47,6 @@ ASSETS = "pytest_instructlab_eval.reports.html"
 SCRIPTS = ("dom", "data", "filters", "list", "differences", "question", "main")  # in the order of their use
 MOST_NOTES = 50
 LONGEST_SENTENCE = 2_000  # characters of a name or a sentence outside the questions
-
-
-@dataclass(frozen=True)
-class RankLine:
-    """A model's line in the ranking."""
-
-    model: str
-    score: str
-    stderr: str
-    behind: str
-    interval: str
-    word: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ class Page:
     gate_counts: str
     default_gates: int
     changes: tuple[ChangeCard, ...]
-    ranking: tuple[RankLine, ...]
+    ranking: tuple[RankCells, ...]
     ranking_interval: str
     ranking_notes: tuple[str, ...]
     blocks: tuple[ScoreBlock, ...]
@@ -90,7 +80,7 @@ def html_page(report: RunReport, history: RunHistory = NO_HISTORY) -> str:
     """Return the page of a run, one file that needs nothing else; `history` has the runs before it too."""
     from markupsafe import Markup
 
-    table = question_table(report)
+    table = report.questions
     style = _asset("page.css")
     script = "".join(['(() => {\n"use strict";\n', *(_asset(f"{name}.js") for name in SCRIPTS), "})();\n"])
     return page_template().render(
@@ -174,15 +164,13 @@ def _page(
         gate_counts=verdict_counts(report.verdicts),
         default_gates=sum(gate.default for gate in gates),
         changes=tuple(changes),
-        ranking=tuple(_rank_line(rank, first=place == 0) for place, rank in enumerate(report.ranking)),
-        ranking_interval=f"{confidence_text(simultaneous_confidence(len(report.ranking) - 1))} interval"
-        if report.ranking
-        else "",
+        ranking=tuple(rank_cells(report.ranking)),
+        ranking_interval=interval_head(report.ranking),
         ranking_notes=tuple(doubts_about_best(report.ranking)) if report.ranking else (),
         blocks=tuple(blocks),
         history=tuple(over_time),
         history_notes=(*history.notes, *history.unread)[:MOST_NOTES],
-        totals_meta=_totals_meta(run),
+        totals_meta=time_and_cost(run),
         totals_head=tuple(head),
         totals=tuple(map(tuple, totals)),
         notes=(*run.adaptation_notes, *run.notes)[:MOST_NOTES],
@@ -214,19 +202,3 @@ def _page_findings(report: RunReport) -> Iterator[str]:
         yield report.not_gated
     if note := family_note(report.verdicts):
         yield note
-
-
-def _totals_meta(run: Run) -> str:
-    """Return the time and the cost of a run, as far as they are known."""
-    if run.usage is None:
-        return ""
-    cost = cost_of_run(run)
-    return run_time(run.usage.seconds) + ("" if cost is None else f", cost {cost:,.4f}")
-
-
-def _rank_line(rank: Rank, *, first: bool) -> RankLine:
-    numbers = ("" if value is None else f"{value:.4f}" for value in (rank.score, rank.stderr, rank.behind))
-    score, stderr, behind = numbers
-    interval = "" if rank.interval is None else f"{rank.interval.low:.4f} to {rank.interval.high:.4f}"
-    word = "best" if first else "may equal the best" if rank.tied else ""
-    return RankLine(rank.model, score, stderr, "" if first else behind, interval, word)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_instructlab_eval.gates.sentences import number_text
+from pytest_instructlab_eval.gates.sentences import number_text, score_digits
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.html.charts import Axis, Bar, Mark, Radar, histogram
-from pytest_instructlab_eval.reports.html.overview import change_text, digits
+from pytest_instructlab_eval.reports.html.overview import change_text
 from pytest_instructlab_eval.reports.html.question_table import PageQuestions, PageSide, side_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import score_doubts
@@ -185,7 +185,7 @@ def _score_row(
 def _cell(side: int, row: SummaryRow, interval: Interval | None, axis: Axis) -> ScoreCell | None:
     if row.value is None:
         return None
-    number = digits(row.maximum)
+    number = score_digits(row.maximum)
     ends = "" if interval is None else " to ".join(number_text(end, number) for end in interval)
     return ScoreCell(
         side,
