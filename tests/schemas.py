@@ -6,23 +6,32 @@ import functools
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 __all__ = ["check_written", "schema", "schema_problems"]
 
 
-@functools.cache
-def schema(name: str) -> Draft202012Validator:
-    """The validator of "results" or "baseline"."""
+def schema(name: str) -> dict[str, Any]:
+    """The schema of "results" or "baseline"."""
     text = (resources.files("pytest_instructlab_eval.records") / f"{name}.schema.json").read_text("utf-8")
-    return Draft202012Validator(json.loads(text), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+@functools.cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(schema(name), validate_formats=True)
 
 
 def schema_problems(document: object) -> list[str]:
     """What in a results.json or a baseline is not as its schema has it, each with its place."""
     kind = "results" if isinstance(document, dict) and "results" in document else "baseline"
-    return [f"{error.json_path}: {error.message}" for error in schema(kind).iter_errors(document)]
+    return [
+        f"/{'/'.join(map(str, error.instance_path))}: {error.message}"
+        for error in _validator(kind).iter_errors(document)
+    ]
 
 
 def check_written(folder: Path, since: float) -> None:

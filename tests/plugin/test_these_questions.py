@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.scripted_server import Body, content_text
+from tests.scripted_server import Body, Status, content_text
 
 from .conftest import Finished, Project, is_judgment, properties
 from .test_branch import A, PullRequest, qna
@@ -259,13 +259,12 @@ def test_parts_of_a_run_are_merged_about_these_questions(project: Project, five:
 def test_an_answer_that_cannot_be_had_is_an_error_and_no_score(
     project: Project, five: tuple[str, ...]
 ) -> None:
-    def reply(body: Body) -> str:
+    def of_the_reef(body: Body) -> bool:
         text = content_text(body["messages"][-1])
-        if not is_judgment(body) and body["model"] == "tiny" and "reef" in text:
-            return ""
-        return rated(worse)(body)
+        return not is_judgment(body) and body["model"] == "tiny" and "reef" in text
 
-    project.server.reply = reply
+    project.server.fault(Status(400, "not today"), times=None, when=of_the_reef)
+    project.server.reply = rated(worse)
     finished = project.evaluate(*five, "--eval-repeat=4", ret=1)
     verdict = verdict_of(finished)
     assert (verdict["verdict"], verdict["n"], verdict["unpaired"]) == ("failed", 4, [f"{A}:1"])
