@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -167,7 +168,7 @@ class Settings:
         """The evaluated models: the candidates, and the base model."""
         return self.model if self.base_model is None else (*self.model, self.base_model)
 
-    @property
+    @functools.cached_property  # it looks at the disk
     def labels(self) -> dict[str, str]:
         """The evaluated models by their labels in tests and tables: names, or the ends of paths."""
         return dict(zip(short_names(self.evaluated), self.evaluated, strict=True))

@@ -52,11 +52,11 @@ def read_bytes(
     location = printable_name(str(path)) if location is None else location
     try:
         with _opened(path) as file:
-            data = file.read(most_bytes + 1)
+            if os.fstat(file.fileno()).st_size > most_bytes:
+                raise _too_large(location, most_bytes, kind)
+            data = file.read()
     except OSError as error:
         raise DataError(f"{location} cannot be read ({error.strerror})") from None
-    if len(data) > most_bytes:
-        raise _too_large(location, most_bytes, kind)
     return data
 
 

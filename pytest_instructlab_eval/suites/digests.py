@@ -10,6 +10,8 @@ from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Question
 from pytest_instructlab_eval.suites.selection import asked_questions as asked_of
 
+DIGITS = 12
+
 
 def data_digest(benchmark: Benchmark, questions: Sequence[Question], settings: Settings) -> str | None:
     """Return a digest of all questions and references of a benchmark, however few `questions` are asked.
@@ -22,11 +24,19 @@ def data_digest(benchmark: Benchmark, questions: Sequence[Question], settings: S
     if settings.sample is not None or settings.first_n is not None or settings.min_tasks:
         every = dataclasses.replace(settings, sample=None, first_n=None, min_tasks=False)
         whole = asked_of(benchmark, every)
-    return digest([question.content for question in whole])
+    hashed = hashlib.sha256(b"[")  # of a list's text; one content at a time, as all of MMLU's are large
+    for number, question in enumerate(whole):
+        hashed.update(_bytes_of(question.content) if not number else b", " + _bytes_of(question.content))
+    hashed.update(b"]")
+    return hashed.hexdigest()[:DIGITS]
 
 
 def digest(content: object) -> str:
     """Return a digest of a content, twelve letters and digits; empty where there is none."""
     if content is None:
         return ""
-    return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:12]
+    return hashlib.sha256(_bytes_of(content)).hexdigest()[:DIGITS]
+
+
+def _bytes_of(content: object) -> bytes:
+    return repr(content).encode("utf-8", "replace")

@@ -268,23 +268,8 @@ def _mmlu_definition(task: MMLUTask) -> Any:
 
     class LocalTask(ConfigurableTask):  # type: ignore[misc]
         def download(self, *_: Any, **__: Any) -> None:
-            from datasets import Dataset
-
             if task.data is not None:
-                self.dataset = {
-                    split: Dataset.from_list(
-                        [
-                            {
-                                "question": row.question,
-                                "subject": task.subject,
-                                "choices": list(row.choices),
-                                "answer": row.answer,
-                            }
-                            for row in _mmlu_rows(task.data, split, task.subject)
-                        ]
-                    )
-                    for split in ("test", "dev")
-                }
+                self.dataset = {split: _dataset(task, task.data, split) for split in ("test", "dev")}
 
     config = dict(_mmlu_index()[task.name].cfg)
     config.pop("tag", None)  # belongs to lm-eval's index, not to a task
@@ -296,6 +281,24 @@ def _mmlu_definition(task: MMLUTask) -> Any:
             f"{' '.join(str(error).split())[:300]}); give a local copy with --eval-mmlu-data, or leave MMLU "
             "out with --eval-benchmark"
         ) from None
+
+
+def _dataset(task: MMLUTask, data: Path, split: str) -> Any:
+    """Return the rows of a CSV file as lm-eval has the hub's."""
+    from datasets import Dataset
+    from pyarrow import Table
+
+    rows = [
+        {
+            "question": row.question,
+            "subject": task.subject,
+            "choices": list(row.choices),
+            "answer": row.answer,
+        }
+        for row in _mmlu_rows(data, split, task.subject)
+    ]
+    # Without a fingerprint it computes one in most of a task's time, for a cache that nothing here uses.
+    return Dataset(Table.from_pylist(rows), fingerprint=f"{task.name}_{split}")
 
 
 @functools.cache

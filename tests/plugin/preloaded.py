@@ -18,6 +18,7 @@ from _pytest.config import default_plugins
 
 import pytest_instructlab_eval
 from pytest_instructlab_eval.reports.html.page import page_template
+from pytest_instructlab_eval.suites import mmlu
 
 from . import pytest_start
 
@@ -72,6 +73,7 @@ for name in (*LIBRARIES, *OWN):
 _read_what_is_installed()
 pytest_start.prepare()
 lm_eval.utils.env.from_string = functools.cache(lm_eval.utils.env.from_string)  # it compiles at each use
+mmlu._mmlu_index()
 page_template()
 inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
 gc.collect()
