@@ -115,7 +115,7 @@ class JournalledModel:
             {"prompt": prompt, "choices": choices},
             partial(_logprobs_in, count=len(choices)),
             lambda: self.model.choice_logprobs(prompt, choices),
-            _record_of_logprobs,
+            lambda reply: {"choices": reply, "way": reply.way if isinstance(reply, ChoiceLogprobs) else ""},
         )
 
     async def close(self) -> None:
@@ -232,7 +232,3 @@ def _logprobs_in(record: Mapping[str, object], *, count: int) -> list[float] | N
     except MisfitError:
         return None
     return ChoiceLogprobs(values, sys.intern(way)) if len(values) == count else None
-
-
-def _record_of_logprobs(values: list[float]) -> Mapping[str, object]:
-    return {"choices": values, "way": values.way if isinstance(values, ChoiceLogprobs) else ""}

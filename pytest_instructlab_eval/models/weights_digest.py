@@ -37,9 +37,10 @@ def folder_digest(folder: Path, cache_folder: Path) -> str | None:
     Files whose size and times are those of an earlier call are not read again: `cache_folder`, the user's,
     keeps their digests. A copy of the folder elsewhere has the same digest.
     """
+    cache = cache_folder / CACHE_FILE
     try:
         files = sorted(_model_files(folder))
-        cached = _read_cache(cache_folder / CACHE_FILE)
+        cached = _read_cache(cache)
         with ThreadPoolExecutor(READERS) as readers:
             entries = dict(
                 zip(
@@ -53,7 +54,10 @@ def folder_digest(folder: Path, cache_folder: Path) -> str | None:
     if not files:
         return None
     if any(cached.get(path) != entry for path, entry in entries.items()):
-        _write_cache(cache_folder / CACHE_FILE, {**cached, **entries})
+        newest = dict(list({**cached, **entries}.items())[-MOST_ENTRIES:])
+        with contextlib.suppress(OSError, UnicodeError):  # without a cache all is read again
+            cache_folder.mkdir(parents=True, exist_ok=True)
+            replace_text(cache, json.dumps(newest))
     named = [[str(path.relative_to(folder.absolute())), entries[str(path)][1]] for path in files]
     return f"sha256:{hashlib.sha256(json.dumps(named).encode('utf-8', 'surrogateescape')).hexdigest()}"
 
@@ -111,11 +115,3 @@ def _read_cache(path: Path) -> Mapping[str, Entry]:
 def _is_entry(state: object, digest: object) -> bool:
     numbers = isinstance(state, list) and len(state) == 3 and all(type(number) is int for number in state)
     return numbers and isinstance(digest, str)
-
-
-def _write_cache(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the digests, the newest ones where they are too many; without a cache all is read again."""
-    newest = dict(list(entries.items())[-MOST_ENTRIES:])
-    with contextlib.suppress(OSError, UnicodeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, json.dumps(newest))

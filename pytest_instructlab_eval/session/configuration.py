@@ -151,29 +151,22 @@ def refused_folder(config: pytest.Config, arguments: argparse.Namespace) -> Path
 
 def _option_value(config: pytest.Config, option: Option, arguments: argparse.Namespace) -> object:
     """Return the option's parsed value from the command line, else the ini file, else its default."""
-    source, base, given = _given(config, option, arguments)
+    source, folder = option.flag, Path(config.invocation_params.dir)
+    given = None if option.places == "ini" else getattr(arguments, option.name)
+    if given is None and option.places != "flag":
+        name = next((name for name in option.names if config.getini(name)), None)
+        if name is not None:
+            given = config.getini(name)
+            if config.inipath is not None:
+                source, folder = f"{name} in {config.inipath.name}", config.inipath.parent
+    if given is None:
+        given = option.default
     if given is None:
         return () if option.repeatable else None
     if option.repeatable:
         return tuple(_parse_option(source, option.parse, text) for text in given)
     value = _parse_option(source, option.parse, str(given))
-    return Path(os.path.abspath(base / value)) if option.is_path and isinstance(value, Path) else value
-
-
-def _given(
-    config: pytest.Config, option: Option, arguments: argparse.Namespace
-) -> tuple[str, Path, str | Sequence[str] | None]:
-    """Return the name of an option in its source, the folder of its relative paths, and its raw value."""
-    folder = Path(config.invocation_params.dir)
-    given = None if option.places == "ini" else getattr(arguments, option.name)
-    if given is not None:
-        return option.flag, folder, given
-    for name in option.names if option.places != "flag" else ():
-        if given := config.getini(name):
-            if config.inipath is None:
-                return option.flag, folder, given
-            return f"{name} in {config.inipath.name}", config.inipath.parent, given
-    return option.flag, folder, option.default
+    return Path(os.path.abspath(folder / value)) if option.is_path and isinstance(value, Path) else value
 
 
 def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
@@ -189,23 +182,18 @@ def _check_use(config: pytest.Config, settings: Settings) -> None:
         raise ConfigurationError(
             "--eval-judge-base-url needs --eval-judge-model, the judge's name on that server"
         )
-    _check_headers(config, settings)
-    for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
-        if config.getoption(f"eval_{name}") is not None:
-            raise ConfigurationError(
-                f"--eval-{name.replace('_', '-')} is for a server that the run starts, but this run starts "
-                "none; leave out the option, or leave out --eval-base-url (and --eval-judge-base-url)"
-            )
-
-
-def _check_headers(config: pytest.Config, settings: Settings) -> None:
-    """Raise ConfigurationError for a key's header on the command line without a key."""
     for whose in ("", "judge_", "base_model_"):
         has_key = settings.api_key_env or settings.value(f"{whose}api_key_env")
         if config.getoption(f"eval_{whose}api_key_header") and not has_key:
             option = f"--eval-{whose}api-key".replace("_", "-")
             raise ConfigurationError(
                 f"{option}-header needs {option}-env, the name of the variable that holds the key"
+            )
+    for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
+        if config.getoption(f"eval_{name}") is not None:
+            raise ConfigurationError(
+                f"--eval-{name.replace('_', '-')} is for a server that the run starts, but this run starts "
+                "none; leave out the option, or leave out --eval-base-url (and --eval-judge-base-url)"
             )
 
 

@@ -126,10 +126,19 @@ def identity_of(item: pytest.Function) -> ItemIdentity:
     for question, definition in questions_of_item(item):
         group = str(question.group)
         cluster = group if definition.cluster == "group" else ""
-    shown = None if model is None else escape_line(str(model))
-    return ItemIdentity(
-        name, _question_name(item, name, shown), group, None if model is None else str(model), cluster
-    )
+    # The test's parameters without the model, after its function if that differs from the benchmark: two
+    # functions of a benchmark may have the same parameters.
+    text = parameters_id(item)
+    if model is not None:
+        shown = escape_line(str(model))
+        text = text.removesuffix(f"-{shown}").removesuffix(shown)
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    function = "::".join([*classes, item.originalname])
+    if not text:
+        text = function
+    elif function.removeprefix("test_") != name:
+        text = f"{function}[{text}]"
+    return ItemIdentity(name, text, group, None if model is None else str(model), cluster)
 
 
 def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
@@ -146,21 +155,6 @@ def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
         if definition is not None:
             pairs.append((cast("Question", value), definition))
     return pairs
-
-
-def _question_name(item: pytest.Function, benchmark: str, model: str | None) -> str:
-    """Return the test's parameters without the model, after its function if that differs from the benchmark.
-
-    So two functions of a benchmark may have the same parameters.
-    """
-    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
-    function = "::".join([*classes, item.originalname])
-    question = parameters_id(item)
-    if model is not None:
-        question = question.removesuffix(f"-{model}").removesuffix(model)
-    if not question:
-        return function
-    return question if function.removeprefix("test_") == benchmark else f"{function}[{question}]"
 
 
 def content_digest(item: pytest.Function) -> str:
@@ -238,10 +232,17 @@ def can_run_ahead(item: pytest.Item) -> bool:
     config = item.config
     if config.getoption("setuponly", False) or config.getoption("setupplan", False):
         return False
-    named = argument_names(item)
-    return all(
-        _is_given(item, name) if name in named else _is_harmless(item, name) for name in item.fixturenames
-    )
+    arguments, given = argument_names(item), parameters(item)
+    for name in item.fixturenames:
+        if name not in arguments:
+            is_known = _is_harmless(item, name)
+        else:  # this plugin's or a parameter, whose value is known without pytest
+            is_known = is_ours(item, name) or (
+                name in given and is_direct_parameter(fixture_function(item, name))
+            )
+        if not is_known:
+            return False
+    return True
 
 
 def arguments_of_item(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
@@ -257,13 +258,6 @@ def is_ours(item: pytest.Function, name: str) -> bool:
 
 def _fixture_module(item: pytest.Function, name: str) -> str:
     return str(getattr(fixture_function(item, name), "__module__", ""))  # any callable can be a fixture
-
-
-def _is_given(item: pytest.Function, name: str) -> bool:
-    """Return whether the fixture is this plugin's or a parameter, whose value is known without pytest."""
-    if is_ours(item, name):
-        return True
-    return name in parameters(item) and is_direct_parameter(fixture_function(item, name))
 
 
 def _is_harmless(item: pytest.Function, name: str) -> bool:

@@ -10,7 +10,6 @@ from pytest_instructlab_eval.gates import Gate
 from pytest_instructlab_eval.gates.gate_plan import (
     Answering,
     EarlierRun,
-    GatePlan,
     plan_gates,
     planned_requests,
     planned_seconds,
@@ -83,7 +82,11 @@ class Planning:
             self._check(benchmark, drop)
 
     def _check(self, benchmark: str, text: str) -> None:
-        plans = [plan for plan in self.plans if _is_whole_drop(plan, benchmark)]
+        plans = []  # of the gates on the whole benchmark's drop
+        for plan in self.plans:
+            selector = plan.gate.selector
+            if plan.about_a_drop and selector.benchmark == benchmark and selector.group is None:
+                plans.append(plan)
         if not plans:
             gated = {plan.gate.selector.benchmark for plan in self.plans if plan.about_a_drop}
             raise ConfigurationError(
@@ -119,11 +122,6 @@ def answering_of(
         about=settings.gate_about,
         about_these=about_these,
     )
-
-
-def _is_whole_drop(plan: GatePlan, benchmark: str) -> bool:
-    selector = plan.gate.selector
-    return plan.about_a_drop and selector.benchmark == benchmark and selector.group is None
 
 
 def _in_units(text: str, benchmark: str) -> float:
