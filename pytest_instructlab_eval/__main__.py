@@ -94,9 +94,9 @@ def best(output: Path) -> None:
     for note in doubts_about_best(report.ranking):
         click.echo(f"note: {escape_line(note)}", err=True)
     name = run.models.get(report.best, report.best)
-    folder = None if run.directory is None else Path(run.directory) / name
-    if folder is not None and folder.is_dir() and not Path(name).is_absolute():
-        name = os.path.relpath(folder)  # the model's path from the current folder, not from the run's
+    if run.directory is not None and not Path(name).is_absolute():
+        folder = Path(run.directory) / name
+        name = os.path.relpath(folder) if folder.is_dir() else name  # from the current folder, not the run's
     click.echo(escape_line(name))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 
 from pytest_instructlab_eval.records.evidence import Evidence, Mark
@@ -21,16 +21,13 @@ def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> 
     their mean.
     """
     scores = list(parts.values())
-    values = [score.value for score in scores if score.value is not None]
-    lacking = all_needed and len(values) < len(scores)
-    has_mean = values and not lacking and not any(score.error for score in scores)
     explanations = {
         name: score.explanation
         or "\n\n".join(judgment.text for judgment in _evidence_of_score(score).judgments)
         for name, score in parts.items()
     }
     return Score(
-        value=statistics.fmean(values) if has_mean else None,
+        value=_mean(scores, all_needed=all_needed),
         metric=scores[0].metric,
         maximum=scores[0].maximum,
         explanation="\n\n".join(_named_texts(mark, explanations)),
@@ -39,6 +36,15 @@ def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> 
         evidence=_merged_evidence(parts, mark),
         answers=tuple(score.value for score in scores) if mark == "answer" else (),
     )
+
+
+def _mean(scores: Collection[Score], *, all_needed: bool) -> float | None:
+    """Return the mean of the values, None where one that is needed is lacking."""
+    values = [score.value for score in scores if score.value is not None]
+    lacking = all_needed and len(values) < len(scores)
+    if lacking or not values or any(score.error for score in scores):
+        return None
+    return statistics.fmean(values)
 
 
 def _merged_evidence(parts: Mapping[str, Score], mark: Mark) -> Evidence:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import read_text, replace_text
+from pytest_instructlab_eval.data.typed_json import MisfitError, read_as
 from pytest_instructlab_eval.errors import DataError
 
 SUFFIXES = frozenset(
@@ -25,10 +26,10 @@ BLOCK = 2**20
 READERS = 4  # files that are read at once: hashing runs without the interpreter's lock
 SETTLED = 2 * 10**9  # ns since the last change; a file system's times may be as coarse
 
-State = list[int]
+State = tuple[int, int, int]
 """The size of a file, and the times (ns) at which its content and its entry last changed."""
 
-UNSETTLED: State = [-1, -1, -1]
+UNSETTLED: State = (-1, -1, -1)
 
 
 def folder_digest(folder: Path, cache_folder: Path) -> str | None:
@@ -96,22 +97,15 @@ def _file_entry(path: Path, cached: Entry | None) -> Entry:
 
 def _state(path: Path) -> State:
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read_cache(path: Path) -> Mapping[str, Entry]:
-    """Return the digests of earlier calls; nothing of a file that is not as this module writes it."""
+    """Return the digests of earlier calls; nothing that is not as this module writes it."""
+    entries: dict[str, Entry] = {}
     with contextlib.suppress(DataError, ValueError, RecursionError, OSError):
         document = json.loads(read_text(path, MOST_BYTES))
-        if isinstance(document, dict):
-            return {
-                name: (entry[0], entry[1])
-                for name, entry in document.items()
-                if isinstance(entry, list) and len(entry) == 2 and _is_entry(*entry)
-            }
-    return {}
-
-
-def _is_entry(state: object, digest: object) -> bool:
-    numbers = isinstance(state, list) and len(state) == 3 and all(type(number) is int for number in state)
-    return numbers and isinstance(digest, str)
+        for name, entry in document.items() if isinstance(document, dict) else ():
+            with contextlib.suppress(MisfitError):
+                entries[name] = read_as(tuple[State, str], entry)
+    return entries

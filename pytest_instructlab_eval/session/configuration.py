@@ -151,22 +151,13 @@ def refused_folder(config: pytest.Config, arguments: argparse.Namespace) -> Path
 
 def _option_value(config: pytest.Config, option: Option, arguments: argparse.Namespace) -> object:
     """Return the option's parsed value from the command line, else the ini file, else its default."""
-    source, folder = option.flag, Path(config.invocation_params.dir)
-    given = None if option.places == "ini" else getattr(arguments, option.name)
-    if given is None and option.places != "flag":
-        name = next((name for name in option.names if config.getini(name)), None)
-        if name is not None:
-            given = config.getini(name)
-            if config.inipath is not None:
-                source, folder = f"{name} in {config.inipath.name}", config.inipath.parent
-    if given is None:
-        given = option.default
+    source, base, given = _given(config, option, arguments)
     if given is None:
         return () if option.repeatable else None
     if option.repeatable:
         return tuple(_parse_option(source, option.parse, text) for text in given)
     value = _parse_option(source, option.parse, str(given))
-    return Path(os.path.abspath(folder / value)) if option.is_path and isinstance(value, Path) else value
+    return Path(os.path.abspath(base / value)) if option.is_path and isinstance(value, Path) else value
 
 
 def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
@@ -174,6 +165,22 @@ def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except (ValueError, ConfigurationError) as error:  # a package's parser may raise either
         raise ConfigurationError(f"{source}: {error}") from None
+
+
+def _given(
+    config: pytest.Config, option: Option, arguments: argparse.Namespace
+) -> tuple[str, Path, str | Sequence[str] | None]:
+    """Return the name of an option in its source, the folder of its relative paths, and its raw value."""
+    folder = Path(config.invocation_params.dir)
+    given = None if option.places == "ini" else getattr(arguments, option.name)
+    if given is not None:
+        return option.flag, folder, given
+    for name in option.names if option.places != "flag" else ():
+        if given := config.getini(name):
+            if config.inipath is None:
+                return option.flag, folder, given
+            return f"{name} in {config.inipath.name}", config.inipath.parent, given
+    return option.flag, folder, option.default
 
 
 def _check_use(config: pytest.Config, settings: Settings) -> None:

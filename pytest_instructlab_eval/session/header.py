@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.reports.notes import note_line
@@ -46,7 +47,7 @@ def header_lines(
         lines.append(f"shard: {part} of {parts}; {join}")
     if asks_for_benchmarks(config):
         lines += _benchmarks(settings)
-        lines += [note_line(note) for notes in unasked.values() for note in notes]
+        lines += map(note_line, chain.from_iterable(unasked.values()))
     elif config.args_source is not config.ArgsSource.ARGS:
         lines.append("benchmarks: those of this folder (--eval-benchmark NAME runs a built-in one)")
     return lines

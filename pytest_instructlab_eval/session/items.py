@@ -232,17 +232,10 @@ def can_run_ahead(item: pytest.Item) -> bool:
     config = item.config
     if config.getoption("setuponly", False) or config.getoption("setupplan", False):
         return False
-    arguments, given = argument_names(item), parameters(item)
-    for name in item.fixturenames:
-        if name not in arguments:
-            is_known = _is_harmless(item, name)
-        else:  # this plugin's or a parameter, whose value is known without pytest
-            is_known = is_ours(item, name) or (
-                name in given and is_direct_parameter(fixture_function(item, name))
-            )
-        if not is_known:
-            return False
-    return True
+    named = argument_names(item)
+    return all(
+        _is_given(item, name) if name in named else _is_harmless(item, name) for name in item.fixturenames
+    )
 
 
 def arguments_of_item(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
@@ -258,6 +251,13 @@ def is_ours(item: pytest.Function, name: str) -> bool:
 
 def _fixture_module(item: pytest.Function, name: str) -> str:
     return str(getattr(fixture_function(item, name), "__module__", ""))  # any callable can be a fixture
+
+
+def _is_given(item: pytest.Function, name: str) -> bool:
+    """Return whether the fixture is this plugin's or a parameter, whose value is known without pytest."""
+    if is_ours(item, name):
+        return True
+    return name in parameters(item) and is_direct_parameter(fixture_function(item, name))
 
 
 def _is_harmless(item: pytest.Function, name: str) -> bool:

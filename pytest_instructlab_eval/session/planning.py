@@ -10,6 +10,7 @@ from pytest_instructlab_eval.gates import Gate
 from pytest_instructlab_eval.gates.gate_plan import (
     Answering,
     EarlierRun,
+    GatePlan,
     plan_gates,
     planned_requests,
     planned_seconds,
@@ -48,7 +49,13 @@ class Planning:
         self._in_flight = in_flight
         # Only --eval-plan shows the others; where there is nothing to plan, the last run need not be read.
         planned = [gate for gate in gates if settings.plan or gate.selector.figure.compares]
-        self._earlier = _earlier_run(settings, baseline) if planned or settings.plan else EarlierRun()
+        self._earlier = EarlierRun()
+        if planned or settings.plan:
+            self._earlier = EarlierRun((), list(baseline or ()))
+            with contextlib.suppress(EvalError, OSError):  # where it cannot be read, nothing is known
+                run = read_run(last_results(settings.output_dir))
+                against = run.of_base if settings.base_model is not None else baseline
+                self._earlier = EarlierRun(run.candidates, list(against or ()))
         self.plans = plan_gates(
             planned,
             self._tests,
@@ -82,11 +89,7 @@ class Planning:
             self._check(benchmark, drop)
 
     def _check(self, benchmark: str, text: str) -> None:
-        plans = []  # of the gates on the whole benchmark's drop
-        for plan in self.plans:
-            selector = plan.gate.selector
-            if plan.about_a_drop and selector.benchmark == benchmark and selector.group is None:
-                plans.append(plan)
+        plans = [plan for plan in self.plans if _is_whole_drop(plan, benchmark)]
         if not plans:
             gated = {plan.gate.selector.benchmark for plan in self.plans if plan.about_a_drop}
             raise ConfigurationError(
@@ -124,21 +127,14 @@ def answering_of(
     )
 
 
+def _is_whole_drop(plan: GatePlan, benchmark: str) -> bool:
+    selector = plan.gate.selector
+    return plan.about_a_drop and selector.benchmark == benchmark and selector.group is None
+
+
 def _in_units(text: str, benchmark: str) -> float:
     """Return a drop in the benchmark's unit; a percentage is one of its scale."""
     if not text.endswith("%"):
         return float(text)
     definition = find_benchmark(benchmark)
     return float(text[:-1]) / 100 * (1.0 if definition is None else definition.maximum)
-
-
-def _earlier_run(settings: Settings, baseline: Sequence[Result] | None) -> EarlierRun:
-    """Return the last run of the output folder, beside its base model or the baseline.
-
-    Where there is none, or it cannot be read, nothing is known.
-    """
-    with contextlib.suppress(EvalError, OSError):
-        run = read_run(last_results(settings.output_dir))
-        against = run.of_base if settings.base_model is not None else baseline
-        return EarlierRun(run.candidates, list(against or ()))
-    return EarlierRun((), list(baseline or ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ class Preparation:
         if wanted and not self._settings.plan:
             with self._eval.refusing():
                 self._eval.servers.check()
-                self._eval.servers.check_judge([pair for item in wanted for pair in questions_of_item(item)])
+                self._eval.servers.check_judge(chain.from_iterable(map(questions_of_item, wanted)))
             self._eval.servers.expect(worker_id(self._config))
             self.serve(model_roles(wanted))
 
