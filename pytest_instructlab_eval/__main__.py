@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -93,14 +93,11 @@ def best(output: Path) -> None:
         raise click.ClickException(escape_text(f"{file}: {doubt}"))
     for note in doubts_about_best(report.ranking):
         click.echo(f"note: {escape_line(note)}", err=True)
-    click.echo(escape_line(_from_here(run.models.get(report.best, report.best), run.directory)))
-
-
-def _from_here(name: str, directory: str | None) -> str:
-    """Return a model's name; if it is a folder of the run, its path from the current folder."""
-    if directory is None or Path(name).is_absolute() or not (Path(directory) / name).is_dir():
-        return name
-    return os.path.relpath(Path(directory) / name)
+    name = run.models.get(report.best, report.best)
+    if run.directory is not None and not Path(name).is_absolute():
+        folder = Path(run.directory) / name
+        name = os.path.relpath(folder) if folder.is_dir() else name  # from the current folder, not the run's
+    click.echo(escape_line(name))
 
 
 @main.command()
@@ -149,12 +146,20 @@ def compare(
     sys.exit(exit_status(report.gate_causes))
 
 
-def _check_report(_: click.Context, __: click.Parameter, given: str | None) -> Path | Literal["none"] | None:
-    """Return the file of --report; raises click's error for what is none."""
-    try:
-        return None if given is None else parse_report(given)
-    except ValueError as error:
-        raise click.BadParameter(escape_text(str(error))) from None
+def _parsed_by(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, str | tuple[str, ...] | None], object]:
+    """Return a callback that reads the value of an option, or each of its values, as the plugin does."""
+
+    def read(_: click.Context, __: click.Parameter, given: str | tuple[str, ...] | None) -> object:
+        try:
+            if isinstance(given, tuple):
+                return [parse(text) for text in given]
+            return None if given is None else parse(given)
+        except ValueError as error:
+            raise click.BadParameter(escape_text(str(error))) from None
+
+    return read
 
 
 @main.command()
@@ -167,7 +172,7 @@ def _check_report(_: click.Context, __: click.Parameter, given: str | None) -> P
 )
 @click.option("--save-baseline", type=click.Path(path_type=Path), metavar="FILE",
               help="Save the whole run as a baseline, like --eval-save-baseline.")  # fmt: skip
-@click.option("--report", "page", callback=_check_report, metavar="FILE",
+@click.option("--report", "page", callback=_parsed_by(parse_report), metavar="FILE",
               help=f"Write the page here, or nowhere with none (default: {PAGE} in --out).")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare with a baseline of another configuration.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every group.")
@@ -239,14 +244,6 @@ def export(name: str, output: Path, *, out: Path | None, baseline: Path | None) 
     click.echo(f"export: {escape_line(str(folder))}")
 
 
-def _check_prices(_: click.Context, __: click.Parameter, given: Sequence[str]) -> Sequence[str]:
-    """Return the prices of an option; raises click's error for what is none."""
-    try:
-        return [parse_price(text) for text in given]
-    except ValueError as error:
-        raise click.BadParameter(escape_text(str(error))) from None
-
-
 @main.command()
 @click.argument("run", type=RUN)
 @click.option("--against", type=RUN, metavar="RUN",
@@ -255,9 +252,9 @@ def _check_prices(_: click.Context, __: click.Parameter, given: Sequence[str]) -
               help=f"Write the page to this file (default: {PAGE} beside the results).")  # fmt: skip
 @click.option("--history", type=FOLDER_OF_RUNS, metavar="FOLDER",
               help="Show the scores over the runs in this folder (default: those beside RUN).")  # fmt: skip
-@click.option("--price-in", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
+@click.option("--price-in", metavar="[NAME=]PRICE", multiple=True, callback=_parsed_by(parse_price),
               help="The price of a million tokens read, like --eval-price-in; repeatable.")  # fmt: skip
-@click.option("--price-out", metavar="[NAME=]PRICE", multiple=True, callback=_check_prices,
+@click.option("--price-out", metavar="[NAME=]PRICE", multiple=True, callback=_parsed_by(parse_price),
               help="The price of a million tokens written; repeatable.")  # fmt: skip
 @click.option("--allow-mismatch", is_flag=True, help="Compare with a run of another configuration.")
 def report(

@@ -131,7 +131,12 @@ def _stated(judgment: str) -> tuple[list[RatingStatement], str]:
     elif not statements:
         statements = [_statement(number, number.start()) for number in DOUBLE.finditer(judgment)]
         reason = "" if statements else "the judgment has no number in double brackets"
-    return [one for one in statements if one is statements[-1] or not _is_quoted(judgment, one)], reason
+    meant = []
+    for one in statements:
+        around = judgment[max(0, one.start - 1) : one.start], judgment[one.end : one.end + 1]
+        if one is statements[-1] or not all(map(QUOTATION_MARK.fullmatch, around)):
+            meant.append(one)
+    return meant, reason
 
 
 def words_as_numbers(text: str, scale: Scale) -> str:
@@ -165,12 +170,6 @@ def rating_statements(text: str) -> tuple[list[RatingStatement], int]:
 
 def _statement(number: re.Match[str], start: int) -> RatingStatement:
     return RatingStatement(float(number[1]), start, number.start(), number.end())
-
-
-def _is_quoted(text: str, statement: RatingStatement) -> bool:
-    """Return whether a statement stands between quotation marks."""
-    around = text[max(0, statement.start - 1) : statement.start], text[statement.end : statement.end + 1]
-    return all(QUOTATION_MARK.fullmatch(mark) for mark in around)
 
 
 def _is_last_line(text: str, statement: RatingStatement) -> bool:

@@ -119,15 +119,14 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
 
 
 def _first_failure(scores: Sequence[Score]) -> str:
-    """Return the beginning of the first judgment without a rating, else of the first that is too high."""
+    """Return the beginning of the first judgment without a rating.
+
+    Where each has one: the first bad answer that is not rated below every good one, and what the judge wrote
+    of it.
+    """
     for judgment in (judgment for score in scores for judgment in _trial_judgments(score)):
         if judgment.rating is None:
             return f"; in place of a rating it wrote {_quoted(judgment.text) or 'nothing'}"
-    return _first_too_high(scores)
-
-
-def _first_too_high(scores: Sequence[Score]) -> str:
-    """Return the first bad answer that is not rated below every good one, and what the judge wrote of it."""
     lowest = min((score.value for score in scores[::2] if score.value is not None), default=math.inf)
     for score, trial in zip(scores[1::2], TRIAL_QUESTIONS, strict=True):
         if score.value is not None and score.value >= lowest:

@@ -46,7 +46,8 @@ class ApiKey:
 
         `message` is what the server says, without the key.
         """
-        said = f"; the server said: {_shortened(message)}" if message else ""
+        quote = message if len(message) <= LONGEST_QUOTE else message[:LONGEST_QUOTE] + "…"
+        said = f"; the server said: {quote}" if message else ""
         if not self.text:
             return f"{server} asks for a key ({status}), and none was sent: {self.advice()}{said}"
         sent = "{}: {}".format(*self._sent(MASK))
@@ -67,7 +68,3 @@ class ApiKey:
     def _sent(self, text: str) -> tuple[str, str]:
         bearer = "Bearer " if self.header.lower() == AUTHORIZATION.lower() else ""
         return self.header, f"{bearer}{text}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"

@@ -64,16 +64,16 @@ def _text_and_thought(content: object) -> tuple[object, str]:
     """Return a content's text, and what is thought in it; one of other parts than text is as it came."""
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         return content, ""
-    thoughts = [part for part in content if part.get("type") in THOUGHTS]
-    texts = [part.get("text") for part in content if part not in thoughts]
+    texts, thoughts = [], []
+    for part in content:
+        if part.get("type") not in THOUGHTS:
+            texts.append(part.get("text"))
+            continue
+        thought = part.get("thinking", part.get("text"))
+        if isinstance(thought, list):  # of parts, as Mistral's
+            thoughts += [str(inner.get("text", "")) for inner in thought if isinstance(inner, dict)]
+        elif isinstance(thought, str):
+            thoughts.append(thought)
     if not all(isinstance(text, str) for text in texts):  # a picture, or a call of a tool
         return content, ""
-    return "".join(texts), "".join(map(_thought, thoughts))
-
-
-def _thought(part: Mapping[str, object]) -> str:
-    """Return the text of a part that is reasoning: Mistral's has parts itself."""
-    inner = part.get("thinking", part.get("text"))
-    if isinstance(inner, list):
-        return "".join(str(entry.get("text", "")) for entry in inner if isinstance(entry, dict))
-    return inner if isinstance(inner, str) else ""
+    return "".join(texts), "".join(thoughts)

@@ -168,7 +168,9 @@ class Endpoint:
                 self._silence.failing = reply.silent
                 error = UnreachableError(self.given_up) if reply.silent and self.given_up else reply.error
                 error.prompt = prompt
-                raise error if reply.silent else _after_tries(error, tries)
+                if tries > 1 and not reply.silent:
+                    error.args = (f"{error}; it was asked {tries} times",)
+                raise error
             if verdict == "away":
                 failures = 0
             self.resent[reply.cause] += 1
@@ -244,10 +246,3 @@ class Endpoint:
 
     def __str__(self) -> str:
         return str(self._reader)
-
-
-def _after_tries(error: ModelError, tries: int) -> ModelError:
-    """Return the error, whose message says how often the server was asked, where that was more than once."""
-    if tries > 1:
-        error.args = (f"{error}; it was asked {tries} times",)
-    return error

@@ -75,7 +75,12 @@ async def add_fingerprint(identity: ModelIdentity, ways: Mapping[str, Likeliest]
     reason = "the server gives no log-probabilities"
     for way, likeliest in ways.items():
         try:
-            first = await _together(likeliest)
+            tops = await asyncio.gather(*map(likeliest, PROMPTS), return_exceptions=True)
+            first = []
+            for top in tops:  # all of them have ended by now, so that none runs on after an error
+                if isinstance(top, BaseException):
+                    raise top
+                first.append(_likelihoods(top))
             if not all(first):
                 continue
             second = [_likelihoods(await likeliest(prompt)) for prompt in PROMPTS]
@@ -84,14 +89,6 @@ async def add_fingerprint(identity: ModelIdentity, ways: Mapping[str, Likeliest]
             continue
         return replace(identity, fingerprint=Fingerprint.of(way, PROMPTS_DIGEST, first, second))
     return replace(identity, without_fingerprint=reason)
-
-
-async def _together(likeliest: Likeliest) -> Sequence[Likelihoods]:
-    tops = await asyncio.gather(*map(likeliest, PROMPTS), return_exceptions=True)
-    for top in tops:
-        if isinstance(top, BaseException):
-            raise top
-    return [_likelihoods(top) for top in tops if not isinstance(top, BaseException)]
 
 
 def _likelihoods(top: Top) -> Likelihoods:

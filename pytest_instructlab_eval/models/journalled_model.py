@@ -104,7 +104,7 @@ class JournalledModel:
         body = {"messages": sent, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
         return await self._reply(
             body,
-            _completion_in,
+            lambda record: read_as(Completion, record.get("chat"), RULES),
             lambda: self.model.chat(messages, temperature=temperature, max_tokens=max_tokens, seed=seed),
             lambda reply: {"chat": vars(reply)},
         )
@@ -115,7 +115,7 @@ class JournalledModel:
             {"prompt": prompt, "choices": choices},
             partial(_logprobs_in, count=len(choices)),
             lambda: self.model.choice_logprobs(prompt, choices),
-            _record_of_logprobs,
+            lambda reply: {"choices": reply, "way": reply.way if isinstance(reply, ChoiceLogprobs) else ""},
         )
 
     async def close(self) -> None:
@@ -162,13 +162,13 @@ class JournalledModel:
     async def _reply(
         self,
         body: object,
-        read: Callable[[Mapping[str, object]], T | None],
+        read: Callable[[Mapping[str, object]], T],
         ask: Callable[[], Awaitable[T]],
         record: Callable[[T], Mapping[str, object]],
     ) -> T:
         """Return the reply to a request, from the journal or, where that has none, from the model.
 
-        `read` returns the reply in a record of the journal, and `record` the opposite.
+        `read` returns the reply in a record of the journal or raises MisfitError; `record` is the opposite.
         """
         try:
             request = self._about.copy()
@@ -191,16 +191,17 @@ class JournalledModel:
             self._keys.append((reply, key))
         return reply
 
-    def _found(self, key: bytes, read: Callable[[Mapping[str, object]], T | None]) -> T | None:
+    def _found(self, key: bytes, read: Callable[[Mapping[str, object]], T]) -> T | None:
         """Return the reply that the journal has for a key; None where it has none that can be read."""
         record = self._journal.find(key)
         if record is None:
             return None
-        reply = read(record[0])
-        if reply is None:
+        try:
+            reply = read(record[0])
+        except MisfitError:
             self._journal.leave_out(key)
-        else:
-            self._journal.count_reused(record)
+            return None
+        self._journal.count_reused(record)
         return reply
 
     def _write(self, write: Callable[[], None]) -> None:
@@ -218,21 +219,9 @@ async def kept_number(model: Model, about: object, decide: Callable[[], Awaitabl
     return await (model.kept_number(about, decide) if isinstance(model, JournalledModel) else decide())
 
 
-def _completion_in(record: Mapping[str, object]) -> Completion | None:
-    try:
-        return read_as(Completion, record.get("chat"), RULES)
-    except MisfitError:
-        return None
-
-
-def _logprobs_in(record: Mapping[str, object], *, count: int) -> list[float] | None:
-    try:
-        values = read_as(tuple[float, ...], record.get("choices"))
-        way = read_as(str, record.get("way"))
-    except MisfitError:
-        return None
-    return ChoiceLogprobs(values, sys.intern(way)) if len(values) == count else None
-
-
-def _record_of_logprobs(values: list[float]) -> Mapping[str, object]:
-    return {"choices": values, "way": values.way if isinstance(values, ChoiceLogprobs) else ""}
+def _logprobs_in(record: Mapping[str, object], *, count: int) -> list[float]:
+    values = read_as(tuple[float, ...], record.get("choices"))
+    way = read_as(str, record.get("way"))
+    if len(values) != count:
+        raise MisfitError(f"must have {count} numbers (got {len(values)})", "choices")
+    return ChoiceLogprobs(values, sys.intern(way))

@@ -14,13 +14,10 @@ def resent_notes(resent: Mapping[Cause, int]) -> list[str]:
     by_server: dict[str, Counter[str]] = {}
     for (server, cause), count in sorted(resent.items()):
         by_server.setdefault(server, Counter())[cause] += count
-    return [
-        f"requests to {server} were sent again {_times(causes.total())}: "
-        + ", ".join(f"{count:,} after {cause}" for cause, count in causes.most_common())
-        for server, causes in by_server.items()
-        if causes.total()
-    ]
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
+    notes = []
+    for server, causes in by_server.items():
+        if total := causes.total():
+            times = "once" if total == 1 else f"{total:,} times"
+            after = ", ".join(f"{count:,} after {cause}" for cause, count in causes.most_common())
+            notes.append(f"requests to {server} were sent again {times}: {after}")
+    return notes

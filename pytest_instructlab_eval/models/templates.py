@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import unicodedata
 from collections.abc import Sequence
 
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.address import ModelAddress
+from pytest_instructlab_eval.models.async_cache import AsyncCache
 from pytest_instructlab_eval.models.protocol import Message
 from pytest_instructlab_eval.models.reply_reader import REFUSED_KEY
 from pytest_instructlab_eval.models.tokens import token_ids
@@ -23,19 +23,13 @@ class ChatTemplate:
 
     def __init__(self, address: ModelAddress) -> None:
         self._address = address
-        self._ends: dict[str, asyncio.Task[tuple[str, str] | None]] = {}
+        self._ends: AsyncCache[str, tuple[str, str] | None] = AsyncCache()
 
     async def render(self, messages: Sequence[Message]) -> str:
         """Return the text of the messages, ready for an answer; raises ModelError where it can't be had."""
         *earlier, last = messages
         key = repr((earlier, last["role"]))
-        if key not in self._ends:
-            self._ends[key] = asyncio.ensure_future(self._find_ends(earlier, last))
-        try:
-            ends = await asyncio.shield(self._ends[key])
-        except ModelError:
-            self._ends.pop(key, None)  # the next question asks again
-            raise
+        ends = await self._ends.get(key, lambda: self._find_ends(earlier, last))
         if ends is None or last["content"] != last["content"].strip():  # templates like to strip
             return await self._rendered(messages)
         return ends[0] + last["content"] + ends[1]

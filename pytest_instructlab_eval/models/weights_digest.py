@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import read_text, replace_text
+from pytest_instructlab_eval.data.typed_json import MisfitError, read_as
 from pytest_instructlab_eval.errors import DataError
 
 SUFFIXES = frozenset(
@@ -25,10 +26,10 @@ BLOCK = 2**20
 READERS = 4  # files that are read at once: hashing runs without the interpreter's lock
 SETTLED = 2 * 10**9  # ns since the last change; a file system's times may be as coarse
 
-State = list[int]
+State = tuple[int, int, int]
 """The size of a file, and the times (ns) at which its content and its entry last changed."""
 
-UNSETTLED: State = [-1, -1, -1]
+UNSETTLED: State = (-1, -1, -1)
 
 
 def folder_digest(folder: Path, cache_folder: Path) -> str | None:
@@ -37,9 +38,10 @@ def folder_digest(folder: Path, cache_folder: Path) -> str | None:
     Files whose size and times are those of an earlier call are not read again: `cache_folder`, the user's,
     keeps their digests. A copy of the folder elsewhere has the same digest.
     """
+    cache = cache_folder / CACHE_FILE
     try:
         files = sorted(_model_files(folder))
-        cached = _read_cache(cache_folder / CACHE_FILE)
+        cached = _read_cache(cache)
         with ThreadPoolExecutor(READERS) as readers:
             entries = dict(
                 zip(
@@ -53,7 +55,10 @@ def folder_digest(folder: Path, cache_folder: Path) -> str | None:
     if not files:
         return None
     if any(cached.get(path) != entry for path, entry in entries.items()):
-        _write_cache(cache_folder / CACHE_FILE, {**cached, **entries})
+        newest = dict(list({**cached, **entries}.items())[-MOST_ENTRIES:])
+        with contextlib.suppress(OSError, UnicodeError):  # without a cache all is read again
+            cache_folder.mkdir(parents=True, exist_ok=True)
+            replace_text(cache, json.dumps(newest))
     named = [[str(path.relative_to(folder.absolute())), entries[str(path)][1]] for path in files]
     return f"sha256:{hashlib.sha256(json.dumps(named).encode('utf-8', 'surrogateescape')).hexdigest()}"
 
@@ -92,30 +97,15 @@ def _file_entry(path: Path, cached: Entry | None) -> Entry:
 
 def _state(path: Path) -> State:
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read_cache(path: Path) -> Mapping[str, Entry]:
-    """Return the digests of earlier calls; nothing of a file that is not as this module writes it."""
+    """Return the digests of earlier calls; nothing that is not as this module writes it."""
+    entries: dict[str, Entry] = {}
     with contextlib.suppress(DataError, ValueError, RecursionError, OSError):
         document = json.loads(read_text(path, MOST_BYTES))
-        if isinstance(document, dict):
-            return {
-                name: (entry[0], entry[1])
-                for name, entry in document.items()
-                if isinstance(entry, list) and len(entry) == 2 and _is_entry(*entry)
-            }
-    return {}
-
-
-def _is_entry(state: object, digest: object) -> bool:
-    numbers = isinstance(state, list) and len(state) == 3 and all(type(number) is int for number in state)
-    return numbers and isinstance(digest, str)
-
-
-def _write_cache(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the digests, the newest ones where they are too many; without a cache all is read again."""
-    newest = dict(list(entries.items())[-MOST_ENTRIES:])
-    with contextlib.suppress(OSError, UnicodeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, json.dumps(newest))
+        for name, entry in document.items() if isinstance(document, dict) else ():
+            with contextlib.suppress(MisfitError):
+                entries[name] = read_as(tuple[State, str], entry)
+    return entries

@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -55,26 +55,20 @@ def code_digest(config: pytest.Config) -> str:
     packages = {f"{found.name}=={found.version}" for found in importlib.metadata.distributions()}
     # Only a process that collects has loaded the last of these: xdist's controller has not.
     tests = [*map(benchmark_file, BUILT_IN.values()), PACKAGE.parent / "conftest.py"]
-    own = {*_files([*tests, config.inipath]), *_own_modules()}
-    files = {*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.json"), *own}
-    contents = [f"{path.name} {file_digest(path)}" for path in sorted(files)]
-    return _digest_of_lines([sys.version, *sorted(packages), *contents])
-
-
-def _own_modules() -> Iterator[Path]:
-    """Yield the files of the loaded modules that are neither Python's nor in a folder of packages.
-
-    Those of this package are left out, since not every process of a run has loaded the same ones.
-    """
+    own = set(_files([*tests, config.inipath]))
     paths = sysconfig.get_paths()
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     installed = tuple({str(Path(paths[name]).resolve()) for name in names})
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)  # a module may lack it, or be any object
-        is_ours = name.partition(".")[0] == OURS
-        for path in _files([Path(file)] if isinstance(file, str) and not is_ours else []):
-            if not str(path).startswith(installed) and not PACKAGE_FOLDERS.intersection(path.parts):
-                yield path
+        # This package's modules are left out, since not every process of a run has loaded the same ones.
+        if isinstance(file, str) and name.partition(".")[0] != OURS:
+            for path in _files([Path(file)]):
+                if not str(path).startswith(installed) and not PACKAGE_FOLDERS.intersection(path.parts):
+                    own.add(path)
+    files = {*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.json"), *own}
+    contents = [f"{path.name} {file_digest(path)}" for path in sorted(files)]
+    return _digest_of_lines([sys.version, *sorted(packages), *contents])
 
 
 def _files(paths: Sequence[Path | None]) -> list[Path]:

@@ -13,7 +13,6 @@ from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.session.items import (
     ROLES,
-    ItemIdentity,
     identity_of,
     is_empty,
     model_roles,
@@ -163,28 +162,28 @@ class _ScoringTests:
 
     def planned(self) -> list[PlannedTest]:
         """Return what is known of each test that asks a question, before it is asked."""
-        return [_planned_test(item, about) for item, about in self._about.items() if not is_empty(item)]
+        tests = []
+        for item, about in self._about.items():
+            if is_empty(item):
+                continue
+            questions = questions_of_item(item)
+            test = PlannedTest(
+                about.benchmark,
+                about.question,
+                about.group,
+                about.cluster,
+                about.model,
+                questions[0][0].requests if questions else None,
+                is_task=any(benchmark.of_tasks for _, benchmark in questions),
+                is_judged="judge" in model_roles([item]),
+                is_repeated=any(benchmark.with_repeats is not None for _, benchmark in questions),
+            )
+            tests.append(test)
+        return tests
 
     def problem(self) -> str | None:
         """Return the problem of the first invalid marker."""
         return next(filter(None, map(marker_problem, self._about)), None)
-
-
-def _planned_test(item: pytest.Function, about: ItemIdentity) -> PlannedTest:
-    """Return what is known of a test before it is asked."""
-    questions = questions_of_item(item)
-    requests = [question.requests for question, _ in questions]
-    return PlannedTest(
-        about.benchmark,
-        about.question,
-        about.group,
-        about.cluster,
-        about.model,
-        requests[0] if requests else None,
-        is_task=any(benchmark.of_tasks for _, benchmark in questions),
-        is_judged="judge" in model_roles([item]),
-        is_repeated=any(benchmark.with_repeats is not None for _, benchmark in questions),
-    )
 
 
 def _by_benchmark(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -160,6 +160,13 @@ def _option_value(config: pytest.Config, option: Option, arguments: argparse.Nam
     return Path(os.path.abspath(base / value)) if option.is_path and isinstance(value, Path) else value
 
 
+def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except (ValueError, ConfigurationError) as error:  # a package's parser may raise either
+        raise ConfigurationError(f"{source}: {error}") from None
+
+
 def _given(
     config: pytest.Config, option: Option, arguments: argparse.Namespace
 ) -> tuple[str, Path, str | Sequence[str] | None]:
@@ -176,36 +183,24 @@ def _given(
     return option.flag, folder, option.default
 
 
-def _parse_option(source: str, parse: Callable[[str], T], text: str) -> T:
-    try:
-        return parse(text)
-    except (ValueError, ConfigurationError) as error:  # a package's parser may raise either
-        raise ConfigurationError(f"{source}: {error}") from None
-
-
 def _check_use(config: pytest.Config, settings: Settings) -> None:
     """Raise ConfigurationError for an option of the command line that this run would ignore."""
     if config.getoption("eval_judge_base_url") and not settings.judge_model:
         raise ConfigurationError(
             "--eval-judge-base-url needs --eval-judge-model, the judge's name on that server"
         )
-    _check_headers(config, settings)
-    for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
-        if config.getoption(f"eval_{name}") is not None:
-            raise ConfigurationError(
-                f"--eval-{name.replace('_', '-')} is for a server that the run starts, but this run starts "
-                "none; leave out the option, or leave out --eval-base-url (and --eval-judge-base-url)"
-            )
-
-
-def _check_headers(config: pytest.Config, settings: Settings) -> None:
-    """Raise ConfigurationError for a key's header on the command line without a key."""
     for whose in ("", "judge_", "base_model_"):
         has_key = settings.api_key_env or settings.value(f"{whose}api_key_env")
         if config.getoption(f"eval_{whose}api_key_header") and not has_key:
             option = f"--eval-{whose}api-key".replace("_", "-")
             raise ConfigurationError(
                 f"{option}-header needs {option}-env, the name of the variable that holds the key"
+            )
+    for name in OF_SERVERS if not settings.hosted and settings.stage != "judge" else ():
+        if config.getoption(f"eval_{name}") is not None:
+            raise ConfigurationError(
+                f"--eval-{name.replace('_', '-')} is for a server that the run starts, but this run starts "
+                "none; leave out the option, or leave out --eval-base-url (and --eval-judge-base-url)"
             )
 
 

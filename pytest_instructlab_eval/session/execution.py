@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 
 import pytest
 
@@ -61,7 +61,14 @@ class Execution:
         if wanted := [item for item in session.items if model_roles([item])]:
             import aiohttp  # noqa: F401  (imported before `gc.freeze`, so that the garbage collector skips it)
 
-            self._expect(wanted)
+            progress = self._eval.progress
+            for item in wanted:
+                if questions := questions_of_item(item):
+                    progress.follow(questions[0][0])
+                else:
+                    progress.expect(None)
+            trials = sum(traffic.requests for traffic in self._eval.models.traffic)  # of judges
+            progress.expect(trials)
         if not is_controller(self._config):
             garbage_collection.exempt_existing_objects()
 
@@ -137,17 +144,6 @@ class Execution:
         garbage_collection.exempt_existing_objects()
 
     # --- runs ---
-
-    def _expect(self, items: Iterable[pytest.Item]) -> None:
-        """Count the expected requests of these items, and add those of the judges' trials."""
-        progress = self._eval.progress
-        for item in items:
-            questions = [question for question, _ in questions_of_item(item)]
-            if questions:
-                progress.follow(questions[0])
-            else:
-                progress.expect(None)
-        progress.expect(sum(traffic.requests for traffic in self._eval.models.traffic))
 
     def unreported(self, session: pytest.Session) -> list[Result]:
         """Return the results of ended runs that pytest will not report, after Ctrl-C or `-x`."""

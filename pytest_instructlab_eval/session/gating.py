@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -207,7 +207,7 @@ class Gating:
             left_out=self._left_out(),
             incomplete=incomplete,
             tests=tuple(self.collected.tests),
-            notes=(*self._warnings, *notes, *self._power_notes(), *_silent_notes(silent)),
+            notes=(*self._warnings, *notes, *self._last_notes(silent)),
             silent=tuple(silent),
             directory=str(self._directory),
             adaptations=distinct_adaptations(adaptations),
@@ -229,9 +229,16 @@ class Gating:
         has_any = bool(run.results) or not gated_names.isdisjoint(self.collected.groups)
         return RunReport.of(run, self.baseline, gated=gated and has_any)
 
-    def _power_notes(self) -> Sequence[str]:
-        """Return the warnings about gates that cannot fail."""
-        return () if self.planning is None else self.planning.warnings
+    def _last_notes(self, silent: Sequence[SilentTest]) -> Iterator[str]:
+        """Yield the warnings about gates that cannot fail, and about tests that passed without a score."""
+        if self.planning is not None:
+            yield from self.planning.warnings
+        counts = Counter(test.benchmark for test in silent if test.outcome == "passed")
+        for benchmark, count in counts.items():
+            tests, them = ("test", "it") if count == 1 else ("tests", "each of them")
+            yield (
+                f"{count:,} {tests} of {benchmark} passed but recorded no score; call record_score in {them}"
+            )
 
     def _about_these(self) -> tuple[str, ...]:
         """Return the benchmarks of the run whose drops are about its very questions by default."""
@@ -252,13 +259,3 @@ class Gating:
         for name, count in collected.deselected.items():
             reasons[name] = f"{count:,} questions of {name} were deselected; {advice}"
         return reasons | {name: f"{name} has no questions in this run" for name in collected.empty}
-
-
-def _silent_notes(silent: Sequence[SilentTest]) -> list[str]:
-    """Return a sentence for each benchmark with tests that passed but recorded no score."""
-    counts = Counter(test.benchmark for test in silent if test.outcome == "passed")
-    return [
-        f"{count:,} {'test' if count == 1 else 'tests'} of {benchmark} passed but recorded no score; call "
-        f"record_score in {'it' if count == 1 else 'each of them'}"
-        for benchmark, count in counts.items()
-    ]

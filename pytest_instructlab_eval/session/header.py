@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.reports.notes import note_line
@@ -38,22 +39,18 @@ def header_lines(
         "with --eval-judge-model"
         for label in settings.self_judged
     ]
-    lines += _parts_and_repeats(settings)
+    if (plan := repeat_plan(settings)) is not None:
+        lines.append(plan)
+    if settings.shard is not None:
+        part, parts = settings.shard
+        join = "join all shards with python -m pytest_instructlab_eval merge"
+        lines.append(f"shard: {part} of {parts}; {join}")
     if asks_for_benchmarks(config):
         lines += _benchmarks(settings)
-        lines += [note_line(note) for notes in unasked.values() for note in notes]
+        lines += map(note_line, chain.from_iterable(unasked.values()))
     elif config.args_source is not config.ArgsSource.ARGS:
         lines.append("benchmarks: those of this folder (--eval-benchmark NAME runs a built-in one)")
     return lines
-
-
-def _parts_and_repeats(settings: Settings) -> Iterator[str]:
-    """Yield how often questions are asked, and which part of them."""
-    if (plan := repeat_plan(settings)) is not None:
-        yield plan
-    if settings.shard is not None:
-        part, parts = settings.shard
-        yield f"shard: {part} of {parts}; join all shards with python -m pytest_instructlab_eval merge"
 
 
 def _benchmarks(settings: Settings) -> Iterator[str]:

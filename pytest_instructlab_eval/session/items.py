@@ -126,10 +126,19 @@ def identity_of(item: pytest.Function) -> ItemIdentity:
     for question, definition in questions_of_item(item):
         group = str(question.group)
         cluster = group if definition.cluster == "group" else ""
-    shown = None if model is None else escape_line(str(model))
-    return ItemIdentity(
-        name, _question_name(item, name, shown), group, None if model is None else str(model), cluster
-    )
+    # The test's parameters without the model, after its function if that differs from the benchmark: two
+    # functions of a benchmark may have the same parameters.
+    text = parameters_id(item)
+    if model is not None:
+        shown = escape_line(str(model))
+        text = text.removesuffix(f"-{shown}").removesuffix(shown)
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    function = "::".join([*classes, item.originalname])
+    if not text:
+        text = function
+    elif function.removeprefix("test_") != name:
+        text = f"{function}[{text}]"
+    return ItemIdentity(name, text, group, None if model is None else str(model), cluster)
 
 
 def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
@@ -146,21 +155,6 @@ def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
         if definition is not None:
             pairs.append((cast("Question", value), definition))
     return pairs
-
-
-def _question_name(item: pytest.Function, benchmark: str, model: str | None) -> str:
-    """Return the test's parameters without the model, after its function if that differs from the benchmark.
-
-    So two functions of a benchmark may have the same parameters.
-    """
-    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
-    function = "::".join([*classes, item.originalname])
-    question = parameters_id(item)
-    if model is not None:
-        question = question.removesuffix(f"-{model}").removesuffix(model)
-    if not question:
-        return function
-    return question if function.removeprefix("test_") == benchmark else f"{function}[{question}]"
 
 
 def content_digest(item: pytest.Function) -> str:

@@ -63,19 +63,15 @@ class Outcomes:
             _explain(report, item, failure)
             if is_eval_error(failure):
                 put_broken(report)
-            if self._is_worker:
-                self._put_news(report)  # now, as this worker may die
+            if self._is_worker:  # what is new about its requests, now, as this worker may die
+                if len(adaptations := self._models.adaptations) > self._sent:
+                    self._sent = len(adaptations)
+                    put_adaptations(report, adaptations)
+                put_resent(report, self._models.take_resent())
             if (use := self._journal.use) is not None:
                 put_journal_use(report, self._journal.process, use)
             report.longrepr = escape_failure(report.longrepr)
         return report
-
-    def _put_news(self, report: pytest.TestReport) -> None:
-        """Attach to a report what is new about the requests of this process."""
-        if len(adaptations := self._models.adaptations) > self._sent:
-            self._sent = len(adaptations)
-            put_adaptations(report, adaptations)
-        put_resent(report, self._models.take_resent())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:

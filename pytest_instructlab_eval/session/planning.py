@@ -49,7 +49,13 @@ class Planning:
         self._in_flight = in_flight
         # Only --eval-plan shows the others; where there is nothing to plan, the last run need not be read.
         planned = [gate for gate in gates if settings.plan or gate.selector.figure.compares]
-        self._earlier = _earlier_run(settings, baseline) if planned or settings.plan else EarlierRun()
+        self._earlier = EarlierRun()
+        if planned or settings.plan:
+            self._earlier = EarlierRun((), list(baseline or ()))
+            with contextlib.suppress(EvalError, OSError):  # where it cannot be read, nothing is known
+                run = read_run(last_results(settings.output_dir))
+                against = run.of_base if settings.base_model is not None else baseline
+                self._earlier = EarlierRun(run.candidates, list(against or ()))
         self.plans = plan_gates(
             planned,
             self._tests,
@@ -132,15 +138,3 @@ def _in_units(text: str, benchmark: str) -> float:
         return float(text)
     definition = find_benchmark(benchmark)
     return float(text[:-1]) / 100 * (1.0 if definition is None else definition.maximum)
-
-
-def _earlier_run(settings: Settings, baseline: Sequence[Result] | None) -> EarlierRun:
-    """Return the last run of the output folder, beside its base model or the baseline.
-
-    Where there is none, or it cannot be read, nothing is known.
-    """
-    with contextlib.suppress(EvalError, OSError):
-        run = read_run(last_results(settings.output_dir))
-        against = run.of_base if settings.base_model is not None else baseline
-        return EarlierRun(run.candidates, list(against or ()))
-    return EarlierRun((), list(baseline or ()))

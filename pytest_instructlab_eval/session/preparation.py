@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,11 @@ class Preparation:
         self.check_forked(forked_problem(wanted))
         self.check_collected(self._collection.collected(session))
         if wanted and not self._settings.plan:
-            self._reach_servers(wanted)
+            with self._eval.refusing():
+                self._eval.servers.check()
+                self._eval.servers.check_judge(chain.from_iterable(map(questions_of_item, wanted)))
+            self._eval.servers.expect(worker_id(self._config))
+            self.serve(model_roles(wanted))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -97,14 +102,6 @@ class Preparation:
                     self._eval.servers.check()
             garbage_collection.exempt_existing_objects()
         return True if self._settings.plan and not session.testsfailed else None
-
-    def _reach_servers(self, wanted: Sequence[pytest.Item]) -> None:
-        """Check the servers that these tests use, and start the run's own."""
-        with self._eval.refusing():
-            self._eval.servers.check()
-            self._eval.servers.check_judge([pair for item in wanted for pair in questions_of_item(item)])
-        self._eval.servers.expect(worker_id(self._config))
-        self.serve(model_roles(wanted))
 
     # --- checks of the collected tests, from here or from a worker; each ends a run that cannot start ---
 
@@ -124,16 +121,12 @@ class Preparation:
                 self._eval.lock_output()
             self._eval.gating.prepare(collected)
             self._eval.models.check_answers(collected.judged)
-            self._warn_of_power()
+            plan = self._eval.gating.plan(self._eval.window)
+            for warning in () if self._settings.plan else plan.warnings:  # --eval-plan shows them at the end
+                self._eval.say(warning)
             may_recall = self._settings.reuse_verdict and collected.asks
             if not self._eval.without_tests and not may_recall:
                 self._eval.set_aside_last_run()  # else only once its verdict is not given again
-
-    def _warn_of_power(self) -> None:
-        """Plan the run, and warn of gates that cannot fail; --eval-plan shows that and more at the end."""
-        plan = self._eval.gating.plan(self._eval.window)
-        for warning in () if self._settings.plan else plan.warnings:
-            self._eval.say(warning)
 
     def serve(self, fixtures: set[str]) -> None:
         """Try the judges if tests use one, and start the run's own servers; only once.

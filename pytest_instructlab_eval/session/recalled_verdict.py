@@ -12,7 +12,7 @@ import pytest
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.records.baseline import Baseline
-from pytest_instructlab_eval.records.recorded_run import RecordedRun, doubts, read_recorded
+from pytest_instructlab_eval.records.recorded_run import doubts, read_recorded
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.run_report import RunReport
@@ -58,16 +58,12 @@ def recall(file: Path, now: Run, baseline: Baseline | None) -> RecalledVerdict |
     verdicts = json.loads(json.dumps(plain_data([verdict.to_plain() for verdict in report.verdicts])))
     if (verdicts, report.exit_status) != (recorded.verdicts, recorded.exit_status) or report.problems:
         return "its results no longer give the verdict that it had"
-    return RecalledVerdict(report, recorded.created, _recorded_tests(recorded))
-
-
-def _recorded_tests(recorded: RecordedRun) -> Replayed:
     tests: dict[str, tuple[str, list[tuple[str, object]]]] = {}
     for test in recorded.run.silent:
         tests[test.nodeid] = test.outcome, []
     for result in recorded.run.results:
         tests[result.nodeid] = "passed", properties(result)
-    return tests
+    return RecalledVerdict(report, recorded.created, tests)
 
 
 def replay(item: pytest.Item, nextitem: pytest.Item | None, tests: Replayed) -> bool:

@@ -60,13 +60,6 @@ class ReceivedResults:
         This runs before the terminal reporter: after a Ctrl-C while that writes, no later hook is called.
         pytest keeps all reports to its end, so that the result is taken off, which would be there twice.
         """
-        self._store(report)
-        try:
-            yield
-        finally:
-            drop_result(report)
-
-    def _store(self, report: pytest.TestReport) -> None:
         if (result := result_on(report)) is not None and report.when in ("setup", "call"):
             self._by_nodeid[report.nodeid] = result
             self.silent.pop(report.nodeid, None)
@@ -78,6 +71,10 @@ class ReceivedResults:
             self._journal_uses[use[0]] = use[1]
         if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_JUDGE in report.longrepr[2]:
             self.without_judge.add(report.nodeid)
+        try:
+            yield
+        finally:
+            drop_result(report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> TestStatus | None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import warnings
 
     from pytest_instructlab_eval.records.scores import Result
-    from pytest_instructlab_eval.session.gate_tests import GateTestReport
     from pytest_instructlab_eval.session.run_output import RunOutput
 
 UNAWAITED = re.compile(r"coroutine '\w+\.(chat|choice_logprobs|grade|rate)' was never awaited")
@@ -89,7 +88,13 @@ class RunEnd:
             self._gather(session, self._execution.unreported(session))
             self._ending = self._make_ending(session, gated=True)
             for reports in gate_test_reports(self._ending.report):
-                self._tell(session, reports)
+                hook, nodeid, location = self._config.hook, reports[0].nodeid, reports[0].location
+                hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+                session.testscollected += 1  # only now, so that the tests themselves end at 100 %
+                count_in_sugar(self._config)
+                for report in reports:
+                    hook.pytest_runtest_logreport(report=report)
+                hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
         return ended
 
     @pytest.hookimpl(tryfirst=True)
@@ -154,17 +159,6 @@ class RunEnd:
             self._workers.add_unreported()
         self._results.add(unreported)
         self._results.sort(self._order(session))
-
-    def _tell(self, session: pytest.Session, reports: Sequence[GateTestReport]) -> None:
-        """Report a gate like a test of pytest."""
-        hook = self._config.hook
-        nodeid, location = reports[0].nodeid, reports[0].location
-        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
-        session.testscollected += 1  # only now, so that the tests themselves end at 100 %
-        count_in_sugar(self._config)
-        for report in reports:
-            hook.pytest_runtest_logreport(report=report)
-        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
     def _make_ending(self, session: pytest.Session, *, gated: bool) -> RunOutput:
         """Return the ending with the report of the run; called once, before any gate is reported."""

@@ -36,13 +36,10 @@ def hook_problems(config: pytest.Config, report: RunReport, folder: Path) -> Ite
         try:
             manager.subset_hook_caller(HOOK, others)(report=view)
         except RAISED as error:
-            yield _problem(manager.get_name(plugin) or "a plugin", error)
-
-
-def _problem(name: str, error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).name == Path(name).name] or frames
-    where = f", line {own[-1].lineno}" if own else ""
-    text = " ".join(str(error).split())
-    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"the hook {HOOK} of {name}{where} failed: {reason}; the results were written before it"
+            name = manager.get_name(plugin) or "a plugin"
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame for frame in frames if Path(frame.filename).name == Path(name).name] or frames
+            where = f", line {own[-1].lineno}" if own else ""
+            text = " ".join(str(error).split())
+            reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+            yield f"the hook {HOOK} of {name}{where} failed: {reason}; the results were written before it"

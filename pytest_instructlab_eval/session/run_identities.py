@@ -59,21 +59,17 @@ class RunIdentities:
                     look = model.looked_at() if self.are_compared else model.listed()
                     seen[model] = self._engine.call(look)
                 self._of(role)[label] = seen[model]
-        self._digest_hosted(roles)  # the keys of a journal have it
-        self._looked = time.monotonic()
-
-    def _digest_hosted(self, roles: Collection[Role]) -> None:
-        """Add the identities of the models of these roles that the run serves."""
         settings = self._settings
         named: Mapping[Role, Collection[str]] = {
             "model": settings.evaluated,
             "judge": settings.judging_models,
         }
-        for name in settings.hosted:
+        for name in settings.hosted:  # the keys of a journal have their digests
             identity = hosted_identity(settings, name, cache_folder())
             for role in roles:
                 if name in named[role]:
                     self._of(role)[settings.label(name)] = identity
+        self._looked = time.monotonic()
 
     def look_again(self) -> None:
         """Confirm the times of creation, or drop them.

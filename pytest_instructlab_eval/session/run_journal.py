@@ -103,7 +103,17 @@ class RunJournal:
         about = identity_of(item)
         evaluated = about.model if about.model is not None else next(iter(self._labels))
         test = asking_test(item, about, self._labels[evaluated])
-        numbers, journal = equal_requests(item), self._journal
+        if self._opened is None:
+            from pytest_instructlab_eval.records.journal import Journal
+
+            self._opened = Journal(
+                self._folder,
+                self.process,
+                reuse=self._settings.resume,
+                head=lambda: {"requests": self._progress.expected},
+            )
+            self._models.replayed_adaptations = self._opened.adaptations.values()
+        numbers, journal = equal_requests(item), self._opened
         if not self._knows_of_death and self._signs.is_up("careful"):
             self._knows_of_death = True
             journal.look_again()
@@ -179,19 +189,6 @@ class RunJournal:
         """Bring everything to the disk."""
         if self._opened is not None:
             self._opened.close()
-
-    @cached_property
-    def _journal(self) -> Journal:
-        from pytest_instructlab_eval.records.journal import Journal
-
-        self._opened = Journal(
-            self._folder,
-            self.process,
-            reuse=self._settings.resume,
-            head=lambda: {"requests": self._progress.expected},
-        )
-        self._models.replayed_adaptations = self._opened.adaptations.values()
-        return self._opened
 
     def know_models(self, identities: RunIdentities) -> None:
         """Take over the identities of the models, for this process and for its workers.

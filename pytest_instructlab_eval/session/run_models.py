@@ -232,18 +232,17 @@ class RunModels:
 
     def _model(self, address: Address, role: Role) -> AskedModel:
         self._roles.setdefault(address, set()).add(role)
-        if address not in self._models:
-            self._models[address] = self._made(address)
-        return self._models[address]
-
-    def _made(self, address: Address) -> AskedModel:
-        if not address.urls:
+        if address in self._models:
+            return self._models[address]
+        if address.urls:
+            endpoints = [self._endpoint(url, address.key) for url in address.urls]
+            served = [self._at(address, endpoint) for endpoint in endpoints]
+            model: AskedModel = served[0] if len(served) == 1 else Replicas(served, self._patience)
+        else:
             model = RotatedModel(address.name, self._rotation(), partial(self._connect, address))
             self._engine.on_close(model.close)
-            return model
-        endpoints = [self._endpoint(url, address.key) for url in address.urls]
-        served = [self._at(address, endpoint) for endpoint in endpoints]
-        return served[0] if len(served) == 1 else Replicas(served, self._patience)
+        self._models[address] = model
+        return model
 
     def _at(self, address: Address, endpoint: Endpoint) -> ServedModel:
         model = ServedModel(

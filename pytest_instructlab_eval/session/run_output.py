@@ -69,18 +69,25 @@ class RunOutput:
     def _fail(self, problem: str) -> None:
         self.report = self.report.with_problems(problem)
 
+    @contextlib.contextmanager
+    def _failing(self, option: str, path: Path) -> Iterator[None]:
+        """Fail the run, where a file or folder that an option asks for cannot be written in the context."""
+        try:
+            yield
+        except OSError as error:
+            self._fail(f"{option}: {path} cannot be written ({error.strerror})")
+
     def save_baseline(self) -> None:
         """Write the file of --eval-save-baseline, if given and if the run is complete."""
         path = self._settings.save_baseline
         if path is None:
             return
-        try:
-            save_run(path, self.report.run)
-            self.saved = path
-        except ConfigurationError as error:
-            self._fail(f"--eval-save-baseline: {error}")
-        except OSError as error:
-            self._fail(f"--eval-save-baseline: {path} cannot be written ({error.strerror})")
+        with self._failing("--eval-save-baseline", path):
+            try:
+                save_run(path, self.report.run)
+                self.saved = path
+            except ConfigurationError as error:
+                self._fail(f"--eval-save-baseline: {error}")
 
     def count(self, *, status: int, failed: int, broken: int) -> None:
         """Add pytest's exit status and its number of failed tests, including gates.
@@ -101,12 +108,22 @@ class RunOutput:
         self._write_files()
         written = self.report
         if self.written is not None:
-            for problem in self._export_problems(self.written):
-                self._fail(problem)
+            ended = datetime.datetime.now(datetime.timezone.utc)
+            for name in self._settings.export:
+                from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
+
+                folder = self.written / FOLDER / name
+                with self._failing(f"--eval-export {name}", folder):
+                    write_export(name, self.report, folder, ended)
+                    self.exported.append(folder)
             for problem in tell(self.report, self.written):
                 self._fail(problem)
         self._write_page()
-        self._write_code_quality()
+        if self._settings.annotations == "gitlab" and self.written is not None:
+            # An empty list where no pair got worse: its absence would be an error there.
+            file = self.written / CODE_QUALITY
+            with self._failing("--eval-annotations gitlab", file):
+                replace_text(file, code_quality(self._annotations))
         if self.written is not None and self.report is not written:
             with contextlib.suppress(OSError):  # they have been written once
                 self._write_to(self.written)
@@ -115,19 +132,6 @@ class RunOutput:
                 _show(summary_page(self.report))
         except OSError as error:
             self._fail(f"${STEP_SUMMARY}: the summary cannot be written to that file ({error.strerror})")
-
-    def _export_problems(self, folder: Path) -> Iterator[str]:
-        """Write the exports, and yield why one could not be written."""
-        ended = datetime.datetime.now(datetime.timezone.utc)
-        for name in self._settings.export:
-            from pytest_instructlab_eval.reports.exports.export import FOLDER, write_export
-
-            target = folder / FOLDER / name
-            try:
-                write_export(name, self.report, target, ended)
-                self.exported.append(target)
-            except OSError as error:
-                yield f"--eval-export {name}: {target} cannot be written ({error.strerror})"
 
     def _write_files(self) -> None:
         report = self.report
@@ -152,22 +156,10 @@ class RunOutput:
             path = self.written / "report.html"
         if path is None:
             return
-        try:
+        with self._failing("--eval-report", path):
             history = NO_HISTORY if self.written is None else output_history(self.written)
             write_report(path, self.report, history)
             self.page = path
-        except OSError as error:
-            self._fail(f"--eval-report: {path} cannot be written ({error.strerror})")
-
-    def _write_code_quality(self) -> None:
-        """Write GitLab's file, an empty list where no pair got worse: its absence would be an error there."""
-        if self._settings.annotations != "gitlab" or self.written is None:
-            return
-        path = self.written / CODE_QUALITY
-        try:
-            replace_text(path, code_quality(self._annotations))
-        except OSError as error:
-            self._fail(f"--eval-annotations gitlab: {path} cannot be written ({error.strerror})")
 
     @functools.cached_property
     def _annotations(self) -> list[Annotation]:

@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -252,14 +251,11 @@ class EvalSession:
         lists = self.config.option.collectonly or is_worker(self.config)
         if not self.has_refused and not lists:
             folder = None if of_another else self.settings.output_dir
-            keep = None if self._baseline_is_in(folder) else self.settings.keep_previous
+            baseline = self.settings.baseline
+            is_baseline = baseline is not None and folder in (baseline, baseline.parent)
+            keep = None if is_baseline else self.settings.keep_previous
             write_refusal(folder, self.settings.candidates, reason, keep=keep, texts=texts)
         self.has_refused = True
-
-    def _baseline_is_in(self, folder: Path | None) -> bool:
-        """Return whether the baseline is the last run of this folder."""
-        baseline = self.settings.baseline
-        return baseline is not None and folder in (baseline, baseline.parent)
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop the engine within `timeout` seconds; running tests are cancelled."""

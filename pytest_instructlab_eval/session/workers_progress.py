@@ -101,7 +101,12 @@ class WorkersProgress:
         """Show the progress of all workers, unless pytest has just written."""
         if time.monotonic() - self._last_report < LIVE_INTERVAL:
             return
-        workers = list(self._counts_of_workers())
+        workers: list[WorkerCounts] = []
+        for worker in self._workers:
+            with contextlib.suppress(OSError, ValueError):  # a missing line must not end a run
+                counts = self._eval.signs.read(_file_name(worker))
+                if isinstance(counts, list):
+                    workers.append(cast(WorkerCounts, tuple(counts)))
         own = list(self._eval.models.traffic)
         expected = [requests for _, _, requests in workers]
         if workers:
@@ -111,14 +116,6 @@ class WorkersProgress:
             self._eval.progress.expect_in_all(None if whole is None else whole + asked)
         traffic = [Traffic(requests, tokens) for requests, tokens, _ in workers]
         self._eval.progress.show(self._config, [*own, *traffic])
-
-    def _counts_of_workers(self) -> Iterator[WorkerCounts]:
-        """Yield what the workers have written so far."""
-        for worker in self._workers:
-            with contextlib.suppress(OSError, ValueError):  # a missing line must not end a run
-                counts = self._eval.signs.read(_file_name(worker))
-                if isinstance(counts, list):
-                    yield cast(WorkerCounts, tuple(counts))
 
 
 def _file_name(worker: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from pytest_instructlab_eval.errors import ModelError
+from pytest_instructlab_eval.models.async_cache import AsyncCache
 from pytest_instructlab_eval.models.choices.choice_requests import ChoiceRequests
 from pytest_instructlab_eval.models.logprobs import Top, all_log_likelihoods, likeliest_tokens
 
@@ -18,11 +19,12 @@ class TokenIds:
     def __init__(self, asking: ChoiceRequests) -> None:
         self._asking = asking
         self._known: set[tuple[int, ...]] = set()  # ids that were shown to be the choices'
-        self._tokens: dict[tuple[str, tuple[str, ...]], asyncio.Task[list[int] | None]] = {}
+        self._tokens: AsyncCache[tuple[str, tuple[str, ...]], list[int] | None] = AsyncCache()
 
     async def logprobs(self, prompt: str, choices: tuple[str, ...]) -> list[float] | None:
         """Return the log-likelihood of each choice; see `ChoiceWay`."""
-        ids = await self._single_tokens(last_line(prompt), choices)
+        tail = last_line(prompt)
+        ids = await self._tokens.get((tail, choices), lambda: self._single_tokens(tail, choices))
         if ids is None:
             return None
         parameters = {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": False}
@@ -51,16 +53,6 @@ class TokenIds:
             return {}
 
     async def _single_tokens(self, tail: str, choices: tuple[str, ...]) -> list[int] | None:
-        key = (tail, choices)
-        if key not in self._tokens:
-            self._tokens[key] = asyncio.ensure_future(self._find_single_tokens(tail, choices))
-        try:
-            return await asyncio.shield(self._tokens[key])
-        except Exception:
-            self._tokens.pop(key, None)  # the next question asks again
-            raise
-
-    async def _find_single_tokens(self, tail: str, choices: tuple[str, ...]) -> list[int] | None:
         """Return the one token that each choice adds after the tail; None where it is more or not told."""
         head = await self._asking.tokenize(tail)
         if head is None:
