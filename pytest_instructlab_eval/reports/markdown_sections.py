@@ -14,8 +14,7 @@ from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.totals import time_and_cost, totals_table
 from pytest_instructlab_eval.reports.verdicts import noteworthy_reports
 from pytest_instructlab_eval.reports.worse_questions import WorseQuestion, worse_questions
-from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
-from pytest_instructlab_eval.stats.ranking import Rank
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 from pytest_instructlab_eval.stats.summary import Summary
 
@@ -73,12 +72,18 @@ def markdown_sections(report: RunReport) -> Iterator[MarkdownSection]:
     yield MarkdownSection("What got better", CHANGE_HEAD, list(_change_rows(changes, "improvement")), below)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(changes, "new")]
     yield MarkdownSection("What is new", ("", "score", "questions"), new)
-    yield _ranking(report.ranking)
+    ranks = [(markdown_code(model), *cells) for model, *cells in rank_cells(report.ranking)]
+    head = ("model", "score (0 to 1)", "std. error", "behind the best", interval_head(report.ranking), "")
+    yield MarkdownSection("Ranking", head, ranks, doubts_about_best(report.ranking))
     scores = [row for summary in report.summaries for row in _score_rows(summary)]
     yield MarkdownSection("Scores", SCORE_HEAD, scores)
     parts = [row for summary in report.summaries for row in _part_rows(summary)]
     yield MarkdownSection("Scores by turn, category or file", SCORE_HEAD, parts)
-    yield _totals(report)
+    totals_head, totals = totals_table(report.run)
+    cells = [(markdown_code(name), *numbers) for name, *numbers in totals]
+    took = time_and_cost(report.run) if totals else ""
+    notes = [f"The run took {took}"] if took else []
+    yield MarkdownSection("Tokens and requests", totals_head, cells, notes)
 
 
 def _gates(report: RunReport) -> MarkdownSection:
@@ -113,12 +118,6 @@ def _questions(worse: Sequence[WorseQuestion]) -> MarkdownSection:
     return MarkdownSection("Questions that got worse", ("question", "", "before", "after", ""), rows, notes)
 
 
-def _ranking(ranks: Sequence[Rank]) -> MarkdownSection:
-    rows = [(markdown_code(model), *cells) for model, *cells in rank_cells(ranks)]
-    head = ("model", "score (0 to 1)", "std. error", "behind the best", interval_head(ranks), "")
-    return MarkdownSection("Ranking", head, rows, doubts_about_best(ranks))
-
-
 def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
     """Yield the rows of a benchmark as a whole: its mean, and how many of its answers are in doubt."""
     _, *numbers = row_cells("", summary.overall)
@@ -151,22 +150,8 @@ def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Se
         if change.kind == kind:
             _, *numbers = change_cells("", change)
             named = f"{label} ({entry.model})" if several else label
-            yield markdown_code(named), *numbers, _doubt(change)
-
-
-def _doubt(change: MeanChange) -> str:
-    """Return why a change may be none; empty where chance alone would hardly make it."""
-    if change.certain:
-        return ""
-    if change.interval is None:  # a gate above it can have one: about the very questions of the run
-        return "too few for an interval about other questions like these"
-    return "may be chance"
-
-
-def _totals(report: RunReport) -> MarkdownSection:
-    """Return what the run used, with its time and, where prices are given, its cost."""
-    head, rows = totals_table(report.run)
-    cells = [(markdown_code(name), *numbers) for name, *numbers in rows]
-    took = time_and_cost(report.run) if rows else ""
-    notes = [f"The run took {took}"] if took else []
-    return MarkdownSection("Tokens and requests", head, cells, notes)
+            doubt = "" if change.certain else "may be chance"
+            # A gate above it can have an interval: about the very questions of the run.
+            if change.interval is None and not change.certain:
+                doubt = "too few for an interval about other questions like these"
+            yield markdown_code(named), *numbers, doubt

@@ -46,13 +46,11 @@ def seconds_text(seconds: float | None) -> str:
 def _row(plan: GatePlan) -> tuple[str, ...]:
     counts = (plan.questions, plan.clusters, plan.requests)
     numbers = (UNKNOWN if count is None else f"{count:,}" for count in counts)
-    return (str(plan.gate), *numbers, seconds_text(plan.seconds), _drop_text(plan))
-
-
-def _drop_text(plan: GatePlan) -> str:
     if plan.cannot_fail:
-        return "cannot decide"
-    if plan.smallest_drop is None:
-        return UNKNOWN
-    about = "about " if plan.is_estimated else ""
-    return about + number_text(plan.smallest_drop, 4 if plan.smallest_drop < 1 else 2)
+        drop = "cannot decide"
+    elif plan.smallest_drop is None:
+        drop = UNKNOWN
+    else:
+        about = "about " if plan.is_estimated else ""
+        drop = about + number_text(plan.smallest_drop, 4 if plan.smallest_drop < 1 else 2)
+    return (str(plan.gate), *numbers, seconds_text(plan.seconds), drop)

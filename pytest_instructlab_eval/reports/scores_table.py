@@ -47,21 +47,16 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
     if summary.controlled is not None:
         rows.append(row_cells(f"  {summary.controlled.label}", summary.controlled))
     rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
-    rows += _judge_rows(summary)
+    if summary.agreement_n:
+        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
+        rows.append(["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""])
+    if summary.judge_spread is not None:
+        spread = f"{summary.judge_spread:.2f}"
+        rows.append(["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""])
     rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in score_doubts(summary)]
     if verbose or len(summary.groups) <= 2 * SHOWN_GROUPS:
         return rows + [row_cells(f"  {row.label}", row) for row in summary.groups]
     return rows + _best_and_worst(summary.groups)
-
-
-def _judge_rows(summary: Summary) -> Iterator[list[str]]:
-    """Yield the rows of the judges' agreement and of a judge's spread, as far as they were measured."""
-    if summary.agreement_n:
-        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
-        yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
-    if summary.judge_spread is not None:
-        spread = f"{summary.judge_spread:.2f}"
-        yield ["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""]
 
 
 def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:
