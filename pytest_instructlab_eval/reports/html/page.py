@@ -27,7 +27,6 @@ from pytest_instructlab_eval.reports.html.overview import (
 )
 from pytest_instructlab_eval.reports.html.page_data import page_data
 from pytest_instructlab_eval.reports.html.question_details import visible
-from pytest_instructlab_eval.reports.html.question_table import PageQuestions
 from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
 from pytest_instructlab_eval.reports.ranking_table import (
     RankCells,
@@ -83,9 +82,13 @@ def html_page(report: RunReport, history: RunHistory = NO_HISTORY) -> str:
     table = report.questions
     style = _asset("page.css")
     script = "".join(['(() => {\n"use strict";\n', *(_asset(f"{name}.js") for name in SCRIPTS), "})();\n"])
+    data = page_data(table)
     return page_template().render(
         page=_page(report, score_blocks(report, table), change_cards(report, table), history),
-        data=_packed_data(table),
+        data={  # base64 needs no escaping, and must not be cut
+            "index": Markup(data.index),  # noqa: S704
+            "details": [Markup(text) for text in data.details],  # noqa: S704
+        },
         style=Markup(style),  # noqa: S704  (our own file)
         script=Markup(script),  # noqa: S704  (our own files)
         policy=Markup(_policy(style, script)),  # noqa: S704  (our own)
@@ -105,15 +108,6 @@ def page_template() -> Template:
         finalize=_shown_value, keep_trailing_newline=True,
     )  # fmt: skip
     return environment.from_string(_asset("page.html.j2"))
-
-
-def _packed_data(table: PageQuestions) -> dict[str, Markup | list[Markup]]:
-    """Return the data of the questions, whose base64 needs no escaping and must not be cut."""
-    from markupsafe import Markup
-
-    data = page_data(table)
-    safe = [Markup(text) for text in (data.index, *data.details)]  # noqa: S704  (base64)
-    return {"index": safe[0], "details": safe[1:]}
 
 
 def _asset(name: str) -> str:
