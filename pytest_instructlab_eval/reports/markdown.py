@@ -14,6 +14,10 @@ LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment, and 1 MiB in
 LONGEST_TEXT = 4_000  # characters of what a model was sent or said
 # Limits for one table or list, tried in this order until the page is short enough.
 ROWS = (200, 100, 50, 25, 12, 6, 3, 1)
+WHERE_ANSWERS_ARE = (
+    "Each question with its answers and judgments is in `report.html`, among the files of the run. "
+    "`python -m pytest_instructlab_eval report` makes the page of any finished run."
+)
 
 
 def summary_page(report: RunReport) -> str:
@@ -24,6 +28,7 @@ def summary_page(report: RunReport) -> str:
     """
     tables = list(markdown_sections(report))
     head = f"## {VERDICTS[report.headline]}: evaluation of {markdown_code(', '.join(report.candidates))}"
+    has_page = bool(report.summaries) and report.run.configuration.get("report") != "none"
     for rows in ROWS:
         notes = [markdown_text(note) for note in report.run.adaptation_notes]
         sections = [
@@ -31,7 +36,7 @@ def summary_page(report: RunReport) -> str:
             ("what to do next", _next_steps(report)),
             *((table.title, table.text(rows)) for table in tables),
             ("adaptations", "\n".join(_limited_list(notes, rows))),
-            ("report", _report_line(report)),
+            ("report", WHERE_ANSWERS_ARE if has_page else ""),
         ]
         page = _joined_sections(head, [text for _, text in sections])
         if len(page) <= LONGEST:
@@ -121,13 +126,3 @@ def _next_steps(report: RunReport) -> str:
     if report.headline == "refused":
         steps = ["Correct what is named above, and run the same command again."]
     return "\n".join(["### What to do next", "", *(f"- {step}" for step in steps)]) if steps else ""
-
-
-def _report_line(report: RunReport) -> str:
-    """Return where the answers are; nothing where no question was asked or no page is wanted."""
-    if not report.summaries or report.run.configuration.get("report") == "none":
-        return ""
-    return (
-        "Each question with its answers and judgments is in `report.html`, among the files of the run. "
-        "`python -m pytest_instructlab_eval report` makes the page of any finished run."
-    )

@@ -75,10 +75,7 @@ def markdown_sections(report: RunReport) -> Iterator[MarkdownSection]:
     ranks = [(markdown_code(model), *cells) for model, *cells in rank_cells(report.ranking)]
     head = ("model", "score (0 to 1)", "std. error", "behind the best", interval_head(report.ranking), "")
     yield MarkdownSection("Ranking", head, ranks, doubts_about_best(report.ranking))
-    scores = [row for summary in report.summaries for row in _score_rows(summary)]
-    yield MarkdownSection("Scores", SCORE_HEAD, scores)
-    parts = [row for summary in report.summaries for row in _part_rows(summary)]
-    yield MarkdownSection("Scores by turn, category or file", SCORE_HEAD, parts)
+    yield from _score_sections(report.summaries)
     totals_head, totals = totals_table(report.run)
     cells = [(markdown_code(name), *numbers) for name, *numbers in totals]
     took = time_and_cost(report.run) if totals else ""
@@ -118,25 +115,26 @@ def _questions(worse: Sequence[WorseQuestion]) -> MarkdownSection:
     return MarkdownSection("Questions that got worse", ("question", "", "before", "after", ""), rows, notes)
 
 
-def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
-    """Yield the rows of a benchmark as a whole: its mean, and how many of its answers are in doubt."""
-    _, *numbers = row_cells("", summary.overall)
-    yield (markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers)
-    if summary.controlled is not None:
-        _, *numbers = row_cells("", summary.controlled)
-        digits = score_digits(summary.controlled.maximum)
-        ends = interval_text(summary.controlled_interval, CONFIDENCE, digits)
-        yield (f"{summary.controlled.label}: {ends}", *numbers)
-    yield from ((label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary))
-
-
-def _part_rows(summary: Summary) -> Iterator[Sequence[str]]:
-    """Yield the rows of a benchmark's metrics, such as turns, and of its groups."""
-    metrics = ((row.label.replace("_", " "), row) for row in summary.metrics)
-    groups = ((row.label, row) for row in summary.groups)
-    for label, row in (*metrics, *groups):
-        _, *numbers = row_cells("", row)
-        yield (markdown_code(f"{summary.benchmark}, {summary.model}: {label}"), *numbers)
+def _score_sections(summaries: Sequence[Summary]) -> Iterator[MarkdownSection]:
+    """Yield the scores of whole benchmarks with their answers in doubt, then the scores of their parts."""
+    scores: list[Sequence[str]] = []
+    parts: list[Sequence[str]] = []
+    for summary in summaries:
+        name = f"{summary.benchmark}, {summary.model}"
+        _, *numbers = row_cells("", summary.overall)
+        scores.append((markdown_code(name), *numbers))
+        if summary.controlled is not None:
+            _, *numbers = row_cells("", summary.controlled)
+            digits = score_digits(summary.controlled.maximum)
+            ends = interval_text(summary.controlled_interval, CONFIDENCE, digits)
+            scores.append((f"{summary.controlled.label}: {ends}", *numbers))
+        scores += [(label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary)]
+        metrics = [(row.label.replace("_", " "), row) for row in summary.metrics]  # such as turns
+        for label, row in [*metrics, *((row.label, row) for row in summary.groups)]:
+            _, *numbers = row_cells("", row)
+            parts.append((markdown_code(f"{name}: {label}"), *numbers))
+    yield MarkdownSection("Scores", SCORE_HEAD, scores)
+    yield MarkdownSection("Scores by turn, category or file", SCORE_HEAD, parts)
 
 
 def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:

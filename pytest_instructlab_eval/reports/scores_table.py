@@ -56,7 +56,14 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
     rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in score_doubts(summary)]
     if verbose or len(summary.groups) <= 2 * SHOWN_GROUPS:
         return rows + [row_cells(f"  {row.label}", row) for row in summary.groups]
-    return rows + _best_and_worst(summary.groups)
+    scored = [row for row in summary.groups if row.value is not None]
+    ranked = sorted((row for row in scored if row.n > 1), key=attrgetter("value"), reverse=True)
+    best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
+    rows += [row_cells(f"  best: {row.label}", row) for row in best]
+    if hidden := len(scored) - len(best) - len(worst):
+        rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
+    rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
+    return rows + [row_cells(f"  {row.label}", row) for row in summary.groups if row.value is None]
 
 
 def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:
@@ -65,17 +72,6 @@ def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:
         yield "answers cut off by the limit", summary.cut_off
     if summary.contradictory:
         yield "contradictory judgments", summary.contradictory
-
-
-def _best_and_worst(groups: Sequence[SummaryRow]) -> list[list[str]]:
-    scored = [row for row in groups if row.value is not None]
-    ranked = sorted((row for row in scored if row.n > 1), key=attrgetter("value"), reverse=True)
-    best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
-    rows = [row_cells(f"  best: {row.label}", row) for row in best]
-    if hidden := len(scored) - len(best) - len(worst):
-        rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
-    rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
-    return rows + [row_cells(f"  {row.label}", row) for row in groups if row.value is None]
 
 
 def row_cells(label: str, row: SummaryRow) -> list[str]:

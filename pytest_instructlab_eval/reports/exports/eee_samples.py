@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from pytest_instructlab_eval.records.evidence import Chat, Evidence
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.reports.answered_questions import (
     NO_EVIDENCE,
@@ -79,7 +79,20 @@ def _said(question: AnsweredQuestion, evidence: Evidence, turn: int) -> Record:
     conversation = question.answers[0].conversation
     method = "custom" if question.result.judge in (None, REFERENCE_JUDGE) else "llm_judge"
     if 1 < turn <= len(conversation):
-        return _said_later(conversation[turn - 1], method)
+        chat = conversation[turn - 1]
+        messages = [*chat.messages, {"role": "assistant", "content": chat.answer}]
+        turns = []
+        for index, message in enumerate(messages):
+            content: object = message.get("content")
+            if content is not None and not isinstance(content, str):
+                content = json.dumps(content)
+            turns.append({"turn_idx": index, "role": str(message.get("role")), "content": content})
+        source = "messages[turn_idx].content"
+        return {
+            "interaction_type": "multi_turn",
+            "messages": turns,
+            "answer_attribution": [_attribution(len(messages) - 1, source, chat.answer or "", method)],
+        }
     traces = [reply.reasoning for reply in evidence.replies if reply.reasoning and reply.text is not None]
     replies = [reply.text for reply in evidence.replies if reply.text is not None]
     texts = replies or [chat.answer or "" for chat in conversation[-1:]] or [""]
@@ -87,23 +100,6 @@ def _said(question: AnsweredQuestion, evidence: Evidence, turn: int) -> Record:
         "interaction_type": "single_turn",
         "output": {"raw": texts, **({"reasoning_trace": traces} if traces else {})},
         "answer_attribution": [_attribution(0, "output.raw", texts[0], method)],
-    }
-
-
-def _said_later(chat: Chat, method: str) -> Record:
-    """Return the conversation that ended with the answer of this chat."""
-    messages = [*chat.messages, {"role": "assistant", "content": chat.answer}]
-    turns = []
-    for index, message in enumerate(messages):
-        content: object = message.get("content")
-        if content is not None and not isinstance(content, str):
-            content = json.dumps(content)
-        turns.append({"turn_idx": index, "role": str(message.get("role")), "content": content})
-    source = "messages[turn_idx].content"
-    return {
-        "interaction_type": "multi_turn",
-        "messages": turns,
-        "answer_attribution": [_attribution(len(messages) - 1, source, chat.answer or "", method)],
     }
 
 

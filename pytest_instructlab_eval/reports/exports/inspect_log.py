@@ -19,7 +19,6 @@ from functools import cached_property
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_bytes
-from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.scores import Result, plain_data
 from pytest_instructlab_eval.reports.answered_questions import (
     AnsweredQuestion,
@@ -89,11 +88,17 @@ class InspectLog:
         return [result for result in self.report.run.results if (result.benchmark, result.model) == own]
 
     @property
-    def gates(self) -> list[GateReport]:
-        """The gates on the benchmark and model; one without a model is about all."""
+    def gates(self) -> list[Plain]:
+        """The verdicts on the benchmark and model; one without a model is about all."""
         benchmark, models = self.summary.benchmark, (None, self.summary.model)
-        about_it = [gate for gate in self.report.verdicts if gate.gate.selector.benchmark == benchmark]
-        return [gate for gate in about_it if gate.model in models]
+        return [
+            {
+                "gate": str(gate.gate), "verdict": gate.verdict, "message": gate.message,
+                "value": gate.value, "interval": gate.interval, "questions": gate.n,
+            }
+            for gate in self.report.verdicts
+            if gate.gate.selector.benchmark == benchmark and gate.model in models
+        ]  # fmt: skip
 
     @cached_property
     def overall(self) -> str | None:
@@ -134,7 +139,8 @@ class InspectLog:
 
     def _spec(self, ids: Sequence[str], questions: Sequence[AnsweredQuestion]) -> Plain:
         """Return what was run: inspect's EvalSpec."""
-        run, benchmark, gates = self.report.run, self.summary.benchmark, self.gates
+        run, benchmark = self.report.run, self.summary.benchmark
+        headline, gates = self.report.headline, self.gates
         judges = judge_names(self.summary.judge)
         return {
             "eval_id": self.log_id,
@@ -159,13 +165,13 @@ class InspectLog:
                 "fail_on_error": False,
             },
             "packages": {PACKAGE: importlib.metadata.version(PACKAGE)},
-            "tags": [f"run: {self.report.headline}", *(f"{gate.verdict}: {gate.gate}" for gate in gates)],
+            "tags": [f"run: {headline}", *(f"{gate['verdict']}: {gate['gate']}" for gate in gates)],
             "metadata": {
-                "verdict": self.report.headline,
+                "verdict": headline,
                 "problems": list(self.report.problems),
                 "notes": list(run.notes),
                 "is_base_model": self.summary.model == run.base,
-                "gates": [_gate(gate) for gate in gates],
+                "gates": gates,
             },
         }  # fmt: skip
 
@@ -223,13 +229,6 @@ def _log_score(
 
 def _log_metric(name: str, value: float, **metadata: object) -> Plain:
     return {"name": name, "value": value, "params": {}, "metadata": metadata}
-
-
-def _gate(gate: GateReport) -> Plain:
-    return {
-        "gate": str(gate.gate), "verdict": gate.verdict, "message": gate.message, "value": gate.value,
-        "interval": gate.interval, "questions": gate.n,
-    }  # fmt: skip
 
 
 # NaN is inspect's sign for an unscored sample. Text has no lone surrogate, as results have none.

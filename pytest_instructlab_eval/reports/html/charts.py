@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,6 +87,14 @@ class Radar:
         turns = [2 * math.pi * number / count - math.pi / 2 for number in range(count)]
         ends = [(math.cos(turn), math.sin(turn)) for turn in turns]  # on radius 1, the first at the top
         anchors = ["middle" if abs(x) < 0.2 else "start" if x > 0 else "end" for x, _ in ends]
+        polygons = []
+        for side in shares:
+            points = [
+                f"{50 * share * x:.2f},{50 * share * y:.2f}"
+                for share, (x, y) in zip(side, ends, strict=True)
+                if share is not None
+            ]
+            polygons.append(" ".join(points) if len(points) == count else None)
         return cls(
             (12.5, 25.0, 37.5, 50.0),
             tuple((round(50 * x, 2), round(50 * y, 2)) for x, y in ends),
@@ -93,18 +102,8 @@ class Radar:
                 (round(58 * x, 1), round(57 * y + 2, 1), anchor)
                 for (x, y), anchor in zip(ends, anchors, strict=True)
             ),
-            tuple(_polygon(side, ends) for side in shares),
+            tuple(polygons),
         )
-
-
-def _polygon(side: Sequence[float | None], ends: Sequence[tuple[float, float]]) -> str | None:
-    """Return the points of a side's scores on the spokes, None where it lacks one."""
-    if None in side:
-        return None
-    lengths = [50 * (share or 0) for share in side]
-    return " ".join(
-        f"{length * x:.2f},{length * y:.2f}" for length, (x, y) in zip(lengths, ends, strict=True)
-    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,10 @@ MOST_BARS = 20
 
 
 def histogram(sides: Sequence[Sequence[float]], maximum: float) -> list[Bar]:
-    """Return the bars of each side's values: one for each whole number of a small scale, else ten."""
+    """Return the bars of each side's values: one for each whole number of a small scale, else ten.
+
+    A value beyond the bars is in the nearest.
+    """
     if maximum == int(maximum) and 2 < maximum <= MOST_BARS:
         low = 0 if any(value < 0.5 for side in sides for value in side) else 1
         labels = [str(number) for number in range(low, int(maximum) + 1)]
@@ -128,7 +130,9 @@ def histogram(sides: Sequence[Sequence[float]], maximum: float) -> list[Bar]:
     else:
         labels = [f"{maximum * number / 10:g} to {maximum * (number + 1) / 10:g}" for number in range(10)]
         places = [[math.floor(10 * value / maximum) for value in side] for side in sides]
-    counts = [_counts(side, len(labels)) for side in places]
+    last = len(labels) - 1
+    in_bars = [Counter(min(last, max(0, place)) for place in side) for side in places]
+    counts = [[side[bar] for bar in range(len(labels))] for side in in_bars]
     shares = [[number / (sum(side) or 1) for number in side] for side in counts]
     most = max((max(side) for side in shares), default=0.0) or 1.0
     heights = [[round(share / most, 4) for share in side] for side in shares]  # the largest of all is 1
@@ -136,11 +140,3 @@ def histogram(sides: Sequence[Sequence[float]], maximum: float) -> list[Bar]:
         Bar(label, tuple(side[bar] for side in heights), tuple(count[bar] for count in counts))
         for bar, label in enumerate(labels)
     ]
-
-
-def _counts(places: Sequence[int], bars: int) -> list[int]:
-    """Return how many values each bar has; one beyond the bars is in the nearest."""
-    counts = [0] * bars
-    for place in places:
-        counts[min(bars - 1, max(0, place))] += 1
-    return counts

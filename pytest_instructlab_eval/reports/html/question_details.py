@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 from pytest_instructlab_eval.escaping import UNSAFE
-from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
+from pytest_instructlab_eval.records.evidence import Chat, Judgment, ModelReply
 from pytest_instructlab_eval.records.scores import Result, Score, plain_data
 from pytest_instructlab_eval.reports.html.question_table import Finding, QuestionRow
 
@@ -87,23 +87,21 @@ def _score(score: Score, result: Result) -> dict[str, Plain]:
     evidence = score.evidence
     if evidence is None or not evidence.judgments:
         fields |= _present(explanation=visible(score.explanation))
-    return fields if evidence is None else fields | _evidence(evidence, result.chats)
-
-
-def _evidence(evidence: Evidence, chats: Sequence[Chat]) -> dict[str, Plain]:
-    return _present(
-        question=visible(evidence.question),
-        reference=visible(evidence.reference),
-        turn=evidence.turn,
-        prompt=visible(evidence.judge_prompt),
-        judged=visible(evidence.user_prompt),
-        waiting=evidence.answered,
-        file=visible(evidence.origin.qna_file),
-        ref=visible(evidence.origin.ref),
-        top=evidence.maximum,
-        replies=[dict(_reply(reply, chats)) for reply in evidence.replies],
-        judgments=[_judgment_fields(judgment) for judgment in evidence.judgments],
-    )
+    if evidence is not None:
+        fields |= _present(
+            question=visible(evidence.question),
+            reference=visible(evidence.reference),
+            turn=evidence.turn,
+            prompt=visible(evidence.judge_prompt),
+            judged=visible(evidence.user_prompt),
+            waiting=evidence.answered,
+            file=visible(evidence.origin.qna_file),
+            ref=visible(evidence.origin.ref),
+            top=evidence.maximum,
+            replies=[dict(_reply(reply, result.chats)) for reply in evidence.replies],
+            judgments=[_judgment_fields(judgment) for judgment in evidence.judgments],
+        )
+    return fields
 
 
 def _reply(reply: ModelReply, chats: Sequence[Chat]) -> Iterator[tuple[str, Plain]]:

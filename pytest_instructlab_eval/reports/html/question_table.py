@@ -117,7 +117,13 @@ def question_table(report: RunReport) -> PageQuestions:
     for index, side in enumerate(sides):
         _add(rows, index, side_results(side, report))
     ours = [row for row in rows.values() if any(sides[index].role != "baseline" for index in row.findings)]
-    return PageQuestions(tuple(sides), tuple(_against(report, sides)), tuple(ours))
+    pairs = {(entry.model, entry.against) for entry in report.changes}
+    others = {side.label: index for index, side in enumerate(sides) if side.role != "candidate"}
+    against = []  # of each candidate the side that the report's changes compare it with
+    for side in sides:
+        other = counterpart(side.label, [theirs for model, theirs in pairs if model == side.label])
+        against.append(others.get(other or "") if side.role == "candidate" else None)
+    return PageQuestions(tuple(sides), tuple(against), tuple(ours))
 
 
 def side_results(side: PageSide, report: RunReport) -> list[Result]:
@@ -132,15 +138,6 @@ def _earlier_results(report: RunReport) -> Sequence[Result]:
 
 def _models(results: Iterable[Result], known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*known, *(result.model for result in results)]))
-
-
-def _against(report: RunReport, sides: Sequence[PageSide]) -> Iterator[int | None]:
-    """Yield the side that each candidate is compared with: that of the report's changes."""
-    pairs = {(entry.model, entry.against) for entry in report.changes}
-    others = {side.label: index for index, side in enumerate(sides) if side.role != "candidate"}
-    for side in sides:
-        against = counterpart(side.label, [other for model, other in pairs if model == side.label])
-        yield others.get(against or "") if side.role == "candidate" else None
 
 
 def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Result]) -> None:

@@ -88,12 +88,19 @@ def _block_of(
     maximum = max(summary.overall.maximum for summary in summaries.values())
     rows = _rows(parts, summaries, maximum, table)
     groups = [row for row in rows if row.kind == "group"]
+    radar = None
+    if len(groups) in RADAR:
+        shares = [
+            [None if cell is None else max(0.0, min(1.0, cell.sort / maximum)) for cell in cells]
+            for cells in zip(*(row.cells for row in groups), strict=True)
+        ]
+        radar = Radar.of(shares)
     return ScoreBlock(
         benchmark=benchmark,
         sides=tuple((index, table.sides[index]) for index in parts),
         maximum=maximum,
         rows=tuple(rows),
-        radar=_radar_of(groups, maximum) if len(groups) in RADAR else None,
+        radar=radar,
         radar_labels=tuple(short_file_names([row.label for row in groups])),
         bars=tuple(_bars(list(parts.values()))),
         lines=tuple(
@@ -113,15 +120,6 @@ def short_file_names(names: Sequence[str]) -> list[str]:
     if len(set(lasts)) == len(lasts):
         return lasts
     return ["/".join(path) for path in paths]
-
-
-def _radar_of(groups: Sequence[ScoreRow], maximum: float) -> Radar:
-    """Return the radar of the groups' scores on a scale that ends at `maximum`."""
-    shares = [
-        [None if cell is None else max(0.0, min(1.0, cell.sort / maximum)) for cell in cells]
-        for cells in zip(*(row.cells for row in groups), strict=True)
-    ]
-    return Radar.of(shares)
 
 
 def _rows(
