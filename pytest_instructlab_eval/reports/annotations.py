@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,14 +62,22 @@ def _annotation(question: WorseQuestion, folder: str, *, several: bool) -> Annot
     origin = question.origin
     # A path that a log cannot show is written out. Nothing is then annotated, but no line is forged either.
     path = escape_line("/".join(part for part in (folder, origin.qna_file) if part))
+    before, after = f"{question.before:.4g}", f"{question.after:.4g} of {question.maximum:g}"
+    scores = f"{before} with {question.against}, {after} with {question.model}"
+    if question.against == question.model:
+        scores = f"{before} in the baseline, {after} now"
+    reasons = {
+        f"{question.failed_gate} failed": question.failed_gate is not None,
+        "flipped": question.flipped,
+        "the drop of the mean is certain": question.certain,
+    }
+    why = "; ".join(reason for reason, applies in reasons.items() if applies)
     return Annotation(
         level="warning" if question.failed_gate is None else "error",
         path=path,
         line=origin.qna_line,
         title=escape_line(f"{question.benchmark}: this pair got worse")[:LONGEST],
-        message=escape_line(
-            f"{_both_scores(question)}: {'; '.join(_reasons(question))} ({question.name})"
-        )[:LONGEST],
+        message=escape_line(f"{scores}: {why} ({question.name})")[:LONGEST],
         benchmark=question.benchmark,
         identity=(
             question.benchmark, path, origin.question_id or question.name,
@@ -78,43 +86,25 @@ def _annotation(question: WorseQuestion, folder: str, *, several: bool) -> Annot
     )  # fmt: skip
 
 
-def _both_scores(question: WorseQuestion) -> str:
-    before, after = f"{question.before:.4g}", f"{question.after:.4g} of {question.maximum:g}"
-    if question.against == question.model:
-        return f"{before} in the baseline, {after} now"
-    return f"{before} with {question.against}, {after} with {question.model}"
-
-
-def _reasons(question: WorseQuestion) -> Iterator[str]:
-    if question.failed_gate is not None:
-        yield f"{question.failed_gate} failed"
-    if question.flipped:
-        yield "flipped"
-    if question.certain:
-        yield "the drop of the mean is certain"
-
-
 def github_commands(found: Sequence[Annotation]) -> list[str]:
     """Return the lines that GitHub's runner reads: the worst pairs, and how many more there are."""
     lines, more = [], []
     for level in LEVELS:
         of_level = [entry for entry in found if entry.level == level]
-        lines += [_command(entry) for entry in of_level[:SHOWN]]
+        for entry in of_level[:SHOWN]:
+            place = {"file": entry.path, "line": entry.line, "title": entry.title}
+            properties = ",".join(
+                f"{name}={str(value).translate(IN_PROPERTY)}"
+                for name, value in place.items()
+                if value is not None  # without its line it is about the whole file
+            )
+            lines.append(f"::{level} {properties}::{entry.message.translate(IN_VALUE)}")
         if count := len(of_level[SHOWN:]):
             more.append(f"{count:,} {level}{'' if count == 1 else 's'}")
     if more:
         text = f"{' and '.join(more)} more: GitHub shows {SHOWN} of each; report.html has all pairs"
         lines.append(f"::notice title=More pairs got worse::{text}")
     return lines
-
-
-def _command(entry: Annotation) -> str:
-    """Return the command of an annotation; without its line it is about the whole file."""
-    location = {"file": entry.path, **({} if entry.line is None else {"line": str(entry.line)})}
-    properties = ",".join(
-        f"{name}={value.translate(IN_PROPERTY)}" for name, value in {**location, "title": entry.title}.items()
-    )
-    return f"::{entry.level} {properties}::{entry.message.translate(IN_VALUE)}"
 
 
 def code_quality(found: Sequence[Annotation]) -> str:

@@ -116,9 +116,7 @@ class AnsweredQuestion:
         """The highest score that it could have."""
         if self.in_task is not None:
             return self.in_task[0].maximum
-        scores = self.result.scores
-        main = [score.maximum for score in scores if score.metric == self.result.main_metric]
-        return (main or [score.maximum for score in scores] or [1.0])[0]
+        return highest_score(self.result)
 
     @property
     def error(self) -> str | None:
@@ -140,6 +138,12 @@ class AnsweredQuestion:
     def answers(self) -> tuple[QuestionAnswer, ...]:
         """The answers to the question of a test; empty for a sample, which has only its choice."""
         return () if self.sample is not None else tuple(_answers(self.result))
+
+
+def highest_score(result: Result) -> float:
+    """Return the highest possible score of a test."""
+    main = [score.maximum for score in result.scores if score.metric == result.main_metric]
+    return (main or [score.maximum for score in result.scores] or [1.0])[0]
 
 
 def answered_questions(results: Sequence[Result]) -> Iterator[AnsweredQuestion]:
@@ -195,48 +199,35 @@ def _answers(result: Result) -> Iterator[QuestionAnswer]:
     left = conversations(result.chats)
     for index in range(count):
         parts = tuple(_metric_scores(scores, index, count))
-        chain = _chain_of(parts, left)
+        texts = [part.reply.text for part in parts if part.reply is not None]
+        # The conversation that ended with the last reply of this answer; else the next one.
+        ended = [chain for chain in left if texts and chain[-1].answer == texts[-1]]
+        chain = next(iter(ended or left), ())
         if chain in left:
             left.remove(chain)
         yield QuestionAnswer(index + 1, parts, chain, chain)
 
 
-def _chain_of(parts: Sequence[MetricScore], left: Sequence[tuple[Chat, ...]]) -> tuple[Chat, ...]:
-    """Return the conversation that ended with the last reply of an answer; else the next one."""
-    texts = [part.reply.text for part in parts if part.reply is not None]
-    for chain in left if texts else ():
-        if chain[-1].answer == texts[-1]:
-            return chain
-    return left[0] if left else ()
-
-
 def _metric_scores(scores: Sequence[tuple[str, Score]], index: int, count: int) -> Iterator[MetricScore]:
     """Yield the scores of one of several answers; the first has that of a metric without ratings of each."""
     for name, score in scores:
-        if score.answers or index == 0:
-            yield _metric_score(name, score, index, count)
-
-
-def _metric_score(name: str, score: Score, index: int, count: int) -> MetricScore:
-    """Return the score of one of several answers on one metric."""
-    values = score.answers or (score.value,)
-    value = values[index] if index < len(values) else None
-    evidence = score.evidence or NO_EVIDENCE
-    reply = evidence.replies[index] if index < len(evidence.replies) else None
-    without_reply = reply is not None and reply.text is None
-    return MetricScore(
-        name,
-        value,
-        score.maximum,
-        score.explanation,
-        value is None and (score.errors > 0 or without_reply),
-        evidence,
-        reply,
-        evidence.judgments if count == 1 else _judgments_of(evidence, index),
-    )
-
-
-def _judgments_of(evidence: Evidence, index: int) -> tuple[Judgment, ...]:
-    """Return the judgments of one of several answers."""
-    own = ("", str(index + 1))
-    return tuple(entry for entry in evidence.judgments if entry.answer in own)
+        if not score.answers and index > 0:
+            continue
+        values = score.answers or (score.value,)
+        value = values[index] if index < len(values) else None
+        evidence = score.evidence or NO_EVIDENCE
+        reply = evidence.replies[index] if index < len(evidence.replies) else None
+        without_reply = reply is not None and reply.text is None
+        judgments = evidence.judgments
+        if count > 1:
+            judgments = tuple(entry for entry in judgments if entry.answer in ("", str(index + 1)))
+        yield MetricScore(
+            name,
+            value,
+            score.maximum,
+            score.explanation,
+            value is None and (score.errors > 0 or without_reply),
+            evidence,
+            reply,
+            judgments,
+        )

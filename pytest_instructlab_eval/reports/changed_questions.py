@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.escaping import escape_line
@@ -53,19 +53,17 @@ def _moved(entry: BenchmarkChanges, table: PageQuestions) -> Iterator[MovedQuest
     sides = compared_sides(entry, table)
     if sides is None:
         return
-    lost = [
-        (-1.0, row)
-        for row in table.rows
-        if row.name.benchmark == entry.benchmark and _has_lost_its_score(row, sides)
-    ]
-    for change, row in [*lost, *changed_rows(entry.benchmark, sides, table.rows)]:
+    moved = []
+    for row in table.rows:
+        ours, theirs = (row.findings.get(side) for side in sides)
+        if row.name.benchmark != entry.benchmark or ours is None or theirs is None:
+            continue
+        if ours.value is None and theirs.value is not None:
+            moved.append((-1.0, row))
+    moved += changed_rows(entry.benchmark, sides, table.rows)
+    for change, row in moved:
         after, before = (_outcome_words(row.findings[side], row) for side in sides)
         yield MovedQuestion(entry.benchmark, row.name.text, change, before, after)
-
-
-def _has_lost_its_score(row: QuestionRow, sides: tuple[int, int]) -> bool:
-    after, before = (row.findings.get(side) for side in sides)
-    return after is not None and before is not None and after.value is None and before.value is not None
 
 
 def _outcome_words(finding: Finding, row: QuestionRow) -> str:
@@ -83,27 +81,27 @@ def moved_questions_table(report: RunReport, *, verbose: bool) -> list[str]:
     The flips come first. With `verbose` the table has all that moved.
     """
     moved = moved_by_comparison(report)
-    lines = [f"{title}: {_moved_counts(questions)}" for title, questions in moved.items() if questions]
+    lines = []
+    for title, questions in moved.items():
+        worse = [question for question in questions if question.change < 0]
+        better = [question for question in questions if question.change > 0]
+        down, up = (sum(question.flipped for question in part) for part in (worse, better))
+        if questions:
+            counts = f"{len(worse):,} worse, {len(better):,} better; flipped: {down:,} down, {up:,} up"
+            lines.append(f"{title}: {counts}")
     every = sorted(
         (question for questions in moved.values() for question in questions), key=lambda one: one.change
     )
     shown = every if verbose else [question for question in every if question.change < 0][:MOST]
     if not shown:
         return lines
-    table = fit_table(["question", "before", "after", ""], list(map(_cells, shown)), text=(1, 2, 3))
+    rows = [
+        [
+            escape_line(f"{question.benchmark}/{question.name}"), question.before, question.after,
+            "flipped" if question.flipped else "",
+        ]
+        for question in shown
+    ]  # fmt: skip
+    table = fit_table(["question", "before", "after", ""], rows, text=(1, 2, 3))
     hidden = len(every) - len(shown)
     return [*lines, *table, *([f"… {hidden:,} more questions that moved, with -v"] if hidden else [])]
-
-
-def _cells(question: MovedQuestion) -> list[str]:
-    """Return the cells of a row of the table."""
-    name = escape_line(f"{question.benchmark}/{question.name}")
-    return [name, question.before, question.after, "flipped" if question.flipped else ""]
-
-
-def _moved_counts(questions: Sequence[MovedQuestion]) -> str:
-    """Return the number of questions that got worse and better, and of the flips among them."""
-    worse = [question for question in questions if question.change < 0]
-    better = [question for question in questions if question.change > 0]
-    down, up = (sum(question.flipped for question in part) for part in (worse, better))
-    return f"{len(worse):,} worse, {len(better):,} better; flipped: {down:,} down, {up:,} up"

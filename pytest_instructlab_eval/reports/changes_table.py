@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from pytest_instructlab_eval.escaping import escape_line
@@ -34,19 +34,14 @@ def changes_table(
     for entry in sorted(changes, key=lambda entry: (entry.overall.difference or 0.0) / entry.overall.maximum):
         of = f" ({entry.model})" if several and entry.model == entry.against else ""
         rows.append(change_cells(escape_line(f"{entry.title}{of}"), entry.overall))
-        rows += _group_rows(entry, verbose=verbose, most=most)
+        for kind, (usual, others) in SHOWN.items():
+            groups = entry.of(kind)
+            shown = groups if verbose else groups[: usual if most is None else min(most, usual)]
+            rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
+            if hidden := len(groups) - len(shown):
+                rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
     lines = [line for note in comparison_notes(changes) for line in paragraph(note)]
     return [*fit_table(head, rows), *lines]
-
-
-def _group_rows(entry: BenchmarkChanges, *, verbose: bool, most: int | None) -> Iterator[list[str]]:
-    """Yield the rows of a benchmark's groups, regressions first."""
-    for kind, (usual, others) in SHOWN.items():
-        part = entry.of(kind)
-        shown = part if verbose else part[: usual if most is None else min(most, usual)]
-        yield from (change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown)
-        if hidden := len(part) - len(shown):
-            yield [f"  … {hidden} {others}, with -v", *[""] * 6]
 
 
 def change_cells(label: str, change: MeanChange) -> list[str]:

@@ -141,24 +141,21 @@ def _score_history(runs: Sequence[KeptRun], benchmark: str, model: str) -> Score
     notes: list[str] = []
     for run in runs:
         for score in run.scores:
-            if (score.benchmark, score.model) == (benchmark, model) and score.value is not None:
-                line, why = _line_of(run, score, points)
-                notes += [*why, *_other_model(run, score, points)]
-                points.append(_point(run, score, line))
+            if (score.benchmark, score.model) != (benchmark, model) or score.value is None:
+                continue
+            line, why = _line_of(run, score, points)
+            notes += [*why, *_other_model(run, score, points)]
+            gates = [
+                verdict
+                for verdict in run.verdicts
+                if verdict.benchmark == benchmark and verdict.model in (None, model)
+            ]
+            worst = min((gate.verdict for gate in gates), key=ORDER.index, default=None)
+            points.append(HistoryPoint(run, score, line, worst, tuple(filter(_has_failed, gates))))
     hidden = len(notes) - MOST_NOTES
     if hidden > 0:
         notes = [f"{hidden} earlier notes are left out", *notes[-MOST_NOTES:]]
     return ScoreHistory(benchmark, model, points[-1].score.is_base, tuple(points), tuple(notes))
-
-
-def _point(run: KeptRun, score: BenchmarkScore, line: int) -> HistoryPoint:
-    gates = [
-        verdict
-        for verdict in run.verdicts
-        if verdict.benchmark == score.benchmark and verdict.model in (None, score.model)
-    ]
-    worst = min((gate.verdict for gate in gates), key=ORDER.index, default=None)
-    return HistoryPoint(run, score, line, worst, tuple(filter(_has_failed, gates)))
 
 
 def _line_of(run: KeptRun, score: BenchmarkScore, before: Sequence[HistoryPoint]) -> tuple[int, list[str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.gates.sentences import score_digits
 from pytest_instructlab_eval.records.previous_runs import FOLDER
@@ -20,7 +18,13 @@ def history_lines(history: RunHistory) -> list[str]:
     for scores in history.scores:
         lines += [*_history_table(scores), ""]
     if history.failures:
-        lines += [*_failure_lines(history), ""]
+        several = len({failed.model for _, failed in history.failures} - {None}) > 1
+        lines.append(f"gates that failed in {'1 run' if history.runs == 1 else f'{history.runs:,} runs'}:")
+        for run, failed in history.failures:
+            of = f" ({failed.model})" if several and failed.model is not None else ""
+            text = f"{time_text(run.ended)} {failed.gate}{of}: {short_reason(failed.message)}"
+            lines += paragraph(f"  {failed.verdict}: {escape_line(text)}")
+        lines.append("")
     for note in history.notes:
         lines += paragraph(note_line(note))
     return lines if not lines or lines[-1] else lines[:-1]
@@ -77,13 +81,3 @@ def _bar(point: HistoryPoint, low: float, high: float) -> str:
     marks = ["-" if first <= place <= last else " " for place in range(BAR)]
     marks[value] = "o"
     return "".join(marks).rstrip()
-
-
-def _failure_lines(history: RunHistory) -> Iterator[str]:
-    """Yield the failed gates, oldest first, each with its run and what was expected and got."""
-    several = len({failed.model for _, failed in history.failures} - {None}) > 1
-    yield f"gates that failed in {'1 run' if history.runs == 1 else f'{history.runs:,} runs'}:"
-    for run, failed in history.failures:
-        of = f" ({failed.model})" if several and failed.model is not None else ""
-        text = f"{time_text(run.ended)} {failed.gate}{of}: {short_reason(failed.message)}"
-        yield from paragraph(f"  {failed.verdict}: {escape_line(text)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pytest_instructlab_eval.escaping import escape_text
@@ -27,7 +26,12 @@ class ItemCells(NamedTuple):
 def item_cells(result: Result) -> ItemCells:
     """Return the cells of a result; those of a task count its questions."""
     rows = _rows_of(result)
-    score = html.escape(_score_text(result))
+    score: str = result.outcome
+    if result.value is not None:
+        maximum = result.main_scores[0].maximum
+        score = f"{result.value:6.2f}"  # padded, as pytest-html sorts scores as texts
+        score += "" if maximum == 1 else f" of {maximum:g}"
+    score = html.escape(score)
     if len(rows) == 1:
         question, answer = (_short(rows[0][name]) for name in ("question_text", "answer"))
         return ItemCells(score, question, answer or _short(rows[0]["error"]))
@@ -39,9 +43,19 @@ def item_cells(result: Result) -> ItemCells:
 def item_details(result: Result) -> str:
     """Return the questions, answers and judgments of a result as preformatted HTML; empty without any."""
     rows = _rows_of(result)
-    worst = sorted(rows, key=_score_of)[:MOST_DETAILS]
-    parts = ["\n".join(_detail_lines(row, named=len(rows) > 1)) for row in worst]
-    if hidden := len(rows) - len(worst):
+    worst = sorted(rows, key=lambda row: row["score"] if isinstance(row["score"], (int, float)) else -1.0)
+    parts = []
+    for row in worst[:MOST_DETAILS]:
+        texts = []
+        if len(rows) > 1:
+            name = f"--- {row['question']}: {row['outcome']}, score {row['score']} ---"
+            texts.append(_escaped(name, LONGEST_DETAIL))
+        for column in ("question_text", "answer", "right_answer", "judgment", "error"):
+            if row[column]:
+                title = column.removesuffix("_text").replace("_", " ")
+                texts.append(f"{title}: {_escaped(str(row[column]), LONGEST_DETAIL)}")
+        parts.append("\n".join(texts))
+    if hidden := len(rows[MOST_DETAILS:]):
         parts.append(f"{hidden:,} more questions are in report.html")
     return "\n\n".join(part for part in parts if part)
 
@@ -55,18 +69,6 @@ def _rows_of(result: Result) -> list[QuestionRow]:
     return rows
 
 
-def _score_text(result: Result) -> str:
-    """Return the score of a result; padded, as pytest-html sorts scores as texts."""
-    if result.value is None:
-        return result.outcome
-    maximum = result.main_scores[0].maximum
-    return f"{result.value:6.2f}" if maximum == 1 else f"{result.value:6.2f} of {maximum:g}"
-
-
-def _score_of(row: QuestionRow) -> float:
-    return float(row["score"]) if isinstance(row["score"], (int, float)) else -1.0
-
-
 def _short(value: object) -> str:
     """Return a text cut to a cell, escaped."""
     return _escaped(" ".join(str(value).split()), LONGEST_CELL) if value is not None else ""
@@ -74,17 +76,3 @@ def _short(value: object) -> str:
 
 def _escaped(text: str, most: int) -> str:
     return html.escape(escape_text(text if len(text) <= most else f"{text[:most]}…"))
-
-
-def _detail_lines(row: QuestionRow, *, named: bool) -> Iterator[str]:
-    """Yield the texts of a question, each under its name."""
-    if named:
-        yield _escaped(f"--- {row['question']}: {row['outcome']}, score {row['score']} ---", LONGEST_DETAIL)
-    yield from _titled_texts(row, ("question_text", "answer", "right_answer", "judgment", "error"))
-
-
-def _titled_texts(row: QuestionRow, names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        if row[name]:
-            title = name.removesuffix("_text").replace("_", " ")
-            yield f"{title}: {_escaped(str(row[name]), LONGEST_DETAIL)}"

@@ -147,7 +147,8 @@ def read_kept_run(path: Path, folder: Path) -> KeptRun:
         text = read_text(path, MOST_BYTES)
         head, _, rest = text.partition(QUESTIONS)
         document = parse_json(f"{head.rstrip().removesuffix(',')}\n}}" if rest else text)
-        if rest and not (is_unchanged(text) and _has_scores(document)):
+        has_scores = isinstance(document, dict) and "scores" in document
+        if rest and not (is_unchanged(text) and has_scores):
             document = parse_json(text)
         return _kept_run(document, path, folder)
     except NotUTF8Error as error:
@@ -160,10 +161,6 @@ def read_kept_run(path: Path, folder: Path) -> KeptRun:
 
 def _not_ours(path: Path, reason: object) -> DataError:
     return DataError(f"{path} is not a results.json of this plugin ({reason})")
-
-
-def _has_scores(document: object) -> bool:
-    return isinstance(document, dict) and "scores" in document
 
 
 def _kept_run(document: object, path: Path, folder: Path) -> KeptRun:

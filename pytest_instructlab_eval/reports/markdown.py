@@ -14,6 +14,10 @@ LONGEST = 60_000  # characters; GitHub accepts 65,536 in a comment, and 1 MiB in
 LONGEST_TEXT = 4_000  # characters of what a model was sent or said
 # Limits for one table or list, tried in this order until the page is short enough.
 ROWS = (200, 100, 50, 25, 12, 6, 3, 1)
+WHERE_ANSWERS_ARE = (
+    "Each question with its answers and judgments is in `report.html`, among the files of the run. "
+    "`python -m pytest_instructlab_eval report` makes the page of any finished run."
+)
 
 
 def summary_page(report: RunReport) -> str:
@@ -24,27 +28,24 @@ def summary_page(report: RunReport) -> str:
     """
     tables = list(markdown_sections(report))
     head = f"## {VERDICTS[report.headline]}: evaluation of {markdown_code(', '.join(report.candidates))}"
+    has_page = bool(report.summaries) and report.run.configuration.get("report") != "none"
     for rows in ROWS:
         notes = [markdown_text(note) for note in report.run.adaptation_notes]
         sections = [
-            ("findings", _findings(report, rows)),
+            ("findings", "\n".join(_findings(report, rows))),
             ("what to do next", _next_steps(report)),
             *((table.title, table.text(rows)) for table in tables),
             ("adaptations", "\n".join(_limited_list(notes, rows))),
-            ("report", _report_line(report)),
+            ("report", WHERE_ANSWERS_ARE if has_page else ""),
         ]
         page = _joined_sections(head, [text for _, text in sections])
         if len(page) <= LONGEST:
             return page
-    return _shortened_page(head, [(title, text) for title, text in sections if text])
-
-
-def _shortened_page(head: str, sections: Sequence[tuple[str, str]]) -> str:
-    """Return the page with as many sections as fit, by their titles, and the names of the others."""
-    for kept in range(len(sections) - 1, -1, -1):
-        names = ", ".join(title for title, _ in sections[kept:])
+    filled = [(title, text) for title, text in sections if text]
+    for kept in range(len(filled) - 1, -1, -1):
+        names = ", ".join(title for title, _ in filled[kept:])
         cut = f"Left out, since GitHub limits the length of a page: {names}; see report.html."
-        page = _joined_sections(head, [*(text for _, text in sections[:kept]), cut])
+        page = _joined_sections(head, [*(text for _, text in filled[:kept]), cut])
         if len(page) <= LONGEST:
             break
     return page
@@ -73,14 +74,8 @@ def _limited_list(lines: Sequence[str], most: int) -> Iterator[str]:
         yield f"- … and {len(lines) - most:,} more, in results.json."
 
 
-def _findings(report: RunReport, most: int) -> str:
-    """Return the counts of gates and failed tests, then the problems and notes, of which `most` are shown."""
-    notes = [markdown_text(note) for note in dict.fromkeys(_notes(report))]
-    return "\n".join([*_run_outcomes(report), *_limited_list(notes, most)])
-
-
-def _run_outcomes(report: RunReport) -> Iterator[str]:
-    """Yield what the gates and the tests came to, in sentences."""
+def _findings(report: RunReport, most: int) -> Iterator[str]:
+    """Yield what the gates and the tests came to, then the problems and notes, of which `most` are shown."""
     if report.verdicts:
         yield f"Gates: {verdict_counts(report.verdicts)}."
     if note := family_note(report.verdicts):
@@ -93,34 +88,23 @@ def _run_outcomes(report: RunReport) -> Iterator[str]:
         yield "The run says nothing of the model: see what could not be asked or measured."
     if not report.summaries:
         yield "No question was asked."
-
-
-def _notes(report: RunReport) -> Iterator[str]:
-    """Yield the problems and the notes of a run, such as the knowledge that a branch left out."""
-    yield from report.problems
-    if report.changes:
-        yield from report.identity_notes
-    yield from report.run.notes
-    if report.not_gated is not None:
-        yield report.not_gated
-    yield from report.run.left_out.values()
+    notes = [
+        *report.problems,
+        *(report.identity_notes if report.changes else []),
+        *report.run.notes,
+        *([] if report.not_gated is None else [report.not_gated]),
+        *report.run.left_out.values(),
+    ]
+    yield from _limited_list([markdown_text(note) for note in dict.fromkeys(notes)], most)
 
 
 def _next_steps(report: RunReport) -> str:
-    """Return what to do about the verdict; empty where nothing is to do."""
-    steps = list(_steps(report))
-    if report.headline == "refused":
-        steps = ["Correct what is named above, and run the same command again."]
-    return "\n".join(["### What to do next", "", *(f"- {step}" for step in steps)]) if steps else ""
-
-
-def _steps(report: RunReport) -> Iterator[str]:
-    """Yield the steps, the most urgent first."""
+    """Return what to do about the verdict, the most urgent first; empty where nothing is to do."""
     verdicts = {verdict.verdict for verdict in report.verdicts}
     drops = {verdict.verdict for verdict in report.verdicts if verdict.gate.selector.figure.compares}
     summaries = report.summaries
     missing = report.run.incomplete is not None or any(summary.overall.errors for summary in summaries)
-    steps = {
+    applicable = {
         "Run the same command again with `--eval-resume`: it asks only what is missing.": missing,
         "Look at the questions that got worse: the report shows both answers and each judgment.": (
             "failed" in drops
@@ -138,14 +122,7 @@ def _steps(report: RunReport) -> Iterator[str]:
             any(summary.contradictory for summary in summaries)
         ),
     }
-    yield from (step for step, applies in steps.items() if applies)
-
-
-def _report_line(report: RunReport) -> str:
-    """Return where the answers are; nothing where no question was asked or no page is wanted."""
-    if not report.summaries or report.run.configuration.get("report") == "none":
-        return ""
-    return (
-        "Each question with its answers and judgments is in `report.html`, among the files of the run. "
-        "`python -m pytest_instructlab_eval report` makes the page of any finished run."
-    )
+    steps = [step for step, applies in applicable.items() if applies]
+    if report.headline == "refused":
+        steps = ["Correct what is named above, and run the same command again."]
+    return "\n".join(["### What to do next", "", *(f"- {step}" for step in steps)]) if steps else ""

@@ -14,8 +14,7 @@ from pytest_instructlab_eval.reports.scores_table import row_cells, score_doubts
 from pytest_instructlab_eval.reports.totals import time_and_cost, totals_table
 from pytest_instructlab_eval.reports.verdicts import noteworthy_reports
 from pytest_instructlab_eval.reports.worse_questions import WorseQuestion, worse_questions
-from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
-from pytest_instructlab_eval.stats.ranking import Rank
+from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE
 from pytest_instructlab_eval.stats.summary import Summary
 
@@ -73,12 +72,15 @@ def markdown_sections(report: RunReport) -> Iterator[MarkdownSection]:
     yield MarkdownSection("What got better", CHANGE_HEAD, list(_change_rows(changes, "improvement")), below)
     new = [(row[0], row[2], row[-2]) for row in _change_rows(changes, "new")]
     yield MarkdownSection("What is new", ("", "score", "questions"), new)
-    yield _ranking(report.ranking)
-    scores = [row for summary in report.summaries for row in _score_rows(summary)]
-    yield MarkdownSection("Scores", SCORE_HEAD, scores)
-    parts = [row for summary in report.summaries for row in _part_rows(summary)]
-    yield MarkdownSection("Scores by turn, category or file", SCORE_HEAD, parts)
-    yield _totals(report)
+    ranks = [(markdown_code(model), *cells) for model, *cells in rank_cells(report.ranking)]
+    head = ("model", "score (0 to 1)", "std. error", "behind the best", interval_head(report.ranking), "")
+    yield MarkdownSection("Ranking", head, ranks, doubts_about_best(report.ranking))
+    yield from _score_sections(report.summaries)
+    totals_head, totals = totals_table(report.run)
+    cells = [(markdown_code(name), *numbers) for name, *numbers in totals]
+    took = time_and_cost(report.run) if totals else ""
+    notes = [f"The run took {took}"] if took else []
+    yield MarkdownSection("Tokens and requests", totals_head, cells, notes)
 
 
 def _gates(report: RunReport) -> MarkdownSection:
@@ -113,31 +115,26 @@ def _questions(worse: Sequence[WorseQuestion]) -> MarkdownSection:
     return MarkdownSection("Questions that got worse", ("question", "", "before", "after", ""), rows, notes)
 
 
-def _ranking(ranks: Sequence[Rank]) -> MarkdownSection:
-    rows = [(markdown_code(model), *cells) for model, *cells in rank_cells(ranks)]
-    head = ("model", "score (0 to 1)", "std. error", "behind the best", interval_head(ranks), "")
-    return MarkdownSection("Ranking", head, rows, doubts_about_best(ranks))
-
-
-def _score_rows(summary: Summary) -> Iterator[Sequence[str]]:
-    """Yield the rows of a benchmark as a whole: its mean, and how many of its answers are in doubt."""
-    _, *numbers = row_cells("", summary.overall)
-    yield (markdown_code(f"{summary.benchmark}, {summary.model}"), *numbers)
-    if summary.controlled is not None:
-        _, *numbers = row_cells("", summary.controlled)
-        digits = score_digits(summary.controlled.maximum)
-        ends = interval_text(summary.controlled_interval, CONFIDENCE, digits)
-        yield (f"{summary.controlled.label}: {ends}", *numbers)
-    yield from ((label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary))
-
-
-def _part_rows(summary: Summary) -> Iterator[Sequence[str]]:
-    """Yield the rows of a benchmark's metrics, such as turns, and of its groups."""
-    metrics = ((row.label.replace("_", " "), row) for row in summary.metrics)
-    groups = ((row.label, row) for row in summary.groups)
-    for label, row in (*metrics, *groups):
-        _, *numbers = row_cells("", row)
-        yield (markdown_code(f"{summary.benchmark}, {summary.model}: {label}"), *numbers)
+def _score_sections(summaries: Sequence[Summary]) -> Iterator[MarkdownSection]:
+    """Yield the scores of whole benchmarks with their answers in doubt, then the scores of their parts."""
+    scores: list[Sequence[str]] = []
+    parts: list[Sequence[str]] = []
+    for summary in summaries:
+        name = f"{summary.benchmark}, {summary.model}"
+        _, *numbers = row_cells("", summary.overall)
+        scores.append((markdown_code(name), *numbers))
+        if summary.controlled is not None:
+            _, *numbers = row_cells("", summary.controlled)
+            digits = score_digits(summary.controlled.maximum)
+            ends = interval_text(summary.controlled_interval, CONFIDENCE, digits)
+            scores.append((f"{summary.controlled.label}: {ends}", *numbers))
+        scores += [(label, "", "", f"{count:,}", "", "") for label, count in score_doubts(summary)]
+        metrics = [(row.label.replace("_", " "), row) for row in summary.metrics]  # such as turns
+        for label, row in [*metrics, *((row.label, row) for row in summary.groups)]:
+            _, *numbers = row_cells("", row)
+            parts.append((markdown_code(f"{name}: {label}"), *numbers))
+    yield MarkdownSection("Scores", SCORE_HEAD, scores)
+    yield MarkdownSection("Scores by turn, category or file", SCORE_HEAD, parts)
 
 
 def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Sequence[str]]:
@@ -151,22 +148,8 @@ def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Se
         if change.kind == kind:
             _, *numbers = change_cells("", change)
             named = f"{label} ({entry.model})" if several else label
-            yield markdown_code(named), *numbers, _doubt(change)
-
-
-def _doubt(change: MeanChange) -> str:
-    """Return why a change may be none; empty where chance alone would hardly make it."""
-    if change.certain:
-        return ""
-    if change.interval is None:  # a gate above it can have one: about the very questions of the run
-        return "too few for an interval about other questions like these"
-    return "may be chance"
-
-
-def _totals(report: RunReport) -> MarkdownSection:
-    """Return what the run used, with its time and, where prices are given, its cost."""
-    head, rows = totals_table(report.run)
-    cells = [(markdown_code(name), *numbers) for name, *numbers in rows]
-    took = time_and_cost(report.run) if rows else ""
-    notes = [f"The run took {took}"] if took else []
-    return MarkdownSection("Tokens and requests", head, cells, notes)
+            doubt = "" if change.certain else "may be chance"
+            # A gate above it can have an interval: about the very questions of the run.
+            if change.interval is None and not change.certain:
+                doubt = "too few for an interval about other questions like these"
+            yield markdown_code(named), *numbers, doubt

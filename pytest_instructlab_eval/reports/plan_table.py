@@ -16,7 +16,19 @@ def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
     """Return the table of the gates, and a sentence for each that cannot fail."""
     if not plans:
         return ["no gate has a question in this run; add one with --eval-gate"]
-    lines = fit_table(HEAD, [_row(plan) for plan in plans])
+    rows = []
+    for plan in plans:
+        counts = (plan.questions, plan.clusters, plan.requests)
+        numbers = [UNKNOWN if count is None else f"{count:,}" for count in counts]
+        if plan.cannot_fail:
+            drop = "cannot decide"
+        elif plan.smallest_drop is None:
+            drop = UNKNOWN
+        else:
+            drop = number_text(plan.smallest_drop, 4 if plan.smallest_drop < 1 else 2)
+            drop = f"about {drop}" if plan.is_estimated else drop
+        rows.append((str(plan.gate), *numbers, seconds_text(plan.seconds), drop))
+    lines = fit_table(HEAD, rows)
     if any(plan.about_a_drop for plan in plans):
         lines += paragraph("The smallest drop is what would fail the gate in 80 % of runs.")
     if any(plan.is_estimated and plan.smallest_drop is not None for plan in plans):
@@ -41,18 +53,3 @@ def seconds_text(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def _row(plan: GatePlan) -> tuple[str, ...]:
-    counts = (plan.questions, plan.clusters, plan.requests)
-    numbers = (UNKNOWN if count is None else f"{count:,}" for count in counts)
-    return (str(plan.gate), *numbers, seconds_text(plan.seconds), _drop_text(plan))
-
-
-def _drop_text(plan: GatePlan) -> str:
-    if plan.cannot_fail:
-        return "cannot decide"
-    if plan.smallest_drop is None:
-        return UNKNOWN
-    about = "about " if plan.is_estimated else ""
-    return about + number_text(plan.smallest_drop, 4 if plan.smallest_drop < 1 else 2)

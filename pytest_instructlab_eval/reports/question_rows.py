@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Sample
 from pytest_instructlab_eval.reports.answered_questions import AnsweredQuestion, answered_questions
 
 QuestionRow = dict[str, str | int | float | bool | None]
@@ -34,9 +32,27 @@ class QuestionTable:
         """Yield the rows, in the order of the results; each has every column."""
         metrics = self.metrics
         for question in answered_questions(self.run.results):
-            values = question.values
+            result, sample, values = question.result, question.sample, question.values
+            row: QuestionRow = {
+                "benchmark": result.benchmark,
+                "model": result.model,
+                "is_base_model": result.model == self.run.base,
+                "group": result.group,
+                "question": question.name,
+                "outcome": question.outcome,
+                "score": question.value,
+                "maximum": question.maximum,
+                "judge": result.judge,
+                "question_text": question.text,
+                "error": question.error,
+                "test": result.nodeid,
+            }
+            if sample is None:
+                row |= _answer_cells(question)
+            else:
+                row |= {"answer": sample.choice, "right_answer": sample.answer, "answers": 1}
             yield {
-                **_question_row(question, self.run.base),
+                **{name: row.get(name) for name in COLUMNS},
                 **{f"score_{name}": values.get(name) for name in metrics},
             }
 
@@ -48,54 +64,24 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def _question_row(question: AnsweredQuestion, base: str | None) -> QuestionRow:
-    result = question.result
-    row: QuestionRow = {
-        "benchmark": result.benchmark,
-        "model": result.model,
-        "is_base_model": result.model == base,
-        "group": result.group,
-        "question": question.name,
-        "outcome": question.outcome,
-        "score": question.value,
-        "maximum": question.maximum,
-        "judge": result.judge,
-        "question_text": question.text,
-        "error": question.error,
-        "test": result.nodeid,
-    }
-    row |= _answer_cells(question) if question.sample is None else _choice_cells(question.sample)
-    return {name: row.get(name) for name in COLUMNS}
-
-
-def _choice_cells(sample: Sample) -> QuestionRow:
-    return {"answer": sample.choice, "right_answer": sample.answer, "answers": 1}
-
-
 def _answer_cells(question: AnsweredQuestion) -> QuestionRow:
     """Return what a table says of answers: the first reply to each turn, the judgments, the tokens."""
     evidence = question.evidence
     replies = [entry.replies[0] for entry in evidence if entry.replies]
     files = [entry.origin.qna_file for entry in evidence]
-    return {
+    cells: QuestionRow = {
         "answer": _joined(reply.text for reply in replies),
         "right_answer": _joined(entry.reference for entry in evidence),
         "judgment": _joined(score.explanation for score in question.result.scores),
         "finish_reason": _joined(reply.finish_reason for reply in replies),
         "answers": len(question.answers),
         "qna_file": _joined(files),
-        **_request_cells(question.result.chats),
     }
-
-
-def _request_cells(chats: Sequence[Chat]) -> QuestionRow:
-    if not chats:
-        return {}
-    return {
-        "prompt_tokens": sum(chat.prompt_tokens for chat in chats),
-        "completion_tokens": sum(chat.completion_tokens for chat in chats),
-        "seconds": round(sum(chat.seconds for chat in chats), 3),
-    }
+    if chats := question.result.chats:
+        cells["prompt_tokens"] = sum(chat.prompt_tokens for chat in chats)
+        cells["completion_tokens"] = sum(chat.completion_tokens for chat in chats)
+        cells["seconds"] = round(sum(chat.seconds for chat in chats), 3)
+    return cells
 
 
 def _joined(texts: Iterable[str | None]) -> str | None:

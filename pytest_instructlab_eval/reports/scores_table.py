@@ -47,21 +47,23 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
     if summary.controlled is not None:
         rows.append(row_cells(f"  {summary.controlled.label}", summary.controlled))
     rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
-    rows += _judge_rows(summary)
+    if summary.agreement_n:
+        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
+        rows.append(["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""])
+    if summary.judge_spread is not None:
+        spread = f"{summary.judge_spread:.2f}"
+        rows.append(["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""])
     rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in score_doubts(summary)]
     if verbose or len(summary.groups) <= 2 * SHOWN_GROUPS:
         return rows + [row_cells(f"  {row.label}", row) for row in summary.groups]
-    return rows + _best_and_worst(summary.groups)
-
-
-def _judge_rows(summary: Summary) -> Iterator[list[str]]:
-    """Yield the rows of the judges' agreement and of a judge's spread, as far as they were measured."""
-    if summary.agreement_n:
-        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
-        yield ["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""]
-    if summary.judge_spread is not None:
-        spread = f"{summary.judge_spread:.2f}"
-        yield ["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""]
+    scored = [row for row in summary.groups if row.value is not None]
+    ranked = sorted((row for row in scored if row.n > 1), key=attrgetter("value"), reverse=True)
+    best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
+    rows += [row_cells(f"  best: {row.label}", row) for row in best]
+    if hidden := len(scored) - len(best) - len(worst):
+        rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
+    rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
+    return rows + [row_cells(f"  {row.label}", row) for row in summary.groups if row.value is None]
 
 
 def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:
@@ -70,17 +72,6 @@ def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:
         yield "answers cut off by the limit", summary.cut_off
     if summary.contradictory:
         yield "contradictory judgments", summary.contradictory
-
-
-def _best_and_worst(groups: Sequence[SummaryRow]) -> list[list[str]]:
-    scored = [row for row in groups if row.value is not None]
-    ranked = sorted((row for row in scored if row.n > 1), key=attrgetter("value"), reverse=True)
-    best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
-    rows = [row_cells(f"  best: {row.label}", row) for row in best]
-    if hidden := len(scored) - len(best) - len(worst):
-        rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
-    rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
-    return rows + [row_cells(f"  {row.label}", row) for row in groups if row.value is None]
 
 
 def row_cells(label: str, row: SummaryRow) -> list[str]:

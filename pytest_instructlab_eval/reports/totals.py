@@ -27,14 +27,16 @@ def run_totals(run: Run) -> list[TotalLine]:
     if run.usage is None:
         return []
     price_in, price_out = (_prices(run.configuration.get(name)) for name in ("price_in", "price_out"))
-    return [
-        TotalLine(
-            usage,
-            usage.completion_tokens / run.usage.seconds if run.usage.seconds else 0.0,
-            _cost(usage, price_in, price_out),
-        )
-        for usage in run.usage.models
-    ]
+    totals = []
+    for usage in run.usage.models:
+        per_second = usage.completion_tokens / run.usage.seconds if run.usage.seconds else 0.0
+        read, written = (prices.get(usage.model, prices.get("")) for prices in (price_in, price_out))
+        cost = None
+        if read is not None or written is not None:
+            cost = usage.prompt_tokens * (read or 0.0) + usage.completion_tokens * (written or 0.0)
+            cost /= MILLION
+        totals.append(TotalLine(usage, per_second, cost))
+    return totals
 
 
 def _prices(given: object) -> dict[str, float]:
@@ -42,13 +44,6 @@ def _prices(given: object) -> dict[str, float]:
     texts = map(str, given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
     parts = [text.rpartition("=") for text in texts]
     return {name.strip(): float(price) for name, _, price in parts}
-
-
-def _cost(usage: ModelUsage, price_in: dict[str, float], price_out: dict[str, float]) -> float | None:
-    read, written = (prices.get(usage.model, prices.get("")) for prices in (price_in, price_out))
-    if read is None and written is None:
-        return None
-    return (usage.prompt_tokens * (read or 0.0) + usage.completion_tokens * (written or 0.0)) / MILLION
 
 
 def totals_table(run: Run) -> tuple[list[str], list[list[str]]]:
@@ -88,21 +83,16 @@ def totals_lines(run: Run) -> list[str]:
     lines = run_totals(run)
     if run.usage is None or not lines:
         return []
-    return [
-        f"totals: {time_and_cost(run)}",
-        *(part for line in lines for part in paragraph(_total_sentence(line))),
-    ]
-
-
-def _total_sentence(line: TotalLine) -> str:
-    """Return the totals of a model or judge in words."""
-    usage = line.usage
-    role = "judge " if usage.role == "judge" else ""
-    requests = "1 request" if usage.requests == 1 else f"{usage.requests:,} requests"
-    return (
-        f"  {role}{escape_line(usage.model)}: {requests}, {usage.prompt_tokens:,} tokens read, "
-        f"{usage.completion_tokens:,} written ({line.per_second:,.1f} a second){_cost_text(line.cost)}"
-    )
+    shown = [f"totals: {time_and_cost(run)}"]
+    for line in lines:
+        usage = line.usage
+        role = "judge " if usage.role == "judge" else ""
+        requests = "1 request" if usage.requests == 1 else f"{usage.requests:,} requests"
+        shown += paragraph(
+            f"  {role}{escape_line(usage.model)}: {requests}, {usage.prompt_tokens:,} tokens read, "
+            f"{usage.completion_tokens:,} written ({line.per_second:,.1f} a second){_cost_text(line.cost)}"
+        )
+    return shown
 
 
 def _cost_text(cost: float | None) -> str:

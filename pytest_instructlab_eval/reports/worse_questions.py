@@ -90,6 +90,8 @@ def _worse_question(
 ) -> WorseQuestion:
     after, before = (row.findings[side].value or 0.0 for side in sides)
     means = [entry.overall, *(group for group in entry.groups if group.label == row.group)]
+    finding = row.findings[sides[0]]
+    evidence = (score.evidence for score in finding.scores)
     return WorseQuestion(
         entry.benchmark,
         entry.model,
@@ -100,15 +102,9 @@ def _worse_question(
         row.maximum,
         flipped=(row.change(*sides) or 0.0) <= -FLIP,
         certain=any(mean.certain and mean.kind == "regression" for mean in means),
-        failed_gate=_failed_gate(entry, row, row.findings[sides[0]], round(before - after, 12), gates),
-        origin=_origin_of(row.findings[sides[0]]),
+        failed_gate=_failed_gate(entry, row, finding, round(before - after, 12), gates),
+        origin=next((found.origin for found in evidence if found is not None), Origin()),
     )
-
-
-def _origin_of(finding: Finding) -> Origin:
-    """Return the question's place in a taxonomy, empty where it has none."""
-    evidence = (score.evidence for score in finding.scores)
-    return next((found.origin for found in evidence if found is not None), Origin())
 
 
 def _failed_gate(

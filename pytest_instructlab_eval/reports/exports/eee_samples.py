@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from pytest_instructlab_eval.records.evidence import Chat, Evidence, ModelReply
+from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.reports.answered_questions import (
     NO_EVIDENCE,
@@ -53,7 +53,7 @@ def _answer_record(question: AnsweredQuestion, name: str, score: Score) -> Recor
     evidence, result = score.evidence or NO_EVIDENCE, question.result
     text, turn = evidence.question or question.text, evidence.turn or 1
     references = [evidence.reference] if evidence.reference else []
-    return {
+    record: Record = {
         "sample_id": question.name,
         "sample_hash": _content_hash(text, references),
         "input": {"raw": text, "reference": references},
@@ -63,8 +63,15 @@ def _answer_record(question: AnsweredQuestion, name: str, score: Score) -> Recor
             "group": result.group, "metric": name, "answers": str(len(question.answers)),
             "judge": result.judge or "", "explanation": score.explanation,
         },
-        **(_requests(question) if result.chats else {}),
     }  # fmt: skip
+    if chats := result.chats:
+        prompt = sum(chat.prompt_tokens for chat in chats)
+        completion = sum(chat.completion_tokens for chat in chats)
+        record["token_usage"] = {
+            "input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion
+        }  # fmt: skip
+        record["performance"] = {"latency_ms": 1000 * sum(chat.seconds for chat in chats)}
+    return record
 
 
 def _said(question: AnsweredQuestion, evidence: Evidence, turn: int) -> Record:
@@ -72,47 +79,28 @@ def _said(question: AnsweredQuestion, evidence: Evidence, turn: int) -> Record:
     conversation = question.answers[0].conversation
     method = "custom" if question.result.judge in (None, REFERENCE_JUDGE) else "llm_judge"
     if 1 < turn <= len(conversation):
-        return _said_later(conversation[turn - 1], method)
+        chat = conversation[turn - 1]
+        messages = [*chat.messages, {"role": "assistant", "content": chat.answer}]
+        turns = []
+        for index, message in enumerate(messages):
+            content: object = message.get("content")
+            if content is not None and not isinstance(content, str):
+                content = json.dumps(content)
+            turns.append({"turn_idx": index, "role": str(message.get("role")), "content": content})
+        source = "messages[turn_idx].content"
+        return {
+            "interaction_type": "multi_turn",
+            "messages": turns,
+            "answer_attribution": [_attribution(len(messages) - 1, source, chat.answer or "", method)],
+        }
+    traces = [reply.reasoning for reply in evidence.replies if reply.reasoning and reply.text is not None]
     replies = [reply.text for reply in evidence.replies if reply.text is not None]
     texts = replies or [chat.answer or "" for chat in conversation[-1:]] or [""]
     return {
         "interaction_type": "single_turn",
-        "output": {"raw": texts, **_reasoning(evidence.replies)},
+        "output": {"raw": texts, **({"reasoning_trace": traces} if traces else {})},
         "answer_attribution": [_attribution(0, "output.raw", texts[0], method)],
     }
-
-
-def _said_later(chat: Chat, method: str) -> Record:
-    """Return the conversation that ended with the answer of this chat."""
-    messages = [*chat.messages, {"role": "assistant", "content": chat.answer}]
-    source = "messages[turn_idx].content"
-    return {
-        "interaction_type": "multi_turn",
-        "messages": [
-            {
-                "turn_idx": index,
-                "role": str(message.get("role")),
-                "content": _message_text(message.get("content")),
-            }
-            for index, message in enumerate(messages)
-        ],
-        "answer_attribution": [_attribution(len(messages) - 1, source, chat.answer or "", method)],
-    }
-
-
-def _requests(question: AnsweredQuestion) -> Record:
-    """Return the tokens and the seconds of all requests for a question."""
-    chats = question.result.chats
-    prompt, completion = (
-        sum(chat.prompt_tokens for chat in chats),
-        sum(chat.completion_tokens for chat in chats),
-    )
-    return {
-        "token_usage": {
-            "input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion
-        },
-        "performance": {"latency_ms": 1000 * sum(chat.seconds for chat in chats)},
-    }  # fmt: skip
 
 
 def _content_hash(text: str, references: Sequence[str]) -> str:
@@ -124,13 +112,3 @@ def _attribution(turn: int, source: str, value: str, method: str) -> Record:
         "turn_idx": turn, "source": source, "extracted_value": value, "extraction_method": method,
         "is_terminal": True,
     }  # fmt: skip
-
-
-def _reasoning(replies: Sequence[ModelReply]) -> Record:
-    """Return the reasoning of the replies that have a text, as far as there is some."""
-    traces = [reply.reasoning for reply in replies if reply.reasoning and reply.text is not None]
-    return {"reasoning_trace": traces} if traces else {}
-
-
-def _message_text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)

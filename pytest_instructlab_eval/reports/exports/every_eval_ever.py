@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,6 +144,12 @@ class EvalRecord:
             "questions": str(score.n), "unscored": str(score.unscored), "errors": str(score.errors),
             "verdict_of_run": self.report.headline,
         }  # fmt: skip
+        uncertainty: Record = {"num_samples": score.n}
+        if score.stderr is not None:
+            uncertainty["standard_error"] = {"value": score.stderr, "method": "clustered"}
+        if score.interval is not None:
+            low, high = score.interval
+            uncertainty["confidence_interval"] = {"lower": low, "upper": high, "confidence_level": 0.95}
         return {
             "evaluation_result_id": self._result_id(score.part, score.name),
             "evaluation_name": self._named(score.name),
@@ -155,9 +161,10 @@ class EvalRecord:
             "evaluation_timestamp": self.seconds,
             "metric_config": self._metric(score),
             "score_details": {
-                "score": _bounded(score),
+                # A rounded mean can leave its scale by the last digit.
+                "score": min(max(score.value or 0.0, 0.0), score.maximum),
                 "details": details,
-                "uncertainty": _uncertainty(score),
+                "uncertainty": uncertainty,
             },
             "generation_config": {"generation_args": self._generation()},
         }
@@ -169,9 +176,12 @@ class EvalRecord:
         return f"{self.evaluation_id}#{part}{':' if name else ''}{name}"
 
     def _metric(self, score: BenchmarkScore) -> Record:
-        metric = (
-            score.name if score.part == "metric" else "mean" if self.summary.metrics else self._only_metric
-        )
+        if score.part == "metric":
+            metric = score.name
+        elif self.summary.metrics:
+            metric = "mean"
+        else:  # it has only one
+            metric = next((name for result in self.results for name, _ in named_scores(result)), "score")
         judges = judge_names(self.summary.judge)
         config: Record = {
             "metric_id": f"{self.summary.benchmark}.{metric}",
@@ -186,23 +196,14 @@ class EvalRecord:
         if REFERENCE_JUDGE in judges:
             config["additional_details"] = {"judge": "chrF similarity to the reference answer"}
         if models := [name for name in judges if name != REFERENCE_JUDGE]:
-            config["llm_scoring"] = self._judging(models)
+            evidence = evidence_of(score for result in self.results for score in result.scores)
+            prompts = sorted({entry.judge_prompt for entry in evidence if entry.judge_prompt})
+            config["llm_scoring"] = {
+                "judges": [{"model_info": _model_info(name)} for name in models],
+                "input_prompt": ", ".join(prompts) or "the judge's own",
+                "aggregation_method": "average",
+            }
         return config
-
-    @cached_property
-    def _only_metric(self) -> str:
-        """The name of the only metric."""
-        return next((name for result in self.results for name, _ in named_scores(result)), "score")
-
-    def _judging(self, judges: Sequence[str]) -> Record:
-        """Return the judges, and the names of their prompt templates."""
-        evidence = evidence_of(score for result in self.results for score in result.scores)
-        prompts = sorted({entry.judge_prompt for entry in evidence if entry.judge_prompt})
-        return {
-            "judges": [{"model_info": _model_info(name)} for name in judges],
-            "input_prompt": ", ".join(prompts) or "the judge's own",
-            "aggregation_method": "average",
-        }
 
     def _generation(self) -> Record:
         """Return the parameters of the requests that all chats had."""
@@ -241,19 +242,3 @@ def _model_info(name: str) -> Record:
         "developer": model_id(name).split("/")[0],
         "additional_details": {"deployment_type": "unknown", "model_availability": "unknown"},
     }
-
-
-def _bounded(score: BenchmarkScore) -> float:
-    """Return the score on its scale, which a rounded mean can leave by the last digit."""
-    return min(max(score.value or 0.0, 0.0), score.maximum)
-
-
-def _uncertainty(score: BenchmarkScore) -> Record:
-    """Return the standard error and the 95 % interval, as far as they can be measured."""
-    entries: Record = {"num_samples": score.n}
-    if score.stderr is not None:
-        entries["standard_error"] = {"value": score.stderr, "method": "clustered"}
-    if score.interval is not None:
-        low, high = score.interval
-        entries["confidence_interval"] = {"lower": low, "upper": high, "confidence_level": 0.95}
-    return entries

@@ -19,7 +19,6 @@ from functools import cached_property
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_bytes
-from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.scores import Result, plain_data
 from pytest_instructlab_eval.reports.answered_questions import (
     AnsweredQuestion,
@@ -88,6 +87,19 @@ class InspectLog:
         own = (self.summary.benchmark, self.summary.model)
         return [result for result in self.report.run.results if (result.benchmark, result.model) == own]
 
+    @property
+    def gates(self) -> list[Plain]:
+        """The verdicts on the benchmark and model; one without a model is about all."""
+        benchmark, models = self.summary.benchmark, (None, self.summary.model)
+        return [
+            {
+                "gate": str(gate.gate), "verdict": gate.verdict, "message": gate.message,
+                "value": gate.value, "interval": gate.interval, "questions": gate.n,
+            }
+            for gate in self.report.verdicts
+            if gate.gate.selector.benchmark == benchmark and gate.model in models
+        ]  # fmt: skip
+
     @cached_property
     def overall(self) -> str | None:
         """The name of the mean over the metrics: the benchmark's; None where there is no such mean."""
@@ -110,29 +122,26 @@ class InspectLog:
         # Level 3 takes two thirds of the time of zlib's default, for a tenth more space.
         archived = io.BytesIO()
         with zipfile.ZipFile(archived, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-            self._fill(archive)
+            questions = list(answered_questions(self.results))
+            ids = sample_ids([question.name for question in questions])
+            start: Plain = {"version": VERSION, "eval": self._spec(ids, questions), "plan": PLAN}
+            archive.writestr("_journal/start.json", _json(start))
+            summaries, failed = [], 0  # as text: a list of so many dictionaries slows Python's collector down
+            for sample_id, question in zip(ids, questions, strict=True):
+                for sample in samples_of(question, sample_id, self.overall):
+                    whole, summary = sample.entries(self.log_id)
+                    archive.writestr(f"samples/{sample_id}_epoch_{sample.epoch}.json", _json(whole))
+                    summaries.append(_json(summary))
+                    failed += sample.error is not None
+            archive.writestr("summaries.json", f"[{','.join(summaries)}]")
+            archive.writestr("header.json", _json({**start, **self._outcome(len(summaries), failed)}))
         replace_bytes(path, archived.getbuffer())
-
-    def _fill(self, archive: zipfile.ZipFile) -> None:
-        questions = list(answered_questions(self.results))
-        ids = sample_ids([question.name for question in questions])
-        start: Plain = {"version": VERSION, "eval": self._spec(ids, questions), "plan": PLAN}
-        archive.writestr("_journal/start.json", _json(start))
-        summaries, failed = [], 0  # as text: a list of so many dictionaries slows Python's collector down
-        for sample_id, question in zip(ids, questions, strict=True):
-            for sample in samples_of(question, sample_id, self.overall):
-                whole, summary = sample.entries(self.log_id)
-                archive.writestr(f"samples/{sample_id}_epoch_{sample.epoch}.json", _json(whole))
-                summaries.append(_json(summary))
-                failed += sample.error is not None
-        archive.writestr("summaries.json", f"[{','.join(summaries)}]")
-        archive.writestr("header.json", _json({**start, **self._outcome(len(summaries), failed)}))
 
     def _spec(self, ids: Sequence[str], questions: Sequence[AnsweredQuestion]) -> Plain:
         """Return what was run: inspect's EvalSpec."""
         run, benchmark = self.report.run, self.summary.benchmark
+        headline, gates = self.report.headline, self.gates
         judges = judge_names(self.summary.judge)
-        gates = [gate for gate in self.report.verdicts if self._has_gate(gate)]
         return {
             "eval_id": self.log_id,
             "run_id": short_digest("run", self.time),
@@ -156,53 +165,37 @@ class InspectLog:
                 "fail_on_error": False,
             },
             "packages": {PACKAGE: importlib.metadata.version(PACKAGE)},
-            "tags": [f"run: {self.report.headline}", *(f"{gate.verdict}: {gate.gate}" for gate in gates)],
+            "tags": [f"run: {headline}", *(f"{gate['verdict']}: {gate['gate']}" for gate in gates)],
             "metadata": {
-                "verdict": self.report.headline,
+                "verdict": headline,
                 "problems": list(self.report.problems),
                 "notes": list(run.notes),
                 "is_base_model": self.summary.model == run.base,
-                "gates": [_gate(gate) for gate in gates],
+                "gates": gates,
             },
         }  # fmt: skip
-
-    def _has_gate(self, gate: GateReport) -> bool:
-        """Return whether a gate is about this benchmark and model; one without a model is about all."""
-        selected = gate.gate.selector.benchmark == self.summary.benchmark
-        return selected and gate.model in (None, self.summary.model)
 
     def _outcome(self, samples: int, failed: int) -> Plain:
         """Return what the header has beside the start: status, results, statistics, and why it is none."""
         incomplete = self.report.run.incomplete
+        whole, *others = summary_scores(self.report, self.summary)
+        groups = [score for score in others if score.part == "group"]
+        metrics = [score for score in others if score.part == "metric" and score.name != self.main_score]
         return {
             "status": "success" if incomplete is None else "error",
             "results": {
                 "total_samples": samples,
                 "completed_samples": samples - failed,
-                "scores": self._scores(),
+                "scores": [  # the benchmark's score with its groups, then those of its metrics
+                    _log_score(self.main_score, whole, groups, self.summary.question_weighted),
+                    *(_log_score(score.name, score) for score in metrics),
+                ],
             },
             "stats": {
                 "started_at": self.time, "completed_at": self.time, "model_usage": {}, "role_usage": {}
             },
             "error": None if incomplete is None else failure(incomplete),
         }  # fmt: skip
-
-    def _scores(self) -> list[Plain]:
-        """Return inspect's EvalScores: the benchmark's score with its groups, then those of its metrics."""
-        whole, *others = summary_scores(self.report, self.summary)
-        return [
-            _log_score(
-                self.main_score,
-                whole,
-                [score for score in others if score.part == "group"],
-                self.summary.question_weighted,
-            ),
-            *(
-                _log_score(score.name, score)
-                for score in others
-                if score.part == "metric" and score.name != self.main_score
-            ),
-        ]
 
 
 PLAN: Plain = {"name": "plan", "steps": [{"solver": PACKAGE, "params": {}}], "config": {}}
@@ -236,13 +229,6 @@ def _log_score(
 
 def _log_metric(name: str, value: float, **metadata: object) -> Plain:
     return {"name": name, "value": value, "params": {}, "metadata": metadata}
-
-
-def _gate(gate: GateReport) -> Plain:
-    return {
-        "gate": str(gate.gate), "verdict": gate.verdict, "message": gate.message, "value": gate.value,
-        "interval": gate.interval, "questions": gate.n,
-    }  # fmt: skip
 
 
 # NaN is inspect's sign for an unscored sample. Text has no lone surrogate, as results have none.

@@ -47,11 +47,17 @@ class InspectSample:
 
         `log_id` makes its own id differ from those of other logs.
         """
-        head = self._head(log_id)
-        return {**head, **self._whole()}, {**head, **self._summary()}
-
-    def _whole(self) -> Plain:
-        return {
+        head: Plain = {
+            "id": self.id,
+            "epoch": self.epoch,
+            "choices": self.choices or None,
+            "model_usage": self.usage,
+            "total_time": round(self.seconds, 3),
+            "working_time": round(self.seconds, 3),
+            "uuid": short_digest(log_id, self.id, str(self.epoch)),
+            "turn_count": self.turns,
+        }
+        whole: Plain = {
             "input": self.input,
             "target": self.target,
             "messages": self.messages,
@@ -60,6 +66,7 @@ class InspectSample:
             "metadata": self.metadata,
             "error": None if self.error is None else failure(self.error),
         }
+        return {**head, **whole}, {**head, **self._summary()}
 
     def _summary(self) -> Plain:
         """Return the sample with long texts cut."""
@@ -75,18 +82,6 @@ class InspectSample:
             "error": _cut(self.error),
             "message_count": len(self.messages),
             "completed": True,
-        }
-
-    def _head(self, log_id: str) -> Plain:
-        return {
-            "id": self.id,
-            "epoch": self.epoch,
-            "choices": self.choices or None,
-            "model_usage": self.usage,
-            "total_time": round(self.seconds, 3),
-            "working_time": round(self.seconds, 3),
-            "uuid": short_digest(log_id, self.id, str(self.epoch)),
-            "turn_count": self.turns,
         }
 
 
@@ -171,6 +166,9 @@ def _answer_sample(
     scores = {part.metric: _answer_score(part) for part in answer.scores if not part.failed}
     if overall is not None and scores:
         scores = {overall: _overall_score(answer.scores), **scores}
+    failed = any(part.failed for part in answer.scores) or (question.outcome == "error" and not answer.scores)
+    read, written = answer.tokens
+    usage = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
     return InspectSample(
         sample_id,
         question.text,
@@ -179,23 +177,12 @@ def _answer_sample(
         _output(model, text, messages[-1:], STOP_REASONS.get(answer.finish_reason, "unknown")),
         scores,
         _metadata(question, {}),
-        usage={model: _usage(*answer.tokens)} if answer.chats else {},
-        error=_why_failed(question, answer),
+        usage={model: usage} if answer.chats else {},
+        error=question.error or "a request failed" if failed else None,
         epoch=answer.number,
         seconds=answer.seconds,
         turns=len(answer.conversation),
     )
-
-
-def _why_failed(question: AnsweredQuestion, answer: QuestionAnswer) -> str | None:
-    """Return why a request for an answer failed; None where none did."""
-    if any(part.failed for part in answer.scores) or (question.outcome == "error" and not answer.scores):
-        return question.error or "a request failed"
-    return None
-
-
-def _usage(prompt: int, completion: int) -> dict[str, int]:
-    return {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
 
 
 def _conversation(question: AnsweredQuestion, answer: QuestionAnswer) -> tuple[list[Plain], str | None]:
@@ -234,11 +221,13 @@ def _content(text: str, reasoning: str) -> object:
 
 def _answer_score(part: MetricScore) -> Plain:
     """Return a score as inspect has it: an unscored answer has NaN there, which its means leave out."""
-    value = math.nan if part.value is None else part.value
-    entry: Plain = {
-        "value": value,
+    explanation = part.judgments[0].text if part.judgments else part.explanation
+    if len(part.judgments) > 1:
+        explanation = "\n\n".join(f"{entry.judge or 'judge'}: {entry.text}" for entry in part.judgments)
+    score: Plain = {
+        "value": math.nan if part.value is None else part.value,
         "answer": part.reply.text if part.reply is not None else None,
-        "explanation": _explanation(part),
+        "explanation": explanation,
         "metadata": {
             "maximum": part.maximum,
             "judge_prompt": part.evidence.judge_prompt,
@@ -246,14 +235,7 @@ def _answer_score(part: MetricScore) -> Plain:
             "judgments": [_plain_judgment(entry) for entry in part.judgments],
         },
     }
-    return entry if part.value is not None else {**entry, "reason": "grader_failed"}
-
-
-def _explanation(part: MetricScore) -> str:
-    """Return the judges' texts, each under its judge's name where there are several."""
-    if len(part.judgments) < 2:
-        return part.judgments[0].text if part.judgments else part.explanation
-    return "\n\n".join(f"{entry.judge or 'judge'}: {entry.text}" for entry in part.judgments)
+    return score if part.value is not None else {**score, "reason": "grader_failed"}
 
 
 def _plain_judgment(judgment: Judgment) -> Plain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,35 +83,27 @@ class Radar:
     @classmethod
     def of(cls, shares: Sequence[Sequence[float | None]]) -> Radar:
         """Return the radar of each side's scores, as shares of the scale (0 to 1)."""
-        ends = _spoke_ends(len(shares[0]))
+        count = len(shares[0])
+        turns = [2 * math.pi * number / count - math.pi / 2 for number in range(count)]
+        ends = [(math.cos(turn), math.sin(turn)) for turn in turns]  # on radius 1, the first at the top
+        anchors = ["middle" if abs(x) < 0.2 else "start" if x > 0 else "end" for x, _ in ends]
+        polygons = []
+        for side in shares:
+            points = [
+                f"{50 * share * x:.2f},{50 * share * y:.2f}"
+                for share, (x, y) in zip(side, ends, strict=True)
+                if share is not None
+            ]
+            polygons.append(" ".join(points) if len(points) == count else None)
         return cls(
             (12.5, 25.0, 37.5, 50.0),
             tuple((round(50 * x, 2), round(50 * y, 2)) for x, y in ends),
-            tuple(_label_place(x, y) for x, y in ends),
-            tuple(_polygon(side, ends) for side in shares),
+            tuple(
+                (round(58 * x, 1), round(57 * y + 2, 1), anchor)
+                for (x, y), anchor in zip(ends, anchors, strict=True)
+            ),
+            tuple(polygons),
         )
-
-
-def _spoke_ends(count: int) -> list[tuple[float, float]]:
-    """Return the ends of so many spokes on a circle of radius 1, the first at its top."""
-    turns = [2 * math.pi * number / count - math.pi / 2 for number in range(count)]
-    return [(math.cos(turn), math.sin(turn)) for turn in turns]
-
-
-def _label_place(x: float, y: float) -> tuple[float, float, str]:
-    """Return the place and the anchor of the label at a spoke that ends here."""
-    anchor = "middle" if abs(x) < 0.2 else "start" if x > 0 else "end"
-    return round(58 * x, 1), round(57 * y + 2, 1), anchor
-
-
-def _polygon(side: Sequence[float | None], ends: Sequence[tuple[float, float]]) -> str | None:
-    """Return the points of a side's scores on the spokes, None where it lacks one."""
-    if None in side:
-        return None
-    lengths = [50 * (share or 0) for share in side]
-    return " ".join(
-        f"{length * x:.2f},{length * y:.2f}" for length, (x, y) in zip(lengths, ends, strict=True)
-    )
 
 
 @dataclass(frozen=True)
@@ -126,40 +119,24 @@ MOST_BARS = 20
 
 
 def histogram(sides: Sequence[Sequence[float]], maximum: float) -> list[Bar]:
-    """Return the bars of each side's values: one for each whole number of a small scale, else ten."""
-    whole = maximum == int(maximum) and 2 < maximum <= MOST_BARS
-    labels, places = _whole_numbers(sides, maximum) if whole else _tenths(sides, maximum)
-    counts = [_counts(side, len(labels)) for side in places]
-    heights = _heights(counts)
+    """Return the bars of each side's values: one for each whole number of a small scale, else ten.
+
+    A value beyond the bars is in the nearest.
+    """
+    if maximum == int(maximum) and 2 < maximum <= MOST_BARS:
+        low = 0 if any(value < 0.5 for side in sides for value in side) else 1
+        labels = [str(number) for number in range(low, int(maximum) + 1)]
+        places = [[math.floor(value + 0.5) - low for value in side] for side in sides]
+    else:
+        labels = [f"{maximum * number / 10:g} to {maximum * (number + 1) / 10:g}" for number in range(10)]
+        places = [[math.floor(10 * value / maximum) for value in side] for side in sides]
+    last = len(labels) - 1
+    in_bars = [Counter(min(last, max(0, place)) for place in side) for side in places]
+    counts = [[side[bar] for bar in range(len(labels))] for side in in_bars]
+    shares = [[number / (sum(side) or 1) for number in side] for side in counts]
+    most = max((max(side) for side in shares), default=0.0) or 1.0
+    heights = [[round(share / most, 4) for share in side] for side in shares]  # the largest of all is 1
     return [
         Bar(label, tuple(side[bar] for side in heights), tuple(count[bar] for count in counts))
         for bar, label in enumerate(labels)
     ]
-
-
-def _whole_numbers(sides: Sequence[Sequence[float]], maximum: float) -> tuple[list[str], list[list[int]]]:
-    """Return a bar's label for each whole number, from 0 only if a value is so low, and the values' bars."""
-    low = 0 if any(value < 0.5 for side in sides for value in side) else 1
-    labels = [str(number) for number in range(low, int(maximum) + 1)]
-    return labels, [[math.floor(value + 0.5) - low for value in side] for side in sides]
-
-
-def _tenths(sides: Sequence[Sequence[float]], maximum: float) -> tuple[list[str], list[list[int]]]:
-    """Return a bar's label for each tenth of the scale, and the values' bars."""
-    labels = [f"{maximum * number / 10:g} to {maximum * (number + 1) / 10:g}" for number in range(10)]
-    return labels, [[math.floor(10 * value / maximum) for value in side] for side in sides]
-
-
-def _counts(places: Sequence[int], bars: int) -> list[int]:
-    """Return how many values each bar has; one beyond the bars is in the nearest."""
-    counts = [0] * bars
-    for place in places:
-        counts[min(bars - 1, max(0, place))] += 1
-    return counts
-
-
-def _heights(counts: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Return the heights of each side's bars: their shares of its values, the largest of all as 1."""
-    shares = [[number / (sum(side) or 1) for number in side] for side in counts]
-    most = max((max(side) for side in shares), default=0.0) or 1.0
-    return [[round(share / most, 4) for share in side] for side in shares]

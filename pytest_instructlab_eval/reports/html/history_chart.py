@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.gates.gate_report import Verdict
 from pytest_instructlab_eval.gates.sentences import number_text, score_digits
-from pytest_instructlab_eval.reports.history import HistoryPoint, RunHistory, ScoreHistory
+from pytest_instructlab_eval.reports.history import HistoryPoint, RunHistory
 from pytest_instructlab_eval.reports.history_table import point_interval, run_label, short_reason
 from pytest_instructlab_eval.reports.html.charts import Axis
 
@@ -72,36 +72,33 @@ class HistoryBlock:
 
 def history_blocks(history: RunHistory, shown: Collection[tuple[str, str]]) -> list[HistoryBlock]:
     """Return the block of each of these benchmarks and models that has several scores."""
-    return [
-        _history_block(scores)
-        for scores in history.scores
-        if (scores.benchmark, scores.model) in shown and len(scores.points) >= LEAST_RUNS
-    ]
-
-
-def _history_block(scores: ScoreHistory) -> HistoryBlock:
-    axis, decimals = Axis.around(scores.span), score_digits(scores.maximum)
-    step = (RIGHT - LEFT) / (len(scores.points) - 1)
-    places = [round(LEFT + step * number, 2) for number in range(len(scores.points))]
-    dots = tuple(_dot(point, x, axis) for point, x in zip(scores.points, places, strict=True))
-    base = " (base model)" if scores.is_base else ""
-    return HistoryBlock(
-        title=f"{scores.benchmark} of {scores.model}{base}",
-        maximum=scores.maximum,
-        lines=scores.lines,
-        low=number_text(max(0.0, axis.low), decimals),
-        high=number_text(min(scores.maximum, axis.high), decimals),
-        dots=dots,
-        strokes=tuple(
-            HistoryStroke(before.x, before.y, after.x, after.y, line % COLOURS)
-            for line in range(scores.lines)
-            for before, after in itertools.pairwise(
-                dot for dot, point in zip(dots, scores.points, strict=True) if point.line == line + 1
-            )
-        ),
-        rows=tuple(map(_history_row, scores.points)),
-        notes=scores.notes,
-    )
+    blocks = []
+    for scores in history.scores:
+        if (scores.benchmark, scores.model) not in shown or len(scores.points) < LEAST_RUNS:
+            continue
+        axis, decimals = Axis.around(scores.span), score_digits(scores.maximum)
+        step = (RIGHT - LEFT) / (len(scores.points) - 1)
+        places = [round(LEFT + step * number, 2) for number in range(len(scores.points))]
+        dots = tuple(_dot(point, x, axis) for point, x in zip(scores.points, places, strict=True))
+        strokes = []
+        for line in range(scores.lines):
+            of_line = [dot for dot, point in zip(dots, scores.points, strict=True) if point.line == line + 1]
+            for before, after in itertools.pairwise(of_line):
+                strokes.append(HistoryStroke(before.x, before.y, after.x, after.y, line % COLOURS))
+        base = " (base model)" if scores.is_base else ""
+        block = HistoryBlock(
+            title=f"{scores.benchmark} of {scores.model}{base}",
+            maximum=scores.maximum,
+            lines=scores.lines,
+            low=number_text(max(0.0, axis.low), decimals),
+            high=number_text(min(scores.maximum, axis.high), decimals),
+            dots=dots,
+            strokes=tuple(strokes),
+            rows=tuple(map(_history_row, scores.points)),
+            notes=scores.notes,
+        )
+        blocks.append(block)
+    return blocks
 
 
 def _dot(point: HistoryPoint, x: float, axis: Axis) -> HistoryDot:

@@ -14,8 +14,7 @@ from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuesti
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.verdicts import ORDER, verdict_counts
 from pytest_instructlab_eval.reports.worse_questions import changed_rows, compared_sides
-from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
-from pytest_instructlab_eval.stats.statistics import Interval
+from pytest_instructlab_eval.stats.changes import MeanChange
 
 NAMED = 3  # causes in the sentence
 WORST = 8  # questions shown of each comparison
@@ -30,8 +29,8 @@ class GateCard:
     model: str | None
     message: str
     default: bool
-    chart: LimitChart | None = None
-    described: str = ""
+    chart: LimitChart | None
+    described: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,12 @@ def headline_sentence(report: RunReport) -> str:
     """Return the verdict on the run in a sentence that says why."""
     verdict = report.headline
     if verdict in ("failed", "broken"):
-        return f"{_listed(list(_causes(report)))}."
+        causes = list(report.problems)
+        if count := report.failed_tests:
+            causes.append("1 test failed" if count == 1 else f"{count:,} tests failed")
+        for gate in sorted(report.failed_gates, key=lambda gate: ORDER.index(gate.verdict)):
+            causes.append(f"{gate.gate} {gate.verdict}: {gate.message.partition(';')[0]}")
+        return f"{_listed(causes)}."
     if verdict == "inconclusive":
         open_gates = [gate for gate in report.verdicts if gate.verdict == "inconclusive"]
         reasons = [f"{gate.gate} is inconclusive" for gate in open_gates]
@@ -76,14 +80,6 @@ def headline_sentence(report: RunReport) -> str:
     if verdict == "skipped":
         return "No question was asked."
     return f"No gate failed: {verdict_counts(report.verdicts)}." if report.verdicts else "No test failed."
-
-
-def _causes(report: RunReport) -> Iterator[str]:
-    yield from report.problems
-    if count := report.failed_tests:
-        yield "1 test failed" if count == 1 else f"{count:,} tests failed"
-    for gate in sorted(report.failed_gates, key=lambda gate: ORDER.index(gate.verdict)):
-        yield f"{gate.gate} {gate.verdict}: {gate.message.partition(';')[0]}"
 
 
 def _listed(causes: Sequence[str]) -> str:
@@ -94,60 +90,53 @@ def _listed(causes: Sequence[str]) -> str:
 def gate_cards(reports: Sequence[GateReport]) -> list[GateCard]:
     """Return the gates, worst first."""
     several = len({report.model for report in reports} - {None}) > 1
-    ordered = sorted(reports, key=lambda report: ORDER.index(report.verdict))
-    return [_gate_card(report, several=several) for report in ordered]
-
-
-def _gate_card(report: GateReport, *, several: bool) -> GateCard:
-    gate = report.gate
-    card = GateCard(
-        report.verdict,
-        str(gate),
-        report.model if several else None,
-        report.message,
-        report.verdict == "passed" and is_default_gate(gate),
-    )
-    if report.value is None:
-        return card
-    chart = LimitChart.of(report.value, report.interval, gate.limit, from_above=gate.from_above)
-    described = f"value {report.value:.4g}, limit {gate.limit:g}"
-    if report.interval is not None:
-        low, high = (f"{end:.4g}" for end in report.interval)
-        described += f", {confidence_text(report.confidence or 0.95)} interval {low} to {high}"
-    return GateCard(**{**vars(card), "chart": chart, "described": described})
+    cards = []
+    for report in sorted(reports, key=lambda report: ORDER.index(report.verdict)):
+        gate, chart, described = report.gate, None, ""
+        if report.value is not None:
+            chart = LimitChart.of(report.value, report.interval, gate.limit, from_above=gate.from_above)
+            described = f"value {report.value:.4g}, limit {gate.limit:g}"
+            if report.interval is not None:
+                low, high = (f"{end:.4g}" for end in report.interval)
+                described += f", {confidence_text(report.confidence or 0.95)} interval {low} to {high}"
+        card = GateCard(
+            report.verdict,
+            str(gate),
+            report.model if several else None,
+            report.message,
+            report.verdict == "passed" and is_default_gate(gate),
+            chart,
+            described,
+        )
+        cards.append(card)
+    return cards
 
 
 def change_cards(report: RunReport, table: PageQuestions) -> list[ChangeCard]:
     """Return what changed in each benchmark and candidate; the worst comparison first."""
-    cards = [_change_card(entry, table) for entry in report.changes]
+    cards = []
+    for entry in report.changes:
+        pair = compared_sides(entry, table)
+        changed = [] if pair is None else changed_rows(entry.benchmark, pair, table.rows)
+        changes = [change for change, _ in changed]
+        digits, ends = score_digits(entry.overall.maximum), entry.overall.interval
+        card = ChangeCard(
+            title=entry.title,
+            benchmark=entry.benchmark,
+            model=entry.model,
+            overall=entry.overall,
+            interval="" if ends is None else " to ".join(f"{end:+.{digits}f}" for end in ends),
+            digits=digits,
+            worse=sum(change < 0 for change in changes),
+            better=sum(change > 0 for change in changes),
+            flips_down=sum(change <= -FLIP for change in changes),
+            flips_up=sum(change >= FLIP for change in changes),
+            questions=() if pair is None else tuple(_worst_questions(changed, pair, table)),
+            groups=tuple(group for group in entry.groups if group.certain),
+            notes=tuple(comparison_notes([entry])),
+        )
+        cards.append(card)
     return sorted(cards, key=lambda card: (card.overall.difference or 0.0) / card.overall.maximum)
-
-
-def _change_card(entry: BenchmarkChanges, table: PageQuestions) -> ChangeCard:
-    pair = compared_sides(entry, table)
-    changed = [] if pair is None else changed_rows(entry.benchmark, pair, table.rows)
-    changes = [change for change, _ in changed]
-    number = score_digits(entry.overall.maximum)
-    return ChangeCard(
-        title=entry.title,
-        benchmark=entry.benchmark,
-        model=entry.model,
-        overall=entry.overall,
-        interval=_ends_text(entry.overall.interval, number),
-        digits=number,
-        worse=sum(change < 0 for change in changes),
-        better=sum(change > 0 for change in changes),
-        flips_down=sum(change <= -FLIP for change in changes),
-        flips_up=sum(change >= FLIP for change in changes),
-        questions=() if pair is None else tuple(_worst_questions(changed, pair, table)),
-        groups=tuple(group for group in entry.groups if group.certain),
-        notes=tuple(comparison_notes([entry])),
-    )
-
-
-def _ends_text(interval: Interval | None, decimals: int) -> str:
-    """Return the ends of a difference's interval with their signs; empty without one."""
-    return "" if interval is None else " to ".join(f"{end:+.{decimals}f}" for end in interval)
 
 
 def _worst_questions(
@@ -156,31 +145,21 @@ def _worst_questions(
     """Yield the first of the questions whose score changed, as far as they got worse."""
     for change, row in changed[:WORST]:
         if change < 0:
-            yield _changed_question(row, change, pair, table)
-
-
-def _changed_question(
-    row: QuestionRow, change: float, pair: tuple[int, int], table: PageQuestions
-) -> ChangedQuestion:
-    after, before = (row.findings[side].value or 0.0 for side in pair)
-    return ChangedQuestion(
-        permalink(row, pair[0], table), row.name.text, f"{before:.4g}", f"{after:.4g}", abs(change) >= FLIP
-    )
+            after, before = (f"{row.findings[side].value or 0.0:.4g}" for side in pair)
+            link = permalink(row, pair[0], table)
+            yield ChangedQuestion(link, row.name.text, before, after, flipped=abs(change) >= FLIP)
 
 
 def permalink(row: QuestionRow, side: int, table: PageQuestions) -> str:
     """Return the address of a question in the page; with its model in front where there are several."""
+    import urllib.parse
+
     parts = [row.name.benchmark, row.name.text]
     if sum(entry.role == "candidate" for entry in table.sides) > 1:
         parts.insert(0, table.sides[side].label)
-    return "#" + "/".join(map(_encoded, parts))
-
-
-def _encoded(part: str) -> str:
-    """Return the part of an address as the page's script writes it (encodeURIComponent)."""
-    import urllib.parse
-
-    return urllib.parse.quote(part.encode("utf-8", "replace"), safe="!~*'()-._")
+    # Each part as the page's script writes it (encodeURIComponent).
+    encoded = (urllib.parse.quote(part.encode("utf-8", "replace"), safe="!~*'()-._") for part in parts)
+    return "#" + "/".join(encoded)
 
 
 def change_text(value: float | None, maximum: float) -> str:

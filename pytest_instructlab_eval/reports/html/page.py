@@ -27,7 +27,6 @@ from pytest_instructlab_eval.reports.html.overview import (
 )
 from pytest_instructlab_eval.reports.html.page_data import page_data
 from pytest_instructlab_eval.reports.html.question_details import visible
-from pytest_instructlab_eval.reports.html.question_table import PageQuestions
 from pytest_instructlab_eval.reports.html.score_blocks import ScoreBlock, score_blocks
 from pytest_instructlab_eval.reports.ranking_table import (
     RankCells,
@@ -83,12 +82,22 @@ def html_page(report: RunReport, history: RunHistory = NO_HISTORY) -> str:
     table = report.questions
     style = _asset("page.css")
     script = "".join(['(() => {\n"use strict";\n', *(_asset(f"{name}.js") for name in SCRIPTS), "})();\n"])
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    style_digest, script_digest = digests
+    policy = (  # this style, this script, and no network at all
+        f"default-src 'none'; style-src 'sha256-{style_digest}'; script-src 'sha256-{script_digest}'; "
+        "img-src data:; connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+    data = page_data(table)
     return page_template().render(
         page=_page(report, score_blocks(report, table), change_cards(report, table), history),
-        data=_packed_data(table),
+        data={  # base64 needs no escaping, and must not be cut
+            "index": Markup(data.index),  # noqa: S704
+            "details": [Markup(text) for text in data.details],  # noqa: S704
+        },
         style=Markup(style),  # noqa: S704  (our own file)
         script=Markup(script),  # noqa: S704  (our own files)
-        policy=Markup(_policy(style, script)),  # noqa: S704  (our own)
+        policy=Markup(policy),  # noqa: S704  (our own)
         score=score_text,
         breakable=_breakable,
         change=change_text,
@@ -101,38 +110,19 @@ def page_template() -> Template:
     import jinja2
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=_shown_value, keep_trailing_newline=True,
-    )  # fmt: skip
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # A text of strangers is cut, and what hides or reorders text is written out; our own is a Markup.
+        finalize=lambda value: visible(value, LONGEST_SENTENCE) if type(value) is str else value,
+    )
     return environment.from_string(_asset("page.html.j2"))
-
-
-def _packed_data(table: PageQuestions) -> dict[str, Markup | list[Markup]]:
-    """Return the data of the questions, whose base64 needs no escaping and must not be cut."""
-    from markupsafe import Markup
-
-    data = page_data(table)
-    safe = [Markup(text) for text in (data.index, *data.details)]  # noqa: S704  (base64)
-    return {"index": safe[0], "details": safe[1:]}
 
 
 def _asset(name: str) -> str:
     return (files(ASSETS) / "assets" / name).read_text("utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Return the content security policy: this style, this script, and no network at all."""
-    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
-    style_digest, script_digest = digests
-    return (
-        f"default-src 'none'; style-src 'sha256-{style_digest}'; script-src 'sha256-{script_digest}'; "
-        "img-src data:; connect-src 'none'; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _shown_value(value: object) -> object:
-    """Return a text of strangers cut, and with what hides or reorders text written out; our own as it is."""
-    return visible(value, LONGEST_SENTENCE) if type(value) is str else value
 
 
 def _breakable(name: str) -> Markup:

@@ -6,12 +6,12 @@ import base64
 import json
 import string
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Outcome, Sample
 from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
-from pytest_instructlab_eval.reports.html.question_table import FLIP, Finding, PageQuestions, QuestionRow
+from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 
 OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
 CUT_OFF, CONTRADICTORY = 1, 2
@@ -29,29 +29,26 @@ class PageData:
 
 def page_data(table: PageQuestions) -> PageData:
     """Return the data of all questions."""
-    starts, blocks = [], []
-    for start, block in _detail_blocks(table.rows):
-        starts.append(start)
-        blocks.append(_packed(block))
-    return PageData(_packed(_json({**_index(table), "starts": starts})), tuple(blocks))
-
-
-def _detail_blocks(rows: Sequence[QuestionRow]) -> Iterator[tuple[int, str]]:
-    """Yield the details of successive rows, each with the number of the first."""
+    starts, blocks = [], []  # of each block the number of its first question, and the details
     start, size, block = 0, 0, list[str]()
-    for number, row in enumerate(rows):
+    for number, row in enumerate(table.rows, 1):
         block.append(_json(details_of(row)))
         size += len(block[-1])
-        if size > BLOCK or number + 1 == len(rows):
-            yield start, f"[{','.join(block)}]"
-            start, size, block = number + 1, 0, []
+        if size > BLOCK or number == len(table.rows):
+            starts.append(start)
+            blocks.append(_packed(f"[{','.join(block)}]"))
+            start, size, block = number, 0, []
+    return PageData(_packed(_json({**_index(table), "starts": starts})), tuple(blocks))
 
 
 def _index(table: PageQuestions) -> dict[str, Plain]:
     """Return the columns of all questions, with names as indexes."""
     benchmarks = _numbered(row.name.benchmark for row in table.rows)
     groups = _numbered(row.group for row in table.rows)
-    return {
+    samples = [
+        next((found.sample for found in row.findings.values() if found.sample), None) for row in table.rows
+    ]
+    index: dict[str, Plain] = {
         "sides": [{"label": _shown_name(side.label), "role": side.role} for side in table.sides],
         "against": table.against,
         "flip": FLIP,
@@ -62,8 +59,12 @@ def _index(table: PageQuestions) -> dict[str, Plain]:
         "name": [_shown_name(row.name.text) for row in table.rows],
         "maximum": [row.maximum for row in table.rows],
         "findings": [_column(table.rows, side) for side in range(len(table.sides))],
-        **_right_choices(table.rows),
     }
+    if any(samples):
+        index["right"] = [
+            NO_CHOICE if sample is None else _choice_place(sample, sample.answer) for sample in samples
+        ]
+    return index
 
 
 def _numbered(names: Iterable[str]) -> dict[str, int]:
@@ -78,6 +79,7 @@ def _shown_name(name: str) -> str | None:
 def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:
     """Return one side's values, outcomes (-1 where it does not have the question) and flags."""
     found = [row.findings.get(side) for row in rows]
+    samples = [None if finding is None else finding.sample for finding in found]
     return {
         "value": [
             None if finding is None or finding.value is None else round(finding.value, 4) for finding in found
@@ -87,23 +89,9 @@ def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:
             0 if finding is None else CUT_OFF * finding.cut_off + CONTRADICTORY * finding.contradictory
             for finding in found
         ],
-        "choice": list(map(_chosen_place, found)),
-    }
-
-
-def _chosen_place(finding: Finding | None) -> int:
-    """Return the place of a side's choice, -1 without one."""
-    sample = None if finding is None else finding.sample
-    return NO_CHOICE if sample is None else _choice_place(sample, sample.choice)
-
-
-def _right_choices(rows: Sequence[QuestionRow]) -> dict[str, Plain]:
-    """Return the place of each question's right choice; nothing where no question has choices."""
-    samples = [next((found.sample for found in row.findings.values() if found.sample), None) for row in rows]
-    if not any(samples):
-        return {}
-    return {
-        "right": [NO_CHOICE if sample is None else _choice_place(sample, sample.answer) for sample in samples]
+        "choice": [
+            NO_CHOICE if sample is None else _choice_place(sample, sample.choice) for sample in samples
+        ],
     }
 
 

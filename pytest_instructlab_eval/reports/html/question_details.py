@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 from pytest_instructlab_eval.escaping import UNSAFE
-from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
+from pytest_instructlab_eval.records.evidence import Chat, Judgment, ModelReply
+from pytest_instructlab_eval.records.scores import Result, Score, plain_data
 from pytest_instructlab_eval.reports.html.question_table import Finding, QuestionRow
 
 Plain = Union[None, bool, int, float, str, "Sequence[Plain]", "Mapping[str, Plain]"]
@@ -34,16 +34,14 @@ def details_of(row: QuestionRow) -> dict[str, Plain]:
     sides = {str(index): _side(finding) for index, finding in row.findings.items()}
     samples = [sample for finding in row.findings.values() for _, sample in finding.samples]
     asked = next((sample for sample in samples if sample.question), samples[0] if samples else None)
-    of_task = {} if asked is None else _task_question(asked)
+    of_task: dict[str, Plain] = {}
+    if asked is not None:
+        of_task = _present(
+            question=visible(asked.question),
+            choices=[visible(choice) for choice in asked.choices],
+            right=visible(asked.answer),
+        )
     return {**of_task, "sides": {name: side for name, side in sides.items() if side}}
-
-
-def _task_question(sample: Sample) -> dict[str, Plain]:
-    return _present(
-        question=visible(sample.question),
-        choices=[visible(choice) for choice in sample.choices],
-        right=visible(sample.answer),
-    )
 
 
 def _present(**fields: Plain) -> dict[str, Plain]:
@@ -58,7 +56,9 @@ def _side(finding: Finding) -> dict[str, Plain]:
             logprobs=[round(value, 3) for value in sample.logprobs],
             way=visible(sample.way),
             error=visible(sample.error),
-            metrics=_metrics(finding),
+            metrics={visible(score.metric) or "": own.value for score, own in finding.samples}
+            if len(finding.samples) > 1
+            else {},
         )
     result = finding.result
     return _present(
@@ -68,13 +68,6 @@ def _side(finding: Finding) -> dict[str, Plain]:
         scores=[_score(score, result) for score in finding.scores],
         chats=[_chat(chat) for chat in result.chats],
     )
-
-
-def _metrics(finding: Finding) -> Plain:
-    """Return the values of a task's question where it has several metrics."""
-    if len(finding.samples) < 2:
-        return {}
-    return {visible(score.metric) or "": sample.value for score, sample in finding.samples}
 
 
 def _score(score: Score, result: Result) -> dict[str, Plain]:
@@ -94,23 +87,21 @@ def _score(score: Score, result: Result) -> dict[str, Plain]:
     evidence = score.evidence
     if evidence is None or not evidence.judgments:
         fields |= _present(explanation=visible(score.explanation))
-    return fields if evidence is None else fields | _evidence(evidence, result.chats)
-
-
-def _evidence(evidence: Evidence, chats: Sequence[Chat]) -> dict[str, Plain]:
-    return _present(
-        question=visible(evidence.question),
-        reference=visible(evidence.reference),
-        turn=evidence.turn,
-        prompt=visible(evidence.judge_prompt),
-        judged=visible(evidence.user_prompt),
-        waiting=evidence.answered,
-        file=visible(evidence.origin.qna_file),
-        ref=visible(evidence.origin.ref),
-        top=evidence.maximum,
-        replies=[dict(_reply(reply, chats)) for reply in evidence.replies],
-        judgments=[_judgment_fields(judgment) for judgment in evidence.judgments],
-    )
+    if evidence is not None:
+        fields |= _present(
+            question=visible(evidence.question),
+            reference=visible(evidence.reference),
+            turn=evidence.turn,
+            prompt=visible(evidence.judge_prompt),
+            judged=visible(evidence.user_prompt),
+            waiting=evidence.answered,
+            file=visible(evidence.origin.qna_file),
+            ref=visible(evidence.origin.ref),
+            top=evidence.maximum,
+            replies=[dict(_reply(reply, result.chats)) for reply in evidence.replies],
+            judgments=[_judgment_fields(judgment) for judgment in evidence.judgments],
+        )
+    return fields
 
 
 def _reply(reply: ModelReply, chats: Sequence[Chat]) -> Iterator[tuple[str, Plain]]:

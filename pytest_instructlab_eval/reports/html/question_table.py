@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from pytest_instructlab_eval.records.scores import Outcome, Result, Sample, Score
+from pytest_instructlab_eval.reports.answered_questions import highest_score
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.comparison import counterpart
 
@@ -108,22 +109,21 @@ class PageQuestions:
 
 def question_table(report: RunReport) -> PageQuestions:
     """Return the questions of a run and of the run that it is compared with, in the order of their tests."""
-    sides = list(_page_sides(report))
+    sides = [PageSide(model, "candidate") for model in _models(report.run.candidates, report.candidates)]
+    if report.run.base is not None:
+        sides.append(PageSide(report.run.base, "base"))
+    sides += [PageSide(model, "baseline") for model in _models(_earlier_results(report), ())]
     rows: dict[QuestionName, QuestionRow] = {}
     for index, side in enumerate(sides):
         _add(rows, index, side_results(side, report))
     ours = [row for row in rows.values() if any(sides[index].role != "baseline" for index in row.findings)]
-    return PageQuestions(tuple(sides), tuple(_against(report, sides)), tuple(ours))
-
-
-def _page_sides(report: RunReport) -> Iterator[PageSide]:
-    """Yield the candidates, the base model, and the models of the run that this one is compared with."""
-    for model in _models(report.run.candidates, report.candidates):
-        yield PageSide(model, "candidate")
-    if report.run.base is not None:
-        yield PageSide(report.run.base, "base")
-    for model in _models(_earlier_results(report), ()):
-        yield PageSide(model, "baseline")
+    pairs = {(entry.model, entry.against) for entry in report.changes}
+    others = {side.label: index for index, side in enumerate(sides) if side.role != "candidate"}
+    against = []  # of each candidate the side that the report's changes compare it with
+    for side in sides:
+        other = counterpart(side.label, [theirs for model, theirs in pairs if model == side.label])
+        against.append(others.get(other or "") if side.role == "candidate" else None)
+    return PageQuestions(tuple(sides), tuple(against), tuple(ours))
 
 
 def side_results(side: PageSide, report: RunReport) -> list[Result]:
@@ -140,15 +140,6 @@ def _models(results: Iterable[Result], known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*known, *(result.model for result in results)]))
 
 
-def _against(report: RunReport, sides: Sequence[PageSide]) -> Iterator[int | None]:
-    """Yield the side that each candidate is compared with: that of the report's changes."""
-    pairs = {(entry.model, entry.against) for entry in report.changes}
-    others = {side.label: index for index, side in enumerate(sides) if side.role != "candidate"}
-    for side in sides:
-        against = counterpart(side.label, [other for model, other in pairs if model == side.label])
-        yield others.get(against or "") if side.role == "candidate" else None
-
-
 def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Result]) -> None:
     """Add the findings of one side to the rows."""
     twice: Counter[QuestionName] = Counter()  # most names are there once, so only the others are counted
@@ -159,40 +150,24 @@ def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Res
                 twice[name] += 1
                 name = name._replace(number=twice[name])
             if name not in rows:
-                rows[name] = QuestionRow(name, result.group, _highest_score(result))
+                rows[name] = QuestionRow(name, result.group, highest_score(result))
             rows[name].findings[side] = finding
 
 
 def _findings_of(result: Result) -> Iterator[tuple[str | None, Finding]]:
     """Yield the findings of a test: one for each sample of a task, else one for the test."""
-    by_sample = _samples_by_id(result)
+    by_sample: dict[str, list[tuple[Score, Sample]]] = {}
+    for score in result.scores:
+        for sample in score.samples:
+            by_sample.setdefault(sample.id, []).append((score, sample))
     for name, samples in by_sample.items():
         main = next((s for score, s in samples if score.metric == result.main_metric), samples[0][1])
-        yield name, Finding(result, main.value, _sample_outcome(main), samples=tuple(samples))
+        unvalued: Outcome = "unscored" if main.error is None else "error"
+        outcome = unvalued if main.value is None else "scored"
+        yield name, Finding(result, main.value, outcome, samples=tuple(samples))
     others = tuple(score for score in result.scores if not score.samples)
     if not by_sample:
         yield None, Finding(result, result.value, result.outcome, scores=others)
     elif others or result.error is not None:
         rest = dataclasses.replace(result, scores=others)
         yield None, Finding(result, rest.value, rest.outcome, scores=others)
-
-
-def _samples_by_id(result: Result) -> dict[str, list[tuple[Score, Sample]]]:
-    """Return the samples of a test, each question's together with the scores that they belong to."""
-    by_sample: dict[str, list[tuple[Score, Sample]]] = {}
-    for score in result.scores:
-        for sample in score.samples:
-            by_sample.setdefault(sample.id, []).append((score, sample))
-    return by_sample
-
-
-def _sample_outcome(sample: Sample) -> Outcome:
-    if sample.value is not None:
-        return "scored"
-    return "unscored" if sample.error is None else "error"
-
-
-def _highest_score(result: Result) -> float:
-    """Return the highest possible score of a test."""
-    main = [score.maximum for score in result.scores if score.metric == result.main_metric]
-    return next(iter(main or [score.maximum for score in result.scores]), 1.0)

@@ -79,16 +79,28 @@ def score_blocks(report: RunReport, table: PageQuestions) -> list[ScoreBlock]:
 def _block_of(
     benchmark: str, parts: Mapping[int, Sequence[Result]], report: RunReport, table: PageQuestions
 ) -> ScoreBlock:
-    summaries = {index: _summary_of(benchmark, table.sides[index], report) for index in parts}
+    summaries = {}
+    for index in parts:
+        side = table.sides[index]
+        of_side = report.baseline_summaries if side.role == "baseline" else report.summaries
+        own = (benchmark, side.label)
+        summaries[index] = next(entry for entry in of_side if (entry.benchmark, entry.model) == own)
     maximum = max(summary.overall.maximum for summary in summaries.values())
     rows = _rows(parts, summaries, maximum, table)
     groups = [row for row in rows if row.kind == "group"]
+    radar = None
+    if len(groups) in RADAR:
+        shares = [
+            [None if cell is None else max(0.0, min(1.0, cell.sort / maximum)) for cell in cells]
+            for cells in zip(*(row.cells for row in groups), strict=True)
+        ]
+        radar = Radar.of(shares)
     return ScoreBlock(
         benchmark=benchmark,
         sides=tuple((index, table.sides[index]) for index in parts),
         maximum=maximum,
         rows=tuple(rows),
-        radar=_radar_of(groups, maximum) if len(groups) in RADAR else None,
+        radar=radar,
         radar_labels=tuple(short_file_names([row.label for row in groups])),
         bars=tuple(_bars(list(parts.values()))),
         lines=tuple(
@@ -108,22 +120,6 @@ def short_file_names(names: Sequence[str]) -> list[str]:
     if len(set(lasts)) == len(lasts):
         return lasts
     return ["/".join(path) for path in paths]
-
-
-def _summary_of(benchmark: str, side: PageSide, report: RunReport) -> Summary:
-    """Return the summary of a benchmark on this side."""
-    summaries = report.baseline_summaries if side.role == "baseline" else report.summaries
-    return next(entry for entry in summaries if (entry.benchmark, entry.model) == (benchmark, side.label))
-
-
-def _radar_of(groups: Sequence[ScoreRow], maximum: float) -> Radar:
-    """Return the radar of the groups' scores on a scale that ends at `maximum`."""
-    sides = zip(*(row.cells for row in groups), strict=True)
-    return Radar.of([[_share(cell, maximum) for cell in cells] for cells in sides])
-
-
-def _share(cell: ScoreCell | None, maximum: float) -> float | None:
-    return None if cell is None else max(0.0, min(1.0, cell.sort / maximum))
 
 
 def _rows(
