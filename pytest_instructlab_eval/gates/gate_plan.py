@@ -92,6 +92,7 @@ def plan_gates(
     """
     candidates = [test for test in tests if base_model is None or test.model != base_model]
     drops = [gate.selector for gate in gates if gate.selector.figure.compares]
+    # One for each gate on a drop and each candidate.
     together = sum(len({test.model for test in candidates if _is_of(test, drop)}) for drop in drops)
     power = _Power(earlier, together, answering)
     plans = []

@@ -358,15 +358,6 @@ def _mt_bench_question(
     )
 
 
-def _read_mt_bench(settings: Settings) -> list[MTBenchQuestion]:
-    return mt_bench_questions(
-        settings.mt_bench_data,
-        repeats=settings.fixed_repeat,
-        judgments=settings.judgments,
-        seed=settings.seed,
-    )
-
-
 def _with_repeats(questions: Sequence[MTBenchQuestion], settings: Settings) -> list[MTBenchQuestion]:
     from pytest_instructlab_eval.suites.repetition import auto_repeats  # with the gates, for `auto` alone
 
@@ -378,7 +369,12 @@ BENCHMARK = Benchmark(
     name="mt_bench",
     title="MT-Bench",
     question=MTBenchQuestion,
-    read=_read_mt_bench,
+    read=lambda settings: mt_bench_questions(
+        settings.mt_bench_data,
+        repeats=settings.fixed_repeat,
+        judgments=settings.judgments,
+        seed=settings.seed,
+    ),
     metrics={"turn_1": ONE_TO_TEN.highest, "turn_2": ONE_TO_TEN.highest},
     judged=True,
     by_default=True,

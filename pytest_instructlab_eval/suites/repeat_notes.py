@@ -63,8 +63,10 @@ def _count_note(settings: Settings, benchmark: str, results: Sequence[Result]) -
     least, most = min(counts), max(counts)
     questions, models = ({getattr(result, of) for result in results} for of in ("question", "model"))
     by = f" by {len(models)} models" if len(models) > 1 else ""
-    sentence = f"{benchmark}: {_often(least, most)} to each of {question_count(len(questions))}{by}, "
-    sentence += f"{_requests_more(settings, results):,} requests more"
+    often = f"{least} to {most} answers" if least < most else f"{most} answer{'' if most == 1 else 's'}"
+    each = (settings.stage != "judge") + settings.judgments  # requests for one answer
+    more = each * sum((_answer_count(result) - 1) * len(result.scores) for result in results)
+    sentence = f"{benchmark}: {often} to each of {question_count(len(questions))}{by}, {more:,} requests more"
     if same := sum(all(score.same_answers for score in result.scores) for result in results):
         sentence += f"; at temperature 0 {same:,} got the same answer twice, and were not asked again"
     if when_decided(settings) == "answered":
@@ -73,51 +75,27 @@ def _count_note(settings: Settings, benchmark: str, results: Sequence[Result]) -
     return sentence
 
 
-def _often(least: int, most: int) -> str:
-    if least < most:
-        return f"{least} to {most} answers"
-    return "1 answer" if most == 1 else f"{most} answers"
-
-
-def _requests_more(settings: Settings, results: Sequence[Result]) -> int:
-    """Return how many requests there were more than with one answer to each question."""
-    each = (settings.stage != "judge") + settings.judgments
-    return each * sum((_answer_count(result) - 1) * len(result.scores) for result in results)
-
-
 def _shortfalls(settings: Settings, benchmark: Benchmark, results: Sequence[Result]) -> Iterator[str]:
     """Yield a warning for each gate that needs more answers than there can be."""
     if settings.shard is not None or settings.stage == "answer":
         return  # a part of the questions, or no ratings
-    purposes = _purposes_of_results(settings, benchmark, results)
-    if settings.baseline is not None:
-        yield from _gates_without_purpose(settings, benchmark.name, [purpose.text for purpose in purposes])
-    for purpose in purposes:
-        of_purpose = (result.scores for result in results if result.question in purpose.questions)
-        if shortfall := _shortfall(purpose, spreads_of(of_purpose, purpose.metric)):
-            yield f"warning: {shortfall}"
-
-
-def _purposes_of_results(
-    settings: Settings, benchmark: Benchmark, results: Sequence[Result]
-) -> list[Purpose]:
-    """Return what the answers of a finished run decide."""
     earlier = EarlierAnswers()  # without a baseline, those of an earlier run change nothing any more
     if settings.baseline is not None:
         earlier = EarlierAnswers.of(settings, benchmark.name)
     questions = questions_of_results(result for result in results if result.model != settings.base_label)
-    return purposes_of(settings, benchmark.name, benchmark.maximum, questions, earlier)
-
-
-def _gates_without_purpose(settings: Settings, benchmark: str, decided: Sequence[str]) -> Iterator[str]:
-    """Yield a warning for each drop gate that the baseline has too little for."""
-    for gate in drop_gates(settings):
-        if gate.selector.benchmark == benchmark and gate.text not in decided:
+    purposes = purposes_of(settings, benchmark.name, benchmark.maximum, questions, earlier)
+    decided = [purpose.text for purpose in purposes]
+    for gate in drop_gates(settings) if settings.baseline is not None else ():
+        if gate.selector.benchmark == benchmark.name and gate.text not in decided:
             yield (
                 f"warning: {gate.text}: the baseline has no repeated answers to each of these questions, so "
                 "the number of answers was not made for this gate; save a baseline of a run with "
                 "--eval-repeat auto"
             )
+    for purpose in purposes:
+        of_purpose = (result.scores for result in results if result.question in purpose.questions)
+        if shortfall := _shortfall(purpose, spreads_of(of_purpose, purpose.metric)):
+            yield f"warning: {shortfall}"
 
 
 def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:

@@ -80,20 +80,15 @@ class Repetition:
         """Return how often a question is asked before its answers are judged."""
         if self.when == "recorded":
             return self._recorded.get(key, 1)
-        if key[0] not in self._firsts:
-            self._firsts[key[0]] = self._first(self._of(key[0]))
-        return self._firsts[key[0]]
-
-    def _first(self, purposes: Sequence[Purpose]) -> int:
-        """Return how often the questions of these purposes are asked before any answer is judged."""
-        least = max((first_repeats(purpose.aim) for purpose in purposes), default=2)
-        if self.when == "judged":
-            return least
-        needed = (
-            needed_repeats(purpose.aim, self._earlier.spreads(purpose.metric) or [WIDEST])
-            for purpose in purposes
-        )
-        return max([least, *(MOST if count is None else min(MOST, count) for count in needed)])
+        question, _ = key
+        if question not in self._firsts:
+            purposes = self._of(question)
+            counts = [max((first_repeats(purpose.aim) for purpose in purposes), default=2)]
+            for purpose in purposes if self.when == "answered" else ():
+                needed = needed_repeats(purpose.aim, self._earlier.spreads(purpose.metric) or [WIDEST])
+                counts.append(MOST if needed is None else min(MOST, needed))
+            self._firsts[question] = max(counts)
+        return self._firsts[question]
 
     def expected(self, question: str) -> int:
         """Return how often a question is asked as far as is known, rounded up where models differ.
