@@ -50,7 +50,9 @@ class JournalIndex:
         location, length = divmod(location, 1 << LENGTH_BITS)
         number, offset = divmod(location, 1 << OFFSET_BITS)
         try:
-            record = read_line(os.pread(self._opened(number), length, offset))
+            if number not in self._descriptors:  # opened once for all its replies
+                self._descriptors[number] = os.open(self._files[number], os.O_RDONLY)
+            record = read_line(os.pread(self._descriptors[number], length, offset))
         except OSError:
             record = None
         if record is None or key_in(record) != key:
@@ -67,12 +69,6 @@ class JournalIndex:
         """Close the files."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
-
-    def _opened(self, number: int) -> int:
-        """Return the descriptor of a file, opened once for all its replies; raises OSError."""
-        if number not in self._descriptors:
-            self._descriptors[number] = os.open(self._files[number], os.O_RDONLY)
-        return self._descriptors[number]
 
     def _add(self, path: Path) -> None:
         """Add the lines of a file; without a first line that can be read, all are left out."""

@@ -191,7 +191,7 @@ class Score:
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
-        """Return the score that is the mean of the samples with a value; see `_standard_error`."""
+        """Return the score that is the mean of the samples with a value; see `_error_of_mean`."""
         values = [sample.value for sample in samples if sample.value is not None]
         failed = [sample for sample in samples if sample.value is None]
         error = None
