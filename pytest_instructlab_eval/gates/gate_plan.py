@@ -234,24 +234,18 @@ def _too_few(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> str
     """Return why a drop of so few questions, or answers, cannot be told from chance; empty where it can."""
     if not any(test.is_judged for test in tests) or plan.clusters >= fewest_clusters(power.confidence):
         return ""
-    if not power.answering.repeated(tests):
-        return _too_few_clusters(tests, power)
-    count, repeats = len({test.question for test in tests}), power.answering.repeats
-    fewest = fewest_answers(count, power.confidence)
-    if repeats is None or repeats >= fewest:
-        return ""
-    return (
-        f"it has {question_count(count)} with {repeats} answers each, and a drop{power.together} needs "
-        f"{fewest} answers to each (--eval-repeat {fewest})"
-    )
-
-
-def _too_few_clusters(tests: Sequence[PlannedTest], power: _Power) -> str:
-    """Return why a drop of questions like these cannot be told from chance."""
-    questions = question_count(len({test.question for test in tests}))
+    count = len({test.question for test in tests})
+    if power.answering.repeated(tests):
+        repeats, fewest = power.answering.repeats, fewest_answers(count, power.confidence)
+        if repeats is None or repeats >= fewest:
+            return ""
+        return (
+            f"it has {question_count(count)} with {repeats} answers each, and a drop{power.together} needs "
+            f"{fewest} answers to each (--eval-repeat {fewest})"
+        )
     files = len({test.cluster for test in tests if test.cluster})
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
-    are = questions if files == 0 else f"{questions} of {groups}"
+    are = question_count(count) if files == 0 else f"{question_count(count)} of {groups}"
     fewest = fewest_clusters(power.confidence)
     return (
         f"it has {are}, and a drop{power.together} needs {fewest} that do not depend on each other, or "

@@ -61,7 +61,11 @@ def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> 
             for result in ordered
         ]
         _write(folder / "question.jsonl", records)
-    for judge in _judges(ordered):
+    scores = ((result, score) for result in ordered for score in result.scores)
+    rated = [judgment.judge for result, score in scores for judgment in _judgments(result, score)]
+    # Where no judge rated, those that were to; of a panel each.
+    named = rated or [name for result in ordered for name in (result.judge or "").split(", ")]
+    for judge in filter(None, dict.fromkeys(named)):
         references: list[Record] = [
             {
                 "question_id": _question_id(result),
@@ -138,18 +142,6 @@ def _identity(record: Record) -> tuple[str, str, str]:
 def _evidence_of_result(result: Result) -> Evidence:
     """Return what the first score rests on, which says what was asked."""
     return result.scores[0].evidence or Evidence()
-
-
-def _judges(results: Sequence[Result]) -> list[str]:
-    """Return the judges that rated, each by its own name; where none did, those that were to."""
-    rated = [
-        judgment.judge
-        for result in results
-        for score in result.scores
-        for judgment in _judgments(result, score)
-    ]
-    named = rated or [name for result in results for name in (result.judge or "").split(", ")]  # of a panel
-    return [judge for judge in dict.fromkeys(named) if judge]
 
 
 def _judgments(result: Result, score: Score) -> list[Judgment]:

@@ -10,14 +10,12 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import (
     MOST,
-    AnswerSpread,
     Moments,
     has_spread,
     needed_repeats,
 )
 from pytest_instructlab_eval.suites.answer_aims import (
     EarlierAnswers,
-    Purpose,
     drop_gates,
     purposes_of,
     questions_of_results,
@@ -94,21 +92,16 @@ def _shortfalls(settings: Settings, benchmark: Benchmark, results: Sequence[Resu
             )
     for purpose in purposes:
         of_purpose = (result.scores for result in results if result.question in purpose.questions)
-        if shortfall := _shortfall(purpose, spreads_of(of_purpose, purpose.metric)):
-            yield f"warning: {shortfall}"
-
-
-def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:
-    """Return why a purpose cannot be met with the most answers; None where it can."""
-    needed = needed_repeats(purpose.aim, spreads) if spreads else 0
-    if needed is None:
-        return f"{purpose.text}: no number of answers decides it, since the baseline has too few"
-    if needed <= MOST:
-        return None
-    spread = "equal ratings of all answers to each"
-    if has_spread(spreads):
-        spread = f"a spread of {math.sqrt(Moments.of(spreads).variance):.2g}"
-    return (
-        f"{purpose.text}: {MOST} answers are too few; with {question_count(len(purpose.questions))} and "
-        f"{spread} it needs {needed:,} answers to each; ask more questions, or take a larger limit"
-    )
+        spreads = spreads_of(of_purpose, purpose.metric)
+        needed = needed_repeats(purpose.aim, spreads) if spreads else 0
+        if needed is None:
+            yield f"warning: {purpose.text}: no number of answers decides it, since the baseline has too few"
+        elif needed > MOST:
+            spread = "equal ratings of all answers to each"
+            if has_spread(spreads):
+                spread = f"a spread of {math.sqrt(Moments.of(spreads).variance):.2g}"
+            yield (
+                f"warning: {purpose.text}: {MOST} answers are too few; with "
+                f"{question_count(len(purpose.questions))} and {spread} it needs {needed:,} answers to each; "
+                "ask more questions, or take a larger limit"
+            )

@@ -148,18 +148,15 @@ class Repetition:
         Waits for the questions whose first answers are under way now, not for later ones, and for none where
         the spread is known well enough.
         """
+        purposes = self._of(key[0])
         awaited = set(self._under_way) - {key}
-        while awaited & set(self._under_way) and not self._is_sure(key):
+        while awaited & set(self._under_way) and any(
+            sum(spread.freedom for spread in self._others(purpose, key)) < ENOUGH for purpose in purposes
+        ):
             await self._news.wait()
-        needed = [self._needed(purpose, key) for purpose in self._of(key[0])]
+        needed = [self._needed(purpose, key) for purpose in purposes]
         self._counts[key] = max([asked, *(min(MOST, count) for count in needed)])
         return self._counts[key]
-
-    def _is_sure(self, key: Key) -> bool:
-        return all(
-            sum(spread.freedom for spread in self._others(purpose, key)) >= ENOUGH
-            for purpose in self._of(key[0])
-        )
 
     def _of(self, question: str) -> list[Purpose]:
         """Return the purposes in which a question counts."""
