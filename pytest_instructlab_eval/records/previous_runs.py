@@ -53,8 +53,14 @@ def set_aside(folder: Path, keep: int, *, journal: bool = False) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.replace(folder / name, target / name)
     for old in previous_runs(folder)[keep:]:
-        if not (needed and old == target):
-            _remove(old)
+        if needed and old == target:
+            continue
+        for name in FILES:  # other files, which this plugin did not write, stay
+            (old / name).unlink(missing_ok=True)
+        shutil.rmtree(old / EXPORTS, ignore_errors=True)
+        remove_journal(old / JOURNAL)
+        with contextlib.suppress(OSError):  # not empty
+            old.rmdir()
     with contextlib.suppress(OSError):  # not empty
         (folder / FOLDER).rmdir()
 
@@ -86,13 +92,3 @@ def results_path(path: Path) -> Path:
             f"there); the run before it is {runs[0]}"
         )
     return path / RESULTS if path.is_dir() else path
-
-
-def _remove(run: Path) -> None:
-    """Remove an earlier run; files in it that this plugin did not write stay."""
-    for name in FILES:
-        (run / name).unlink(missing_ok=True)
-    shutil.rmtree(run / EXPORTS, ignore_errors=True)
-    remove_journal(run / JOURNAL)
-    with contextlib.suppress(OSError):  # not empty
-        run.rmdir()

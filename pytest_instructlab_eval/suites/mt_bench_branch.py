@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.data.answers import AskedPair, read_questions
+from pytest_instructlab_eval.data.answers import QUESTIONS, AskedPair, read_questions
 from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
@@ -212,12 +212,6 @@ def _pairs_with_repeats(questions: Sequence[BranchQuestion], settings: Settings)
     ]
 
 
-def _asked_before(settings: Settings) -> bool:
-    """Return whether an earlier run left questions to be judged."""
-    questions = settings.output_dir / branch_folder(settings.branch) / "question.jsonl"
-    return settings.stage == "judge" and questions.is_file()
-
-
 BENCHMARK = Benchmark(
     name="mt_bench_branch",
     title="MT-Bench-Branch",
@@ -226,7 +220,15 @@ BENCHMARK = Benchmark(
     metrics={"rating": ONE_TO_TEN.highest},
     judged=True,
     cluster="group",  # a qna.yaml's pairs are about one thing
-    needs=(Need("taxonomy", unless=_asked_before),),
+    needs=(
+        Need(
+            "taxonomy",  # unless an earlier run left questions to be judged
+            unless=lambda settings: (
+                settings.stage == "judge"
+                and (settings.output_dir / branch_folder(settings.branch) / QUESTIONS).is_file()
+            ),
+        ),
+    ),
     own_settings=("taxonomy", "branch", "base_branch", "changed_only", "include_knowledge"),
     compared="each",
     about_these=lambda settings: settings.changed_only,

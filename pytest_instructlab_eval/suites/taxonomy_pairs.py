@@ -72,7 +72,7 @@ def unread_lines(survey: Survey) -> list[str]:
 
 
 def unasked_pairs(settings: Settings) -> list[str]:
-    """Return sentences about unread files, knowledge, and a branch without new questions or with fewer files."""
+    """Return sentences about unread and removed files, knowledge, and a branch without a question."""
     from pytest_instructlab_eval.data.taxonomy import Taxonomy
 
     if settings.taxonomy is None:
