@@ -103,14 +103,19 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
 
     A question is called by the file that it is from, and its place among the questions of that.
 
-    A reference is looked for where InstructLab has it, in `reference_answer/JUDGE.jsonl` of one of the
-    judges, then beside the question. Raises DataError.
+    A reference is looked for where InstructLab has it, in `reference_answer/JUDGE.jsonl` of the first judge
+    that has one, then beside the question. Raises DataError.
     """
-    path = folder / QUESTIONS
-    references = _references(folder, judges)
+    references: dict[str, list[str]] = defaultdict(list)
+    files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
+    for path in [file for file in files if file.exists()][:1]:
+        for location, line in read_typed_lines(path, _AnswerLine):
+            if not line["choices"] or not line["choices"][0]["turns"]:
+                raise DataError(f"{location}: expected a reference answer in choices[0].turns (got none)")
+            references[str(line["question_id"])].append(line["choices"][0]["turns"][0])
     count: Counter[str] = Counter()
     pairs = []
-    for location, record in read_typed_lines(path, _QuestionLine):
+    for location, record in read_typed_lines(folder / QUESTIONS, _QuestionLine):
         number, file = str(record["question_id"]), record.get("qna_file") or QUESTIONS
         if len(record["turns"]) != 1:
             raise DataError(f"{location}: expected one turn (got {len(record['turns'])})")
@@ -128,18 +133,6 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
             AskedPair(f"{printable_name(file)}:{count[file]}", file, number, record["turns"][0], reference)
         )
     return pairs
-
-
-def _references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
-    """Return every reference answer of the first judge that has a file of them, by the question's id."""
-    references: dict[str, list[str]] = defaultdict(list)
-    files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
-    for path in [file for file in files if file.exists()][:1]:
-        for location, record in read_typed_lines(path, _AnswerLine):
-            if not record["choices"] or not record["choices"][0]["turns"]:
-                raise DataError(f"{location}: expected a reference answer in choices[0].turns (got none)")
-            references[str(record["question_id"])].append(record["choices"][0]["turns"][0])
-    return references
 
 
 def read_records(path: Path) -> list[dict[str, object]]:

@@ -36,7 +36,12 @@ def passages_of(own: Sequence[str], questions: Sequence[str]) -> tuple[str, ...]
     times = Counter(named)
     if len(times) == 1:
         return ("",) * len(named)
-    return tuple(_passage_digest(passage) if passage and times[passage] > 1 else "" for passage in named)
+    return tuple(
+        hashlib.sha256(passage.encode("utf-8", "replace")).hexdigest()[:12]
+        if passage and times[passage] > 1
+        else ""
+        for passage in named
+    )
 
 
 def _shared_beginnings(questions: Sequence[str]) -> list[str]:
@@ -82,7 +87,3 @@ def _common(one: str, other: str) -> str:
 
 def _whole_sentences(text: str) -> str:
     return text[: max((match.end() for match in SENTENCE_END.finditer(text)), default=0)]
-
-
-def _passage_digest(passage: str) -> str:
-    return hashlib.sha256(passage.encode("utf-8", "replace")).hexdigest()[:12]

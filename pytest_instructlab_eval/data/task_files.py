@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -90,7 +90,11 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     """
     if not folder.is_dir():
         raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder; give the folder of the tasks")
-    paths = list(_yaml_files(folder, without=sdg_folders(folder)[1:]))
+    older, paths = sdg_folders(folder)[1:], list[Path]()
+    for root, folders, files in os.walk(folder):
+        kept = (name for name in folders if not name.startswith((".", "__")))
+        folders[:] = sorted(name for name in kept if Path(root, name) not in older)
+        paths += [Path(root, name) for name in sorted(files) if name.endswith(".yaml")]
     tasks = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
     if not tasks:
         raise DataError(
@@ -129,14 +133,6 @@ def _writing_time(folder: Path) -> tuple[datetime, str]:
         if parts is not None:
             return datetime(*(int(part) for part in parts.groups() if part)), str(folder)  # type: ignore[arg-type]
     return datetime.fromtimestamp(folder.stat().st_mtime), str(folder)
-
-
-def _yaml_files(folder: Path, without: Sequence[Path]) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith((".", "__")) and Path(root, name) not in without
-        )
-        yield from (Path(root, name) for name in sorted(files) if name.endswith(".yaml"))
 
 
 # --- one task ---

@@ -143,28 +143,24 @@ def _report(case: GateCase, confidence: float) -> GateReport:
 
 
 def _verdict(gate: Gate, measured: Measurement, confidence: float) -> tuple[Verdict, list[str]]:
-    """Return the verdict on what was measured, and the reasons; where there is no value, a gate fails."""
+    """Return the verdict on what was measured, and the reasons; where there is no value, a gate fails.
+
+    The interval of a drop decides. A run with the same scores passes, even one of so few questions that there
+    is no interval.
+    """
     if measured.value is None:
         return "failed", []
-    if gate.selector.figure.compares:
-        return _within_margin(measured, gate.limit, confidence)
-    if gate.surely:
-        return sure_verdict(gate, measured, confidence)
-    return ("passed" if gate.holds(measured.value) else "failed"), []
-
-
-def _within_margin(drop: Measurement, margin: float, confidence: float) -> tuple[Verdict, list[str]]:
-    """Return the verdict that a drop's interval gives, and the reasons.
-
-    A run with the same scores passes, even one of so few questions that there is no interval.
-    """
-    if drop.unchanged and margin >= 0:
+    if not gate.selector.figure.compares:
+        if gate.surely:
+            return sure_verdict(gate, measured, confidence)
+        return ("passed" if gate.holds(measured.value) else "failed"), []
+    if measured.unchanged and gate.limit >= 0:
         return "passed", []
-    if drop.interval is None:
-        return "inconclusive", [f"inconclusive: {drop.no_interval}"]
-    level = confidence_text(confidence)
-    verdict = margin_verdict(drop.interval, margin)
-    low, high = (number_text(end, drop.digits) for end in drop.interval)
+    if measured.interval is None:
+        return "inconclusive", [f"inconclusive: {measured.no_interval}"]
+    verdict = margin_verdict(measured.interval, gate.limit)
+    low, high = (number_text(end, measured.digits) for end in measured.interval)
     where = {"passed": "is within", "failed": "is above", "inconclusive": "contains"}[verdict]
-    reason = f"the {level} interval ({low} to {high}) {where} the limit {margin:g}"
+    level = confidence_text(confidence)
+    reason = f"the {level} interval ({low} to {high}) {where} the limit {gate.limit:g}"
     return verdict, [f"inconclusive: {reason}" if verdict == "inconclusive" else reason]

@@ -90,7 +90,11 @@ def plan_gates(
     `in_flight` is the number of tests that run at once, `base_model` the model that drops are measured
     against, where the run asks it.
     """
-    power = _Power(earlier, _drops_decided_together(gates, tests, base_model), answering)
+    candidates = [test for test in tests if base_model is None or test.model != base_model]
+    drops = [gate.selector for gate in gates if gate.selector.figure.compares]
+    # One for each gate on a drop and each candidate.
+    together = sum(len({test.model for test in candidates if _is_of(test, drop)}) for drop in drops)
+    power = _Power(earlier, together, answering)
     plans = []
     for gate in gates:
         if own := [test for test in tests if _is_of(test, gate.selector)]:
@@ -126,15 +130,6 @@ def planned_seconds(tests: Sequence[PlannedTest], earlier: Iterable[Result], in_
     return max(*durations, math.fsum(durations) / in_flight) if durations else None
 
 
-def _drops_decided_together(
-    gates: Sequence[Gate], tests: Sequence[PlannedTest], base_model: str | None
-) -> int:
-    """Return the number of drops: one for each gate on a drop and each candidate."""
-    candidates = [test for test in tests if base_model is None or test.model != base_model]
-    drops = [gate.selector for gate in gates if gate.selector.figure.compares]
-    return sum(len({test.model for test in candidates if _is_of(test, selector)}) for selector in drops)
-
-
 def _is_of(test: PlannedTest, selector: Selector) -> bool:
     return test.benchmark == selector.benchmark and selector.group in (None, test.group)
 
@@ -143,17 +138,14 @@ def _plan(gate: Gate, tests: Sequence[PlannedTest], earlier: EarlierRun, in_flig
     """Return the plan of a gate, without what it could see."""
     of_one_model = list({test.question: test for test in tests}.values())
     questions = planned_requests(test if test.is_task else test._replace(requests=1) for test in of_one_model)
-    are_tasks = any(test.is_task for test in of_one_model)
-    clusters = questions if are_tasks and questions else _independent_tests(of_one_model)
+    if questions and any(test.is_task for test in of_one_model):
+        clusters = questions
+    elif len({test.cluster for test in of_one_model}) == 1:  # each question counts within it
+        clusters = len(of_one_model)
+    else:
+        clusters = len({test.cluster or test.question for test in of_one_model})
     seconds = planned_seconds(tests, [*earlier.results, *earlier.against], in_flight)
     return GatePlan(gate, questions, clusters, planned_requests(tests), seconds)
-
-
-def _independent_tests(tests: Sequence[PlannedTest]) -> int:
-    """Return the number of clusters; within a single one each question counts."""
-    if len({test.cluster for test in tests}) == 1:
-        return len(tests)
-    return len({test.cluster or test.question for test in tests})
 
 
 @dataclass(frozen=True)
@@ -242,29 +234,18 @@ def _too_few(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> str
     """Return why a drop of so few questions, or answers, cannot be told from chance; empty where it can."""
     if not any(test.is_judged for test in tests) or plan.clusters >= fewest_clusters(power.confidence):
         return ""
+    count = len({test.question for test in tests})
     if power.answering.repeated(tests):
-        return _too_few_answers(tests, power)
-    return _too_few_clusters(tests, power)
-
-
-def _too_few_answers(tests: Sequence[PlannedTest], power: _Power) -> str:
-    """Return why a drop on these questions cannot be told from chance; empty where it can."""
-    count, repeats = len({test.question for test in tests}), power.answering.repeats
-    fewest = fewest_answers(count, power.confidence)
-    if repeats is None or repeats >= fewest:
-        return ""
-    return (
-        f"it has {question_count(count)} with {repeats} answers each, and a drop{power.together} needs "
-        f"{fewest} answers to each (--eval-repeat {fewest})"
-    )
-
-
-def _too_few_clusters(tests: Sequence[PlannedTest], power: _Power) -> str:
-    """Return why a drop of questions like these cannot be told from chance."""
-    questions = question_count(len({test.question for test in tests}))
+        repeats, fewest = power.answering.repeats, fewest_answers(count, power.confidence)
+        if repeats is None or repeats >= fewest:
+            return ""
+        return (
+            f"it has {question_count(count)} with {repeats} answers each, and a drop{power.together} needs "
+            f"{fewest} answers to each (--eval-repeat {fewest})"
+        )
     files = len({test.cluster for test in tests if test.cluster})
     groups = "1 file or group" if files == 1 else f"{files} files or groups"
-    are = questions if files == 0 else f"{questions} of {groups}"
+    are = question_count(count) if files == 0 else f"{question_count(count)} of {groups}"
     fewest = fewest_clusters(power.confidence)
     return (
         f"it has {are}, and a drop{power.together} needs {fewest} that do not depend on each other, or "

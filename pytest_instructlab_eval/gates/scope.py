@@ -124,17 +124,17 @@ class Scope:
         metrics = {score.metric for result in ran for score in result.scores}
         if unknown := unknown_part(selector, groups, metrics):
             raise _Unjudged("refused", unknown)
-        earlier = _selected(self._earlier(selector, model), selector)
-        target = Target(selector.target, _selected(ran, selector), len(silent), baseline=earlier)
-        if unusable := _unusable(gate, target):
-            raise _Unjudged("refused", unusable)
+        earlier: Sequence[Result] = ()
+        if self.baseline is not None and not self.incomparable:
+            earlier = counterpart_results(self.baseline, selector.benchmark, model)
+        own, before = _selected(ran, selector), _selected(earlier, selector)
+        target = Target(selector.target, own, len(silent), baseline=before)
+        if selector.figure.unit == "score" and len(target.scales) > 1:
+            scales = f"on several scales (up to {', '.join(f'{maximum:g}' for maximum in target.scales)})"
+            raise _Unjudged("refused", f"{target.name} has scores {scales}; gate one of its metrics")
+        if off_scale := limit_off_scale(gate, target.maximum):
+            raise _Unjudged("refused", off_scale)
         return self._compared(gate, model, target) if selector.figure.compares else target
-
-    def _earlier(self, selector: Selector, model: str) -> Sequence[Result]:
-        """Return the baseline's results of the benchmark; none where they are not comparable."""
-        if self.incomparable or self.baseline is None:
-            return ()
-        return counterpart_results(self.baseline, selector.benchmark, model)
 
     def _compared(self, gate: Gate, model: str, target: Target) -> Target:
         """Return the target with its comparison with the baseline or the base model."""
@@ -190,14 +190,6 @@ def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[st
         if name is not None and names is not None and name not in set(names):
             return f"{selector.benchmark} has no {kind} {name!r} in this run{known_names(name, names)}"
     return None
-
-
-def _unusable(gate: Gate, target: Target) -> str | None:
-    """Return why the limit makes no sense for the target's scale."""
-    if gate.selector.figure.unit == "score" and len(target.scales) > 1:
-        scales = ", ".join(f"{maximum:g}" for maximum in target.scales)
-        return f"{target.name} has scores on several scales (up to {scales}); gate one of its metrics"
-    return limit_off_scale(gate, target.maximum)
 
 
 def limit_off_scale(gate: Gate, maximum: float) -> str | None:

@@ -19,47 +19,27 @@ def baseline_entry(results: Sequence[Result]) -> dict[str, object]:
     """Return a question's scores by metric, its repeated answers, and what else is known of it.
 
     A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
-    cluster that follows from the group.
+    cluster that follows from the group. Tests of one name in two files may ask different things, or be graded
+    in different ways; then they have no content or gradings together.
     """
-    recorded = list(itertools.chain.from_iterable(result.scores for result in results))
-    metrics: dict[str, list[Score]] = defaultdict(list)
-    for score in recorded:
+    first, metrics = results[0], defaultdict[str, list[Score]](list)
+    passages: dict[str, str] = {}
+    for score in itertools.chain.from_iterable(result.scores for result in results):
         metrics[score.metric].append(score)
+        passages |= {sample.id: sample.passage for sample in score.samples if sample.passage}
+    entry = answers_entry(metrics.values())
+    for name, value in (("content", first.content), ("gradings", first.gradings)):
+        if value and all(getattr(result, name) == value for result in results):
+            entry[name] = value
+    if first.group != first.question:
+        entry["group"] = first.group
+    if first.cluster != cluster_before(first.group):
+        entry["cluster"] = first.cluster
+    if passages:
+        entry["passages"] = passages
     entries = {name: list(map(_compact, scores)) for name, scores in metrics.items()}
-    return {
-        **answers_entry(metrics.values()),
-        **_contents(results),
-        **_place(results[0]),
-        **_passages(recorded),
-        "scores": {name: values if len(values) > 1 else values[0] for name, values in entries.items()},
-    }
-
-
-def _place(result: Result) -> dict[str, object]:
-    """Return the group and the cluster of a question, where its name does not say them."""
-    group = {"group": result.group} if result.group != result.question else {}
-    cluster = {"cluster": result.cluster} if result.cluster != cluster_before(result.group) else {}
-    return {**group, **cluster}
-
-
-def _passages(scores: Sequence[Score]) -> dict[str, object]:
-    """Return the passages of a task's questions, where they have some."""
-    samples = itertools.chain.from_iterable(score.samples for score in scores)
-    passages = {sample.id: sample.passage for sample in samples if sample.passage}
-    return {"passages": passages} if passages else {}
-
-
-def _contents(results: Sequence[Result]) -> dict[str, object]:
-    """Return the digests of what the tests of one name asked, and of how they were graded.
-
-    In two files they may ask different things, and then have no content together.
-    """
-    entries: dict[str, object] = {"content": results[0].content, "gradings": results[0].gradings}
-    return {
-        name: value
-        for name, value in entries.items()
-        if value and all(getattr(result, name) == value for result in results)
-    }
+    entry["scores"] = {name: values if len(values) > 1 else values[0] for name, values in entries.items()}
+    return entry
 
 
 def _compact(score: Score) -> Value:

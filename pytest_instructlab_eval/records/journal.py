@@ -33,7 +33,8 @@ class Journal:
         self._folder = folder
         self._earlier = journal_files(folder) if reuse else []
         self._index = JournalIndex()
-        self._index.add(self._earlier)
+        for path in self._earlier:
+            self._index.add(path)
         self._writer = JournalWriter(folder, process, head)
         self._reused = self._asked = 0
         self._first = self._last = ""
@@ -50,7 +51,10 @@ class Journal:
         """Find what other processes of this run have written until now, since one of them has died."""
         own = [] if self._writer.path is None else [self._writer.path]
         left_out = self._index.left_out  # of a file that is being written, the last line may be torn
-        self._index.add(journal_files(self._folder), but={*self._earlier, *own})
+        known = {*self._earlier, *own}
+        for path in journal_files(self._folder):
+            if path not in known:
+                self._index.add(path)
         self._index.left_out = left_out
 
     def find(self, key: bytes) -> FoundRecord | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pytest_instructlab_eval.data.typed_json import MisfitError, read_as
@@ -36,12 +35,6 @@ class JournalIndex:
     def __len__(self) -> int:
         return len(self._locations)
 
-    def add(self, files: Iterable[Path], *, but: Collection[Path] = ()) -> None:
-        """Add the lines of these files, but those of `but`; raises DataError as `read_head`."""
-        for path in files:
-            if path not in but:
-                self._add(path)
-
     def find(self, key: bytes) -> FoundRecord | None:
         """Return the record of a key; None where there is none, or where its line has changed since."""
         location = self._locations.get(_key_number(key))
@@ -50,7 +43,9 @@ class JournalIndex:
         location, length = divmod(location, 1 << LENGTH_BITS)
         number, offset = divmod(location, 1 << OFFSET_BITS)
         try:
-            record = read_line(os.pread(self._opened(number), length, offset))
+            if number not in self._descriptors:  # opened once for all its replies
+                self._descriptors[number] = os.open(self._files[number], os.O_RDONLY)
+            record = read_line(os.pread(self._descriptors[number], length, offset))
         except OSError:
             record = None
         if record is None or key_in(record) != key:
@@ -68,14 +63,11 @@ class JournalIndex:
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
 
-    def _opened(self, number: int) -> int:
-        """Return the descriptor of a file, opened once for all its replies; raises OSError."""
-        if number not in self._descriptors:
-            self._descriptors[number] = os.open(self._files[number], os.O_RDONLY)
-        return self._descriptors[number]
+    def add(self, path: Path) -> None:
+        """Add the lines of a file; without a first line that can be read, all are left out.
 
-    def _add(self, path: Path) -> None:
-        """Add the lines of a file; without a first line that can be read, all are left out."""
+        Raises DataError as `read_head`.
+        """
         number, usable = len(self._files), read_head(path) is not None
         self._files.append(path)
         self._adaptations.append([])

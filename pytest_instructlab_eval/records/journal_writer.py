@@ -45,7 +45,11 @@ class JournalWriter:
             raise self._error
         try:
             if self._descriptor is None:
-                self._descriptor = self._open()
+                self._folder.mkdir(parents=True, exist_ok=True)
+                now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%fZ")
+                self.path = self._folder / f"{now}-{self._process}-{os.getpid()}.jsonl"
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+                self._descriptor = os.open(self.path, flags, 0o666)
                 self._syncing.start()
                 line = write_line({"schema": SCHEMA, "started": utc_now(), **self._head()}) + line
             self._append(self._descriptor, line)
@@ -64,12 +68,6 @@ class JournalWriter:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
-
-    def _open(self) -> int:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%fZ")
-        self.path = self._folder / f"{now}-{self._process}-{os.getpid()}.jsonl"
-        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
 
     def _append(self, descriptor: int, line: bytes) -> None:
         """Write a line whole, or nothing of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_instructlab_eval.escaping import escape
@@ -66,17 +66,15 @@ def mean_distance(first: Sequence[Likelihoods], second: Sequence[Likelihoods]) -
     A token that only one side lists is at most as likely on the other as the least likely token there, so
     what it adds is a lower bound.
     """
-    differences = [
-        abs(one[token] - other[token]) if token in one and token in other else _bound(token, one, other)
-        for one, other in zip(first, second, strict=True)
-        for token in {**one, **other}
-    ]
+    differences = []
+    for one, other in zip(first, second, strict=True):
+        for token in {**one, **other}:
+            if token in one and token in other:
+                differences.append(abs(one[token] - other[token]))
+            else:
+                listed, absent = (one, other) if token in one else (other, one)
+                differences.append(max(0.0, listed[token] - min(absent.values(), default=listed[token])))
     return statistics.fmean(differences) if differences else 0.0
-
-
-def _bound(token: str, one: Likelihoods, other: Likelihoods) -> float:
-    listed, absent = (one, other) if token in one else (other, one)
-    return max(0.0, listed[token] - min(absent.values(), default=listed[token]))
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,20 @@ class ModelIdentity:
 
         That does not prove that it is the same; see `is_same`.
         """
-        for what, now, then in self._pairs(earlier):
+        facts: list[tuple[str, object, object]]
+        if self.digest is not None and earlier.digest is not None:
+            facts = [("digest of weights and tokenizer", self.digest, earlier.digest)]
+        else:
+            facts = [
+                ("name", self.name, earlier.name),
+                ("root", self.root, earlier.root),
+                ("owner", self.owner, earlier.owner),
+            ]
+            if self.created is not None or earlier.created is not None:
+                facts.append(("time of creation", self._any_created, earlier._any_created))
+        for name in dict.fromkeys([*self.details, *earlier.details]):
+            facts.append((name, self.details.get(name), earlier.details.get(name)))
+        for what, now, then in facts:
             if now is not None and then is not None and now != then:
                 return f"its {what} is {_shown(now)} now and was {_shown(then)}"
         if self.fingerprint is None or earlier.fingerprint is None:
@@ -137,19 +148,6 @@ class ModelIdentity:
         if self.digest is None and ours is not None and theirs is not None and ours.is_comparable(theirs):
             return ours.difference(theirs)
         return self.difference(earlier)
-
-    def _pairs(self, earlier: ModelIdentity) -> Iterable[tuple[str, object, object]]:
-        """Yield the facts to compare, each with its value now and earlier."""
-        if self.digest is not None and earlier.digest is not None:
-            yield "digest of weights and tokenizer", self.digest, earlier.digest
-        else:
-            yield "name", self.name, earlier.name
-            yield "root", self.root, earlier.root
-            yield "owner", self.owner, earlier.owner
-            if self.created is not None or earlier.created is not None:
-                yield "time of creation", self._any_created, earlier._any_created
-        for name in dict.fromkeys([*self.details, *earlier.details]):
-            yield name, self.details.get(name), earlier.details.get(name)
 
     @property
     def _any_created(self) -> int | None:

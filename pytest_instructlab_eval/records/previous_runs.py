@@ -43,14 +43,24 @@ def set_aside(folder: Path, keep: int, *, journal: bool = False) -> None:
     else:
         return
     needed = journal and not is_finished(requests)
-    time = datetime.datetime.fromtimestamp(written, datetime.timezone.utc)
-    target = _new_folder(folder / FOLDER, time.strftime(TIME))
+    time = datetime.datetime.fromtimestamp(written, datetime.timezone.utc).strftime(TIME)
+    for number in itertools.count():
+        target = folder / FOLDER / (f"{time}-{number:03}" if number else time)
+        with contextlib.suppress(FileExistsError):
+            target.mkdir(parents=True)
+            break
     for name in (*FILES, EXPORTS, JOURNAL) if journal else (*FILES, EXPORTS):
         with contextlib.suppress(FileNotFoundError):
             os.replace(folder / name, target / name)
     for old in previous_runs(folder)[keep:]:
-        if not (needed and old == target):
-            _remove(old)
+        if needed and old == target:
+            continue
+        for name in FILES:  # other files, which this plugin did not write, stay
+            (old / name).unlink(missing_ok=True)
+        shutil.rmtree(old / EXPORTS, ignore_errors=True)
+        remove_journal(old / JOURNAL)
+        with contextlib.suppress(OSError):  # not empty
+            old.rmdir()
     with contextlib.suppress(OSError):  # not empty
         (folder / FOLDER).rmdir()
 
@@ -82,23 +92,3 @@ def results_path(path: Path) -> Path:
             f"there); the run before it is {runs[0]}"
         )
     return path / RESULTS if path.is_dir() else path
-
-
-def _new_folder(parent: Path, name: str) -> Path:
-    """Make and return a folder of this name, with a number after it where there is one already."""
-    for number in itertools.count():
-        path = parent / (f"{name}-{number:03}" if number else name)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return path
-    raise AssertionError  # the loop has no end
-
-
-def _remove(run: Path) -> None:
-    """Remove an earlier run; files in it that this plugin did not write stay."""
-    for name in FILES:
-        (run / name).unlink(missing_ok=True)
-    shutil.rmtree(run / EXPORTS, ignore_errors=True)
-    remove_journal(run / JOURNAL)
-    with contextlib.suppress(OSError):  # not empty
-        run.rmdir()

@@ -184,17 +184,16 @@ class Run:
     @property
     def problems(self) -> list[str]:
         """The problems that fail the run whatever its gates say."""
-        return [f"no question of {name} has a score{self._cause(name)}" for name in self.without_scores]
-
-    def _cause(self, benchmark: str) -> str:
-        """Return the error of all its questions, where it is one; else an empty text."""
-        errors: set[str | None] = set()
-        for result in self.results:
-            if result.benchmark == benchmark:
-                errors.update([] if result.scores else [result.error])
-                errors.update(sample.error for score in result.scores for sample in score.samples)
-        cause = errors.pop() if len(errors) == 1 else None
-        return f": {cause}" if cause else ""
+        problems = []
+        for name in self.without_scores:
+            errors: set[str | None] = set()
+            for result in self.results:
+                if result.benchmark == name:
+                    errors.update([] if result.scores else [result.error])
+                    errors.update(sample.error for score in result.scores for sample in score.samples)
+            cause = errors.pop() if len(errors) == 1 else None  # the one error of all its questions
+            problems.append(f"no question of {name} has a score{f': {cause}' if cause else ''}")
+        return problems
 
     @property
     def paired(self) -> bool:

@@ -150,22 +150,17 @@ def evidence_problems(evidence: Evidence, value: float | None, maximum: float) -
 def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:
     models, configuration = run["models"], run["configuration"]
     allowed = f"one of the models ({', '.join(models)})"
-    if models:
-        for index, result in enumerate(run["results"]):
-            if result.model not in models:
-                yield RecordProblem(f"must be {allowed}", result.model, "results", index, "model")
+    for index, result in enumerate(run["results"] if models else ()):
+        if result.model not in models:
+            yield RecordProblem(f"must be {allowed}", result.model, "results", index, "model")
     if run["base"] is not None and run["base"] not in models:
         yield RecordProblem(f"must be null or {allowed}", run["base"], "base")
     if run["base"] is None and configuration.get("base_model"):
         yield RecordProblem("must be the base model, as the configuration has one", None, "base")
-    yield from _configuration_problems(configuration)
-
-
-def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[MisfitError]:
-    if "model" in configuration:  # all settings are there
-        for name in Configuration.__annotations__:
-            if name not in configuration and name not in LATER:
-                yield MisfitError(f"has no {name}", "configuration")
+    has_all = "model" in configuration
+    for name in Configuration.__annotations__ if has_all else ():
+        if name not in configuration and name not in LATER:
+            yield MisfitError(f"has no {name}", "configuration")
     try:
         shard = read_as(Configuration, configuration).get("shard")
     except MisfitError as misfit:

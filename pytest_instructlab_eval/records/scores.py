@@ -191,8 +191,22 @@ class Score:
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
-        """Return the score that is the mean of the samples with a value; see `_standard_error`."""
-        values = [sample.value for sample in samples if sample.value is not None]
+        """Return the score that is the mean of the samples with a value.
+
+        Its standard error is their sample standard deviation over the square root of n, as in lm-eval
+        (https://arxiv.org/abs/2411.00640, equation 1). The samples of one passage are one cluster (section
+        2.2 there, with G / (G - 1) for G clusters). None for fewer than two that are independent.
+        """
+        scored = [(sample, sample.value) for sample in samples if sample.value is not None]
+        values = [value for _, value in scored]
+        stderr = None
+        if any(sample.passage for sample, _ in scored):
+            deviations = passage_deviations(scored, statistics.fmean(values))
+            if (number := len(deviations)) > 1:
+                squares = math.fsum(deviation**2 for deviation in deviations)
+                stderr = math.sqrt(number / (number - 1) * squares) / len(values)
+        elif len(values) > 1:
+            stderr = statistics.stdev(values) / math.sqrt(len(values))
         failed = [sample for sample in samples if sample.value is None]
         error = None
         if failed:
@@ -206,7 +220,7 @@ class Score:
             maximum=maximum,
             n=len(values),
             errors=len(failed),
-            stderr=_error_of_mean(samples),
+            stderr=stderr,
             error=error,
             samples=tuple(samples),
         )
@@ -223,23 +237,6 @@ def answers_problem(answers: Sequence[float | None], value: float | None) -> str
     if math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9):
         return None
     return f"must have the score, {value:g}, as the mean of their ratings (got {list(answers)})"
-
-
-def _error_of_mean(samples: Sequence[Sample]) -> float | None:
-    """Return the standard error of the samples' mean; None for fewer than two that are independent.
-
-    It is the sample standard deviation over the square root of n, as in lm-eval
-    (https://arxiv.org/abs/2411.00640, equation 1). The samples of one passage are one cluster (section 2.2
-    there, with G / (G - 1) for G clusters).
-    """
-    scored = [(sample, sample.value) for sample in samples if sample.value is not None]
-    values = [value for _, value in scored]
-    if not any(sample.passage for sample, _ in scored):
-        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    deviations = passage_deviations(scored, statistics.fmean(values))
-    number = len(deviations)
-    squares = math.fsum(deviation**2 for deviation in deviations)
-    return math.sqrt(number / (number - 1) * squares) / len(values) if number > 1 else None
 
 
 def passage_deviations(scored: Sequence[tuple[Sample, float]], mean: float) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -88,12 +88,8 @@ def _unlike(run: Run, first: Run) -> list[str]:
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
     if gates[0] != gates[1]:
         problems.append("the gates are {} here and {} there".format(*gates))
-    return [*problems, *_decided_unlike(run, first)]
-
-
-def _decided_unlike(run: Run, first: Run) -> Iterator[str]:
-    """Yield a sentence for each setting by which the verdicts would be other ones."""
     for name in DECIDING:
-        ours, theirs = (side.configuration.get(name) for side in (run, first))
+        ours, theirs = run.configuration.get(name), first.configuration.get(name)
         if ours != theirs:
-            yield f"{name} is {ours or 'not set'} here and {theirs or 'not set'} there"
+            problems.append(f"{name} is {ours or 'not set'} here and {theirs or 'not set'} there")
+    return problems

@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
@@ -76,16 +76,22 @@ class _Task:
     baseline: Clusters
 
     @classmethod
-    def of(cls, asked: Sequence[Sample], samples: Sequence[Sample], answers: Mapping[str, float]) -> _Task:
-        """Return the task of our samples and the baseline's, whose `answers` are by the question's name."""
+    def of(cls, result: Result, score: Score, baseline: tuple[Result, Score] | None) -> _Task | None:
+        """Return a task; None where the baseline has another one, or lacks an answer to a question."""
+        if baseline is None:
+            return None
+        before, other = baseline
+        answers = values_by_question(other.samples)
+        asked = [sample for sample in score.samples if sample.value is not None]
+        whole = len(answers) == (score.sample_of or len(score.samples)) and other.maximum == score.maximum
+        known = answers.keys() >= {sample.id for sample in asked}
+        if not (whole and may_be_alike(result, before) and known):
+            return None
         mean = statistics.fmean(answers.values())
-        passages = group_by(asked, _passage).values()
+        ours, theirs = (group_by(samples, _passage).values() for samples in (asked, other.samples))
         return cls(
-            [
-                [(sample.value or 0.0, answers[sample.id] - mean) for sample in passage]
-                for passage in passages
-            ],
-            [[answers[sample.id] for sample in passage] for passage in group_by(samples, _passage).values()],
+            [[(sample.value or 0.0, answers[sample.id] - mean) for sample in passage] for passage in ours],
+            [[answers[sample.id] for sample in passage] for passage in theirs],
         )
 
     @functools.cached_property
@@ -123,7 +129,7 @@ def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> Contr
     tasks = []
     for name, (result, score) in scores.items():
         if score.value is not None:
-            tasks.append(_task(result, score, others.get(name)))
+            tasks.append(_Task.of(result, score, others.get(name)))
     known = [task for task in tasks if task is not None]
     return _estimate(known, maxima.pop()) if len(known) == len(tasks) else None
 
@@ -131,19 +137,6 @@ def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> Contr
 def _scores_by_task(results: Iterable[Result]) -> dict[tuple[str, str], tuple[Result, Score]]:
     """Return the scores by task and metric, each with its result."""
     return {(result.question, score.metric): (result, score) for result in results for score in result.scores}
-
-
-def _task(result: Result, score: Score, baseline: tuple[Result, Score] | None) -> _Task | None:
-    """Return a task; None where the baseline has another one, or lacks an answer to any of its questions."""
-    if baseline is None:
-        return None
-    before, other = baseline
-    answers = values_by_question(other.samples)
-    asked = [sample for sample in score.samples if sample.value is not None]
-    whole = len(answers) == (score.sample_of or len(score.samples)) and other.maximum == score.maximum
-    if not whole or not may_be_alike(result, before) or not answers.keys() >= {sample.id for sample in asked}:
-        return None
-    return _Task.of(asked, other.samples, answers)
 
 
 def values_by_question(samples: Iterable[Sample]) -> dict[str, float]:
@@ -161,7 +154,10 @@ def _passage(sample: Sample) -> tuple[str, str]:
 
 
 def _estimate(tasks: Sequence[_Task], maximum: float) -> ControlledMean | None:
-    slope, freedom = _slope(tasks), _freedom_within(tasks)
+    slope = _slope(tasks)
+    # Tasks of one cluster are taken together.
+    singles = sum(len(task.passages) == 1 for task in tasks)
+    freedom = sum(len(task.passages) - 1 for task in tasks) + max(singles - 1, 0)
     if slope is None or freedom < FEWEST_FREEDOM:
         return None
     residuals = [task.residual(slope) for task in tasks]
@@ -170,20 +166,15 @@ def _estimate(tasks: Sequence[_Task], maximum: float) -> ControlledMean | None:
         return None
     whole = sum(task.baseline_variance(slope) for task in tasks)
     variance = (sampled * freedom / (freedom - 1) + whole) / len(tasks) ** 2
-    n, even = sum(len(task.pairs) for task in tasks), _even_number(tasks, maximum)
-    if even is not None:
+    n = sum(len(task.pairs) for task in tasks)
+    even: float | None = None
+    if maximum == 1 and all(own in (0.0, 1.0) for task in tasks for own, _ in task.pairs):
+        even = len(tasks) ** 2 / sum(1 / len(task.pairs) for task in tasks)
         variance = max(variance, 2 / (even * n))
     if math.sqrt(variance) <= ROUNDING:
         return None
     value = min(max(statistics.fmean(mean.value for mean in residuals), 0.0), maximum)
     return ControlledMean(value, math.sqrt(variance), n, maximum, slope, freedom - 1, even)
-
-
-def _even_number(tasks: Sequence[_Task], maximum: float) -> float | None:
-    """Return the effective number of right and wrong answers, for tasks of one spread; None for others."""
-    if maximum != 1 or any(own not in (0.0, 1.0) for task in tasks for own, _ in task.pairs):
-        return None
-    return len(tasks) ** 2 / sum(1 / len(task.pairs) for task in tasks)
 
 
 def _slope(tasks: Sequence[_Task]) -> float | None:
@@ -200,9 +191,3 @@ def _slope(tasks: Sequence[_Task]) -> float | None:
         together += weight * statistics.covariance(ours, known)
         control += weight * statistics.variance(known)
     return together / control if control > ROUNDING else None
-
-
-def _freedom_within(tasks: Sequence[_Task]) -> int:
-    """Return the degrees of freedom of the variance within tasks; those of one cluster are taken together."""
-    singles = sum(len(task.passages) == 1 for task in tasks)
-    return sum(len(task.passages) - 1 for task in tasks) + max(singles - 1, 0)

@@ -24,17 +24,13 @@ class Mean(NamedTuple):
 
 def means_of(scores: Iterable[Score]) -> list[Mean]:
     """Return the means of the scores that have a value."""
-    return [
-        Mean(score.value, score.stderr, score.sample_of or score.n, score.n == 1 or _of_one_passage(score))
-        for score in scores
-        if score.value is not None
-    ]
-
-
-def _of_one_passage(score: Score) -> bool:
-    """Return whether all questions with a value are about one passage, as those of a small sample can be."""
-    passages = {sample.passage for sample in score.samples if sample.value is not None}
-    return len(passages) == 1 and "" not in passages
+    means = []
+    for score in scores:
+        if score.value is not None:
+            passages = {sample.passage for sample in score.samples if sample.value is not None}
+            single = score.n == 1 or (len(passages) == 1 and "" not in passages)  # as in a small sample
+            means.append(Mean(score.value, score.stderr, score.sample_of or score.n, single))
+    return means
 
 
 def variance_of_sum(means: Sequence[Mean], weights: Sequence[float]) -> float | None:
@@ -51,10 +47,7 @@ def variance_of_sum(means: Sequence[Mean], weights: Sequence[float]) -> float | 
     if len(singles) == 1 or len(errors) + len(singles) < len(means):
         return None
     known = math.fsum(error**2 for error in errors)
-    return known + _variance_of_singles(singles) if singles else known
-
-
-def _variance_of_singles(singles: Sequence[tuple[float, float]]) -> float:
-    """Return the variance of the weighted sum of single questions, each with its weight."""
-    values, weights = zip(*singles, strict=True)
-    return float(statistics.variance(values) * sum(weight**2 for weight in weights))
+    if not singles:
+        return known
+    squares = sum(weight**2 for _, weight in singles)
+    return known + float(statistics.variance(value for value, _ in singles) * squares)

@@ -178,7 +178,10 @@ class PairedAnswers:
 
         strata = self._strata
         drop = np.atleast_1d(drop)[:, None]
-        share = _most_likely_gains(losses, gains, drop)
+        # The most likely share of gains at this drop, where these shares of losses and gains were found.
+        linear = 2 * drop - losses * (1 + drop) - gains * (1 - drop)
+        radicand = abs(linear**2 + 8 * gains * drop * (1 - drop))  # below 0 by rounding alone
+        share: Floats = (radicand**0.5 - linear) / 4
         square = (2 * share + drop * (1 - drop)) @ (strata.weight**2 * strata.questions)
         third = (drop - 3 * drop * (2 * share + drop) + 2 * drop**3) @ (strata.weight**3 * strata.questions)
         error = np.sqrt(np.maximum(square, SMALLEST))
@@ -217,11 +220,3 @@ class PairedAnswers:
         drawn = np.random.default_rng(0).multinomial(questions.astype(int), shares, size)
         losses, gains = drawn[..., 0] / questions, drawn[..., 1] / questions
         return float((self._scores(losses, gains, margin, 1.0) > quantile).mean())
-
-
-def _most_likely_gains(losses: Floats, gains: Floats, drop: Drops) -> Floats:
-    """Return the most likely share of gains at a drop, where these shares of losses and gains were found."""
-    linear = 2 * drop - losses * (1 + drop) - gains * (1 - drop)
-    square = abs(linear**2 + 8 * gains * drop * (1 - drop))  # below 0 by rounding alone
-    root: Floats = square**0.5
-    return (root - linear) / 4

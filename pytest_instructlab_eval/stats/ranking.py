@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.stats.comparison import Comparison, paired_comparison
+from pytest_instructlab_eval.stats.comparison import paired_comparison
 from pytest_instructlab_eval.stats.statistics import CONFIDENCE, Interval, interval_of_mean
-from pytest_instructlab_eval.stats.summary import SummaryRow, summarise
+from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.stats.values import group_by, main_scores
 from pytest_instructlab_eval.stats.winner_bias import selection_bias
 
@@ -68,11 +68,14 @@ def _scores_of_all(
     summaries = summarise(every)
     benchmarks = {summary.benchmark for summary in summaries}
     scored = [summary for summary in summaries if summary.overall.value is not None]
-    return {
-        model: _mean_score([summary.overall for summary in part])
-        for model, part in group_by(scored, lambda summary: summary.model).items()
-        if len(part) == len(benchmarks)
-    }
+    scores = {}
+    for model, part in group_by(scored, lambda summary: summary.model).items():
+        if len(part) == len(benchmarks):
+            rows = [summary.overall for summary in part]
+            errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
+            stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
+            scores[model] = statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
+    return scores
 
 
 def simultaneous_confidence(others: int) -> float:
@@ -120,13 +123,6 @@ def doubt_about_best(results: Iterable[Result], ranks: Sequence[Rank]) -> str | 
     )
 
 
-def _mean_score(rows: Sequence[SummaryRow]) -> tuple[float, float | None]:
-    """Return the mean score over a model's benchmarks, and its standard error."""
-    errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
-    stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
-    return statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
-
-
 def _rank_behind(
     model: str,
     score: tuple[float, float | None],
@@ -134,7 +130,11 @@ def _rank_behind(
     best: Mapping[str, Sequence[Result]],
     confidence: float,
 ) -> Rank:
-    """Return the rank of a model behind the best one; both have a score on all benchmarks."""
+    """Return the rank of a model behind the best one; both have a score on all benchmarks.
+
+    The interval of a benchmark is the one that gates use. With too few clusters for it, Student's interval
+    is used; otherwise three skills of a taxonomy could never distinguish two models.
+    """
     comparisons = [
         paired_comparison(main_scores(own[benchmark]), main_scores(best[benchmark])) for benchmark in best
     ]
@@ -142,22 +142,11 @@ def _rank_behind(
     if len(paired) < len(comparisons):
         return Rank(model, *score, behind=None, interval=None, tied=True)
     behind = statistics.fmean(comparison.drop / comparison.maximum for comparison in paired)
-    interval = _interval(paired, confidence)
-    tied = interval is None or interval.low <= 0
-    return Rank(model, *score, behind, interval, tied, confidence if interval is not None else None)
-
-
-def _interval(paired: Sequence[Comparison], confidence: float) -> Interval | None:
-    """Return the interval of the mean over the benchmarks; None where one of them has no interval.
-
-    The interval of a benchmark is the one that gates use. With too few clusters for it, Student's interval
-    is used; otherwise three skills of a taxonomy could never distinguish two models.
-    """
     parts = []
     for comparison in paired:
-        interval = comparison.interval(confidence) or comparison.t_interval(confidence)
-        if interval is None:
-            return None
-        low, high = (end / comparison.maximum for end in interval)
-        parts.append((comparison.drop / comparison.maximum, Interval(low, high)))
-    return interval_of_mean(parts)
+        if own_interval := comparison.interval(confidence) or comparison.t_interval(confidence):
+            low, high = (end / comparison.maximum for end in own_interval)
+            parts.append((comparison.drop / comparison.maximum, Interval(low, high)))
+    interval = interval_of_mean(parts) if len(parts) == len(paired) else None
+    tied = interval is None or interval.low <= 0
+    return Rank(model, *score, behind, interval, tied, confidence if interval is not None else None)

@@ -45,13 +45,13 @@ def standard_errors(ours: Answers, theirs: Answers) -> list[tuple[float, float]]
     cells = [*ours, *theirs]
     if any(len(cell) < 2 for cell in cells):
         return None
-    return [(_standard_error(cell) / len(ours), len(cell) - 1.0) for cell in cells]
-
-
-def _standard_error(ratings: Sequence[float]) -> float:
-    """Return s / sqrt(K); `statistics.stdev` takes most of a gate's time for its exact fractions."""
-    mean, count = statistics.fmean(ratings), len(ratings)
-    return math.sqrt(math.fsum((rating - mean) ** 2 for rating in ratings) / (count - 1) / count)
+    errors = []
+    for cell in cells:
+        mean, count = statistics.fmean(cell), len(cell)
+        # `statistics.stdev` takes most of a gate's time for its exact fractions.
+        squares = math.fsum((rating - mean) ** 2 for rating in cell)
+        errors.append((math.sqrt(squares / (count - 1) / count) / len(ours), count - 1.0))
+    return errors
 
 
 def answers_interval(ours: Answers, theirs: Answers, confidence: float = CONFIDENCE) -> Interval | None:
@@ -131,6 +131,12 @@ def fewest_answers(questions: int, confidence: float = CONFIDENCE) -> int:
 # --- two sides' results ---
 
 
+def ratings_over_turns(turns: Sequence[Sequence[float | None]]) -> list[float]:
+    """Return the rating of each answer, the mean over its turns; answers that lack one are left out."""
+    rated = ([rating for rating in answer if rating is not None] for answer in zip(*turns, strict=False))
+    return [statistics.fmean(ratings) for ratings in rated if len(ratings) == len(turns)]
+
+
 @dataclass(frozen=True)
 class RatedAnswers:
     """The ratings of the answers to one question on one side, by answer.
@@ -149,20 +155,12 @@ class RatedAnswers:
         So the turns of one answer are not taken for independent. An answer without a rating for one of its
         turns is left out. A question that was asked once has one rating, its score.
         """
-        ratings = tuple(_ratings_over_turns([unit.answers for unit in units]))
+        turns = [unit.answers for unit in units]
+        ratings = tuple(ratings_over_turns(turns)) if len(set(map(len, turns))) == 1 else ()
         if not ratings:
             ratings = (statistics.fmean(unit.value for unit in units if unit.value is not None),)
         same = len(ratings) > 1 and max(ratings) == min(ratings)
         return cls(ratings, same and all(unit.same_answers for unit in units))
-
-
-def _ratings_over_turns(turns: Sequence[Sequence[float | None]]) -> Iterator[float]:
-    """Yield the mean rating of each answer that has one for each turn; none where the turns are not alike."""
-    if len({len(answers) for answers in turns}) == 1:
-        for answer in zip(*turns, strict=True):
-            rated = [rating for rating in answer if rating is not None]
-            if len(rated) == len(turns):
-                yield statistics.fmean(rated)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.comparison import counterpart_results
-from pytest_instructlab_eval.stats.control_variate import ControlledMean, controlled_mean
+from pytest_instructlab_eval.stats.control_variate import controlled_mean
 from pytest_instructlab_eval.stats.means import means_of, variance_of_sum
 from pytest_instructlab_eval.stats.statistics import Interval, clustered_standard_error
 from pytest_instructlab_eval.stats.values import evidence_of, group_by, main_scores, results_of_metric
@@ -87,7 +87,10 @@ def _summary(benchmark: str, model: str, results: Sequence[Result], baseline: Se
     agreement, agreement_n = judges_agreement(scores)
     spread, spread_n = judge_spread(scores)
     evidence = evidence_of(scores)
-    control = controlled_mean(results, baseline)
+    control, controlled = controlled_mean(results, baseline), None
+    if control is not None:
+        row = _summary_row("with the baseline's answers as control", results)
+        controlled = dataclasses.replace(row, value=control.value, stderr=control.stderr)
     return Summary(
         benchmark=benchmark,
         model=model,
@@ -102,7 +105,7 @@ def _summary(benchmark: str, model: str, results: Sequence[Result], baseline: Se
         judge_spread_n=spread_n,
         cut_off=sum(reply.cut_off for entry in evidence for reply in entry.replies),
         contradictory=sum(bool(judgment.contradictory) for entry in evidence for judgment in entry.judgments),
-        controlled=None if control is None else _controlled_row(control, results),
+        controlled=controlled,
         controlled_interval=None if control is None else control.interval(),
     )
 
@@ -125,7 +128,7 @@ def _summary_rows(parts: Mapping[str, Sequence[Result]]) -> tuple[SummaryRow, ..
 def _summary_row(label: str, results: Sequence[Result]) -> SummaryRow:
     """Return the row of the unweighted mean over the scores; the scores of a test are one cluster."""
     scores = _scores(results)
-    value, stderr = _mean_and_error(scores, _clusters(results))
+    value, stderr = _mean_and_error(results)
     return SummaryRow(
         label=label,
         value=value,
@@ -137,33 +140,19 @@ def _summary_row(label: str, results: Sequence[Result]) -> SummaryRow:
     )
 
 
-def _controlled_row(control: ControlledMean, results: Sequence[Result]) -> SummaryRow:
-    """Return the row of the mean with the baseline's answers as control."""
-    return dataclasses.replace(
-        _summary_row("with the baseline's answers as control", results),
-        value=control.value,
-        stderr=control.stderr,
-    )
+def _mean_and_error(results: Sequence[Result]) -> tuple[float | None, float | None]:
+    """Return the mean of all values and its standard error; None for scores of several scales.
 
-
-def _clusters(results: Iterable[Result]) -> list[list[float]]:
-    """Return the values of each test, or of all tests of a cluster that a marker names.
-
-    The tests of one qna.yaml, a cluster elsewhere, count one by one here.
+    The values of a test are one cluster, as are those of all tests of a cluster that a marker names. The
+    tests of one qna.yaml, a cluster elsewhere, count one by one here.
     """
-    clusters: dict[str, list[float]] = defaultdict(list)
+    named_clusters: dict[str, list[float]] = defaultdict(list)
     for number, result in enumerate(results):
         named = result.cluster and result.cluster != cluster_before(result.group)
         cluster = f"cluster {result.cluster}" if named else f"test {number}"
-        clusters[cluster] += [score.value for score in result.scores if score.value is not None]
-    return [values for values in clusters.values() if values]
-
-
-def _mean_and_error(
-    scores: Sequence[Score], clusters: Sequence[Sequence[float]]
-) -> tuple[float | None, float | None]:
-    """Return the mean of all values and its standard error; None for scores of several scales."""
-    values = list(itertools.chain.from_iterable(clusters))
+        named_clusters[cluster] += [score.value for score in result.scores if score.value is not None]
+    clusters = [values for values in named_clusters.values() if values]
+    scores, values = _scores(results), list(itertools.chain.from_iterable(clusters))
     if not values or len({score.maximum for score in scores}) > 1:
         return None, None
     if not any(score.n > 1 for score in scores):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_instructlab_eval.errors import EvalError
 from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.evaluation import with_default_gates
 from pytest_instructlab_eval.gates.family import family_confidence
-from pytest_instructlab_eval.records.baseline import Baseline, read_baseline
+from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.previous_runs import last_results
 from pytest_instructlab_eval.records.scores import Result, Score, plain_data
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import Aim, AnswerSpread, decisive_distance
-from pytest_instructlab_eval.stats.repeated_answers import standard_errors
+from pytest_instructlab_eval.stats.repeated_answers import ratings_over_turns, standard_errors
 
 HALF_WIDTH = 0.05  # of the scale, which the interval of a score without a drop gate is to reach
 
@@ -66,7 +65,7 @@ class EarlierAnswers:
             return cls()
         with contextlib.suppress(EvalError, OSError):
             earlier = read_baseline(path)
-            if compared or _judged_alike(settings, earlier):
+            if compared or earlier.fingerprint.get("judge_model") == plain_data(settings.judge_model):
                 return cls(
                     tuple(result for result in earlier.results if result.benchmark == benchmark), compared
                 )
@@ -75,10 +74,6 @@ class EarlierAnswers:
     def spreads(self, metric: str | None) -> list[AnswerSpread]:
         """Return the spread of the answers to each question that was asked several times."""
         return spreads_of((result.scores for result in self.results), metric)
-
-
-def _judged_alike(settings: Settings, earlier: Baseline) -> bool:
-    return bool(earlier.fingerprint.get("judge_model") == plain_data(settings.judge_model))
 
 
 def drop_gates(settings: Settings) -> list[Gate]:
@@ -114,7 +109,13 @@ def purposes_of(
     )
     purposes = [purpose for purpose in of_gates if purpose is not None]
     decided = frozenset[str]().union(*(purpose.questions for purpose in purposes))
-    return [*purposes, *_score_purpose([one for one in questions if one.name not in decided], maximum)]
+    others = [question for question in questions if question.name not in decided]
+    if others:
+        half = HALF_WIDTH * maximum
+        aim = Aim(len(others), half, sides=1, maximum=maximum)
+        text = f"a 95 % interval of ±{half:g} around the score"
+        purposes.append(Purpose(text, _question_names(others), None, aim))
+    return purposes
 
 
 def _gate_purpose(
@@ -124,43 +125,30 @@ def _gate_purpose(
     questions: Sequence[AskedQuestion],
     earlier: EarlierAnswers,
 ) -> Purpose | None:
-    """Return the purpose of the questions that a gate is about; None where it cannot be decided."""
+    """Return the purpose of the questions that a gate is about; None where it cannot be decided.
+
+    A drop from a baseline, whose answers stay as they are, cannot where its questions were not asked several
+    times.
+    """
     metric, group = gate.selector.metric, gate.selector.group
     chosen = [question for question in questions if group in (None, question.group)]
     if not chosen:
         return None
     distance = decisive_distance(gate.limit, maximum)
-    both = Aim(len(chosen), distance, confidence=confidence, maximum=maximum)
-    aim = _against_baseline(both, chosen, metric, earlier.results) if earlier.compared else both
-    return None if aim is None else Purpose(gate.text, _question_names(chosen), metric, aim)
-
-
-def _score_purpose(questions: Sequence[AskedQuestion], maximum: float) -> list[Purpose]:
-    """Return the purpose of questions that no gate decides about, where there are any."""
-    half = HALF_WIDTH * maximum
-    aim = Aim(len(questions), half, sides=1, maximum=maximum)
-    text = f"a 95 % interval of ±{half:g} around the score"
-    return [Purpose(text, _question_names(questions), None, aim)] if questions else []
+    aim = Aim(len(chosen), distance, confidence=confidence, maximum=maximum)
+    if earlier.compared:
+        known = {(result.question, result.content): result.scores for result in earlier.results}
+        pairs = [known[one.name, one.content] for one in chosen if (one.name, one.content) in known]
+        answers = [ratings for scores in pairs if len(ratings := answer_ratings(scores, metric)) > 1]
+        errors = standard_errors(answers, [[0.0, 0.0]] * len(answers)) if answers else None
+        if errors is None or len(answers) < len(pairs):
+            return None
+        aim = replace(aim, questions=len(pairs), sides=1, fixed=tuple(errors[: len(answers)]))
+    return Purpose(gate.text, _question_names(chosen), metric, aim)
 
 
 def _question_names(questions: Iterable[AskedQuestion]) -> frozenset[str]:
     return frozenset(question.name for question in questions)
-
-
-def _against_baseline(
-    aim: Aim, questions: Collection[AskedQuestion], metric: str | None, results: Iterable[Result]
-) -> Aim | None:
-    """Return the aim where a drop is one from a baseline, whose answers stay as they are.
-
-    None where its questions were not asked several times: then no drop on these questions can be decided.
-    """
-    known = {(result.question, result.content): result.scores for result in results}
-    pairs = [known[one.name, one.content] for one in questions if (one.name, one.content) in known]
-    answers = [ratings for scores in pairs if len(ratings := answer_ratings(scores, metric)) > 1]
-    errors = standard_errors(answers, [[0.0, 0.0]] * len(answers)) if answers else None
-    if errors is None or len(answers) < len(pairs):
-        return None
-    return replace(aim, questions=len(pairs), sides=1, fixed=tuple(errors[: len(answers)]))
 
 
 # --- ratings ---
@@ -172,9 +160,7 @@ def answer_ratings(scores: Sequence[Score], metric: str | None) -> list[float]:
     An answer without a rating of one of the turns is left out.
     """
     chosen = [score for score in scores if score.metric == metric] or list(scores)
-    answers = zip(*(score.answers for score in chosen), strict=False)
-    rated = ([rating for rating in ratings if rating is not None] for ratings in answers)
-    return [statistics.fmean(ratings) for ratings in rated if len(ratings) == len(chosen)]
+    return ratings_over_turns([score.answers for score in chosen])
 
 
 def spreads_of(scores: Iterable[Sequence[Score]], metric: str | None) -> list[AnswerSpread]:

@@ -61,7 +61,11 @@ def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> 
             for result in ordered
         ]
         _write(folder / "question.jsonl", records)
-    for judge in _judges(ordered):
+    scores = ((result, score) for result in ordered for score in result.scores)
+    rated = [judgment.judge for result, score in scores for judgment in _judgments(result, score)]
+    # Where no judge rated, those that were to; of a panel each.
+    named = rated or [name for result in ordered for name in (result.judge or "").split(", ")]
+    for judge in filter(None, dict.fromkeys(named)):
         references: list[Record] = [
             {
                 "question_id": _question_id(result),
@@ -140,38 +144,25 @@ def _evidence_of_result(result: Result) -> Evidence:
     return result.scores[0].evidence or Evidence()
 
 
-def _judges(results: Sequence[Result]) -> list[str]:
-    """Return the judges that rated, each by its own name; where none did, those that were to."""
-    rated = [
-        judgment.judge
-        for result in results
-        for score in result.scores
-        for judgment in _judgments(result, score)
-    ]
-    named = rated or [name for result in results for name in (result.judge or "").split(", ")]  # of a panel
-    return [judge for judge in dict.fromkeys(named) if judge]
-
-
 def _judgments(result: Result, score: Score) -> list[Judgment]:
     """Return what each judge made of a turn; nothing where it wasn't judged.
 
-    Of repeated judgments by one judge the mean stands for all, so that InstructLab's tools, which give each
-    line the same weight, find the same mean as we do.
+    Of repeated judgments by one judge the mean of the ratings stands for all, with every text, so that
+    InstructLab's tools, which give each line the same weight, find the same mean as we do.
     """
     by_judge: dict[str, list[Judgment]] = defaultdict(list)
     for judgment in score.evidence.judgments if score.evidence else ():
         by_judge[judgment.judge or result.judge or ""].append(judgment)
-    return [replace(_mean_judgment(judgments), judge=judge) for judge, judgments in by_judge.items()]
-
-
-def _mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
-    """Return one judgment for several by one judge: the mean of the ratings there are, and every text."""
-    if len(judgments) == 1:
-        return judgments[0]
-    ratings = [judgment.rating for judgment in judgments if judgment.rating is not None]
-    texts = [f"{number}: {judgment.text}" for number, judgment in enumerate(judgments, start=1)]
-    mean = statistics.fmean(ratings) if ratings else None
-    return replace(judgments[0], rating=mean, text="\n\n".join(texts))
+    merged = []
+    for judge, judgments in by_judge.items():
+        judgment = replace(judgments[0], judge=judge)
+        if len(judgments) > 1:
+            ratings = [one.rating for one in judgments if one.rating is not None]
+            texts = [f"{number}: {one.text}" for number, one in enumerate(judgments, start=1)]
+            mean = statistics.fmean(ratings) if ratings else None
+            judgment = replace(judgment, rating=mean, text="\n\n".join(texts))
+        merged.append(judgment)
+    return merged
 
 
 def _question_id(result: Result) -> int | str:

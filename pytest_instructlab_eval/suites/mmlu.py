@@ -136,23 +136,17 @@ def check_mmlu(tasks: Sequence[MMLUTask]) -> None:
             _mmlu_rows(task.data, "test", task.subject)
             examples = len(_mmlu_rows(task.data, "dev", task.subject))
         except DataError as error:
-            raise DataError(f"{error}{_advice_on_subjects(task.data, tasks)}") from None
+            there = [one.subject for one in tasks if mmlu_file(task.data, "test", one.subject).is_file()]
+            advice = ""
+            if 0 < len(there) < len(tasks):
+                advice = f"; the folder has {len(there)} of {len(tasks)} subjects: add the others, or ask "
+                advice += f"only those that it has with {SUBJECT}, as in {SUBJECT} {there[0]}"
+            raise DataError(f"{error}{advice}") from None
         if examples < task.few_shots:
             raise DataError(
                 f"{task.data}: expected {task.few_shots} examples for {task.subject} (got {examples}); ask "
                 "for fewer with --eval-few-shots"
             )
-
-
-def _advice_on_subjects(data: Path, tasks: Sequence[MMLUTask]) -> str:
-    """Return what to do where a folder has only some subjects; empty where it has all or none."""
-    there = [task.subject for task in tasks if mmlu_file(data, "test", task.subject).is_file()]
-    if not there or len(there) == len(tasks):
-        return ""
-    return (
-        f"; the folder has {len(there)} of {len(tasks)} subjects: add the others, or ask only those that it "
-        f"has with {SUBJECT}, as in {SUBJECT} {there[0]}"
-    )
 
 
 async def score_mmlu(task: MMLUTask, model: Model) -> Score:

@@ -154,29 +154,16 @@ async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAns
 
     Ends at the first turn that could not be asked. Where the question is asked repeatedly, each time has a
     seed of its own. Where `auto` decides how often, these are the first answers, and `grade_mt_bench` asks
-    for the others.
+    for the others. At temperature 0 they are two at first, and no more where the model has repeated itself.
     """
-    if question.auto is not None:
-        return await _answer_first(question, model, question.auto)
-    if question.repeats == 1:
-        return await _answer_conversation(question, model, None)
-    first, *others = await _ask_repeats(partial(_answer_conversation, question, model), 0, question.repeats)
-    return replace(first, again=tuple(others))
-
-
-async def _ask_repeats(
-    ask: Callable[[int], Awaitable[MTBenchAnswer]], first: int, end: int
-) -> list[MTBenchAnswer]:
-    return await asyncio.gather(*(ask(repeat) for repeat in range(first, end)))
-
-
-async def _answer_first(question: MTBenchQuestion, model: Model, auto: AutoRepeats) -> MTBenchAnswer:
-    """Return the answers before any is judged.
-
-    At temperature 0 these are two at first, and no more where the model has repeated itself.
-    """
-    repetition, key = auto.repetition, (auto.name, model.name)
-    ask, count = partial(_answer_conversation, question, model), await repetition.kept_first(key, model)
+    ask = partial(_answer_conversation, question, model)
+    if question.auto is None:
+        if question.repeats == 1:
+            return await ask(None)
+        first, *others = await _ask_repeats(ask, 0, question.repeats)
+        return replace(first, again=tuple(others))
+    repetition, key = question.auto.repetition, (question.auto.name, model.name)
+    count = await repetition.kept_first(key, model)
     with repetition.under_way(key):
         if question.temperature > 0 or repetition.when == "recorded":
             answers, repeated_itself = await _ask_repeats(ask, 0, count), False
@@ -189,6 +176,12 @@ async def _answer_first(question: MTBenchQuestion, model: Model, auto: AutoRepea
     asks_later = repetition.when == "judged" and not (failed or repeated_itself)
     more = MoreAnswers(model, ask if asks_later else None)
     return replace(answers[0], again=tuple(answers[1:]), more=more)
+
+
+async def _ask_repeats(
+    ask: Callable[[int], Awaitable[MTBenchAnswer]], first: int, end: int
+) -> list[MTBenchAnswer]:
+    return await asyncio.gather(*(ask(repeat) for repeat in range(first, end)))
 
 
 async def _answer_conversation(question: MTBenchQuestion, model: Model, repeat: int | None) -> MTBenchAnswer:
@@ -358,15 +351,6 @@ def _mt_bench_question(
     )
 
 
-def _read_mt_bench(settings: Settings) -> list[MTBenchQuestion]:
-    return mt_bench_questions(
-        settings.mt_bench_data,
-        repeats=settings.fixed_repeat,
-        judgments=settings.judgments,
-        seed=settings.seed,
-    )
-
-
 def _with_repeats(questions: Sequence[MTBenchQuestion], settings: Settings) -> list[MTBenchQuestion]:
     from pytest_instructlab_eval.suites.repetition import auto_repeats  # with the gates, for `auto` alone
 
@@ -378,7 +362,12 @@ BENCHMARK = Benchmark(
     name="mt_bench",
     title="MT-Bench",
     question=MTBenchQuestion,
-    read=_read_mt_bench,
+    read=lambda settings: mt_bench_questions(
+        settings.mt_bench_data,
+        repeats=settings.fixed_repeat,
+        judgments=settings.judgments,
+        seed=settings.seed,
+    ),
     metrics={"turn_1": ONE_TO_TEN.highest, "turn_2": ONE_TO_TEN.highest},
     judged=True,
     by_default=True,

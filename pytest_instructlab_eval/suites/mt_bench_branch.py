@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_instructlab_eval.data.answers import AskedPair, read_questions
+from pytest_instructlab_eval.data.answers import QUESTIONS, AskedPair, read_questions
 from pytest_instructlab_eval.data.file_names import safe_name
 from pytest_instructlab_eval.judges.judge import Judge
 from pytest_instructlab_eval.judges.scale import ONE_TO_TEN
@@ -172,43 +173,27 @@ def branch_folder(ref: str | None) -> Path:
     return Path("mt_bench_branch", *map(safe_name, parts))
 
 
-def _read_mt_bench_branch(settings: Settings) -> list[BranchQuestion]:
-    """Return the pairs of --eval-taxonomy at its ref; without it, the questions of an earlier run."""
-    if settings.taxonomy is None and settings.stage == "judge":
-        return _recorded(settings.branch, settings)
-    return _questions_of_pairs(branch_pairs(settings), settings.branch, settings)
+def _read_mt_bench_branch(settings: Settings, *, of_base: bool = False) -> list[BranchQuestion]:
+    """Return the pairs of --eval-taxonomy at its ref; without it, the questions that an earlier run left.
 
-
-def _read_of_base(settings: Settings) -> list[BranchQuestion]:
-    """Return the pairs of --eval-base-branch, which the base model is asked in InstructLab's own way.
-
-    With --eval-changed-only, those of the files that the branch changes, as they were.
+    Those `of_base` are the pairs of --eval-base-branch, which the base model is asked in InstructLab's own
+    way; with --eval-changed-only, those of the files that the branch changes, as they were.
     """
-    if settings.taxonomy is None:
-        return _recorded(settings.base_branch, settings)
-    return _questions_of_pairs(base_pairs(settings), settings.base_branch, settings)
-
-
-def _questions_of_pairs(
-    pairs: Sequence[QnaPair], ref: str | None, settings: Settings
-) -> list[BranchQuestion]:
+    ref = settings.base_branch if of_base else settings.branch
+    if settings.taxonomy is None and (of_base or settings.stage == "judge"):
+        return recorded_questions(
+            read_questions(settings.output_dir / branch_folder(ref), list(settings.judges)),
+            settings.mt_bench_data,
+            ref=ref,
+            repeats=settings.fixed_repeat,
+            judgments=settings.judgments,
+            seed=settings.seed,
+        )
+    pairs = base_pairs(settings) if of_base else branch_pairs(settings)
     if not pairs:
         return []  # and no prompts are looked for
     return mt_bench_branch_questions(
         pairs,
-        settings.mt_bench_data,
-        ref=ref,
-        repeats=settings.fixed_repeat,
-        judgments=settings.judgments,
-        seed=settings.seed,
-    )
-
-
-def _recorded(ref: str | None, settings: Settings) -> list[BranchQuestion]:
-    """Return the questions that an earlier run left in the output folder, whoever chose them."""
-    recorded = read_questions(settings.output_dir / branch_folder(ref), list(settings.judges))
-    return recorded_questions(
-        recorded,
         settings.mt_bench_data,
         ref=ref,
         repeats=settings.fixed_repeat,
@@ -227,12 +212,6 @@ def _pairs_with_repeats(questions: Sequence[BranchQuestion], settings: Settings)
     ]
 
 
-def _asked_before(settings: Settings) -> bool:
-    """Return whether an earlier run left questions to be judged."""
-    questions = settings.output_dir / branch_folder(settings.branch) / "question.jsonl"
-    return settings.stage == "judge" and questions.is_file()
-
-
 BENCHMARK = Benchmark(
     name="mt_bench_branch",
     title="MT-Bench-Branch",
@@ -241,11 +220,19 @@ BENCHMARK = Benchmark(
     metrics={"rating": ONE_TO_TEN.highest},
     judged=True,
     cluster="group",  # a qna.yaml's pairs are about one thing
-    needs=(Need("taxonomy", unless=_asked_before),),
+    needs=(
+        Need(
+            "taxonomy",  # unless an earlier run left questions to be judged
+            unless=lambda settings: (
+                settings.stage == "judge"
+                and (settings.output_dir / branch_folder(settings.branch) / QUESTIONS).is_file()
+            ),
+        ),
+    ),
     own_settings=("taxonomy", "branch", "base_branch", "changed_only", "include_knowledge"),
     compared="each",
     about_these=lambda settings: settings.changed_only,
-    read_of_base=_read_of_base,
+    read_of_base=partial(_read_mt_bench_branch, of_base=True),
     unasked=unasked_pairs,
     with_repeats=_pairs_with_repeats,
     references=lambda question: question.conversation.references,

@@ -10,14 +10,12 @@ from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import (
     MOST,
-    AnswerSpread,
     Moments,
     has_spread,
     needed_repeats,
 )
 from pytest_instructlab_eval.suites.answer_aims import (
     EarlierAnswers,
-    Purpose,
     drop_gates,
     purposes_of,
     questions_of_results,
@@ -63,8 +61,10 @@ def _count_note(settings: Settings, benchmark: str, results: Sequence[Result]) -
     least, most = min(counts), max(counts)
     questions, models = ({getattr(result, of) for result in results} for of in ("question", "model"))
     by = f" by {len(models)} models" if len(models) > 1 else ""
-    sentence = f"{benchmark}: {_often(least, most)} to each of {question_count(len(questions))}{by}, "
-    sentence += f"{_requests_more(settings, results):,} requests more"
+    often = f"{least} to {most} answers" if least < most else f"{most} answer{'' if most == 1 else 's'}"
+    each = (settings.stage != "judge") + settings.judgments  # requests for one answer
+    more = each * sum((_answer_count(result) - 1) * len(result.scores) for result in results)
+    sentence = f"{benchmark}: {often} to each of {question_count(len(questions))}{by}, {more:,} requests more"
     if same := sum(all(score.same_answers for score in result.scores) for result in results):
         sentence += f"; at temperature 0 {same:,} got the same answer twice, and were not asked again"
     if when_decided(settings) == "answered":
@@ -73,64 +73,35 @@ def _count_note(settings: Settings, benchmark: str, results: Sequence[Result]) -
     return sentence
 
 
-def _often(least: int, most: int) -> str:
-    if least < most:
-        return f"{least} to {most} answers"
-    return "1 answer" if most == 1 else f"{most} answers"
-
-
-def _requests_more(settings: Settings, results: Sequence[Result]) -> int:
-    """Return how many requests there were more than with one answer to each question."""
-    each = (settings.stage != "judge") + settings.judgments
-    return each * sum((_answer_count(result) - 1) * len(result.scores) for result in results)
-
-
 def _shortfalls(settings: Settings, benchmark: Benchmark, results: Sequence[Result]) -> Iterator[str]:
     """Yield a warning for each gate that needs more answers than there can be."""
     if settings.shard is not None or settings.stage == "answer":
         return  # a part of the questions, or no ratings
-    purposes = _purposes_of_results(settings, benchmark, results)
-    if settings.baseline is not None:
-        yield from _gates_without_purpose(settings, benchmark.name, [purpose.text for purpose in purposes])
-    for purpose in purposes:
-        of_purpose = (result.scores for result in results if result.question in purpose.questions)
-        if shortfall := _shortfall(purpose, spreads_of(of_purpose, purpose.metric)):
-            yield f"warning: {shortfall}"
-
-
-def _purposes_of_results(
-    settings: Settings, benchmark: Benchmark, results: Sequence[Result]
-) -> list[Purpose]:
-    """Return what the answers of a finished run decide."""
     earlier = EarlierAnswers()  # without a baseline, those of an earlier run change nothing any more
     if settings.baseline is not None:
         earlier = EarlierAnswers.of(settings, benchmark.name)
     questions = questions_of_results(result for result in results if result.model != settings.base_label)
-    return purposes_of(settings, benchmark.name, benchmark.maximum, questions, earlier)
-
-
-def _gates_without_purpose(settings: Settings, benchmark: str, decided: Sequence[str]) -> Iterator[str]:
-    """Yield a warning for each drop gate that the baseline has too little for."""
-    for gate in drop_gates(settings):
-        if gate.selector.benchmark == benchmark and gate.text not in decided:
+    purposes = purposes_of(settings, benchmark.name, benchmark.maximum, questions, earlier)
+    decided = [purpose.text for purpose in purposes]
+    for gate in drop_gates(settings) if settings.baseline is not None else ():
+        if gate.selector.benchmark == benchmark.name and gate.text not in decided:
             yield (
                 f"warning: {gate.text}: the baseline has no repeated answers to each of these questions, so "
                 "the number of answers was not made for this gate; save a baseline of a run with "
                 "--eval-repeat auto"
             )
-
-
-def _shortfall(purpose: Purpose, spreads: Sequence[AnswerSpread]) -> str | None:
-    """Return why a purpose cannot be met with the most answers; None where it can."""
-    needed = needed_repeats(purpose.aim, spreads) if spreads else 0
-    if needed is None:
-        return f"{purpose.text}: no number of answers decides it, since the baseline has too few"
-    if needed <= MOST:
-        return None
-    spread = "equal ratings of all answers to each"
-    if has_spread(spreads):
-        spread = f"a spread of {math.sqrt(Moments.of(spreads).variance):.2g}"
-    return (
-        f"{purpose.text}: {MOST} answers are too few; with {question_count(len(purpose.questions))} and "
-        f"{spread} it needs {needed:,} answers to each; ask more questions, or take a larger limit"
-    )
+    for purpose in purposes:
+        of_purpose = (result.scores for result in results if result.question in purpose.questions)
+        spreads = spreads_of(of_purpose, purpose.metric)
+        needed = needed_repeats(purpose.aim, spreads) if spreads else 0
+        if needed is None:
+            yield f"warning: {purpose.text}: no number of answers decides it, since the baseline has too few"
+        elif needed > MOST:
+            spread = "equal ratings of all answers to each"
+            if has_spread(spreads):
+                spread = f"a spread of {math.sqrt(Moments.of(spreads).variance):.2g}"
+            yield (
+                f"warning: {purpose.text}: {MOST} answers are too few; with "
+                f"{question_count(len(purpose.questions))} and {spread} it needs {needed:,} answers to each; "
+                "ask more questions, or take a larger limit"
+            )

@@ -80,20 +80,15 @@ class Repetition:
         """Return how often a question is asked before its answers are judged."""
         if self.when == "recorded":
             return self._recorded.get(key, 1)
-        if key[0] not in self._firsts:
-            self._firsts[key[0]] = self._first(self._of(key[0]))
-        return self._firsts[key[0]]
-
-    def _first(self, purposes: Sequence[Purpose]) -> int:
-        """Return how often the questions of these purposes are asked before any answer is judged."""
-        least = max((first_repeats(purpose.aim) for purpose in purposes), default=2)
-        if self.when == "judged":
-            return least
-        needed = (
-            needed_repeats(purpose.aim, self._earlier.spreads(purpose.metric) or [WIDEST])
-            for purpose in purposes
-        )
-        return max([least, *(MOST if count is None else min(MOST, count) for count in needed)])
+        question, _ = key
+        if question not in self._firsts:
+            purposes = self._of(question)
+            counts = [max((first_repeats(purpose.aim) for purpose in purposes), default=2)]
+            for purpose in purposes if self.when == "answered" else ():
+                needed = needed_repeats(purpose.aim, self._earlier.spreads(purpose.metric) or [WIDEST])
+                counts.append(MOST if needed is None else min(MOST, needed))
+            self._firsts[question] = max(counts)
+        return self._firsts[question]
 
     def expected(self, question: str) -> int:
         """Return how often a question is asked as far as is known, rounded up where models differ.
@@ -153,18 +148,15 @@ class Repetition:
         Waits for the questions whose first answers are under way now, not for later ones, and for none where
         the spread is known well enough.
         """
+        purposes = self._of(key[0])
         awaited = set(self._under_way) - {key}
-        while awaited & set(self._under_way) and not self._is_sure(key):
+        while awaited & set(self._under_way) and any(
+            sum(spread.freedom for spread in self._others(purpose, key)) < ENOUGH for purpose in purposes
+        ):
             await self._news.wait()
-        needed = [self._needed(purpose, key) for purpose in self._of(key[0])]
+        needed = [self._needed(purpose, key) for purpose in purposes]
         self._counts[key] = max([asked, *(min(MOST, count) for count in needed)])
         return self._counts[key]
-
-    def _is_sure(self, key: Key) -> bool:
-        return all(
-            sum(spread.freedom for spread in self._others(purpose, key)) >= ENOUGH
-            for purpose in self._of(key[0])
-        )
 
     def _of(self, question: str) -> list[Purpose]:
         """Return the purposes in which a question counts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
@@ -73,7 +72,7 @@ def unread_lines(survey: Survey) -> list[str]:
 
 
 def unasked_pairs(settings: Settings) -> list[str]:
-    """Return sentences about unread files, knowledge, and a branch without a question."""
+    """Return sentences about unread and removed files, knowledge, and a branch without a question."""
     from pytest_instructlab_eval.data.taxonomy import Taxonomy
 
     if settings.taxonomy is None:
@@ -87,24 +86,22 @@ def unasked_pairs(settings: Settings) -> list[str]:
             f"{_count(survey.knowledge, 'knowledge file')} {changed}{are} left out: "
             f"--eval-include-knowledge asks {their} pairs, and mmlu_branch {their} tasks"
         )
-    return notes if settings.base_branch is None else [*notes, *_of_the_branch(survey, settings)]
-
-
-def _of_the_branch(survey: Survey, settings: Settings) -> Iterator[str]:
-    """Yield sentences about a branch that has no new questions, or fewer files than the base branch."""
+    if settings.base_branch is None:
+        return notes
     if not survey.files and not survey.unread:
-        yield "the branch changes no qna.yaml"
+        notes.append("the branch changes no qna.yaml")
     elif (
         survey.files
         and not settings.changed_only
         and not branch_pairs(settings)
         and survey.knowledge < len(survey.files)
     ):
-        yield "the branch has no new pair: the base branch has all of them"
+        notes.append("the branch has no new pair: the base branch has all of them")
     if survey.removed:
-        yield f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}"
+        notes.append(f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}")
     if settings.base_questions == "base" and not base_pairs(settings):
-        yield f"the base model was asked nothing: {settings.base_branch} has none of the files"
+        notes.append(f"the base model was asked nothing: {settings.base_branch} has none of the files")
+    return notes
 
 
 def _count(count: int, what: str) -> str:

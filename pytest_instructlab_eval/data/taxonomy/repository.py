@@ -163,23 +163,19 @@ def _git(folder: Path) -> Git:
         raise ConfigurationError(
             "reading a taxonomy at a Git ref needs the git command; install Git"
         ) from None
-    _check_regular(Path(os.path.abspath(folder)))
+    absolute = Path(os.path.abspath(folder))
+    git_dirs = (path / ".git" for path in (absolute, *absolute.parents))
+    git_dir = next((path for path in git_dirs if path.exists()), absolute)
+    if git_dir.is_dir():
+        for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
+            if path.exists() and not (path.is_file() or path.is_dir()):  # Git would wait for ever at a pipe
+                raise ConfigurationError(
+                    f"{printable_name(str(path))} is neither a file nor a folder, so Git cannot read the "
+                    "repository; remove it, or clone the taxonomy again"
+                )
     command = git.Git(os.path.abspath(folder))
     command.update_environment(**ENVIRONMENT)
     return command
-
-
-def _check_regular(folder: Path) -> None:
-    """Raise ConfigurationError where Git would wait for ever: at a pipe in place of one of its files."""
-    git_dir = next((path / ".git" for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
-    if not git_dir.is_dir():
-        return
-    for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise ConfigurationError(
-                f"{printable_name(str(path))} is neither a file nor a folder, so Git cannot read the "
-                "repository; remove it, or clone the taxonomy again"
-            )
 
 
 def _alternatives(names: list[str]) -> str:
