@@ -49,15 +49,23 @@ def read_bytes(
     path: Path, most_bytes: int, *, location: str | None = None, kind: str = "such a file"
 ) -> bytes:
     """Return what a file holds; raises DataError where it is no file, can't be read or is too large."""
+    with open_file(path, most_bytes, location=location, kind=kind) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def open_file(
+    path: Path, most_bytes: int, *, location: str | None = None, kind: str = "such a file"
+) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes; raises DataError as `read_bytes`."""
     location = printable_name(str(path)) if location is None else location
     try:
         with _opened(path) as file:
             if os.fstat(file.fileno()).st_size > most_bytes:
                 raise _too_large(location, most_bytes, kind)
-            data = file.read()
+            yield file
     except OSError as error:
         raise DataError(f"{location} cannot be read ({error.strerror})") from None
-    return data
 
 
 def read_lines(
@@ -69,20 +77,15 @@ def read_lines(
     a time. Raises DataError as `read_text`, and where a line is too large.
     """
     location = printable_name(str(path)) if location is None else location
-    try:
-        with _opened(path) as file:
-            if os.fstat(file.fileno()).st_size > most_bytes:
-                raise _too_large(location, most_bytes, "such a file")
-            number = 0
-            while data := file.readline(most_in_a_line + 1):
-                number += 1
-                if len(data) > most_in_a_line:
-                    raise _too_large(f"{location}, line {number}", most_in_a_line, "a line")
-                text = decode_utf8(data, location, line=number)
-                if text.strip():  # a byte order mark alone is no line either
-                    yield f"{location}, line {number}", text.removesuffix("\n")
-    except OSError as error:
-        raise DataError(f"{location} cannot be read ({error.strerror})") from None
+    with open_file(path, most_bytes, location=location) as file:
+        number = 0
+        while data := file.readline(most_in_a_line + 1):
+            number += 1
+            if len(data) > most_in_a_line:
+                raise _too_large(f"{location}, line {number}", most_in_a_line, "a line")
+            text = decode_utf8(data, location, line=number)
+            if text.strip():  # a byte order mark alone is no line either
+                yield f"{location}, line {number}", text.removesuffix("\n")
 
 
 def decode_utf8(data: bytes, location: str, *, line: int = 1) -> str:

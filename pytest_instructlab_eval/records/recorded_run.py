@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from pytest_instructlab_eval.data.text_files import read_text
+from pytest_instructlab_eval.data.text_files import open_file, read_text
 from pytest_instructlab_eval.data.typed_json import MOST_BYTES, MisfitError, NotJSONError, parse_json, read_as
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
@@ -18,8 +18,8 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.run_inputs import RunInputs
 from pytest_instructlab_eval.records.scores import Result, plain_data
 
-CHECKSUM = re.compile(r'^ "checksum": "([0-9a-f]{64})",$', re.MULTILINE)
-BLANK_CHECKSUM = ' "checksum": "",'
+CHECKSUM = re.compile(rb' "checksum": "([0-9a-f]{64})",\n')
+BLANK_CHECKSUM = b' "checksum": "",'
 
 FREE_SETTINGS = frozenset({
     # Where models and data are: they are compared themselves.
@@ -64,7 +64,7 @@ def write_with_checksum(file: BinaryIO, parts: Iterable[str]) -> None:
         data = part.encode()
         digest.update(data)
         if position is None:
-            start, blank, rest = data.partition(BLANK_CHECKSUM.encode())
+            start, blank, rest = data.partition(BLANK_CHECKSUM)
             position = len(start) + len(blank) - len('",')
             data = start + f' "checksum": "{"0" * digest.digest_size * 2}",'.encode() + rest
         file.write(data)
@@ -72,19 +72,25 @@ def write_with_checksum(file: BinaryIO, parts: Iterable[str]) -> None:
     file.write(digest.hexdigest().encode())
 
 
-def is_unchanged(text: str) -> bool | None:
-    """Return whether the text of a results.json is as the run wrote it; None where it has no checksum."""
-    checksum = CHECKSUM.search(text)
-    if checksum is None:
-        return None
-    blank = text[: checksum.start()] + BLANK_CHECKSUM + text[checksum.end() :]
-    return hashlib.sha256(blank.encode()).hexdigest() == checksum[1]
+def is_unchanged(path: Path) -> bool | None:
+    """Return whether a results.json is as the run wrote it; None where it has no checksum.
+
+    One line is in memory at a time. Raises DataError where the file cannot be read.
+    """
+    digest, checksum = hashlib.sha256(), None
+    with open_file(path, MOST_BYTES) as file:
+        for line in file:
+            if checksum is None and (checksum := CHECKSUM.fullmatch(line)) is not None:
+                digest.update(BLANK_CHECKSUM + b"\n")
+            else:
+                digest.update(line)
+    return None if checksum is None else digest.hexdigest().encode() == checksum[1]
 
 
 def read_recorded(path: Path, check_gate: Callable[[str], object]) -> RecordedRun:
     """Return the run in a results.json; raises DataError where the file is not as the run wrote it."""
     text = read_text(path, MOST_BYTES)
-    unchanged = is_unchanged(text)
+    unchanged = is_unchanged(path)
     if unchanged is None:
         raise DataError(f"{path} has no checksum")
     if not unchanged:

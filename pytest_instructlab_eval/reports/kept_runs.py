@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from pytest_instructlab_eval.data.text_files import NotUTF8Error, read_text
+from pytest_instructlab_eval.data.text_files import NotUTF8Error, open_file, read_text
 from pytest_instructlab_eval.data.typed_json import (
     MOST_BYTES,
     MisfitError,
@@ -37,7 +37,7 @@ from pytest_instructlab_eval.stats.statistics import Interval
 
 DEEPEST = 5  # levels of folders below that of the runs: RUN/ARTIFACT/eval_output/previous/TIME
 MOST_FOLDERS = 20_000
-QUESTIONS = '\n "results": ['  # the line after the head, as `reports.results_json` writes it
+QUESTIONS = b' "results": [\n'  # the line after the head, as `reports.results_json` writes it
 
 
 class _Selector(TypedDict):
@@ -144,12 +144,9 @@ def kept_files(folder: Path) -> list[Path]:
 def read_kept_run(path: Path, folder: Path) -> KeptRun:
     """Return the run of a results.json in a folder or below it; raises DataError where it cannot be read."""
     try:
-        text = read_text(path, MOST_BYTES)
-        head, _, rest = text.partition(QUESTIONS)
-        document = parse_json(f"{head.rstrip().removesuffix(',')}\n}}" if rest else text)
-        has_scores = isinstance(document, dict) and "scores" in document
-        if rest and not (is_unchanged(text) and has_scores):
-            document = parse_json(text)
+        document = _head_of(path)
+        if document is None:
+            document = parse_json(read_text(path, MOST_BYTES))
         return _kept_run(document, path, folder)
     except NotUTF8Error as error:
         raise _not_ours(path, f"not UTF-8 in {error.line}") from None
@@ -157,6 +154,22 @@ def read_kept_run(path: Path, folder: Path) -> KeptRun:
         raise _not_ours(path, error) from None
     except MisfitError as misfit:
         raise DataError(f"{path} is damaged: {misfit}; restore the file, or remove it") from None
+
+
+def _head_of(path: Path) -> object:
+    """Return the document of a results.json without its questions, which may be most of a gigabyte.
+
+    None where these are needed, since the file was changed or has no scores. Raises DataError.
+    """
+    with open_file(path, MOST_BYTES) as file:
+        lines = list(itertools.takewhile(lambda line: line != QUESTIONS, file))
+    try:
+        head = b"".join(lines).decode("utf-8").rstrip().removesuffix(",")
+        document = parse_json(f"{head}\n}}")
+    except (UnicodeDecodeError, NotJSONError):
+        return None
+    has_scores = isinstance(document, dict) and "scores" in document
+    return document if has_scores and is_unchanged(path) else None
 
 
 def _not_ours(path: Path, reason: object) -> DataError:
