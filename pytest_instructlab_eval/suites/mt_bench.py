@@ -229,16 +229,21 @@ async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge
     if question.auto is None or more is None:
         return _pooled(question, await _grade_answers(question, answers, judge, 0))
     repetition, key = question.auto.repetition, (question.auto.name, more.model.name)
-    with repetition.under_way(key):
-        graded = await _grade_answers(question, answers, judge, 0)
-        scores = _pooled(question, graded)
-        repetition.add(key, scores, len(answers))
-    if more.ask is None or any(score.error for score in scores):
-        return scores
-    count = await repetition.kept_number(key, len(answers), more.model)
-    later = await _ask_repeats(more.ask, len(answers), count)
-    further = await _grade_answers(question, later, judge, len(answers))
-    return _pooled(question, [[*first, *then] for first, then in zip(graded, further, strict=True)])
+    graded: list[list[Score]] = [[] for _ in question.turns]
+    asked = 0
+    while answers:
+        with repetition.under_way(key):
+            further = await _grade_answers(question, answers, judge, asked)
+            graded = [[*first, *then] for first, then in zip(graded, further, strict=True)]
+            asked += len(answers)
+            scores = _pooled(question, graded)
+            repetition.add(key, scores, asked)
+        if more.ask is None or any(score.error for score in scores):
+            break
+        count = await repetition.kept_number(key, asked, more.model)
+        with repetition.under_way(key):
+            answers = await _ask_repeats(more.ask, asked, count)
+    return scores
 
 
 async def _grade_answers(

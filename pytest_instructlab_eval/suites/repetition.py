@@ -1,8 +1,9 @@
 """`--eval-repeat auto` in one process: how often each question is asked, from the spread seen so far.
 
 A question is asked a few times, and its answers are judged. Then it waits for the other questions that are
-under way, and is asked as often again as their spread says. Its own spread isn't looked at, so that no
-question has a small spread because few answers were asked for (see `needed_repeats`).
+under way, and is asked as often as their spread says; then their spread is looked at again, since few answers
+tell it badly, until it asks for no more. A question's own spread isn't looked at, so that none has a small
+spread because few answers were asked for (see `needed_repeats`).
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Repetition:
 
     @contextlib.contextmanager
     def under_way(self, key: Key) -> Iterator[None]:
-        """Have the other questions wait, as long as the context, for the first answers to this one."""
+        """Have the other questions wait, as long as the context, for answers to this one."""
         self._under_way[key] += 1
         try:
             yield
@@ -126,7 +127,7 @@ class Repetition:
         async def decide() -> int:
             return self.first(key)
 
-        return await kept_number(model, self._basis(key), decide)
+        return await kept_number(model, self._basis(key, 0), decide)
 
     async def kept_number(self, key: Key, asked: int, model: Model) -> int:
         """Return `decide`; a run that goes on takes the number of the run before.
@@ -134,19 +135,20 @@ class Repetition:
         It would decide otherwise, as that depends on which answers are known by then. The number is another
         one where what the answers are for has changed.
         """
-        self._counts[key] = await kept_number(model, self._basis(key), partial(self.decide, key, asked))
+        self._counts[key] = await kept_number(model, self._basis(key, asked), partial(self.decide, key, asked))
         return max(asked, self._counts[key])
 
-    def _basis(self, key: Key) -> object:
-        """Return what the answers to a question are for, as data for JSON."""
+    def _basis(self, key: Key, asked: int) -> object:
+        """Return what the answers to a question are for, after it was asked so often, as data for JSON."""
         purposes = self._of(key[0])
-        return self.when, [(one.text, one.metric, vars(one.aim), sorted(one.questions)) for one in purposes]
+        aims = [(one.text, one.metric, vars(one.aim), sorted(one.questions)) for one in purposes]
+        return self.when, asked, aims
 
     async def decide(self, key: Key, asked: int) -> int:
         """Return how often a question is to be asked in all, after it was asked so often and added.
 
-        Waits for the questions whose first answers are under way now, not for later ones, and for none where
-        the spread is known well enough.
+        Waits for the questions whose answers are under way now, not for later ones, and for none where the
+        spread is known well enough.
         """
         purposes = self._of(key[0])
         awaited = set(self._under_way) - {key}

@@ -100,12 +100,17 @@ def _ratings(case: Case, drop: float, generator: np.random.Generator) -> dict[Ke
 
 
 async def _counts(purposes: Sequence[Purpose], ratings: dict[Key, list[float]]) -> dict[Key, int]:
-    """Return how often each question is asked."""
+    """Return how often each question is asked: each again until it needs no more."""
     plan = Repetition(purposes, EarlierAnswers())
-    for key, values in ratings.items():
-        first = plan.first(key)
-        plan.add(key, [_score(values[:first])], first)
-    return {key: await plan.decide(key, plan.first(key)) for key in ratings}
+    counts = {key: plan.first(key) for key in ratings}
+    asked_now = set(ratings)
+    while asked_now:
+        for key in asked_now:
+            plan.add(key, [_score(ratings[key][: counts[key]])], counts[key])
+        needed = {key: await plan.decide(key, counts[key]) for key in asked_now}
+        asked_now = {key for key in asked_now if needed[key] > counts[key]}
+        counts |= needed
+    return counts
 
 
 def _score(ratings: Sequence[float]) -> Score:
