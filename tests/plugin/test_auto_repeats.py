@@ -196,6 +196,26 @@ def test_a_panel_rates_every_answer(project: Project, pull_request: tuple[str, .
     assert {len(record["scores"][0]["answers"]) for record in finished.document["results"]} == {*every}
 
 
+def test_the_spread_is_looked_at_again_after_more_answers(
+    project: Project, pull_request: tuple[str, ...]
+) -> None:
+    """The first three answers ask for a few more, whose ratings then ask for as many as there can be."""
+    asked: Counter[tuple[str, str]] = Counter()
+    rated = noisy(0.0)
+
+    def reply(body: Body) -> str:
+        if is_judgment(body):
+            return rated(body)
+        question = body["model"], content_text(body["messages"][-1])
+        asked[question] += 1
+        count = asked[question]
+        return f"It is worth {(5, 7, 5)[count - 1] if count <= 3 else (1, 10)[count % 2]}."
+
+    project.server.reply = reply
+    finished = project.evaluate(*pull_request, GATE)
+    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {16}
+
+
 def test_no_more_is_asked_of_a_question_in_error(project: Project, pull_request: tuple[str, ...]) -> None:
     project.server.reply = noisy(1.3)
     project.server.fault(

@@ -225,7 +225,7 @@ def test_a_changed_head_with_a_right_checksum_is_read_or_refused_in_a_sentence(
     head, line, rest = good.read_text("utf-8").partition('\n "results"')
     words = head.split(" ")
     words[round(place * (len(words) - 1))] = odd
-    text = re.sub(CHECKSUM, BLANK_CHECKSUM, " ".join(words) + line + rest)
+    text = re.sub(CHECKSUM, BLANK_CHECKSUM + b"\n", (" ".join(words) + line + rest).encode()).decode()
     write_checked(path, text)
     found = read_history(tmp_path)
     history_lines(found)
