@@ -108,6 +108,10 @@ class Evidence:
     origin: Origin = field(default_factory=Origin)
     maximum: float | None = None
 
+    def judgments_of(self, answer: int) -> tuple[Judgment, ...]:
+        """Return the judgments of the answer of this number, from 1, and those that are of no certain one."""
+        return tuple(judgment for judgment in self.judgments if judgment.answer in ("", str(answer)))
+
     def to_plain(self, summary: str, maximum: float | None = None) -> dict[str, object]:
         """Return the evidence as entries of a score's metadata.
 

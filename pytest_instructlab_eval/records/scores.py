@@ -89,6 +89,13 @@ class Sample:
     way: str = ""
     passage: str = ""
 
+    @property
+    def outcome(self) -> Outcome:
+        """Whether it is scored; without a score it is an error where that has a reason, else unscored."""
+        if self.value is not None:
+            return "scored"
+        return "unscored" if self.error is None else "error"
+
     def to_plain(self) -> dict[str, object]:
         """Return the sample as plain data, without unknown fields of the question and its choices."""
         fields: dict[str, object] = plain_data(self)

@@ -16,17 +16,20 @@ NO_EVIDENCE = Evidence()
 class MetricScore:
     """The score of one answer on one metric: its value, None without one, and what it rests on.
 
-    `failed` says that a request failed, so that the answer is an error and not unscored.
+    `score` is that of all answers to the question, `reply` and `judgments` are those of this one.
     """
 
     metric: str
     value: float | None
-    maximum: float
-    explanation: str
-    failed: bool
-    evidence: Evidence
+    score: Score
     reply: ModelReply | None
     judgments: tuple[Judgment, ...]
+
+    @property
+    def failed(self) -> bool:
+        """True if a request failed, so that the answer is an error and not unscored."""
+        without_reply = self.reply is not None and self.reply.text is None
+        return self.value is None and (self.score.errors > 0 or without_reply)
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,7 @@ class QuestionAnswer:
     @property
     def tokens(self) -> tuple[int, int]:
         """The tokens of the prompts and of the completions."""
-        return sum(chat.prompt_tokens for chat in self.chats), sum(
-            chat.completion_tokens for chat in self.chats
-        )
+        return chat_tokens(self.chats)
 
     @property
     def seconds(self) -> float:
@@ -134,6 +135,13 @@ class AnsweredQuestion:
             return {score.metric: sample.value}
         return {name: score.value for name, score in named_scores(self.result)}
 
+    def error_of(self, answer: QuestionAnswer) -> str | None:
+        """Return why one of the answers to it is an error; None where no request failed."""
+        failed = any(part.failed for part in answer.scores)
+        if failed or (self.outcome == "error" and not answer.scores):
+            return self.error or "a request failed"
+        return None
+
     @cached_property
     def answers(self) -> tuple[QuestionAnswer, ...]:
         """The answers to the question of a test; empty for a sample, which has only its choice."""
@@ -167,6 +175,11 @@ def named_scores(result: Result) -> Iterator[tuple[str, Score]]:
         yield (score.metric if count == 1 else f"{score.metric} ({count})"), score
 
 
+def chat_tokens(chats: Sequence[Chat]) -> tuple[int, int]:
+    """Return the tokens of the prompts and of the completions of these chats."""
+    return sum(chat.prompt_tokens for chat in chats), sum(chat.completion_tokens for chat in chats)
+
+
 def conversations(chats: Sequence[Chat]) -> list[tuple[Chat, ...]]:
     """Return the chats as conversations: a chat goes on with an earlier one that its messages begin with."""
     members: list[list[Chat]] = []
@@ -190,10 +203,9 @@ def _goes_on(chat: Chat, earlier: Chat) -> bool:
 
 def _answers(result: Result) -> Iterator[QuestionAnswer]:
     scores = list(named_scores(result))
-    count = max((len(score.answers) for _, score in scores), default=0) or 1
+    count = max([1, *(len(score.answers) for _, score in scores)])
     if count == 1:
-        chains = sorted(conversations(result.chats), key=len)
-        shown = chains[-1] if chains else ()
+        shown = [(), *sorted(conversations(result.chats), key=len)][-1]
         yield QuestionAnswer(1, tuple(_metric_scores(scores, 0, 1)), shown, result.chats)
         return
     left = conversations(result.chats)
@@ -201,7 +213,7 @@ def _answers(result: Result) -> Iterator[QuestionAnswer]:
         parts = tuple(_metric_scores(scores, index, count))
         texts = [part.reply.text for part in parts if part.reply is not None]
         # The conversation that ended with the last reply of this answer; else the next one.
-        ended = [chain for chain in left if texts and chain[-1].answer == texts[-1]]
+        ended = [chain for chain in left if [chain[-1].answer] == texts[-1:]]
         chain = next(iter(ended or left), ())
         if chain in left:
             left.remove(chain)
@@ -217,17 +229,5 @@ def _metric_scores(scores: Sequence[tuple[str, Score]], index: int, count: int) 
         value = values[index] if index < len(values) else None
         evidence = score.evidence or NO_EVIDENCE
         reply = evidence.replies[index] if index < len(evidence.replies) else None
-        without_reply = reply is not None and reply.text is None
-        judgments = evidence.judgments
-        if count > 1:
-            judgments = tuple(entry for entry in judgments if entry.answer in ("", str(index + 1)))
-        yield MetricScore(
-            name,
-            value,
-            score.maximum,
-            score.explanation,
-            value is None and (score.errors > 0 or without_reply),
-            evidence,
-            reply,
-            judgments,
-        )
+        judgments = evidence.judgments if count == 1 else evidence.judgments_of(index + 1)
+        yield MetricScore(name, value, score, reply, judgments)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.reports.html.question_table import (
@@ -14,7 +16,7 @@ from pytest_instructlab_eval.reports.html.question_table import (
 )
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.tables import fit_table
-from pytest_instructlab_eval.reports.worse_questions import changed_rows, compared_sides
+from pytest_instructlab_eval.reports.worse_questions import ChangeCounts, changed_rows, compared_sides
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges
 
 MOST = 5  # questions that got worse, shown without -v over all benchmarks
@@ -53,15 +55,9 @@ def _moved(entry: BenchmarkChanges, table: PageQuestions) -> Iterator[MovedQuest
     sides = compared_sides(entry, table)
     if sides is None:
         return
-    moved = []
-    for row in table.rows:
-        ours, theirs = (row.findings.get(side) for side in sides)
-        if row.name.benchmark != entry.benchmark or ours is None or theirs is None:
-            continue
-        if ours.value is None and theirs.value is not None:
-            moved.append((-1.0, row))
-    moved += changed_rows(entry.benchmark, sides, table.rows)
-    for change, row in moved:
+    of_benchmark = (row for row in table.rows if row.name.benchmark == entry.benchmark)
+    lost = [(-1.0, row) for row in of_benchmark if row.lost_its_score(*sides)]
+    for change, row in [*lost, *changed_rows(entry.benchmark, sides, table.rows)]:
         after, before = (_outcome_words(row.findings[side], row) for side in sides)
         yield MovedQuestion(entry.benchmark, row.name.text, change, before, after)
 
@@ -83,15 +79,11 @@ def moved_questions_table(report: RunReport, *, verbose: bool) -> list[str]:
     moved = moved_by_comparison(report)
     lines = []
     for title, questions in moved.items():
-        worse = [question for question in questions if question.change < 0]
-        better = [question for question in questions if question.change > 0]
-        down, up = (sum(question.flipped for question in part) for part in (worse, better))
         if questions:
-            counts = f"{len(worse):,} worse, {len(better):,} better; flipped: {down:,} down, {up:,} up"
-            lines.append(f"{title}: {counts}")
-    every = sorted(
-        (question for questions in moved.values() for question in questions), key=lambda one: one.change
-    )
+            counts = ChangeCounts.of(list(map(attrgetter("change"), questions)))
+            flips = f"{counts.flips_down:,} down, {counts.flips_up:,} up"
+            lines.append(f"{title}: {counts.worse:,} worse, {counts.better:,} better; flipped: {flips}")
+    every = sorted(itertools.chain(*moved.values()), key=attrgetter("change"))
     shown = every if verbose else [question for question in every if question.change < 0][:MOST]
     if not shown:
         return lines

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from pytest_instructlab_eval.escaping import escape_line
 from pytest_instructlab_eval.gates.sentences import detectable_drop_text, question_count, score_digits
-from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.reports.tables import fit_table, paragraphs
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, Kind, MeanChange
 
 SHOWN: Mapping[Kind, tuple[int, str]] = {
@@ -31,7 +31,7 @@ def changes_table(
     head = ["change", "before", "after", "difference", "95 % interval", "std. error", "questions"]
     rows: list[list[str]] = []
     several = len(set(map(attrgetter("model"), changes))) > 1
-    for entry in sorted(changes, key=lambda entry: (entry.overall.difference or 0.0) / entry.overall.maximum):
+    for entry in sorted(changes, key=lambda entry: entry.overall.relative_difference):
         of = f" ({entry.model})" if several and entry.model == entry.against else ""
         rows.append(change_cells(escape_line(f"{entry.title}{of}"), entry.overall))
         for kind, (usual, others) in SHOWN.items():
@@ -40,8 +40,7 @@ def changes_table(
             rows += [change_cells(f"  {kind}: {escape_line(change.label)}", change) for change in shown]
             if hidden := len(groups) - len(shown):
                 rows.append([f"  … {hidden} {others}, with -v", *[""] * 6])
-    lines = [line for note in comparison_notes(changes) for line in paragraph(note)]
-    return [*fit_table(head, rows), *lines]
+    return [*fit_table(head, rows), *paragraphs(comparison_notes(changes))]
 
 
 def change_cells(label: str, change: MeanChange) -> list[str]:

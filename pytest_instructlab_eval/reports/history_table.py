@@ -7,7 +7,7 @@ from pytest_instructlab_eval.gates.sentences import score_digits
 from pytest_instructlab_eval.records.previous_runs import FOLDER
 from pytest_instructlab_eval.reports.history import HistoryPoint, RunHistory, ScoreHistory, time_text
 from pytest_instructlab_eval.reports.notes import note_line
-from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.reports.tables import fit_table, paragraph, paragraphs
 
 BAR = 15  # characters: the whole table fits in 80 columns
 
@@ -25,8 +25,7 @@ def history_lines(history: RunHistory) -> list[str]:
             text = f"{time_text(run.ended)} {failed.gate}{of}: {short_reason(failed.message)}"
             lines += paragraph(f"  {failed.verdict}: {escape_line(text)}")
         lines.append("")
-    for note in history.notes:
-        lines += paragraph(note_line(note))
+    lines += paragraphs(map(note_line, history.notes))
     return lines if not lines or lines[-1] else lines[:-1]
 
 
@@ -48,8 +47,8 @@ def _history_table(scores: ScoreHistory) -> list[str]:
             row.insert(1, str(point.line))
     base = ", the base model" if scores.is_base else ""
     title = f"history: {scores.benchmark} of {scores.model}{base}, 0 to {scores.maximum:g}"
-    notes = [line for note in scores.notes for line in paragraph(note_line(note))]
-    return [*paragraph(title), *fit_table(head, rows, text=(len(head) - 2, len(head) - 1)), *notes]
+    table = fit_table(head, rows, text=(len(head) - 2, len(head) - 1))
+    return [*paragraph(title), *table, *paragraphs(map(note_line, scores.notes))]
 
 
 def point_interval(point: HistoryPoint, digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from pytest_instructlab_eval.escaping import escape_text, markdown_block, markdown_code, markdown_text
@@ -28,24 +29,22 @@ def summary_page(report: RunReport) -> str:
     """
     tables = list(markdown_sections(report))
     head = f"## {VERDICTS[report.headline]}: evaluation of {markdown_code(', '.join(report.candidates))}"
-    has_page = bool(report.summaries) and report.run.configuration.get("report") != "none"
     for rows in ROWS:
-        notes = [markdown_text(note) for note in report.run.adaptation_notes]
         sections = [
             ("findings", "\n".join(_findings(report, rows))),
             ("what to do next", _next_steps(report)),
             *((table.title, table.text(rows)) for table in tables),
-            ("adaptations", "\n".join(_limited_list(notes, rows))),
-            ("report", WHERE_ANSWERS_ARE if has_page else ""),
+            ("adaptations", "\n".join(_limited_list(report.run.adaptation_notes, rows))),
+            ("report", WHERE_ANSWERS_ARE if report.has_page else ""),
         ]
-        page = _joined_sections(head, [text for _, text in sections])
+        page = _joined_sections(head, sections)
         if len(page) <= LONGEST:
             return page
     filled = [(title, text) for title, text in sections if text]
     for kept in range(len(filled) - 1, -1, -1):
         names = ", ".join(title for title, _ in filled[kept:])
         cut = f"Left out, since GitHub limits the length of a page: {names}; see report.html."
-        page = _joined_sections(head, [*(text for _, text in filled[:kept]), cut])
+        page = _joined_sections(head, [*filled[:kept], ("cut", cut)])
         if len(page) <= LONGEST:
             break
     return page
@@ -63,15 +62,16 @@ def refusal_page(models: Sequence[str], reason: str, texts: Sequence[tuple[str, 
     return page
 
 
-def _joined_sections(head: str, sections: Sequence[str]) -> str:
-    return escape_text("\n\n".join(section for section in (head, *sections) if section) + "\n")
+def _joined_sections(head: str, sections: Sequence[tuple[str, str]]) -> str:
+    """Return the head and the texts of the sections, which come with their titles, as a page."""
+    return escape_text("\n\n".join([head, *(text for _, text in sections if text)]) + "\n")
 
 
-def _limited_list(lines: Sequence[str], most: int) -> Iterator[str]:
-    """Yield a list of at most so many lines, and how many more there are."""
-    yield from (f"- {line}" for line in lines[:most])
-    if len(lines) > most:
-        yield f"- … and {len(lines) - most:,} more, in results.json."
+def _limited_list(notes: Sequence[str], most: int) -> Iterator[str]:
+    """Yield a list of at most so many notes, and how many more there are."""
+    yield from (f"- {markdown_text(note)}" for note in notes[:most])
+    if len(notes) > most:
+        yield f"- … and {len(notes) - most:,} more, in results.json."
 
 
 def _findings(report: RunReport, most: int) -> Iterator[str]:
@@ -92,10 +92,10 @@ def _findings(report: RunReport, most: int) -> Iterator[str]:
         *report.problems,
         *(report.identity_notes if report.changes else []),
         *report.run.notes,
-        *([] if report.not_gated is None else [report.not_gated]),
+        *filter(None, [report.not_gated]),
         *report.run.left_out.values(),
     ]
-    yield from _limited_list([markdown_text(note) for note in dict.fromkeys(notes)], most)
+    yield from _limited_list(list(dict.fromkeys(notes)), most)
 
 
 def _next_steps(report: RunReport) -> str:
@@ -122,7 +122,7 @@ def _next_steps(report: RunReport) -> str:
             any(summary.contradictory for summary in summaries)
         ),
     }
-    steps = [step for step, applies in applicable.items() if applies]
+    steps = list(itertools.compress(applicable, applicable.values()))
     if report.headline == "refused":
         steps = ["Correct what is named above, and run the same command again."]
-    return "\n".join(["### What to do next", "", *(f"- {step}" for step in steps)]) if steps else ""
+    return "\n- ".join(["### What to do next\n", *steps]) if steps else ""

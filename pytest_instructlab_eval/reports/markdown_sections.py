@@ -148,8 +148,7 @@ def _change_rows(changes: Sequence[BenchmarkChanges], kind: Kind) -> Iterator[Se
         if change.kind == kind:
             _, *numbers = change_cells("", change)
             named = f"{label} ({entry.model})" if several else label
-            doubt = "" if change.certain else "may be chance"
-            # A gate above it can have an interval: about the very questions of the run.
-            if change.interval is None and not change.certain:
-                doubt = "too few for an interval about other questions like these"
-            yield markdown_code(named), *numbers, doubt
+            # Without an interval here, a gate above can have one: about the very questions of the run.
+            too_few = "too few for an interval about other questions like these"
+            doubt = too_few if change.interval is None else "may be chance"
+            yield markdown_code(named), *numbers, "" if change.certain else doubt

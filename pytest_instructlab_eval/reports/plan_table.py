@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_instructlab_eval.gates.gate_plan import GatePlan
 from pytest_instructlab_eval.gates.sentences import number_text
-from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.reports.tables import fit_table, paragraph, paragraphs
 
 UNKNOWN = "-"
 HEAD = ("gate", "questions", "clusters", "requests", "time", "smallest drop")
@@ -20,14 +20,7 @@ def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
     for plan in plans:
         counts = (plan.questions, plan.clusters, plan.requests)
         numbers = [UNKNOWN if count is None else f"{count:,}" for count in counts]
-        if plan.cannot_fail:
-            drop = "cannot decide"
-        elif plan.smallest_drop is None:
-            drop = UNKNOWN
-        else:
-            drop = number_text(plan.smallest_drop, 4 if plan.smallest_drop < 1 else 2)
-            drop = f"about {drop}" if plan.is_estimated else drop
-        rows.append((str(plan.gate), *numbers, seconds_text(plan.seconds), drop))
+        rows.append((str(plan.gate), *numbers, seconds_text(plan.seconds), drop_text(plan)))
     lines = fit_table(HEAD, rows)
     if any(plan.about_a_drop for plan in plans):
         lines += paragraph("The smallest drop is what would fail the gate in 80 % of runs.")
@@ -35,8 +28,17 @@ def plan_lines(plans: Sequence[GatePlan]) -> list[str]:
         lines += paragraph(
             'With "about" it is an estimate, since the earlier run asked other questions, or more or fewer.'
         )
-    lines += [line for plan in plans for line in paragraph(power_warning(plan))]
-    return lines
+    return lines + paragraphs(map(power_warning, plans))
+
+
+def drop_text(plan: GatePlan) -> str:
+    """Return the smallest drop that would fail a gate: "0.0412", "about 0.0412", "cannot decide"."""
+    if plan.cannot_fail:
+        return "cannot decide"
+    if plan.smallest_drop is None:
+        return UNKNOWN
+    drop = number_text(plan.smallest_drop, 4 if plan.smallest_drop < 1 else 2)
+    return f"about {drop}" if plan.is_estimated else drop
 
 
 def power_warning(plan: GatePlan) -> str:

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.reports.answered_questions import AnsweredQuestion, answered_questions
+from pytest_instructlab_eval.reports.answered_questions import (
+    AnsweredQuestion,
+    answered_questions,
+    chat_tokens,
+)
 
 QuestionRow = dict[str, str | int | float | bool | None]
 
@@ -78,8 +82,7 @@ def _answer_cells(question: AnsweredQuestion) -> QuestionRow:
         "qna_file": _joined(files),
     }
     if chats := question.result.chats:
-        cells["prompt_tokens"] = sum(chat.prompt_tokens for chat in chats)
-        cells["completion_tokens"] = sum(chat.completion_tokens for chat in chats)
+        cells["prompt_tokens"], cells["completion_tokens"] = chat_tokens(chats)
         cells["seconds"] = round(sum(chat.seconds for chat in chats), 3)
     return cells
 

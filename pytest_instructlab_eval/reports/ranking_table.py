@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pytest_instructlab_eval.gates.sentences import confidence_text, name_list
-from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.reports.tables import fit_table, paragraphs
 from pytest_instructlab_eval.stats.ranking import Rank, simultaneous_confidence
 
 
@@ -49,7 +49,7 @@ def ranking_table(ranks: Sequence[Rank]) -> list[str]:
         return []
     head = ["ranking", "score (0 to 1)", "std. error", "behind the best", interval_head(ranks), ""]
     lines = fit_table(head, list(map(list, rank_cells(ranks))), text=(5,))
-    return [*lines, *(line for note in _luck_of_best(ranks) for line in paragraph(note))]
+    return [*lines, *paragraphs(_luck_of_best(ranks))]
 
 
 def doubts_about_best(ranks: Sequence[Rank]) -> list[str]:

@@ -15,6 +15,7 @@ from pytest_instructlab_eval.records.identity_comparison import identity_notes
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.exit_status import Cause, exit_status, gate_cause
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, changes_between, run_changes
+from pytest_instructlab_eval.stats.comparison import counterpart
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 from pytest_instructlab_eval.stats.summary import Summary, summarise
 
@@ -122,6 +123,15 @@ class RunReport:
             return self.ranking[0].model
         scored = {result.model for result in self.run.candidates if result.value is not None}
         return scored.pop() if len(scored) == 1 else None
+
+    def compared_with(self, candidate: str) -> str | None:
+        """Return the model that the changes compare a candidate with; None where there is no single one."""
+        return counterpart(candidate, {entry.against for entry in self.changes if entry.model == candidate})
+
+    @property
+    def has_page(self) -> bool:
+        """True if the run has a report.html, as one that asked something does unless the user wants none."""
+        return bool(self.summaries) and self.run.configuration.get("report") != "none"
 
     @property
     def inconclusive(self) -> str:

@@ -48,22 +48,32 @@ def _block(summary: Summary, label: str, verbose: bool) -> list[list[str]]:
         rows.append(row_cells(f"  {summary.controlled.label}", summary.controlled))
     rows += [row_cells(f"  {row.label.replace('_', ' ')}", row) for row in summary.metrics]
     if summary.agreement_n:
-        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
-        rows.append(["  agreement (Krippendorff's alpha)", alpha, "", f"{summary.agreement_n:,}", "", ""])
+        alpha, count = agreement_text(summary), f"{summary.agreement_n:,}"
+        rows.append(["  agreement (Krippendorff's alpha)", alpha, "", count, "", ""])
     if summary.judge_spread is not None:
         spread = f"{summary.judge_spread:.2f}"
         rows.append(["  judge's spread", spread, "", f"{summary.judge_spread_n:,}", "", ""])
     rows += [[f"  {label}", "", "", f"{count:,}", "", ""] for label, count in score_doubts(summary)]
     if verbose or len(summary.groups) <= 2 * SHOWN_GROUPS:
         return rows + [row_cells(f"  {row.label}", row) for row in summary.groups]
-    scored = [row for row in summary.groups if row.value is not None]
+    return rows + _best_and_worst(summary.groups)
+
+
+def _best_and_worst(groups: Sequence[SummaryRow]) -> list[list[str]]:
+    """Return the rows of the best and the worst groups, the number of the others, and what has no score."""
+    scored = [row for row in groups if row.value is not None]
     ranked = sorted((row for row in scored if row.n > 1), key=attrgetter("value"), reverse=True)
     best, worst = ranked[:SHOWN_GROUPS], ranked[SHOWN_GROUPS:][-SHOWN_GROUPS:]
-    rows += [row_cells(f"  best: {row.label}", row) for row in best]
+    rows = [row_cells(f"  best: {row.label}", row) for row in best]
     if hidden := len(scored) - len(best) - len(worst):
         rows.append([f"  … {hidden} more with -v", "", "", "", "", ""])
     rows += [row_cells(f"  worst: {row.label}", row) for row in worst]
-    return rows + [row_cells(f"  {row.label}", row) for row in summary.groups if row.value is None]
+    return rows + [row_cells(f"  {row.label}", row) for row in groups if row.value is None]
+
+
+def agreement_text(summary: Summary) -> str:
+    """Return Krippendorff's alpha of a panel's judges, which ratings that are all alike do not give."""
+    return "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
 
 
 def score_doubts(summary: Summary) -> Iterator[tuple[str, int]]:

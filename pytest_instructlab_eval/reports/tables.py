@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 GAP = "  "
 NARROWEST = 40  # columns; pytest too takes a narrower width for a mistake and uses 80
@@ -41,6 +41,11 @@ def paragraph(line: str) -> list[str]:
     """Return the text broken into lines; the later ones are indented by two more columns."""
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(line, _terminal_width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+
+
+def paragraphs(texts: Iterable[str]) -> list[str]:
+    """Return the lines of several texts, each broken as a paragraph."""
+    return [line for text in texts for line in paragraph(text)]
 
 
 def _longest_word(text: str) -> int:

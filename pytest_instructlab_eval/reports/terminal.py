@@ -10,7 +10,7 @@ from pytest_instructlab_eval.reports.notes import note_line
 from pytest_instructlab_eval.reports.ranking_table import ranking_table
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import scores_table
-from pytest_instructlab_eval.reports.tables import paragraph
+from pytest_instructlab_eval.reports.tables import paragraphs
 from pytest_instructlab_eval.reports.totals import totals_lines
 from pytest_instructlab_eval.reports.verdicts import verdict_lines
 
@@ -83,7 +83,7 @@ def comparison_lines(report: RunReport, *, verbose: bool) -> list[str]:
 def _changes(report: RunReport, *, verbose: bool, most: int | None = None) -> list[str]:
     """Return the table of changes, below the sentences on which models are compared."""
     table = changes_table(report.changes, verbose=verbose, most=most)
-    return [line for note in report.identity_notes for line in paragraph(note)] + table if table else []
+    return paragraphs(report.identity_notes) + table if table else []
 
 
 def _blocks(*blocks: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.gates.gate_report import GateReport
@@ -15,6 +15,27 @@ from pytest_instructlab_eval.reports.html.question_table import (
 )
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges
+from pytest_instructlab_eval.stats.values import evidence_of
+
+
+@dataclass(frozen=True)
+class ChangeCounts:
+    """The number of questions that got worse and better, and of the flips among them."""
+
+    worse: int
+    better: int
+    flips_down: int
+    flips_up: int
+
+    @classmethod
+    def of(cls, changes: Collection[float]) -> ChangeCounts:
+        """Return the counts of these changes, each a share of its scale."""
+        return cls(
+            worse=sum(change < 0 for change in changes),
+            better=sum(change > 0 for change in changes),
+            flips_down=sum(change <= -FLIP for change in changes),
+            flips_up=sum(change >= FLIP for change in changes),
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +112,7 @@ def _worse_question(
     after, before = (row.findings[side].value or 0.0 for side in sides)
     means = [entry.overall, *(group for group in entry.groups if group.label == row.group)]
     finding = row.findings[sides[0]]
-    evidence = (score.evidence for score in finding.scores)
+    evidence = evidence_of(finding.scores)
     return WorseQuestion(
         entry.benchmark,
         entry.model,
@@ -103,7 +124,7 @@ def _worse_question(
         flipped=(row.change(*sides) or 0.0) <= -FLIP,
         certain=any(mean.certain and mean.kind == "regression" for mean in means),
         failed_gate=_failed_gate(entry, row, finding, round(before - after, 12), gates),
-        origin=next((found.origin for found in evidence if found is not None), Origin()),
+        origin=evidence[0].origin if evidence else Origin(),
     )
 
 

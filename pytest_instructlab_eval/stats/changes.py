@@ -69,6 +69,11 @@ class MeanChange:
         return "regression" if self.difference < 0 else "improvement"
 
     @property
+    def relative_difference(self) -> float:
+        """The difference as a share of the scale, 0 for a new group."""
+        return (self.difference or 0.0) / self.maximum
+
+    @property
     def certain(self) -> bool:
         """True if the difference is significant at 95 %."""
         return self.p_value is not None and self.p_value < 1 - CONFIDENCE

@@ -11,6 +11,7 @@ from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage
 from pytest_instructlab_eval.reports.changed_questions import moved_questions_table
+from pytest_instructlab_eval.reports.html.question_table import question_table
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.terminal import (
     comparison_lines,
@@ -19,6 +20,7 @@ from pytest_instructlab_eval.reports.terminal import (
     terminal_lines,
 )
 from pytest_instructlab_eval.reports.totals import totals_lines
+from pytest_instructlab_eval.reports.worse_questions import ChangeCounts
 
 
 def scored(*values: float | None, benchmark: str = "own", maximum: float = 1.0) -> list[Result]:
@@ -60,6 +62,18 @@ def test_flips_come_first_then_the_worst_each_with_both_outcomes() -> None:
 def test_a_question_that_lost_its_score_is_among_the_worst() -> None:
     lines = moved_questions_table(compared(scored(1, 1, 1), scored(1, None, 1)), verbose=False)
     assert cells(lines) == [["own/1", "right", "unscored", "flipped"]]
+
+
+def test_half_of_the_scale_is_a_flip() -> None:
+    assert ChangeCounts.of([-1.0, -0.5, -0.1, 0.2, 0.5]) == ChangeCounts(3, 2, flips_down=2, flips_up=1)
+
+
+def test_a_score_is_lost_only_by_a_question_that_both_sides_have() -> None:
+    report = compared(scored(1, None, 1, 1), scored(None, None, 1))
+    rows = question_table(report).rows
+    assert [row.lost_its_score(0, 1) for row in rows] == [True, False, False]
+    assert not any(row.lost_its_score(1, 0) for row in rows)
+    assert not any(row.lost_its_score(0, 2) for row in rows)
 
 
 def test_the_questions_of_a_task_have_the_names_of_their_links() -> None:

@@ -46,6 +46,11 @@ LAB = rated(
 )
 
 
+@pytest.mark.parametrize(("difference", "share"), [(-2.5, -0.25), (1.0, 0.1), (None, 0.0)])
+def test_differences_on_several_scales_are_compared_as_shares(difference: float | None, share: float) -> None:
+    assert MeanChange("own", 5.0, 10.0, 3, difference=difference).relative_difference == share
+
+
 def test_groups_come_worst_first_and_new_ones_last() -> None:
     (found,) = changes_between(LAB, BASE)
     assert [(group.label, group.kind) for group in found.groups] == [

@@ -102,3 +102,10 @@ def test_before_evidence_was_named_it_is_what_fits() -> None:
     assert found.evidence.replies[0].cut_off
     written["metadata"] = {"question": 7, "answer": "So."}
     assert Score.from_plain(written).metadata == {"question": 7, "answer": "So."}
+
+
+def test_an_answer_has_its_own_judgments_and_those_that_name_no_answer() -> None:
+    first, second, any_answer = (Judgment(5.0, "so", answer=answer) for answer in ("1", "2", ""))
+    evidence = Evidence("Why?", judgments=(first, second, any_answer))
+    assert evidence.judgments_of(1) == (first, any_answer)
+    assert evidence.judgments_of(3) == (any_answer,)

@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
-from pytest_instructlab_eval.reports.answered_questions import answered_questions, conversations
-from pytest_instructlab_eval.reports.exports.every_eval_ever import model_id
+from pytest_instructlab_eval.reports.answered_questions import (
+    AnsweredQuestion,
+    QuestionAnswer,
+    answered_questions,
+    chat_tokens,
+    conversations,
+)
+from pytest_instructlab_eval.reports.exports.every_eval_ever import EvalRecord, model_id
 from pytest_instructlab_eval.reports.exports.export import write_export
 from pytest_instructlab_eval.reports.exports.inspect_log import sample_ids
 from pytest_instructlab_eval.reports.finished_run import finished_run
@@ -237,6 +243,19 @@ def test_a_model_is_a_folder_in_that_of_its_developer(name: str, expected: str) 
     assert model_id(name) == expected
 
 
+@pytest.mark.parametrize(
+    ("names", "prompts"),
+    [(["single-v1", "multi-v1", "single-v1"], "multi-v1, single-v1"), ([None], "the judge's own")],
+)
+def test_a_record_names_the_prompts_of_its_judges_and_its_first_metric(
+    names: list[str | None], prompts: str
+) -> None:
+    scores = (Score(5.0, f"turn_{n}", evidence=Evidence(judge_prompt=name)) for n, name in enumerate(names))
+    report = RunReport.of(Run((Result("own", "q", "", "tiny", scores=tuple(scores)),)))
+    record = EvalRecord(report, report.summaries[0], ENDED)
+    assert (record.judge_prompts, record.first_metric) == (prompts, "turn_0")
+
+
 # --- tables ---
 
 
@@ -275,6 +294,27 @@ def test_parquet_has_the_same_table(tmp_path: Path) -> None:
 
 
 # --- what all read ---
+
+
+def test_an_answer_is_an_error_where_a_request_failed_and_not_where_a_rating_is_missing() -> None:
+    (unscored,) = answered_questions([conversation(81, (None, 8.0))])
+    assert [unscored.error_of(answer) for answer in unscored.answers] == [None, None]
+    (lost,) = answered_questions([Result("own", "q", "", "tiny", scores=(Score(None, error="gone"),))])
+    assert [lost.error_of(answer) for answer in lost.answers] == ["gone"]
+    replies = (ModelReply("so"), ModelReply(None))
+    score = Score(5.0, maximum=10.0, answers=(5.0, None), evidence=Evidence(replies=replies))
+    (half,) = answered_questions([Result("own", "q", "", "tiny", scores=(score,))])
+    assert [half.error_of(answer) for answer in half.answers] == [None, "a request failed"]
+
+
+def test_a_question_that_ended_early_is_an_error_without_any_score() -> None:
+    question = AnsweredQuestion(Result("own", "q", "", "tiny", error="the server is gone"))
+    assert question.error_of(QuestionAnswer(1, ())) == "the server is gone"
+
+
+def test_tokens_are_those_of_prompts_and_of_completions() -> None:
+    assert chat_tokens(conversation(81, (1.0, 2.0)).chats) == (60, 24)
+    assert chat_tokens(()) == (0, 0)
 
 
 def test_chats_that_go_on_are_one_conversation() -> None:

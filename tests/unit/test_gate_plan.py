@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from pytest_instructlab_eval.gates.gate_plan import (
 from pytest_instructlab_eval.parsers import parse_power
 from pytest_instructlab_eval.records.run import PlannedTest
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
-from pytest_instructlab_eval.reports.plan_table import plan_lines
+from pytest_instructlab_eval.reports.plan_table import UNKNOWN, drop_text, plan_lines
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.repeated_answers import answers_interval
 from pytest_instructlab_eval.stats.statistics import FEW_CLUSTERS, cluster_interval, fewest_clusters
@@ -231,3 +232,17 @@ def test_the_plan_says_what_about_means_where_it_says_about(is_estimated: bool, 
     assert "The smallest drop is what would fail the gate in 80 % of runs." in text
     assert ("about 0.2000" in text) == said
     assert ('With "about" it is an estimate, since the earlier run asked other questions' in text) == said
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        ({"smallest_drop": 0.04119}, "0.0412"),
+        ({"smallest_drop": 1.234}, "1.23"),
+        ({"smallest_drop": 0.2, "is_estimated": True}, "about 0.2000"),
+        ({"cannot_fail": "too few questions"}, "cannot decide"),
+        ({}, UNKNOWN),
+    ],
+)
+def test_the_smallest_drop_in_words(plan: dict[str, Any], text: str) -> None:
+    assert drop_text(GatePlan(DROP, 10, 10, 20, None, **plan)) == text

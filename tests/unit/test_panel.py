@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.judges import LLMJudge, Panel, ReferenceJudge
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.scores import Result, Score
-from pytest_instructlab_eval.reports.scores_table import scores_table
+from pytest_instructlab_eval.reports.scores_table import agreement_text, scores_table
 from pytest_instructlab_eval.stats.summary import summarise
 from pytest_instructlab_eval.suites import mt_bench
 from pytest_instructlab_eval.suites.instructlab_files import write_instructlab_files
@@ -105,6 +106,12 @@ def result(number: int, **ratings: float) -> Result:
         sum(ratings.values()) / len(ratings), "turn_1", 10.0, evidence=Evidence.from_plain(evidence)
     )
     return Result("mt_bench", f"{number}-writing", "writing", "tiny", ", ".join(ratings), scores=(score,))
+
+
+@pytest.mark.parametrize(("alpha", "text"), [(0.957, "0.96"), (-0.2, "-0.20"), (None, "not measurable")])
+def test_the_agreement_in_words(alpha: float | None, text: str) -> None:
+    (summary,) = summarise([Result("own", "q", "", "lab", scores=(Score(1.0),))])
+    assert agreement_text(dataclasses.replace(summary, agreement=alpha)) == text
 
 
 def test_the_table_has_the_agreement_of_the_judges() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.parsers import parse_price
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.reports.html.charts import histogram
 from pytest_instructlab_eval.reports.html.page import html_page
 from pytest_instructlab_eval.reports.html.page_data import page_data
 from pytest_instructlab_eval.reports.html.question_table import question_table
@@ -51,6 +52,38 @@ def test_a_run_that_passed_says_so() -> None:
 def test_any_text_and_any_score_make_a_page(text: str, value: float | None) -> None:
     score = Score(value, f"m {text}", explanation=text)
     assert headline(Result(f"b {text}", f"q {text}", text, f"m {text}", scores=(score,)))
+
+
+def test_a_question_of_a_task_has_the_samples_of_all_its_scores() -> None:
+    def sampled(metric: str, *samples: Sample) -> Score:
+        return Score.mean_of(samples, metric=metric)
+
+    one, other = Sample("a", 1.0), Sample("a", 0.0)
+    task = Result(
+        "own", "t", "t", "lab", scores=(sampled("acc", one, Sample("b", 1.0)), sampled("f1", other))
+    )
+    alone = Result("own", "q", "", "lab", scores=(Score(1.0),))
+    rows = question_table(RunReport.of(Run((task, alone), models={"lab": "lab"}))).rows
+    assert [len(row.samples) for row in rows] == [2, 1, 0]
+    assert rows[0].samples == [one, other]
+
+
+@pytest.mark.parametrize(
+    ("maximum", "labels"),
+    [(3.0, ["1", "2", "3"]), (2.0, ["0 to 0.2", "0.2 to 0.4"]), (0.5, ["0 to 0.05", "0.05 to 0.1"])],
+)
+def test_a_histogram_has_a_bar_for_each_whole_number_or_tenth(maximum: float, labels: list[str]) -> None:
+    assert [bar.label for bar in histogram([[maximum]], maximum)][: len(labels)] == labels
+
+
+def test_bars_are_shares_of_their_side_and_the_highest_of_all_is_1() -> None:
+    bars = histogram([[0.2, 3.0, 3.4, 9.0], [1.0, 2.0]], 3.0)
+    assert [(bar.label, bar.shares, bar.counts) for bar in bars] == [
+        ("0", (0.3333, 0.0), (1, 0)),
+        ("1", (0.0, 0.6667), (0, 1)),
+        ("2", (0.0, 0.6667), (0, 1)),
+        ("3", (1.0, 0.0), (3, 0)),
+    ]
 
 
 def index_of(*samples: Sample) -> dict[str, Any]:

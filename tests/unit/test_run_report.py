@@ -65,6 +65,23 @@ def test_the_base_model_is_no_candidate_and_is_not_ranked() -> None:
     assert [(change.model, change.against) for change in report.changes] == [("lab", "other")]
 
 
+def test_a_candidate_is_compared_with_the_model_of_its_name_or_the_only_one() -> None:
+    assert RunReport.of(run(*LAB, *OTHER), EARLIER).compared_with("lab") == "main"
+    both = Baseline({}, (*EARLIER.results, *LAB))
+    report = RunReport.of(run(*LAB, *OTHER), both)
+    assert (report.compared_with("lab"), report.compared_with("other")) == ("lab", None)
+
+
+@pytest.mark.parametrize(
+    ("found", "configuration", "has_page"),
+    [(LAB, {}, True), (LAB, {"report": "html"}, True), (LAB, {"report": "none"}, False), ([], {}, False)],
+)
+def test_a_run_has_a_page_if_it_asked_something_and_the_user_wants_one(
+    found: list[Result], configuration: dict[str, Any], has_page: bool
+) -> None:
+    assert RunReport.of(run(*found, configuration=configuration)).has_page is has_page
+
+
 def test_of_several_models_without_a_common_benchmark_none_is_the_best() -> None:
     assert RunReport.of(run(*LAB, *results("other", 1.0, benchmark="b"))).best is None
 

@@ -258,6 +258,16 @@ def test_the_value_of_a_result_without_a_score_is_none() -> None:
     assert result(Score(None)).value is None
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "outcome"),
+    [(0.0, None, "scored"), (0.5, "late", "scored"), (None, None, "unscored"), (None, "gone", "error")],
+)
+def test_a_sample_without_a_score_is_an_error_if_it_says_why(
+    value: float | None, error: str | None, outcome: str
+) -> None:
+    assert Sample("0", value, error=error).outcome == outcome
+
+
 def test_a_result_spells_out_its_outcome_as_plain_data() -> None:
     assert result(Score(None)).to_plain()["outcome"] == "unscored"
 

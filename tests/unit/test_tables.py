@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.reports.tables import fit_table, paragraph
+from pytest_instructlab_eval.reports.tables import fit_table, paragraph, paragraphs
 
 HEAD = ("benchmark", "score", "std. error", "questions", "unscored", "errors")
 ROWS = (
@@ -107,3 +107,8 @@ def test_a_paragraph_is_broken_at_blanks_and_indented(width: int) -> None:
 
 def test_a_line_that_fits_stays_as_it_is() -> None:
     assert paragraph("  passed: mmlu >= 0.5") == ["  passed: mmlu >= 0.5"]
+
+
+def test_each_of_several_texts_is_a_paragraph_and_an_empty_one_has_no_line() -> None:
+    with columns(60):
+        assert paragraphs(["short", "", "long " * 15]) == ["short", *paragraph("long " * 15)]

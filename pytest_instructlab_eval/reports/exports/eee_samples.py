@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from pytest_instructlab_eval.records.evidence import Evidence
+from pytest_instructlab_eval.records.evidence import Chat, Evidence
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.reports.answered_questions import (
     NO_EVIDENCE,
     AnsweredQuestion,
+    chat_tokens,
     named_scores,
 )
 from pytest_instructlab_eval.settings import REFERENCE_JUDGE
@@ -65,8 +66,7 @@ def _answer_record(question: AnsweredQuestion, name: str, score: Score) -> Recor
         },
     }  # fmt: skip
     if chats := result.chats:
-        prompt = sum(chat.prompt_tokens for chat in chats)
-        completion = sum(chat.completion_tokens for chat in chats)
+        prompt, completion = chat_tokens(chats)
         record["token_usage"] = {
             "input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion
         }  # fmt: skip
@@ -79,27 +79,35 @@ def _said(question: AnsweredQuestion, evidence: Evidence, turn: int) -> Record:
     conversation = question.answers[0].conversation
     method = "custom" if question.result.judge in (None, REFERENCE_JUDGE) else "llm_judge"
     if 1 < turn <= len(conversation):
-        chat = conversation[turn - 1]
-        messages = [*chat.messages, {"role": "assistant", "content": chat.answer}]
-        turns = []
-        for index, message in enumerate(messages):
-            content: object = message.get("content")
-            if content is not None and not isinstance(content, str):
-                content = json.dumps(content)
-            turns.append({"turn_idx": index, "role": str(message.get("role")), "content": content})
-        source = "messages[turn_idx].content"
-        return {
-            "interaction_type": "multi_turn",
-            "messages": turns,
-            "answer_attribution": [_attribution(len(messages) - 1, source, chat.answer or "", method)],
-        }
-    traces = [reply.reasoning for reply in evidence.replies if reply.reasoning and reply.text is not None]
-    replies = [reply.text for reply in evidence.replies if reply.text is not None]
-    texts = replies or [chat.answer or "" for chat in conversation[-1:]] or [""]
+        return _said_later(conversation[turn - 1], method)
+    texts: list[str] = []
+    traces: list[str] = []
+    for reply in evidence.replies:
+        if reply.text is not None:
+            texts.append(reply.text)
+            traces += filter(None, [reply.reasoning])
+    texts = texts or [chat.answer or "" for chat in conversation[-1:]] or [""]
     return {
         "interaction_type": "single_turn",
         "output": {"raw": texts, **({"reasoning_trace": traces} if traces else {})},
         "answer_attribution": [_attribution(0, "output.raw", texts[0], method)],
+    }
+
+
+def _said_later(chat: Chat, method: str) -> Record:
+    """Return the conversation that ended with the answer of this chat."""
+    messages = [*chat.messages, {"role": "assistant", "content": chat.answer}]
+    turns = []
+    for index, message in enumerate(messages):
+        content: object = message.get("content")
+        if content is not None and not isinstance(content, str):
+            content = json.dumps(content)
+        turns.append({"turn_idx": index, "role": str(message.get("role")), "content": content})
+    source = "messages[turn_idx].content"
+    return {
+        "interaction_type": "multi_turn",
+        "messages": turns,
+        "answer_attribution": [_attribution(len(messages) - 1, source, chat.answer or "", method)],
     }
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.records.scores import Result
-from pytest_instructlab_eval.reports.answered_questions import answered_questions, named_scores
+from pytest_instructlab_eval.reports.answered_questions import answered_questions
 from pytest_instructlab_eval.reports.benchmark_scores import (
     BenchmarkScore,
     fingerprint_of,
@@ -91,6 +91,18 @@ class EvalRecord:
         """The results of the benchmark and model."""
         own = (self.summary.benchmark, self.summary.model)
         return [result for result in self.report.run.results if (result.benchmark, result.model) == own]
+
+    @cached_property
+    def first_metric(self) -> str:
+        """The metric of the first score, which is the only one where the summary names none."""
+        return next((score.metric for result in self.results for score in result.scores), "score")
+
+    @cached_property
+    def judge_prompts(self) -> str:
+        """The names of the prompt templates that the answers were judged with."""
+        evidence = evidence_of(score for result in self.results for score in result.scores)
+        prompts = sorted({entry.judge_prompt for entry in evidence if entry.judge_prompt})
+        return ", ".join(prompts) or "the judge's own"
 
     def write(self, folder: Path) -> None:
         """Write the aggregate, and the samples beside it; raises OSError."""
@@ -176,17 +188,13 @@ class EvalRecord:
         return f"{self.evaluation_id}#{part}{':' if name else ''}{name}"
 
     def _metric(self, score: BenchmarkScore) -> Record:
-        if score.part == "metric":
-            metric = score.name
-        elif self.summary.metrics:
-            metric = "mean"
-        else:  # it has only one
-            metric = next((name for result in self.results for name, _ in named_scores(result)), "score")
+        of_all = "mean" if self.summary.metrics else self.first_metric
+        metric = score.name if score.part == "metric" else of_all
         judges = judge_names(self.summary.judge)
         config: Record = {
             "metric_id": f"{self.summary.benchmark}.{metric}",
             "metric_name": metric,
-            "metric_kind": "rating" if judges else "accuracy" if metric == "acc" else "score",
+            "metric_kind": "rating" if judges else {"acc": "accuracy"}.get(metric, "score"),
             "metric_unit": "proportion" if score.maximum == 1 else "points",
             "lower_is_better": False,
             "score_type": "continuous",
@@ -196,11 +204,9 @@ class EvalRecord:
         if REFERENCE_JUDGE in judges:
             config["additional_details"] = {"judge": "chrF similarity to the reference answer"}
         if models := [name for name in judges if name != REFERENCE_JUDGE]:
-            evidence = evidence_of(score for result in self.results for score in result.scores)
-            prompts = sorted({entry.judge_prompt for entry in evidence if entry.judge_prompt})
             config["llm_scoring"] = {
                 "judges": [{"model_info": _model_info(name)} for name in models],
-                "input_prompt": ", ".join(prompts) or "the judge's own",
+                "input_prompt": self.judge_prompts,
                 "aggregation_method": "average",
             }
         return config

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 
 from pytest_instructlab_eval.records.evidence import Chat, Judgment
 from pytest_instructlab_eval.records.scores import Sample, Score
-from pytest_instructlab_eval.reports.answered_questions import AnsweredQuestion, MetricScore, QuestionAnswer
+from pytest_instructlab_eval.reports.answered_questions import (
+    NO_EVIDENCE,
+    AnsweredQuestion,
+    MetricScore,
+    QuestionAnswer,
+)
 
 Plain = dict[str, object]
 
@@ -166,7 +171,6 @@ def _answer_sample(
     scores = {part.metric: _answer_score(part) for part in answer.scores if not part.failed}
     if overall is not None and scores:
         scores = {overall: _overall_score(answer.scores), **scores}
-    failed = any(part.failed for part in answer.scores) or (question.outcome == "error" and not answer.scores)
     read, written = answer.tokens
     usage = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
     return InspectSample(
@@ -178,7 +182,7 @@ def _answer_sample(
         scores,
         _metadata(question, {}),
         usage={model: usage} if answer.chats else {},
-        error=question.error or "a request failed" if failed else None,
+        error=question.error_of(answer),
         epoch=answer.number,
         seconds=answer.seconds,
         turns=len(answer.conversation),
@@ -221,7 +225,8 @@ def _content(text: str, reasoning: str) -> object:
 
 def _answer_score(part: MetricScore) -> Plain:
     """Return a score as inspect has it: an unscored answer has NaN there, which its means leave out."""
-    explanation = part.judgments[0].text if part.judgments else part.explanation
+    evidence = part.score.evidence or NO_EVIDENCE
+    explanation = part.judgments[0].text if part.judgments else part.score.explanation
     if len(part.judgments) > 1:
         explanation = "\n\n".join(f"{entry.judge or 'judge'}: {entry.text}" for entry in part.judgments)
     score: Plain = {
@@ -229,9 +234,9 @@ def _answer_score(part: MetricScore) -> Plain:
         "answer": part.reply.text if part.reply is not None else None,
         "explanation": explanation,
         "metadata": {
-            "maximum": part.maximum,
-            "judge_prompt": part.evidence.judge_prompt,
-            "asked_judge": part.evidence.user_prompt,
+            "maximum": part.score.maximum,
+            "judge_prompt": evidence.judge_prompt,
+            "asked_judge": evidence.user_prompt,
             "judgments": [_plain_judgment(entry) for entry in part.judgments],
         },
     }

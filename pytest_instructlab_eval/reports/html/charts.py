@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -84,10 +85,13 @@ class Radar:
     def of(cls, shares: Sequence[Sequence[float | None]]) -> Radar:
         """Return the radar of each side's scores, as shares of the scale (0 to 1)."""
         count = len(shares[0])
-        turns = [2 * math.pi * number / count - math.pi / 2 for number in range(count)]
-        ends = [(math.cos(turn), math.sin(turn)) for turn in turns]  # on radius 1, the first at the top
-        anchors = ["middle" if abs(x) < 0.2 else "start" if x > 0 else "end" for x, _ in ends]
-        polygons = []
+        ends, labels, polygons = [], [], []
+        for number in range(count):
+            turn = 2 * math.pi * number / count - math.pi / 2
+            x, y = math.cos(turn), math.sin(turn)  # on radius 1, the first at the top
+            ends.append((x, y))
+            anchor = "middle" if abs(x) < 0.2 else "start" if x > 0 else "end"
+            labels.append((round(58 * x, 1), round(57 * y + 2, 1), anchor))
         for side in shares:
             points = [
                 f"{50 * share * x:.2f},{50 * share * y:.2f}"
@@ -98,10 +102,7 @@ class Radar:
         return cls(
             (12.5, 25.0, 37.5, 50.0),
             tuple((round(50 * x, 2), round(50 * y, 2)) for x, y in ends),
-            tuple(
-                (round(58 * x, 1), round(57 * y + 2, 1), anchor)
-                for (x, y), anchor in zip(ends, anchors, strict=True)
-            ),
+            tuple(labels),
             tuple(polygons),
         )
 
@@ -124,19 +125,27 @@ def histogram(sides: Sequence[Sequence[float]], maximum: float) -> list[Bar]:
     A value beyond the bars is in the nearest.
     """
     if maximum == int(maximum) and 2 < maximum <= MOST_BARS:
-        low = 0 if any(value < 0.5 for side in sides for value in side) else 1
-        labels = [str(number) for number in range(low, int(maximum) + 1)]
-        places = [[math.floor(value + 0.5) - low for value in side] for side in sides]
+        low = 0 if min(itertools.chain(*sides), default=1.0) < 0.5 else 1
+        labels = list(map(str, range(low, int(maximum) + 1)))
+
+        def place(value: float) -> int:
+            return math.floor(value + 0.5) - low
     else:
         labels = [f"{maximum * number / 10:g} to {maximum * (number + 1) / 10:g}" for number in range(10)]
-        places = [[math.floor(10 * value / maximum) for value in side] for side in sides]
-    last = len(labels) - 1
-    in_bars = [Counter(min(last, max(0, place)) for place in side) for side in places]
-    counts = [[side[bar] for bar in range(len(labels))] for side in in_bars]
+
+        def place(value: float) -> int:
+            return math.floor(10 * value / maximum)
+
+    counts = []
+    for side in sides:
+        in_bars = Counter(min(len(labels) - 1, max(0, place(value))) for value in side)
+        counts.append([in_bars[bar] for bar in range(len(labels))])
+    columns = zip(labels, zip(*_heights(counts), strict=True), zip(*counts, strict=True), strict=True)
+    return [Bar(*column) for column in columns]
+
+
+def _heights(counts: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Return the heights of each side's bars: their shares of its values, the largest of all as 1."""
     shares = [[number / (sum(side) or 1) for number in side] for side in counts]
-    most = max((max(side) for side in shares), default=0.0) or 1.0
-    heights = [[round(share / most, 4) for share in side] for side in shares]  # the largest of all is 1
-    return [
-        Bar(label, tuple(side[bar] for side in heights), tuple(count[bar] for count in counts))
-        for bar, label in enumerate(labels)
-    ]
+    most = max(itertools.chain(*shares), default=0.0) or 1.0
+    return [[round(share / most, 4) for share in side] for side in shares]

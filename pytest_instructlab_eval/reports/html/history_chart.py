@@ -78,8 +78,9 @@ def history_blocks(history: RunHistory, shown: Collection[tuple[str, str]]) -> l
             continue
         axis, decimals = Axis.around(scores.span), score_digits(scores.maximum)
         step = (RIGHT - LEFT) / (len(scores.points) - 1)
-        places = [round(LEFT + step * number, 2) for number in range(len(scores.points))]
-        dots = tuple(_dot(point, x, axis) for point, x in zip(scores.points, places, strict=True))
+        dots = tuple(
+            _dot(point, round(LEFT + step * number, 2), axis) for number, point in enumerate(scores.points)
+        )
         strokes = []
         for line in range(scores.lines):
             of_line = [dot for dot, point in zip(dots, scores.points, strict=True) if point.line == line + 1]

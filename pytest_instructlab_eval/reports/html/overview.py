@@ -13,7 +13,7 @@ from pytest_instructlab_eval.reports.html.charts import LimitChart
 from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.verdicts import ORDER, verdict_counts
-from pytest_instructlab_eval.reports.worse_questions import changed_rows, compared_sides
+from pytest_instructlab_eval.reports.worse_questions import ChangeCounts, changed_rows, compared_sides
 from pytest_instructlab_eval.stats.changes import MeanChange
 
 NAMED = 3  # causes in the sentence
@@ -54,10 +54,7 @@ class ChangeCard:
     overall: MeanChange
     interval: str
     digits: int
-    worse: int
-    better: int
-    flips_down: int
-    flips_up: int
+    counts: ChangeCounts
     questions: tuple[ChangedQuestion, ...]
     groups: tuple[MeanChange, ...]
     notes: tuple[str, ...]
@@ -74,9 +71,8 @@ def headline_sentence(report: RunReport) -> str:
             causes.append(f"{gate.gate} {gate.verdict}: {gate.message.partition(';')[0]}")
         return f"{_listed(causes)}."
     if verdict == "inconclusive":
-        open_gates = [gate for gate in report.verdicts if gate.verdict == "inconclusive"]
-        reasons = [f"{gate.gate} is inconclusive" for gate in open_gates]
-        return f"{_listed([*([report.not_gated] if report.not_gated else []), *reasons])}."
+        undecided = [f"{gate.gate} is inconclusive" for gate in report.verdicts if gate.verdict == verdict]
+        return f"{_listed([*filter(None, [report.not_gated]), *undecided])}."
     if verdict == "skipped":
         return "No question was asked."
     return f"No gate failed: {verdict_counts(report.verdicts)}." if report.verdicts else "No test failed."
@@ -118,7 +114,6 @@ def change_cards(report: RunReport, table: PageQuestions) -> list[ChangeCard]:
     for entry in report.changes:
         pair = compared_sides(entry, table)
         changed = [] if pair is None else changed_rows(entry.benchmark, pair, table.rows)
-        changes = [change for change, _ in changed]
         digits, ends = score_digits(entry.overall.maximum), entry.overall.interval
         card = ChangeCard(
             title=entry.title,
@@ -127,16 +122,13 @@ def change_cards(report: RunReport, table: PageQuestions) -> list[ChangeCard]:
             overall=entry.overall,
             interval="" if ends is None else " to ".join(f"{end:+.{digits}f}" for end in ends),
             digits=digits,
-            worse=sum(change < 0 for change in changes),
-            better=sum(change > 0 for change in changes),
-            flips_down=sum(change <= -FLIP for change in changes),
-            flips_up=sum(change >= FLIP for change in changes),
+            counts=ChangeCounts.of([change for change, _ in changed]),
             questions=() if pair is None else tuple(_worst_questions(changed, pair, table)),
             groups=tuple(group for group in entry.groups if group.certain),
             notes=tuple(comparison_notes([entry])),
         )
         cards.append(card)
-    return sorted(cards, key=lambda card: (card.overall.difference or 0.0) / card.overall.maximum)
+    return sorted(cards, key=lambda card: card.overall.relative_difference)
 
 
 def _worst_questions(

@@ -137,6 +137,7 @@ def _page(
     report: RunReport, blocks: Sequence[ScoreBlock], changes: Sequence[ChangeCard], history: RunHistory
 ) -> Page:
     run, gates = report.run, gate_cards(report.verdicts)
+    findings = (*report.problems, *filter(None, (report.not_gated, family_note(report.verdicts))))
     shown = {(summary.benchmark, summary.model) for summary in report.summaries}
     over_time = history_blocks(history, shown)
     head, totals = totals_table(run)
@@ -149,7 +150,7 @@ def _page(
         headline=headline_sentence(report),
         models=tuple(report.candidates),
         meta=tuple(_run_facts(report)),
-        findings=tuple(dict.fromkeys(_page_findings(report)))[:MOST_NOTES],
+        findings=tuple(dict.fromkeys(findings))[:MOST_NOTES],
         gates=tuple(gates),
         gate_counts=verdict_counts(report.verdicts),
         default_gates=sum(gate.default for gate in gates),
@@ -183,12 +184,3 @@ def _run_facts(report: RunReport) -> Iterator[str]:
         yield f"base model {report.run.base}"
     if judges := dict.fromkeys(result.judge for result in report.run.results if result.judge):
         yield f"judged by {'; '.join(judges)}"
-
-
-def _page_findings(report: RunReport) -> Iterator[str]:
-    """Yield the problems of a run, and what limits the verdict on it."""
-    yield from report.problems
-    if report.not_gated:
-        yield report.not_gated
-    if note := family_note(report.verdicts):
-        yield note

@@ -8,6 +8,7 @@ import string
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pytest_instructlab_eval.records.scores import Outcome, Sample
 from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
@@ -15,7 +16,7 @@ from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuesti
 
 OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
 CUT_OFF, CONTRADICTORY = 1, 2
-NO_CHOICE = -1
+NO_OUTCOME = NO_CHOICE = -1
 BLOCK = 1_000_000  # characters of a block before it is compressed: it opens in some 10 ms
 
 
@@ -43,60 +44,62 @@ def page_data(table: PageQuestions) -> PageData:
 
 def _index(table: PageQuestions) -> dict[str, Plain]:
     """Return the columns of all questions, with names as indexes."""
-    benchmarks = _numbered(row.name.benchmark for row in table.rows)
-    groups = _numbered(row.group for row in table.rows)
-    samples = [
-        next((found.sample for found in row.findings.values() if found.sample), None) for row in table.rows
-    ]
+    benchmarks, benchmark = _numbered(row.name.benchmark for row in table.rows)
+    groups, group = _numbered(row.group for row in table.rows)
+    samples = [next(iter(row.samples), None) for row in table.rows]
     index: dict[str, Plain] = {
         "sides": [{"label": _shown_name(side.label), "role": side.role} for side in table.sides],
         "against": table.against,
         "flip": FLIP,
-        "benchmarks": list(map(_shown_name, benchmarks)),
-        "groups": list(map(_shown_name, groups)),
-        "benchmark": [benchmarks[row.name.benchmark] for row in table.rows],
-        "group": [groups[row.group] for row in table.rows],
+        "benchmarks": benchmarks,
+        "groups": groups,
+        "benchmark": benchmark,
+        "group": group,
         "name": [_shown_name(row.name.text) for row in table.rows],
         "maximum": [row.maximum for row in table.rows],
         "findings": [_column(table.rows, side) for side in range(len(table.sides))],
     }
     if any(samples):
-        index["right"] = [
-            NO_CHOICE if sample is None else _choice_place(sample, sample.answer) for sample in samples
-        ]
+        index["right"] = [_choice_place(sample, "answer") for sample in samples]
     return index
 
 
-def _numbered(names: Iterable[str]) -> dict[str, int]:
-    """Return the names, each once and with its number, in their order."""
-    return {name: number for number, name in enumerate(dict.fromkeys(names))}
+def _numbered(names: Iterable[str]) -> tuple[list[str | None], list[int]]:
+    """Return the names as the page shows them, each once, and of each given name the number among these."""
+    numbers: dict[str, int] = {}
+    column = [numbers.setdefault(name, len(numbers)) for name in names]
+    return list(map(_shown_name, numbers)), column
 
 
 def _shown_name(name: str) -> str | None:
     return visible(name, LONGEST_NAME)
 
 
-def _column(rows: Sequence[QuestionRow], side: int) -> dict[str, Plain]:
+def _column(rows: Sequence[QuestionRow], side: int) -> Plain:
     """Return one side's values, outcomes (-1 where it does not have the question) and flags."""
-    found = [row.findings.get(side) for row in rows]
-    samples = [None if finding is None else finding.sample for finding in found]
-    return {
-        "value": [
-            None if finding is None or finding.value is None else round(finding.value, 4) for finding in found
-        ],
-        "outcome": [-1 if finding is None else OUTCOMES.index(finding.outcome) for finding in found],
-        "flags": [
-            0 if finding is None else CUT_OFF * finding.cut_off + CONTRADICTORY * finding.contradictory
-            for finding in found
-        ],
-        "choice": [
-            NO_CHOICE if sample is None else _choice_place(sample, sample.choice) for sample in samples
-        ],
-    }
+    column: dict[str, list[Plain]] = {"value": [], "outcome": [], "flags": [], "choice": []}
+    for row in rows:
+        cells: tuple[Plain, ...] = (None, NO_OUTCOME, 0, NO_CHOICE)
+        if (finding := row.findings.get(side)) is not None:
+            cells = (
+                None if finding.value is None else round(finding.value, 4),
+                OUTCOMES.index(finding.outcome),
+                CUT_OFF * finding.cut_off + CONTRADICTORY * finding.contradictory,
+                _choice_place(finding.sample, "choice"),
+            )
+        for values, cell in zip(column.values(), cells, strict=True):
+            values.append(cell)
+    return column
 
 
-def _choice_place(sample: Sample, named: str | None) -> int:
-    """Return the place of a choice among those of a sample, by its text or its letter; -1 for another."""
+def _choice_place(sample: Sample | None, which: Literal["choice", "answer"]) -> int:
+    """Return the place of a sample's choice or right answer, a text or a letter, among its choices.
+
+    It is -1 for one that is not among them, and without a sample.
+    """
+    if sample is None:
+        return NO_CHOICE
+    named: str | None = getattr(sample, which)
     count = max(len(sample.choices), len(sample.logprobs))
     for place, letter in enumerate(string.ascii_uppercase[:count]):
         if named == letter or named in sample.choices[place : place + 1]:

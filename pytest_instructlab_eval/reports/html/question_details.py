@@ -32,7 +32,7 @@ def visible(text: str | None, most: int = LONGEST) -> str | None:
 def details_of(row: QuestionRow) -> dict[str, Plain]:
     """Return all that is known of a question but its scores: its own texts, and each side's by its index."""
     sides = {str(index): _side(finding) for index, finding in row.findings.items()}
-    samples = [sample for finding in row.findings.values() for _, sample in finding.samples]
+    samples = row.samples
     asked = next((sample for sample in samples if sample.question), samples[0] if samples else None)
     of_task: dict[str, Plain] = {}
     if asked is not None:

@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 from pytest_instructlab_eval.records.scores import Outcome, Result, Sample, Score
 from pytest_instructlab_eval.reports.answered_questions import highest_score
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.stats.comparison import counterpart
 
 Role = Literal["candidate", "base", "baseline"]
 FLIP = 0.5  # of the scale: a change this large turns right into wrong, or a good rating into a bad one
@@ -97,6 +96,16 @@ class QuestionRow:
             return None
         return round((mine.value - other.value) / self.maximum, 12)
 
+    def lost_its_score(self, ours: int, theirs: int) -> bool:
+        """Return whether our side has the question without a score, and the other side with one."""
+        mine, other = self.findings.get(ours), self.findings.get(theirs)
+        return mine is not None and mine.value is None and other is not None and other.value is not None
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples of a task's question, of all sides and scores; none for a test of its own."""
+        return [sample for finding in self.findings.values() for _, sample in finding.samples]
+
 
 @dataclass(frozen=True)
 class PageQuestions:
@@ -109,21 +118,17 @@ class PageQuestions:
 
 def question_table(report: RunReport) -> PageQuestions:
     """Return the questions of a run and of the run that it is compared with, in the order of their tests."""
-    sides = [PageSide(model, "candidate") for model in _models(report.run.candidates, report.candidates)]
-    if report.run.base is not None:
-        sides.append(PageSide(report.run.base, "base"))
-    sides += [PageSide(model, "baseline") for model in _models(_earlier_results(report), ())]
+    candidates = _models(report.run.candidates, report.candidates)
+    others = [] if report.run.base is None else [PageSide(report.run.base, "base")]
+    others += [PageSide(model, "baseline") for model in _models(_earlier_results(report), ())]
+    sides = [*(PageSide(model, "candidate") for model in candidates), *others]
     rows: dict[QuestionName, QuestionRow] = {}
     for index, side in enumerate(sides):
         _add(rows, index, side_results(side, report))
     ours = [row for row in rows.values() if any(sides[index].role != "baseline" for index in row.findings)]
-    pairs = {(entry.model, entry.against) for entry in report.changes}
-    others = {side.label: index for index, side in enumerate(sides) if side.role != "candidate"}
-    against = []  # of each candidate the side that the report's changes compare it with
-    for side in sides:
-        other = counterpart(side.label, [theirs for model, theirs in pairs if model == side.label])
-        against.append(others.get(other or "") if side.role == "candidate" else None)
-    return PageQuestions(tuple(sides), tuple(against), tuple(ours))
+    places: dict[str | None, int] = {side.label: index for index, side in enumerate(others, len(candidates))}
+    against = [places.get(report.compared_with(model)) for model in candidates]
+    return PageQuestions(tuple(sides), (*against, *[None] * len(others)), tuple(ours))
 
 
 def side_results(side: PageSide, report: RunReport) -> list[Result]:
@@ -157,17 +162,17 @@ def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Res
 def _findings_of(result: Result) -> Iterator[tuple[str | None, Finding]]:
     """Yield the findings of a test: one for each sample of a task, else one for the test."""
     by_sample: dict[str, list[tuple[Score, Sample]]] = {}
+    others = []
     for score in result.scores:
+        if not score.samples:
+            others.append(score)
         for sample in score.samples:
             by_sample.setdefault(sample.id, []).append((score, sample))
     for name, samples in by_sample.items():
         main = next((s for score, s in samples if score.metric == result.main_metric), samples[0][1])
-        unvalued: Outcome = "unscored" if main.error is None else "error"
-        outcome = unvalued if main.value is None else "scored"
-        yield name, Finding(result, main.value, outcome, samples=tuple(samples))
-    others = tuple(score for score in result.scores if not score.samples)
+        yield name, Finding(result, main.value, main.outcome, samples=tuple(samples))
     if not by_sample:
-        yield None, Finding(result, result.value, result.outcome, scores=others)
+        yield None, Finding(result, result.value, result.outcome, scores=result.scores)
     elif others or result.error is not None:
-        rest = dataclasses.replace(result, scores=others)
-        yield None, Finding(result, rest.value, rest.outcome, scores=others)
+        rest = dataclasses.replace(result, scores=tuple(others))
+        yield None, Finding(result, rest.value, rest.outcome, scores=rest.scores)

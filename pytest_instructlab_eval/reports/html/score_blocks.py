@@ -12,7 +12,7 @@ from pytest_instructlab_eval.reports.html.charts import Axis, Bar, Mark, Radar, 
 from pytest_instructlab_eval.reports.html.overview import change_text
 from pytest_instructlab_eval.reports.html.question_table import PageQuestions, PageSide, side_results
 from pytest_instructlab_eval.reports.run_report import RunReport
-from pytest_instructlab_eval.reports.scores_table import score_doubts
+from pytest_instructlab_eval.reports.scores_table import agreement_text, score_doubts
 from pytest_instructlab_eval.stats.comparison import mean_interval
 from pytest_instructlab_eval.stats.statistics import Interval
 from pytest_instructlab_eval.stats.summary import Summary, SummaryRow
@@ -79,33 +79,38 @@ def score_blocks(report: RunReport, table: PageQuestions) -> list[ScoreBlock]:
 def _block_of(
     benchmark: str, parts: Mapping[int, Sequence[Result]], report: RunReport, table: PageQuestions
 ) -> ScoreBlock:
-    summaries = {}
+    summaries, lines = {}, []
     for index in parts:
         side = table.sides[index]
         of_side = report.baseline_summaries if side.role == "baseline" else report.summaries
         own = (benchmark, side.label)
-        summaries[index] = next(entry for entry in of_side if (entry.benchmark, entry.model) == own)
+        summary = next(entry for entry in of_side if (entry.benchmark, entry.model) == own)
+        summaries[index] = summary
+        lines += _lines(summary, side, len(parts))
     maximum = max(summary.overall.maximum for summary in summaries.values())
     rows = _rows(parts, summaries, maximum, table)
     groups = [row for row in rows if row.kind == "group"]
-    radar = None
-    if len(groups) in RADAR:
-        shares = [
-            [None if cell is None else max(0.0, min(1.0, cell.sort / maximum)) for cell in cells]
-            for cells in zip(*(row.cells for row in groups), strict=True)
-        ]
-        radar = Radar.of(shares)
     return ScoreBlock(
         benchmark=benchmark,
         sides=tuple((index, table.sides[index]) for index in parts),
         maximum=maximum,
         rows=tuple(rows),
-        radar=radar,
+        radar=_radar_of(groups, maximum),
         radar_labels=tuple(short_file_names([row.label for row in groups])),
         bars=tuple(_bars(list(parts.values()))),
-        lines=tuple(
-            line for index, s in summaries.items() for line in _lines(s, table.sides[index], len(parts))
-        ),
+        lines=tuple(lines),
+    )
+
+
+def _radar_of(groups: Sequence[ScoreRow], maximum: float) -> Radar | None:
+    """Return the radar of the groups' scores, of 0 to `maximum`; None for fewer or more than it shows."""
+    if len(groups) not in RADAR:
+        return None
+    return Radar.of(
+        [
+            [None if cell is None else max(0.0, min(1.0, cell.sort / maximum)) for cell in cells]
+            for cells in zip(*(row.cells for row in groups), strict=True)
+        ]
     )
 
 
@@ -212,10 +217,8 @@ def _lines(summary: Summary, side: PageSide, sides: int) -> list[str]:
     of = f" ({side.label})" if sides > 1 else ""
     lines = []
     if summary.agreement_n:
-        alpha = "not measurable" if summary.agreement is None else f"{summary.agreement:.2f}"
-        lines.append(
-            f"judges' agreement{of}: Krippendorff's alpha {alpha}, over {summary.agreement_n:,} answers"
-        )
+        alpha = f"Krippendorff's alpha {agreement_text(summary)}"
+        lines.append(f"judges' agreement{of}: {alpha}, over {summary.agreement_n:,} answers")
     if summary.judge_spread is not None:
         lines.append(
             f"judge's spread{of}: {summary.judge_spread:.2f} from one rating of an answer to the next, over "
