@@ -1,9 +1,8 @@
 """`--eval-repeat auto` in one process: how often each question is asked, from the spread seen so far.
 
 A question is asked a few times, and its answers are judged. Then it waits for the other questions that are
-under way, and is asked as often as their spread says; then their spread is looked at again, since few answers
-tell it badly, until it asks for no more. A question's own spread isn't looked at, so that none has a small
-spread because few answers were asked for (see `needed_repeats`).
+under way. Where the spread of all ratings needs more answers, it is asked up to 8 times, and then up to 16
+times, and looks at the spread again each time (see `needed_repeats`).
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import (
     MOST,
+    STEPS,
     SURE,
     AnswerSpread,
     first_repeats,
@@ -44,7 +44,7 @@ from pytest_instructlab_eval.suites.digests import digest
 Key = tuple[str, str]
 """A question by its name, and the model that is asked."""
 
-ENOUGH = 4 * SURE  # degrees of freedom of the other questions' spread with which none waits for more
+ENOUGH = 4 * SURE  # degrees of freedom of the spread with which no question waits for more
 WIDEST = AnswerSpread((10**2 - 1) / 12, 1e6)  # of ratings from 1 to 10 that are all equally frequent
 
 When = Literal["judged", "answered", "recorded"]
@@ -152,36 +152,33 @@ class Repetition:
         """
         purposes = self._of(key[0])
         awaited = set(self._under_way) - {key}
-        while awaited & set(self._under_way) and any(
-            sum(spread.freedom for spread in self._others(purpose, key)) < ENOUGH for purpose in purposes
-        ):
+        while awaited & set(self._under_way) and not self._is_sure(key):
             await self._news.wait()
-        needed = [self._needed(purpose, key) for purpose in purposes]
-        self._counts[key] = max([asked, *(min(MOST, count) for count in needed)])
+        needed = max((self._needed(purpose) for purpose in self._of(key[0])), default=0)
+        self._counts[key] = asked if needed <= asked else next((step for step in STEPS if step > asked), asked)
         return self._counts[key]
+
+    def _is_sure(self, key: Key) -> bool:
+        return all(
+            sum(spread.freedom for spread in self._seen(purpose)) >= ENOUGH for purpose in self._of(key[0])
+        )
 
     def _of(self, question: str) -> list[Purpose]:
         """Return the purposes in which a question counts."""
         return [purpose for purpose in self._purposes if question in purpose.questions]
 
-    def _others(self, purpose: Purpose, key: Key, *, of_all: bool = False) -> list[AnswerSpread]:
-        """Return the spreads of the other questions of a purpose, and of this one by other models."""
-        return [
-            spread
-            for other, spread in self._spreads[purpose.metric].items()
-            if other != key and (of_all or other[0] in purpose.questions)
-        ]
+    def _seen(self, purpose: Purpose) -> list[AnswerSpread]:
+        """Return the spreads of the answers to the questions of a purpose."""
+        spreads = self._spreads[purpose.metric]
+        return [spread for (name, _), spread in spreads.items() if name in purpose.questions]
 
-    def _needed(self, purpose: Purpose, key: Key) -> int:
-        """Return how often a purpose needs a question asked; 0 where no answer has a rating."""
-        spreads = self._others(purpose, key)
+    def _needed(self, purpose: Purpose) -> int:
+        """Return how often a purpose needs its questions asked; 0 where no answer has a rating."""
+        spreads = self._seen(purpose)
         if sum(spread.freedom for spread in spreads) < SURE:
-            spreads = self._others(purpose, key, of_all=True)
+            spreads = list(self._spreads[purpose.metric].values())
         if sum(spread.freedom for spread in spreads) < SURE:
             spreads += self._earlier.spreads(purpose.metric)
-        own = self._spreads[purpose.metric].get(key)
-        if not spreads and own is not None:
-            spreads = [own]
         if not spreads:
             return 0
         needed = needed_repeats(purpose.aim, spreads)
