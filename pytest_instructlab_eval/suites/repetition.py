@@ -29,6 +29,7 @@ from pytest_instructlab_eval.stats.needed_repeats import (
     SURE,
     AnswerSpread,
     first_repeats,
+    has_spread,
     needed_repeats,
 )
 from pytest_instructlab_eval.suites.answer_aims import (
@@ -135,7 +136,9 @@ class Repetition:
         It would decide otherwise, as that depends on which answers are known by then. The number is another
         one where what the answers are for has changed.
         """
-        self._counts[key] = await kept_number(model, self._basis(key, asked), partial(self.decide, key, asked))
+        self._counts[key] = await kept_number(
+            model, self._basis(key, asked), partial(self.decide, key, asked)
+        )
         return max(asked, self._counts[key])
 
     def _basis(self, key: Key, asked: int) -> object:
@@ -150,12 +153,10 @@ class Repetition:
         Waits for the questions whose answers are under way now, not for later ones, and for none where the
         spread is known well enough.
         """
-        purposes = self._of(key[0])
         awaited = set(self._under_way) - {key}
         while awaited & set(self._under_way) and not self._is_sure(key):
             await self._news.wait()
-        needed = max((self._needed(purpose) for purpose in self._of(key[0])), default=0)
-        self._counts[key] = asked if needed <= asked else next((step for step in STEPS if step > asked), asked)
+        self._counts[key] = max((self._next(purpose, asked) for purpose in self._of(key[0])), default=asked)
         return self._counts[key]
 
     def _is_sure(self, key: Key) -> bool:
@@ -172,17 +173,23 @@ class Repetition:
         spreads = self._spreads[purpose.metric]
         return [spread for (name, _), spread in spreads.items() if name in purpose.questions]
 
-    def _needed(self, purpose: Purpose) -> int:
-        """Return how often a purpose needs its questions asked; 0 where no answer has a rating."""
+    def _next(self, purpose: Purpose, asked: int) -> int:
+        """Return how often a purpose needs a question asked now that it was asked so often."""
         spreads = self._seen(purpose)
         if sum(spread.freedom for spread in spreads) < SURE:
             spreads = list(self._spreads[purpose.metric].values())
         if sum(spread.freedom for spread in spreads) < SURE:
             spreads += self._earlier.spreads(purpose.metric)
-        if not spreads:
-            return 0
-        needed = needed_repeats(purpose.aim, spreads)
-        return MOST if needed is None else needed
+        if not spreads:  # no answer has a rating
+            return asked
+        needed = needed_repeats(purpose.aim, spreads) or MOST
+        if needed <= asked:
+            return asked
+        return (
+            next((step for step in STEPS if step > asked), asked)
+            if has_spread(spreads)
+            else min(MOST, needed)
+        )
 
 
 @dataclass(frozen=True)

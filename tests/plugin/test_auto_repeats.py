@@ -8,7 +8,7 @@ import re
 import statistics
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,11 @@ def counts(finished: Finished) -> dict[str, list[int]]:
     return by_model
 
 
+def span(numbers: Collection[int]) -> str:
+    """The numbers in few words: "3 to 8"."""
+    return " to ".join(map(str, sorted({min(numbers), max(numbers)})))
+
+
 def more(finished: Finished) -> int:
     """How many requests more the note counts."""
     (count,) = re.findall(
@@ -107,7 +112,7 @@ def test_the_noise_decides_how_many_answers_there_are(
     assert more(finished) == 2 * (sum(every) - 10)
     finished.shows(
         "repeat: auto (as many answers as the drop gates need, at most 16)",
-        f"note: mt_bench_branch: {min(every)} to {max(every)} answers to each of 5 questions by 2 models, *",
+        f"note: mt_bench_branch: {span(every)} answers to each of 5 questions by 2 models, *",
     )
     assert "too few;" not in finished.out
     assert finished.document["configuration"]["repeat"] == "auto"
@@ -199,7 +204,7 @@ def test_a_panel_rates_every_answer(project: Project, pull_request: tuple[str, .
 def test_the_spread_is_looked_at_again_after_more_answers(
     project: Project, pull_request: tuple[str, ...]
 ) -> None:
-    """The first three answers ask for a few more, whose ratings then ask for as many as there can be."""
+    """The first three answers ask for up to 8, whose ratings then ask for as many as there can be."""
     asked: Counter[tuple[str, str]] = Counter()
     rated = noisy(0.0)
 
@@ -213,7 +218,7 @@ def test_the_spread_is_looked_at_again_after_more_answers(
 
     project.server.reply = reply
     finished = project.evaluate(*pull_request, GATE)
-    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {16}
+    assert Counter(counts(finished)["tiny"] + counts(finished)["base"])[16] >= 8
 
 
 def test_no_more_is_asked_of_a_question_in_error(project: Project, pull_request: tuple[str, ...]) -> None:

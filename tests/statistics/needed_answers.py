@@ -34,13 +34,15 @@ MODELS = ("base", "candidate")
 class Case:
     """A pull request: so many questions, the spread of the ratings of an answer, and the gate's limit.
 
-    `whole` says that ratings are whole numbers from 1 to 10, as a judge gives them.
+    `whole` says that ratings are whole numbers from 1 to 10, as a judge gives them. `wild` is how many of the
+    questions are answered wrongly one time in four, and then rated 6 lower, as a small model does.
     """
 
     questions: int
     spread: float
     limit: float = 1.0
     whole: bool = False
+    wild: int = 0
 
     @property
     def large(self) -> float:
@@ -93,6 +95,7 @@ def _ratings(case: Case, drop: float, generator: np.random.Generator) -> dict[Ke
     ratings: dict[Key, list[float]] = {}
     for model in MODELS:
         noise = generator.normal(0, case.spread, (case.questions, MOST))
+        noise[: case.wild] -= 6 * (generator.random((case.wild, MOST)) < 1 / 4)
         values = level[:, None] + noise - drop * (model == "candidate")
         values = np.clip(np.rint(values), 1, 10) if case.whole else values
         ratings |= {(f"q{n}", model): row.tolist() for n, row in enumerate(values)}
@@ -100,7 +103,7 @@ def _ratings(case: Case, drop: float, generator: np.random.Generator) -> dict[Ke
 
 
 async def _counts(purposes: Sequence[Purpose], ratings: dict[Key, list[float]]) -> dict[Key, int]:
-    """Return how often each question is asked: each again until it needs no more."""
+    """Return how often each question is asked: all again until they need no more."""
     plan = Repetition(purposes, EarlierAnswers())
     counts = {key: plan.first(key) for key in ratings}
     asked_now = set(ratings)
@@ -121,18 +124,20 @@ CASES = (
     *(Case(questions, spread) for questions in (1, 3, 5, 15) for spread in (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)),
     *(Case(5, spread, whole=True) for spread in (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)),
     *(Case(5, spread, 0.5) for spread in (0.3, 0.5, 1.0)),
+    *(Case(questions, 0.5, wild=questions // 3) for questions in (3, 6, 9)),
 )
 
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     print(f"{8 * runs} runs at the limit, {runs} of each other drop")
-    print("questions  spread  limit  ratings  answers  red at the limit  red at twice it  green at 0")
+    print("questions  wild  spread  limit  ratings  answers  red at the limit  red at twice it  green at 0")
     for case in CASES:
         at_limit = shares(case, case.limit, 8 * runs)
         dropped, same = shares(case, case.large, runs), shares(case, 0.0, runs)
+        kind = "whole" if case.whole else "any"
         print(
-            f"{case.questions:9}  {case.spread:6}  {case.limit:5}  {'whole' if case.whole else 'any':7}  "
+            f"{case.questions:9}  {case.wild:4}  {case.spread:6}  {case.limit:5}  {kind:7}  "
             f"{same.answers:7.1f}  {at_limit.red:16.4f}  {dropped.red:15.2f}  {same.green:10.2f}",
             flush=True,
         )

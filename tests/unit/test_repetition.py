@@ -174,28 +174,35 @@ def decided(plan: Repetition, key: tuple[str, str], asked: int = 3) -> int:
     return asyncio.run(plan.decide(key, asked))
 
 
-def test_the_spread_of_the_other_questions_decides_and_not_its_own() -> None:
+def test_each_question_is_asked_8_times_where_the_spread_of_all_needs_more_than_a_few() -> None:
     wild, calm = (1.0, 5.0, 9.0), (6.0, 6.0, 7.0)
     plan = repetition()
-    plan.add(("q0", "tiny"), [score(*wild)], 3)
     for model in ("tiny", "base"):
-        for name in sorted(NAMES - {"q0"}):
+        for name in sorted(NAMES):
             plan.add((name, model), [score(*calm)], 3)
-    assert decided(plan, ("q0", "tiny")) == 3
-    assert decided(plan, ("q1", "tiny")) > 3  # among whose others is the wild one
+    assert {decided(plan, (name, "tiny")) for name in NAMES} == {3}
+    plan.add(("q0", "tiny"), [score(*wild)], 3)
+    assert {decided(plan, (name, "tiny")) for name in NAMES} == {8}
 
 
-def test_where_nothing_else_is_known_its_own_spread_decides() -> None:
+def test_the_spread_is_looked_at_again_at_8_answers_and_16_are_the_most() -> None:
     plan = repetition()
     plan.add(("q0", "tiny"), [score(1, 9, 5)], 3)
-    assert decided(plan, ("q0", "tiny")) == MOST
+    assert decided(plan, ("q0", "tiny"), 3) == 8
+    plan.add(("q0", "tiny"), [score(1, 9, 5, 1, 9, 5, 1, 9)], 8)
+    assert decided(plan, ("q0", "tiny"), 8) == MOST
+    plan.add(("q0", "tiny"), [score(*[1, 9] * 8)], MOST)
+    assert decided(plan, ("q0", "tiny"), MOST) == MOST
 
 
 def test_an_earlier_runs_spread_counts_where_this_one_has_little() -> None:
-    earlier = EarlierAnswers(tuple(result(f"old{n}", 5, 6, 5, 6, 5) for n in range(6)))
+    earlier = EarlierAnswers(tuple(result(f"old{n}", 5, 6, 5, 6, 5) for n in range(20)))
     plan = repetition(earlier=earlier)
-    plan.add(("q0", "tiny"), [score(1, 9, 5)], 3)
+    plan.add(("q0", "tiny"), [score(4, 8, 6)], 3)
     assert decided(plan, ("q0", "tiny")) == 3
+    plan = repetition()
+    plan.add(("q0", "tiny"), [score(4, 8, 6)], 3)
+    assert decided(plan, ("q0", "tiny")) == 8
 
 
 def test_equal_ratings_are_no_certainty() -> None:
@@ -337,9 +344,9 @@ def test_a_questions_requests_are_what_is_known_now(mt_bench_folder: Path) -> No
     plan, key = question.auto.repetition, (question.id, "tiny")
     plan.add(key, [score(1, 9, 5, metric="turn_1"), score(2, 8, 5, metric="turn_2")], 3)
     asyncio.run(plan.decide(key, 3))
-    assert question.requests == 2 * MOST * 2
+    assert question.requests == 2 * 8 * 2
     plan.add((question.id, "base"), [], 3)
-    assert question.requests == 2 * 10 * 2  # 9.5 of each model
+    assert question.requests == 2 * 6 * 2  # 5.5 of each model
 
 
 def test_equal_questions_are_equal_however_often_they_are_asked(mt_bench_folder: Path) -> None:
