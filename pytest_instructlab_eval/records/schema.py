@@ -157,6 +157,10 @@ def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:
         yield RecordProblem(f"must be null or {allowed}", run["base"], "base")
     if run["base"] is None and configuration.get("base_model"):
         yield RecordProblem("must be the base model, as the configuration has one", None, "base")
+    yield from _configuration_problems(configuration)
+
+
+def _configuration_problems(configuration: Mapping[str, Any]) -> Iterator[MisfitError]:
     has_all = "model" in configuration
     for name in Configuration.__annotations__ if has_all else ():
         if name not in configuration and name not in LATER:

@@ -7,6 +7,7 @@ import json
 import math
 import statistics
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, error_of_mean, plain_data
 
 # --- plain() ---
 
@@ -227,6 +228,12 @@ def test_every_sample_is_either_in_the_mean_or_counted_as_an_error(values: list[
     assert score.samples == tuple(samples(*values))
 
 
+def test_the_samples_of_one_passage_are_one_cluster_in_the_standard_error() -> None:
+    alike = [replace(sample, passage="moon") for sample in samples(1.0, 1.0)]
+    assert error_of_mean([*alike, *samples(0.0, None)]) == pytest.approx(math.sqrt(2 * 2 * (2 / 3) ** 2) / 3)
+    assert error_of_mean(alike) is None
+
+
 # --- Result ---
 
 
@@ -256,6 +263,11 @@ def test_the_value_of_a_result_is_the_mean_of_what_was_scored() -> None:
 
 def test_the_value_of_a_result_without_a_score_is_none() -> None:
     assert result(Score(None)).value is None
+
+
+@pytest.mark.parametrize(("cluster", "own"), [(None, None), ("a/qna.yaml", None), ("mine", "mine"), ("", "")])
+def test_a_cluster_that_follows_from_the_group_is_not_its_own(cluster: str | None, own: str | None) -> None:
+    assert replace(result(), group="a/qna.yaml", cluster=cluster).own_cluster == own
 
 
 def test_a_result_spells_out_its_outcome_as_plain_data() -> None:
