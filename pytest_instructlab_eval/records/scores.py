@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pytest_instructlab_eval.data.typed_json import MisfitError
-from pytest_instructlab_eval.records.evidence import Chat, Evidence, split_evidence
+from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, split_evidence
 
 Outcome = Literal["scored", "unscored", "error"]
 
@@ -153,6 +153,11 @@ class Score:
         if self.errors:
             return "error"
         return "unscored" if self.unscored else "scored"
+
+    @property
+    def judgments(self) -> tuple[Judgment, ...]:
+        """The judgments that it rests on; none where it has no evidence."""
+        return self.evidence.judgments if self.evidence else ()
 
     @property
     def data(self) -> dict[str, Any]:
@@ -304,6 +309,11 @@ class Result:
         """The mean of its main scores, None where there is none."""
         values = [score.value for score in self.main_scores if score.value is not None]
         return statistics.fmean(values) if values else None
+
+    @property
+    def same_answers(self) -> bool:
+        """True if each of its scores is of answers that are all the same."""
+        return all(score.same_answers for score in self.scores)
 
     @property
     def own_cluster(self) -> str | None:
