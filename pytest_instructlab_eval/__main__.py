@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -93,11 +92,7 @@ def best(output: Path) -> None:
         raise click.ClickException(escape_text(f"{file}: {doubt}"))
     for note in doubts_about_best(report.ranking):
         click.echo(f"note: {escape_line(note)}", err=True)
-    name = run.models.get(report.best, report.best)
-    if run.directory is not None and not Path(name).is_absolute():
-        folder = Path(run.directory) / name
-        name = os.path.relpath(folder) if folder.is_dir() else name  # from the current folder, not the run's
-    click.echo(escape_line(name))
+    click.echo(escape_line(run.model_location(report.best)))
 
 
 @main.command()

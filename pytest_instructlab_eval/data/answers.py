@@ -98,13 +98,10 @@ def asked_turns(folder: Path) -> dict[str, tuple[str, ...]]:
     }
 
 
-def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
-    """Return the questions of MT-Bench-Branch in a folder, in their order, each with its reference answer.
+def read_references(folder: Path, judges: Sequence[str]) -> dict[str, list[str]]:
+    """Return every reference answer of the first judge that has a file of them, by the question's id.
 
-    A question is called by the file that it is from, and its place among the questions of that.
-
-    A reference is looked for where InstructLab has it, in `reference_answer/JUDGE.jsonl` of the first judge
-    that has one, then beside the question. Raises DataError.
+    `folder` holds `reference_answer/`. Raises DataError.
     """
     references: dict[str, list[str]] = defaultdict(list)
     files = [existing_file(folder / "reference_answer", judge, ".jsonl") for judge in judges]
@@ -113,6 +110,18 @@ def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
             if not line["choices"] or not line["choices"][0]["turns"]:
                 raise DataError(f"{location}: expected a reference answer in choices[0].turns (got none)")
             references[str(line["question_id"])].append(line["choices"][0]["turns"][0])
+    return references
+
+
+def read_questions(folder: Path, judges: Sequence[str]) -> list[AskedPair]:
+    """Return the questions of MT-Bench-Branch in a folder, in their order, each with its reference answer.
+
+    A question is called by the file that it is from, and its place among the questions of that.
+
+    A reference is looked for where InstructLab has it, in `reference_answer/JUDGE.jsonl` of the first judge
+    that has one, then beside the question. Raises DataError.
+    """
+    references = read_references(folder, judges)
     count: Counter[str] = Counter()
     pairs = []
     for location, record in read_typed_lines(folder / QUESTIONS, _QuestionLine):

@@ -8,10 +8,11 @@ function and no path of a stranger ever reaches lm-eval, Jinja or a data set's l
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -91,11 +92,10 @@ def find_task_files(folder: Path, *, trust: bool = False) -> list[TaskFile]:
     if not folder.is_dir():
         raise DataError(f"--eval-tasks-dir: {escape(folder)} is not a folder; give the folder of the tasks")
     older, paths = sdg_folders(folder)[1:], list[Path]()
-    for root, folders, files in os.walk(folder):
-        kept = (name for name in folders if not name.startswith((".", "__")))
-        folders[:] = sorted(name for name in kept if Path(root, name) not in older)
-        paths += [Path(root, name) for name in sorted(files) if name.endswith(".yaml")]
-    tasks = [task for path in paths if (task := _task_file(path, folder, trust)) is not None]
+    for root, folders, files in _walk(folder):
+        folders[:] = [name for name in folders if Path(root, name) not in older]
+        paths += [Path(root, name) for name in fnmatch.filter(sorted(files), "*.yaml")]
+    tasks = list(filter(None, (_task_file(path, folder, trust) for path in paths)))
     if not tasks:
         raise DataError(
             f"{escape(folder)} has no task with `tag: {GROUP}` or `group: {GROUP}` in any of its "
@@ -120,10 +120,17 @@ def sdg_folders(folder: Path) -> list[Path]:
     if folder.name.startswith(SDG_FOLDER):
         return [folder]
     paths = []
-    for root, folders, _ in os.walk(folder):
+    for root, folders, _ in _walk(folder):
         paths += [Path(root, name) for name in folders if name.startswith(SDG_FOLDER)]
-        folders[:] = [name for name in folders if not name.startswith((".", "__", SDG_FOLDER))]
+        folders[:] = [name for name in folders if not name.startswith(SDG_FOLDER)]
     return sorted((path for path in paths if not path.is_symlink()), key=_writing_time, reverse=True)
+
+
+def _walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what `os.walk` does, without hidden folders; the caller may take out others."""
+    for root, folders, files in os.walk(top):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        yield root, folders, files
 
 
 def _writing_time(folder: Path) -> tuple[datetime, str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_instructlab_eval.gates.family import family_confidence
-from pytest_instructlab_eval.gates.language import Gate, Selector
+from pytest_instructlab_eval.gates.language import Gate
 from pytest_instructlab_eval.gates.scope import GateCase, Scope
 from pytest_instructlab_eval.gates.sentences import question_count
 from pytest_instructlab_eval.records.run import PlannedTest
@@ -90,17 +90,17 @@ def plan_gates(
     `in_flight` is the number of tests that run at once, `base_model` the model that drops are measured
     against, where the run asks it.
     """
-    candidates = [test for test in tests if base_model is None or test.model != base_model]
-    drops = [gate.selector for gate in gates if gate.selector.figure.compares]
-    # One for each gate on a drop and each candidate.
-    together = sum(len({test.model for test in candidates if _is_of(test, drop)}) for drop in drops)
-    power = _Power(earlier, together, answering)
-    plans = []
+    own_tests = []
     for gate in gates:
-        if own := [test for test in tests if _is_of(test, gate.selector)]:
-            plan = _plan(gate, own, earlier, in_flight)
-            plans.append(_with_power(plan, own, power) if plan.about_a_drop else plan)
-    return plans
+        selector = gate.selector
+        own_tests.append((gate, [test for test in tests if test.is_of(selector.benchmark, selector.group)]))
+    base = set[str]() if base_model is None else {base_model}
+    together = 0  # the drops that are decided together: one for each gate on a drop and each candidate
+    for gate, own in own_tests:
+        if gate.selector.figure.compares:
+            together += len({test.model for test in own} - base)
+    power = _Power(earlier, together, answering)
+    return [_with_power(_plan(gate, own, earlier, in_flight), own, power) for gate, own in own_tests if own]
 
 
 def planned_requests(tests: Iterable[PlannedTest]) -> int | None:
@@ -130,20 +130,15 @@ def planned_seconds(tests: Sequence[PlannedTest], earlier: Iterable[Result], in_
     return max(*durations, math.fsum(durations) / in_flight) if durations else None
 
 
-def _is_of(test: PlannedTest, selector: Selector) -> bool:
-    return test.benchmark == selector.benchmark and selector.group in (None, test.group)
-
-
 def _plan(gate: Gate, tests: Sequence[PlannedTest], earlier: EarlierRun, in_flight: int) -> GatePlan:
     """Return the plan of a gate, without what it could see."""
     of_one_model = list({test.question: test for test in tests}.values())
     questions = planned_requests(test if test.is_task else test._replace(requests=1) for test in of_one_model)
+    clusters = len({test.cluster or test.question for test in of_one_model})
     if questions and any(test.is_task for test in of_one_model):
         clusters = questions
-    elif len({test.cluster for test in of_one_model}) == 1:  # each question counts within it
+    elif clusters == 1:  # each question counts within it
         clusters = len(of_one_model)
-    else:
-        clusters = len({test.cluster or test.question for test in of_one_model})
     seconds = planned_seconds(tests, [*earlier.results, *earlier.against], in_flight)
     return GatePlan(gate, questions, clusters, planned_requests(tests), seconds)
 
@@ -215,7 +210,9 @@ class _Power:
 
 
 def _with_power(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> GatePlan:
-    """Return the plan of a drop with the smallest drop that would fail the gate, or why none can."""
+    """Return the plan; that of a drop with the smallest drop that would fail the gate, or why none can."""
+    if not plan.about_a_drop:
+        return plan
     if why := _too_few(plan, tests, power):
         return dataclasses.replace(plan, cannot_fail=why)
     same = power.comparisons(plan.gate, {test.question for test in tests})
@@ -244,10 +241,9 @@ def _too_few(plan: GatePlan, tests: Sequence[PlannedTest], power: _Power) -> str
             f"{fewest} answers to each (--eval-repeat {fewest})"
         )
     files = len({test.cluster for test in tests if test.cluster})
-    groups = "1 file or group" if files == 1 else f"{files} files or groups"
-    are = question_count(count) if files == 0 else f"{question_count(count)} of {groups}"
+    groups = {0: "", 1: " of 1 file or group"}.get(files, f" of {files} files or groups")
     fewest = fewest_clusters(power.confidence)
     return (
-        f"it has {are}, and a drop{power.together} needs {fewest} that do not depend on each other, or "
-        "several answers to each question on both sides (--eval-repeat)"
+        f"it has {question_count(count)}{groups}, and a drop{power.together} needs {fewest} that do not "
+        "depend on each other, or several answers to each question on both sides (--eval-repeat)"
     )

@@ -73,6 +73,11 @@ class Scope:
     about: GateAbout | None = None
     about_these: Collection[str] = ()
 
+    @property
+    def comparable_baseline(self) -> Sequence[Result]:
+        """The results of the baseline; none where they are not comparable."""
+        return () if self.incomparable or self.baseline is None else self.baseline
+
     def cases(self, gate: Gate) -> list[GateCase | GateReport]:
         """Return a case for each model of the gate's benchmark, or a report of why there is none."""
         try:
@@ -124,16 +129,11 @@ class Scope:
         metrics = {score.metric for result in ran for score in result.scores}
         if unknown := unknown_part(selector, groups, metrics):
             raise _Unjudged("refused", unknown)
-        earlier: Sequence[Result] = ()
-        if self.baseline is not None and not self.incomparable:
-            earlier = counterpart_results(self.baseline, selector.benchmark, model)
+        earlier = counterpart_results(self.comparable_baseline, selector.benchmark, model)
         own, before = _selected(ran, selector), _selected(earlier, selector)
         target = Target(selector.target, own, len(silent), baseline=before)
-        if selector.figure.unit == "score" and len(target.scales) > 1:
-            scales = f"on several scales (up to {', '.join(f'{maximum:g}' for maximum in target.scales)})"
-            raise _Unjudged("refused", f"{target.name} has scores {scales}; gate one of its metrics")
-        if off_scale := limit_off_scale(gate, target.maximum):
-            raise _Unjudged("refused", off_scale)
+        if unusable := _unusable(gate, target):
+            raise _Unjudged("refused", unusable)
         return self._compared(gate, model, target) if selector.figure.compares else target
 
     def _compared(self, gate: Gate, model: str, target: Target) -> Target:
@@ -190,6 +190,14 @@ def unknown_part(selector: Selector, groups: Iterable[str], metrics: Iterable[st
         if name is not None and names is not None and name not in set(names):
             return f"{selector.benchmark} has no {kind} {name!r} in this run{known_names(name, names)}"
     return None
+
+
+def _unusable(gate: Gate, target: Target) -> str | None:
+    """Return why the limit makes no sense for the target's scale."""
+    if gate.selector.figure.unit == "score" and len(target.scales) > 1:
+        scales = ", ".join(f"{maximum:g}" for maximum in target.scales)
+        return f"{target.name} has scores on several scales (up to {scales}); gate one of its metrics"
+    return limit_off_scale(gate, target.maximum)
 
 
 def limit_off_scale(gate: Gate, maximum: float) -> str | None:

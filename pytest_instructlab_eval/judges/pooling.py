@@ -22,8 +22,7 @@ def pool_scores(parts: Mapping[str, Score], mark: Mark, *, all_needed: bool) -> 
     """
     scores = list(parts.values())
     explanations = {
-        name: score.explanation
-        or "\n\n".join(judgment.text for judgment in _evidence_of_score(score).judgments)
+        name: score.explanation or "\n\n".join(judgment.text for judgment in score.judgments)
         for name, score in parts.items()
     }
     return Score(
@@ -49,20 +48,12 @@ def _mean(scores: Collection[Score], *, all_needed: bool) -> float | None:
 
 def _merged_evidence(parts: Mapping[str, Score], mark: Mark) -> Evidence:
     """Return the evidence of the first, with what another part alone knows, and all judgments."""
-    first, *others = map(_evidence_of_score, parts.values())
+    first, *others = (score.evidence or Evidence() for score in parts.values())
     for other in others:
         lacking = [field.name for field in fields(first) if not getattr(first, field.name)]
         first = replace(first, **{name: getattr(other, name) for name in lacking})
-    judgments = (
-        judgment.marked(mark, name)
-        for name, score in parts.items()
-        for judgment in _evidence_of_score(score).judgments
-    )
+    judgments = (judgment.marked(mark, name) for name, score in parts.items() for judgment in score.judgments)
     return replace(first, judgments=tuple(judgments))
-
-
-def _evidence_of_score(score: Score) -> Evidence:
-    return score.evidence or Evidence()
 
 
 def _named_texts(mark: Mark, texts: Mapping[str, str | None]) -> list[str]:

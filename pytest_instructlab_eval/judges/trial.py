@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pytest_instructlab_eval.errors import ConfigurationError, EvalError, JudgeTrialError
 from pytest_instructlab_eval.escaping import escape
 from pytest_instructlab_eval.judges.judge import Judge
-from pytest_instructlab_eval.records.evidence import Judgment
 from pytest_instructlab_eval.records.scores import Score
 
 Put = Callable[[Judge, str, str, str], Awaitable[Score]]
@@ -112,27 +111,27 @@ async def try_judge(name: str, judge: Judge, put: Put | None = None) -> None:
         message = (
             f"the judge {name!r} does not rate every good answer of its trial above every bad one (good: "
             f"{_ratings_text(good)}; bad: {_ratings_text(bad)}), so its ratings can decide nothing"
-            f"{_first_failure(scores)}; name another judge with --eval-judge-model, or skip the trial with "
-            "--eval-no-judge-trial"
+            f"{_first_failure(scores, good, bad)}; name another judge with --eval-judge-model, or skip the "
+            "trial with --eval-no-judge-trial"
         )
         raise JudgeTrialError(message, tuple(_exchanged(scores)))
 
 
-def _first_failure(scores: Sequence[Score]) -> str:
+def _first_failure(scores: Sequence[Score], good: Sequence[float], bad: Sequence[float]) -> str:
     """Return the beginning of the first judgment without a rating.
 
     Where each has one: the first bad answer that is not rated below every good one, and what the judge wrote
     of it.
     """
-    for judgment in (judgment for score in scores for judgment in _trial_judgments(score)):
+    for judgment in itertools.chain.from_iterable(score.judgments for score in scores):
         if judgment.rating is None:
             return f"; in place of a rating it wrote {_quoted(judgment.text) or 'nothing'}"
-    lowest = min((score.value for score in scores[::2] if score.value is not None), default=math.inf)
-    for score, trial in zip(scores[1::2], TRIAL_QUESTIONS, strict=True):
-        if score.value is not None and score.value >= lowest:
-            quote = next((_quoted(judgment.text) for judgment in _trial_judgments(score)), "")
+    lowest = min(filter(math.isfinite, good), default=math.inf)
+    for score, rating, trial in zip(scores[1::2], bad, TRIAL_QUESTIONS, strict=True):
+        if rating >= lowest:
+            quote = "".join(_quoted(judgment.text) for judgment in score.judgments[:1])
             said = f" and wrote {quote}" if quote else ""
-            return f"; for example, it rated the bad answer {trial.bad!r} {score.value:.3g}{said}"
+            return f"; for example, it rated the bad answer {trial.bad!r} {rating:.3g}{said}"
     return ""
 
 
@@ -142,13 +141,9 @@ def _exchanged(scores: Sequence[Score]) -> Iterator[tuple[str, str]]:
         answer = f"the {'bad' if number % 2 else 'good'} answer {number // 2 + 1}"
         if score.evidence is not None and score.evidence.user_prompt:
             yield f"What the judge was sent for {answer}", score.evidence.user_prompt
-        for judgment in _trial_judgments(score):
+        for judgment in score.judgments:
             rating = "no rating" if judgment.rating is None else f"rating {judgment.rating:.3g}"
             yield f"What it said of {answer} ({rating})", judgment.text
-
-
-def _trial_judgments(score: Score) -> Sequence[Judgment]:
-    return () if score.evidence is None else score.evidence.judgments
 
 
 def _quoted(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pytest_instructlab_eval.errors import ModelError
 from pytest_instructlab_eval.models.endpoint import Endpoint
 from pytest_instructlab_eval.models.protocol import Completion
-from pytest_instructlab_eval.models.replies import as_object, first_of, token_count
+from pytest_instructlab_eval.models.replies import as_list, as_object, first_of, token_count
 
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 THOUGHTS = ("thinking", "reasoning")  # the types of a content's parts that are none of the answer
@@ -70,10 +70,9 @@ def _text_and_thought(content: object) -> tuple[object, str]:
             texts.append(part.get("text"))
             continue
         thought = part.get("thinking", part.get("text"))
-        if isinstance(thought, list):  # of parts, as Mistral's
-            thoughts += [str(inner.get("text", "")) for inner in thought if isinstance(inner, dict)]
-        elif isinstance(thought, str):
-            thoughts.append(thought)
+        inner_parts = map(as_object, as_list(thought))  # as Mistral's thoughts have them
+        inner_texts = [str(inner.get("text", "")) for inner in inner_parts]
+        thoughts += [thought] if isinstance(thought, str) else inner_texts
     if not all(isinstance(text, str) for text in texts):  # a picture, or a call of a tool
         return content, ""
     return "".join(texts), "".join(thoughts)

@@ -166,10 +166,12 @@ class Endpoint:
             verdict = await self._silence.verdict(reply, failures, started)
             if verdict == "fail":
                 self._silence.failing = reply.silent
-                error = UnreachableError(self.given_up) if reply.silent and self.given_up else reply.error
-                error.prompt = prompt
-                if tries > 1 and not reply.silent:
+                error = reply.error
+                if reply.silent:
+                    error = UnreachableError(self.given_up) if self.given_up else error
+                elif tries > 1:
                     error.args = (f"{error}; it was asked {tries} times",)
+                error.prompt = prompt
                 raise error
             if verdict == "away":
                 failures = 0

@@ -80,12 +80,17 @@ def server_message(body: object, depth: int = 5) -> str:
         return body
     if depth and isinstance(body, list):
         return "; ".join(filter(None, (server_message(part, depth - 1) for part in body[:5])))
-    if not depth or not isinstance(body, dict):
-        return "" if body is None else str(body)[:500]
+    if depth and isinstance(body, dict):
+        return _message_of(body, depth - 1)
+    return "" if body is None else str(body)[:500]
+
+
+def _message_of(body: Mapping[str, object], depth: int) -> str:
+    """Return the message of a server's error, with the name of the field that it is about."""
     name = next((name for name in MESSAGES if body.get(name) and body[name] is not True), None)
     if name is None:
         return json.dumps(body)[:500]
-    message = server_message(body[name], depth - 1)
+    message = server_message(body[name], depth)
     field = body.get("loc", body.get("param"))
     field = ".".join(map(str, field[:9])) if isinstance(field, list) else field
     is_named = not field or re.search(rf"\b{re.escape(str(field)[:100])}\b", message)

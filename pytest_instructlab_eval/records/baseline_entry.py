@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from pytest_instructlab_eval.records.answer_ratings import answers_entry
-from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
+from pytest_instructlab_eval.records.scores import Result, Score
 
 Value = float | str | Mapping[str, float | None] | None
 """The entry of a score: a number or none, a text of a task's answers, or values by sample."""
@@ -19,8 +19,7 @@ def baseline_entry(results: Sequence[Result]) -> dict[str, object]:
     """Return a question's scores by metric, its repeated answers, and what else is known of it.
 
     A metric that was recorded twice has a list. A group equal to the question is left out, and so is a
-    cluster that follows from the group. Tests of one name in two files may ask different things, or be graded
-    in different ways; then they have no content or gradings together.
+    cluster that follows from the group.
     """
     first, metrics = results[0], defaultdict[str, list[Score]](list)
     passages: dict[str, str] = {}
@@ -28,18 +27,31 @@ def baseline_entry(results: Sequence[Result]) -> dict[str, object]:
         metrics[score.metric].append(score)
         passages |= {sample.id: sample.passage for sample in score.samples if sample.passage}
     entry = answers_entry(metrics.values())
-    for name, value in (("content", first.content), ("gradings", first.gradings)):
-        if value and all(getattr(result, name) == value for result in results):
-            entry[name] = value
+    entry |= _common_digests(results)
     if first.group != first.question:
         entry["group"] = first.group
-    if first.cluster != cluster_before(first.group):
-        entry["cluster"] = first.cluster
+    if first.own_cluster is not None:
+        entry["cluster"] = first.own_cluster
     if passages:
         entry["passages"] = passages
-    entries = {name: list(map(_compact, scores)) for name, scores in metrics.items()}
-    entry["scores"] = {name: values if len(values) > 1 else values[0] for name, values in entries.items()}
+    entry["scores"] = {
+        name: list(map(_compact, scores)) if len(scores) > 1 else _compact(scores[0])
+        for name, scores in metrics.items()
+    }
     return entry
+
+
+def _common_digests(results: Sequence[Result]) -> dict[str, object]:
+    """Return the digests of a question's content and gradings, each where all its tests have the same.
+
+    Tests of one name in two files may ask different things, or be graded in different ways.
+    """
+    digests = {"content": results[0].content, "gradings": results[0].gradings}
+    return {
+        name: value
+        for name, value in digests.items()
+        if value and all(getattr(result, name) == value for result in results)
+    }
 
 
 def _compact(score: Score) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Literal, TypedDict
@@ -122,13 +122,7 @@ class Evidence:
             "user_prompt": self.user_prompt, "turn": self.turn, "answered": self.answered or None,
             **vars(self.origin), "rating_maximum": None if self.maximum == maximum else self.maximum,
         }  # fmt: skip
-        for name, attribute in OF_REPLIES.items():  # of the first reply, and of all where there are several
-            values = [getattr(reply, attribute) for reply in self.replies]
-            if attribute != "text":
-                values = [value or None for value in values]
-            entries[name] = values[0] if values else None
-            if len(values) > 1 and set(values) != {None}:
-                entries[f"{name}s"] = values
+        entries |= _reply_entries(self.replies)
         if any(getattr(judgment, mark) for judgment in self.judgments for mark in MARKS):
             entries["judgment"] = summary
             entries["judgments"] = [
@@ -251,6 +245,19 @@ class _EvidenceEntries(_OfJudgment, total=False):
 
 
 ENTRIES = frozenset(_EvidenceEntries.__annotations__) | frozenset(_OfJudgment.__annotations__)
+
+
+def _reply_entries(replies: Sequence[ModelReply]) -> dict[str, object]:
+    """Return the entries of the first reply, and of all replies where there are several."""
+    entries: dict[str, object] = {}
+    for name, attribute in OF_REPLIES.items():
+        values = [getattr(reply, attribute) for reply in replies]
+        if attribute != "text":
+            values = [value or None for value in values]
+        entries[name] = values[0] if values else None
+        if len(values) > 1 and set(values) != {None}:
+            entries[f"{name}s"] = values
+    return entries
 
 
 def _judgment_entries(judgment: Judgment, names: Mapping[str, str]) -> dict[str, object]:

@@ -11,18 +11,24 @@ from pytest_instructlab_eval.records.model_identity import LONGEST, ModelIdentit
 Identities = Mapping[str, ModelIdentity]
 
 
+def different_models(ours: Identities, theirs: Identities) -> Iterator[tuple[str, str]]:
+    """Yield each label that both sides have, but of different models, and how ours differs from theirs."""
+    for label, model in ours.items():
+        if label in theirs and (difference := model.other_model(theirs[label])) is not None:
+            yield label, difference
+
+
 def check_judges(ours: Identities, theirs: Identities, name: str, advice: str) -> None:
     """Raise ConfigurationError where a judge is another model than the baseline's judge of its name.
 
     `name` is the baseline's name in the message, `advice` what to do next. Judges are compared as far as both
     sides know them.
     """
-    for label, judge in ours.items():
-        if label in theirs and (difference := judge.other_model(theirs[label])) is not None:
-            raise ConfigurationError(
-                f"{name} has another judge under the name {escape(label, LONGEST)}: {difference} in the "
-                f"baseline; {advice}"
-            )
+    for label, difference in different_models(ours, theirs):
+        raise ConfigurationError(
+            f"{name} has another judge under the name {escape(label, LONGEST)}: {difference} in the "
+            f"baseline; {advice}"
+        )
 
 
 def identity_notes(ours: Identities, theirs: Identities) -> Iterator[str]:

@@ -119,7 +119,7 @@ class ModelIdentity:
         That does not prove that it is the same; see `is_same`.
         """
         facts: list[tuple[str, object, object]]
-        if self.digest is not None and earlier.digest is not None:
+        if None not in (self.digest, earlier.digest):
             facts = [("digest of weights and tokenizer", self.digest, earlier.digest)]
         else:
             facts = [
@@ -132,7 +132,7 @@ class ModelIdentity:
         for name in dict.fromkeys([*self.details, *earlier.details]):
             facts.append((name, self.details.get(name), earlier.details.get(name)))
         for what, now, then in facts:
-            if now is not None and then is not None and now != then:
+            if None not in (now, then) and now != then:
                 return f"its {what} is {_shown(now)} now and was {_shown(then)}"
         if self.fingerprint is None or earlier.fingerprint is None:
             return None

@@ -43,26 +43,36 @@ def set_aside(folder: Path, keep: int, *, journal: bool = False) -> None:
     else:
         return
     needed = journal and not is_finished(requests)
-    time = datetime.datetime.fromtimestamp(written, datetime.timezone.utc).strftime(TIME)
-    for number in itertools.count():
-        target = folder / FOLDER / (f"{time}-{number:03}" if number else time)
-        with contextlib.suppress(FileExistsError):
-            target.mkdir(parents=True)
-            break
+    time = datetime.datetime.fromtimestamp(written, datetime.timezone.utc)
+    target = _new_folder(folder / FOLDER, time.strftime(TIME))
     for name in (*FILES, EXPORTS, JOURNAL) if journal else (*FILES, EXPORTS):
         with contextlib.suppress(FileNotFoundError):
             os.replace(folder / name, target / name)
     for old in previous_runs(folder)[keep:]:
-        if needed and old == target:
-            continue
-        for name in FILES:  # other files, which this plugin did not write, stay
-            (old / name).unlink(missing_ok=True)
-        shutil.rmtree(old / EXPORTS, ignore_errors=True)
-        remove_journal(old / JOURNAL)
-        with contextlib.suppress(OSError):  # not empty
-            old.rmdir()
+        if not (needed and old == target):
+            remove_run(old)
     with contextlib.suppress(OSError):  # not empty
         (folder / FOLDER).rmdir()
+
+
+def remove_run(folder: Path) -> None:
+    """Remove an earlier run; files in its folder that this plugin did not write stay. Raises OSError."""
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / EXPORTS, ignore_errors=True)
+    remove_journal(folder / JOURNAL)
+    with contextlib.suppress(OSError):  # not empty
+        folder.rmdir()
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Make and return a folder of this name, with a number after it where there is one already."""
+    for number in itertools.count():
+        path = parent / (f"{name}-{number:03}" if number else name)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            break
+    return path
 
 
 def previous_runs(folder: Path) -> list[Path]:

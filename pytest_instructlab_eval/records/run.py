@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pytest_instructlab_eval.records.journal_lines import short_time
@@ -30,6 +32,10 @@ class PlannedTest(NamedTuple):
     is_task: bool
     is_judged: bool
     is_repeated: bool
+
+    def is_of(self, benchmark: str, group: str | None) -> bool:
+        """Return whether the test is of a benchmark, and of its group where one is given."""
+        return self.benchmark == benchmark and group in (None, self.group)
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,14 @@ class Run:
     failures: tuple[str, ...] = ()
     failed_tests: int | None = None
     usage: RunUsage | None = None
+
+    def model_location(self, label: str) -> str:
+        """Return a model's name; if it is a folder of the run, its path from the current folder."""
+        name = self.models.get(label, label)
+        if self.directory is None or Path(name).is_absolute():
+            return name
+        folder = Path(self.directory) / name
+        return os.path.relpath(folder) if folder.is_dir() else name
 
     @property
     def adaptation_notes(self) -> list[str]:

@@ -157,6 +157,11 @@ def _run_problems(run: Mapping[str, Any]) -> Iterator[MisfitError]:
         yield RecordProblem(f"must be null or {allowed}", run["base"], "base")
     if run["base"] is None and configuration.get("base_model"):
         yield RecordProblem("must be the base model, as the configuration has one", None, "base")
+    yield from configuration_problems(configuration)
+
+
+def configuration_problems(configuration: Mapping[str, Any]) -> Iterator[MisfitError]:
+    """Yield what is wrong with the settings of a run; where its model is there, all have to be."""
     has_all = "model" in configuration
     for name in Configuration.__annotations__ if has_all else ():
         if name not in configuration and name not in LATER:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pytest_instructlab_eval.data.typed_json import MisfitError
-from pytest_instructlab_eval.records.evidence import Chat, Evidence, split_evidence
+from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, split_evidence
 
 Outcome = Literal["scored", "unscored", "error"]
 
@@ -162,6 +162,11 @@ class Score:
         return "unscored" if self.unscored else "scored"
 
     @property
+    def judgments(self) -> tuple[Judgment, ...]:
+        """The judgments that it rests on; none where it has no evidence."""
+        return self.evidence.judgments if self.evidence else ()
+
+    @property
     def data(self) -> dict[str, Any]:
         """The evidence and the metadata as one mapping, the "metadata" of results.json."""
         return {
@@ -198,22 +203,8 @@ class Score:
 
     @classmethod
     def mean_of(cls, samples: Sequence[Sample], *, metric: str, maximum: float = 1.0) -> Score:
-        """Return the score that is the mean of the samples with a value.
-
-        Its standard error is their sample standard deviation over the square root of n, as in lm-eval
-        (https://arxiv.org/abs/2411.00640, equation 1). The samples of one passage are one cluster (section
-        2.2 there, with G / (G - 1) for G clusters). None for fewer than two that are independent.
-        """
-        scored = [(sample, sample.value) for sample in samples if sample.value is not None]
-        values = [value for _, value in scored]
-        stderr = None
-        if any(sample.passage for sample, _ in scored):
-            deviations = passage_deviations(scored, statistics.fmean(values))
-            if (number := len(deviations)) > 1:
-                squares = math.fsum(deviation**2 for deviation in deviations)
-                stderr = math.sqrt(number / (number - 1) * squares) / len(values)
-        elif len(values) > 1:
-            stderr = statistics.stdev(values) / math.sqrt(len(values))
+        """Return the score that is the mean of the samples with a value; see `error_of_mean`."""
+        values = [sample.value for sample in samples if sample.value is not None]
         failed = [sample for sample in samples if sample.value is None]
         error = None
         if failed:
@@ -227,7 +218,7 @@ class Score:
             maximum=maximum,
             n=len(values),
             errors=len(failed),
-            stderr=stderr,
+            stderr=error_of_mean(samples),
             error=error,
             samples=tuple(samples),
         )
@@ -244,6 +235,24 @@ def answers_problem(answers: Sequence[float | None], value: float | None) -> str
     if math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9):
         return None
     return f"must have the score, {value:g}, as the mean of their ratings (got {list(answers)})"
+
+
+def error_of_mean(samples: Sequence[Sample]) -> float | None:
+    """Return the standard error of the samples' mean; None for fewer than two that are independent.
+
+    It is the sample standard deviation over the square root of n, as in lm-eval
+    (https://arxiv.org/abs/2411.00640, equation 1). The samples of one passage are one cluster (section 2.2
+    there, with G / (G - 1) for G clusters).
+    """
+    scored = [(sample, sample.value) for sample in samples if sample.value is not None]
+    values = [value for _, value in scored]
+    if len(values) < 2:
+        return None
+    if not any(sample.passage for sample, _ in scored):
+        return statistics.stdev(values) / math.sqrt(len(values))
+    deviations = passage_deviations(scored, statistics.fmean(values))
+    count, squares = len(deviations), math.fsum(deviation**2 for deviation in deviations)
+    return math.sqrt(count / (count - 1) * squares) / len(values) if count > 1 else None
 
 
 def passage_deviations(scored: Sequence[tuple[Sample, float]], mean: float) -> list[float]:
@@ -307,6 +316,16 @@ class Result:
         """The mean of its main scores, None where there is none."""
         values = [score.value for score in self.main_scores if score.value is not None]
         return statistics.fmean(values) if values else None
+
+    @property
+    def same_answers(self) -> bool:
+        """True if each of its scores is of answers that are all the same."""
+        return all(score.same_answers for score in self.scores)
+
+    @property
+    def own_cluster(self) -> str | None:
+        """Its cluster, where that is not the default of its group; else None."""
+        return None if self.cluster == cluster_before(self.group) else self.cluster
 
     @property
     def of_branch(self) -> bool:

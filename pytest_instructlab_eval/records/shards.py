@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.baseline import differences
+from pytest_instructlab_eval.records.identity_comparison import different_models
 from pytest_instructlab_eval.records.run import Run, distinct_adaptations
 from pytest_instructlab_eval.records.usage import merged_usage
 
@@ -78,13 +79,10 @@ def _unlike(run: Run, first: Run) -> list[str]:
         problems.append(f"{len(other):,} tests are in only one of them, such as {min(other)}")
     if run.models != first.models:
         problems.append(f"the models are {', '.join(run.models)} here and {', '.join(first.models)} there")
-    for mine, other_ones in (
-        (run.identities, first.identities),
-        (run.judge_identities, first.judge_identities),
-    ):
-        for label in mine.keys() & other_ones.keys():
-            if (difference := mine[label].other_model(other_ones[label])) is not None:
-                problems.append(f"{label} is another model: {difference} there")
+    other_models = different_models(run.identities, first.identities)
+    other_judges = different_models(run.judge_identities, first.judge_identities)
+    for label, difference in chain(other_models, other_judges):
+        problems.append(f"{label} is another model: {difference} there")
     gates = [", ".join((*side.standing_gates, *side.gates)) or "none" for side in (run, first)]
     if gates[0] != gates[1]:
         problems.append("the gates are {} here and {} there".format(*gates))

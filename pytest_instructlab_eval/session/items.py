@@ -233,9 +233,7 @@ def can_run_ahead(item: pytest.Item) -> bool:
     if config.getoption("setuponly", False) or config.getoption("setupplan", False):
         return False
     named = argument_names(item)
-    return all(
-        _is_given(item, name) if name in named else _is_harmless(item, name) for name in item.fixturenames
-    )
+    return all(_needs_no_pytest(item, name, is_argument=name in named) for name in item.fixturenames)
 
 
 def arguments_of_item(item: pytest.Function, ours: Callable[[str], object]) -> dict[str, object]:
@@ -253,19 +251,17 @@ def _fixture_module(item: pytest.Function, name: str) -> str:
     return str(getattr(fixture_function(item, name), "__module__", ""))  # any callable can be a fixture
 
 
-def _is_given(item: pytest.Function, name: str) -> bool:
-    """Return whether the fixture is this plugin's or a parameter, whose value is known without pytest."""
-    if is_ours(item, name):
-        return True
-    return name in parameters(item) and is_direct_parameter(fixture_function(item, name))
+def _needs_no_pytest(item: pytest.Function, name: str, *, is_argument: bool) -> bool:
+    """Return whether a test can run ahead though it has this fixture.
 
-
-def _is_harmless(item: pytest.Function, name: str) -> bool:
-    """Return whether a fixture that is not an argument (autouse, usefixtures) is an installed plugin's.
-
-    A fixture of a conftest or of the test's module may prepare what the test relies on. A built-in
-    benchmark does not rely on the folder that it is run in.
+    As an argument it must be this plugin's or a parameter, whose value is known without pytest. Another
+    fixture (autouse, usefixtures) must be an installed plugin's: one of a conftest or of the test's module
+    may prepare what the test relies on. A built-in benchmark does not rely on the folder that it is run in.
     """
+    if is_argument:
+        if is_ours(item, name):
+            return True
+        return name in parameters(item) and is_direct_parameter(fixture_function(item, name))
     if name == "request" or item.getparent(BenchmarkModule):  # this plugin's fixtures use `request`
         return True
     module = _fixture_module(item, name)

@@ -85,33 +85,32 @@ class Planning:
     def check_power(self) -> None:
         """Raise ConfigurationError where a gate could not see a drop that --eval-require-power names."""
         for text in self._settings.require_power:
-            benchmark, _, drop = text.partition("=")
-            self._check(benchmark, drop)
+            benchmark, _, limit = text.partition("=")
+            plans = [plan for plan in self.plans if _is_whole_drop(plan, benchmark)]
+            if not plans:
+                gated = {plan.gate.selector.benchmark for plan in self.plans if plan.about_a_drop}
+                raise ConfigurationError(
+                    f"{OPTION} {text}: this run has no gate on {benchmark}.drop"
+                    f"{known_names(benchmark, gated)}; add one with --eval-gate"
+                )
+            for plan in plans:
+                self._check_plan(plan, text, _in_units(limit, benchmark))
 
-    def _check(self, benchmark: str, text: str) -> None:
-        plans = [plan for plan in self.plans if _is_whole_drop(plan, benchmark)]
-        if not plans:
-            gated = {plan.gate.selector.benchmark for plan in self.plans if plan.about_a_drop}
+    def _check_plan(self, plan: GatePlan, text: str, drop: float) -> None:
+        gate = f"{OPTION} {text}: gate {plan.gate.text!r}"
+        if plan.cannot_fail:
+            raise ConfigurationError(f"{gate} cannot decide: {plan.cannot_fail}")
+        if plan.smallest_drop is None:
             raise ConfigurationError(
-                f"{OPTION} {benchmark}={text}: this run has no gate on {benchmark}.drop"
-                f"{known_names(benchmark, gated)}; add one with --eval-gate"
+                f"{gate}: it is not known how small a drop it would see, since "
+                f"{self._settings.output_dir} has no earlier run of these two models; run once "
+                f"without {OPTION}"
             )
-        for plan in plans:
-            drop = _in_units(text, benchmark)
-            gate = f"{OPTION} {benchmark}={text}: gate {plan.gate.text!r}"
-            if plan.cannot_fail:
-                raise ConfigurationError(f"{gate} cannot decide: {plan.cannot_fail}")
-            if plan.smallest_drop is None:
-                raise ConfigurationError(
-                    f"{gate}: it is not known how small a drop it would see, since "
-                    f"{self._settings.output_dir} has no earlier run of these two models; run once "
-                    f"without {OPTION}"
-                )
-            if plan.smallest_drop > drop:
-                raise ConfigurationError(
-                    f"{gate} needs a drop of {plan.smallest_drop:.4g} to fail in 80 % of runs, expected at "
-                    f"most {drop:g}; ask more questions, or ask them more often"
-                )
+        if plan.smallest_drop > drop:
+            raise ConfigurationError(
+                f"{gate} needs a drop of {plan.smallest_drop:.4g} to fail in 80 % of runs, expected at "
+                f"most {drop:g}; ask more questions, or ask them more often"
+            )
 
 
 def answering_of(

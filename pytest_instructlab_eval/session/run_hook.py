@@ -38,8 +38,9 @@ def hook_problems(config: pytest.Config, report: RunReport, folder: Path) -> Ite
         except RAISED as error:
             name = manager.get_name(plugin) or "a plugin"
             frames = traceback.extract_tb(error.__traceback__)
-            own = [frame for frame in frames if Path(frame.filename).name == Path(name).name] or frames
-            where = f", line {own[-1].lineno}" if own else ""
-            text = " ".join(str(error).split())
-            reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-            yield f"the hook {HOOK} of {name}{where} failed: {reason}; the results were written before it"
+            lines = {Path(frame.filename).name: frame.lineno for frame in frames}  # the last of each file
+            line = lines.get(Path(name).name, frames[-1].lineno)
+            reason = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+            yield (
+                f"the hook {HOOK} of {name}, line {line} failed: {reason}; the results were written before it"
+            )

@@ -225,11 +225,6 @@ class RunModels:
             if isinstance(model, (ServedModel, Replicas))
         ]
 
-    async def check(self) -> None:
-        """Raise ConfigurationError where a running server cannot be reached or lacks its model."""
-        for _, _, model in self.at_servers():
-            await model.find(self._settings.wait)
-
     def _model(self, address: Address, role: Role) -> AskedModel:
         self._roles.setdefault(address, set()).add(role)
         if address in self._models:

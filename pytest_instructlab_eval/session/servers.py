@@ -58,7 +58,8 @@ class Servers:
 
     def check(self) -> None:
         """Raise ConfigurationError where a running server cannot be reached or lacks its model."""
-        self._engine.call(self._models.check())
+        for _, _, model in self._models.at_servers():
+            self._engine.call(model.find(self._settings.wait))
 
     def check_judge(self, questions: Iterable[tuple[Question, Benchmark]]) -> None:
         """Raise ConfigurationError where the judge cannot grade some of these questions."""

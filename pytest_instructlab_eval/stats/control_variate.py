@@ -10,8 +10,9 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.stats.means import Mean, variance_of_sum
@@ -26,6 +27,8 @@ from pytest_instructlab_eval.stats.statistics import (
     wilson_interval,
 )
 from pytest_instructlab_eval.stats.values import group_by
+
+_V = TypeVar("_V")
 
 FEWEST_FREEDOM = 10  # degrees of freedom: with fewer, the slope is hardly known
 
@@ -76,11 +79,8 @@ class _Task:
     baseline: Clusters
 
     @classmethod
-    def of(cls, result: Result, score: Score, baseline: tuple[Result, Score] | None) -> _Task | None:
-        """Return a task; None where the baseline has another one, or lacks an answer to a question."""
-        if baseline is None:
-            return None
-        before, other = baseline
+    def of(cls, result: Result, score: Score, before: Result, other: Score) -> _Task | None:
+        """Return a task; None where the baseline's is another one, or lacks an answer to a question."""
         answers = values_by_question(other.samples)
         asked = [sample for sample in score.samples if sample.value is not None]
         whole = len(answers) == (score.sample_of or len(score.samples)) and other.maximum == score.maximum
@@ -88,10 +88,9 @@ class _Task:
         if not (whole and may_be_alike(result, before) and known):
             return None
         mean = statistics.fmean(answers.values())
-        ours, theirs = (group_by(samples, _passage).values() for samples in (asked, other.samples))
         return cls(
-            [[(sample.value or 0.0, answers[sample.id] - mean) for sample in passage] for passage in ours],
-            [[answers[sample.id] for sample in passage] for passage in theirs],
+            _by_passage(asked, lambda sample: (sample.value or 0.0, answers[sample.id] - mean)),
+            _by_passage(other.samples, lambda sample: answers[sample.id]),
         )
 
     @functools.cached_property
@@ -108,6 +107,62 @@ class _Task:
     def baseline_variance(self, slope: float) -> float:
         """Return the variance of b X; 0 where the baseline's answers do not show it."""
         return (slope * (clustered_standard_error(self.baseline) or 0.0)) ** 2
+
+
+@dataclass(frozen=True)
+class _SampledTasks:
+    """The sampled tasks of a benchmark, with the highest score of a question."""
+
+    tasks: Sequence[_Task]
+    maximum: float
+
+    @property
+    def slope(self) -> float | None:
+        """The slope b; None where the baseline's scores do not vary within tasks.
+
+        The tasks of one question are taken together, as for the variance.
+        """
+        singles = [task.pairs[0] for task in self.tasks if len(task.pairs) == 1]
+        parts = [(1 / len(task.pairs), task.pairs) for task in self.tasks if len(task.pairs) > 1]
+        parts += [(float(len(singles)), singles)] if len(singles) > 1 else []
+        together = control = 0.0
+        for weight, pairs in parts:
+            ours, known = zip(*pairs, strict=True)
+            together += weight * statistics.covariance(ours, known)
+            control += weight * statistics.variance(known)
+        return together / control if control > ROUNDING else None
+
+    @property
+    def freedom(self) -> int:
+        """The degrees of freedom of the variance within tasks; those of one cluster are taken together."""
+        singles = sum(len(task.passages) == 1 for task in self.tasks)
+        return sum(len(task.passages) - 1 for task in self.tasks) + max(singles - 1, 0)
+
+    @property
+    def even(self) -> float | None:
+        """The effective number of right and wrong answers, for tasks of one spread; None for other scores."""
+        if self.maximum != 1 or any(own not in (0.0, 1.0) for task in self.tasks for own, _ in task.pairs):
+            return None
+        return len(self.tasks) ** 2 / sum(1 / len(task.pairs) for task in self.tasks)
+
+    def mean(self) -> ControlledMean | None:
+        """Return the controlled mean over the tasks; None where its variance cannot be measured."""
+        slope, freedom = self.slope, self.freedom
+        if slope is None or freedom < FEWEST_FREEDOM:
+            return None
+        residuals = [task.residual(slope) for task in self.tasks]
+        sampled = variance_of_sum(residuals, [1.0] * len(self.tasks))
+        if sampled is None:
+            return None
+        whole = sum(task.baseline_variance(slope) for task in self.tasks)
+        variance = (sampled * freedom / (freedom - 1) + whole) / len(self.tasks) ** 2
+        n, even = sum(len(task.pairs) for task in self.tasks), self.even
+        if even is not None:
+            variance = max(variance, 2 / (even * n))
+        if math.sqrt(variance) <= ROUNDING:
+            return None
+        value = min(max(statistics.fmean(mean.value for mean in residuals), 0.0), self.maximum)
+        return ControlledMean(value, math.sqrt(variance), n, self.maximum, slope, freedom - 1, even)
 
 
 def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> ControlledMean | None:
@@ -129,9 +184,11 @@ def controlled_mean(ours: Iterable[Result], baseline: Iterable[Result]) -> Contr
     tasks = []
     for name, (result, score) in scores.items():
         if score.value is not None:
-            tasks.append(_Task.of(result, score, others.get(name)))
-    known = [task for task in tasks if task is not None]
-    return _estimate(known, maxima.pop()) if len(known) == len(tasks) else None
+            task = _Task.of(result, score, *others[name]) if name in others else None
+            if task is None:
+                return None
+            tasks.append(task)
+    return _SampledTasks(tasks, maxima.pop()).mean()
 
 
 def _scores_by_task(results: Iterable[Result]) -> dict[tuple[str, str], tuple[Result, Score]]:
@@ -149,45 +206,7 @@ def may_be_alike(result: Result, before: Result) -> bool:
     return result.content == before.content or not (result.content and before.content)
 
 
-def _passage(sample: Sample) -> tuple[str, str]:
-    return (sample.passage, "") if sample.passage else ("", sample.id)
-
-
-def _estimate(tasks: Sequence[_Task], maximum: float) -> ControlledMean | None:
-    slope = _slope(tasks)
-    # Tasks of one cluster are taken together.
-    singles = sum(len(task.passages) == 1 for task in tasks)
-    freedom = sum(len(task.passages) - 1 for task in tasks) + max(singles - 1, 0)
-    if slope is None or freedom < FEWEST_FREEDOM:
-        return None
-    residuals = [task.residual(slope) for task in tasks]
-    sampled = variance_of_sum(residuals, [1.0] * len(tasks))
-    if sampled is None:
-        return None
-    whole = sum(task.baseline_variance(slope) for task in tasks)
-    variance = (sampled * freedom / (freedom - 1) + whole) / len(tasks) ** 2
-    n = sum(len(task.pairs) for task in tasks)
-    even: float | None = None
-    if maximum == 1 and all(own in (0.0, 1.0) for task in tasks for own, _ in task.pairs):
-        even = len(tasks) ** 2 / sum(1 / len(task.pairs) for task in tasks)
-        variance = max(variance, 2 / (even * n))
-    if math.sqrt(variance) <= ROUNDING:
-        return None
-    value = min(max(statistics.fmean(mean.value for mean in residuals), 0.0), maximum)
-    return ControlledMean(value, math.sqrt(variance), n, maximum, slope, freedom - 1, even)
-
-
-def _slope(tasks: Sequence[_Task]) -> float | None:
-    """Return b; None where the baseline's scores do not vary within tasks.
-
-    The tasks of one question are taken together, as for the variance.
-    """
-    singles = [task.pairs[0] for task in tasks if len(task.pairs) == 1]
-    parts = [(1 / len(task.pairs), task.pairs) for task in tasks if len(task.pairs) > 1]
-    parts += [(float(len(singles)), singles)] if len(singles) > 1 else []
-    together = control = 0.0
-    for weight, pairs in parts:
-        ours, known = zip(*pairs, strict=True)
-        together += weight * statistics.covariance(ours, known)
-        control += weight * statistics.variance(known)
-    return together / control if control > ROUNDING else None
+def _by_passage(samples: Iterable[Sample], value: Callable[[Sample], _V]) -> list[list[_V]]:
+    """Return the value of each sample, by passage; a sample without a passage is alone."""
+    passages = group_by(samples, lambda sample: (sample.passage, "") if sample.passage else ("", sample.id))
+    return [list(map(value, passage)) for passage in passages.values()]

@@ -38,17 +38,21 @@ def lost_questions(
     failed = {result.question for result in mine if result.error is not None}
     known = set(map(_question_key, units_of(mine)))
     earlier = {_question_key(unit): unit for unit in units_of(theirs) if unit.value is not None}
-    is_part = any(chosen.get(name) is not None for name in ("sample", "first_n"))
-    # Whether this run asks each question of the other: all, or the same choice of them.
-    if not is_part or all(chosen.get(name) == their_chosen.get(name) for name in CHOICE):
+    asks_all = (chosen.get("sample"), chosen.get("first_n")) == (None, None)
+    if asks_all or list(map(chosen.get, CHOICE)) == list(map(their_chosen.get, CHOICE)):
         lost = [unit.label for name, unit in earlier.items() if not (name in known or name[0] in failed)]
         return LostQuestions(len(lost), len(earlier), tuple(lost))
+    expected = _least_asked(earlier, chosen)
+    return LostQuestions(max(0, expected - len(known) - len(failed)), expected)
+
+
+def _least_asked(questions: Iterable[tuple[str, str | None]], chosen: Mapping[str, object]) -> int:
+    """Return how many of these questions a run asks at least that asks a sample or the first N."""
     first, sample = (
         value if isinstance(value := chosen.get(name), int) else math.inf for name in ("first_n", "sample")
     )
-    tasks = Counter(question if name is not None else "" for question, name in earlier)
-    expected = int(min(sample, sum(min(first, count) for count in tasks.values())))  # at least
-    return LostQuestions(max(0, expected - len(known) - len(failed)), expected)
+    tasks = Counter(question if name is not None else "" for question, name in questions)
+    return int(min(sample, sum(min(first, count) for count in tasks.values())))
 
 
 def _question_key(unit: Unit) -> tuple[str, str | None]:

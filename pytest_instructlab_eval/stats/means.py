@@ -41,13 +41,18 @@ def variance_of_sum(means: Sequence[Mean], weights: Sequence[float]) -> float | 
     squared weights, which on average exceeds the true sum (collapsed strata: Cochran, Sampling Techniques,
     3rd ed., 5A.12). None for m = 1, or where the error of another mean is unknown.
     """
-    weighted = list(zip(means, weights, strict=True))
-    errors = [weight * mean.stderr for mean, weight in weighted if mean.stderr is not None]
-    singles = [(mean.value, weight) for mean, weight in weighted if mean.stderr is None and mean.single]
-    if len(singles) == 1 or len(errors) + len(singles) < len(means):
+    errors, singles = [], []
+    for mean, weight in zip(means, weights, strict=True):
+        if mean.stderr is not None:
+            errors.append(weight * mean.stderr)
+        elif mean.single:
+            singles.append((mean.value, weight))
+        else:
+            return None
+    if len(singles) == 1:
         return None
     known = math.fsum(error**2 for error in errors)
     if not singles:
         return known
-    squares = sum(weight**2 for _, weight in singles)
-    return known + float(statistics.variance(value for value, _ in singles) * squares)
+    values, own_weights = zip(*singles, strict=True)
+    return known + float(statistics.variance(values) * sum(weight**2 for weight in own_weights))

@@ -42,11 +42,12 @@ def rank_models(results: Iterable[Result]) -> list[Rank]:
 
     A model's score is the unweighted mean over the benchmarks of score / maximum. So is a difference.
     """
+    every = list(results)
     parts = {
         model: group_by(part, lambda result: result.benchmark)
-        for model, part in group_by(results, lambda result: result.model).items()
+        for model, part in group_by(every, lambda result: result.model).items()
     }
-    scores = _scores_of_all(parts)
+    scores = _scores_of_all(every)
     if len(scores) < 2:
         return []
     best, *others = order = sorted(scores, key=lambda model: -scores[model][0])
@@ -57,24 +58,18 @@ def rank_models(results: Iterable[Result]) -> list[Rank]:
     return [first, *behind]
 
 
-def _scores_of_all(
-    parts: Mapping[str, Mapping[str, Sequence[Result]]],
-) -> dict[str, tuple[float, float | None]]:
-    """Return the mean score over the benchmarks, and its standard error, of each model that has all of them.
-
-    `parts` are the results by model and benchmark.
-    """
-    every = [result for benchmarks in parts.values() for part in benchmarks.values() for result in part]
-    summaries = summarise(every)
+def _scores_of_all(results: Sequence[Result]) -> dict[str, tuple[float, float | None]]:
+    """Return the mean over the benchmarks, with its standard error, of each model that has a score on all."""
+    summaries = summarise(results)
     benchmarks = {summary.benchmark for summary in summaries}
-    scored = [summary for summary in summaries if summary.overall.value is not None]
     scores = {}
-    for model, part in group_by(scored, lambda summary: summary.model).items():
-        if len(part) == len(benchmarks):
-            rows = [summary.overall for summary in part]
-            errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
-            stderr = math.hypot(*errors) / len(rows) if len(errors) == len(rows) else None
-            scores[model] = statistics.fmean((row.value or 0.0) / row.maximum for row in rows), stderr
+    for model, part in group_by(summaries, lambda summary: summary.model).items():
+        rows = [summary.overall for summary in part]
+        values = [row.value / row.maximum for row in rows if row.value is not None]
+        errors = [row.stderr / row.maximum for row in rows if row.stderr is not None]
+        if len(values) == len(benchmarks):
+            stderr = math.hypot(*errors) / len(errors) if len(errors) == len(values) else None
+            scores[model] = statistics.fmean(values), stderr
     return scores
 
 
@@ -144,9 +139,10 @@ def _rank_behind(
     behind = statistics.fmean(comparison.drop / comparison.maximum for comparison in paired)
     parts = []
     for comparison in paired:
-        if own_interval := comparison.interval(confidence) or comparison.t_interval(confidence):
-            low, high = (end / comparison.maximum for end in own_interval)
-            parts.append((comparison.drop / comparison.maximum, Interval(low, high)))
-    interval = interval_of_mean(parts) if len(parts) == len(paired) else None
-    tied = interval is None or interval.low <= 0
-    return Rank(model, *score, behind, interval, tied, confidence if interval is not None else None)
+        interval = comparison.interval(confidence) or comparison.t_interval(confidence)
+        if interval is None:
+            return Rank(model, *score, behind, interval=None, tied=True)
+        low, high = (end / comparison.maximum for end in interval)
+        parts.append((comparison.drop / comparison.maximum, Interval(low, high)))
+    interval = interval_of_mean(parts)
+    return Rank(model, *score, behind, interval, tied=interval.low <= 0, confidence=confidence)

@@ -9,13 +9,19 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from pytest_instructlab_eval.records.scores import Result, Score, cluster_before
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.agreement import judge_spread, judges_agreement
 from pytest_instructlab_eval.stats.comparison import counterpart_results
 from pytest_instructlab_eval.stats.control_variate import controlled_mean
 from pytest_instructlab_eval.stats.means import means_of, variance_of_sum
 from pytest_instructlab_eval.stats.statistics import Interval, clustered_standard_error
-from pytest_instructlab_eval.stats.values import evidence_of, group_by, main_scores, results_of_metric
+from pytest_instructlab_eval.stats.values import (
+    evidence_of,
+    group_by,
+    has_one_scale,
+    main_scores,
+    results_of_metric,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,14 +152,13 @@ def _mean_and_error(results: Sequence[Result]) -> tuple[float | None, float | No
     The values of a test are one cluster, as are those of all tests of a cluster that a marker names. The
     tests of one qna.yaml, a cluster elsewhere, count one by one here.
     """
-    named_clusters: dict[str, list[float]] = defaultdict(list)
+    by_cluster = defaultdict[object, list[float]](list)
     for number, result in enumerate(results):
-        named = result.cluster and result.cluster != cluster_before(result.group)
-        cluster = f"cluster {result.cluster}" if named else f"test {number}"
-        named_clusters[cluster] += [score.value for score in result.scores if score.value is not None]
-    clusters = [values for values in named_clusters.values() if values]
+        cluster = result.own_cluster or number
+        by_cluster[cluster] += [score.value for score in result.scores if score.value is not None]
+    clusters = list(filter(None, by_cluster.values()))
     scores, values = _scores(results), list(itertools.chain.from_iterable(clusters))
-    if not values or len({score.maximum for score in scores}) > 1:
+    if not values or not has_one_scale(results):
         return None, None
     if not any(score.n > 1 for score in scores):
         return statistics.fmean(values), clustered_standard_error(clusters)

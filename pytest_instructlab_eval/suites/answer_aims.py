@@ -42,6 +42,12 @@ class Purpose:
     metric: str | None
     aim: Aim
 
+    def spreads(self, results: Iterable[Result]) -> list[AnswerSpread]:
+        """Return the spread of the answers to each of its questions that was asked several times."""
+        return spreads_of(
+            (result.scores for result in results if result.question in self.questions), self.metric
+        )
+
 
 @dataclass(frozen=True)
 class EarlierAnswers:
@@ -86,6 +92,13 @@ def drop_gates(settings: Settings) -> list[Gate]:
     texts = [(text, True) for text in settings.gates] + [(text, False) for text in settings.gate]
     gates = with_default_gates((parse_gate(text, standing=standing) for text, standing in texts), ())
     return [gate for gate in gates if gate.selector.figure.compares]
+
+
+def undecided_gates(settings: Settings, benchmark: str, purposes: Sequence[Purpose]) -> list[Gate]:
+    """Return the gates on drops of a benchmark from a baseline that none of its purposes decides."""
+    decided = {purpose.text for purpose in purposes}
+    gates = drop_gates(settings) if settings.baseline is not None else []
+    return [gate for gate in gates if gate.selector.benchmark == benchmark and gate.text not in decided]
 
 
 def purposes_of(
@@ -139,9 +152,9 @@ def _gate_purpose(
     if earlier.compared:
         known = {(result.question, result.content): result.scores for result in earlier.results}
         pairs = [known[one.name, one.content] for one in chosen if (one.name, one.content) in known]
-        answers = [ratings for scores in pairs if len(ratings := answer_ratings(scores, metric)) > 1]
-        errors = standard_errors(answers, [[0.0, 0.0]] * len(answers)) if answers else None
-        if errors is None or len(answers) < len(pairs):
+        answers = [answer_ratings(scores, metric) for scores in pairs]
+        errors = standard_errors(answers, [[0.0, 0.0]] * len(answers))
+        if not errors:
             return None
         aim = replace(aim, questions=len(pairs), sides=1, fixed=tuple(errors[: len(answers)]))
     return Purpose(gate.text, _question_names(chosen), metric, aim)

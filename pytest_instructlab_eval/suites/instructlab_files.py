@@ -61,11 +61,7 @@ def _write_questions(folder: Path, results: Sequence[Result], judging: bool) -> 
             for result in ordered
         ]
         _write(folder / "question.jsonl", records)
-    scores = ((result, score) for result in ordered for score in result.scores)
-    rated = [judgment.judge for result, score in scores for judgment in _judgments(result, score)]
-    # Where no judge rated, those that were to; of a panel each.
-    named = rated or [name for result in ordered for name in (result.judge or "").split(", ")]
-    for judge in filter(None, dict.fromkeys(named)):
+    for judge in _judges(ordered):
         references: list[Record] = [
             {
                 "question_id": _question_id(result),
@@ -144,6 +140,14 @@ def _evidence_of_result(result: Result) -> Evidence:
     return result.scores[0].evidence or Evidence()
 
 
+def _judges(results: Sequence[Result]) -> list[str]:
+    """Return the judges that rated, each by its own name; where none did, those that were to."""
+    scores = ((result, score) for result in results for score in result.scores)
+    rated = [judgment.judge for result, score in scores for judgment in _judgments(result, score)]
+    named = rated or [name for result in results for name in (result.judge or "").split(", ")]  # of a panel
+    return list(filter(None, dict.fromkeys(named)))
+
+
 def _judgments(result: Result, score: Score) -> list[Judgment]:
     """Return what each judge made of a turn; nothing where it wasn't judged.
 
@@ -151,7 +155,7 @@ def _judgments(result: Result, score: Score) -> list[Judgment]:
     InstructLab's tools, which give each line the same weight, find the same mean as we do.
     """
     by_judge: dict[str, list[Judgment]] = defaultdict(list)
-    for judgment in score.evidence.judgments if score.evidence else ():
+    for judgment in score.judgments:
         by_judge[judgment.judge or result.judge or ""].append(judgment)
     merged = []
     for judge, judgments in by_judge.items():

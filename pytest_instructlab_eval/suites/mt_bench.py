@@ -169,11 +169,11 @@ async def answer_mt_bench(question: MTBenchQuestion, model: Model) -> MTBenchAns
             answers, repeated_itself = await _ask_repeats(ask, 0, count), False
         else:
             answers = await _ask_repeats(ask, 0, 2)
-            repeated_itself = len({one.turns for one in answers}) == 1
-        failed = any(one.error for one in answers)
-        if not (failed or repeated_itself):
+            repeated_itself = answers[0].turns == answers[1].turns
+        is_done = repeated_itself or any(one.error for one in answers)
+        if not is_done:
             answers += await _ask_repeats(ask, len(answers), count)
-    asks_later = repetition.when == "judged" and not (failed or repeated_itself)
+    asks_later = repetition.when == "judged" and not is_done
     more = MoreAnswers(model, ask if asks_later else None)
     return replace(answers[0], again=tuple(answers[1:]), more=more)
 

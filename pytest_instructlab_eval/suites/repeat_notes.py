@@ -16,10 +16,9 @@ from pytest_instructlab_eval.stats.needed_repeats import (
 )
 from pytest_instructlab_eval.suites.answer_aims import (
     EarlierAnswers,
-    drop_gates,
     purposes_of,
     questions_of_results,
-    spreads_of,
+    undecided_gates,
 )
 from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.registry import find_benchmark
@@ -58,14 +57,14 @@ def _answer_count(result: Result) -> int:
 def _count_note(settings: Settings, benchmark: str, results: Sequence[Result]) -> str:
     """Return the sentence on how often the questions were asked, and the requests that this took."""
     counts = [_answer_count(result) for result in results]
-    least, most = min(counts), max(counts)
     questions, models = ({getattr(result, of) for result in results} for of in ("question", "model"))
     by = f" by {len(models)} models" if len(models) > 1 else ""
-    often = f"{least} to {most} answers" if least < most else f"{most} answer{'' if most == 1 else 's'}"
+    often = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    often += " answer" if max(counts) == 1 else " answers"
     each = (settings.stage != "judge") + settings.judgments  # requests for one answer
     more = each * sum((_answer_count(result) - 1) * len(result.scores) for result in results)
     sentence = f"{benchmark}: {often} to each of {question_count(len(questions))}{by}, {more:,} requests more"
-    if same := sum(all(score.same_answers for score in result.scores) for result in results):
+    if same := sum(result.same_answers for result in results):
         sentence += f"; at temperature 0 {same:,} got the same answer twice, and were not asked again"
     if when_decided(settings) == "answered":
         sentence += "; their number was chosen before any was judged, by the spread in an earlier run, or "
@@ -82,17 +81,13 @@ def _shortfalls(settings: Settings, benchmark: Benchmark, results: Sequence[Resu
         earlier = EarlierAnswers.of(settings, benchmark.name)
     questions = questions_of_results(result for result in results if result.model != settings.base_label)
     purposes = purposes_of(settings, benchmark.name, benchmark.maximum, questions, earlier)
-    decided = [purpose.text for purpose in purposes]
-    for gate in drop_gates(settings) if settings.baseline is not None else ():
-        if gate.selector.benchmark == benchmark.name and gate.text not in decided:
-            yield (
-                f"warning: {gate.text}: the baseline has no repeated answers to each of these questions, so "
-                "the number of answers was not made for this gate; save a baseline of a run with "
-                "--eval-repeat auto"
-            )
+    for gate in undecided_gates(settings, benchmark.name, purposes):
+        yield (
+            f"warning: {gate.text}: the baseline has no repeated answers to each of these questions, so the "
+            "number of answers was not made for this gate; save a baseline of a run with --eval-repeat auto"
+        )
     for purpose in purposes:
-        of_purpose = (result.scores for result in results if result.question in purpose.questions)
-        spreads = spreads_of(of_purpose, purpose.metric)
+        spreads = purpose.spreads(results)
         needed = needed_repeats(purpose.aim, spreads) if spreads else 0
         if needed is None:
             yield f"warning: {purpose.text}: no number of answers decides it, since the baseline has too few"

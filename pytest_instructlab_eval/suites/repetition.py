@@ -154,15 +154,14 @@ class Repetition:
         spread is known well enough.
         """
         awaited = set(self._under_way) - {key}
-        while awaited & set(self._under_way) and not self._is_sure(key):
+        purposes = self._of(key[0])
+        while awaited & set(self._under_way):
+            freedom = [sum(spread.freedom for spread in self._seen(purpose)) for purpose in purposes]
+            if min(freedom, default=ENOUGH) >= ENOUGH:
+                break
             await self._news.wait()
-        self._counts[key] = max((self._next(purpose, asked) for purpose in self._of(key[0])), default=asked)
+        self._counts[key] = max((self._next(purpose, asked) for purpose in purposes), default=asked)
         return self._counts[key]
-
-    def _is_sure(self, key: Key) -> bool:
-        return all(
-            sum(spread.freedom for spread in self._seen(purpose)) >= ENOUGH for purpose in self._of(key[0])
-        )
 
     def _of(self, question: str) -> list[Purpose]:
         """Return the purposes in which a question counts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
@@ -86,22 +87,24 @@ def unasked_pairs(settings: Settings) -> list[str]:
             f"{_count(survey.knowledge, 'knowledge file')} {changed}{are} left out: "
             f"--eval-include-knowledge asks {their} pairs, and mmlu_branch {their} tasks"
         )
-    if settings.base_branch is None:
-        return notes
+    return notes if settings.base_branch is None else [*notes, *_branch_notes(survey, settings)]
+
+
+def _branch_notes(survey: Survey, settings: Settings) -> Iterator[str]:
+    """Yield sentences about a branch that has no new questions, or fewer files than the base branch."""
     if not survey.files and not survey.unread:
-        notes.append("the branch changes no qna.yaml")
+        yield "the branch changes no qna.yaml"
     elif (
         survey.files
         and not settings.changed_only
         and not branch_pairs(settings)
         and survey.knowledge < len(survey.files)
     ):
-        notes.append("the branch has no new pair: the base branch has all of them")
+        yield "the branch has no new pair: the base branch has all of them"
     if survey.removed:
-        notes.append(f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}")
+        yield f"the branch removes {_count(len(survey.removed), 'qna.yaml file')}"
     if settings.base_questions == "base" and not base_pairs(settings):
-        notes.append(f"the base model was asked nothing: {settings.base_branch} has none of the files")
-    return notes
+        yield f"the base model was asked nothing: {settings.base_branch} has none of the files"
 
 
 def _count(count: int, what: str) -> str:

@@ -96,6 +96,12 @@ def test_a_folder_is_printed_by_its_path_from_here_wherever_the_run_was_started(
     assert (done.exit_code, done.stdout) == (0, "../training/models/a\n")
 
 
+def test_the_location_of_a_model_that_is_no_folder_of_the_run_is_its_name(tmp_path: Path) -> None:
+    run = Run((), models={"lab": "org/lab", "tiny": str(tmp_path)}, directory=str(tmp_path))
+    names = {label: run.model_location(label) for label in ("lab", "tiny", "unlabelled")}
+    assert names == {"lab": "org/lab", "tiny": str(tmp_path), "unlabelled": "unlabelled"}
+
+
 def test_who_may_equal_the_best_and_how_much_of_its_score_is_luck_is_said_beside_the_path(
     tmp_path: Path,
 ) -> None:

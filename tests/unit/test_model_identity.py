@@ -13,7 +13,7 @@ from pytest_instructlab_eval.data.typed_json import read_as
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.models.identity import joined_identity, listed_identity
 from pytest_instructlab_eval.models.replies import model_cards
-from pytest_instructlab_eval.records.identity_comparison import check_judges, identity_notes
+from pytest_instructlab_eval.records.identity_comparison import check_judges, different_models, identity_notes
 from pytest_instructlab_eval.records.model_identity import (
     Fingerprint,
     Likelihoods,
@@ -102,6 +102,12 @@ def test_nothing_is_surely_the_same_that_was_not_looked_at() -> None:
     with_digest = replace(LISTED, digest="sha256:1")
     assert with_digest.is_same(replace(with_digest, root="/elsewhere"))
     assert "digest" in str(with_digest.difference(replace(with_digest, digest="sha256:2")))
+
+
+def test_models_of_one_name_that_answer_otherwise_are_different_models() -> None:
+    ours = {"a": looked_at(1.0), "b": looked_at(), "mine": LISTED}
+    theirs = {"a": looked_at(), "b": looked_at(), "theirs": LISTED}
+    assert [label for label, _ in different_models(ours, theirs)] == ["a"]
 
 
 def test_a_judge_may_be_served_from_another_folder_and_not_be_another_model() -> None:

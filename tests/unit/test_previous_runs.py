@@ -11,6 +11,7 @@ from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.previous_runs import (
     last_results,
     previous_runs,
+    remove_run,
     results_path,
     set_aside,
 )
@@ -50,6 +51,16 @@ def test_so_many_are_kept_and_the_newest_is_first(tmp_path: Path, keep: int) -> 
     kept = [(path / "summary.md").read_text() for path in previous_runs(tmp_path)]
     assert kept == ["4", "3", "2"][:keep]
     assert (tmp_path / "previous").exists() == (keep > 0)
+
+
+def test_a_run_is_removed_but_for_files_of_others(tmp_path: Path) -> None:
+    for name in ("mine", "shared"):
+        run(tmp_path / name, "text")
+        (tmp_path / name / "export").mkdir()
+    (tmp_path / "shared/notes.txt").touch()
+    remove_run(tmp_path / "mine")
+    remove_run(tmp_path / "shared")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "shared", tmp_path / "shared/notes.txt"]
 
 
 def test_what_others_put_there_stays(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.data.answers import read_answers, read_questions
+from pytest_instructlab_eval.data.answers import read_answers, read_questions, read_references
 from pytest_instructlab_eval.data.file_names import existing_file, file_of
 from pytest_instructlab_eval.errors import ConfigurationError, DataError, ModelError
 from pytest_instructlab_eval.judges.separate_judging import RecordedAnswers
@@ -204,6 +204,13 @@ def test_a_reference_is_looked_for_where_instructlab_has_it(tmp_path: Path) -> N
         "in the file",
         "beside it",
     ]
+
+
+def test_the_references_are_those_of_the_first_judge_with_a_file(tmp_path: Path) -> None:
+    assert read_references(tmp_path, [JUDGE]) == {}
+    for judge, text in (("second", "its own"), ("third", "another")):
+        write(tmp_path / "reference_answer" / f"{judge}.jsonl", answer("7", text), answer("7", "twice"))
+    assert read_references(tmp_path, [JUDGE, "second", "third"]) == {"7": ["its own", "twice"]}
 
 
 def test_two_files_that_ask_the_same_keep_their_own_references(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from pytest_instructlab_eval.suites.answer_aims import (
     Purpose,
     answer_ratings,
     purposes_of,
+    undecided_gates,
 )
 from pytest_instructlab_eval.suites.repeat_notes import repeat_notes
 from pytest_instructlab_eval.suites.repetition import Repetition, when_decided
@@ -152,6 +153,20 @@ def test_a_drop_from_a_baseline_is_over_the_questions_that_it_has_repeated_answe
     once = EarlierAnswers((result("q0", 5, 7), result("q1", 6)), compared=True)
     (rest,) = purposes("mt_bench_branch.drop <= 1", earlier=once, **more)
     assert rest.text == "a 95 % interval of ±0.5 around the score"
+
+
+def test_a_gate_on_a_drop_from_a_baseline_is_undecided_where_no_purpose_is_of_it() -> None:
+    texts = ("mt_bench_branch.drop <= 1", "mt_bench_branch[b].drop <= 2", "mt_bench.drop <= 3")
+    (purpose,) = purposes(texts[0])
+    own = settings(*texts, base_model=None, baseline=Path("main.json"))
+    assert [gate.text for gate in undecided_gates(own, "mt_bench_branch", [purpose])] == [texts[1]]
+    assert undecided_gates(settings(*texts), "mt_bench_branch", []) == []
+
+
+def test_the_spreads_of_a_purpose_are_those_of_its_own_questions() -> None:
+    (purpose,) = purposes("mt_bench_branch.drop <= 1")
+    spreads = purpose.spreads([result("q0", 5, 7), result("q1", 6), result("gone", 1, 9)])
+    assert spreads == [AnswerSpread.of([5, 7])]
 
 
 def test_an_answers_rating_is_the_mean_of_its_turns() -> None:

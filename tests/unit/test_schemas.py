@@ -18,7 +18,7 @@ from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
-from pytest_instructlab_eval.records.schema import RULES, Configuration
+from pytest_instructlab_eval.records.schema import RULES, Configuration, configuration_problems
 from pytest_instructlab_eval.records.scores import Result, Sample, Score
 from pytest_instructlab_eval.reports.benchmark_scores import BenchmarkScore
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
@@ -63,6 +63,23 @@ def test_every_field_of_a_run_is_in_the_schema() -> None:
 @pytest.mark.parametrize(("name", "kind"), [("result", Result), ("score", Score), ("sample", Sample)])
 def test_the_schema_requires_what_the_reader_requires(name: str, kind: type) -> None:
     assert set(schema("results")["$defs"][name]["required"]) == set(RULES[kind].required)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"shard": [3, 2]},
+            "configuration.shard must be the number of the part and the number of parts (got [3, 2])",
+        ),
+        ({"shard": [1, 2]}, None),
+        ({"first_n": "all"}, 'configuration.first_n must be a whole number or null (got "all")'),
+        ({"model": ["tiny"]}, "configuration has no shard"),
+        ({}, None),
+    ],
+)
+def test_settings_that_no_run_has_are_a_problem(settings: dict[str, object], problem: str | None) -> None:
+    assert next(map(str, configuration_problems(settings)), None) == problem
 
 
 # --- a file with any value changed ---

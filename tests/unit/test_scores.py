@@ -7,6 +7,7 @@ import json
 import math
 import statistics
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
+from pytest_instructlab_eval.records.evidence import Evidence, Judgment
+from pytest_instructlab_eval.records.scores import Result, Sample, Score, error_of_mean, plain_data
 
 # --- plain() ---
 
@@ -175,6 +177,12 @@ def test_a_score_is_an_exact_float() -> None:
     assert type(Score(3).value) is float
 
 
+def test_a_score_rests_on_the_judgments_of_its_evidence() -> None:
+    judgments = (Judgment(7.0, "good"), Judgment(None, "?"))
+    assert Score(7.0, maximum=10.0, evidence=Evidence(judgments=judgments)).judgments == judgments
+    assert Score(1.0).judgments == ()
+
+
 # --- mean_of ---
 
 
@@ -227,6 +235,12 @@ def test_every_sample_is_either_in_the_mean_or_counted_as_an_error(values: list[
     assert score.samples == tuple(samples(*values))
 
 
+def test_the_samples_of_one_passage_are_one_cluster_in_the_standard_error() -> None:
+    alike = [replace(sample, passage="moon") for sample in samples(1.0, 1.0)]
+    assert error_of_mean([*alike, *samples(0.0, None)]) == pytest.approx(math.sqrt(2 * 2 * (2 / 3) ** 2) / 3)
+    assert error_of_mean(alike) is None
+
+
 # --- Result ---
 
 
@@ -266,6 +280,18 @@ def test_a_sample_without_a_score_is_an_error_if_it_says_why(
     value: float | None, error: str | None, outcome: str
 ) -> None:
     assert Sample("0", value, error=error).outcome == outcome
+
+
+@pytest.mark.parametrize(("cluster", "own"), [(None, None), ("a/qna.yaml", None), ("mine", "mine"), ("", "")])
+def test_a_cluster_that_follows_from_the_group_is_not_its_own(cluster: str | None, own: str | None) -> None:
+    assert replace(result(), group="a/qna.yaml", cluster=cluster).own_cluster == own
+
+
+@pytest.mark.parametrize(("turns", "same"), [((True, True), True), ((True, False), False)])
+def test_the_answers_of_a_result_are_the_same_where_those_of_each_turn_are(
+    turns: tuple[bool, ...], same: bool
+) -> None:
+    assert result(*(Score(1.0, same_answers=turn) for turn in turns)).same_answers is same
 
 
 def test_a_result_spells_out_its_outcome_as_plain_data() -> None:

@@ -165,14 +165,13 @@ def _git(folder: Path) -> Git:
         ) from None
     absolute = Path(os.path.abspath(folder))
     git_dirs = (path / ".git" for path in (absolute, *absolute.parents))
-    git_dir = next((path for path in git_dirs if path.exists()), absolute)
-    if git_dir.is_dir():
-        for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
-            if path.exists() and not (path.is_file() or path.is_dir()):  # Git would wait for ever at a pipe
-                raise ConfigurationError(
-                    f"{printable_name(str(path))} is neither a file nor a folder, so Git cannot read the "
-                    "repository; remove it, or clone the taxonomy again"
-                )
+    git_dir = next(filter(Path.exists, git_dirs), absolute)
+    for path in itertools.chain(*map(git_dir.glob, ("*", "info/*", "objects/info/*", "refs/**/*"))):
+        if path.exists() and not (path.is_file() or path.is_dir()):  # Git would wait for ever at a pipe
+            raise ConfigurationError(
+                f"{printable_name(str(path))} is neither a file nor a folder, so Git cannot read the "
+                "repository; remove it, or clone the taxonomy again"
+            )
     command = git.Git(os.path.abspath(folder))
     command.update_environment(**ENVIRONMENT)
     return command
