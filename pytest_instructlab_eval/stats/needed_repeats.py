@@ -15,7 +15,7 @@ from pytest_instructlab_eval.stats.statistics import CONFIDENCE, POWER
 MOST = 16
 """The most answers to a question that `--eval-repeat auto` asks for."""
 
-SURE = 12.0
+SURE = 24.0
 """The degrees of freedom of a spread that is known well enough to choose a number of answers by it."""
 
 STEPS = (8, MOST)

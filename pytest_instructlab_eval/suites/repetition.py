@@ -45,7 +45,7 @@ from pytest_instructlab_eval.suites.digests import digest
 Key = tuple[str, str]
 """A question by its name, and the model that is asked."""
 
-ENOUGH = 4 * SURE  # degrees of freedom of the spread with which no question waits for more
+ENOUGH = 2 * SURE  # degrees of freedom of the spread with which no question waits for more
 WIDEST = AnswerSpread((10**2 - 1) / 12, 1e6)  # of ratings from 1 to 10 that are all equally frequent
 
 When = Literal["judged", "answered", "recorded"]
