@@ -139,8 +139,8 @@ def test_a_wide_limit_needs_no_more_than_the_first_answers(
 ) -> None:
     project.server.reply = noisy(0.5)
     finished = project.evaluate(*pull_request, "--eval-gate=mt_bench_branch.drop <= 3")
-    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {3}
-    finished.shows("note: mt_bench_branch: 3 answers to each of 5 questions by 2 models, 40 requests more")
+    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {4}
+    finished.shows("note: mt_bench_branch: 4 answers to each of 5 questions by 2 models, 60 requests more")
 
 
 def test_where_16_are_too_few_the_run_says_how_many_it_would_take(
@@ -204,7 +204,7 @@ def test_a_panel_rates_every_answer(project: Project, pull_request: tuple[str, .
 def test_the_spread_is_looked_at_again_after_more_answers(
     project: Project, pull_request: tuple[str, ...]
 ) -> None:
-    """The first three answers ask for up to 8, whose ratings then ask for as many as there can be."""
+    """The first four answers ask for up to 8, whose ratings then ask for as many as there can be."""
     asked: Counter[tuple[str, str]] = Counter()
     rated = noisy(0.0)
 
@@ -214,7 +214,7 @@ def test_the_spread_is_looked_at_again_after_more_answers(
         question = body["model"], content_text(body["messages"][-1])
         asked[question] += 1
         count = asked[question]
-        return f"It is worth {(5, 7, 5)[count - 1] if count <= 3 else (1, 10)[count % 2]}."
+        return f"It is worth {(5, 7, 5, 7)[count - 1] if count <= 4 else (1, 10)[count % 2]}."
 
     project.server.reply = reply
     finished = project.evaluate(*pull_request, GATE)
@@ -234,8 +234,8 @@ def test_no_more_is_asked_of_a_question_in_error(project: Project, pull_request:
     finished = project.evaluate(*pull_request, GATE, ret=7, passed=8, failed=2)
     records = finished.document["results"]
     failed = [record for record in records if record["outcome"] == "error"]
-    assert {len(record["chats"]) for record in failed} == {3}
-    assert all(len(record["chats"]) > 3 for record in records if record not in failed)
+    assert {len(record["chats"]) for record in failed} == {4}
+    assert all(len(record["chats"]) > 4 for record in records if record not in failed)
 
 
 # --- separate stages, earlier runs ---
@@ -343,5 +343,5 @@ def test_a_drop_gate_in_the_marker_decides_like_one_of_the_command_line(
     marked = source.replace("max_score=10", 'max_score=10, gates=["mt_bench_branch.drop <= 3"]')
     project.write("test_copy.py", marked)
     finished = project.evaluate("test_copy.py", *pull_request[1:])
-    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {3}
+    assert {*counts(finished)["tiny"], *counts(finished)["base"]} == {4}
     assert finished.gates == {"passed": 3}
