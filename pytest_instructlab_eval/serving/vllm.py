@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -31,6 +33,7 @@ print(json.dumps([found, named]))
 """
 # This Python's paths; and the key that vLLM would ask the run for, which asks its own server without one.
 NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VLLM_API_KEY")
+SYSTEM_RANDOM = random.SystemRandom()  # a test's seed would give two runs the same ports
 PORT_TAKEN = re.compile(r"address already in use|Errno 98", re.IGNORECASE)
 CAUSES = (
     (
@@ -250,9 +253,15 @@ def _healthy(port: int) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port that nothing listens at.
+
+    The server takes it some seconds later, so it is below those that outgoing connections are given meanwhile.
+    """
+    while True:
+        port = SYSTEM_RANDOM.randrange(20_000, 32_768)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def divide_gpus(
