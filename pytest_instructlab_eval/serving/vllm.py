@@ -255,7 +255,7 @@ def _healthy(port: int) -> bool:
 def _free_port() -> int:
     """Return a port that nothing listens at.
 
-    The server takes it some seconds later, so it is below those that outgoing connections are given meanwhile.
+    It is below those that outgoing connections are given, since the server takes it some seconds later.
     """
     while True:
         port = SYSTEM_RANDOM.randrange(20_000, 32_768)
