@@ -92,9 +92,8 @@ class CompletionBatcher:
             await asyncio.sleep(0)  # let those who are about to ask come along
             places = min(len(self._waiting), self._most)
             await self._endpoint.budget.take(places)
-            jobs: list[
-                PromptJob
-            ] = []  # from the head of the queue, without those that nobody waits for any more
+            # From the head of the queue, without those that nobody waits for any more.
+            jobs: list[PromptJob] = []
             while self._waiting and len(jobs) < places:
                 if jobs and self._waiting[0].parameters != jobs[0].parameters:
                     break

@@ -111,10 +111,8 @@ class Collection:
         # `--lf` runs all tests if none of the failed ones is here.
         failed = last_failed_ids(self._config) if self._config.getoption("lf", False) else set()
         if any(item.nodeid in failed for item in session.items):
-            missing, which = (
-                session.items,
-                "that failed last time (--lf)",
-            )  # those of skipped files are unknown
+            missing = session.items  # those of skipped files are unknown
+            which = "that failed last time (--lf)"
         else:
             chosen = {*items, *self._deselected}
             missing = [item for item in _tests_in(self._nodes, self._opened) if item not in chosen]

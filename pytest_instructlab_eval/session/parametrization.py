@@ -41,19 +41,16 @@ class Parametrization:
                 self._parametrize(metafunc, fixture, name)
 
     def _parametrize(self, metafunc: pytest.Metafunc, fixture: str, name: str) -> None:
-        questions, definition = (
-            self._read(lambda: self._eval.questions.of_fixture(fixture, marked_gates(metafunc.definition))),
-            find_benchmark(name),
+        questions = self._read(
+            lambda: self._eval.questions.of_fixture(fixture, marked_gates(metafunc.definition))
         )
-        settings = self._settings
+        definition, settings = find_benchmark(name), self._settings
         apart = settings.base_questions == "base" and "served_model" in metafunc.fixturenames
         if definition is None or definition.read_of_base is None or not apart:
             ids = [escape_line(question.id) for question in questions]
             metafunc.parametrize(fixture, questions, ids=ids)
             return
-        of_base = self._read(
-            partial(asked_questions, definition, settings, of_base=True)
-        )  # the base model gets its own questions
+        of_base = self._read(partial(asked_questions, definition, settings, of_base=True))
         pairs = [
             (question, label)
             for label in settings.labels

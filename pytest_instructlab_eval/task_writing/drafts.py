@@ -165,10 +165,8 @@ def _question_objects(value: object, depth: int) -> Iterator[Mapping[str, object
 
 
 def _draft(record: Mapping[str, object]) -> Draft | str:
-    question, answer = (
-        _one_line_text(record["question"], MOST_QUESTION),
-        _one_line_text(record.get("answer"), MOST_CHOICE),
-    )
+    question = _one_line_text(record["question"], MOST_QUESTION)
+    answer = _one_line_text(record.get("answer"), MOST_CHOICE)
     listed = record.get("wrong_answers")
     wrong = [_one_line_text(text, MOST_CHOICE) for text in listed] if isinstance(listed, list) else []
     if question is None or answer is None or len(wrong) != len(LETTERS) - 1:
