@@ -137,11 +137,12 @@ def check_mmlu(tasks: Sequence[MMLUTask]) -> None:
             examples = len(_mmlu_rows(task.data, "dev", task.subject))
         except DataError as error:
             there = [one.subject for one in tasks if mmlu_file(task.data, "test", one.subject).is_file()]
-            advice = ""
-            if 0 < len(there) < len(tasks):
-                advice = f"; the folder has {len(there)} of {len(tasks)} subjects: add the others, or ask "
-                advice += f"only those that it has with {SUBJECT}, as in {SUBJECT} {there[0]}"
-            raise DataError(f"{error}{advice}") from None
+            if not 0 < len(there) < len(tasks):
+                raise
+            raise DataError(
+                f"{error}; the folder has {len(there)} of {len(tasks)} subjects: add the others, or ask only "
+                f"those that it has with {SUBJECT}, as in {SUBJECT} {there[0]}"
+            ) from None
         if examples < task.few_shots:
             raise DataError(
                 f"{task.data}: expected {task.few_shots} examples for {task.subject} (got {examples}); ask "
