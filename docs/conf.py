@@ -33,7 +33,7 @@ python_use_unqualified_type_names = True
 
 nitpick_ignore_regex = [
     ("py:.*", r"(collections\.abc|typing|pathlib)\..*"),  # Python's own, whose docs are not downloaded
-    ("py:.*", r"(.*\.)?(AnswerFiles|Chat|Evidence|Put)"),  # private types in public signatures
+    ("py:.*", r"(.*\.)?(AnswerFiles|Chat|Evidence|Judgment|Put)"),  # private types in public signatures
 ]
 
 DOCS = Path(__file__).parent
