@@ -127,10 +127,20 @@ class Signs:
         """Send the folder to a worker that is being started."""
         node.workerinput[self.KEY] = str(self._folder)
 
-    def put_up(self, *names: str) -> None:
-        """Show these signs to all processes."""
+    def put_up(self, *names: str, why: str = "") -> None:
+        """Show these signs to all processes, with a reason if there is one."""
         for name in names if self._folder is not None else ():
-            (self.folder / name).touch()
+            if why:
+                replace_text(self.folder / name, why)
+            else:
+                (self.folder / name).touch()
+
+    def why(self, name: str) -> str:
+        """Return the reason of a sign; empty where it is down, or has none."""
+        with contextlib.suppress(OSError):
+            if self._folder is not None:
+                return (self._folder / name).read_text("utf-8")
+        return ""
 
     def leave(self, name: str, record: object) -> None:
         """Write plain data for the other processes under this name."""

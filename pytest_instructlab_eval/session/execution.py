@@ -77,10 +77,10 @@ class Execution:
         """Start the next items; under xdist, stop where another worker reached the failure limit."""
         signs = self._eval.signs
         if signs.is_up("stop"):
-            item.session.shouldstop = "stopped by the controller"
+            item.session.shouldstop = signs.why("stop") or "stopped by the controller"
             return True
         if (problem := self._eval.journal.problem) is not None:
-            signs.put_up("stop")
+            signs.put_up("stop", why=problem)
             item.session.shouldstop = problem
             return True
         if self._look_ahead is None or signs.is_up("careful"):

@@ -219,6 +219,17 @@ def test_a_sign_that_is_put_up_is_seen_by_the_workers(sign: Signs) -> None:
     assert not seen.is_up("careful")
 
 
+def test_a_signs_reason_is_seen_by_the_workers_and_stays(sign: Signs) -> None:
+    node = worker_node()
+    sign.tell(node)
+    seen = Signs.for_worker(config(workerinput=node.workerinput))
+    assert seen.why("stop") == ""
+    sign.put_up("stop", why="no space left")
+    sign.put_up("stop")
+    assert seen.is_up("stop")
+    assert seen.why("stop") == "no space left"
+
+
 def test_a_sign_may_be_put_up_twice(sign: Signs) -> None:
     sign.put_up("stop")
     sign.put_up("stop")
