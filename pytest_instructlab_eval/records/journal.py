@@ -51,9 +51,9 @@ class Journal:
         """Find what other processes of this run have written until now, since one of them has died."""
         own = [] if self._writer.path is None else [self._writer.path]
         left_out = self._index.left_out  # of a file that is being written, the last line may be torn
-        known = {*self._earlier, *own}
+        skipped = {*self._earlier, *own}
         for path in journal_files(self._folder):
-            if path not in known:
+            if path not in skipped:
                 self._index.add(path)
         self._index.left_out = left_out
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from pytest_instructlab_eval.data.text_files import open_file, read_text
+from pytest_instructlab_eval.data.text_files import decode_utf8, read_bytes
 from pytest_instructlab_eval.data.typed_json import MOST_BYTES, MisfitError, NotJSONError, parse_json, read_as
 from pytest_instructlab_eval.errors import DataError
+from pytest_instructlab_eval.escaping import printable_name
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
 from pytest_instructlab_eval.records.results_file import run_of
 from pytest_instructlab_eval.records.run import Run
@@ -72,25 +74,22 @@ def write_with_checksum(file: BinaryIO, parts: Iterable[str]) -> None:
     file.write(digest.hexdigest().encode())
 
 
-def is_unchanged(path: Path) -> bool | None:
-    """Return whether a results.json is as the run wrote it; None where it has no checksum.
-
-    One line is in memory at a time. Raises DataError where the file cannot be read.
-    """
+def is_unchanged(lines: Iterable[bytes]) -> bool | None:
+    """Return whether the lines of a results.json are as the run wrote them; None where it has no checksum."""
     digest, checksum = hashlib.sha256(), None
-    with open_file(path, MOST_BYTES) as file:
-        for line in file:
-            if checksum is None and (checksum := CHECKSUM.fullmatch(line)) is not None:
-                digest.update(BLANK_CHECKSUM + b"\n")
-            else:
-                digest.update(line)
+    for line in lines:
+        if checksum is None and (checksum := CHECKSUM.fullmatch(line)) is not None:
+            digest.update(BLANK_CHECKSUM + b"\n")
+        else:
+            digest.update(line)
     return None if checksum is None else digest.hexdigest().encode() == checksum[1]
 
 
 def read_recorded(path: Path, check_gate: Callable[[str], object]) -> RecordedRun:
     """Return the run in a results.json; raises DataError where the file is not as the run wrote it."""
-    text = read_text(path, MOST_BYTES)
-    unchanged = is_unchanged(path)
+    data = read_bytes(path, MOST_BYTES)
+    text = decode_utf8(data, printable_name(str(path)))
+    unchanged = is_unchanged(io.BytesIO(data))
     if unchanged is None:
         raise DataError(f"{path} has no checksum")
     if not unchanged:

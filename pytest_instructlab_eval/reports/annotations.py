@@ -92,10 +92,10 @@ def github_commands(found: Sequence[Annotation]) -> list[str]:
     for level in LEVELS:
         of_level = [entry for entry in found if entry.level == level]
         for entry in of_level[:SHOWN]:
-            place = {"file": entry.path, "line": entry.line, "title": entry.title}
+            fields = {"file": entry.path, "line": entry.line, "title": entry.title}
             properties = ",".join(
                 f"{name}={str(value).translate(IN_PROPERTY)}"
-                for name, value in place.items()
+                for name, value in fields.items()
                 if value is not None  # without its line it is about the whole file
             )
             lines.append(f"::{level} {properties}::{entry.message.translate(IN_VALUE)}")

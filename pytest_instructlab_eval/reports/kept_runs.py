@@ -169,7 +169,10 @@ def _head_of(path: Path) -> object:
     except (UnicodeDecodeError, NotJSONError):
         return None
     has_scores = isinstance(document, dict) and "scores" in document
-    return document if has_scores and is_unchanged(path) else None
+    if not has_scores:
+        return None
+    with open_file(path, MOST_BYTES) as file:
+        return document if is_unchanged(file) else None
 
 
 def _not_ours(path: Path, reason: object) -> DataError:

@@ -82,14 +82,14 @@ class _Task:
     def of(cls, result: Result, score: Score, before: Result, other: Score) -> _Task | None:
         """Return a task; None where the baseline's is another one, or lacks an answer to a question."""
         answers = values_by_question(other.samples)
-        asked = [sample for sample in score.samples if sample.value is not None]
+        scored = [sample for sample in score.samples if sample.value is not None]
         whole = len(answers) == (score.sample_of or len(score.samples)) and other.maximum == score.maximum
-        known = answers.keys() >= {sample.id for sample in asked}
-        if not (whole and may_be_alike(result, before) and known):
+        has_all = answers.keys() >= {sample.id for sample in scored}
+        if not (whole and may_be_alike(result, before) and has_all):
             return None
         mean = statistics.fmean(answers.values())
         return cls(
-            _by_passage(asked, lambda sample: (sample.value or 0.0, answers[sample.id] - mean)),
+            _by_passage(scored, lambda sample: (sample.value or 0.0, answers[sample.id] - mean)),
             _by_passage(other.samples, lambda sample: answers[sample.id]),
         )
 
@@ -127,9 +127,9 @@ class _SampledTasks:
         parts += [(float(len(singles)), singles)] if len(singles) > 1 else []
         together = control = 0.0
         for weight, pairs in parts:
-            ours, known = zip(*pairs, strict=True)
-            together += weight * statistics.covariance(ours, known)
-            control += weight * statistics.variance(known)
+            ours, controls = zip(*pairs, strict=True)
+            together += weight * statistics.covariance(ours, controls)
+            control += weight * statistics.variance(controls)
         return together / control if control > ROUNDING else None
 
     @property

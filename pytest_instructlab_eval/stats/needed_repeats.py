@@ -18,10 +18,10 @@ MOST = 16
 SURE = 24.0
 """The degrees of freedom of a spread that is known well enough to choose a number of answers by it."""
 
-STEPS = (8, MOST)
+MOST_AT_FIRST = 8
+STEPS = (MOST_AT_FIRST, MOST)
 """The numbers of answers to a question at which their spread is looked at again."""
 
-MOST_AT_FIRST = 8
 HOPELESS = 10_000
 ROUNDING = 1e-9  # of a standard deviation
 

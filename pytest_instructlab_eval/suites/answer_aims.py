@@ -150,8 +150,8 @@ def _gate_purpose(
     distance = decisive_distance(gate.limit, maximum)
     aim = Aim(len(chosen), distance, confidence=confidence, maximum=maximum)
     if earlier.compared:
-        known = {(result.question, result.content): result.scores for result in earlier.results}
-        pairs = [known[one.name, one.content] for one in chosen if (one.name, one.content) in known]
+        scores_of = {(result.question, result.content): result.scores for result in earlier.results}
+        pairs = [scores_of[one.name, one.content] for one in chosen if (one.name, one.content) in scores_of]
         answers = [answer_ratings(scores, metric) for scores in pairs]
         errors = standard_errors(answers, [[0.0, 0.0]] * len(answers))
         if not errors:

@@ -24,9 +24,10 @@ def data_digest(benchmark: Benchmark, questions: Sequence[Question], settings: S
     if settings.sample is not None or settings.first_n is not None or settings.min_tasks:
         every = dataclasses.replace(settings, sample=None, first_n=None, min_tasks=False)
         whole = asked_of(benchmark, every)
-    hashed = hashlib.sha256(b"[")  # of a list's text; one content at a time, as all of MMLU's are large
-    for number, question in enumerate(whole):
-        hashed.update(_bytes_of(question.content) if not number else b", " + _bytes_of(question.content))
+    hashed, separator = hashlib.sha256(), b"["  # as `digest` of the list, without all of MMLU in memory
+    for question in whole:
+        hashed.update(separator + _bytes_of(question.content))
+        separator = b", "
     hashed.update(b"]")
     return hashed.hexdigest()[:DIGITS]
 

@@ -230,19 +230,19 @@ async def grade_mt_bench(question: MTBenchQuestion, answer: MTBenchAnswer, judge
         return _pooled(question, await _grade_answers(question, answers, judge, 0))
     repetition, key = question.auto.repetition, (question.auto.name, more.model.name)
     graded: list[list[Score]] = [[] for _ in question.turns]
-    asked = 0
+    answer_count = 0
     while answers:
         with repetition.under_way(key):
-            further = await _grade_answers(question, answers, judge, asked)
+            further = await _grade_answers(question, answers, judge, answer_count)
             graded = [[*first, *then] for first, then in zip(graded, further, strict=True)]
-            asked += len(answers)
+            answer_count += len(answers)
             scores = _pooled(question, graded)
-            repetition.add(key, scores, asked)
+            repetition.add(key, scores, answer_count)
         if more.ask is None or any(score.error for score in scores):
             break
-        count = await repetition.kept_number(key, asked, more.model)
+        needed = await repetition.kept_number(key, answer_count, more.model)
         with repetition.under_way(key):
-            answers = await _ask_repeats(more.ask, asked, count)
+            answers = await _ask_repeats(more.ask, answer_count, needed)
     return scores
 
 

@@ -110,7 +110,7 @@ class Repetition:
 
     @contextlib.contextmanager
     def under_way(self, key: Key) -> Iterator[None]:
-        """Have the other questions wait, as long as the context, for answers to this one."""
+        """Make the other questions wait for answers to this one, as long as the context lasts."""
         self._under_way[key] += 1
         try:
             yield

@@ -18,8 +18,11 @@ from pytest_instructlab_eval.errors import DataError, ModelError
 from pytest_instructlab_eval.models import Message
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Score
+from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites import mmlu
+from pytest_instructlab_eval.suites.digests import data_digest, digest
 from pytest_instructlab_eval.suites.mmlu import MMLUTask
+from pytest_instructlab_eval.suites.selection import asked_questions
 from tests.examples_data import mmlu_rows
 
 from .fakes import FakeModel, Prompt
@@ -374,3 +377,9 @@ def test_the_choices_in_a_chat_are_those_that_lm_eval_asks_for(mmlu_folder: Path
         mmlu.score_mmlu(MMLUTask("anatomy", mmlu_folder, system_prompt="Hm."), FakeModel(weigh=weigh))
     )
     assert set(seen) == {tuple(request.args[1] for request in requests)}
+
+
+def test_the_digest_of_all_tasks_is_that_of_their_list_of_contents(mmlu_folder: Path) -> None:
+    settings = Settings(("tiny",), ("url",), mmlu_data=mmlu_folder)
+    tasks = asked_questions(mmlu.BENCHMARK, settings)
+    assert data_digest(mmlu.BENCHMARK, tasks, settings) == digest([task.content for task in tasks])

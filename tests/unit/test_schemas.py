@@ -49,15 +49,15 @@ def test_a_file_of_an_earlier_version_is_as_the_schema_says(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), RECORDS.items(), ids=RECORDS)
 def test_every_field_of_a_record_is_in_the_schema(name: str, kind: Any) -> None:
-    known = set(schema("results")["$defs"][name]["properties"]) - {"outcome"}
-    assert known == {field.name for field in fields(kind)} - {"outcome"}
+    described = set(schema("results")["$defs"][name]["properties"]) - {"outcome"}
+    assert described == {field.name for field in fields(kind)} - {"outcome"}
 
 
 def test_every_field_of_a_run_is_in_the_schema() -> None:
-    known = set(schema("results")["properties"])
-    assert known == {field.name for field in fields(Run)} | NOT_READ | {"schema_version"}
-    known = set(schema("results")["$defs"]["configuration"]["properties"])
-    assert known == set(Configuration.__annotations__)
+    described = set(schema("results")["properties"])
+    assert described == {field.name for field in fields(Run)} | NOT_READ | {"schema_version"}
+    described = set(schema("results")["$defs"]["configuration"]["properties"])
+    assert described == set(Configuration.__annotations__)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("result", Result), ("score", Score), ("sample", Sample)])
