@@ -59,7 +59,8 @@ class JournalIndex:
             self.left_out += 1
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and forget their lines."""
+        self._locations.clear()
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
 

@@ -58,7 +58,7 @@ def _moved(entry: BenchmarkChanges, table: PageQuestions) -> Iterator[MovedQuest
     of_benchmark = (row for row in table.rows if row.name.benchmark == entry.benchmark)
     lost = [(-1.0, row) for row in of_benchmark if row.lost_its_score(*sides)]
     for change, row in [*lost, *changed_rows(entry.benchmark, sides, table.rows)]:
-        after, before = (_outcome_words(row.findings[side], row) for side in sides)
+        after, before = (_outcome_words(row.of(side), row) for side in sides)
         yield MovedQuestion(entry.benchmark, row.name.text, change, before, after)
 
 

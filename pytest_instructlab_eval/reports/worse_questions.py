@@ -109,9 +109,9 @@ def changed_rows(
 def _worse_question(
     entry: BenchmarkChanges, row: QuestionRow, sides: tuple[int, int], gates: Sequence[GateReport]
 ) -> WorseQuestion:
-    after, before = (row.findings[side].value or 0.0 for side in sides)
+    after, before = (row.of(side).value or 0.0 for side in sides)
     means = [entry.overall, *(group for group in entry.groups if group.label == row.group)]
-    finding = row.findings[sides[0]]
+    finding = row.of(sides[0])
     evidence = evidence_of(finding.scores)
     return WorseQuestion(
         entry.benchmark,

@@ -137,7 +137,7 @@ def _worst_questions(
     """Yield the first of the questions whose score changed, as far as they got worse."""
     for change, row in changed[:WORST]:
         if change < 0:
-            after, before = (f"{row.findings[side].value or 0.0:.4g}" for side in pair)
+            after, before = (f"{row.of(side).value or 0.0:.4g}" for side in pair)
             link = permalink(row, pair[0], table)
             yield ChangedQuestion(link, row.name.text, before, after, flipped=abs(change) >= FLIP)
 

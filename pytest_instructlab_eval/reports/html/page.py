@@ -88,9 +88,11 @@ def html_page(report: RunReport, history: RunHistory = NO_HISTORY) -> str:
         f"default-src 'none'; style-src 'sha256-{style_digest}'; script-src 'sha256-{script_digest}'; "
         "img-src data:; connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
+    # Before the questions, since their intervals need as much memory as these.
+    page = _page(report, score_blocks(report, table), change_cards(report, table), history)
     data = page_data(table)
     return page_template().render(
-        page=_page(report, score_blocks(report, table), change_cards(report, table), history),
+        page=page,
         data={  # base64 needs no escaping, and must not be cut
             "index": Markup(data.index),  # noqa: S704
             "details": [Markup(text) for text in data.details],  # noqa: S704

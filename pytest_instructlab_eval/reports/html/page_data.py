@@ -80,7 +80,7 @@ def _column(rows: Sequence[QuestionRow], side: int) -> Plain:
     column: dict[str, list[Plain]] = {"value": [], "outcome": [], "flags": [], "choice": []}
     for row in rows:
         cells: tuple[Plain, ...] = (None, NO_OUTCOME, 0, NO_CHOICE)
-        if (finding := row.findings.get(side)) is not None:
+        if (finding := row.findings[side]) is not None:
             cells = (
                 None if finding.value is None else round(finding.value, 4),
                 OUTCOMES.index(finding.outcome),

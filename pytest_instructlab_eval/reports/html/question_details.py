@@ -31,7 +31,7 @@ def visible(text: str | None, most: int = LONGEST) -> str | None:
 
 def details_of(row: QuestionRow) -> dict[str, Plain]:
     """Return all that is known of a question but its scores: its own texts, and each side's by its index."""
-    sides = {str(index): _side(finding) for index, finding in row.findings.items()}
+    sides = {str(side): _side(found) for side, found in enumerate(row.findings) if found is not None}
     samples = row.samples
     asked = next((sample for sample in samples if sample.question), samples[0] if samples else None)
     of_task: dict[str, Plain] = {}
@@ -56,7 +56,10 @@ def _side(finding: Finding) -> dict[str, Plain]:
             logprobs=[round(value, 3) for value in sample.logprobs],
             way=visible(sample.way),
             error=visible(sample.error),
-            metrics={visible(score.metric) or "": own.value for score, own in finding.samples}
+            metrics={
+                visible(score.metric) or "": own.value
+                for score, own in zip(finding.scores, finding.samples, strict=True)
+            }
             if len(finding.samples) > 1
             else {},
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pytest_instructlab_eval.records.scores import Outcome, Result, Sample, Score
@@ -39,20 +40,20 @@ class QuestionName(NamedTuple):
         return f"{name}~{self.number + 1}" if self.number else name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)  # like the rows: a run can have hundreds of thousands
 class Finding:
-    """What one side has of one question; a question of a task has `samples`, by score."""
+    """What one side has of one question; a question of a task has a sample in each of the `scores`."""
 
     result: Result
     value: float | None
     outcome: Outcome
-    samples: tuple[tuple[Score, Sample], ...] = ()
-    scores: tuple[Score, ...] = ()
+    scores: tuple[Score, ...]
+    samples: tuple[Sample, ...] = ()
 
     @property
     def sample(self) -> Sample | None:
         """The sample of a task's question, None for a test of its own."""
-        return self.samples[0][1] if self.samples else None
+        return self.samples[0] if self.samples else None
 
     @property
     def cut_off(self) -> bool:
@@ -75,21 +76,27 @@ class Finding:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class QuestionRow:
-    """A question, with the findings of the sides that have it, by their indexes."""
+    """A question, with the finding of each side, None where a side does not have it."""
 
     name: QuestionName
     group: str
     maximum: float
-    findings: dict[int, Finding] = field(default_factory=dict)
+    findings: list[Finding | None]
+
+    def of(self, side: int) -> Finding:
+        """Return the finding of a side that has the question; raises LookupError for any other."""
+        if (finding := self.findings[side]) is None:
+            raise LookupError(f"side {side} does not have {self.name.text}")
+        return finding
 
     def change(self, ours: int, theirs: int) -> float | None:
         """Return our score minus theirs, as a share of the scale; None where one is missing.
 
         Nor is a question compared with another one that had its name: one of another content, where known.
         """
-        mine, other = self.findings.get(ours), self.findings.get(theirs)
+        mine, other = self.findings[ours], self.findings[theirs]
         if mine is None or other is None or mine.value is None or other.value is None:
             return None
         if len({mine.result.content, other.result.content} - {""}) > 1:
@@ -98,81 +105,89 @@ class QuestionRow:
 
     def lost_its_score(self, ours: int, theirs: int) -> bool:
         """Return whether our side has the question without a score, and the other side with one."""
-        mine, other = self.findings.get(ours), self.findings.get(theirs)
+        mine, other = self.findings[ours], self.findings[theirs]
         return mine is not None and mine.value is None and other is not None and other.value is not None
 
     @property
     def samples(self) -> list[Sample]:
         """The samples of a task's question, of all sides and scores; none for a test of its own."""
-        return [sample for finding in self.findings.values() for _, sample in finding.samples]
+        return [sample for finding in self.findings if finding is not None for sample in finding.samples]
 
 
 @dataclass(frozen=True)
 class PageQuestions:
-    """All questions of a run, and its sides; `against` gives for each side the one it is compared with."""
+    """All questions of a run and of the one that it is compared with, and the sides of the page.
+
+    `results` are those of each side; `against` gives for each side the one it is compared with.
+    """
 
     sides: tuple[PageSide, ...]
     against: tuple[int | None, ...]
-    rows: tuple[QuestionRow, ...]
+    results: tuple[Sequence[Result], ...]
+
+    @functools.cached_property
+    def rows(self) -> tuple[QuestionRow, ...]:
+        """The questions that a model of the run has, in the order of their tests."""
+        rows: dict[QuestionName, QuestionRow] = {}
+        for side, results in enumerate(self.results):
+            _add(rows, side, len(self.sides), results)
+        ours = [index for index, side in enumerate(self.sides) if side.role != "baseline"]
+        return tuple(row for row in rows.values() if any(row.findings[side] is not None for side in ours))
 
 
 def question_table(report: RunReport) -> PageQuestions:
-    """Return the questions of a run and of the run that it is compared with, in the order of their tests."""
+    """Return the questions of a run and of the run that it is compared with."""
+    earlier = () if report.baseline is None else report.baseline.results
     candidates = _models(report.run.candidates, report.candidates)
     others = [] if report.run.base is None else [PageSide(report.run.base, "base")]
-    others += [PageSide(model, "baseline") for model in _models(_earlier_results(report), ())]
+    others += [PageSide(model, "baseline") for model in _models(earlier, ())]
     sides = [*(PageSide(model, "candidate") for model in candidates), *others]
-    rows: dict[QuestionName, QuestionRow] = {}
-    for index, side in enumerate(sides):
-        _add(rows, index, side_results(side, report))
-    ours = [row for row in rows.values() if any(sides[index].role != "baseline" for index in row.findings)]
     places: dict[str | None, int] = {side.label: index for index, side in enumerate(others, len(candidates))}
     against = [places.get(report.compared_with(model)) for model in candidates]
-    return PageQuestions(tuple(sides), (*against, *[None] * len(others)), tuple(ours))
-
-
-def side_results(side: PageSide, report: RunReport) -> list[Result]:
-    """Return the results of a side, from the run or from the one that it is compared with."""
-    source = _earlier_results(report) if side.role == "baseline" else report.run.results
-    return [result for result in source if result.model == side.label]
-
-
-def _earlier_results(report: RunReport) -> Sequence[Result]:
-    return () if report.baseline is None else report.baseline.results
+    results = [
+        [result for result in (earlier if side.role == "baseline" else report.run.results)
+         if result.model == side.label]
+        for side in sides
+    ]  # fmt: skip
+    return PageQuestions(tuple(sides), (*against, *[None] * len(others)), tuple(results))
 
 
 def _models(results: Iterable[Result], known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*known, *(result.model for result in results)]))
 
 
-def _add(rows: dict[QuestionName, QuestionRow], side: int, results: Iterable[Result]) -> None:
-    """Add the findings of one side to the rows."""
+def _add(rows: dict[QuestionName, QuestionRow], side: int, sides: int, results: Iterable[Result]) -> None:
+    """Add the findings of one of so many sides to the rows."""
     twice: Counter[QuestionName] = Counter()  # most names are there once, so only the others are counted
     for result in results:
         for sample, finding in _findings_of(result):
             name = QuestionName(result.benchmark, result.question, sample, 0)
-            if name in rows and side in rows[name].findings:
+            if name in rows and rows[name].findings[side] is not None:
                 twice[name] += 1
                 name = name._replace(number=twice[name])
             if name not in rows:
-                rows[name] = QuestionRow(name, result.group, highest_score(result))
+                rows[name] = QuestionRow(name, result.group, highest_score(result), [None] * sides)
             rows[name].findings[side] = finding
 
 
 def _findings_of(result: Result) -> Iterator[tuple[str | None, Finding]]:
     """Yield the findings of a test: one for each sample of a task, else one for the test."""
-    by_sample: dict[str, list[tuple[Score, Sample]]] = {}
+    by_sample: dict[str, list[tuple[int, Sample]]] = {}
     others = []
-    for score in result.scores:
+    for number, score in enumerate(result.scores):
         if not score.samples:
             others.append(score)
         for sample in score.samples:
-            by_sample.setdefault(sample.id, []).append((score, sample))
-    for name, samples in by_sample.items():
-        main = next((s for score, s in samples if score.metric == result.main_metric), samples[0][1])
-        yield name, Finding(result, main.value, main.outcome, samples=tuple(samples))
+            by_sample.setdefault(sample.id, []).append((number, sample))
+    shared: dict[tuple[int, ...], tuple[Score, ...]] = {}
+    for name, found in by_sample.items():
+        numbers, samples = zip(*found, strict=True)
+        scores = shared.setdefault(numbers, tuple(result.scores[number] for number in numbers))
+        metrics = [score.metric for score in scores]
+        main = samples[metrics.index(result.main_metric) if result.main_metric in metrics else 0]
+        yield name, Finding(result, main.value, main.outcome, scores, samples)
     if not by_sample:
-        yield None, Finding(result, result.value, result.outcome, scores=result.scores)
+        yield None, Finding(result, result.value, result.outcome, result.scores)
     elif others or result.error is not None:
         rest = dataclasses.replace(result, scores=tuple(others))
-        yield None, Finding(result, rest.value, rest.outcome, scores=rest.scores)
+        yield None, Finding(result, rest.value, rest.outcome, rest.scores)

@@ -10,7 +10,7 @@ from pytest_instructlab_eval.gates.sentences import number_text, score_digits
 from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.html.charts import Axis, Bar, Mark, Radar, histogram
 from pytest_instructlab_eval.reports.html.overview import change_text
-from pytest_instructlab_eval.reports.html.question_table import PageQuestions, PageSide, side_results
+from pytest_instructlab_eval.reports.html.question_table import PageQuestions, PageSide
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import agreement_text, score_doubts
 from pytest_instructlab_eval.stats.comparison import mean_interval
@@ -65,7 +65,7 @@ class ScoreBlock:
 def score_blocks(report: RunReport, table: PageQuestions) -> list[ScoreBlock]:
     """Return the block of each benchmark of the run."""
     sources = {
-        index: group_by(side_results(side, report), lambda result: result.benchmark)
+        index: group_by(table.results[index], lambda result: result.benchmark)
         for index, side in enumerate(table.sides)
         if side.role != "baseline" or index in table.against
     }
