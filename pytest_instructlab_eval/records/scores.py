@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import pickle
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pytest_instructlab_eval.data.typed_json import MisfitError
@@ -67,7 +68,12 @@ def _plain_scalar(value: Any) -> Any:
     return str.__str__(str(value))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)  # a run can have hundreds of thousands
+def _packed_field(place: int) -> Any:
+    """Return a field of a sample: the value in this place of its packed ones."""
+    return property(lambda sample: pickle.loads(sample._packed)[place])  # noqa: S301  (our own bytes)
+
+
+@dataclasses.dataclass(frozen=True, init=False)
 class Sample:
     """One question's part of a `Score` that is a mean over many questions.
 
@@ -78,16 +84,41 @@ class Sample:
     independent; it is empty for a sample that is alone with its text.
     """
 
+    # A run can have hundreds of thousands. As objects, the likelihoods and texts need three times the memory.
+    __slots__ = ("_packed", "answer", "choice", "error", "id", "passage", "value", "way")
+
     id: str
     value: float | None
-    choice: str | None = None
-    answer: str | None = None
-    logprobs: tuple[float, ...] = ()
-    error: str | None = None
-    question: str = ""
-    choices: tuple[str, ...] = ()
-    way: str = ""
-    passage: str = ""
+    choice: str | None
+    answer: str | None
+    error: str | None
+    way: str
+    passage: str
+    logprobs: tuple[float, ...] = _packed_field(0)
+    question: str = _packed_field(1)
+    choices: tuple[str, ...] = _packed_field(2)
+
+    def __init__(  # noqa: PLR0917  (a record's fields)
+        self,
+        id: str,
+        value: float | None,
+        choice: str | None = None,
+        answer: str | None = None,
+        logprobs: Iterable[float] = (),
+        error: str | None = None,
+        question: str = "",
+        choices: Iterable[str] = (),
+        way: str = "",
+        passage: str = "",
+    ) -> None:
+        packed = pickle.dumps((tuple(logprobs), question, tuple(choices)), pickle.HIGHEST_PROTOCOL)
+        values = (packed, answer, choice, error, id, passage, value, way)
+        for name, field in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, field)
+
+    def __setstate__(self, state: tuple[None, Mapping[str, object]]) -> None:
+        for name, value in state[1].items():
+            object.__setattr__(self, name, value)
 
     @property
     def outcome(self) -> Outcome:
@@ -98,15 +129,17 @@ class Sample:
 
     def to_plain(self) -> dict[str, object]:
         """Return the sample as plain data, without unknown fields of the question and its choices."""
-        fields: dict[str, object] = plain_data(self)
+        known = ("id", "value", "choice", "answer", "logprobs", "error")
         optional = ("question", "choices", "way", "passage")
-        return {name: value for name, value in fields.items() if value or name not in optional}
+        fields = {name: getattr(self, name) for name in known}
+        fields |= {name: value for name in optional if (value := getattr(self, name))}
+        plain: dict[str, object] = plain_data(fields)
+        return plain
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Sample:
         """Return the inverse of `plain_data`."""
-        lists = {"logprobs": tuple(record["logprobs"]), "choices": tuple(record.get("choices", ()))}
-        return cls(**{**record, **lists})
+        return cls(**record)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,11 @@ def look_ahead_window(budget: int) -> int:
     return 2 * budget
 
 
+def requests_ahead(budget: int) -> int:
+    """Return how many requests of items that run ahead are enough: more while the next task is loaded."""
+    return 50 * budget
+
+
 def wait_for_outputs(nodes: Iterable[WorkerNode], seconds: float) -> None:
     """Wait for the results of the live workers, which also got Ctrl-C, for this many seconds at most."""
     deadline = time.monotonic() + seconds
@@ -59,13 +64,15 @@ class LocalQueue:
         self._position = {id(item): index for index, item in enumerate(items)}
         self._next = 0
 
-    def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterable[pytest.Item]:
-        """Return the items within `limit` positions after `item` that were not returned before."""
+    def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterator[pytest.Item]:
+        """Yield the items within `limit` positions after `item` that were not yielded before."""
         position = self._position.get(id(item))
         if position is None:
-            return ()
-        start, self._next = max(self._next, position + 1), max(self._next, position + 1 + limit)
-        return self._items[start : self._next]
+            return
+        self._next = max(self._next, position + 1)
+        while self._next < min(position + 1 + limit, len(self._items)):
+            self._next += 1
+            yield self._items[self._next - 1]
 
 
 class WorkerQueue:
@@ -75,14 +82,14 @@ class WorkerQueue:
         self._items = items
         self._interactor = interactor
 
-    def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterable[pytest.Item]:
-        """Return the next item and those queued behind it, `limit` in total."""
+    def ahead(self, item: pytest.Item, nextitem: pytest.Item | None, limit: int) -> Iterator[pytest.Item]:
+        """Yield the next item and those queued behind it, `limit` in total."""
         if limit <= 0:
-            return []
-        following = [] if nextitem is None else [nextitem]
+            return
+        if nextitem is not None:
+            yield nextitem
         with contextlib.suppress(IndexError):
-            following += [self._items[index] for index in queued_items(self._interactor, limit - 1)]
-        return following
+            yield from [self._items[index] for index in queued_items(self._interactor, limit - 1)]
 
 
 def worker_queue(session: pytest.Session) -> LocalQueue | WorkerQueue:

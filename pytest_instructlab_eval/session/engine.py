@@ -11,9 +11,10 @@ import concurrent.futures
 import contextvars
 import dataclasses
 import logging
+import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -162,8 +163,8 @@ class Engine:
 class ItemQueue(Protocol[T]):
     """A source of the items that follow one."""
 
-    def ahead(self, item: T, nextitem: T | None, limit: int) -> Iterable[T]:
-        """Return those of the next `limit` items after `item` that were not returned before, in order."""
+    def ahead(self, item: T, nextitem: T | None, limit: int) -> Iterator[T]:
+        """Yield the next `limit` items after `item`, in order; it may leave out those that it has yielded."""
         ...
 
 
@@ -171,31 +172,44 @@ class ItemQueue(Protocol[T]):
 class LookAhead(Generic[T, Key]):
     """A starter of the runs of the next `window` items before their turn.
 
-    `start` returns the run of an item, or None where it must wait for its turn; `key` identifies an
-    item.
+    It starts none while the items that wait for their turn have `most_requests` or more, since all questions
+    of an item are in memory while it runs. `start` returns the run of an item, or None where it must wait for
+    its turn; `key` identifies an item, and `requests` counts its requests.
     """
 
     queue: ItemQueue[T]
     start: Callable[[T], CoroutineRun | None]
     key: Callable[[T], Key]
     window: int
+    requests: Callable[[T], int] = lambda _: 1
+    most_requests: float = math.inf
     under_way: dict[Key, CoroutineRun] = dataclasses.field(default_factory=dict)
-    _seen: set[Key] = dataclasses.field(default_factory=set)
+    _begun: dict[Key, int] = dataclasses.field(default_factory=dict)  # the requests of each
 
     def reach(self, item: T, nextitem: T | None) -> None:
         """Start the run of `item`, which pytest has reached, and those of the following items."""
         self._begin(item)
-        for later in self.queue.ahead(item, nextitem, self.window):
+        following = self.queue.ahead(item, nextitem, self.window)
+        while self._requests_behind(self.key(item)) < self.most_requests:
+            later = next(following, None)
+            if later is None:
+                break
             self._begin(later)
 
     def take(self, item: T) -> CoroutineRun | None:
         """Remove the run of an item whose turn has come from the window, and return it."""
         return self.under_way.pop(self.key(item), None)
 
+    def _requests_behind(self, reached: Key) -> int:
+        """Return the requests of the runs that have not ended, without those of the item that is reached."""
+        return sum(
+            self._begun[key] for key, run in self.under_way.items() if key != reached and not run.done.done()
+        )
+
     def _begin(self, item: T) -> None:
         key = self.key(item)
-        if key not in self._seen:
-            self._seen.add(key)
+        if key not in self._begun:
+            self._begun[key] = self.requests(item)
             run = self.start(item)
             if run is not None:
                 self.under_way[key] = run

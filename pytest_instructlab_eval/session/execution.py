@@ -56,6 +56,8 @@ class Execution:
             start=self._start_ahead,
             key=lambda item: item.nodeid,
             window=self._eval.window,
+            requests=_request_count,
+            most_requests=self._eval.requests_ahead,
         )
         log_records.route_log_records(self._config)
         if wanted := [item for item in session.items if model_roles([item])]:
@@ -198,3 +200,9 @@ class Execution:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):
             raise KeyboardInterrupt  # unlike SIGTERM, Ctrl-C reaches a worker by itself
+
+
+def _request_count(item: pytest.Item) -> int:
+    """Return the number of a test's requests; 1 where it is not known."""
+    questions = questions_of_item(item)
+    return (questions[0][0].requests if questions else None) or 1

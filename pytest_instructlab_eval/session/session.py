@@ -99,6 +99,11 @@ class EvalSession:
             return sys.maxsize // 4
         return distribution.look_ahead_window(self.budget)
 
+    @property
+    def requests_ahead(self) -> int:
+        """The number of their requests that is enough; those of all tests where models are swapped."""
+        return sys.maxsize if self.settings.rotates_models else distribution.requests_ahead(self.budget)
+
     @cached_property
     def rotation(self) -> Rotation:
         """The turns of the models that the run serves, for which this process waits."""

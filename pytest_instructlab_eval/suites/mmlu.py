@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import functools
 import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_uppercase
@@ -19,7 +20,7 @@ from pytest_instructlab_eval.data.mmlu_rows import MMLU_TEST_ROWS, MMLURow, mmlu
 from pytest_instructlab_eval.errors import ContextLengthError, DataError, ModelError
 from pytest_instructlab_eval.gates.sentences import close_matches, name_list
 from pytest_instructlab_eval.models import Message, Model
-from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
+from pytest_instructlab_eval.models.background import heavy_libraries, heavy_work
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
 from pytest_instructlab_eval.records.scores import Sample, Score
 from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
@@ -156,7 +157,7 @@ async def score_mmlu(task: MMLUTask, model: Model) -> Score:
     `samples` has every question's choice and log-likelihoods. A question that couldn't be asked is
     counted as an error and left out of the mean.
     """
-    questions = await in_daemon_thread(functools.partial(_load_mmlu_questions, task), lock=heavy_libraries)
+    questions = await heavy_work.call(functools.partial(_load_mmlu_questions, task))
     return sampled_score(await score_mmlu_questions(questions, model), task.rows, task.size)
 
 
@@ -191,7 +192,7 @@ async def _answer_mmlu_question(question: MMLUQuestion, model: Model) -> Sample:
     choice = max(range(len(logprobs)), key=logprobs.__getitem__)  # the first of equals, as numpy's argmax
     return dataclasses.replace(
         sample,
-        value=float(choice == question.answer),
+        value=1.0 if choice == question.answer else 0.0,
         choice=ascii_uppercase[choice],
         logprobs=tuple(logprobs),
         way=logprobs.way if isinstance(logprobs, ChoiceLogprobs) else "",
@@ -213,7 +214,7 @@ def _load_mmlu_questions(task: MMLUTask) -> list[MMLUQuestion]:
     continuations = tuple(request.args[1] for request in requests)
     return [
         MMLUQuestion(
-            str(number),
+            sys.intern(str(number)),  # the tasks have the same numbers
             prompt,
             continuations,
             definition.doc_to_target(doc),

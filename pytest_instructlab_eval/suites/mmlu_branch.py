@@ -23,7 +23,7 @@ from pytest_instructlab_eval.data.task_rows import check_answer, count_rows, rea
 from pytest_instructlab_eval.errors import ConfigurationError, DataError
 from pytest_instructlab_eval.escaping import escape
 from pytest_instructlab_eval.models import Message, Model
-from pytest_instructlab_eval.models.background import heavy_libraries, in_daemon_thread
+from pytest_instructlab_eval.models.background import heavy_libraries, heavy_work
 from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark, Need
@@ -155,7 +155,7 @@ async def score_mmlu_branch(task: MMLUBranchTask, model: Model) -> Score:
     The likelihood of a choice is that of all its tokens, as lm-eval's `acc` has it.
     """
     load = _load_branch_questions if task.form is not None else _load_by_lm_eval
-    questions = await in_daemon_thread(functools.partial(load, task), lock=heavy_libraries)
+    questions = await heavy_work.call(functools.partial(load, task))
     return sampled_score(await score_mmlu_questions(questions, model), task.rows, task.size)
 
 

@@ -89,6 +89,10 @@ def test_the_window_bridges_uneven_latencies() -> None:
     assert distribution.look_ahead_window(64) == 128
 
 
+def test_tasks_of_many_questions_run_ahead_until_these_last_while_the_next_is_loaded() -> None:
+    assert distribution.requests_ahead(64) == 3200
+
+
 # --- the kind of distribution ---
 
 
@@ -140,7 +144,16 @@ def test_a_local_queue_never_goes_back() -> None:
 
 def test_a_local_queue_gives_nothing_for_an_item_that_it_does_not_have() -> None:
     (stranger,) = items(1)
-    assert list(LocalQueue(items(3)).ahead(stranger, None, 2)) == []
+    queue = LocalQueue(every := items(3))
+    assert list(queue.ahead(stranger, None, 2)) == []
+    assert list(queue.ahead(every[0], None, 2)) == every[1:]
+
+
+def test_a_local_queue_gives_later_what_was_not_taken() -> None:
+    every = items(6)
+    queue = LocalQueue(every)
+    assert next(queue.ahead(every[0], None, 4)) == every[1]
+    assert list(queue.ahead(every[1], None, 4)) == every[2:]
 
 
 # --- the queue of a worker ---

@@ -7,9 +7,10 @@ import concurrent.futures
 import contextvars
 import gc
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.models.background import in_daemon_thread
+from pytest_instructlab_eval.models.background import DaemonWorker, in_daemon_thread
 from pytest_instructlab_eval.session import engine as engine_module
 from pytest_instructlab_eval.session.engine import CoroutineRun, Engine, LookAhead, RecordRouter, current_run
 
@@ -371,22 +372,28 @@ class Queue:
     def __init__(self, items: list[str]) -> None:
         self._items = items
 
-    def ahead(self, item: str, nextitem: str | None, limit: int) -> Iterable[str]:
+    def ahead(self, item: str, nextitem: str | None, limit: int) -> Iterator[str]:
         start = self._items.index(item) + 1
-        return self._items[start : start + limit]
+        yield from self._items[start : start + limit]
 
 
 def look_ahead(
-    items: list[str], window: int, start: Callable[[str], CoroutineRun | None] | None = None
+    items: list[str],
+    window: int,
+    start: Callable[[str], CoroutineRun | None] | None = None,
+    most_requests: float = math.inf,
 ) -> tuple[LookAhead[str, str], list[str]]:
-    """A look-ahead over the items, and what it has started so far."""
+    """A look-ahead over the items, and what it has started so far; an item "12" has twelve requests."""
     started: list[str] = []
 
     def begin(item: str) -> CoroutineRun | None:
         started.append(item)
         return CoroutineRun() if start is None else start(item)
 
-    return LookAhead(Queue(items), begin, str, window), started
+    def requests(item: str) -> int:
+        return int(item) if item.isdigit() else 1
+
+    return LookAhead(Queue(items), begin, str, window, requests, most_requests), started
 
 
 def test_reaching_an_item_starts_it_and_the_window_behind_it() -> None:
@@ -412,6 +419,35 @@ def test_there_are_never_more_than_the_window_under_way_beside_the_item(window: 
         ahead.reach(item, None)
         assert len(ahead.under_way) <= window + 1
         assert ahead.take(item) is not None
+
+
+@given(st.lists(st.integers(1, 50), unique=True), st.integers(1, 100))
+def test_the_items_behind_have_as_many_requests_as_are_enough_and_no_item_more(
+    requests: list[int], most: int
+) -> None:
+    items = list(map(str, requests))
+    ahead, started = look_ahead(items, window=99, most_requests=most)
+    for place, item in enumerate(items, 1):
+        ahead.reach(item, None)
+        behind = [int(later) for later in started[place:]]
+        assert sum(behind) >= most or started == items
+        assert sum(behind[:-1]) < most
+        ahead.take(item)
+
+
+def test_an_item_whose_run_has_ended_leaves_room_for_others() -> None:
+    runs: list[CoroutineRun] = []
+
+    def begin(_: str) -> CoroutineRun:
+        runs.append(CoroutineRun())
+        return runs[-1]
+
+    ahead, started = look_ahead(["1", "30", "31", "32"], window=9, start=begin, most_requests=20)
+    ahead.reach("1", None)
+    assert started == ["1", "30"]
+    runs[1].done.set_result(None)
+    ahead.reach("1", None)
+    assert started == ["1", "30", "31"]
 
 
 def test_an_item_that_must_wait_for_its_turn_has_no_run() -> None:
@@ -521,18 +557,46 @@ def test_blocking_work_does_not_hold_up_the_loop() -> None:
     assert asyncio.run(work()) == "released"
 
 
-def test_blocking_work_whose_lock_is_free_after_its_end_is_not_begun() -> None:
+def test_work_in_turn_is_done_by_one_thread_that_holds_the_lock() -> None:
+    lock = threading.Lock()
+    worker = DaemonWorker(lock)
+
+    async def work() -> list[tuple[int, bool]]:
+        calls = [worker.call(lambda: (threading.get_ident(), lock.locked())) for _ in range(5)]
+        return await asyncio.gather(*calls)
+
+    found = asyncio.run(work())
+    assert len(set(found)) == 1
+    thread, has_lock = found[0]
+    assert has_lock
+    assert thread != threading.get_ident()
+
+
+def test_work_in_turn_goes_on_after_an_error() -> None:
+    worker = DaemonWorker(threading.Lock())
+
+    def fail() -> None:
+        raise OSError("no")
+
+    async def work() -> str:
+        failing, working = worker.call(fail), worker.call(lambda: "done")
+        with pytest.raises(OSError, match="no"):
+            await failing
+        return await working
+
+    assert asyncio.run(work()) == "done"
+
+
+def test_work_in_turn_that_nobody_waits_for_when_its_turn_comes_is_not_begun() -> None:
     lock, called = threading.Lock(), []
+    worker = DaemonWorker(lock)
 
     async def work() -> None:
         with lock, pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(in_daemon_thread(lambda: called.append("late"), lock=lock), 0.02)
-        await in_daemon_thread(lambda: called.append("in time"), lock=lock)
+            await asyncio.wait_for(worker.call(lambda: called.append("late")), 0.02)
+        await worker.call(lambda: called.append("in time"))
 
     asyncio.run(work())
-    for thread in threading.enumerate():
-        if thread.name == "instructlab-eval-work":
-            thread.join(5)
     assert called == ["in time"]
 
 

@@ -100,9 +100,10 @@ def _choice_place(sample: Sample | None, which: Literal["choice", "answer"]) -> 
     if sample is None:
         return NO_CHOICE
     named: str | None = getattr(sample, which)
-    count = max(len(sample.choices), len(sample.logprobs))
+    choices = sample.choices
+    count = max(len(choices), len(sample.logprobs))
     for place, letter in enumerate(string.ascii_uppercase[:count]):
-        if named == letter or named in sample.choices[place : place + 1]:
+        if named == letter or named in choices[place : place + 1]:
             return place
     return NO_CHOICE
 
