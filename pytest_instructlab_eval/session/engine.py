@@ -185,10 +185,19 @@ class LookAhead(Generic[T, Key]):
     most_requests: float = math.inf
     under_way: dict[Key, CoroutineRun] = dataclasses.field(default_factory=dict)
     _begun: dict[Key, int] = dataclasses.field(default_factory=dict)  # the requests of each
+    _reached: tuple[T, T | None] | None = None
 
     def reach(self, item: T, nextitem: T | None) -> None:
         """Start the run of `item`, which pytest has reached, and those of the following items."""
         self._begin(item)
+        self._reached = item, nextitem
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Start more of the following items, while pytest waits for the one that it has reached."""
+        if self._reached is None:
+            return
+        item, nextitem = self._reached
         following = self.queue.ahead(item, nextitem, self.window)
         while self._requests_behind(self.key(item)) < self.most_requests:
             later = next(following, None)

@@ -196,6 +196,8 @@ class Execution:
         return started
 
     def _tick(self) -> None:
+        if self._look_ahead is not None and not self._eval.signs.is_up("careful"):
+            self._look_ahead.go_on()  # else one slow request would hold up all others
         if not self._is_worker:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):

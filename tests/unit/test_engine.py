@@ -435,7 +435,7 @@ def test_the_items_behind_have_as_many_requests_as_are_enough_and_no_item_more(
         ahead.take(item)
 
 
-def test_an_item_whose_run_has_ended_leaves_room_for_others() -> None:
+def test_an_item_whose_run_has_ended_leaves_room_while_pytest_waits_for_the_first() -> None:
     runs: list[CoroutineRun] = []
 
     def begin(_: str) -> CoroutineRun:
@@ -446,8 +446,16 @@ def test_an_item_whose_run_has_ended_leaves_room_for_others() -> None:
     ahead.reach("1", None)
     assert started == ["1", "30"]
     runs[1].done.set_result(None)
-    ahead.reach("1", None)
+    ahead.go_on()
     assert started == ["1", "30", "31"]
+    ahead.go_on()
+    assert started == ["1", "30", "31"]
+
+
+def test_before_an_item_is_reached_there_is_nothing_to_go_on_with() -> None:
+    ahead, started = look_ahead(["a"], window=1)
+    ahead.go_on()
+    assert started == []
 
 
 def test_an_item_that_must_wait_for_its_turn_has_no_run() -> None:
