@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -78,7 +78,8 @@ class Endpoint:
     in the header `key_header`.
     `timeout` limits each try, with the reading of the reply, and `max_reply` is how many bytes of a reply
     are read. A server that gives no reply for `patience` seconds is given up, for all questions together.
-    `prefix` is what the options begin with that the messages name.
+    `prefix` is what the options begin with that the messages name. `ended` returns why a server will not come
+    back, None where that is not known.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Endpoint:
         patience: float = PATIENCE,
         max_reply: int = MAX_REPLY,
         prefix: str = "--eval-",
+        ended: Callable[[], str | None] = lambda: None,
     ) -> None:
         from pytest_instructlab_eval.models.exchange import Http
 
@@ -103,6 +105,7 @@ class Endpoint:
         self.resent: Counter[str] = Counter()  # requests that were sent again, by what had happened
         self.patience = patience
         self._timeout = timeout
+        self._ended = ended
         key = ApiKey(api_key, key_source, key_header)
         self._http = Http(base_url, key, max_reply)
         self._reader = ReplyReader(
@@ -163,6 +166,8 @@ class Endpoint:
                 self.traffic.tokens += token_count(reply, "total_tokens")
                 return reply
             tries, failures = tries + 1, failures + 1
+            if reply.silent:
+                self._silence.given_up = self._silence.given_up or self._ended()
             verdict = await self._silence.verdict(reply, failures, started)
             if verdict == "fail":
                 self._silence.failing = reply.silent

@@ -111,7 +111,7 @@ class Rotation:
         try:
             yield url
         except ModelError as error:
-            reason = read_serving_state(self._folder).failed.get(model)
+            reason = self.failure(model)
             if reason is None:
                 raise
             raise ModelError(reason, prompt=error.prompt) from None
@@ -119,6 +119,10 @@ class Rotation:
             with self._lock:
                 self._in_use -= 1
                 self._say()
+
+    def failure(self, model: str) -> str | None:
+        """Return why the model can't be served, or no longer; None where it can be."""
+        return read_serving_state(self._folder).failed.get(model)
 
     def _try(self, model: str) -> str | None:
         """Return the URL of the model and count it as in use; None where it is not served now."""

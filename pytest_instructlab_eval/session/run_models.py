@@ -246,8 +246,10 @@ class RunModels:
         self._served.append((address, model))
         return model
 
-    def _endpoint(self, url: str, key: ServerKey | None) -> Endpoint:
-        """Return the shared connection to a server; a server that the run started has no key."""
+    def _endpoint(
+        self, url: str, key: ServerKey | None, ended: Callable[[], str | None] = lambda: None
+    ) -> Endpoint:
+        """Return the shared connection to a server; one of the run has no key, and may have `ended`."""
         variable = None if key is None else key.variable
         if (url, key) not in self._endpoints:
             self._endpoints[url, key] = endpoint = Endpoint(
@@ -260,6 +262,7 @@ class RunModels:
                 retries=RETRIES_OF_OWN if key is None else RETRIES,
                 patience=PATIENCE_WITH_OWN if key is None else self._patience,
                 max_reply=self._settings.max_reply * MIB,
+                ended=ended,
             )
             self._engine.on_close(endpoint.close)
         return self._endpoints[url, key]
@@ -267,7 +270,7 @@ class RunModels:
     async def _connect(self, address: Address, name: str, url: str) -> Model:
         """Return the model at a server that the run has started, or in this process."""
         if not url.startswith(LOCAL):
-            return self._at(address, self._endpoint(url, None))
+            return self._at(address, self._endpoint(url, None, partial(self._rotation().failure, name)))
         from pytest_instructlab_eval.models.local import LocalModel
 
         if self._local is not None:

@@ -64,6 +64,17 @@ def test_what_a_gateway_says_of_a_server_that_is_away_is_waited_for(
     assert with_model(server, use, patience=LONG, retries=2) == "Answer to: Hi"
 
 
+def test_a_server_that_is_known_to_have_ended_is_not_waited_for() -> None:
+    async def use(model: ServedModel) -> list[Completion | BaseException]:
+        model.address.served_name = "tiny"
+        return await ask_many(model, 10)
+
+    found = with_model(
+        f"http://127.0.0.1:{free_port()}/v1", use, patience=1e9, retries=10**9, ended=lambda: "it has ended"
+    )
+    assert [str(error) for error in found] == ["it has ended"] * 10
+
+
 def test_a_server_that_stays_away_is_given_up_for_all_questions_together() -> None:
     async def use(model: ServedModel) -> list[Completion | BaseException]:
         with ScriptedServer(port=port):
