@@ -191,8 +191,8 @@ def _reader(kind: Hashable) -> Reader:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return _OneOf(arguments, [(_types(one), _reader(one)) for one in arguments])
-    if origin is tuple:
-        any_number = arguments[-1] is ...
+    if origin in (tuple, Sequence):
+        any_number = origin is Sequence or arguments[-1] is ...
         return _List(_reader(arguments[0])) if any_number else _FixedList([_reader(one) for one in arguments])
     if origin in (Mapping, dict):
         return _Mapping(_reader(arguments[1]))

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from pytest_instructlab_eval.data.typed_json import MisfitError
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, split_evidence
+from pytest_instructlab_eval.records.packed import Packed
 
 Outcome = Literal["scored", "unscored", "error"]
 
@@ -48,7 +49,7 @@ def plain_data(value: Any) -> Any:
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
     if isinstance(value, Mapping):
         return {plain_data(str(plain_data(key))): plain_data(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple, set, frozenset, Packed)):
         return [plain_data(entry) for entry in value]
     return plain_data(_plain_scalar(value))
 
@@ -320,13 +321,15 @@ class Result:
     nodeid: str = ""
     content: str = ""
     cluster: str | None = None
-    chats: tuple[Chat, ...] = ()
+    chats: Sequence[Chat] = ()
     gradings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     main_metric: str = ""
 
     def __post_init__(self) -> None:
         if self.cluster is None:
             object.__setattr__(self, "cluster", cluster_before(self.group))
+        if self.chats and not isinstance(self.chats, Packed):
+            object.__setattr__(self, "chats", Packed(self.chats))
 
     @property
     def outcome(self) -> Outcome:

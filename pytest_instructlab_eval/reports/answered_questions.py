@@ -205,8 +205,9 @@ def _answers(result: Result) -> Iterator[QuestionAnswer]:
     scores = list(named_scores(result))
     count = max([1, *(len(score.answers) for _, score in scores)])
     if count == 1:
-        shown = [(), *sorted(conversations(result.chats), key=len)][-1]
-        yield QuestionAnswer(1, tuple(_metric_scores(scores, 0, 1)), shown, result.chats)
+        chats = tuple(result.chats)
+        shown = [(), *sorted(conversations(chats), key=len)][-1]
+        yield QuestionAnswer(1, tuple(_metric_scores(scores, 0, 1)), shown, chats)
         return
     left = conversations(result.chats)
     for index in range(count):

@@ -8,7 +8,7 @@ from typing import Union
 
 from pytest_instructlab_eval.escaping import UNSAFE
 from pytest_instructlab_eval.records.evidence import Chat, Judgment, ModelReply
-from pytest_instructlab_eval.records.scores import Result, Score, plain_data
+from pytest_instructlab_eval.records.scores import Score, plain_data
 from pytest_instructlab_eval.reports.html.question_table import Finding, QuestionRow
 
 Plain = Union[None, bool, int, float, str, "Sequence[Plain]", "Mapping[str, Plain]"]
@@ -64,16 +64,17 @@ def _side(finding: Finding) -> dict[str, Plain]:
             else {},
         )
     result = finding.result
+    chats = tuple(result.chats)
     return _present(
         error=visible(result.error),
         seconds=round(result.duration, 2),
         judge=visible(result.judge),
-        scores=[_score(score, result) for score in finding.scores],
-        chats=[_chat(chat) for chat in result.chats],
+        scores=[_score(score, chats) for score in finding.scores],
+        chats=[_chat(chat) for chat in chats],
     )
 
 
-def _score(score: Score, result: Result) -> dict[str, Plain]:
+def _score(score: Score, chats: Sequence[Chat]) -> dict[str, Plain]:
     fields = _present(
         metric=visible(score.metric),
         value=None if score.value is None else round(score.value, 4),
@@ -101,7 +102,7 @@ def _score(score: Score, result: Result) -> dict[str, Plain]:
             file=visible(evidence.origin.qna_file),
             ref=visible(evidence.origin.ref),
             top=evidence.maximum,
-            replies=[dict(_reply(reply, result.chats)) for reply in evidence.replies],
+            replies=[dict(_reply(reply, chats)) for reply in evidence.replies],
             judgments=[_judgment_fields(judgment) for judgment in evidence.judgments],
         )
     return fields
