@@ -77,4 +77,7 @@ mmlu._mmlu_index()
 page_template()
 inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
 gc.collect()
+_names = {name.encode().decode(): module for name, module in sys.modules.items()}
+sys.modules.clear()
+sys.modules.update(_names)
 gc.freeze()  # to look at what was imported would copy its memory in each process
