@@ -327,12 +327,9 @@ def make_gated(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\neval_gates = mt_bench >= 1\n")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Have one process that all runs are forked from, whichever worker starts them."""
-    if forking.ADDRESS not in os.environ:
-        server = contextlib.ExitStack()
-        server.enter_context(forking.fork_server())
-        config.add_cleanup(server.close)
+def pytest_configure() -> None:
+    """Have one fork server for all workers, which are started after this."""
+    forking.have_fork_server()
 
 
 FOREIGN = ("PYTEST", "INSTRUCTLAB", "XDG_", "CI", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB")

@@ -27,6 +27,7 @@ from xdist import workermanage
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "PYTEST_FORK_SERVER"  # the environment variable that says where it is; no run inherits it
+HUB = {"HF_HUB_OFFLINE": "1", "HF_HOME": f"{os.devnull}/nothing"}  # looked at when its libraries are imported
 SERVE = "import sys; from tests.plugin import forking; forking.serve(int(sys.argv[1]))"
 
 
@@ -37,6 +38,7 @@ class Forked:
         self, module: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str], output: Path
     ) -> None:
         self._module = module
+        have_fork_server()
         self._server = Client(os.environ[ADDRESS], "AF_UNIX")
         self._server.send((module, tuple(arguments), str(folder), dict(env), str(output)))
         self._status: int | None = None
@@ -60,13 +62,16 @@ class Forked:
             os.kill(self.pid, number)
 
 
+def have_fork_server() -> None:
+    """Have the process that runs are forked from: one that there is, else one that ends with this process."""
+    if ADDRESS not in os.environ:
+        server = contextlib.ExitStack()
+        server.enter_context(_fork_server())
+        atexit.register(server.close)
+
+
 @contextlib.contextmanager
-def fork_server() -> Iterator[None]:
-    """Have the process that runs are forked from."""
-    hub = {
-        "HF_HUB_OFFLINE": "1",
-        "HF_HOME": f"{os.devnull}/nothing",
-    }  # looked at when its libraries are imported
+def _fork_server() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ[ADDRESS] = f"{folder}/socket"
         with socket.socket(socket.AF_UNIX) as listener:
@@ -74,7 +79,7 @@ def fork_server() -> Iterator[None]:
             listener.listen()
             descriptor = listener.fileno()
             server = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(descriptor)], cwd=ROOT, env={**os.environ, **hub},
+                [sys.executable, "-c", SERVE, str(descriptor)], cwd=ROOT, env={**os.environ, **HUB},
                 stdin=subprocess.PIPE, pass_fds=[descriptor], start_new_session=True,
             )  # fmt: skip
         with server:  # which closes its standard input
