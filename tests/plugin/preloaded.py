@@ -17,6 +17,10 @@ import lm_eval.utils
 from _pytest.config import default_plugins
 
 import pytest_instructlab_eval
+from pytest_instructlab_eval.data import typed_json
+from pytest_instructlab_eval.models.protocol import Completion
+from pytest_instructlab_eval.records.journal_models import JournalModels
+from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.reports.html.page import page_template
 from pytest_instructlab_eval.suites import mmlu
 
@@ -87,6 +91,8 @@ pytest_start.prepare()
 lm_eval.utils.env.from_string = functools.cache(lm_eval.utils.env.from_string)  # it compiles at each use
 mmlu._mmlu_index()
 page_template()
+for kind in (Run, JournalModels, Completion):
+    typed_json._reader(kind)
 inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
 gc.collect()
 _lay_names_together()
