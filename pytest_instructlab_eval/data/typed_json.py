@@ -200,7 +200,7 @@ def _reader(kind: Hashable) -> Reader:
         return _TypedDict(cast(type, kind), _field_readers(kind))
     if dataclasses.is_dataclass(kind):
         return _Dataclass(cast(type, kind), _field_readers(kind))
-    return PLAIN_READERS.get(kind) or _Scalar(kind, _types(kind))
+    return PLAIN_READERS.get(kind) or _Scalar(kind, _types(kind), get_args(kind))
 
 
 def _field_readers(kind: object) -> dict[str, Reader]:
@@ -229,10 +229,10 @@ class _Scalar:
 
     kind: Hashable
     accepted: Collection[type]
+    choices: Collection[object]
 
     def __call__(self, value: object, rules: Rules) -> object:
-        chosen = get_args(self.kind)
-        if type(value) in self.accepted and (not chosen or value in chosen):
+        if type(value) in self.accepted and (not self.choices or value in self.choices):
             return value
         return _misfit((self.kind,), value)
 

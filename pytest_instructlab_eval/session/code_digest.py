@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
+import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -56,19 +58,31 @@ def code_digest(config: pytest.Config) -> str:
     # Only a process that collects has loaded the last of these: xdist's controller has not.
     tests = [*map(benchmark_file, BUILT_IN.values()), PACKAGE.parent / "conftest.py"]
     own = set(_files([*tests, config.inipath]))
-    paths = sysconfig.get_paths()
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    installed = tuple({str(Path(paths[name]).resolve()) for name in names})
+    is_installed = functools.cache(_folders_of_packages())  # thousands of modules are in hundreds of folders
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)  # a module may lack it, or be any object
         # This package's modules are left out, since not every process of a run has loaded the same ones.
-        if isinstance(file, str) and name.partition(".")[0] != OURS:
-            for path in _files([Path(file)]):
-                if not str(path).startswith(installed) and not PACKAGE_FOLDERS.intersection(path.parts):
-                    own.add(path)
+        if not isinstance(file, str) or name.partition(".")[0] == OURS:
+            continue
+        if os.path.islink(file) or not is_installed(os.path.dirname(file)):
+            own.update(path for path in _files([Path(file)]) if not is_installed(str(path.parent)))
     files = {*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.json"), *own}
     contents = [f"{path.name} {file_digest(path)}" for path in sorted(files)]
     return _digest_of_lines([sys.version, *sorted(packages), *contents])
+
+
+def _folders_of_packages() -> Callable[[str], bool]:
+    """Return what tells whether a folder is of Python or of installed packages."""
+    paths = sysconfig.get_paths()
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    installed = [Path(paths[name]).resolve() for name in names]
+
+    def is_installed(folder: str) -> bool:
+        path = Path(folder).resolve()
+        within = any(path.is_relative_to(one) for one in installed)
+        return within or not PACKAGE_FOLDERS.isdisjoint(path.parts)
+
+    return is_installed
 
 
 def _files(paths: Sequence[Path | None]) -> list[Path]:

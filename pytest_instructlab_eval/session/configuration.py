@@ -171,7 +171,7 @@ def _given(
     config: pytest.Config, option: Option, arguments: argparse.Namespace
 ) -> tuple[str, Path, str | Sequence[str] | None]:
     """Return the name of an option in its source, the folder of its relative paths, and its raw value."""
-    folder = Path(config.invocation_params.dir)
+    folder = config.invocation_params.dir
     given = None if option.places == "ini" else getattr(arguments, option.name)
     if given is not None:
         return option.flag, folder, given

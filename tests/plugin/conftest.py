@@ -24,6 +24,7 @@ from tests.examples_data import write_mmlu, write_mt_bench
 from tests.schemas import check_written
 from tests.scripted_server import JUDGE_MARKS, Body, ScriptedServer, content_text
 
+from . import forking
 from .forking import Forked
 
 LONGEST_RUN = 120.0  # seconds, so that a test which hangs ends; a run takes a few
@@ -178,8 +179,9 @@ class Running:
                 time.sleep(0.02)
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
-        os.killpg(self.process.pid, signal.SIGINT)
+        """Ctrl-C, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -323,6 +325,11 @@ class Project:
 def make_gated(project: Project) -> None:
     """Have every run of the project decide something, so that its judges are tried."""
     project.write("pytest.ini", "[pytest]\neval_gates = mt_bench >= 1\n")
+
+
+def pytest_configure() -> None:
+    """Have one fork server for all workers, which are started after this."""
+    forking.have_fork_server()
 
 
 FOREIGN = ("PYTEST", "INSTRUCTLAB", "XDG_", "CI", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB")

@@ -1,36 +1,34 @@
 """Runs of Python forked from a process that has this plugin and its libraries imported, most of a run's time.
 
-What is about importing itself is tested with runs of a new interpreter.
+All processes that run tests share the one that is forked. What is about importing itself is tested with runs
+of a new interpreter.
 """
 
 import atexit
 import contextlib
-import functools
 import json
-import multiprocessing
-import multiprocessing.connection
-import multiprocessing.forkserver
 import os
 import re
 import runpy
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NoReturn
 
-import pytest
 from execnet.gateway_base import ExecModel
 from xdist import workermanage
 
 ROOT = Path(__file__).parents[2]
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.plugin.preloaded", __name__])
-_one_at_a_time = threading.Lock()  # to start a process polls the others, and a status can be read but once
+ADDRESS = "PYTEST_FORK_SERVER"  # the environment variable that says where it is; no run inherits it
+HUB = {"HF_HUB_OFFLINE": "1", "HF_HOME": f"{os.devnull}/nothing"}  # looked at when its libraries are imported
+SERVE = "import sys; from tests.plugin import forking; forking.serve(int(sys.argv[1]))"
 
 
 class Forked:
@@ -40,42 +38,118 @@ class Forked:
         self, module: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str], output: Path
     ) -> None:
         self._module = module
-        self._process = _context.Process(
-            target=_run, args=(module, tuple(arguments), str(folder), dict(env), str(output))
-        )
-        with _one_at_a_time:
-            _start_server()
-            self._process.start()
-        self.pid = self._process.pid or 0
+        have_fork_server()
+        self._server = Client(os.environ[ADDRESS], "AF_UNIX")
+        self._server.send((module, tuple(arguments), str(folder), dict(env), str(output)))
+        self._status: int | None = None
+        self.pid: int = self._server.recv()
 
     def poll(self) -> int | None:
-        with _one_at_a_time:
-            return self._process.exitcode
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
 
     def wait(self, timeout: float | None = None) -> int:
-        multiprocessing.connection.wait([self._process.sentinel], timeout)
-        status = self.poll()
-        if status is None:
-            raise subprocess.TimeoutExpired(self._module, timeout or 0)
-        return status
+        if self._status is None:
+            if not self._server.poll(timeout):
+                raise subprocess.TimeoutExpired(self._module, timeout or 0)
+            self._status = int(self._server.recv())
+            self._server.close()
+        return self._status
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended, as with a Popen
+            os.kill(self.pid, number)
 
 
-@functools.cache
-def _start_server() -> None:
-    """Have the process that all runs are forked from; Hugging Face's libraries look at this when imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("HF_HOME", f"{os.devnull}/nothing")
-        multiprocessing.forkserver.ensure_running()
+def have_fork_server() -> None:
+    """Have the process that runs are forked from: one that there is, else one that ends with this process."""
+    if ADDRESS not in os.environ:
+        server = contextlib.ExitStack()
+        server.enter_context(_fork_server())
+        atexit.register(server.close)
+
+
+@contextlib.contextmanager
+def _fork_server() -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[ADDRESS] = f"{folder}/socket"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.environ[ADDRESS])
+            listener.listen()
+            descriptor = listener.fileno()
+            server = subprocess.Popen(
+                [sys.executable, "-c", SERVE, str(descriptor)], cwd=ROOT, env={**os.environ, **HUB},
+                stdin=subprocess.PIPE, pass_fds=[descriptor], start_new_session=True,
+            )  # fmt: skip
+        with server:  # which closes its standard input
+            yield
+        del os.environ[ADDRESS]
+
+
+def serve(descriptor: int) -> None:
+    """Fork a run for each connection, and say there how it ended, until standard input ends."""
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # else nothing would be woken
+    listener = socket.socket(fileno=descriptor)
+    runs: dict[int, Connection] = {}
+    while 0 not in (ready := wait([listener, woken, 0])):
+        if woken in ready:
+            woken.recv(1024)
+            _tell_ended(runs)
+        if listener in ready:
+            from . import preloaded  # noqa: F401  (once, and not where nothing is to be run)
+
+            connection = Connection(listener.accept()[0].detach())
+            with contextlib.suppress(EOFError, OSError):  # of a test process that was killed
+                asked = connection.recv()
+                pid = os.fork()
+                if not pid:
+                    _be_run(asked, (listener, woken, waker, connection, *runs.values()))
+                runs[pid] = connection
+                connection.send(pid)
+
+
+def _tell_ended(runs: dict[int, Connection]) -> None:
+    """Say how those runs ended that have."""
+    for pid in list(runs):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            with (
+                runs.pop(pid) as connection,
+                contextlib.suppress(OSError),
+            ):  # of a test process that was killed
+                connection.send(os.waitstatus_to_exitcode(status))
+
+
+def _be_run(asked: Sequence[Any], of_server: Sequence[socket.socket | Connection]) -> NoReturn:
+    """What the forked process does, to its exit status."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for opened in of_server:
+            opened.close()
+        _run(*asked)
+        status = 0
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
 
 
 def _run(module: str, arguments: Sequence[str], folder: str, env: Mapping[str, str], output: str) -> None:
-    """What the forked process does, from a new process's state to its exit status."""
-    from . import preloaded  # noqa: F401  (where the server could not: it ran elsewhere)
-
+    """Run a module as a new process does."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, path in enumerate((os.devnull, f"{output}.out", f"{output}.err")):
@@ -94,11 +168,8 @@ def _run(module: str, arguments: Sequence[str], folder: str, env: Mapping[str, s
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
     for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
         del sys.modules[name]
-    try:
-        with _ready_workers(_workers(arguments)):
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-    finally:
-        atexit._run_exitfuncs()
+    with _ready_workers(_workers(arguments)):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _workers(arguments: Sequence[str]) -> int:

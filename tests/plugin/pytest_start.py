@@ -23,6 +23,13 @@ import pluggy._manager
 from _pytest._code.source import Source, getstatementrange_ast
 from _pytest.config import Config, _iter_rewritable_modules, default_plugins, get_config
 
+# What tracebacks of failed tests and of interrupted runs pass through.
+SHOWN = (
+    "_pytest.capture", "_pytest.logging", "_pytest.main", "_pytest.python", "_pytest.runner",
+    "_pytest.skipping", "_pytest.terminal", "_pytest.unittest", "_pytest.warnings",
+    "pluggy._caller", "pluggy._execution", "pluggy._manager", "concurrent.futures._base", "threading",
+    *(f"pytest_instructlab_eval.session.{name}" for name in ("engine", "execution", "outcomes", "run_end")),
+)  # fmt: skip
 PACKAGES = ("_pytest", "pytest", "xdist", "platformdirs", "pytest_instructlab_eval")
 
 
@@ -43,6 +50,8 @@ def prepare() -> None:
         if any(entry.group == "pytest11" for entry in distribution.entry_points):
             modules_of(tuple(str(file) for file in distribution.files or ()))
     vars(_pytest._code.code)["getstatementrange_ast"] = _statement_of_a_parsed_file
+    for name in SHOWN:
+        _statement_of_a_parsed_file(0, Source(inspect.getsource(sys.modules[name])))
 
 
 _trees: dict[str, ast.AST] = {}

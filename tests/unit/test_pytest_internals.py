@@ -84,10 +84,12 @@ def inspect(tmp_path: Path) -> Inspect:
 
     def run(check: Check, *options: str, in_test: bool = False) -> None:
         inspector = Inspector(check, in_test=in_test)
-        where = [f"--rootdir={tmp_path}", "-c/dev/null", str(tmp_path), "--import-mode=importlib"]
+        # Above confcutdir pytest would look at each folder beside this one, thousands in the whole suite.
+        where = [f"--rootdir={tmp_path}", f"--confcutdir={tmp_path}", "-c/dev/null", str(tmp_path)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-            pytest.main([*where, "-p", "no:unraisableexception", *options], plugins=[inspector])
+            fixed = ("--import-mode=importlib", "-p", "no:unraisableexception")
+            pytest.main([*where, *fixed, *options], plugins=[inspector])
         assert inspector.looked
         if inspector.error is not None:
             raise inspector.error

@@ -6,6 +6,7 @@ One small run with a worker that dies is looked at from both sides.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,8 +118,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_own.py").write_text(TESTS)
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n1", "test_own.py"]
-    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    options = ("-q", "-p", "xdist", "-p", "no:cacheprovider", "-n1", "test_own.py")
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )  # fmt: skip
     assert (folder / "controller.json").exists(), CHANGED.format("a hook") + finished.stdout + finished.stderr
     return folder
 
