@@ -71,10 +71,6 @@ class ItemIdentity:
     cluster: str = ""
 
 
-IDENTITY = pytest.StashKey[ItemIdentity]()
-"""Where a test keeps its identity, which is looked up six times."""
-
-
 def our_fixture_names() -> set[str]:
     """Return the names of all fixtures of this plugin."""
     return {*FIXTURES, *benchmark_fixtures()}
@@ -122,12 +118,6 @@ def is_empty(item: pytest.Item) -> bool:
 
 def identity_of(item: pytest.Function) -> ItemIdentity:
     """Return the identity of a scoring test; its model is None in a run with only one."""
-    if IDENTITY not in item.stash:
-        item.stash[IDENTITY] = _read_identity(item)
-    return item.stash[IDENTITY]
-
-
-def _read_identity(item: pytest.Function) -> ItemIdentity:
     name = marked_name(item)
     if name is None:
         name = item.originalname.removeprefix("test_")
