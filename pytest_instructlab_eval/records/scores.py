@@ -69,6 +69,14 @@ def _plain_scalar(value: Any) -> Any:
     return str.__str__(str(value))
 
 
+def _packed_details(logprobs: tuple[float, ...], question: str, choices: tuple[str, ...]) -> bytes:
+    """Return a sample's packed fields, as plain data where their types are a library's or a user's own."""
+    if not SCALARS.keys() >= set(map(type, (*logprobs, question, *choices))):
+        logprobs, choices = tuple(plain_data(logprobs)), tuple(plain_data(choices))
+        question = plain_data(question)
+    return pickle.dumps((logprobs, question, choices), pickle.HIGHEST_PROTOCOL)
+
+
 def _packed_field(place: int) -> Any:
     """Return a field of a sample: the value in this place of its packed ones."""
     return property(lambda sample: pickle.loads(sample._packed)[place])  # noqa: S301  (our own bytes)
@@ -112,7 +120,7 @@ class Sample:
         way: str = "",
         passage: str = "",
     ) -> None:
-        packed = pickle.dumps((tuple(logprobs), question, tuple(choices)), pickle.HIGHEST_PROTOCOL)
+        packed = _packed_details(tuple(logprobs), question, tuple(choices))
         values = (packed, answer, choice, error, id, passage, value, way)
         for name, field in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, name, field)
@@ -328,8 +336,6 @@ class Result:
     def __post_init__(self) -> None:
         if self.cluster is None:
             object.__setattr__(self, "cluster", cluster_before(self.group))
-        if self.chats and not isinstance(self.chats, Packed):
-            object.__setattr__(self, "chats", Packed(self.chats))
 
     @property
     def outcome(self) -> Outcome:
@@ -385,9 +391,8 @@ class Result:
         """Return the inverse of `to_plain`."""
         fields = {key: value for key, value in record.items() if key != "outcome"}
         fields["scores"] = tuple(map(Score.from_plain, record["scores"]))
-        fields["chats"] = tuple(
-            Chat(**{**chat, "messages": tuple(chat["messages"])}) for chat in record.get("chats", ())
-        )
+        chats = [Chat(**{**chat, "messages": tuple(chat["messages"])}) for chat in record.get("chats", ())]
+        fields["chats"] = Packed(chats) if chats else ()
         return cls(**fields)
 
 

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,10 +43,27 @@ def test_a_packed_sequence_is_another_one_than_that_of_other_records() -> None:
 
 
 @given(st.lists(CHATS, max_size=3).map(tuple))
-def test_a_result_has_the_chats_that_it_was_given(chats: tuple[Chat, ...]) -> None:
+def test_a_result_has_the_chats_that_it_was_given_and_keeps_them_packed(chats: tuple[Chat, ...]) -> None:
     result = Result("own", "q", "", "lab", scores=(Score(1.0),), chats=chats)
-    assert result.chats == chats
-    assert dataclasses.replace(result, group="g").chats is result.chats or not chats
+    plain = result.to_plain()
+    kept = Result.from_plain(plain)
+    assert isinstance(kept.chats, Packed) or not chats
+    assert kept.to_plain() == plain
+
+
+class Odd(str):
+    """A text of a user's own type, which a copy cannot be made of."""
+
+    def __new__(cls, text: str, reason: str) -> "Odd":
+        return super().__new__(cls, text)
+
+
+def test_a_sample_has_texts_and_numbers_of_any_type_as_plain_data() -> None:
+    sample = Sample(
+        "0", 1.0, logprobs=np.array([-1.5, -2.0]), question=Odd("Why?", "so"), choices=[Odd("A", "")]
+    )
+    assert (sample.logprobs, sample.question, sample.choices) == ((-1.5, -2.0), "Why?", ("A",))
+    assert {type(value) for value in (*sample.logprobs, sample.question)} == {float, str}
 
 
 def test_many_short_chats_need_less_than_a_third_of_the_memory() -> None:
