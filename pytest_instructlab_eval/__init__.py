@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     )
     from pytest_instructlab_eval.models import BlockingModel, Completion, Message, Model
     from pytest_instructlab_eval.records.recorder import Recorder
-    from pytest_instructlab_eval.records.scores import Result, Sample, Score
+    from pytest_instructlab_eval.records.samples import Sample
+    from pytest_instructlab_eval.records.scores import Result, Score
     from pytest_instructlab_eval.settings import Settings
     from pytest_instructlab_eval.suites.benchmark import Benchmark, Need, Question
     from pytest_instructlab_eval.suites.option import Option
@@ -63,7 +64,7 @@ _LATER = {
     "Need": "suites.benchmark",
     "Option": "suites.option",
     "Result": "records.scores",
-    "Sample": "records.scores",
+    "Sample": "records.samples",
     "Score": "records.scores",
     "Question": "suites.benchmark",
     "Settings": "settings",

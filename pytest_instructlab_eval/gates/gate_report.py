@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_instructlab_eval.gates.language import Gate
-from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import Contribution
 from pytest_instructlab_eval.stats.statistics import Interval

@@ -10,7 +10,8 @@ from pytest_instructlab_eval.errors import ModelError, NoAnswerError
 from pytest_instructlab_eval.judges.judge import Judge, Submission
 from pytest_instructlab_eval.models.protocol import Completion, Message, as_messages
 from pytest_instructlab_eval.records.evidence import Chat
-from pytest_instructlab_eval.records.scores import Score, plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
+from pytest_instructlab_eval.records.scores import Score
 
 NOT_HAD = "$ERROR$"  # InstructLab's mark in the place of an answer
 ANSWERED = "answered, to be judged with --eval-stage judge"

@@ -25,11 +25,13 @@ from pytest_instructlab_eval.escaping import escape
 from pytest_instructlab_eval.records.answer_ratings import AnswersEntry, with_answers
 from pytest_instructlab_eval.records.baseline_entry import ANSWERS, Value
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.previous_runs import results_path
 from pytest_instructlab_eval.records.results_file import check_version, run_of
 from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.samples import Sample
 from pytest_instructlab_eval.records.schema import scale_problems, value_problems
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.settings import GateAbout
 
 SCHEMA_VERSION = 1

@@ -14,8 +14,9 @@ from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.baseline import SCHEMA_VERSION, fingerprint
 from pytest_instructlab_eval.records.baseline_entry import baseline_entry
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.records.scores import Result
 
 
 def save_run(path: Path, run: Run) -> None:

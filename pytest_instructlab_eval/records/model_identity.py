@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_instructlab_eval.escaping import escape
-from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
 
 LEAST_DIFFERENCE = 0.02  # nats, below which two measurements are of one model however well each repeats
 TIMES_REPEATABILITY = 10  # beyond which a difference is not the server's own

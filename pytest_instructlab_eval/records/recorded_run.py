@@ -15,10 +15,11 @@ from pytest_instructlab_eval.data.typed_json import MOST_BYTES, MisfitError, Not
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.escaping import printable_name
 from pytest_instructlab_eval.records.model_identity import ModelIdentity
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.results_file import run_of
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.run_inputs import RunInputs
-from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.records.scores import Result
 
 CHECKSUM = re.compile(rb' "checksum": "([0-9a-f]{64})",\n')
 BLANK_CHECKSUM = b' "checksum": "",'

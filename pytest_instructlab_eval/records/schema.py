@@ -14,7 +14,8 @@ from pytest_instructlab_eval.data.typed_json import MisfitError, RecordProblem, 
 from pytest_instructlab_eval.errors import ConfigurationError
 from pytest_instructlab_eval.records.evidence import Evidence, split_evidence
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, answers_problem
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score, answers_problem
 
 LARGEST_SCALE = 1e50  # so that computed values, such as fourth powers of scores, stay finite
 MOST = 10**9  # questions

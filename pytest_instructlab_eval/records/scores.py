@@ -7,148 +7,21 @@ counts of the others stand beside them.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import pickle
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pytest_instructlab_eval.data.typed_json import MisfitError
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, split_evidence
 from pytest_instructlab_eval.records.packed import Packed
-
-Outcome = Literal["scored", "unscored", "error"]
+from pytest_instructlab_eval.records.plain_data import plain_data
+from pytest_instructlab_eval.records.samples import Outcome, Sample, error_of_mean
 
 OWN_CONTENT = "own-"  # begins the digest of what a test of one's own asked
 
 OF_SOME = ("gradings", "main_metric")  # the fields of a result that only some have
-
-SCALARS: Mapping[type, Callable[..., object]] = {
-    type(None): lambda value: value,
-    bool: lambda value: value,
-    int: lambda value: value,
-    float: lambda value: value if math.isfinite(value) else None,
-    str: lambda value: value if value.isascii() else value.encode("utf-8", "replace").decode(),
-}
-
-
-def plain_data(value: Any) -> Any:
-    """Return the same data as exact builtins with encodable text, for JSON and for another process.
-
-    Records become mappings of their fields, numpy's scalars and arrays become numbers and lists, and any
-    other type that JSON lacks becomes a text. NaN and infinity become None. A lone surrogate in a text, which
-    no UTF-8 file and no xdist worker can carry, becomes a question mark.
-    """
-    kind = type(value)
-    if kind in SCALARS:
-        return SCALARS[kind](value)
-    if dataclasses.is_dataclass(kind):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
-    if isinstance(value, Mapping):
-        return {plain_data(str(plain_data(key))): plain_data(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset, Packed)):
-        return [plain_data(entry) for entry in value]
-    return plain_data(_plain_scalar(value))
-
-
-def _plain_scalar(value: Any) -> Any:
-    """Return a library's own number, array or text type as a builtin, and any other value as its text."""
-    for builtin in (int, float, str):
-        if isinstance(value, builtin):
-            return builtin.__str__(value) if builtin is str else builtin(value)
-    for name in ("tolist", "item"):  # the methods of numpy's and torch's types
-        convert = getattr(value, name, None)
-        if callable(convert):
-            with contextlib.suppress(ValueError, TypeError):
-                converted = convert()
-                if not isinstance(converted, type(value)):
-                    return converted
-    return str.__str__(str(value))
-
-
-def _packed_details(logprobs: tuple[float, ...], question: str, choices: tuple[str, ...]) -> bytes:
-    """Return a sample's packed fields, as plain data where their types are a library's or a user's own."""
-    if not SCALARS.keys() >= set(map(type, (*logprobs, question, *choices))):
-        logprobs, choices = tuple(plain_data(logprobs)), tuple(plain_data(choices))
-        question = plain_data(question)
-    return pickle.dumps((logprobs, question, choices), pickle.HIGHEST_PROTOCOL)
-
-
-def _packed_field(place: int) -> Any:
-    """Return a field of a sample: the value in this place of its packed ones."""
-    return property(lambda sample: pickle.loads(sample._packed)[place])  # noqa: S301  (our own bytes)
-
-
-@dataclasses.dataclass(frozen=True, init=False)
-class Sample:
-    """One question's part of a `Score` that is a mean over many questions.
-
-    `value` is None where there is no score, and then `error` says why. `choice` is the model's choice,
-    `answer` the right one, `logprobs` has the log-likelihood of each choice (nats). `question` is the
-    question's text without solved examples, `choices` are the texts of its choices, and `way` is how their
-    likelihoods were measured. Samples of one `passage` are about one text, so their errors are not
-    independent; it is empty for a sample that is alone with its text.
-    """
-
-    # A run can have hundreds of thousands. As objects, the likelihoods and texts need three times the memory.
-    __slots__ = ("_packed", "answer", "choice", "error", "id", "passage", "value", "way")
-
-    id: str
-    value: float | None
-    choice: str | None
-    answer: str | None
-    error: str | None
-    way: str
-    passage: str
-    logprobs: tuple[float, ...] = _packed_field(0)
-    question: str = _packed_field(1)
-    choices: tuple[str, ...] = _packed_field(2)
-
-    def __init__(  # noqa: PLR0917  (a record's fields)
-        self,
-        id: str,
-        value: float | None,
-        choice: str | None = None,
-        answer: str | None = None,
-        logprobs: Iterable[float] = (),
-        error: str | None = None,
-        question: str = "",
-        choices: Iterable[str] = (),
-        way: str = "",
-        passage: str = "",
-    ) -> None:
-        packed = _packed_details(tuple(logprobs), question, tuple(choices))
-        values = (packed, answer, choice, error, id, passage, value, way)
-        for name, field in zip(self.__slots__, values, strict=True):
-            object.__setattr__(self, name, field)
-
-    def __setstate__(self, state: tuple[None, Mapping[str, object]]) -> None:
-        for name, value in state[1].items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def outcome(self) -> Outcome:
-        """Whether it is scored; without a score it is an error where that has a reason, else unscored."""
-        if self.value is not None:
-            return "scored"
-        return "unscored" if self.error is None else "error"
-
-    def to_plain(self) -> dict[str, object]:
-        """Return the sample as plain data, without unknown fields of the question and its choices."""
-        known = ("id", "value", "choice", "answer", "logprobs", "error")
-        optional = ("question", "choices", "way", "passage")
-        fields = {name: getattr(self, name) for name in known}
-        fields |= {name: value for name in optional if (value := getattr(self, name))}
-        plain: dict[str, object] = plain_data(fields)
-        return plain
-
-    @classmethod
-    def from_plain(cls, record: Mapping[str, Any]) -> Sample:
-        """Return the inverse of `plain_data`."""
-        return cls(**record)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,32 +150,6 @@ def answers_problem(answers: Sequence[float | None], value: float | None) -> str
     if math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9):
         return None
     return f"must have the score, {value:g}, as the mean of their ratings (got {list(answers)})"
-
-
-def error_of_mean(samples: Sequence[Sample]) -> float | None:
-    """Return the standard error of the samples' mean; None for fewer than two that are independent.
-
-    It is the sample standard deviation over the square root of n, as in lm-eval
-    (https://arxiv.org/abs/2411.00640, equation 1). The samples of one passage are one cluster (section 2.2
-    there, with G / (G - 1) for G clusters).
-    """
-    scored = [(sample, sample.value) for sample in samples if sample.value is not None]
-    values = [value for _, value in scored]
-    if len(values) < 2:
-        return None
-    if not any(sample.passage for sample, _ in scored):
-        return statistics.stdev(values) / math.sqrt(len(values))
-    deviations = passage_deviations(scored, statistics.fmean(values))
-    count, squares = len(deviations), math.fsum(deviation**2 for deviation in deviations)
-    return math.sqrt(count / (count - 1) * squares) / len(values) if count > 1 else None
-
-
-def passage_deviations(scored: Sequence[tuple[Sample, float]], mean: float) -> list[float]:
-    """Return by how much the values of each passage together differ from the mean; "" is one alone."""
-    deviations = defaultdict[object, float](float)
-    for number, (sample, value) in enumerate(scored):
-        deviations[sample.passage or number] += value - mean
-    return list(deviations.values())
 
 
 @dataclasses.dataclass(frozen=True)

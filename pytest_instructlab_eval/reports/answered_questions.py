@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
-from pytest_instructlab_eval.records.scores import Outcome, Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Outcome, Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 
 NO_EVIDENCE = Evidence()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_instructlab_eval.gates.gate_report import Verdict, fails_run
-from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.reports.benchmark_scores import BenchmarkScore, benchmark_scores
 from pytest_instructlab_eval.reports.question_rows import QuestionRow, QuestionTable
 from pytest_instructlab_eval.reports.run_report import Headline, RunReport

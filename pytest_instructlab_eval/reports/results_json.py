@@ -11,9 +11,10 @@ from pathlib import Path
 from pytest_instructlab_eval.data.text_files import replacing_file
 from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.model_identity import plain_identities
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.recorded_run import write_with_checksum
 from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION
-from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.benchmark_scores import whole_scores
 from pytest_instructlab_eval.reports.run_report import RunReport
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.run import PlannedTest
-from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.session.items import (
     ROLES,
     identity_of,
     is_empty,
     model_roles,
     questions_of_item,
+    request_count,
     run_roles,
     scoring_tests,
 )
@@ -173,7 +174,7 @@ class _ScoringTests:
                 about.group,
                 about.cluster,
                 about.model,
-                questions[0][0].requests if questions else None,
+                request_count(item),
                 is_task=any(benchmark.of_tasks for _, benchmark in questions),
                 is_judged="judge" in model_roles([item]),
                 is_repeated=any(benchmark.with_repeats is not None for _, benchmark in questions),

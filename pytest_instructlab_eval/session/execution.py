@@ -25,6 +25,7 @@ from pytest_instructlab_eval.session.items import (
     is_ours,
     model_roles,
     questions_of_item,
+    request_count,
 )
 from pytest_instructlab_eval.session.outcomes import result_of
 from pytest_instructlab_eval.session.pytest_internals import argument_names, parameters
@@ -56,7 +57,7 @@ class Execution:
             start=self._start_ahead,
             key=lambda item: item.nodeid,
             window=self._eval.window,
-            requests=_request_count,
+            requests=lambda item: request_count(item) or 1,
             most_requests=self._eval.requests_ahead,
         )
         log_records.route_log_records(self._config)
@@ -202,9 +203,3 @@ class Execution:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):
             raise KeyboardInterrupt  # unlike SIGTERM, Ctrl-C reaches a worker by itself
-
-
-def _request_count(item: pytest.Item) -> int:
-    """Return the number of a test's requests; 1 where it is not known."""
-    questions = questions_of_item(item)
-    return (questions[0][0].requests if questions else None) or 1

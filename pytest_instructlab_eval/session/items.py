@@ -157,6 +157,12 @@ def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     return pairs
 
 
+def request_count(item: pytest.Item) -> int | None:
+    """Return the number of the requests of a test's question; None where that is not known."""
+    questions = questions_of_item(item)
+    return questions[0][0].requests if questions else None
+
+
 def content_digest(item: pytest.Function) -> str:
     """Return the digest of a question that branches can change under one name; empty for other questions."""
     return next(

@@ -8,9 +8,10 @@ import pytest
 
 from pytest_instructlab_eval.errors import EvalError, ItemError
 from pytest_instructlab_eval.escaping import escape_failure, escape_line
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.recorder import describe_failure, without_traceback
 from pytest_instructlab_eval.records.run import SilentTest
-from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.session.item_state import drop_state, state_of
 from pytest_instructlab_eval.session.items import content_digest, has_question, identity_of, own_contents
 from pytest_instructlab_eval.session.marker import definition_of

@@ -12,9 +12,9 @@ import pytest
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.records.baseline import Baseline
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.recorded_run import doubts, read_recorded
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.session.outcomes import properties
 from pytest_instructlab_eval.session.pytest_internals import tear_down_before

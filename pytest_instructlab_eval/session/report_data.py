@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from pytest_instructlab_eval.models.resent_requests import Cause
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.run import JournalUse, ModelAdaptation, SilentTest
-from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.records.scores import Result
 
 # Attributes of the report, which xdist carries from a worker where their values are exact builtins.
 RESULT, SILENT, ADAPTATIONS, RESENT = "eval_result", "eval_silent", "eval_adaptations", "eval_resent"

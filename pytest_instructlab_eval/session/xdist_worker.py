@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.session.collection import Collection
 from pytest_instructlab_eval.session.execution import Execution
 from pytest_instructlab_eval.session.items import forked_problem, model_roles

@@ -11,8 +11,9 @@ from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.evaluation import with_default_gates
 from pytest_instructlab_eval.gates.family import family_confidence
 from pytest_instructlab_eval.records.baseline import read_baseline
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.previous_runs import last_results
-from pytest_instructlab_eval.records.scores import Result, Score, plain_data
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.settings import Settings
 from pytest_instructlab_eval.stats.needed_repeats import Aim, AnswerSpread, decisive_distance
 from pytest_instructlab_eval.stats.repeated_answers import ratings_over_turns, standard_errors

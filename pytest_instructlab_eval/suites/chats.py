@@ -12,8 +12,8 @@ from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.evidence import Chat
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import plain_data
 from pytest_instructlab_eval.suites.registry import find_benchmark
 
 FOLDER = "answers"

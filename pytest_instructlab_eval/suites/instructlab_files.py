@@ -17,7 +17,8 @@ from pytest_instructlab_eval.data.file_names import file_of
 from pytest_instructlab_eval.data.text_files import replace_text
 from pytest_instructlab_eval.escaping import escape_json
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
-from pytest_instructlab_eval.records.scores import Result, Score, plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.suites.registry import find_benchmark
 
 Record = dict[str, object]

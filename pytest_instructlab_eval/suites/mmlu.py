@@ -22,7 +22,8 @@ from pytest_instructlab_eval.gates.sentences import close_matches, name_list
 from pytest_instructlab_eval.models import Message, Model
 from pytest_instructlab_eval.models.background import heavy_libraries, heavy_work
 from pytest_instructlab_eval.models.protocol import ChoiceLogprobs
-from pytest_instructlab_eval.records.scores import Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.settings import MIN_TASKS, MIN_TASKS_VARIABLE, Settings
 from pytest_instructlab_eval.suites.benchmark import Benchmark
 from pytest_instructlab_eval.suites.sampling import choose_rows, sample_tasks, sampled_score

@@ -6,7 +6,8 @@ import random
 
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage
 
 CATEGORIES = ("writing", "roleplay", "math", "coding")

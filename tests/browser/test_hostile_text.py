@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 
 from .runs import judged_run
 

@@ -14,7 +14,8 @@ from .conftest import Finished, Project
 OWN = """
     import asyncio
     import pytest
-    from pytest_instructlab_eval.records.scores import Sample, Score
+    from pytest_instructlab_eval.records.samples import Sample
+    from pytest_instructlab_eval.records.scores import Score
 
     CHOICES = (" A", " B", " C", " D")
 

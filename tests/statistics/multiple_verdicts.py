@@ -17,7 +17,8 @@ import numpy as np
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates
 from pytest_instructlab_eval.gates.gate_report import GateReport
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.ranking import Rank, rank_models
 
 if TYPE_CHECKING:

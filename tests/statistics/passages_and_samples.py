@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_instructlab_eval.data.mmlu_rows import MMLU_TEST_ROWS
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.comparison import mean_interval, paired_comparison
 from pytest_instructlab_eval.stats.control_variate import controlled_mean
 from pytest_instructlab_eval.stats.summary import summarise

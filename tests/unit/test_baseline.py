@@ -18,7 +18,8 @@ from pytest_instructlab_eval.records.baseline import SCHEMA_VERSION, differences
 from pytest_instructlab_eval.records.baseline_writer import save_run, write_baseline
 from pytest_instructlab_eval.records.evidence import Evidence
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.settings import Settings

@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.records.run import Run
+from pytest_instructlab_eval.records.samples import Sample
 from pytest_instructlab_eval.records.scores import Result as Found
-from pytest_instructlab_eval.records.scores import Sample, Score
+from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 

@@ -18,8 +18,9 @@ from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.records.baseline import read_baseline
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.results_file import read_run, run_of
-from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.stats.summary import summarise
 
 SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema_1"  # what runs wrote before files were read strictly

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.records.baseline import Baseline
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.records.usage import ModelUsage, RunUsage
 from pytest_instructlab_eval.reports.changed_questions import moved_questions_table
 from pytest_instructlab_eval.reports.html.question_table import question_table

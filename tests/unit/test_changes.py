@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.gates.evaluation import gate_verdicts
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.changes_table import changes_table
 from pytest_instructlab_eval.stats.changes import MeanChange, changes_between
 

@@ -15,7 +15,8 @@ from pytest_instructlab_eval.gates.evaluation import evaluate_gates
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline import Baseline
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.reports.scores_table import scores_table

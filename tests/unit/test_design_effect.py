@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.comparison import Comparison, mean_interval, paired_comparison
 from pytest_instructlab_eval.stats.design_effect import independent_share
 from pytest_instructlab_eval.stats.paired_answers import PairedAnswers

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.records.evidence import Chat, Evidence, Judgment, ModelReply
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.answered_questions import (
     AnsweredQuestion,
     QuestionAnswer,

@@ -16,7 +16,8 @@ from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.gates.sure_mean import sure_verdict
 from pytest_instructlab_eval.gates.target import Target
 from pytest_instructlab_eval.records.evidence import Evidence, ModelReply
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.comparison import Contribution, mean_interval, paired_comparison
 from pytest_instructlab_eval.stats.statistics import (
     Interval,

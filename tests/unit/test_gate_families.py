@@ -12,7 +12,8 @@ from pytest_instructlab_eval.gates import parse_gate
 from pytest_instructlab_eval.gates.evaluation import evaluate_gates
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.gates.sentences import confidence_text
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.verdicts import family_note, verdict_lines
 from pytest_instructlab_eval.stats.comparison import paired_comparison
 from pytest_instructlab_eval.stats.statistics import holm, margin_verdict

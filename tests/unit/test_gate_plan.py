@@ -21,7 +21,8 @@ from pytest_instructlab_eval.gates.gate_plan import (
 )
 from pytest_instructlab_eval.parsers import parse_power
 from pytest_instructlab_eval.records.run import PlannedTest
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.plan_table import UNKNOWN, drop_text, plan_lines
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.repeated_answers import answers_interval

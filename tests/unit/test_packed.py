@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.records.evidence import Chat
 from pytest_instructlab_eval.records.packed import Packed
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 
 TEXTS = st.text(st.characters())
 CHATS = st.builds(

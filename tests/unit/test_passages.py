@@ -16,7 +16,8 @@ from pytest_instructlab_eval.data.passages import own_passage, passages_of
 from pytest_instructlab_eval.data.task_rows import read_rows
 from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.baseline_writer import write_baseline
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error, standard_error
 from pytest_instructlab_eval.stats.values import Values, units_of
 from tests.branch_tasks import rows, write_rows

@@ -9,7 +9,8 @@ import statistics
 
 import pytest
 
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.ranking_table import ranking_table
 from pytest_instructlab_eval.stats.ranking import rank_models
 

@@ -18,7 +18,8 @@ from pytest_instructlab_eval.gates.evaluation import evaluate_gates, gate_verdic
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.settings import GateAbout
 from pytest_instructlab_eval.stats.comparison import paired_comparison
 from pytest_instructlab_eval.stats.repeated_answers import (

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.parsers import parse_price
 from pytest_instructlab_eval.records.run import Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.html.charts import histogram
 from pytest_instructlab_eval.reports.html.page import html_page
 from pytest_instructlab_eval.reports.html.page_data import page_data

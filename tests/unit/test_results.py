@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pytest_instructlab_eval.errors import DataError
 from pytest_instructlab_eval.records.results_file import SCHEMA_VERSION, read_results, read_run
 from pytest_instructlab_eval.records.run import Run, SilentTest
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.settings import Settings

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_instructlab_eval.__main__ import main
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
-from pytest_instructlab_eval.records.scores import OWN_CONTENT, Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import OWN_CONTENT, Result, Score
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport
 from pytest_instructlab_eval.stats.lost_questions import lost_questions

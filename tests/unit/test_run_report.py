@@ -16,7 +16,8 @@ from pytest_instructlab_eval.gates.gate_report import GateReport, Verdict
 from pytest_instructlab_eval.records.baseline import Baseline
 from pytest_instructlab_eval.records.results_file import read_run
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.markdown import summary_page
 from pytest_instructlab_eval.reports.results_json import write_results
 from pytest_instructlab_eval.reports.run_report import RunReport

@@ -18,8 +18,9 @@ from pytest_instructlab_eval.gates import Gate, parse_gate
 from pytest_instructlab_eval.gates.gate_report import GateReport
 from pytest_instructlab_eval.records.baseline import read_baseline
 from pytest_instructlab_eval.records.run import ModelAdaptation, Run, SilentTest
+from pytest_instructlab_eval.records.samples import Sample
 from pytest_instructlab_eval.records.schema import RULES, Configuration, configuration_problems
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.benchmark_scores import BenchmarkScore
 from pytest_instructlab_eval.stats.changes import BenchmarkChanges, MeanChange
 from pytest_instructlab_eval.stats.ranking import Rank

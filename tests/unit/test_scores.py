@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.records.evidence import Evidence, Judgment
-from pytest_instructlab_eval.records.scores import Result, Sample, Score, error_of_mean, plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
+from pytest_instructlab_eval.records.samples import Sample, error_of_mean
+from pytest_instructlab_eval.records.scores import Result, Score
 
 # --- plain() ---
 

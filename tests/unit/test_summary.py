@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_instructlab_eval.records.scores import Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.scores_table import scores_table
 from pytest_instructlab_eval.stats.statistics import clustered_standard_error
 from pytest_instructlab_eval.stats.summary import Summary, summarise

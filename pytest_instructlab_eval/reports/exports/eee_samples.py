@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from pytest_instructlab_eval.records.evidence import Chat, Evidence
-from pytest_instructlab_eval.records.scores import Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.reports.answered_questions import (
     NO_EVIDENCE,
     AnsweredQuestion,

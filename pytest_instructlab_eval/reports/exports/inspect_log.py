@@ -19,7 +19,8 @@ from functools import cached_property
 from pathlib import Path
 
 from pytest_instructlab_eval.data.text_files import replace_bytes
-from pytest_instructlab_eval.records.scores import Result, plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
+from pytest_instructlab_eval.records.scores import Result
 from pytest_instructlab_eval.reports.answered_questions import (
     AnsweredQuestion,
     answered_questions,

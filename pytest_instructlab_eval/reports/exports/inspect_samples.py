@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_instructlab_eval.records.evidence import Chat, Judgment
-from pytest_instructlab_eval.records.scores import Sample, Score
+from pytest_instructlab_eval.records.samples import Sample
+from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.reports.answered_questions import (
     NO_EVIDENCE,
     AnsweredQuestion,

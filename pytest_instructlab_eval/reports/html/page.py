@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from pytest_instructlab_eval.escaping import escape_line
-from pytest_instructlab_eval.records.scores import plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
 from pytest_instructlab_eval.reports.history import NO_HISTORY, RunHistory
 from pytest_instructlab_eval.reports.html.history_chart import HistoryBlock, history_blocks
 from pytest_instructlab_eval.reports.html.overview import (

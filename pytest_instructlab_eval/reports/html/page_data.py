@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_instructlab_eval.records.scores import Outcome, Sample
+from pytest_instructlab_eval.records.samples import Outcome, Sample
 from pytest_instructlab_eval.reports.html.question_details import LONGEST_NAME, Plain, details_of, visible
 from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuestions, QuestionRow
 

@@ -8,7 +8,8 @@ from typing import Union
 
 from pytest_instructlab_eval.escaping import UNSAFE
 from pytest_instructlab_eval.records.evidence import Chat, Judgment, ModelReply
-from pytest_instructlab_eval.records.scores import Score, plain_data
+from pytest_instructlab_eval.records.plain_data import plain_data
+from pytest_instructlab_eval.records.scores import Score
 from pytest_instructlab_eval.reports.html.question_table import Finding, QuestionRow
 
 Plain = Union[None, bool, int, float, str, "Sequence[Plain]", "Mapping[str, Plain]"]

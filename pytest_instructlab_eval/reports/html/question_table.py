@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from pytest_instructlab_eval.records.scores import Outcome, Result, Sample, Score
+from pytest_instructlab_eval.records.samples import Outcome, Sample
+from pytest_instructlab_eval.records.scores import Result, Score
 from pytest_instructlab_eval.reports.answered_questions import highest_score
 from pytest_instructlab_eval.reports.run_report import RunReport
 
