@@ -17,7 +17,6 @@ from pytest_instructlab_eval.session.items import (
     is_empty,
     model_roles,
     questions_of_item,
-    request_count,
     run_roles,
     scoring_tests,
 )
@@ -174,7 +173,7 @@ class _ScoringTests:
                 about.group,
                 about.cluster,
                 about.model,
-                request_count(item),
+                questions[0][0].requests if questions else None,
                 is_task=any(benchmark.of_tasks for _, benchmark in questions),
                 is_judged="judge" in model_roles([item]),
                 is_repeated=any(benchmark.with_repeats is not None for _, benchmark in questions),

@@ -172,9 +172,9 @@ class ItemQueue(Protocol[T]):
 class LookAhead(Generic[T, Key]):
     """A starter of the runs of the next `window` items before their turn.
 
-    It starts none while the items that wait for their turn have `most_requests` or more, since all questions
-    of an item are in memory while it runs. `start` returns the run of an item, or None where it must wait for
-    its turn; `key` identifies an item, and `requests` counts its requests.
+    It starts none while the items that wait for their turn have `most_requests` or more, since all that an
+    item asks at once is in memory then. `start` returns the run of an item, or None where it must wait for
+    its turn; `key` identifies an item, and `requests` counts the requests that it makes at once.
     """
 
     queue: ItemQueue[T]

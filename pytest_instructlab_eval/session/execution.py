@@ -25,7 +25,7 @@ from pytest_instructlab_eval.session.items import (
     is_ours,
     model_roles,
     questions_of_item,
-    request_count,
+    task_requests,
 )
 from pytest_instructlab_eval.session.outcomes import result_of
 from pytest_instructlab_eval.session.pytest_internals import argument_names, parameters
@@ -57,7 +57,7 @@ class Execution:
             start=self._start_ahead,
             key=lambda item: item.nodeid,
             window=self._eval.window,
-            requests=lambda item: request_count(item) or 1,
+            requests=task_requests,
             most_requests=self._eval.requests_ahead,
         )
         log_records.route_log_records(self._config)

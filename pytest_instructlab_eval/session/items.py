@@ -157,10 +157,10 @@ def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
     return pairs
 
 
-def request_count(item: pytest.Item) -> int | None:
-    """Return the number of the requests of a test's question; None where that is not known."""
+def task_requests(item: pytest.Item) -> int:
+    """Return the requests of a task, which are made at once; 1 of any other test, or where unknown."""
     questions = questions_of_item(item)
-    return questions[0][0].requests if questions else None
+    return next((question.requests or 1 for question, benchmark in questions if benchmark.of_tasks), 1)
 
 
 def content_digest(item: pytest.Function) -> str:

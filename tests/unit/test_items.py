@@ -301,3 +301,28 @@ def test_nothing_runs_ahead_where_only_the_setup_is_wanted(tmp_path: Path, flag:
     (item,) = collected(tmp_path, flag)
     assert items.is_eval_test(item)
     assert not items.can_run_ahead(item)
+
+
+# --- task_requests ---
+
+MMLU = "from pytest_instructlab_eval.suites.mmlu import MMLUTask\n"
+TASK = """
+@pytest.mark.eval('mmlu')
+@pytest.mark.parametrize('task', [{}])
+async def test_x(task, served_model): ...
+"""
+
+
+@about(MMLU + TASK.format("MMLUTask('anatomy', first_n=12)"))
+def test_all_questions_of_a_task_are_asked_at_once(item: pytest.Function) -> None:
+    assert items.task_requests(item) == 12
+
+
+@about(MMLU + TASK.format("MMLUTask('anatomy')"))
+def test_a_task_whose_size_is_not_known_counts_as_one_request(item: pytest.Function) -> None:
+    assert items.task_requests(item) == 1
+
+
+@about(TASK.format("'a text'"))
+def test_a_test_that_is_no_task_counts_as_one_request(item: pytest.Function) -> None:
+    assert items.task_requests(item) == 1
