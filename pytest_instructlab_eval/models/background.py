@@ -59,7 +59,7 @@ def _work_of(function: Callable[[], T]) -> tuple[Callable[[], None], asyncio.Fut
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
+    def settle(result: T | None, error: Exception | None) -> None:
         if done.done():
             return
         if error is None:
@@ -70,11 +70,12 @@ def _work_of(function: Callable[[], T]) -> tuple[Callable[[], None], asyncio.Fut
     def work() -> None:
         if done.done():
             return
-        result, error = None, None
+        result: T | None = None
+        error: Exception | None = None
         try:
             result = function()
-        except Exception as raised:
-            error = raised
+        except BaseException as raised:  # a sys.exit() must end neither this thread nor the loop
+            error = raised if isinstance(raised, Exception) else RuntimeError(repr(raised))
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result, error)
 

@@ -14,6 +14,8 @@ from pytest_instructlab_eval.records.plain_data import SCALARS, plain_data
 
 Outcome = Literal["scored", "unscored", "error"]
 
+OPTIONAL = ("question", "choices", "way", "passage")  # the fields of a sample that only some have
+
 
 def _packed_field(place: int) -> Any:
     """Return a field of a sample: the value in this place of its packed ones."""
@@ -59,11 +61,14 @@ class Sample:
         passage: str = "",
     ) -> None:
         logprobs, choices = tuple(logprobs), tuple(choices)
+        if not all(-math.inf < logprob < math.inf for logprob in logprobs):
+            raise ValueError(f"log-likelihoods must be finite numbers (got {', '.join(map(str, logprobs))})")
         if not SCALARS.keys() >= {type(value) for value in (*logprobs, question, *choices)}:
             # Of a library's or a user's own types.
             logprobs, choices = tuple(plain_data(logprobs)), tuple(plain_data(choices))
             question = plain_data(question)
         packed = pickle.dumps((logprobs, question, choices), pickle.HIGHEST_PROTOCOL)
+        value = None if value is None else float(value)
         values = (packed, answer, choice, error, id, passage, value, way)
         for name, field in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, name, field)
@@ -81,12 +86,9 @@ class Sample:
 
     def to_plain(self) -> dict[str, object]:
         """Return the sample as plain data, without unknown fields of the question and its choices."""
-        known = ("id", "value", "choice", "answer", "logprobs", "error")
-        optional = ("question", "choices", "way", "passage")
-        fields = {name: getattr(self, name) for name in known}
-        fields |= {name: value for name in optional if (value := getattr(self, name))}
-        plain: dict[str, object] = plain_data(fields)
-        return plain
+        names = ("id", "value", "choice", "answer", "logprobs", "error", *OPTIONAL)
+        fields: dict[str, object] = plain_data({name: getattr(self, name) for name in names})
+        return {name: value for name, value in fields.items() if value or name not in OPTIONAL}
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Sample:

@@ -112,7 +112,7 @@ def _worse_question(
     after, before = (row.of(side).value or 0.0 for side in sides)
     means = [entry.overall, *(group for group in entry.groups if group.label == row.group)]
     finding = row.of(sides[0])
-    evidence = evidence_of(finding.scores)
+    evidence = evidence_of(finding.own_scores)
     return WorseQuestion(
         entry.benchmark,
         entry.model,

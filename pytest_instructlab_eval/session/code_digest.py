@@ -78,7 +78,10 @@ def _folders_of_packages() -> Callable[[str], bool]:
     installed = [Path(paths[name]).resolve() for name in names]
 
     def is_installed(folder: str) -> bool:
-        path = Path(folder).resolve()
+        try:
+            path = Path(folder).resolve()
+        except (OSError, RuntimeError, ValueError):  # a loop of links, or no name of a folder
+            return False
         within = any(path.is_relative_to(one) for one in installed)
         return within or not PACKAGE_FOLDERS.isdisjoint(path.parts)
 

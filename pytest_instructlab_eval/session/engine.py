@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import dataclasses
+import functools
 import logging
 import math
 import threading
@@ -172,56 +173,65 @@ class ItemQueue(Protocol[T]):
 class LookAhead(Generic[T, Key]):
     """A starter of the runs of the next `window` items before their turn.
 
-    It starts none while the items that wait for their turn have `most_requests` or more, since all that an
-    item asks at once is in memory then. `start` returns the run of an item, or None where it must wait for
-    its turn; `key` identifies an item, and `requests` counts the requests that it makes at once.
+    It starts none while the tasks that wait for their turn have `most_requests` or more, since all questions
+    of a task are in memory while it runs. `start` returns the run of an item, or None where it must wait for
+    its turn; `key` identifies an item, and `requests` counts those of a task, 0 for any other item.
     """
 
     queue: ItemQueue[T]
     start: Callable[[T], CoroutineRun | None]
     key: Callable[[T], Key]
     window: int
-    requests: Callable[[T], int] = lambda _: 1
+    requests: Callable[[T], int] = lambda _: 0
     most_requests: float = math.inf
     under_way: dict[Key, CoroutineRun] = dataclasses.field(default_factory=dict)
-    _begun: dict[Key, int] = dataclasses.field(default_factory=dict)  # the requests of each
-    _reached: tuple[T, T | None] | None = None
+    _tasks: dict[Key, int] = dataclasses.field(default_factory=dict)  # the requests of those under way
+    _seen: set[Key] = dataclasses.field(default_factory=set)
+    _go_on: Callable[[], None] = lambda: None
 
     def reach(self, item: T, nextitem: T | None) -> None:
         """Start the run of `item`, which pytest has reached, and those of the following items."""
         self._begin(item)
-        self._reached = item, nextitem
-        self.go_on()
+        # Later in this context again, and not in that of the test which pytest waits for then.
+        self._go_on = functools.partial(contextvars.copy_context().run, self._start_behind, item, nextitem)
+        self._go_on()
 
     def go_on(self) -> None:
         """Start more of the following items, while pytest waits for the one that it has reached."""
-        if self._reached is None:
-            return
-        item, nextitem = self._reached
-        following = self.queue.ahead(item, nextitem, self.window)
-        while self._requests_behind(self.key(item)) < self.most_requests:
-            later = next(following, None)
-            if later is None:
-                break
-            self._begin(later)
+        self._go_on()
 
     def take(self, item: T) -> CoroutineRun | None:
         """Remove the run of an item whose turn has come from the window, and return it."""
+        self._tasks.pop(self.key(item), None)
         return self.under_way.pop(self.key(item), None)
 
-    def _requests_behind(self, reached: Key) -> int:
-        """Return the requests of the runs that have not ended, without those of the item that is reached."""
-        return sum(
-            self._begun[key] for key, run in self.under_way.items() if key != reached and not run.done.done()
+    def _start_behind(self, item: T, nextitem: T | None) -> None:
+        reached = self.key(item)
+        behind = sum(
+            requests
+            for key, requests in self._tasks.items()
+            if key != reached and not self.under_way[key].done.done()
         )
+        following = self.queue.ahead(item, nextitem, self.window)
+        while behind < self.most_requests:
+            later = next(following, None)
+            if later is None:
+                break
+            behind += self._begin(later)
 
-    def _begin(self, item: T) -> None:
+    def _begin(self, item: T) -> int:
+        """Start the run of an item, where it was not begun before; return the requests of a task."""
         key = self.key(item)
-        if key not in self._begun:
-            self._begun[key] = self.requests(item)
-            run = self.start(item)
-            if run is not None:
-                self.under_way[key] = run
+        if key in self._seen:
+            return 0
+        self._seen.add(key)
+        run = self.start(item)
+        if run is None:
+            return 0
+        self.under_way[key] = run
+        if requests := self.requests(item):
+            self._tasks[key] = requests
+        return requests
 
 
 class RecordRouter(logging.Handler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Mapping
 
 import pytest
@@ -197,8 +198,10 @@ class Execution:
         return started
 
     def _tick(self) -> None:
-        if self._look_ahead is not None and not self._eval.signs.is_up("careful"):
-            self._look_ahead.go_on()  # else one slow request would hold up all others
+        ending = self._eval.journal.problem is not None or self._eval.signs.is_up("stop")
+        if self._look_ahead is not None and not ending and not self._eval.signs.is_up("careful"):
+            with contextlib.suppress(Exception):  # what is wrong with another test is told in its turn
+                self._look_ahead.go_on()  # else one slow request would hold up all others
         if not self._is_worker:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):

@@ -158,9 +158,9 @@ def questions_of_item(item: pytest.Item) -> list[tuple[Question, Benchmark]]:
 
 
 def task_requests(item: pytest.Item) -> int:
-    """Return the requests of a task, which are made at once; 1 of any other test, or where unknown."""
+    """Return the requests of a task, which are made at once; 0 of any other test, or where unknown."""
     questions = questions_of_item(item)
-    return next((question.requests or 1 for question, benchmark in questions if benchmark.of_tasks), 1)
+    return next((question.requests or 0 for question, benchmark in questions if benchmark.of_tasks), 0)
 
 
 def content_digest(item: pytest.Function) -> str:

@@ -8,6 +8,8 @@ import contextvars
 import gc
 import logging
 import math
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -383,7 +385,7 @@ def look_ahead(
     start: Callable[[str], CoroutineRun | None] | None = None,
     most_requests: float = math.inf,
 ) -> tuple[LookAhead[str, str], list[str]]:
-    """A look-ahead over the items, and what it has started so far; an item "12" has twelve requests."""
+    """A look-ahead over items, and what it has started so far; "12" is a task of twelve requests."""
     started: list[str] = []
 
     def begin(item: str) -> CoroutineRun | None:
@@ -391,7 +393,7 @@ def look_ahead(
         return CoroutineRun() if start is None else start(item)
 
     def requests(item: str) -> int:
-        return int(item) if item.isdigit() else 1
+        return int(item) if item.isdigit() else 0
 
     return LookAhead(Queue(items), begin, str, window, requests, most_requests), started
 
@@ -450,6 +452,45 @@ def test_an_item_whose_run_has_ended_leaves_room_while_pytest_waits_for_the_firs
     assert started == ["1", "30", "31"]
     ahead.go_on()
     assert started == ["1", "30", "31"]
+
+
+def test_what_goes_on_is_started_in_the_context_in_which_the_item_was_reached() -> None:
+    place = contextvars.ContextVar("place", default="outside")
+    found: list[str] = []
+    runs: list[CoroutineRun] = []
+
+    def begin(_: str) -> CoroutineRun:
+        found.append(place.get())
+        runs.append(CoroutineRun())
+        return runs[-1]
+
+    ahead, _ = look_ahead(["1", "30", "31"], window=9, start=begin, most_requests=20)
+    ahead.reach("1", None)
+    place.set("in the test that is waited for")
+    runs[1].done.set_result(None)
+    ahead.go_on()
+    assert found == ["outside"] * 3
+
+
+def test_the_queue_is_looked_through_once_an_item_however_many_are_under_way() -> None:
+    looked = 0
+
+    class CountingRun(CoroutineRun):
+        @property
+        def done(self) -> Any:
+            nonlocal looked
+            looked += 1
+            return self._done
+
+        @done.setter
+        def done(self, done: Any) -> None:
+            self._done = done
+
+    items = list(map(str, range(1, 101)))
+    ahead, _ = look_ahead(items, window=99, start=lambda _: CountingRun(), most_requests=10_000)
+    for item in items:
+        ahead.reach(item, None)
+    assert looked <= len(items) ** 2
 
 
 def test_before_an_item_is_reached_there_is_nothing_to_go_on_with() -> None:
@@ -590,6 +631,18 @@ def test_work_in_turn_goes_on_after_an_error() -> None:
         failing, working = worker.call(fail), worker.call(lambda: "done")
         with pytest.raises(OSError, match="no"):
             await failing
+        return await working
+
+    assert asyncio.run(work()) == "done"
+
+
+def test_work_in_turn_goes_on_after_an_exit() -> None:
+    worker = DaemonWorker(threading.Lock())
+
+    async def work() -> str:
+        leaving, working = worker.call(lambda: sys.exit(3)), worker.call(lambda: "done")
+        with pytest.raises(RuntimeError, match=re.escape("SystemExit(3)")):
+            await leaving
         return await working
 
     assert asyncio.run(work()) == "done"

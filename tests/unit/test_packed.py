@@ -16,11 +16,12 @@ from pytest_instructlab_eval.records.samples import Sample
 from pytest_instructlab_eval.records.scores import Result, Score
 
 TEXTS = st.text(st.characters())
+LIKELIHOODS = st.lists(st.floats(allow_nan=False, allow_infinity=False))
 CHATS = st.builds(
     Chat, st.lists(st.fixed_dictionaries({"role": TEXTS, "content": TEXTS})).map(tuple), st.none() | TEXTS
 )
 SAMPLES = st.builds(
-    Sample, TEXTS, st.none() | st.floats(0, 1), logprobs=st.lists(st.floats(allow_nan=False)), question=TEXTS,
+    Sample, TEXTS, st.none() | st.floats(0, 1), logprobs=LIKELIHOODS, question=TEXTS,
     choices=st.lists(TEXTS), way=TEXTS, passage=TEXTS,
 )  # fmt: skip
 
@@ -92,3 +93,21 @@ def test_samples_are_equal_where_all_their_fields_are(one: Sample, other: Sample
 def test_a_sample_cannot_be_changed(name: str) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(Sample("0", 1.0), name, None)
+
+
+@pytest.mark.parametrize("logprob", [float("nan"), float("-inf"), float("inf")])
+def test_a_sample_has_no_likelihood_that_json_could_not_hold(logprob: float) -> None:
+    with pytest.raises(ValueError, match=f"must be finite numbers \\(got -1.0, {logprob}\\)"):
+        Sample("0", 1.0, logprobs=[-1.0, logprob])
+
+
+def test_a_samples_value_is_a_number_in_every_file() -> None:
+    assert Sample("0", True).to_plain()["value"] == 1.0
+    assert type(Sample("0", True).value) is float
+
+
+def test_what_is_empty_of_a_question_is_not_in_the_file_whatever_its_type() -> None:
+    sample = Sample("0", 1.0, passage=np.array(["a", "b"]), way="")  # type: ignore[arg-type]
+    plain = sample.to_plain()
+    assert plain["passage"] == ["a", "b"]
+    assert not {"way", "question", "choices"} & plain.keys()

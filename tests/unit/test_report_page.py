@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_instructlab_eval.parsers import parse_price
+from pytest_instructlab_eval.records.evidence import Evidence, Judgment, ModelReply
 from pytest_instructlab_eval.records.run import Run
 from pytest_instructlab_eval.records.samples import Sample
 from pytest_instructlab_eval.records.scores import Result, Score
@@ -67,6 +68,18 @@ def test_a_question_of_a_task_has_the_samples_of_all_its_scores() -> None:
     rows = question_table(RunReport.of(Run((task, alone), models={"lab": "lab"}))).rows
     assert [len(row.samples) for row in rows] == [2, 1, 0]
     assert rows[0].samples == [one, other]
+
+
+def test_doubts_about_a_test_are_not_told_of_each_question_of_its_task() -> None:
+    judgment = Judgment(5.0, "five, or one", contradictory=(1.0, 5.0))
+    evidence = Evidence(replies=(ModelReply("so", "length"),), judgments=(judgment,))
+    samples = (Sample("a", 0.0), Sample("b", 1.0))
+    score = Score(0.5, "acc", n=2, samples=samples, evidence=evidence)
+    alone = Score(0.5, "acc", evidence=evidence)
+    results = [Result("own", name, "", "lab", scores=(one,)) for name, one in [("t", score), ("q", alone)]]
+    rows = question_table(RunReport.of(Run(tuple(results), models={"lab": "lab"}))).rows
+    told = [(row.of(0).cut_off, row.of(0).contradictory) for row in rows]
+    assert told == [(False, False), (False, False), (True, True)]
 
 
 @pytest.mark.parametrize(

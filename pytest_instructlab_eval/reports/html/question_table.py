@@ -57,11 +57,16 @@ class Finding:
         return self.samples[0] if self.samples else None
 
     @property
+    def own_scores(self) -> tuple[Score, ...]:
+        """The scores of a test of its own; none for a question of a task."""
+        return () if self.samples else self.scores
+
+    @property
     def cut_off(self) -> bool:
         """True if the token limit ended one of the answers."""
         return any(
             reply.cut_off
-            for score in self.scores
+            for score in self.own_scores
             if score.evidence is not None
             for reply in score.evidence.replies
         )
@@ -71,7 +76,7 @@ class Finding:
         """True if a judgment states several ratings."""
         return any(
             judgment.contradictory
-            for score in self.scores
+            for score in self.own_scores
             if score.evidence is not None
             for judgment in score.evidence.judgments
         )
