@@ -82,17 +82,20 @@ def units_of(results: Iterable[Result]) -> list[Unit]:
             name = (result.question, score.metric)
             parts: list[tuple[str | None, float | None, str]]
             parts = [(sample.id, sample.value, sample.passage) for sample in score.samples]
+            repetition, cluster = seen[name], result.cluster or ""
+            answers = () if score.samples else score.answers
+            grading = result.gradings.get(score.metric, "")
             members += [
                 Unit(
-                    QuestionKey(*name, sample, seen[name]),
-                    result.cluster or "",
+                    QuestionKey(*name, sample, repetition),
+                    cluster,
                     value,
                     score.maximum,
                     result.content,
-                    () if score.samples else score.answers,
+                    answers,
                     score.same_answers,
                     passage,
-                    grading=result.gradings.get(score.metric, ""),
+                    grading,
                 )
                 for sample, value, passage in parts or [(None, score.value, "")]
             ]

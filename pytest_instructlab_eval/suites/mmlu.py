@@ -203,7 +203,7 @@ async def _answer_mmlu_question(question: MMLUQuestion, model: Model) -> Sample:
 def _load_mmlu_questions(task: MMLUTask) -> list[MMLUQuestion]:
     """Return the task's questions with their prompts, as lm-eval's `fewshot_context` would make each."""
     definition = _mmlu_definition(task)
-    every = list(definition.eval_docs)
+    every = definition.eval_docs.to_list()  # in a fraction of the time of one row after another
     if task.rows and task.rows[-1] >= len(every):
         raise DataError(
             f"the hub: expected {task.size} questions for {task.subject} (got {len(every)}); take the sample "

@@ -17,6 +17,7 @@ from pytest_instructlab_eval.reports.html.question_table import FLIP, PageQuesti
 OUTCOMES: tuple[Outcome, ...] = ("scored", "unscored", "error")
 CUT_OFF, CONTRADICTORY = 1, 2
 NO_OUTCOME = NO_CHOICE = -1
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 BLOCK = 1_000_000  # characters of a block before it is compressed: it opens in some 10 ms
 
 
@@ -33,13 +34,13 @@ def page_data(table: PageQuestions) -> PageData:
     starts, blocks = [], []  # of each block the number of its first question, and the details
     start, size, block = 0, 0, list[str]()
     for number, row in enumerate(table.rows, 1):
-        block.append(_json(details_of(row)))
+        block.append(ENCODER.encode(details_of(row)))
         size += len(block[-1])
         if size > BLOCK or number == len(table.rows):
             starts.append(start)
             blocks.append(_packed(f"[{','.join(block)}]"))
             start, size, block = number, 0, []
-    return PageData(_packed(_json({**_index(table), "starts": starts})), tuple(blocks))
+    return PageData(_packed(ENCODER.encode({**_index(table), "starts": starts})), tuple(blocks))
 
 
 def _index(table: PageQuestions) -> dict[str, Plain]:
@@ -106,10 +107,6 @@ def _choice_place(sample: Sample | None, which: Literal["choice", "answer"]) -> 
         if named == letter or named in choices[place : place + 1]:
             return place
     return NO_CHOICE
-
-
-def _json(data: Plain) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _packed(text: str) -> str:

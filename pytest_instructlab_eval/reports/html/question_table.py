@@ -166,13 +166,14 @@ def _add(rows: dict[QuestionName, QuestionRow], side: int, sides: int, results: 
     """Add the findings of one of so many sides to the rows."""
     twice: Counter[QuestionName] = Counter()  # most names are there once, so only the others are counted
     for result in results:
+        maximum = highest_score(result)
         for sample, finding in _findings_of(result):
             name = QuestionName(result.benchmark, result.question, sample, 0)
             if name in rows and rows[name].findings[side] is not None:
                 twice[name] += 1
                 name = name._replace(number=twice[name])
             if name not in rows:
-                rows[name] = QuestionRow(name, result.group, highest_score(result), [None] * sides)
+                rows[name] = QuestionRow(name, result.group, maximum, [None] * sides)
             rows[name].findings[side] = finding
 
 
