@@ -23,7 +23,8 @@ async def in_daemon_thread(function: Callable[[], T]) -> T:
 class DaemonWorker:
     """A daemon thread that calls functions one after another, each while it holds `lock`.
 
-    It is one for all, since what each of several threads once needed stays allocated to the end of the run.
+    One thread does all the work: the memory that each of several threads needed once would stay allocated to
+    the end of the run.
     """
 
     def __init__(self, lock: threading.Lock) -> None:

@@ -105,7 +105,6 @@ class Endpoint:
         self.resent: Counter[str] = Counter()  # requests that were sent again, by what had happened
         self.patience = patience
         self._timeout = timeout
-        self._ended = ended
         key = ApiKey(api_key, key_source, key_header)
         self._http = Http(base_url, key, max_reply)
         self._reader = ReplyReader(
@@ -117,6 +116,7 @@ class Endpoint:
             patience=patience,
             probe=lambda: self._models_of(base_url, min(timeout, PROBE_TIME)),
             close=self._http.close,
+            ended=ended,
         )
 
     @property
@@ -166,8 +166,6 @@ class Endpoint:
                 self.traffic.tokens += token_count(reply, "total_tokens")
                 return reply
             tries, failures = tries + 1, failures + 1
-            if reply.silent:
-                self._silence.given_up = self._silence.given_up or self._ended()
             verdict = await self._silence.verdict(reply, failures, started)
             if verdict == "fail":
                 self._silence.failing = reply.silent

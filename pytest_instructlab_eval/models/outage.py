@@ -16,7 +16,8 @@ class OutageClock:
 
     `probe` asks the server for its models. It is given up after `patience` seconds: `given_up` then says so
     in a sentence, and `close` ends what is in flight there, which would wait in vain. `failing` is whether
-    the last question failed through all its tries without a reply.
+    the last question failed through all its tries without a reply. `ended` returns why the server will not
+    come back, None where that is not known.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class OutageClock:
         patience: float,
         probe: Callable[[], Awaitable[HttpReply | Failure]],
         close: Callable[[], Awaitable[None]],
+        ended: Callable[[], str | None],
     ) -> None:
         self.given_up: str | None = None
         self.failing = False
@@ -35,6 +37,7 @@ class OutageClock:
         self._patience = patience
         self._probe = probe
         self._close = close
+        self._ended = ended
         self._last_reply = float("-inf")
         self._since: float | None = None
         self._probing = asyncio.Lock()
@@ -54,6 +57,8 @@ class OutageClock:
         for its models. If it answers, the last try is made, and if that fails the fault is the question's. If
         not, the server is away, and all questions wait until it is back or given up.
         """
+        if problem.silent:
+            self.given_up = self.given_up or self._ended()
         if not problem.passing or self.given_up or not self._retries:
             return "fail"
         retries = 0 if self.failing else self._retries

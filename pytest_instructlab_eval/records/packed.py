@@ -1,4 +1,4 @@
-"""A sequence of records that is kept as compressed bytes, since a run can have millions."""
+"""A sequence of records, kept as compressed bytes: a run can have millions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 class Packed(Sequence[T]):
-    """The records of a sequence, made anew each time that they are looked at."""
+    """A sequence of records, which are unpacked each time that they are read."""
 
     __slots__ = ("_count", "_packed")
 
     def __init__(self, records: Iterable[T]) -> None:
-        kept = tuple(records)
-        self._count = len(kept)
-        self._packed = zlib.compress(pickle.dumps(kept, pickle.HIGHEST_PROTOCOL), 1)
+        records = tuple(records)
+        self._count = len(records)
+        self._packed = zlib.compress(pickle.dumps(records, pickle.HIGHEST_PROTOCOL), 1)
 
     def __iter__(self) -> Iterator[T]:
         records: tuple[T, ...] = pickle.loads(zlib.decompress(self._packed))  # noqa: S301  (our own bytes)

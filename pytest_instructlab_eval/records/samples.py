@@ -64,14 +64,13 @@ class Sample:
         if not all(-math.inf < logprob < math.inf for logprob in logprobs):
             raise ValueError(f"log-likelihoods must be finite numbers (got {', '.join(map(str, logprobs))})")
         if not SCALARS.keys() >= {type(value) for value in (*logprobs, question, *choices)}:
-            # Of a library's or a user's own types.
+            # Some are of a type of a library or of the user.
             logprobs, choices = tuple(plain_data(logprobs)), tuple(plain_data(choices))
             question = plain_data(question)
         packed = pickle.dumps((logprobs, question, choices), pickle.HIGHEST_PROTOCOL)
         value = None if value is None else float(value)
         values = (packed, answer, choice, error, id, passage, value, way)
-        for name, field in zip(self.__slots__, values, strict=True):
-            object.__setattr__(self, name, field)
+        self.__setstate__((None, dict(zip(self.__slots__, values, strict=True))))
 
     def __setstate__(self, state: tuple[None, Mapping[str, object]]) -> None:
         for name, value in state[1].items():
@@ -92,7 +91,7 @@ class Sample:
 
     @classmethod
     def from_plain(cls, record: Mapping[str, Any]) -> Sample:
-        """Return the inverse of `plain_data`."""
+        """Return the inverse of `to_plain`."""
         return cls(**record)
 
 

@@ -43,7 +43,7 @@ def look_ahead_window(budget: int) -> int:
 
 
 def requests_ahead(budget: int) -> int:
-    """Return how many requests of items that run ahead are enough: more while the next task is loaded."""
+    """Return how many requests of tasks may run ahead: they last while the next task is loaded."""
     return 50 * budget
 
 

@@ -165,7 +165,7 @@ class ItemQueue(Protocol[T]):
     """A source of the items that follow one."""
 
     def ahead(self, item: T, nextitem: T | None, limit: int) -> Iterator[T]:
-        """Yield the next `limit` items after `item`, in order; it may leave out those that it has yielded."""
+        """Yield the next `limit` items after `item`, in order; those yielded before may be left out."""
         ...
 
 
@@ -192,7 +192,7 @@ class LookAhead(Generic[T, Key]):
     def reach(self, item: T, nextitem: T | None) -> None:
         """Start the run of `item`, which pytest has reached, and those of the following items."""
         self._begin(item)
-        # Later in this context again, and not in that of the test which pytest waits for then.
+        # `go_on` starts items in the context of this moment, not in that of the test that pytest waits for.
         self._go_on = functools.partial(contextvars.copy_context().run, self._start_behind, item, nextitem)
         self._go_on()
 

@@ -200,8 +200,9 @@ class Execution:
     def _tick(self) -> None:
         ending = self._eval.journal.problem is not None or self._eval.signs.is_up("stop")
         if self._look_ahead is not None and not ending and not self._eval.signs.is_up("careful"):
-            with contextlib.suppress(Exception):  # what is wrong with another test is told in its turn
-                self._look_ahead.go_on()  # else one slow request would hold up all others
+            # Else one slow request would hold up all others. A later test tells its error in its turn.
+            with contextlib.suppress(Exception):
+                self._look_ahead.go_on()
         if not self._is_worker:
             self._eval.progress.show(self._config, self._eval.models.traffic)
         elif self._eval.signs.is_up("interrupt"):

@@ -101,7 +101,7 @@ class EvalSession:
 
     @property
     def requests_ahead(self) -> int:
-        """The number of their requests that is enough; those of all tests where models are swapped."""
+        """The number of requests of tasks that may run ahead; those of all tasks where models are swapped."""
         return sys.maxsize if self.settings.rotates_models else distribution.requests_ahead(self.budget)
 
     @cached_property

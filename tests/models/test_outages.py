@@ -69,10 +69,10 @@ def test_a_server_that_is_known_to_have_ended_is_not_waited_for() -> None:
         model.address.served_name = "tiny"
         return await ask_many(model, 10)
 
-    found = with_model(
+    errors = with_model(
         f"http://127.0.0.1:{free_port()}/v1", use, patience=1e9, retries=10**9, ended=lambda: "it has ended"
     )
-    assert [str(error) for error in found] == ["it has ended"] * 10
+    assert [str(error) for error in errors] == ["it has ended"] * 10
 
 
 def test_a_server_that_stays_away_is_given_up_for_all_questions_together() -> None:

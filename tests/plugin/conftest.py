@@ -328,8 +328,8 @@ def make_gated(project: Project) -> None:
 
 
 def pytest_configure() -> None:
-    """Have one fork server for all workers, which are started after this."""
-    forking.have_fork_server()
+    """Start the process that forks runs before the workers are started, so that all of them use it."""
+    forking.ensure_fork_server()
 
 
 FOREIGN = ("PYTEST", "INSTRUCTLAB", "XDG_", "CI", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB")

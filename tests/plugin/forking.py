@@ -38,7 +38,7 @@ class Forked:
         self, module: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str], output: Path
     ) -> None:
         self._module = module
-        have_fork_server()
+        ensure_fork_server()
         self._server = Client(os.environ[ADDRESS], "AF_UNIX")
         self._server.send((module, tuple(arguments), str(folder), dict(env), str(output)))
         self._status: int | None = None
@@ -62,8 +62,8 @@ class Forked:
             os.kill(self.pid, number)
 
 
-def have_fork_server() -> None:
-    """Have the process that runs are forked from: one that there is, else one that ends with this process."""
+def ensure_fork_server() -> None:
+    """Start the process that forks runs, unless there is one already; it ends with this process."""
     if ADDRESS not in os.environ:
         server = contextlib.ExitStack()
         server.enter_context(_fork_server())
@@ -104,10 +104,10 @@ def serve(descriptor: int) -> None:
 
             connection = Connection(listener.accept()[0].detach())
             with contextlib.suppress(EOFError, OSError):  # of a test process that was killed
-                asked = connection.recv()
+                run_arguments = connection.recv()
                 pid = os.fork()
                 if not pid:
-                    _be_run(asked, (listener, woken, waker, connection, *runs.values()))
+                    _be_run(run_arguments, (listener, woken, waker, connection, *runs.values()))
                 runs[pid] = connection
                 connection.send(pid)
 
@@ -124,7 +124,7 @@ def _tell_ended(runs: dict[int, Connection]) -> None:
                 connection.send(os.waitstatus_to_exitcode(status))
 
 
-def _be_run(asked: Sequence[Any], of_server: Sequence[socket.socket | Connection]) -> NoReturn:
+def _be_run(run_arguments: Sequence[Any], of_server: Sequence[socket.socket | Connection]) -> NoReturn:
     """What the forked process does, to its exit status."""
     status = 1
     try:
@@ -132,7 +132,7 @@ def _be_run(asked: Sequence[Any], of_server: Sequence[socket.socket | Connection
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for opened in of_server:
             opened.close()
-        _run(*asked)
+        _run(*run_arguments)
         status = 0
     except SystemExit as ended:
         status = int(ended.code or 0)

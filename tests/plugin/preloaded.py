@@ -72,11 +72,11 @@ def _read_what_is_installed() -> None:
                     module.__doc__ = "PYTEST_DONT_REWRITE"
 
 
-def _lay_names_together() -> None:
-    """Have the modules' names beside each other in memory.
+def _store_names_together() -> None:
+    """Store the names of the modules side by side in memory.
 
-    Who looks through them counts a use of each, and a run copies the memory that it writes to: a thousand
-    places before, and a hundred now.
+    Code that goes through all names changes the count of references in each, and a forked run copies every
+    page of memory that it writes to: it was a thousand pages, and is a hundred.
     """
     modules = {name.encode().decode(): module for name, module in sys.modules.items()}
     sys.modules.clear()
@@ -95,5 +95,5 @@ for kind in (Run, JournalModels, Completion):
     typed_json._reader(kind)
 inspect.getmodule(_read_what_is_installed.__code__, "a file of no module, so that all are looked at")
 gc.collect()
-_lay_names_together()
+_store_names_together()
 gc.freeze()  # to look at what was imported would copy its memory in each process

@@ -455,21 +455,21 @@ def test_an_item_whose_run_has_ended_leaves_room_while_pytest_waits_for_the_firs
 
 
 def test_what_goes_on_is_started_in_the_context_in_which_the_item_was_reached() -> None:
-    place = contextvars.ContextVar("place", default="outside")
-    found: list[str] = []
+    current_test = contextvars.ContextVar("current_test", default="none")
+    tests: list[str] = []
     runs: list[CoroutineRun] = []
 
     def begin(_: str) -> CoroutineRun:
-        found.append(place.get())
+        tests.append(current_test.get())
         runs.append(CoroutineRun())
         return runs[-1]
 
     ahead, _ = look_ahead(["1", "30", "31"], window=9, start=begin, most_requests=20)
     ahead.reach("1", None)
-    place.set("in the test that is waited for")
+    current_test.set("the one that is waited for")
     runs[1].done.set_result(None)
     ahead.go_on()
-    assert found == ["outside"] * 3
+    assert tests == ["none"] * 3
 
 
 def test_the_queue_is_looked_through_once_an_item_however_many_are_under_way() -> None:
@@ -614,9 +614,9 @@ def test_work_in_turn_is_done_by_one_thread_that_holds_the_lock() -> None:
         calls = [worker.call(lambda: (threading.get_ident(), lock.locked())) for _ in range(5)]
         return await asyncio.gather(*calls)
 
-    found = asyncio.run(work())
-    assert len(set(found)) == 1
-    thread, has_lock = found[0]
+    callers = asyncio.run(work())
+    assert len(set(callers)) == 1
+    thread, has_lock = callers[0]
     assert has_lock
     assert thread != threading.get_ident()
 

@@ -49,9 +49,9 @@ def test_a_packed_sequence_is_another_one_than_that_of_other_records() -> None:
 def test_a_result_has_the_chats_that_it_was_given_and_keeps_them_packed(chats: tuple[Chat, ...]) -> None:
     result = Result("own", "q", "", "lab", scores=(Score(1.0),), chats=chats)
     plain = result.to_plain()
-    kept = Result.from_plain(plain)
-    assert isinstance(kept.chats, Packed) or not chats
-    assert kept.to_plain() == plain
+    restored = Result.from_plain(plain)
+    assert isinstance(restored.chats, Packed) or not chats
+    assert restored.to_plain() == plain
 
 
 class Odd(str):

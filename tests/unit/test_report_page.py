@@ -78,8 +78,8 @@ def test_doubts_about_a_test_are_not_told_of_each_question_of_its_task() -> None
     alone = Score(0.5, "acc", evidence=evidence)
     results = [Result("own", name, "", "lab", scores=(one,)) for name, one in [("t", score), ("q", alone)]]
     rows = question_table(RunReport.of(Run(tuple(results), models={"lab": "lab"}))).rows
-    told = [(row.of(0).cut_off, row.of(0).contradictory) for row in rows]
-    assert told == [(False, False), (False, False), (True, True)]
+    flags = [(row.of(0).cut_off, row.of(0).contradictory) for row in rows]
+    assert flags == [(False, False), (False, False), (True, True)]
 
 
 @pytest.mark.parametrize(

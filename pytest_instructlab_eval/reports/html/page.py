@@ -88,7 +88,7 @@ def html_page(report: RunReport, history: RunHistory = NO_HISTORY) -> str:
         f"default-src 'none'; style-src 'sha256-{style_digest}'; script-src 'sha256-{script_digest}'; "
         "img-src data:; connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
-    # Before the questions, since their intervals need as much memory as these.
+    # First the intervals and then the questions' rows, since each need much memory.
     page = _page(report, score_blocks(report, table), change_cards(report, table), history)
     data = page_data(table)
     return page_template().render(

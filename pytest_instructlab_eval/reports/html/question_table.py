@@ -150,11 +150,11 @@ def question_table(report: RunReport) -> PageQuestions:
     sides = [*(PageSide(model, "candidate") for model in candidates), *others]
     places: dict[str | None, int] = {side.label: index for index, side in enumerate(others, len(candidates))}
     against = [places.get(report.compared_with(model)) for model in candidates]
+    sources = [earlier if side.role == "baseline" else report.run.results for side in sides]
     results = [
-        [result for result in (earlier if side.role == "baseline" else report.run.results)
-         if result.model == side.label]
-        for side in sides
-    ]  # fmt: skip
+        [result for result in source if result.model == side.label]
+        for side, source in zip(sides, sources, strict=True)
+    ]
     return PageQuestions(tuple(sides), (*against, *[None] * len(others)), tuple(results))
 
 
@@ -163,7 +163,7 @@ def _models(results: Iterable[Result], known: Iterable[str]) -> list[str]:
 
 
 def _add(rows: dict[QuestionName, QuestionRow], side: int, sides: int, results: Iterable[Result]) -> None:
-    """Add the findings of one of so many sides to the rows."""
+    """Add the findings of one side to the rows; `sides` is the number of all sides."""
     twice: Counter[QuestionName] = Counter()  # most names are there once, so only the others are counted
     for result in results:
         maximum = highest_score(result)
